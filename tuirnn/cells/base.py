@@ -1,0 +1,86 @@
+"""What a cell is.
+
+Letters: T time steps, B batch, I input width, H hidden width, G gates; time-major [T, B, ·]. Weights have
+PyTorch's names and layouts: weight_ih [G·H, I], weight_hh [G·H, H], bias_ih and bias_hh [G·H].
+
+A cell is elementwise mathematics around one matrix product. The input half of every gate,
+`gx = x weight_ihᵀ + bias`, has been computed for all T steps when the loop begins; the recurrent half,
+`gh = h weight_hhᵀ`, is the argument `product`. `step_backward` is the derivative of `step`, in the same letters; it
+gets the activations that `step` left in its buffers, and hands `dgh`, the gradient of gh, to the loop, which
+makes the weight gradients of all steps from it in one product.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+"""(h,) or (h, c), each [B, H]; with a leading T in functions that treat all steps at once."""
+
+Product = Callable[..., Tensor]
+"""`product(h, onto=gx, rows=slice)`: onto + h weight_hh[rows]ᵀ in place; without `onto`, a new tensor with bias_hh.
+
+Backward, `product_T(dgh, rows=slice)`: dgh weight_hh[rows], the gradient that reaches h.
+"""
+
+
+class Cell(ABC):
+    """Gate equations of one recurrent cell and, beside them, their derivative."""
+
+    name: ClassVar[str]
+    gates: ClassVar[tuple[str, ...]]
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    saved_width: ClassVar[int] = 0
+    """Extra buffers of H per step that the backward pass needs, beside gates and states."""
+    folds_bias: ClassVar[bool] = True
+    """Whether bias_hh enters additively next to gx, so that the loop may add it there once."""
+
+    @property
+    def G(self) -> int:
+        """Number of gates."""
+        return len(self.gates)
+
+    @abstractmethod
+    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+        """Advance one step.
+
+        Args:
+            a: [B, G·H], holds gx and is overwritten with the gates' activations.
+            product: the recurrent product.
+            state: the state before, each [B, H].
+            out: buffers that receive the state after, each [B, H].
+            saved: [B, saved_width·H], for what `step_backward` needs besides.
+        """
+
+    @abstractmethod
+    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
+                      product_T: Product, dgh: Tensor) -> State:
+        """The step's derivative.
+
+        Args:
+            dstate: gradients of the state after the step, each [B, H]; may be overwritten.
+            a: [B, G·H], the gates' activations; may be overwritten.
+            before: the state before the step.
+            after: the state after the step.
+            saved: what `step` put there; may be overwritten.
+            product_T: the transposed recurrent product.
+            dgh: [B, G·H], receives the gradient of the recurrent half.
+        Returns:
+            Gradients of the state before the step, each [B, H].
+        """
+
+    def dgx(self, dgh: Tensor, a: Tensor, saved: Tensor) -> Tensor:
+        """Gradient of the input half [T, B, G·H], after the loop: dgh itself where both halves are summed.
+
+        Args:
+            dgh: [T, B, G·H].
+            a: [T, B, G·H], as `step_backward` left it.
+            saved: [T, B, saved_width·H], as `step_backward` left it.
+        """
+        return dgh
+
+    def operands(self, before: State, a: Tensor) -> list[tuple[slice, Tensor]]:
+        """What weight_hh's rows were multiplied with: (rows, operand [T, B, H]) pairs that cover all rows."""
+        return [(slice(None), before[0])]

@@ -1,0 +1,97 @@
+"""GRU (Cho et al. 2014), PyTorch's gate order r, z, n, in both forms of the reset gate.
+
+    r, z = σ, σ (gx + gh)
+    after the product (PyTorch, cuDNN):   n = tanh(gx_n + r q),   q = weight_hn h + bias_hn
+    before it (Cho et al.):               n = tanh(gx_n + weight_hn (r h))
+    h' = (1 − z) n + z h
+
+Backward, with δ the gradient of h', s = δ (1−z)(1−n²) the gradient of n's argument:
+
+    δz = δ (h − n) z(1−z)
+    after:   δq = s r,   δr = s q r(1−r),       δh = δ z + [δr δz δq] weight_hh
+    before:  δ(rh) = s weight_hn,   δr = δ(rh) h r(1−r),   δh = δ z + δ(rh) r + [δr δz] weight_h(r,z)
+"""
+
+import torch
+from torch import Tensor
+
+from tuirnn.cells.base import Cell, Product, State
+
+
+class GRUAfter(Cell):
+    """Reset gate applied after the recurrent product."""
+
+    name = "gru_after"
+    gates = ("r", "z", "n")
+    saved_width = 1
+    folds_bias = False
+
+    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+        """Forward, see the module's equations; saves q."""
+        (h,) = state
+        H = h.shape[-1]
+        gh = product(h)  # [B, 3H]
+        rz = a[:, : 2 * H].add_(gh[:, : 2 * H]).sigmoid_()
+        r, z = rz.split(H, -1)
+        n = a[:, 2 * H :]
+        saved.copy_(gh[:, 2 * H :])
+        n.addcmul_(r, saved).tanh_()
+        torch.lerp(n, h, z, out=out[0])
+
+    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
+                      product_T: Product, dgh: Tensor) -> State:
+        """Backward, see the module's equations; leaves s in `saved` for `dgx`."""
+        (dh,), (h,) = dstate, before
+        H = h.shape[-1]
+        r, z, n = a.split(H, -1)
+        dr, dz, dq = dgh.split(H, -1)
+        q, keep = saved, dh * z
+        torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
+        s = (dh - keep).mul_(torch.addcmul(n.new_ones(()), n, n, value=-1))
+        torch.mul(s, r, out=dq)
+        torch.mul(dq, q, out=dr).mul_(1 - r)
+        saved.copy_(s)
+        return (product_T(dgh).add_(keep),)
+
+    def dgx(self, dgh: Tensor, a: Tensor, saved: Tensor) -> Tensor:
+        """The input half meets n's argument directly, not through r."""
+        dgx = dgh.clone()
+        dgx[..., 2 * saved.shape[-1] :] = saved
+        return dgx
+
+
+class GRUBefore(Cell):
+    """Reset gate applied before the recurrent product."""
+
+    name = "gru_before"
+    gates = ("r", "z", "n")
+
+    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+        """Forward, see the module's equations."""
+        (h,) = state
+        H = h.shape[-1]
+        rz, n = a[:, : 2 * H], a[:, 2 * H :]
+        r, z = product(h, onto=rz, rows=slice(0, 2 * H)).sigmoid_().split(H, -1)
+        product(r * h, onto=n, rows=slice(2 * H, 3 * H)).tanh_()
+        torch.lerp(n, h, z, out=out[0])
+
+    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
+                      product_T: Product, dgh: Tensor) -> State:
+        """Backward, see the module's equations."""
+        (dh,), (h,) = dstate, before
+        H = h.shape[-1]
+        r, z, n = a.split(H, -1)
+        dr, dz, ds = dgh.split(H, -1)
+        keep = dh * z
+        torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
+        torch.mul(dh - keep, torch.addcmul(n.new_ones(()), n, n, value=-1), out=ds)
+        drh = product_T(ds, rows=slice(2 * H, 3 * H))
+        keep.addcmul_(drh, r)
+        torch.mul(drh, h, out=dr).mul_(r).mul_(1 - r)
+        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).add_(keep),)
+
+    def operands(self, before: State, a: Tensor) -> list[tuple[slice, Tensor]]:
+        """weight_hn met r h, the other rows h."""
+        (h,) = before
+        H = h.shape[-1]
+        return [(slice(0, 2 * H), h), (slice(2 * H, 3 * H), a[..., :H] * h)]

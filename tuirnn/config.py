@@ -1,0 +1,295 @@
+"""Every setting of a run: frozen dataclasses, checked at construction, as JSON and TOML.
+
+The fields below are the single source for the command line's options, the dashboard's form, the
+recipes and `run.json`; each carries its own one-line description and bounds. Field names are
+unique across the sections, so a flat `{"hidden": 256, "lr": 0.004}` names a configuration.
+"""
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_type_hints
+
+from tuirnn.errors import ConfigError, nearest, one_line
+
+T = TypeVar("T")
+
+DEFAULT_STEPS = 5_000
+"""Length of a run that names no limit of its own."""
+
+MAX_RECIPE_BYTES = 100_000
+
+
+def option(
+    default: T,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    flag: str | None = None,
+) -> T:
+    """A configuration field: its default, a line of help, inclusive bounds or the allowed words."""
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "flag": flag}
+    return cast(T, field(default=default, metadata=metadata))
+
+
+class Section:
+    """Shared checking of the sections: types, bounds and choices as the field metadata says."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for spec in fields(cast(Any, self)):
+            value = _typed(spec.name, getattr(self, spec.name), hints[spec.name])
+            _check_bounds(spec.name, value, spec.metadata)
+            object.__setattr__(self, spec.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse combinations of valid values that have no meaning; sections override it."""
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if hint == tuple[str, ...]:
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif type(value) is hint:
+        return value
+    wanted = "a list of strings" if hint == tuple[str, ...] else {"bool": "true or false"}.get(
+        hint.__name__, f"{'an' if hint is int else 'a'} {hint.__name__}"
+    )
+    raise ConfigError(f"{flag_of(name)} takes {wanted}, not {one_line(repr(value), 60)}")
+
+
+def _check_bounds(name: str, value: Any, meta: Mapping[str, Any]) -> None:
+    if meta["choices"] and value not in meta["choices"]:
+        raise ConfigError(
+            f"{flag_of(name)} '{one_line(value, 60)}' is unknown; {nearest(value, meta['choices'])}"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{flag_of(name)} takes a finite number, not {value}")
+    low, high = meta["low"], meta["high"]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if low is not None and value < low:
+            raise ConfigError(f"{flag_of(name)} must be at least {low:g}, not {value:g}")
+        if high is not None and value > high:
+            raise ConfigError(f"{flag_of(name)} must be at most {high:g}, not {value:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Section):
+    """The network: embedding -> stack of recurrent layers -> head."""
+
+    cell: str = option("lstm", "Recurrent cell.", choices=("rnn", "lstm", "gru"))
+    hidden: int = option(384, "Hidden units in each layer.", low=1, high=65_536)
+    layers: int = option(1, "Recurrent layers.", low=1, high=256)
+    embed: int = option(128, "Width of the learned embedding; 0 feeds one-hot vectors.", low=0, high=65_536)
+    residual: bool = option(False, "Add each layer's input to its output, from the second layer on.")
+    projection: int = option(
+        0, "Width of a linear layer between the stack and the head; 0: none.", low=0, high=65_536
+    )
+    tied: bool = option(False, "The head shares the embedding's weights.")
+    nonlinearity: str = option("tanh", "Activation of the vanilla RNN.", choices=("tanh", "relu"))
+    reset: str = option(
+        "after",
+        "Where the GRU applies its reset gate: after the recurrent product (cuDNN) or before it (Cho 2014).",
+        choices=("after", "before"),
+    )
+    dropout: float = option(0.2, "Dropout between layers and before the head.", low=0.0, high=0.95)
+    forget_bias: float = option(1.0, "Initial bias of the LSTM's forget gate.", low=-10.0, high=10.0)
+
+    def check(self) -> None:
+        """Tied weights need equal widths on both ends."""
+        top = self.projection or self.hidden
+        if self.tied and self.embed != top:
+            raise ConfigError(
+                f"--tied needs --embed equal to the head's input width {top}, not {self.embed}; "
+                f"set --embed {top}, or --projection {self.embed} where --embed is not 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section):
+    """What is learned from, and how it is cut."""
+
+    task: str = option("lm", "What is learned: lm, the next token of a text.", choices=("lm",))
+    sources: tuple[str, ...] = option((), "Files, folders, '-' or data set names; none: the embedded text.")
+    tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
+    vocab_size: int = option(10_000, "Largest word vocabulary; rarer words are unknown.", low=2, high=1_000_000)
+    val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
+    test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
+    fraction: float = option(1.0, "Use only this first share of the data.", low=1e-6, high=1.0)
+
+    def check(self) -> None:
+        """Something must be left to train on."""
+        if self.val_fraction + self.test_fraction > 0.95:
+            raise ConfigError(
+                "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Section):
+    """How the weights are found, for how long, and what is kept on the way."""
+
+    batches: str = option(
+        "stream",
+        "stream: contiguous lanes with carried state (truncated BPTT); random: windows from anywhere; "
+        "windows: every window once an epoch, shuffled.",
+        choices=("stream", "random", "windows"),
+    )
+    batch_size: int = option(32, "Sequences trained side by side.", low=1, high=1_000_000)
+    seq_len: int = option(64, "Tokens from one end of backpropagation through time to the other.", low=1,
+                          high=1_000_000)
+    optimizer: str = option("adamw", "Update rule.", choices=("sgd", "adam", "adamw", "rmsprop"))
+    lr: float = option(5e-3, "Peak learning rate.", low=1e-12, high=1e6)
+    momentum: float = option(0.0, "Momentum of sgd and rmsprop.", low=0.0, high=0.9999)
+    weight_decay: float = option(0.01, "Weight decay of matrices (decoupled in adamw).", low=0.0, high=10.0)
+    schedule: str = option("cosine", "Learning rate over the run.", choices=("constant", "step", "cosine"))
+    warmup: int = option(50, "Steps of linear warm-up.", low=0, high=10_000_000)
+    lr_floor: float = option(0.02, "Cosine ends at this share of the peak rate.", low=0.0, high=1.0)
+    lr_step: int = option(1_000, "Steps between two falls of the step schedule.", low=1, high=1_000_000_000)
+    lr_factor: float = option(0.5, "What each fall of the step schedule multiplies by.", low=1e-6, high=1.0)
+    clip: float = option(1.0, "Largest gradient norm; 0: no clipping.", low=0.0, high=1e9)
+    steps: int = option(0, "Stop after this many steps; 0: no such limit.", low=0, high=10**12)
+    epochs: float = option(0.0, "Stop after this many passes over the training split; 0: no such limit.",
+                           low=0.0, high=1e9)
+    minutes: float = option(0.0, "Stop after this much wall time; 0: no such limit.", low=0.0, high=1e7)
+    patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0,
+                           high=1_000_000)
+    eval_every: int = option(500, "Steps between two evaluations.", low=1, high=10**9)
+    checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
+    keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
+    sample_length: int = option(300, "Tokens written at each evaluation; 0: none.", low=0, high=100_000)
+    device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
+    dtype: str = option("float32", "Arithmetic of the recurrent layers.",
+                        choices=("float32", "float64", "bfloat16"))
+    seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
+
+    @property
+    def step_limit(self) -> int:
+        """Steps to stop at; 0 where only time, epochs or patience end the run."""
+        if self.steps or self.epochs or self.minutes or self.patience:
+            return self.steps
+        return DEFAULT_STEPS
+
+
+SECTIONS: dict[str, type[Section]] = {"model": ModelConfig, "data": DataConfig, "train": TrainConfig}
+FIELDS: dict[str, tuple[str, "dataclasses.Field[Any]"]] = {
+    spec.name: (section, spec) for section, kind in SECTIONS.items() for spec in fields(cast(Any, kind))
+}
+"""Field name -> (section, dataclass field), over all sections."""
+
+
+def flag_of(name: str) -> str:
+    """The command-line option that sets the field `name`."""
+    return "SOURCE" if name == "sources" else "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run: model, data and training."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """A copy with the flat field names in `changes` set.
+
+        Raises:
+            ConfigError: an unknown name or a value that the field refuses.
+        """
+        sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+        for name, value in changes.items():
+            if name not in FIELDS:
+                raise ConfigError(f"unknown setting '{one_line(name, 60)}'; {nearest(name, FIELDS)}")
+            sections[FIELDS[name][0]][name] = value
+        return RunConfig(
+            model=dataclasses.replace(self.model, **sections["model"]),
+            data=dataclasses.replace(self.data, **sections["data"]),
+            train=dataclasses.replace(self.train, **sections["train"]),
+        )
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its field name."""
+        return {name: getattr(getattr(self, section), name) for name, (section, _) in FIELDS.items()}
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Nested plain values, as `run.json` holds them."""
+        return {section: dataclasses.asdict(getattr(self, section)) for section in SECTIONS}
+
+    @classmethod
+    def from_json(cls, value: object, *, where: str) -> "RunConfig":
+        """Read what `to_json` wrote; absent fields take their defaults.
+
+        Args:
+            value: parsed JSON or TOML, sections of plain values.
+            where: the file's name, for the error.
+        Raises:
+            ConfigError: anything unknown, mistyped or out of bounds.
+        """
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: expected sections {', '.join(SECTIONS)}, got {type(value).__name__}")
+        changes: dict[str, Any] = {}
+        for section, body in value.items():
+            if section not in SECTIONS:
+                raise ConfigError(f"{where}: unknown section '{one_line(section, 60)}'; "
+                                  f"{nearest(str(section), SECTIONS)}")
+            if not isinstance(body, dict):
+                raise ConfigError(f"{where}: section '{section}' must be a table of settings")
+            for name in body:
+                if FIELDS.get(name, ("",))[0] != section:
+                    own = [known for known, (home, _) in FIELDS.items() if home == section]
+                    raise ConfigError(f"{where}: unknown setting '{one_line(name, 60)}' in '{section}'; "
+                                      f"{nearest(str(name), own)}")
+            changes.update(body)
+        try:
+            return cls().replace(**changes)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named, ready configuration: one TOML file."""
+
+    name: str
+    about: str
+    config: RunConfig
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in _recipe_folder().glob("*.toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of that name, or of that path where `name` ends in `.toml`.
+
+    Raises:
+        ConfigError: no such recipe, or a file that is not one.
+    """
+    path = Path(name) if name.endswith(".toml") else _recipe_folder() / f"{name}.toml"
+    if not name.endswith(".toml") and name not in recipe_names():
+        raise ConfigError(f"no recipe '{one_line(name, 60)}'; {nearest(name, recipe_names())}")
+    where = one_line(path.name)
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise ConfigError(f"{where}: a recipe has at most {MAX_RECIPE_BYTES:,} bytes")
+        body = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{where}: not a readable recipe: {one_line(error)}") from None
+    about = body.pop("about", "")
+    if not isinstance(about, str):
+        raise ConfigError(f"{where}: 'about' takes a string")
+    return Recipe(path.stem, about, RunConfig.from_json(body, where=where))
+
+
+def _recipe_folder() -> Path:
+    return Path(__file__).parent / "recipes"

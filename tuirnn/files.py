@@ -1,0 +1,105 @@
+"""Files that are whole or not there: atomic writes, bounded reads, JSON without surprises."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tuirnn.errors import RunError, TuirnnError, one_line
+
+MAX_JSON_BYTES = 64 * 2**20
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable (POSIX; a no-op where folders cannot be opened)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write `data` to a new file at `path` and wait until it is on the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace `path` with `data` in one step: readers see the old bytes or the new ones, never a mixture.
+
+    Args:
+        path: the file; its folder must exist.
+        data: the whole new content.
+        durable: also survive a power cut (fsync of file and folder).
+    Raises:
+        OSError: the disk is full, read-only and so on; nothing is left behind.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes; anything else raises `error` with one line."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as failure:
+        raise error(f"cannot read {one_line(path)}: {failure.strerror or failure}") from None
+    if len(data) > limit:
+        raise error(f"{one_line(path)} is larger than {limit:,} bytes; it is not what tuirnn writes")
+    return data
+
+
+def to_json(value: Any, *, indent: int | None = None) -> bytes:
+    """`value` as JSON; numbers that JSON lacks become the strings 'NaN', 'Infinity' and '-Infinity'."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def parse_json(data: bytes, where: str, error: type[TuirnnError] = RunError) -> Any:
+    """Parse JSON bytes; raises `error` with one line for anything that is not JSON."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as failure:
+        raise error(f"{where} is damaged: {one_line(failure, 120)}") from None
+
+
+def read_json(path: Path, error: type[TuirnnError] = RunError) -> dict[str, Any]:
+    """The JSON object in a file of bounded size; raises `error` with one line otherwise."""
+    value = parse_json(read_bounded(path, MAX_JSON_BYTES, error), one_line(path), error)
+    if not isinstance(value, dict):
+        raise error(f"{one_line(path)} is damaged: expected a JSON object, got {type(value).__name__}")
+    return value

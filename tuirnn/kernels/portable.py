@@ -1,0 +1,107 @@
+"""The sequence loop in plain tensor operations: any cell, device and dtype.
+
+Only the recurrent product and a few elementwise operations stay in the loop; buffers for all T steps are
+allocated once and written in place. States and gates are kept in the accumulation dtype; the operands of the
+products are cast to the weights' dtype, so bfloat16 weights meet float32 states.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tuirnn.cells import Cell, State
+from tuirnn.kernels.products import TimesTransposed, times_transposed
+
+
+def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], TimesTransposed]:
+    """Prepare each block of weight_hh's rows when it is first asked for."""
+    ready: dict[tuple[int | None, int | None], TimesTransposed] = {}
+
+    def product(rows: slice) -> TimesTransposed:
+        key = (rows.start, rows.stop)
+        if key not in ready:
+            ready[key] = prepare(rows)
+        return ready[key]
+
+    return product
+
+
+@dataclass
+class Trace:
+    """What one forward pass leaves behind for the backward pass.
+
+    Attributes:
+        a: gate activations, [T, B, G·H].
+        states: every state from the first on, each [T+1, B, H].
+        saved: the cell's extra activations, [T, B, saved_width·H].
+        dh_norm: after a backward pass, the norm of the gradient that reaches h at each step, [T].
+    """
+
+    a: Tensor
+    states: State
+    saved: Tensor
+    dh_norm: Tensor | None = None
+
+
+def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+    """Run the cell over gx [T, B, G·H] from `state`; gx is overwritten with the gates' activations.
+
+    Args:
+        cell: the mathematics.
+        gx: input half of every gate, biases that fold already in it.
+        weight_hh: [G·H, H], in the products' dtype.
+        bias_hh: [G·H], used by cells that do not fold it.
+        state: each [B, H].
+    """
+    T, B, _ = gx.shape
+    H = weight_hh.shape[1]
+    states = tuple(gx.new_empty(T + 1, B, H) for _ in state)
+    for buffer, first in zip(states, state, strict=True):
+        buffer[0] = first
+    saved = gx.new_empty(T, B, cell.saved_width * H)
+    times = _by_rows(lambda rows: times_transposed(weight_hh[rows], B))
+
+    def product(h: Tensor, onto: Tensor | None = None, rows: slice = slice(None)) -> Tensor:
+        gh = times(rows)(h.to(weight_hh.dtype))
+        return gh + bias_hh[rows] if onto is None else onto.add_(gh)
+
+    rows = list(zip(*(buffer.unbind(0) for buffer in states), strict=True))
+    for t, (a, extra) in enumerate(zip(gx.unbind(0), saved.unbind(0), strict=True)):
+        cell.step(a, product, rows[t], rows[t + 1], extra)
+    return Trace(gx, states, saved)
+
+
+def backward(
+    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State
+) -> tuple[Tensor, Tensor, State]:
+    """Walk back through a forward pass.
+
+    Args:
+        cell: the mathematics.
+        trace: what `forward` returned; its `dh_norm` is filled in.
+        weight_hh: as in the forward pass.
+        dh_all: gradient of every h after its step, [T, B, H].
+        dlast: gradients of the last state beyond `dh_all`, each [B, H].
+    Returns:
+        dgx [T, B, G·H], dgh [T, B, G·H], and the gradients of the first state.
+    """
+    dgh = torch.empty_like(trace.a)
+    T, B, _ = dgh.shape
+    times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
+
+    def product_T(d: Tensor, rows: slice = slice(None)) -> Tensor:
+        return times(rows)(d.to(weight_hh.dtype)).to(d.dtype)
+
+    dh_each = dh_all.clone()  # becomes the whole gradient that reaches each h
+    dh_rows, dgh_rows, a_rows, saved_rows = (x.unbind(0) for x in (dh_each, dgh, trace.a, trace.saved))
+    states = list(zip(*(s.unbind(0) for s in trace.states), strict=True))
+    dstate = tuple(d.clone() for d in dlast)
+    for t in range(T - 1, -1, -1):
+        dh = dh_rows[t].add_(dstate[0])
+        dstate = cell.step_backward(
+            (dh, *dstate[1:]), a_rows[t], states[t], states[t + 1], saved_rows[t], product_T, dgh_rows[t]
+        )
+    trace.dh_norm = torch.linalg.vector_norm(dh_each, dim=(1, 2))
+    return cell.dgx(dgh, trace.a, trace.saved), dgh, dstate

@@ -1,0 +1,147 @@
+"""Sequence models: tokens -> embedding -> stack of recurrent layers -> head.
+
+Parameter names follow torch.nn: `layers.0.weight_ih`, `embedding.weight`, `head.weight`, so that state dicts read
+like those of `nn.Embedding`, `nn.LSTM` and `nn.Linear`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tuirnn.cells import State, make_cell
+from tuirnn.config import ModelConfig
+from tuirnn.kernels import Trace, recurrent_layer
+
+COMPUTE_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+class RecurrentLayer(nn.Module):
+    """One layer of a cell with PyTorch's weight names and layouts.
+
+    Args:
+        config: which cell.
+        inputs: width of x; the vocabulary's size for one-hot tokens.
+    """
+
+    def __init__(self, config: ModelConfig, inputs: int) -> None:
+        super().__init__()
+        self.cell = make_cell(config.cell, nonlinearity=config.nonlinearity, reset=config.reset)
+        H, rows = config.hidden, self.cell.G * config.hidden
+        self.hidden = H
+        self.weight_ih = nn.Parameter(torch.empty(rows, inputs))
+        self.weight_hh = nn.Parameter(torch.empty(rows, H))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.bias_hh = nn.Parameter(torch.zeros(rows))
+        self.reset_parameters(config.forget_bias)
+
+    def reset_parameters(self, forget_bias: float) -> None:
+        """Uniform ±1/√H as torch.nn does, zero biases, `forget_bias` on the LSTM's forget gate."""
+        bound = 1 / math.sqrt(self.hidden)
+        with torch.no_grad():
+            self.weight_ih.uniform_(-bound, bound)
+            self.weight_hh.uniform_(-bound, bound)
+            if "f" in self.cell.gates:
+                self.bias_ih[self.hidden : 2 * self.hidden].fill_(forget_bias)
+
+    def zero_state(self, batch: int) -> State:
+        """The state before the first token: zeros, each [B, H]."""
+        return tuple(self.weight_hh.new_zeros(batch, self.hidden) for _ in self.cell.state_names)
+
+    def forward(self, source: Tensor, state: State, embedding: Tensor | None = None,
+                dtype: torch.dtype | None = None, observe: list[Trace] | None = None) -> tuple[Tensor, State]:
+        """See `kernels.recurrent_layer`."""
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return recurrent_layer(self.cell, source, embedding, weights, state, dtype=dtype, observe=observe)
+
+
+class SequenceModel(nn.Module):
+    """Tokens [T, B] and a state to logits [T, B, V] and the next state.
+
+    Args:
+        config: the architecture.
+        vocab: number of tokens V.
+        outputs: width of the head; None: V.
+        unk: token whose input row starts at zero, so that unknown symbols add nothing.
+        compute_dtype: of the recurrent layers' products; parameters keep float32 unless it is float64.
+    """
+
+    def __init__(self, config: ModelConfig, vocab: int, *, outputs: int | None = None, unk: int | None = None,
+                 compute_dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = compute_dtype
+        self.embedding = nn.Embedding(vocab, config.embed) if config.embed else None
+        widths = [config.embed or vocab] + [config.hidden] * (config.layers - 1)
+        self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
+        self.projection = nn.Linear(config.hidden, config.projection) if config.projection else None
+        self.head = nn.Linear(config.projection or config.hidden, outputs or vocab)
+        with torch.no_grad():
+            if self.embedding is not None:
+                self.embedding.weight.normal_(0.0, 1.0 if not config.tied else config.embed**-0.5)
+            if unk is not None:
+                (self.embedding.weight[unk] if self.embedding is not None
+                 else self.recurrent(0).weight_ih[:, unk]).zero_()
+            self.head.bias.zero_()
+        if config.tied:
+            assert self.embedding is not None
+            self.head.weight = self.embedding.weight
+        if compute_dtype == torch.float64:
+            self.double()
+
+    def recurrent(self, index: int) -> RecurrentLayer:
+        """Layer `index` of the stack."""
+        layer = self.layers[index]
+        assert isinstance(layer, RecurrentLayer)
+        return layer
+
+    def zero_state(self, batch: int) -> list[State]:
+        """Every layer's state before the first token."""
+        return [self.recurrent(i).zero_state(batch) for i in range(len(self.layers))]
+
+    def forward(
+        self,
+        tokens: Tensor,
+        state: Sequence[State],
+        *,
+        masks: Sequence[Tensor] | None = None,
+        observe: list[Trace] | None = None,
+    ) -> tuple[Tensor, list[State]]:
+        """Run the network over a batch of sequences.
+
+        Args:
+            tokens: int64 [T, B].
+            state: one per layer, each tensor [B, H].
+            masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
+            observe: receives one `Trace` per layer.
+        Returns:
+            logits [T, B, V] and the state after the last token.
+        """
+        x: Tensor = tokens
+        after: list[State] = []
+        for i in range(len(self.layers)):
+            embedding = self.embedding.weight if i == 0 and self.embedding is not None else None
+            y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe)
+            if self.config.residual and i > 0:
+                y = y + x
+            x = self._drop(y, masks[i] if masks is not None else None)
+            after.append(last)
+        if self.projection is not None:
+            x = self.projection(x)
+        return self.head(x), after
+
+    def _drop(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            return x * mask
+        return nn.functional.dropout(x, self.config.dropout, self.training)
+
+
+def detached(state: Sequence[State]) -> list[State]:
+    """The state's values without their history: where truncated BPTT truncates."""
+    return [tuple(tensor.detach() for tensor in layer) for layer in state]
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers, shared ones once."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,191 @@
+"""Step directories: built aside, synced, named last; verified against their manifest before any use.
+
+A checkpoint is bytes here; what stands in the files is the trainer's business. Tensors are safetensors,
+everything else JSON: nothing read from disk is ever executed.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuirnn.errors import RunError, nearest, one_line
+from tuirnn.files import atomic_write, parse_json, read_bounded, read_json, sync_folder, to_json, write_synced
+from tuirnn.runs.layout import RunPaths
+
+MODEL, OPTIMIZER, TRAINER, MANIFEST = "model.safetensors", "optimizer.safetensors", "trainer.json", "manifest.json"
+
+MAX_FILE_BYTES = 64 * 2**30
+
+_STEP = re.compile(r"step_(\d{8,12})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A step directory whose every file matches the manifest; the verified bytes by file name."""
+
+    path: Path
+    files: Mapping[str, bytes]
+
+    @property
+    def step(self) -> int:
+        """The training step it was taken after."""
+        return step_of(self.path)
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """`trainer.json`, parsed."""
+        value = parse_json(self.files[TRAINER], one_line(self.path / TRAINER))
+        if not isinstance(value, dict):
+            raise RunError(f"{one_line(self.path / TRAINER)} is damaged: expected a JSON object")
+        return value
+
+
+def save(paths: RunPaths, step: int, files: Mapping[str, bytes]) -> Path:
+    """Write a checkpoint so that it is there whole or not at all.
+
+    Args:
+        paths: the run.
+        step: training step, which names the directory.
+        files: contents by file name.
+    Raises:
+        OSError: the disk refused; nothing is left behind and older checkpoints are untouched.
+    """
+    final = paths.step(step)
+    aside = paths.root / f".{final.name}.{os.getpid()}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir()
+        manifest = {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in files.items()}
+        for name, data in files.items():
+            write_synced(aside / name, data)
+        write_synced(aside / MANIFEST, to_json({"step": step, "files": manifest}, indent=1))
+        sync_folder(aside)
+        if final.exists():  # the same step again, right after a resume
+            _discard(final)
+        os.rename(aside, final)
+        sync_folder(paths.root)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return final
+
+
+def point(paths: RunPaths, name: str, step: int) -> None:
+    """Make `best` or `last` name the checkpoint of `step`."""
+    atomic_write(paths.root / name, (paths.step(step).name + "\n").encode())
+
+
+def pointed(paths: RunPaths, name: str) -> Path | None:
+    """The directory that `best` or `last` names, if it is one of this run's."""
+    try:
+        target = read_bounded(paths.root / name, 64).decode("ascii", "replace").strip()
+    except RunError:
+        return None
+    path = paths.root / target
+    return path if _STEP.fullmatch(target) and path.is_dir() and not path.is_symlink() else None
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint directory's name."""
+    match = _STEP.fullmatch(path.name)
+    assert match, path
+    return int(match[1])
+
+
+def steps(paths: RunPaths) -> list[int]:
+    """Steps that have a checkpoint directory, ascending."""
+    found = (_STEP.fullmatch(entry.name) for entry in os.scandir(paths.root) if entry.is_dir(follow_symlinks=False))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def load(paths: RunPaths, which: str = "best") -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Args:
+        paths: the run.
+        which: 'best', 'last', or a step number.
+    Raises:
+        RunError: none there, or damaged; the message names the file and the newest good checkpoint.
+    """
+    path = _resolve(paths, which)
+    try:
+        return verify(path)
+    except RunError as damage:
+        good = newest_good(paths, without=path)
+        remedy = f"the newest good checkpoint is step {good.step}" if good else "no other checkpoint is good"
+        raise RunError(f"{damage}; {remedy}") from None
+
+
+def _resolve(paths: RunPaths, which: str) -> Path:
+    known = steps(paths)
+    if which in ("best", "last"):
+        path = pointed(paths, which) or (pointed(paths, "last") if which == "best" else None)
+        if path is None and known:
+            path = paths.step(known[-1])
+        if path is None:
+            raise RunError(f"run '{paths.name}' has no checkpoint yet; let it train until its first one")
+        return path
+    if not which.isdecimal() or int(which) not in known:
+        names = ["best", "last", *map(str, known)]
+        raise RunError(f"run '{paths.name}' has no checkpoint '{one_line(which, 40)}'; {nearest(which, names)}")
+    return paths.step(int(which))
+
+
+def verify(path: Path) -> Checkpoint:
+    """Read a step directory and hold every byte against its manifest.
+
+    Raises:
+        RunError: a file that is missing, foreign or changed, by name.
+    """
+    manifest = read_json(path / MANIFEST)
+    listed = manifest.get("files")
+    if manifest.get("step") != step_of(path) or not isinstance(listed, dict):
+        raise RunError(f"{one_line(path / MANIFEST)} is damaged")
+    files: dict[str, bytes] = {}
+    for name in (MODEL, OPTIMIZER, TRAINER):
+        entry = listed.get(name)
+        if not isinstance(entry, dict) or not isinstance(entry.get("bytes"), int):
+            raise RunError(f"{one_line(path / MANIFEST)} is damaged: it does not list {name}")
+        if (path / name).is_symlink():
+            raise RunError(f"{one_line(path / name)} is a link; a checkpoint holds its own files")
+        data = read_bounded(path / name, min(max(entry["bytes"], 0), MAX_FILE_BYTES))
+        if len(data) != entry["bytes"] or _sha256(data) != entry.get("sha256"):
+            raise RunError(f"{one_line(path / name)} is damaged: its content does not match the manifest")
+        files[name] = data
+    return Checkpoint(path, files)
+
+
+def newest_good(paths: RunPaths, *, without: Path | None = None) -> Checkpoint | None:
+    """The latest checkpoint that verifies, other than `without`."""
+    for step in reversed(steps(paths)):
+        if paths.step(step) != without:
+            try:
+                return verify(paths.step(step))
+            except RunError:
+                continue
+    return None
+
+
+def prune(paths: RunPaths, keep: int) -> None:
+    """Remove all but the `keep` newest checkpoints and those that `best` and `last` name."""
+    named = {pointed(paths, "best"), pointed(paths, "last")}
+    for step in steps(paths)[:-keep]:
+        if paths.step(step) not in named:
+            _discard(paths.step(step))
+
+
+def _discard(path: Path) -> None:
+    """Remove a step directory; renamed first, so that a half-removed one never bears a checkpoint's name."""
+    aside = path.parent / f".{path.name}.old"
+    shutil.rmtree(aside, ignore_errors=True)
+    os.rename(path, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

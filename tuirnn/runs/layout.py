@@ -1,0 +1,125 @@
+"""Names inside a run directory, and which run a person means."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuirnn.errors import RunError, nearest, one_line
+
+STATUS_STALE_AFTER = 30.0
+"""Seconds without a heartbeat after which a run that claims to be alive is called stale."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.root.name
+
+    @property
+    def record(self) -> Path:
+        """What the run is; written once."""
+        return self.root / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Numbers by step."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """What the network writes and what it gets wrong."""
+        return self.root / "samples.jsonl"
+
+    @property
+    def probes(self) -> Path:
+        """What is seen inside the network."""
+        return self.root / "probes.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """The run's history: starts, resumes, requests, checkpoints, ends."""
+        return self.root / "events.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """How the run stands now."""
+        return self.root / "status.json"
+
+    @property
+    def control(self) -> Path:
+        """Requests to the trainer."""
+        return self.root / "control"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one writer; the system frees it when the writer dies."""
+        return self.root / "lock"
+
+    @property
+    def stdin(self) -> Path:
+        """The text that came from standard input."""
+        return self.root / "stdin.bin"
+
+    @property
+    def log(self) -> Path:
+        """Output of a detached trainer."""
+        return self.root / "train.log"
+
+    def step(self, step: int) -> Path:
+        """The checkpoint directory of `step`."""
+        return self.root / f"step_{step:08d}"
+
+
+def runs_folder(given: Path | None = None) -> Path:
+    """The folder of runs: `given`, else `$TUIRNN_RUNS`, else `./checkpoints`."""
+    return given or Path(os.environ.get("TUIRNN_RUNS") or "checkpoints")
+
+
+def check_name(name: str) -> str:
+    """`name` if a run may be called that; raises RunError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise RunError(f"run name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '.', '_' or '-', "
+                       "and begin with a letter or digit")
+    return name
+
+
+def run_names(folder: Path) -> list[str]:
+    """Names of the runs in `folder`, sorted."""
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if _NAME.fullmatch(entry.name) and is_run(entry))
+    except OSError:
+        return []
+
+
+def is_run(path: "os.DirEntry[str] | Path") -> bool:
+    """Whether `path` is a run directory of its own, not a link to somewhere else."""
+    return path.is_dir() and not path.is_symlink() and (Path(path) / "run.json").is_file()
+
+
+def find_run(folder: Path, name: str) -> RunPaths:
+    """The run `name` in `folder`, or the run directory at the path `name`.
+
+    Raises:
+        RunError: there is no such run; the message offers the nearest names.
+    """
+    for path in (folder / name, Path(name)) if name and "\0" not in name else ():
+        if (path.parent == folder or os.sep in name) and is_run(path):
+            return RunPaths(path)
+    raise RunError(f"no run '{one_line(name, 80)}' in {folder}; {nearest(name, run_names(folder))}")
+
+
+def free_name(folder: Path, stem: str) -> str:
+    """`stem`, or `stem-2`, `stem-3`, … whichever is not taken in `folder`."""
+    name, number = stem, 2
+    while os.path.lexists(folder / name):
+        name, number = f"{stem}-{number}", number + 1
+    return name

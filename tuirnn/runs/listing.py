@@ -1,0 +1,45 @@
+"""All runs of a folder at a glance."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuirnn.errors import RunError
+from tuirnn.runs.layout import RunPaths, run_names
+from tuirnn.runs.reader import RunRecord, Status, read_record, read_status
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run's record and status; `problem` says why the record could not be read."""
+
+    paths: RunPaths
+    status: Status
+    record: RunRecord | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.paths.name
+
+    @property
+    def cell(self) -> str:
+        """Such as 'LSTM 256' or 'GRU 512×3'."""
+        if self.record is None:
+            return "?"
+        model = self.record.config.model
+        return f"{model.cell.upper()} {model.hidden}" + (f"×{model.layers}" if model.layers > 1 else "")
+
+
+def summarize(paths: RunPaths) -> RunSummary:
+    """Read one run's summary; never raises for a damaged run."""
+    try:
+        return RunSummary(paths, read_status(paths), read_record(paths))
+    except RunError as error:
+        return RunSummary(paths, Status(state="damaged"), None, str(error))
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """The runs in `folder`, the newest first, damaged ones last."""
+    summaries = [summarize(RunPaths(folder / name)) for name in run_names(folder)]
+    return sorted(summaries, key=lambda run: -(run.record.created if run.record else 0.0))

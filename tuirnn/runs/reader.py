@@ -1,0 +1,217 @@
+"""Everyone else's side of the run directory: tolerant, bounded, never blocking the writer."""
+
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tuirnn.config import RunConfig
+from tuirnn.errors import RunError, TuirnnError, one_line
+from tuirnn.files import parse_json, read_json
+from tuirnn.runs import FORMAT
+from tuirnn.runs.layout import STATUS_STALE_AFTER, RunPaths
+from tuirnn.vocab import Vocabulary
+
+MAX_LINE = 4 * 2**20
+CHUNK = 4 * 2**20
+
+LIVE_STATES = ("starting", "running", "paused")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """`run.json`: what the run is.
+
+    Attributes:
+        config: every setting.
+        vocab: the text's symbols.
+        data: name, sha256 and tokens in each split.
+        environment: versions and machine at the start.
+        created: seconds since the epoch.
+        parameters: trainable numbers in the model.
+    """
+
+    config: RunConfig
+    vocab: Vocabulary
+    data: dict[str, Any]
+    environment: dict[str, Any]
+    created: float
+    parameters: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, `format` first."""
+        return {
+            "format": FORMAT,
+            "config": self.config.to_json(),
+            "vocab": self.vocab.to_json(),
+            "data": self.data,
+            "environment": self.environment,
+            "created": self.created,
+            "parameters": self.parameters,
+        }
+
+
+def read_record(paths: RunPaths) -> RunRecord:
+    """Read and check `run.json`.
+
+    Raises:
+        RunError: missing, damaged, or of a newer format.
+    """
+    value = read_json(paths.record)
+    where = f"run '{paths.name}'"
+    if value.get("format") != FORMAT:
+        raise RunError(f"{where} has format {one_line(value.get('format'), 20)}, this tuirnn reads {FORMAT}; "
+                       "use the version that wrote it")
+    try:
+        return RunRecord(
+            config=RunConfig.from_json(value["config"], where="run.json"),
+            vocab=Vocabulary.from_json(value["vocab"]),
+            data=_typed(value, "data", dict),
+            environment=_typed(value, "environment", dict),
+            created=float(_typed(value, "created", (int, float))),
+            parameters=_typed(value, "parameters", int),
+        )
+    except KeyError as missing:
+        raise RunError(f"{where} is damaged: run.json lacks {missing}") from None
+    except TuirnnError as error:
+        raise RunError(f"{where} is damaged: {error}") from None
+
+
+def _typed(value: dict[str, Any], key: str, kind: Any) -> Any:
+    if not isinstance(value[key], kind):
+        raise RunError(f"run.json has a {key} of the wrong type")
+    return value[key]
+
+
+@dataclass
+class Status:
+    """`status.json`: how a run stands. Times are seconds since the epoch, losses nats per token.
+
+    `state` is starting, running, paused, done, stopped or failed; readers see 'stale' where a run claims
+    to live and does not.
+    """
+
+    state: str = "starting"
+    pid: int = 0
+    host: str = ""
+    device: str = ""
+    step: int = 0
+    total: int = 0
+    progress: float = 0.0
+    epoch: float = 0.0
+    started: float = 0.0
+    elapsed: float = 0.0
+    heartbeat: float = 0.0
+    tokens_per_s: float = 0.0
+    eta: float = 0.0
+    lr: float = 0.0
+    grad_norm: float = 0.0
+    train_loss: float = math.nan
+    val_loss: float = math.nan
+    val_loss_blocks: float = math.nan
+    best_val_loss: float = math.nan
+    best_step: int = 0
+    rss: int = 0
+    cpu: float = 0.0
+    message: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether a trainer is at work on the run."""
+        return self.state in LIVE_STATES
+
+
+def read_status(paths: RunPaths) -> Status:
+    """The run's status; a missing or damaged one reads as a stale run that says so."""
+    try:
+        value = read_json(paths.status)
+    except RunError:
+        return Status(state="stale", message="no readable status")
+    status = Status()
+    for spec in fields(Status):
+        got = as_number(value[spec.name]) if spec.type is float and spec.name in value else value.get(spec.name)
+        if isinstance(got, spec.type):  # type: ignore[arg-type]
+            setattr(status, spec.name, got)
+    status.state, status.message = one_line(status.state, 20), one_line(status.message)
+    if status.live and not _alive(status):
+        status.state = "stale"
+    return status
+
+
+def _alive(status: Status) -> bool:
+    if status.host == socket.gethostname() and status.pid > 0:
+        try:
+            os.kill(status.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:  # alive, but another user's
+            return True
+        return True
+    return time.time() - status.heartbeat < STATUS_STALE_AFTER
+
+
+def as_number(value: object) -> float:
+    """A JSON number, or one of the strings that stand for numbers JSON lacks, as a float; else NaN."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return {"Infinity": math.inf, "-Infinity": -math.inf}.get(value, math.nan) if isinstance(value, str) else math.nan
+
+
+@dataclass
+class LogTail:
+    """Follows one `.jsonl` file from a byte offset; call `read` as often as wanted.
+
+    A torn last line is not there yet; a damaged line is counted in `damaged` and passed over; a file that
+    was cut or replaced (a resume) is read anew from its start, and `generation` goes up by one.
+    """
+
+    path: Path
+    offset: int = 0
+    damaged: int = 0
+    generation: int = 0
+    _identity: tuple[int, int] | None = field(default=None, repr=False)
+
+    def read(self) -> list[dict[str, Any]]:
+        """The records that have come since the last call."""
+        return list(self.records())
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """As `read`, one at a time."""
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 (closed below, the generator holds it)
+        except OSError:
+            return
+        with file:
+            stat = os.fstat(file.fileno())
+            identity = (stat.st_dev, stat.st_ino)
+            if self._identity not in (None, identity) or stat.st_size < self.offset:
+                self.offset = 0
+                self.generation += 1
+            self._identity = identity
+            file.seek(self.offset)
+            while chunk := file.read(CHUNK):
+                end = chunk.rfind(b"\n") + 1
+                if not end:
+                    if len(chunk) < CHUNK:
+                        return
+                    end = len(chunk)  # one line longer than any record: skip it in pieces
+                for line in chunk[:end].split(b"\n")[:-1]:
+                    record = self._parse(line)
+                    if record is not None:
+                        yield record
+                self.offset += end
+                file.seek(self.offset)
+
+    def _parse(self, line: bytes) -> dict[str, Any] | None:
+        try:
+            record = parse_json(line, "line") if len(line) <= MAX_LINE else None
+        except RunError:
+            record = None
+        if not isinstance(record, dict):
+            self.damaged += 1
+            return None
+        return record

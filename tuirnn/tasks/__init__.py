@@ -1,0 +1,1 @@
+"""Tasks: sources -> splits -> numpy batches. No torch here."""

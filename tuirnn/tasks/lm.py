@@ -1,0 +1,191 @@
+"""Language modelling: a text, split before it is windowed, as batches of token ids.
+
+Batches are time-major int64 arrays: x [T, B] and y [T, B], y one token ahead of x.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.config import DataConfig, TrainConfig
+from tuirnn.errors import DataError
+from tuirnn.tasks import sources
+from tuirnn.vocab import Ids, Vocabulary
+
+
+@dataclass(frozen=True)
+class TextData:
+    """A tokenized text in contiguous splits: train | test | validation, the last at the end of the text."""
+
+    name: str
+    sha256: str
+    raw: bytes
+    vocab: Vocabulary
+    train: Ids
+    val: Ids
+    test: Ids
+
+
+def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> TextData:
+    """Read, tokenize and split the sources of `config`.
+
+    Args:
+        config: what to read and how to cut it.
+        vocab: vocabulary of an existing run; None builds one from the whole text.
+        stdin: see `sources.load`.
+    Raises:
+        DataError: unreadable sources, or a split with fewer than two tokens.
+    """
+    source = sources.load(config.sources, stdin=stdin)
+    if config.tokens == "byte":
+        vocab = vocab or Vocabulary("byte")
+        ids = np.frombuffer(source.data, dtype=np.uint8).astype(np.int64)
+    else:
+        text = source.text()
+        vocab = vocab or Vocabulary.build(text, config.tokens, config.vocab_size)
+        ids = vocab.encode(text)
+    ids = ids[: max(1, round(len(ids) * config.fraction))]
+    train, test, val = split(ids, config)
+    if len(train) < 2 or len(val) < 2:
+        raise DataError(f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; "
+                        "give a longer text")
+    return TextData(source.name, source.sha256, source.data, vocab, train, val, test)
+
+
+def split(ids: Ids, config: DataConfig) -> tuple[Ids, Ids, Ids]:
+    """Cut ids [n] into contiguous (train, test, val); nothing is in two of them."""
+    val = max(2, round(len(ids) * config.val_fraction))
+    test = round(len(ids) * config.test_fraction)
+    first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)
+    return ids[:first], ids[first:second], ids[second:]
+
+
+class Batches:
+    """Batches without end, whose position is a small JSON value: `cursor` and `restore` resume exactly.
+
+    Subclasses say where the windows of an epoch start; every window is T + 1 tokens long.
+    """
+
+    carries_state = False
+    """Whether each batch continues the one before it, so that the hidden state goes on."""
+
+    def __init__(self, ids: Ids, config: TrainConfig) -> None:
+        self.ids = ids
+        self.T = config.seq_len
+        if len(ids) < self.T + 1:
+            raise DataError(
+                f"the training text has {len(ids):,} tokens, fewer than one sequence of {self.T} and its next "
+                f"token; lower --seq-len below {len(ids):,} or give a longer text"
+            )
+        self.B = min(config.batch_size, self.most_lanes())
+        self._rng = np.random.Generator(np.random.PCG64(config.seed))
+        self._offsets = np.arange(self.T + 1)[:, None]
+        self._begin_epoch()
+
+    def most_lanes(self) -> int:
+        """The largest batch that this text fills."""
+        return len(self.ids) - self.T
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over the training split."""
+        raise AssertionError("subclasses define it")
+
+    def plan_epoch(self) -> Callable[[int], Ids]:
+        """Draw an epoch; returns a function from batch number to the B window starts."""
+        raise AssertionError("subclasses define it")
+
+    def _begin_epoch(self) -> None:
+        self._rng_at_epoch = self._rng.bit_generator.state
+        self._starts = self.plan_epoch()
+        self._position = 0
+
+    def next(self) -> tuple[Ids, Ids, npt.NDArray[np.float32]]:
+        """The next (x [T, B], y [T, B], carry [B]); where `carry` is 0, the sequence begins with a zero state."""
+        if self._position == self.batches_per_epoch:
+            self._begin_epoch()
+        windows = self.ids[self._starts(self._position)[None, :] + self._offsets]  # [T+1, B]
+        carry = self.carry(self._position)
+        self._position += 1
+        return windows[:-1], windows[1:], carry
+
+    def carry(self, position: int) -> npt.NDArray[np.float32]:
+        """Which sequences of a batch continue those of the batch before: 1, else 0."""
+        return np.zeros(self.B, np.float32)
+
+    def cursor(self) -> dict[str, Any]:
+        """Where the next batch comes from, as JSON."""
+        return {"rng": self._rng_at_epoch, "position": self._position, "lanes": self.B}
+
+    def restore(self, cursor: dict[str, Any]) -> None:
+        """Go to a `cursor` of the same text and settings."""
+        if cursor["lanes"] != self.B:
+            raise DataError(f"the checkpoint has batches of {cursor['lanes']}, this run of {self.B}; "
+                            "resume with the same --batch-size and data")
+        self._rng.bit_generator.state = cursor["rng"]
+        self._begin_epoch()
+        self._position = int(cursor["position"])
+
+
+class StreamBatches(Batches):
+    """B contiguous lanes through the text, read side by side; the hidden state is carried along."""
+
+    carries_state = True
+
+    def most_lanes(self) -> int:
+        """Each lane needs one window."""
+        return (len(self.ids) - 1) // self.T
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Windows in each lane, one fewer than fits where the random phase needs room."""
+        return max(1, ((len(self.ids) - 1) // self.B - 1) // self.T)
+
+    def plan_epoch(self) -> Callable[[int], Ids]:
+        """Shift every epoch by a random phase, so that window borders fall elsewhere each time."""
+        lane = (len(self.ids) - 1) // self.B
+        room = lane - self.batches_per_epoch * self.T
+        phase = int(self._rng.integers(0, room + 1))
+        lanes = np.arange(self.B, dtype=np.int64) * lane + phase
+        return lambda position: lanes + position * self.T
+
+    def carry(self, position: int) -> npt.NDArray[np.float32]:
+        """All but one lane in turn, so that the network also knows the zero state that every use begins with."""
+        carry = np.full(self.B, float(position > 0), np.float32)
+        carry[position % self.B] = 0.0
+        return carry
+
+
+class RandomBatches(Batches):
+    """B windows from anywhere in the text, each from a zero state."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """As many as read each token once on average."""
+        return max(1, (len(self.ids) - 1) // (self.B * self.T))
+
+    def plan_epoch(self) -> Callable[[int], Ids]:
+        """Starts are drawn with replacement."""
+        starts = self._rng.integers(0, len(self.ids) - self.T, size=(self.batches_per_epoch, self.B))
+        return lambda position: starts[position]
+
+
+class WindowBatches(Batches):
+    """Every window of stride one, once an epoch, in random order, each from a zero state."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches of windows."""
+        return (len(self.ids) - self.T) // self.B
+
+    def plan_epoch(self) -> Callable[[int], Ids]:
+        """Shuffle all starts."""
+        starts = self._rng.permutation(len(self.ids) - self.T)
+        return lambda position: starts[position * self.B : (position + 1) * self.B]
+
+
+BATCHES: dict[str, type[Batches]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}

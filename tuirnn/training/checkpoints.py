@@ -1,0 +1,94 @@
+"""A trainer's whole state as checkpoint files, and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from tuirnn.cells import State
+from tuirnn.errors import RunError
+from tuirnn.files import to_json
+from tuirnn.models import SequenceModel
+from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
+
+
+def pack(model: SequenceModel, optimizer: torch.optim.Optimizer, carried: Sequence[State],
+         progress: dict[str, Any], device: torch.device) -> dict[str, bytes]:
+    """The three files of a checkpoint.
+
+    Args:
+        model: the weights; tied ones are stored once.
+        optimizer: its tensors go to `optimizer.safetensors` beside the carried state and the RNG states.
+        carried: hidden state between batches.
+        progress: plain values for `trainer.json`.
+        device: where the trainer computes, for the RNG state of its CUDA device.
+    """
+    tensors = _optimizer_tensors(model, optimizer)
+    tensors |= {f"carried.{i}.{j}": t for i, layer in enumerate(carried) for j, t in enumerate(layer)}
+    tensors["rng.cpu"] = torch.get_rng_state()
+    if device.type == "cuda":
+        tensors["rng.cuda"] = torch.cuda.get_rng_state(device)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return {
+        MODEL: save_tensors({name: t.cpu().contiguous() for name, t in weights.items()}),
+        OPTIMIZER: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
+        TRAINER: to_json(progress, indent=1),
+    }
+
+
+def unpack(checkpoint: Checkpoint, model: SequenceModel, optimizer: torch.optim.Optimizer,
+           device: torch.device) -> tuple[list[State] | None, dict[str, Any]]:
+    """Put a checkpoint's values into the model, the optimizer and the random generators.
+
+    Returns:
+        The carried hidden state (None where the batches carry none) and `trainer.json`.
+    Raises:
+        RunError: the files do not fit this model.
+    """
+    try:
+        weights, tensors = load_tensors(checkpoint.files[MODEL]), load_tensors(checkpoint.files[OPTIMIZER])
+    except SafetensorError as error:
+        raise RunError(f"{checkpoint.path.name} is damaged: {error}") from None
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    if {name: tuple(t.shape) for name, t in weights.items()} != shapes:
+        raise RunError(f"{checkpoint.path.name} holds other weights than this run's model; was run.json changed?")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    for name, parameter in parameters.items():
+        prefix = f"optimizer.{name}."
+        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if state:
+            optimizer.state[parameter] = {
+                key: value.to(parameter.device if value.dim() or _fused(optimizer) else "cpu")
+                for key, value in state.items()
+            }
+    torch.set_rng_state(tensors["rng.cpu"])
+    if device.type == "cuda" and "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    return _carried(tensors, model, device), checkpoint.trainer
+
+
+def _optimizer_tensors(model: SequenceModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"optimizer.{name}.{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _fused(optimizer: torch.optim.Optimizer) -> bool:
+    return bool(optimizer.defaults.get("fused"))
+
+
+def _carried(tensors: dict[str, Tensor], model: SequenceModel, device: torch.device) -> list[State] | None:
+    if "carried.0.0" not in tensors:
+        return None
+    names = [range(len(model.recurrent(i).cell.state_names)) for i in range(len(model.layers))]
+    return [tuple(tensors[f"carried.{i}.{j}"].to(device) for j in layer) for i, layer in enumerate(names)]

@@ -1,0 +1,108 @@
+"""Loss on held-out text under both protocols, samples, and what the network still gets wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from tuirnn.models import SequenceModel
+from tuirnn.vocab import Ids, Vocabulary
+
+BLOCK = 256
+"""Length of the blocks protocol's independent sequences, as nanoGPT's."""
+
+LANES, WARM_UP = 64, 512
+"""The carried protocol in training runs this many lanes side by side, each warmed on the tokens before it."""
+
+SAMPLE_TEMPERATURE = 0.8
+
+
+@contextmanager
+def evaluating(model: SequenceModel) -> Iterator[None]:
+    """Dropout off and no gradients inside; training mode after."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train()
+
+
+def carried_loss(model: SequenceModel, ids: Ids, device: torch.device, *, lanes: int = LANES,
+                 warm_up: int = WARM_UP) -> float:
+    """Mean nats per token over ids [n], the state carried through.
+
+    The text is cut into `lanes` contiguous pieces that run side by side; each begins with the state that
+    `warm_up` tokens before it leave. `lanes=1` is the exact single pass.
+    """
+    n = len(ids) - 1
+    lanes = max(1, min(lanes, n // (2 * warm_up)))
+    L = -(-n // lanes)
+    starts = np.arange(lanes) * L
+    padded = np.concatenate([np.zeros(warm_up, np.int64), ids, np.zeros(lanes * L - n, np.int64)])
+    text = torch.from_numpy(np.stack([padded[s : s + warm_up + L + 1] for s in starts], 1)).to(device)
+    counted = torch.from_numpy(np.arange(L)[:, None] + starts[None, :] < n).to(device)  # [L, lanes]
+    state = model.zero_state(lanes)
+    if lanes > 1:
+        _, state = model(text[:warm_up], state)
+        for layer in state:
+            for tensor in layer:
+                tensor[0] = 0  # the first lane has nothing before it
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for t in range(0, L, BLOCK):
+        end = min(t + BLOCK, L)
+        logits, state = model(text[warm_up + t : warm_up + end], state)
+        nats = _nats(logits, text[warm_up + t + 1 : warm_up + end + 1])
+        total += (nats * counted[t:end]).sum(dtype=torch.float64)
+    return float(total) / n
+
+
+def blocks_loss(model: SequenceModel, ids: Ids, device: torch.device, *, batch: int = 64) -> float:
+    """Mean nats per token over independent blocks of 256 tokens, each from a zero state."""
+    length = min(BLOCK, len(ids) - 1)
+    blocks = np.arange((len(ids) - 1) // length) * length
+    total, count = 0.0, 0
+    for first in range(0, len(blocks), batch):
+        windows = ids[blocks[first : first + batch][None, :] + np.arange(length + 1)[:, None]]
+        text = torch.from_numpy(windows).to(device)
+        logits, _ = model(text[:-1], model.zero_state(text.shape[1]))
+        total += float(_nats(logits, text[1:]).sum(dtype=torch.float64))
+        count += text[1:].numel()
+    return total / count
+
+
+def _nats(logits: Tensor, targets: Tensor) -> Tensor:
+    return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view(targets.shape)
+
+
+def write_sample(model: SequenceModel, vocab: Vocabulary, first: int, length: int, seed: int,
+                 device: torch.device) -> str:
+    """Text of `length` tokens that the network writes after the token `first`, at temperature 0.8."""
+    generator = torch.Generator().manual_seed(seed)
+    state, token, tokens = model.zero_state(1), first, []
+    for _ in range(length):
+        logits, state = model(torch.tensor([[token]], device=device), state)
+        scores = logits[0, 0].float().cpu() / SAMPLE_TEMPERATURE
+        if vocab.unk is not None:
+            scores[vocab.unk] = -torch.inf
+        token = int(torch.multinomial(scores.softmax(0), 1, generator=generator))
+        tokens.append(token)
+    return vocab.decode(tokens)
+
+
+def mistakes(model: SequenceModel, vocab: Vocabulary, ids: Ids, device: torch.device, *,
+             length: int = BLOCK) -> dict[str, Any]:
+    """The first held-out tokens: each symbol, the nats it cost, and the symbol that was expected instead."""
+    text = torch.from_numpy(ids[: length + 1]).to(device)[:, None]
+    logits, _ = model(text[:-1], model.zero_state(1))
+    nats = _nats(logits, text[1:])[:, 0]
+    guesses = logits[:, 0].argmax(-1)
+    return {
+        "symbols": [vocab.symbol(int(i)) for i in ids[1 : length + 1]],
+        "nats": [round(float(x), 4) for x in nats],
+        "guesses": [vocab.symbol(int(i)) for i in guesses],
+    }

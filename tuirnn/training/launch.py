@@ -1,0 +1,87 @@
+"""Start a new run, or go on with an old one."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tuirnn.config import FIELDS, RunConfig, flag_of
+from tuirnn.errors import DataError, RunError
+from tuirnn.files import atomic_write
+from tuirnn.models import count_parameters
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import LogTail, RunRecord, read_record
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tasks import lm, sources
+from tuirnn.training.devices import environment, keep_freed_memory, pick_device
+from tuirnn.training.trainer import Report, Trainer, build_model
+
+FIXED_ON_RESUME = frozenset(
+    name for name, (section, _) in FIELDS.items() if section in ("model", "data")
+) | {"batches", "batch_size", "seq_len", "optimizer", "dtype", "seed"}
+"""Settings that a run keeps for life: its weights, data and batches would no longer be the same."""
+
+
+def start(config: RunConfig, folder: Path, name: str, report: Report) -> str:
+    """Train a new run to its end; returns `Trainer.run`'s outcome.
+
+    Raises:
+        TuirnnError: bad data, a taken name, no such device; nothing is left behind.
+    """
+    keep_freed_memory()
+    device = pick_device(config.train.device)
+    data = lm.load(config.data)
+    lm.BATCHES[config.train.batches](data.train, config.train)  # refuses short texts before anything is written
+    record = RunRecord(
+        config=config,
+        vocab=data.vocab,
+        data={"name": data.name, "sha256": data.sha256, "train": len(data.train), "val": len(data.val),
+              "test": len(data.test)},
+        environment=environment(device),
+        created=time.time(),
+        parameters=count_parameters(build_model(config, data)),
+    )
+    with RunWriter.create(folder, name, record) as writer:
+        if sources.STDIN in config.data.sources:
+            atomic_write(writer.paths.stdin, data.raw)
+        return Trainer(config, data, writer, device, report).run()
+
+
+def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
+    """Go on with a run from its last checkpoint, with `changes` to the settings that may change.
+
+    Raises:
+        RunError: a change that the run cannot take, no checkpoint, changed data, or nothing left to do.
+    """
+    keep_freed_memory()
+    record = read_record(paths)
+    known = settings(paths, record)
+    for setting in changes:
+        if setting in FIXED_ON_RESUME and changes[setting] != known.flat()[setting]:
+            raise RunError(f"{flag_of(setting)} cannot change when a run is resumed: run '{paths.name}' was made with "
+                           f"{known.flat()[setting]}; start a new run with it")
+    config = known.replace(**changes)
+    device = pick_device(config.train.device)
+    data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin if paths.stdin.exists() else None)
+    if data.sha256 != record.data.get("sha256"):
+        raise DataError(f"the data of run '{paths.name}' ({record.data.get('name')}) has changed since it began; "
+                        "bring back the same content, or start a new run")
+    with RunWriter(paths) as writer:
+        trainer = Trainer(config, data, writer, device, report)
+        saved = checkpoint.load(paths, "last")
+        trainer.restore(saved)
+        if trainer.share_done() >= 1.0:
+            raise RunError(f"run '{paths.name}' is complete at step {saved.step:,}; give a larger --steps, --epochs or "
+                           "--minutes to go on")
+        if changes:
+            writer.event("changes", step=saved.step, settings=changes)
+        return trainer.run()
+
+
+def settings(paths: RunPaths, record: RunRecord) -> RunConfig:
+    """The run's configuration with the changes that earlier resumes made, in order."""
+    config = record.config
+    for event in LogTail(paths.events).read():
+        if event.get("event") == "changes" and isinstance(event.get("settings"), dict):
+            config = config.replace(**event["settings"])
+    return config

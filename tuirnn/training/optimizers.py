@@ -1,0 +1,41 @@
+"""Update rules (PyTorch's) and learning-rate schedules (functions of step and progress)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from tuirnn.config import TrainConfig
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer that `config` names; weight decay acts on matrices, not on biases."""
+    named = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in named if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in named if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=config.lr, momentum=config.momentum)
+    kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    optimizer: torch.optim.Optimizer = kind(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    return optimizer
+
+
+def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
+    """The rate for the update after `step` updates.
+
+    Args:
+        config: peak rate, schedule and warm-up.
+        step: updates done so far.
+        progress: share of the run that is over, 0..1, by whichever limit is nearest.
+    """
+    rate = config.lr
+    if config.schedule == "step":
+        rate *= config.lr_factor ** (step // config.lr_step)
+    elif config.schedule == "cosine":
+        rate *= config.lr_floor + (1 - config.lr_floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return rate * min(1.0, (step + 1) / (config.warmup + 1))

@@ -1,0 +1,49 @@
+"""What is seen inside the network: how far back the error reaches, how saturated the gates are."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from tuirnn.kernels import Trace
+from tuirnn.models import SequenceModel
+
+BINS = 10
+
+
+def probe(model: SequenceModel, x: Tensor, y: Tensor) -> dict[str, Any]:
+    """Look into the network on one batch.
+
+    Args:
+        model: the network; its gradients are left as they were.
+        x: tokens [T, B].
+        y: the next tokens [T, B].
+    Returns:
+        `gradient`: per layer, the norm of ∂(loss at the last step)/∂h_t for t = 0..T-1.
+        `gates`: per layer, per gate, the share of its values in ten equal bins of (0, 1), or of (-1, 1) for those
+        that tanh makes.
+    """
+    traces: list[Trace] = []
+    with torch.enable_grad():
+        logits, _ = model(x, model.zero_state(x.shape[1]), observe=traces)
+        gates = [_gate_histograms(model, i, trace) for i, trace in enumerate(traces)]
+        loss = cross_entropy(logits[-1].float(), y[-1])
+        torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    norms = [trace.dh_norm for trace in traces]
+    return {
+        "gradient": [[float(f"{float(v):.4g}") for v in norm] if norm is not None else [] for norm in norms],
+        "gates": gates,
+    }
+
+
+def _gate_histograms(model: SequenceModel, index: int, trace: Trace) -> dict[str, list[float]]:
+    cell, hidden = model.recurrent(index).cell, model.recurrent(index).hidden
+    shares = {}
+    for name, values in zip(cell.gates, trace.a.split(hidden, -1), strict=True):
+        if name == "h":
+            values = trace.states[0][1:]
+        low = -1.0 if name in ("g", "n", "h") else 0.0
+        counts = torch.histc(values.float(), bins=BINS, min=low, max=1.0)
+        shares[name] = [round(float(c) / values.numel(), 4) for c in counts]
+    return shares

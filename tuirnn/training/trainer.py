@@ -1,0 +1,388 @@
+"""The training loop: batches in, run directory out."""
+
+import math
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from tuirnn.cells import State
+from tuirnn.config import RunConfig
+from tuirnn.errors import DivergedError, RunError
+from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
+from tuirnn.runs import checkpoint, control
+from tuirnn.runs.reader import Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tasks.lm import BATCHES, TextData
+from tuirnn.training import checkpoints, evaluation, probes
+from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.optimizers import learning_rate, make_optimizer
+
+Report = Callable[[dict[str, Any]], None]
+"""Receives each event of the run: {'event': 'start' | 'step' | 'eval' | 'sample' | 'checkpoint' | 'note' | 'end', …}."""
+
+HEARTBEAT = 1.0
+CONTROL_POLL = 0.1
+LOG_EVERY_CUDA = 20
+"""Losses are fetched from the GPU this many steps at a time: each fetch waits for the device."""
+
+
+@dataclass
+class Progress:
+    """Where the run stands; everything that `trainer.json` must hold to go on from here."""
+
+    step: int = 0
+    epoch: float = 0.0
+    tokens: int = 0
+    elapsed: float = 0.0
+    best_val_loss: float = math.inf
+    best_step: int = 0
+    val_loss: float = math.nan
+    val_loss_blocks: float = math.nan
+    evaluations_without_best: int = 0
+    lr_scale: float = 1.0
+
+
+class Trainer:
+    """One training of one run, from wherever its last checkpoint left it.
+
+    Args:
+        config: every setting, with any changes of a resume.
+        data: the text.
+        writer: the run directory, owned.
+        device: where to compute.
+        report: receives the run's events, for a terminal or a program.
+    """
+
+    def __init__(self, config: RunConfig, data: TextData, writer: RunWriter, device: torch.device,
+                 report: Report) -> None:
+        self.config, self.data, self.writer, self.device, self.report = config, data, writer, device, report
+        train = config.train
+        torch.manual_seed(train.seed)
+        self.model = build_model(config, data).to(device)
+        self.batches = BATCHES[train.batches](data.train, train)
+        self.optimizer = make_optimizer(self.model, train)
+        self.progress = Progress()
+        self.state = self.model.zero_state(self.batches.B)
+        self.usage = Usage()
+        self.status = Status(pid=os.getpid(), host=socket.gethostname(), device=device_label(device),
+                             started=time.time())
+        self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
+        self._signal: int | None = None
+        self._asked_to_stop = self._asked_to_evaluate = False
+        self._clock = time.perf_counter()
+        self._next_poll = self._next_heartbeat = 0.0
+        self._rate_from = (self._clock, 0)
+        if self.batches.B < train.batch_size:
+            self.note(f"the text fills {self.batches.B} sequences side by side, not {train.batch_size}; "
+                      "going on with these")
+
+    # ── the road ──────────────────────────────────────────────────────────────
+
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Go on exactly where `saved` was taken; cuts the logs back to it."""
+        carried, values = checkpoints.unpack(saved, self.model, self.optimizer, self.device)
+        try:
+            self.progress = Progress(**values["progress"])
+            self.batches.restore(values["cursor"])
+            self.writer.rewind(values["lengths"])
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{saved.path.name}/{checkpoint.TRAINER} is damaged: {error}") from None
+        if carried is not None:
+            self.state = carried
+
+    def run(self) -> str:
+        """Train until a limit, a request or a signal.
+
+        Returns:
+            'done', 'stopped' (asked to), or the name of the signal that ended it.
+        Raises:
+            DivergedError: the loss or the gradient is not finite; the last checkpoint is from before.
+        """
+        self._clock = time.perf_counter() - self.progress.elapsed
+        self._rate_from = (time.perf_counter(), self.progress.tokens)
+        first_tokens, began = self.progress.tokens, time.perf_counter()
+        self.writer.event("resume" if self.progress.step else "start", step=self.progress.step, pid=os.getpid())
+        self.report({"event": "start", "run": self.writer.paths.name, "step": self.progress.step,
+                     "total": self.config.train.step_limit, "parameters": count_parameters(self.model),
+                     "device": self.status.device, "data": self.data.name, "vocab": len(self.data.vocab)})
+        previous = self._catch_signals()
+        try:
+            outcome = self._loop()
+        except DivergedError as error:
+            self._end("failed", str(error))
+            raise
+        except Exception as error:
+            self._end("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        seconds = time.perf_counter() - began
+        self._end("done" if outcome == "done" else "stopped", "" if outcome == "done" else f"ended by {outcome}")
+        self.report({"event": "end", "run": self.writer.paths.name, "step": self.progress.step, "outcome": outcome,
+                     "best_val_loss": self.progress.best_val_loss, "best_step": self.progress.best_step,
+                     "val_loss": self.progress.val_loss, "val_loss_blocks": self.progress.val_loss_blocks,
+                     "seconds": seconds, "tokens_per_s": (self.progress.tokens - first_tokens) / max(seconds, 1e-9)})
+        return outcome
+
+    def _loop(self) -> str:
+        train = self.config.train
+        self._heartbeat("running")
+        while (share := self.share_done()) < 1.0:
+            self.training_step(share)
+            step = self.progress.step
+            self._flush_if_due()
+            if step % train.eval_every == 0 or self._asked_to_evaluate:
+                self.evaluate()
+            if step % train.checkpoint_every == 0:
+                self.checkpoint()
+            self._attend()
+            if self._signal is not None or self._asked_to_stop:
+                self._flush()
+                self.checkpoint()
+                return signal.Signals(self._signal).name if self._signal is not None else "request"
+        self._flush()
+        if self.progress.step % train.eval_every or math.isnan(self.progress.val_loss):
+            self.evaluate()
+        self.checkpoint()
+        return "done"
+
+    def share_done(self) -> float:
+        """How much of the run is over, by whichever limit is nearest; 1 or more means finished."""
+        train, progress = self.config.train, self.progress
+        shares = [0.0]
+        if train.step_limit:
+            shares.append(progress.step / train.step_limit)
+        if train.epochs:
+            shares.append(progress.step / max(1, round(train.epochs * self.batches.batches_per_epoch)))
+        if train.minutes:
+            shares.append((time.perf_counter() - self._clock) / (60 * train.minutes))
+        if train.patience and progress.evaluations_without_best >= train.patience:
+            shares.append(1.0)
+        return max(shares)
+
+    def training_step(self, share: float) -> None:
+        """One batch, one update."""
+        progress, train = self.progress, self.config.train
+        x, y, carry = self.batches.next()
+        tokens = torch.from_numpy(x).to(self.device, non_blocking=True)
+        targets = torch.from_numpy(y).to(self.device, non_blocking=True)
+        logits, after = self.model(tokens, self._carried(carry))
+        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
+        rate = learning_rate(train, progress.step, share) * progress.lr_scale
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.state = detached(after)
+        progress.step += 1
+        progress.tokens += x.size
+        progress.epoch = progress.step / self.batches.batches_per_epoch
+        self._pending.append((progress.step, time.time(), rate, loss.detach(), norm))
+
+    def _carried(self, carry: npt.NDArray[np.float32]) -> list[State]:
+        if not carry.any():
+            return self.model.zero_state(self.batches.B)
+        if carry.all():
+            return self.state
+        keep = torch.from_numpy(carry)[:, None].to(self.device, self.state[0][0].dtype)
+        return [tuple(tensor * keep for tensor in layer) for layer in self.state]
+
+    # ── what is written down ──────────────────────────────────────────────────
+
+    def _flush_if_due(self) -> None:
+        if len(self._pending) >= (LOG_EVERY_CUDA if self.device.type == "cuda" else 1):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Fetch the waiting losses in one go, write them, and stop at the first that is not finite."""
+        if not self._pending:
+            return
+        values = torch.stack([torch.stack((loss.float(), norm.float())) for *_, loss, norm in self._pending]).tolist()
+        records = []
+        for (step, at, rate, _, _), (loss, norm) in zip(self._pending, values, strict=True):
+            records.append({"step": step, "split": "train", "at": round(at, 3), "loss": loss, "grad_norm": norm,
+                            "lr": rate})
+        self._pending.clear()
+        self.writer.append("metrics", *records)
+        last = records[-1]
+        self.status.train_loss, self.status.grad_norm, self.status.lr = last["loss"], last["grad_norm"], last["lr"]
+        for record in records:
+            if not (math.isfinite(record["loss"]) and math.isfinite(record["grad_norm"])):
+                raise self._diverged(record)
+        self._heartbeat("running", unless_recent=True)
+        self.report({"event": "step", **{k: last[k] for k in ("step", "loss", "grad_norm", "lr")},
+                     "progress": self.status.progress, "tokens_per_s": self.status.tokens_per_s,
+                     "eta": self.status.eta})
+
+    def _diverged(self, record: dict[str, Any]) -> DivergedError:
+        last = checkpoint.pointed(self.writer.paths, "last")
+        kept = f"the last good checkpoint is {last.name}" if last else "there is no checkpoint yet"
+        what = "loss" if not math.isfinite(record["loss"]) else "gradient"
+        clip = "--clip 1" if not self.config.train.clip else f"--clip {self.config.train.clip / 4:g}"
+        return DivergedError(f"the {what} is not finite at step {record['step']}; {kept}; try --lr "
+                             f"{self.config.train.lr / 3:.2g} or {clip}")
+
+    def evaluate(self) -> None:
+        """Both protocols, a sample, the mistakes and the probes, all to the run directory."""
+        self._flush()
+        self._asked_to_evaluate = False
+        model, data, progress = self.model, self.data, self.progress
+        with evaluation.evaluating(model):
+            carried = evaluation.carried_loss(model, data.val, self.device)
+            blocks = evaluation.blocks_loss(model, data.val, self.device)
+            seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
+            text = self._sample()
+        progress.val_loss, progress.val_loss_blocks = carried, blocks
+        best = carried < progress.best_val_loss
+        if best:
+            progress.best_val_loss, progress.best_step, progress.evaluations_without_best = carried, progress.step, 0
+        else:
+            progress.evaluations_without_best += 1
+        step = {"step": progress.step}
+        self.writer.append("metrics", {**step, "split": "val", "at": round(time.time(), 3), "loss": carried,
+                                       "loss_blocks": blocks})
+        self.writer.append("samples", {**step, "kind": "sample", "text": text}, {**step, "kind": "mistakes", **seen})
+        self._probe()
+        self.report({"event": "eval", **step, "val_loss": carried, "val_loss_blocks": blocks, "best": best})
+        self.report({"event": "sample", **step, "text": text})
+        if best:
+            self.checkpoint()
+        self._heartbeat("running")
+
+    def _sample(self) -> str:
+        newline = self.data.vocab.encode("\n")
+        known = len(newline) == 1 and int(newline[0]) != self.data.vocab.unk
+        first = int(newline[0]) if known else int(self.data.val[0])
+        return evaluation.write_sample(self.model, self.data.vocab, first, self.config.train.sample_length,
+                                       self.config.train.seed + self.progress.step, self.device)
+
+    def _probe(self) -> None:
+        T = min(self.batches.T, len(self.data.val) - 1)
+        lanes = max(1, min(8, (len(self.data.val) - 1) // T))
+        text = torch.from_numpy(self.data.val[: lanes * T + 1]).to(self.device)
+        x, y = text[:-1].view(lanes, T).t(), text[1:].view(lanes, T).t()
+        self.model.eval()
+        record = probes.probe(self.model, x, y)
+        self.model.train()
+        self.writer.append("probes", {"step": self.progress.step, **record})
+
+    def checkpoint(self) -> None:
+        """Write everything needed to go on, unless this step has been written already."""
+        self._flush()
+        paths, progress = self.writer.paths, self.progress
+        named = checkpoint.pointed(paths, "last")
+        if named is None or checkpoint.step_of(named) != progress.step:
+            progress.elapsed = time.perf_counter() - self._clock
+            self.writer.sync()
+            carried = self.state if self.batches.carries_state else []
+            values = {"progress": vars(progress), "cursor": self.batches.cursor(), "lengths": self.writer.lengths()}
+            try:
+                checkpoint.save(paths, progress.step,
+                                checkpoints.pack(self.model, self.optimizer, carried, values, self.device))
+                checkpoint.point(paths, "last", progress.step)
+            except OSError as error:
+                raise RunError(f"cannot write a checkpoint of run '{paths.name}': {error.strerror}; the one before "
+                               f"is untouched; free some space and resume with --resume {paths.name}") from None
+            self.report({"event": "checkpoint", "step": progress.step})
+        if progress.best_step == progress.step:
+            checkpoint.point(paths, "best", progress.step)
+        checkpoint.prune(paths, self.config.train.keep)
+
+    def note(self, message: str) -> None:
+        """Say something once, in the history and to whoever watches."""
+        self.writer.event("note", message=message)
+        self.report({"event": "note", "step": self.progress.step, "message": message})
+
+    # ── requests, signals, heartbeat ──────────────────────────────────────────
+
+    def _attend(self) -> None:
+        """Take the requests that wait in the control folder; hold here while paused."""
+        if time.perf_counter() < self._next_poll:
+            return
+        paused = self._take_requests(False)
+        if paused:
+            self._flush()
+            held = time.perf_counter()
+            self._heartbeat("paused")
+            while paused and self._signal is None and not self._asked_to_stop:
+                time.sleep(CONTROL_POLL)
+                paused = self._take_requests(True)
+                self._heartbeat("paused", unless_recent=True)
+            self._clock += time.perf_counter() - held  # a pause is not training time
+            self._rate_from = (time.perf_counter(), self.progress.tokens)
+            self._heartbeat("running")
+        self._next_poll = time.perf_counter() + CONTROL_POLL
+
+    def _take_requests(self, paused: bool) -> bool:
+        for request in control.take(self.writer.paths):
+            self.writer.event("request", kind=request.kind, value=request.value, step=self.progress.step)
+            if request.kind in ("pause", "resume"):
+                paused = request.kind == "pause"
+            elif request.kind == "lr":
+                self.progress.lr_scale *= request.value
+            elif request.kind == "evaluate":
+                self.evaluate()
+            elif request.kind == "checkpoint":
+                self.checkpoint()
+            elif request.kind == "stop":
+                self._asked_to_stop = True
+        return paused
+
+    def _catch_signals(self) -> dict[int, Any]:
+        """First SIGINT or SIGTERM: checkpoint and leave after this step. The second one ends at once."""
+
+        def remember(number: int, frame: FrameType | None) -> None:
+            if self._signal is not None:
+                os._exit(128 + number)
+            self._signal = number
+
+        try:
+            return {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: whoever started it handles signals
+            return {}
+
+    def _heartbeat(self, state: str, *, unless_recent: bool = False, message: str = "") -> None:
+        now = time.perf_counter()
+        if unless_recent and now < self._next_heartbeat:
+            return
+        self._next_heartbeat = now + HEARTBEAT
+        progress, status = self.progress, self.status
+        since, tokens = self._rate_from
+        if now - since > 0.5:
+            status.tokens_per_s = (progress.tokens - tokens) / (now - since)
+            self._rate_from = (now, progress.tokens)
+        share = min(1.0, self.share_done())
+        elapsed = now - self._clock
+        status.state, status.message, status.heartbeat = state, message, time.time()
+        status.step, status.epoch, status.elapsed = progress.step, progress.epoch, elapsed
+        status.progress = share
+        status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
+        status.total = self.config.train.step_limit or (round(progress.step / share) if share > 0 else 0)
+        status.val_loss, status.val_loss_blocks = progress.val_loss, progress.val_loss_blocks
+        status.best_val_loss, status.best_step = progress.best_val_loss, progress.best_step
+        status.rss, status.cpu = self.usage.sample()
+        self.writer.status(status)
+
+    def _end(self, state: str, message: str) -> None:
+        self._heartbeat(state, message=message)
+        self.writer.event("end", state=state, message=message, step=self.progress.step)
+
+
+def build_model(config: RunConfig, data: TextData) -> SequenceModel:
+    """The untrained network for this data."""
+    return SequenceModel(config.model, len(data.vocab), unk=data.vocab.unk,
+                         compute_dtype=COMPUTE_DTYPES[config.train.dtype])

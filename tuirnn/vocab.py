@@ -1,0 +1,125 @@
+"""Vocabularies: text to token ids and back, for characters, bytes and words.
+
+Ids 0..len-1 are the symbols in order. Character and word vocabularies end with one more slot, `unk`,
+for what they do not know: encoding never fails, and what was unknown can be listed. The network
+starts with a zero input row for `unk`, so an unknown symbol adds nothing but the bias.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.errors import DataError
+
+Ids = npt.NDArray[np.int64]
+
+KINDS = ("char", "byte", "word")
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+MAX_SYMBOLS = 2_000_000
+
+_WORD = re.compile(r"\w+|\s|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Symbols of one kind; `symbols[i]` is what token `i` stands for.
+
+    Attributes:
+        kind: 'char', 'byte' or 'word'.
+        symbols: distinct symbols in id order; empty for 'byte', whose ids are the byte values.
+    """
+
+    kind: str
+    symbols: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise DataError(f"vocabulary kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if len(set(self.symbols)) != len(self.symbols) or len(self.symbols) > MAX_SYMBOLS:
+            raise DataError(f"vocabulary symbols must be distinct and at most {MAX_SYMBOLS:,}")
+        if self.kind == "byte" and self.symbols:
+            raise DataError("a byte vocabulary lists no symbols of its own")
+        if self.kind == "char" and any(len(symbol) != 1 for symbol in self.symbols):
+            raise DataError("each symbol of a character vocabulary is one character")
+        object.__setattr__(self, "_index", {symbol: i for i, symbol in enumerate(self.symbols)})
+        if self.kind == "char":
+            points = _code_points("".join(self.symbols))
+            order = np.argsort(points)
+            object.__setattr__(self, "_sorted", (points[order], order.astype(np.int64)))
+
+    @classmethod
+    def build(cls, text: str, kind: str, limit: int = MAX_SYMBOLS) -> "Vocabulary":
+        """The vocabulary of `text`: all its characters in code point order, or its `limit` commonest words."""
+        if kind == "byte":
+            return cls("byte")
+        if kind == "char":
+            return cls("char", tuple(sorted(set(text))))
+        counts = Counter(_WORD.findall(text))
+        return cls("word", tuple(sorted(word for word, _ in counts.most_common(limit))))
+
+    @classmethod
+    def from_json(cls, value: object) -> "Vocabulary":
+        """Read what `to_json` wrote; raises DataError for anything else."""
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            raise DataError("a vocabulary is an object with 'kind' and 'symbols'")
+        symbols = value.get("symbols", [])
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise DataError("vocabulary 'symbols' must be a list of strings")
+        return cls(value["kind"], tuple(symbols))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `run.json` and the cell file."""
+        return {"kind": self.kind, "symbols": list(self.symbols)}
+
+    @property
+    def unk(self) -> int | None:
+        """Id of the slot for unknown symbols; None for bytes, which are all known."""
+        return None if self.kind == "byte" else len(self.symbols)
+
+    def __len__(self) -> int:
+        return 256 if self.kind == "byte" else len(self.symbols) + 1
+
+    def encode(self, text: str) -> Ids:
+        """Token ids of `text`, int64 [n]; unknown symbols become `unk`, lone surrogates `?` bytes."""
+        if self.kind == "byte":
+            return np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int64)
+        unk = len(self.symbols)
+        if self.kind == "char":
+            if not unk:
+                return np.zeros(len(text), dtype=np.int64)
+            known, ids = self._sorted  # type: ignore[attr-defined]
+            points = _code_points(text)
+            slot = np.minimum(np.searchsorted(known, points), unk - 1)
+            return np.where(known[slot] == points, ids[slot], unk).astype(np.int64)
+        index: dict[str, int] = self._index  # type: ignore[attr-defined]
+        pieces = _WORD.findall(text)
+        return np.fromiter((index.get(piece, unk) for piece in pieces), dtype=np.int64, count=len(pieces))
+
+    def unknown(self, text: str) -> list[str]:
+        """The distinct symbols of `text` that this vocabulary does not know, in order of appearance."""
+        if self.kind == "byte":
+            return []
+        index: dict[str, int] = self._index  # type: ignore[attr-defined]
+        pieces: Sequence[str] = text if self.kind == "char" else _WORD.findall(text)
+        return list(dict.fromkeys(piece for piece in pieces if piece not in index))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token ids; incomplete UTF-8 and `unk` become the replacement character."""
+        if self.kind == "byte":
+            return bytes(int(i) for i in ids).decode("utf-8", "replace")
+        return "".join(self.symbol(int(i)) for i in ids)
+
+    def symbol(self, token: int) -> str:
+        """What one token stands for; a lone byte above 127 has no character of its own."""
+        if self.kind == "byte":
+            return chr(token) if token < 128 else UNKNOWN
+        return self.symbols[token] if token < len(self.symbols) else UNKNOWN
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
