@@ -41,19 +41,23 @@ def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | N
         DataError: unreadable sources, or a split with fewer than two tokens.
     """
     source = sources.load(config.sources, stdin=stdin)
-    if config.tokens == "byte":
-        vocab = vocab or Vocabulary("byte")
-        ids = np.frombuffer(source.data, dtype=np.uint8).astype(np.int64)
-    else:
-        text = source.text()
-        vocab = vocab or Vocabulary.build(text, config.tokens, config.vocab_size)
-        ids = vocab.encode(text)
+    if vocab is None:
+        text = "" if config.tokens == "byte" else source.text()
+        vocab = Vocabulary.build(text, config.tokens, config.vocab_size)
+    ids = token_ids(source, vocab)
     ids = ids[: max(1, round(len(ids) * config.fraction))]
     train, test, val = split(ids, config)
     if len(train) < 2 or len(val) < 2:
         raise DataError(f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; "
                         "give a longer text")
     return TextData(source.name, source.sha256, source.data, vocab, train, val, test)
+
+
+def token_ids(source: sources.Source, vocab: Vocabulary) -> Ids:
+    """Token ids of a source, int64 [n]; a byte vocabulary reads any bytes, the others UTF-8 text."""
+    if vocab.kind == "byte":
+        return np.frombuffer(source.data, dtype=np.uint8).astype(np.int64)
+    return vocab.encode(source.text())
 
 
 def split(ids: Ids, config: DataConfig) -> tuple[Ids, Ids, Ids]:

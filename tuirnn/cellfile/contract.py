@@ -1,0 +1,151 @@
+"""Names and metadata of the cell file, schema 1."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuirnn.errors import CellFileError, DataError, one_line
+from tuirnn.files import parse_json
+from tuirnn.vocab import Vocabulary
+
+SCHEMA = "1"
+PREFIX = "tuirnn."
+KEYS = ("schema", "version", "task", "cell", "variant", "layers", "hidden", "vocab", "unk", "state_map",
+        "state_init", "precision", "val_bpc", "data", "test_vector")
+
+TOKEN, LOGITS = "token", "logits"
+STATE_MAP = {
+    "rnn": {"h_out": "h_in"},
+    "gru": {"h_out": "h_in"},
+    "lstm": {"h_out": "h_in", "c_out": "c_in"},
+}
+"""Which output is fed to which input of the next step."""
+
+TEST_TOLERANCE = 1e-4
+"""Largest |difference| from the test vector's logits that a loader accepts."""
+
+
+@dataclass(frozen=True)
+class TestVector:
+    """Tokens fed one by one from the zero state, and the first logits after the last of them."""
+
+    __test__ = False  # not a pytest class
+
+    tokens: tuple[int, ...]
+    logits: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CellMetadata:
+    """What a host needs besides the graph.
+
+    Attributes:
+        cell: 'rnn', 'lstm' or 'gru'.
+        variant: the RNN's nonlinearity or the GRU's reset form; empty for the LSTM.
+        layers: leading axis of each state.
+        hidden: last axis of each state.
+        vocab: what the tokens stand for.
+        test: input and expected output.
+        val_bpc: carried loss on the validation split, bits per token; NaN where unknown.
+        data: name of the data set that it was trained on, where it has one.
+        version: of the tuirnn that wrote the file.
+    """
+
+    cell: str
+    variant: str
+    layers: int
+    hidden: int
+    vocab: Vocabulary
+    test: TestVector
+    val_bpc: float = float("nan")
+    data: str = ""
+    version: str = ""
+    task: str = "lm"
+    precision: str = "fp32"
+    state_init: str = "zeros"
+    state_map: dict[str, str] = field(default_factory=dict)
+
+    def to_strings(self) -> dict[str, str]:
+        """ONNX metadata_props: prefixed keys, JSON where a value has structure."""
+        values = {
+            "schema": SCHEMA,
+            "version": self.version,
+            "task": self.task,
+            "cell": self.cell,
+            "variant": self.variant,
+            "layers": str(self.layers),
+            "hidden": str(self.hidden),
+            "vocab": json.dumps(self.vocab.to_json(), ensure_ascii=False),
+            "unk": "" if self.vocab.unk is None else str(self.vocab.unk),
+            "state_map": json.dumps(self.state_map),
+            "state_init": self.state_init,
+            "precision": self.precision,
+            "val_bpc": f"{self.val_bpc:.4f}",
+            "data": self.data,
+            "test_vector": json.dumps({"tokens": self.test.tokens, "logits": self.test.logits,
+                                       "atol": TEST_TOLERANCE}),
+        }
+        return {PREFIX + key: value for key, value in values.items()}
+
+    @classmethod
+    def from_strings(cls, props: dict[str, str]) -> "CellMetadata":
+        """Read and check metadata.
+
+        Raises:
+            CellFileError: not a tuirnn cell, a newer schema, or values that contradict themselves.
+        """
+        values = {key: props.get(PREFIX + key) for key in KEYS}
+        if values["schema"] is None:
+            raise CellFileError("it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with "
+                                "'tuirnn export RUN'")
+        if values["schema"] != SCHEMA:
+            raise CellFileError(f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; "
+                                "update tuirnn")
+        missing = [PREFIX + key for key, value in values.items() if value is None]
+        if missing:
+            raise CellFileError(f"its metadata lack {', '.join(missing)}")
+        text: dict[str, str] = {key: value or "" for key, value in values.items()}
+        if text["task"] != "lm" or text["cell"] not in STATE_MAP:
+            raise CellFileError(f"it holds task '{one_line(text['task'], 20)}' with cell "
+                                f"'{one_line(text['cell'], 20)}'; known: lm with rnn, lstm or gru")
+        try:
+            vocab = Vocabulary.from_json(parse_json(text["vocab"].encode(), "vocab", CellFileError))
+        except DataError as error:
+            raise CellFileError(f"its vocabulary is damaged: {error}") from None
+        state_map = parse_json(text["state_map"].encode(), "state_map", CellFileError)
+        if state_map != STATE_MAP[text["cell"]] or text["state_init"] != "zeros":
+            raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
+        return cls(
+            cell=text["cell"], variant=one_line(text["variant"], 20), layers=_count(text, "layers", 256),
+            hidden=_count(text, "hidden", 65_536), vocab=vocab, test=_test_vector(text["test_vector"], len(vocab)),
+            val_bpc=_number(text["val_bpc"]), data=one_line(text["data"], 60), version=one_line(text["version"], 20),
+            precision=one_line(text["precision"], 10), state_map=state_map,
+        )
+
+
+def _count(values: dict[str, str], key: str, most: int) -> int:
+    if not (values[key].isascii() and values[key].isdecimal() and len(values[key]) < 9
+            and 1 <= int(values[key]) <= most):
+        raise CellFileError(f"its metadata '{key}' must be a number from 1 to {most:,}")
+    return int(values[key])
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CellFileError("its metadata 'val_bpc' must be a number") from None
+
+
+def _test_vector(text: str, vocab: int) -> TestVector:
+    value: Any = parse_json(text.encode(), "test_vector", CellFileError)
+    tokens, logits = (value.get("tokens"), value.get("logits")) if isinstance(value, dict) else (None, None)
+    fits = (
+        isinstance(tokens, list) and 1 <= len(tokens) <= 1024
+        and all(type(token) is int and 0 <= token < vocab for token in tokens)
+        and isinstance(logits, list) and 1 <= len(logits) <= vocab
+        and all(isinstance(logit, (int, float)) for logit in logits)
+    )
+    if not fits:
+        raise CellFileError("its test vector is damaged")
+    return TestVector(tuple(tokens), tuple(map(float, logits)))

@@ -1,0 +1,1 @@
+"""Checkpoint -> ONNX cell -> verified file. Needs onnx and numpy, never torch."""

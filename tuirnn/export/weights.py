@@ -1,0 +1,75 @@
+"""A checkpoint's weights as numpy arrays, checked against the model that run.json describes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from tuirnn.config import ModelConfig
+from tuirnn.errors import RunError
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One recurrent layer, in PyTorch's layouts."""
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array
+    bias_hh: Array
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """A whole network in float64; `embedding` and `projection` are None where the model has none."""
+
+    embedding: Array | None
+    layers: tuple[LayerWeights, ...]
+    projection: tuple[Array, Array] | None
+    head: tuple[Array, Array]
+
+
+def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
+    """Parse `model.safetensors`.
+
+    Args:
+        data: the file.
+        config: the architecture that it must fit.
+        where: the checkpoint's name, for the error.
+    Raises:
+        RunError: missing or misshapen tensors.
+    """
+    try:
+        tensors = {name: np.asarray(array, dtype=np.float64) for name, array in load(data).items()}
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise RunError(f"{where}: the weights are damaged: {error}") from None
+    G = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell]
+
+    def take(name: str, *shape: int | None) -> Array:
+        array = tensors.get(name)
+        fits = array is not None and array.ndim == len(shape) and all(
+            want in (None, got) for want, got in zip(shape, array.shape, strict=True)
+        )
+        if array is None or not fits:
+            raise RunError(f"{where}: '{name}' has shape {None if array is None else array.shape}, not {shape}")
+        return array
+
+    H, rows = config.hidden, G * config.hidden
+    layers = []
+    for i in range(config.layers):
+        width = H if i else config.embed or None
+        layers.append(LayerWeights(
+            take(f"layers.{i}.weight_ih", rows, width), take(f"layers.{i}.weight_hh", rows, H),
+            take(f"layers.{i}.bias_ih", rows), take(f"layers.{i}.bias_hh", rows),
+        ))
+    P = config.projection
+    return ModelWeights(
+        embedding=take("embedding.weight", None, config.embed) if config.embed else None,
+        layers=tuple(layers),
+        projection=(take("projection.weight", P, H), take("projection.bias", P)) if P else None,
+        head=(take("embedding.weight" if config.tied else "head.weight", None, P or H), take("head.bias", None)),
+    )

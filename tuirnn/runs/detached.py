@@ -1,0 +1,98 @@
+"""Training as an ordinary process of its own: whoever started it may go, it trains on."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tuirnn.config import FIELDS, RunConfig, flag_of
+from tuirnn.errors import RunError, one_line
+from tuirnn.runs.layout import RunPaths, check_name, free_name, is_run
+
+START_TIMEOUT = 120.0
+
+
+def default_name(config: RunConfig, folder: Path) -> str:
+    """A name that says what the run is and is free in `folder`, such as 'lstm-384' or 'gru-512x3-2'."""
+    model = config.model
+    return free_name(folder, f"{model.cell}-{model.hidden}" + (f"x{model.layers}" if model.layers > 1 else ""))
+
+
+def arguments(config: RunConfig) -> list[str]:
+    """Command-line arguments of `tuirnn train` that give this configuration."""
+    default = RunConfig().flat()
+    words: list[str] = []
+    for name, value in config.flat().items():
+        if name == "sources" or value == default[name]:
+            continue
+        flag = flag_of(name)
+        words += [flag if value else f"--no-{flag[2:]}"] if FIELDS[name][1].type is bool else [flag, str(value)]
+    return [*words, "--", *config.data.sources] if config.data.sources else words
+
+
+def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: float = START_TIMEOUT) -> RunPaths:
+    """Start `tuirnn train` in a session of its own and wait until its run directory is there.
+
+    Args:
+        config: what to train; standard input cannot be a source.
+        folder: of runs.
+        name: of the run; None: a default.
+        timeout: seconds to wait.
+    Raises:
+        RunError: the trainer ended before its run began; the message is its own last line.
+    """
+    name = check_name(name) if name else default_name(config, folder)
+    if os.path.lexists(folder / name):
+        raise RunError(f"run '{name}' is already in {folder}; choose another name")
+    return _start(["--name", name, *arguments(config)], RunPaths(folder / name), timeout)
+
+
+def resume(paths: RunPaths, words: list[str], *, timeout: float = START_TIMEOUT) -> RunPaths:
+    """Go on with a run in a session of its own; `words` are further arguments of `tuirnn train`.
+
+    Raises:
+        RunError: the trainer ended at once; the message is its own last line.
+    """
+    return _start(["--resume", paths.name, *words], paths, timeout)
+
+
+def _start(words: list[str], paths: RunPaths, timeout: float) -> RunPaths:
+    folder, aside = paths.root.parent, paths.root.parent / f".{paths.name}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(aside, "ab") as log:
+            process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+                [sys.executable, "-m", "tuirnn", "train", "--runs", str(folder.resolve()), *words],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )
+    except OSError as error:
+        raise RunError(f"cannot start a training in {folder}: {error.strerror}") from None
+    began = time.monotonic()
+    before = _last_event(paths)
+    while time.monotonic() - began < timeout:
+        code = process.poll()
+        if code is not None and code != 0:
+            raise RunError(_last_line(aside) or f"the training ended with exit code {code}")
+        if is_run(paths.root) and (code == 0 or _last_event(paths) != before):
+            os.replace(aside, paths.log)  # the trainer goes on writing to the same file
+            return paths
+        time.sleep(0.05)
+    raise RunError(f"the training did not begin within {timeout:.0f} s; its output is in {aside}")
+
+
+def _last_event(paths: RunPaths) -> int:
+    """Size of the history: it grows when a trainer begins."""
+    try:
+        return paths.events.stat().st_size
+    except OSError:
+        return 0
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        path.unlink(missing_ok=True)
+    except OSError:
+        return ""
+    return one_line(lines[-1].removeprefix("tuirnn: ")) if lines else ""

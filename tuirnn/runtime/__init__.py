@@ -1,0 +1,1 @@
+"""Running cell files: sessions, samplers, generation, evaluation. ONNX Runtime and numpy, never torch."""

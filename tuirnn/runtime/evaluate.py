@@ -1,0 +1,69 @@
+"""Loss of a cell file on a text, under both protocols, through ONNX Runtime."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.runtime.session import CellSession
+from tuirnn.vocab import Ids
+
+BLOCK = 256
+LANES = 64
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Mean nats per token.
+
+    Attributes:
+        carried: one pass, the state carried through the whole text.
+        blocks: independent blocks of 256 from the zero state.
+        tokens: predicted under `carried`.
+    """
+
+    carried: float
+    blocks: float
+    tokens: int
+
+    def to_json(self) -> dict[str, float]:
+        """Nats, bits and perplexity of both protocols."""
+        return {
+            "tokens": self.tokens,
+            "nats": self.carried, "bits": self.carried / math.log(2), "perplexity": math.exp(min(self.carried, 700)),
+            "nats_blocks": self.blocks, "bits_blocks": self.blocks / math.log(2),
+            "perplexity_blocks": math.exp(min(self.blocks, 700)),
+        }
+
+
+def evaluate(cell: TrustedCell, ids: Ids, *, device: str = "auto") -> Loss:
+    """Measure a cell on token ids [n], n at least 2."""
+    carried = _nats(CellSession(cell, device=device), ids[:, None]) / (len(ids) - 1)
+    length = min(BLOCK, len(ids) - 1)
+    starts = np.arange((len(ids) - 1) // length) * length
+    total = 0.0
+    for first in range(0, len(starts), LANES):
+        lanes = starts[first : first + LANES]
+        windows = ids[lanes[None, :] + np.arange(length + 1)[:, None]]
+        total += _nats(CellSession(cell, device=device, batch=len(lanes)), windows)
+    return Loss(carried, total / (len(starts) * length), len(ids) - 1)
+
+
+def _nats(session: CellSession, ids: npt.NDArray[np.int64]) -> float:
+    """Summed nats of ids [n, B] after the first, each column a sequence from the zero state."""
+    n, B = ids.shape
+    lanes = np.arange(B)
+    total = 0.0
+    chunk = np.empty((min(BLOCK, n - 1), B, len(session.metadata.vocab)), np.float32)
+    for start in range(0, n - 1, BLOCK):
+        length = min(BLOCK, n - 1 - start)
+        for t in range(length):
+            chunk[t] = session.step(ids[start + t])
+        logits = chunk[:length].astype(np.float64)
+        peak = logits.max(-1)
+        log_sum = peak + np.log(np.exp(logits - peak[..., None]).sum(-1))
+        targets = ids[start + 1 : start + 1 + length]
+        total += float((log_sum - logits[np.arange(length)[:, None], lanes, targets]).sum())
+    return total

@@ -1,0 +1,64 @@
+"""What a person means by RUN or FILE.onnx, as an inspected cell and its held-out text."""
+
+from pathlib import Path
+
+from tuirnn.cellfile.guard import TrustedCell, read_cell
+from tuirnn.config import DataConfig
+from tuirnn.errors import DataError, one_line
+from tuirnn.export.exporter import export_run
+from tuirnn.runs.layout import RunPaths, find_run
+from tuirnn.runs.reader import read_record
+from tuirnn.tasks import lm, sources
+from tuirnn.vocab import Ids, Vocabulary
+
+
+def open_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
+    """The cell in the file `name` (ending in .onnx), or of the run `name` in `folder`.
+
+    Raises:
+        CellFileError: a file that cannot be trusted.
+        RunError: no such run or checkpoint.
+    """
+    if name.endswith(".onnx"):
+        return read_cell(Path(name))
+    cell = export_run(find_run(folder, name), which)
+    return TrustedCell(cell.data, cell.metadata)
+
+
+def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
+    """The validation split that a run kept apart, or that of the data set a cell file names.
+
+    Raises:
+        DataError: the data has changed or is not known.
+    """
+    vocab = cell.metadata.vocab
+    if not name.endswith(".onnx"):
+        paths = find_run(folder, name)
+        return run_data(paths).val
+    if not cell.metadata.data:
+        raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on; give one with "
+                        "--text FILE")
+    return lm.load(DataConfig(sources=(cell.metadata.data,), tokens=vocab.kind), vocab=vocab).val
+
+
+def run_data(paths: RunPaths) -> lm.TextData:
+    """The text of a run, checked to be what the run was trained on."""
+    record = read_record(paths)
+    stdin = paths.stdin if paths.stdin.exists() else None
+    data = lm.load(record.config.data, vocab=record.vocab, stdin=stdin)
+    if data.sha256 != record.data.get("sha256"):
+        raise DataError(f"the data of run '{paths.name}' has changed since it was trained; give a text with --text FILE")
+    return data
+
+
+def text_ids(path: str, vocab: Vocabulary) -> Ids:
+    """Token ids of a text to evaluate on.
+
+    Raises:
+        DataError: unreadable, or shorter than two tokens.
+    """
+    source = sources.load((path,))
+    ids = lm.token_ids(source, vocab)
+    if len(ids) < 2:
+        raise DataError(f"{source.name} has fewer than two tokens; there is nothing to predict")
+    return ids

@@ -1,0 +1,71 @@
+"""Choosing the next token from logits: pure functions of logits, settings and one uniform number."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.errors import ConfigError
+
+Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose.
+
+    Attributes:
+        temperature: divides the logits; 0 is greedy.
+        top_k: keep only the k likeliest tokens; 0: all.
+        top_p: keep the likeliest tokens that together reach this probability; 1: all.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 100):
+            raise ConfigError(f"--temperature must be from 0 (greedy) to 100, not {self.temperature:g}")
+        if self.top_k < 0:
+            raise ConfigError(f"--top-k must be at least 0 (all), not {self.top_k}")
+        if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
+            raise ConfigError(f"--top-p must be above 0 and at most 1, not {self.top_p:g}")
+
+
+def probabilities(logits: npt.NDArray[np.float32], sampling: Sampling) -> Probabilities:
+    """The distribution that `sample` draws from, [V]; tokens with a logit of -inf get 0.
+
+    Greedy puts all weight on the first of the largest logits. top-k keeps ties with the k-th.
+    """
+    if sampling.temperature == 0:
+        greedy = np.zeros(len(logits))
+        greedy[int(logits.argmax())] = 1.0
+        return greedy
+    scaled = logits.astype(np.float64)
+    scaled -= scaled.max()
+    p: Probabilities = np.exp(scaled / sampling.temperature)
+    if 0 < sampling.top_k < len(p):
+        p[p < np.partition(p, -sampling.top_k)[-sampling.top_k]] = 0.0
+    p /= p.sum()
+    if sampling.top_p < 1:
+        order = np.argsort(-p, kind="stable")
+        before = np.cumsum(p[order]) - p[order]
+        p[order[before >= sampling.top_p]] = 0.0
+        p /= p.sum()
+    return p
+
+
+def choose(p: Probabilities, uniform: float) -> int:
+    """The token at which the running sum of p first exceeds `uniform` in [0, 1)."""
+    total = p.cumsum()
+    index = int(total.searchsorted(uniform * total[-1], side="right"))
+    return min(index, int(np.flatnonzero(p)[-1]))
+
+
+def sample(logits: npt.NDArray[np.float32], sampling: Sampling, uniform: float) -> int:
+    """Choose a token: `choose(probabilities(logits, sampling), uniform)`, with greedy in one look."""
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    return choose(probabilities(logits, sampling), uniform)

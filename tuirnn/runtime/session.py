@@ -1,0 +1,166 @@
+"""A cell in ONNX Runtime, its hidden state carried from step to step."""
+
+import contextlib
+import ctypes
+import os
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from tuirnn.cellfile.contract import LOGITS, TEST_TOLERANCE, TOKEN
+from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.errors import CellFileError, ConfigError, one_line
+
+Logits = npt.NDArray[np.float32]
+Snapshot = tuple[npt.NDArray[np.float32], ...]
+"""Copies of the state tensors, in the order of `state_map`, each [layers, batch, hidden]."""
+
+THREADS_PAY_FROM = 4 * 2**20
+"""Bytes of a model from which it is worth trying more than one thread."""
+
+TRIAL_SECONDS = 0.02
+
+
+def cuda_is_there() -> bool:
+    """Whether ONNX Runtime could use a GPU: its CUDA provider is built in and the driver loads."""
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+class CellSession:
+    """Feeds tokens to a cell, one step at a time.
+
+    Two sets of state buffers take turns as input and output, bound once, so that a step copies nothing and
+    allocates nothing.
+
+    Args:
+        cell: an inspected file.
+        device: 'auto', 'cpu' or 'cuda'.
+        batch: sequences that are fed side by side.
+        threads: of ONNX Runtime; None: one, unless a short trial with more is faster.
+    Raises:
+        CellFileError: ONNX Runtime refuses the graph, or does not reproduce the file's test vector.
+        ConfigError: CUDA was asked for and is not there.
+    """
+
+    def __init__(self, cell: TrustedCell, *, device: str = "auto", batch: int = 1, threads: int | None = None) -> None:
+        self.metadata = cell.metadata
+        self.batch = batch
+        self._device = _pick_device(device)
+        cores = os.cpu_count() or 1
+        self._open(cell.data, threads or 1)
+        if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
+            single = self._trial()
+            self._open(cell.data, cores)
+            if self._trial() > 0.9 * single:
+                self._open(cell.data, 1)
+        self._check_test_vector()
+
+    @property
+    def provider(self) -> str:
+        """Where the steps run: 'CPU' or 'CUDA'."""
+        name: str = self._session.get_providers()[0]
+        return name.removesuffix("ExecutionProvider")
+
+    def step(self, token: "int | npt.NDArray[np.int64]") -> Logits:
+        """Feed one token per sequence and carry the state on.
+
+        Args:
+            token: an id for all sequences, or int64 [batch].
+        Returns:
+            logits float32 [batch, V]; the buffer is overwritten by the next step.
+        """
+        self._token[:] = token
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._turn ^= 1
+        return self._logits
+
+    def reset(self) -> None:
+        """Go back to the state before the first token: zeros."""
+        self.restore(tuple(np.zeros(self._shape, np.float32) for _ in self._states[0]))
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the state, for `restore`."""
+        return tuple(np.array(state.numpy(), copy=True) for state in self._states[self._turn])
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot; what follows is bit for bit what followed then."""
+        for state, values in zip(self._states[self._turn], snapshot, strict=True):
+            state.update_inplace(np.ascontiguousarray(values, dtype=np.float32))
+
+    def _open(self, data: bytes, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_cpu_mem_arena = False
+        providers = (["CUDAExecutionProvider"] if self._device == "cuda" else []) + ["CPUExecutionProvider"]
+        try:
+            self._session: Any = ort.InferenceSession(data, options, providers=providers)
+            if self._session.get_providers()[0] == "CPUExecutionProvider":
+                self._device = "cpu"
+            self._bind()
+        except Exception as error:  # ONNX Runtime raises many kinds of its own
+            raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
+
+    def _bind(self) -> None:
+        meta = self.metadata
+        self._shape = (meta.layers, self.batch, meta.hidden)
+        self._token = np.zeros(self.batch, np.int64)
+        self._logits = np.zeros((self.batch, len(meta.vocab)), np.float32)
+        self._states = [
+            [ort.OrtValue.ortvalue_from_numpy(np.zeros(self._shape, np.float32), self._device, 0)
+             for _ in meta.state_map]
+            for _ in range(2)
+        ]
+        self._turn = 0
+        self._bindings = []
+        for before, after in (self._states, self._states[::-1]):
+            binding = self._session.io_binding()
+            binding.bind_input(TOKEN, "cpu", 0, np.int64, self._token.shape, self._token.ctypes.data)
+            binding.bind_output(LOGITS, "cpu", 0, np.float32, self._logits.shape, self._logits.ctypes.data)
+            for (out, into), old, new in zip(meta.state_map.items(), before, after, strict=True):
+                binding.bind_ortvalue_input(into, old)
+                binding.bind_ortvalue_output(out, new)
+            self._bindings.append(binding)
+
+    def _trial(self) -> float:
+        """Seconds a step, over a short burst."""
+        for _ in range(3):
+            self.step(0)
+        steps, began = 0, time.perf_counter()
+        while (spent := time.perf_counter() - began) < TRIAL_SECONDS:
+            self.step(0)
+            steps += 1
+        self.reset()
+        return spent / steps
+
+    def _check_test_vector(self) -> None:
+        test = self.metadata.test
+        self.reset()
+        with contextlib.suppress(IndexError):
+            for token in test.tokens:
+                logits = self.step(token)
+        expected = np.asarray(test.logits, np.float32)
+        worst = float(np.abs(logits[:, : len(expected)] - expected).max())
+        self.reset()
+        if not worst <= TEST_TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            raise CellFileError(f"the cell does not reproduce its own test vector (off by {worst:.3g}); export it anew")
+
+
+def _pick_device(wanted: str) -> str:
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device '{one_line(wanted, 20)}' is unknown; known: auto, cpu, cuda")
+    there = wanted != "cpu" and cuda_is_there()
+    if wanted == "cuda" and not there:
+        raise ConfigError("--device cuda: ONNX Runtime finds no GPU driver here; use --device auto or cpu, or see "
+                          "'tuirnn doctor'")
+    return "cuda" if there else "cpu"
