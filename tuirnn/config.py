@@ -34,7 +34,7 @@ def option(
 ) -> T:
     """A configuration field: its default, a line of help, inclusive bounds or the allowed words."""
     metadata = {"help": help, "low": low, "high": high, "choices": choices, "flag": flag}
-    return cast(T, field(default=default, metadata=metadata))
+    return field(default=default, metadata=metadata)
 
 
 class Section:
@@ -60,17 +60,17 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
             return tuple(value)
     elif type(value) is hint:
         return value
-    wanted = "a list of strings" if hint == tuple[str, ...] else {"bool": "true or false"}.get(
-        hint.__name__, f"{'an' if hint is int else 'a'} {hint.__name__}"
+    wanted = (
+        "a list of strings"
+        if hint == tuple[str, ...]
+        else {"bool": "true or false"}.get(hint.__name__, f"{'an' if hint is int else 'a'} {hint.__name__}")
     )
     raise ConfigError(f"{flag_of(name)} takes {wanted}, not {one_line(repr(value), 60)}")
 
 
 def _check_bounds(name: str, value: Any, meta: Mapping[str, Any]) -> None:
     if meta["choices"] and value not in meta["choices"]:
-        raise ConfigError(
-            f"{flag_of(name)} '{one_line(value, 60)}' is unknown; {nearest(value, meta['choices'])}"
-        )
+        raise ConfigError(f"{flag_of(name)} '{one_line(value, 60)}' is unknown; {nearest(value, meta['choices'])}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{flag_of(name)} takes a finite number, not {value}")
     low, high = meta["low"], meta["high"]
@@ -90,9 +90,7 @@ class ModelConfig(Section):
     layers: int = option(1, "Recurrent layers.", low=1, high=256)
     embed: int = option(128, "Width of the learned embedding; 0 feeds one-hot vectors.", low=0, high=65_536)
     residual: bool = option(False, "Add each layer's input to its output, from the second layer on.")
-    projection: int = option(
-        0, "Width of a linear layer between the stack and the head; 0: none.", low=0, high=65_536
-    )
+    projection: int = option(0, "Width of a linear layer between the stack and the head; 0: none.", low=0, high=65_536)
     tied: bool = option(False, "The head shares the embedding's weights.")
     nonlinearity: str = option("tanh", "Activation of the vanilla RNN.", choices=("tanh", "relu"))
     reset: str = option(
@@ -144,8 +142,9 @@ class TrainConfig(Section):
         choices=("stream", "random", "windows"),
     )
     batch_size: int = option(32, "Sequences trained side by side.", low=1, high=1_000_000)
-    seq_len: int = option(64, "Tokens from one end of backpropagation through time to the other.", low=1,
-                          high=1_000_000)
+    seq_len: int = option(
+        64, "Tokens from one end of backpropagation through time to the other.", low=1, high=1_000_000
+    )
     optimizer: str = option("adamw", "Update rule.", choices=("sgd", "adam", "adamw", "rmsprop"))
     lr: float = option(5e-3, "Peak learning rate.", low=1e-12, high=1e6)
     momentum: float = option(0.0, "Momentum of sgd and rmsprop.", low=0.0, high=0.9999)
@@ -157,18 +156,17 @@ class TrainConfig(Section):
     lr_factor: float = option(0.5, "What each fall of the step schedule multiplies by.", low=1e-6, high=1.0)
     clip: float = option(1.0, "Largest gradient norm; 0: no clipping.", low=0.0, high=1e9)
     steps: int = option(0, "Stop after this many steps; 0: no such limit.", low=0, high=10**12)
-    epochs: float = option(0.0, "Stop after this many passes over the training split; 0: no such limit.",
-                           low=0.0, high=1e9)
+    epochs: float = option(
+        0.0, "Stop after this many passes over the training split; 0: no such limit.", low=0.0, high=1e9
+    )
     minutes: float = option(0.0, "Stop after this much wall time; 0: no such limit.", low=0.0, high=1e7)
-    patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0,
-                           high=1_000_000)
+    patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0, high=1_000_000)
     eval_every: int = option(500, "Steps between two evaluations.", low=1, high=10**9)
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
     keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
     sample_length: int = option(300, "Tokens written at each evaluation; 0: none.", low=0, high=100_000)
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
-    dtype: str = option("float32", "Arithmetic of the recurrent layers.",
-                        choices=("float32", "float64", "bfloat16"))
+    dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
 
     @property
@@ -239,15 +237,17 @@ class RunConfig:
         changes: dict[str, Any] = {}
         for section, body in value.items():
             if section not in SECTIONS:
-                raise ConfigError(f"{where}: unknown section '{one_line(section, 60)}'; "
-                                  f"{nearest(str(section), SECTIONS)}")
+                raise ConfigError(
+                    f"{where}: unknown section '{one_line(section, 60)}'; {nearest(str(section), SECTIONS)}"
+                )
             if not isinstance(body, dict):
                 raise ConfigError(f"{where}: section '{section}' must be a table of settings")
             for name in body:
                 if FIELDS.get(name, ("",))[0] != section:
                     own = [known for known, (home, _) in FIELDS.items() if home == section]
-                    raise ConfigError(f"{where}: unknown setting '{one_line(name, 60)}' in '{section}'; "
-                                      f"{nearest(str(name), own)}")
+                    raise ConfigError(
+                        f"{where}: unknown setting '{one_line(name, 60)}' in '{section}'; {nearest(str(name), own)}"
+                    )
             changes.update(body)
         try:
             return cls().replace(**changes)

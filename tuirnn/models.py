@@ -49,8 +49,14 @@ class RecurrentLayer(nn.Module):
         """The state before the first token: zeros, each [B, H]."""
         return tuple(self.weight_hh.new_zeros(batch, self.hidden) for _ in self.cell.state_names)
 
-    def forward(self, source: Tensor, state: State, embedding: Tensor | None = None,
-                dtype: torch.dtype | None = None, observe: list[Trace] | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self,
+        source: Tensor,
+        state: State,
+        embedding: Tensor | None = None,
+        dtype: torch.dtype | None = None,
+        observe: list[Trace] | None = None,
+    ) -> tuple[Tensor, State]:
         """See `kernels.recurrent_layer`."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return recurrent_layer(self.cell, source, embedding, weights, state, dtype=dtype, observe=observe)
@@ -67,8 +73,15 @@ class SequenceModel(nn.Module):
         compute_dtype: of the recurrent layers' products; parameters keep float32 unless it is float64.
     """
 
-    def __init__(self, config: ModelConfig, vocab: int, *, outputs: int | None = None, unk: int | None = None,
-                 compute_dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocab: int,
+        *,
+        outputs: int | None = None,
+        unk: int | None = None,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.config = config
         self.compute_dtype = compute_dtype
@@ -81,8 +94,9 @@ class SequenceModel(nn.Module):
             if self.embedding is not None:
                 self.embedding.weight.normal_(0.0, 1.0 if not config.tied else config.embed**-0.5)
             if unk is not None:
-                (self.embedding.weight[unk] if self.embedding is not None
-                 else self.recurrent(0).weight_ih[:, unk]).zero_()
+                (
+                    self.embedding.weight[unk] if self.embedding is not None else self.recurrent(0).weight_ih[:, unk]
+                ).zero_()
             self.head.bias.zero_()
         if config.tied:
             assert self.embedding is not None

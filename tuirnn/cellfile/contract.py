@@ -10,8 +10,23 @@ from tuirnn.vocab import Vocabulary
 
 SCHEMA = "1"
 PREFIX = "tuirnn."
-KEYS = ("schema", "version", "task", "cell", "variant", "layers", "hidden", "vocab", "unk", "state_map",
-        "state_init", "precision", "val_bpc", "data", "test_vector")
+KEYS = (
+    "schema",
+    "version",
+    "task",
+    "cell",
+    "variant",
+    "layers",
+    "hidden",
+    "vocab",
+    "unk",
+    "state_map",
+    "state_init",
+    "precision",
+    "val_bpc",
+    "data",
+    "test_vector",
+)
 
 TOKEN, LOGITS = "token", "logits"
 STATE_MAP = {
@@ -82,8 +97,7 @@ class CellMetadata:
             "precision": self.precision,
             "val_bpc": f"{self.val_bpc:.4f}",
             "data": self.data,
-            "test_vector": json.dumps({"tokens": self.test.tokens, "logits": self.test.logits,
-                                       "atol": TEST_TOLERANCE}),
+            "test_vector": json.dumps({"tokens": self.test.tokens, "logits": self.test.logits, "atol": TEST_TOLERANCE}),
         }
         return {PREFIX + key: value for key, value in values.items()}
 
@@ -96,18 +110,22 @@ class CellMetadata:
         """
         values = {key: props.get(PREFIX + key) for key in KEYS}
         if values["schema"] is None:
-            raise CellFileError("it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with "
-                                "'tuirnn export RUN'")
+            raise CellFileError(
+                "it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with 'tuirnn export RUN'"
+            )
         if values["schema"] != SCHEMA:
-            raise CellFileError(f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; "
-                                "update tuirnn")
+            raise CellFileError(
+                f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; update tuirnn"
+            )
         missing = [PREFIX + key for key, value in values.items() if value is None]
         if missing:
             raise CellFileError(f"its metadata lack {', '.join(missing)}")
         text: dict[str, str] = {key: value or "" for key, value in values.items()}
         if text["task"] != "lm" or text["cell"] not in STATE_MAP:
-            raise CellFileError(f"it holds task '{one_line(text['task'], 20)}' with cell "
-                                f"'{one_line(text['cell'], 20)}'; known: lm with rnn, lstm or gru")
+            raise CellFileError(
+                f"it holds task '{one_line(text['task'], 20)}' with cell "
+                f"'{one_line(text['cell'], 20)}'; known: lm with rnn, lstm or gru"
+            )
         try:
             vocab = Vocabulary.from_json(parse_json(text["vocab"].encode(), "vocab", CellFileError))
         except DataError as error:
@@ -116,16 +134,24 @@ class CellMetadata:
         if state_map != STATE_MAP[text["cell"]] or text["state_init"] != "zeros":
             raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
         return cls(
-            cell=text["cell"], variant=one_line(text["variant"], 20), layers=_count(text, "layers", 256),
-            hidden=_count(text, "hidden", 65_536), vocab=vocab, test=_test_vector(text["test_vector"], len(vocab)),
-            val_bpc=_number(text["val_bpc"]), data=one_line(text["data"], 60), version=one_line(text["version"], 20),
-            precision=one_line(text["precision"], 10), state_map=state_map,
+            cell=text["cell"],
+            variant=one_line(text["variant"], 20),
+            layers=_count(text, "layers", 256),
+            hidden=_count(text, "hidden", 65_536),
+            vocab=vocab,
+            test=_test_vector(text["test_vector"], len(vocab)),
+            val_bpc=_number(text["val_bpc"]),
+            data=one_line(text["data"], 60),
+            version=one_line(text["version"], 20),
+            precision=one_line(text["precision"], 10),
+            state_map=state_map,
         )
 
 
 def _count(values: dict[str, str], key: str, most: int) -> int:
-    if not (values[key].isascii() and values[key].isdecimal() and len(values[key]) < 9
-            and 1 <= int(values[key]) <= most):
+    if not (
+        values[key].isascii() and values[key].isdecimal() and len(values[key]) < 9 and 1 <= int(values[key]) <= most
+    ):
         raise CellFileError(f"its metadata '{key}' must be a number from 1 to {most:,}")
     return int(values[key])
 
@@ -140,12 +166,13 @@ def _number(text: str) -> float:
 def _test_vector(text: str, vocab: int) -> TestVector:
     value: Any = parse_json(text.encode(), "test_vector", CellFileError)
     tokens, logits = (value.get("tokens"), value.get("logits")) if isinstance(value, dict) else (None, None)
-    fits = (
-        isinstance(tokens, list) and 1 <= len(tokens) <= 1024
+    if not (
+        isinstance(tokens, list)
+        and isinstance(logits, list)
+        and 1 <= len(tokens) <= 1024
+        and 1 <= len(logits) <= vocab
         and all(type(token) is int and 0 <= token < vocab for token in tokens)
-        and isinstance(logits, list) and 1 <= len(logits) <= vocab
-        and all(isinstance(logit, (int, float)) for logit in logits)
-    )
-    if not fits:
+        and all(type(logit) in (int, float) for logit in logits)
+    ):
         raise CellFileError("its test vector is damaged")
     return TestVector(tuple(tokens), tuple(map(float, logits)))

@@ -17,7 +17,22 @@ MAX_BYTES = 1 << 30
 MAX_NODES = 20_000
 
 OPERATORS = frozenset(
-    "Add Concat Gather Gemm Identity MatMul Mul Relu Sigmoid Split Squeeze Sub Tanh Unsqueeze".split()
+    [
+        "Add",
+        "Concat",
+        "Gather",
+        "Gemm",
+        "Identity",
+        "MatMul",
+        "Mul",
+        "Relu",
+        "Sigmoid",
+        "Split",
+        "Squeeze",
+        "Sub",
+        "Tanh",
+        "Unsqueeze",
+    ]
 )
 """Everything a cell file may compute with."""
 
@@ -66,10 +81,17 @@ def _refuse_foreign(model: onnx.ModelProto) -> None:
         raise CellFileError(f"it has {len(model.graph.node):,} nodes; a cell has at most {MAX_NODES:,}")
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
-            raise CellFileError(f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', "
-                                "which no cell needs")
-        if any(attribute.HasField("g") or attribute.graphs or attribute.HasField("t") or attribute.tensors
-               or attribute.ref_attr_name for attribute in node.attribute):
+            raise CellFileError(
+                f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell needs"
+            )
+        if any(
+            attribute.HasField("g")
+            or attribute.graphs
+            or attribute.HasField("t")
+            or attribute.tensors
+            or attribute.ref_attr_name
+            for attribute in node.attribute
+        ):
             raise CellFileError(f"its operator {node.op_type} carries a graph or a tensor inside")
     if model.graph.sparse_initializer or model.graph.quantization_annotation:
         raise CellFileError("it holds sparse or annotated weights")
@@ -96,8 +118,9 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> None:
     for kind, values, names in (("inputs", graph.input, inputs), ("outputs", graph.output, outputs)):
         found = [value.name for value in values]
         if sorted(found) != sorted(names):
-            raise CellFileError(f"its {kind} are {', '.join(map(one_line, found))}; "
-                                f"expected {', '.join(sorted(names))}")
+            raise CellFileError(
+                f"its {kind} are {', '.join(map(one_line, found))}; expected {', '.join(sorted(names))}"
+            )
     for value in (*graph.input, *graph.output):
         tensor = value.type.tensor_type
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
@@ -105,6 +128,6 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> None:
         expected = {TOKEN: [batch], LOGITS: [batch, len(metadata.vocab)]}.get(
             value.name, [metadata.layers, batch, metadata.hidden]
         )
-        kind = onnx.TensorProto.INT64 if value.name == TOKEN else onnx.TensorProto.FLOAT
-        if dims != expected or tensor.elem_type != kind or (batch is not None and batch < 1):
+        element = onnx.TensorProto.INT64 if value.name == TOKEN else onnx.TensorProto.FLOAT
+        if dims != expected or tensor.elem_type != element or (batch is not None and batch < 1):
             raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {expected}")

@@ -55,29 +55,38 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
-                      product_T: Product, dgh: Tensor) -> State:
+    def step_backward(
+        self,
+        dstate: State,
+        a: Tensor,
+        before: State,
+        after: State,
+        saved: Tensor,
+        product_T: Product,
+        dgh: Tensor,
+        kept: Tensor,
+    ) -> State:
         """The step's derivative.
 
         Args:
             dstate: gradients of the state after the step, each [B, H]; may be overwritten.
-            a: [B, G·H], the gates' activations; may be overwritten.
+            a: [B, G·H], the gates' activations.
             before: the state before the step.
             after: the state after the step.
-            saved: what `step` put there; may be overwritten.
+            saved: what `step` put there.
             product_T: the transposed recurrent product.
             dgh: [B, G·H], receives the gradient of the recurrent half.
+            kept: [B, saved_width·H], may receive what `dgx` needs.
         Returns:
             Gradients of the state before the step, each [B, H].
         """
 
-    def dgx(self, dgh: Tensor, a: Tensor, saved: Tensor) -> Tensor:
-        """Gradient of the input half [T, B, G·H], after the loop: dgh itself where both halves are summed.
+    def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:
+        """Gradient of the input half, after the loop: dgh itself where both halves are summed.
 
         Args:
             dgh: [T, B, G·H].
-            a: [T, B, G·H], as `step_backward` left it.
-            saved: [T, B, saved_width·H], as `step_backward` left it.
+            kept: [T, B, saved_width·H], what `step_backward` put there.
         """
         return dgh
 

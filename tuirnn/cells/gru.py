@@ -32,31 +32,38 @@ class GRUAfter(Cell):
         H = h.shape[-1]
         gh = product(h)  # [B, 3H]
         rz = a[:, : 2 * H].add_(gh[:, : 2 * H]).sigmoid_()
-        r, z = rz.split(H, -1)
+        r, z = rz.chunk(2, -1)
         n = a[:, 2 * H :]
         saved.copy_(gh[:, 2 * H :])
         n.addcmul_(r, saved).tanh_()
         torch.lerp(n, h, z, out=out[0])
 
-    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
-                      product_T: Product, dgh: Tensor) -> State:
-        """Backward, see the module's equations; leaves s in `saved` for `dgx`."""
+    def step_backward(
+        self,
+        dstate: State,
+        a: Tensor,
+        before: State,
+        after: State,
+        saved: Tensor,
+        product_T: Product,
+        dgh: Tensor,
+        kept: Tensor,
+    ) -> State:
+        """Backward, see the module's equations; keeps s for `dgx`."""
         (dh,), (h,) = dstate, before
-        H = h.shape[-1]
-        r, z, n = a.split(H, -1)
-        dr, dz, dq = dgh.split(H, -1)
-        q, keep = saved, dh * z
+        r, z, n = a.chunk(3, -1)
+        dr, dz, dq = dgh.chunk(3, -1)
+        q, zdh = saved, dh * z
         torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
-        s = (dh - keep).mul_(torch.addcmul(n.new_ones(()), n, n, value=-1))
+        s = torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=kept)
         torch.mul(s, r, out=dq)
         torch.mul(dq, q, out=dr).mul_(1 - r)
-        saved.copy_(s)
-        return (product_T(dgh).add_(keep),)
+        return (product_T(dgh).add_(zdh),)
 
-    def dgx(self, dgh: Tensor, a: Tensor, saved: Tensor) -> Tensor:
+    def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:
         """The input half meets n's argument directly, not through r."""
         dgx = dgh.clone()
-        dgx[..., 2 * saved.shape[-1] :] = saved
+        dgx[..., 2 * kept.shape[-1] :] = kept
         return dgx
 
 
@@ -71,24 +78,33 @@ class GRUBefore(Cell):
         (h,) = state
         H = h.shape[-1]
         rz, n = a[:, : 2 * H], a[:, 2 * H :]
-        r, z = product(h, onto=rz, rows=slice(0, 2 * H)).sigmoid_().split(H, -1)
+        r, z = product(h, onto=rz, rows=slice(0, 2 * H)).sigmoid_().chunk(2, -1)
         product(r * h, onto=n, rows=slice(2 * H, 3 * H)).tanh_()
         torch.lerp(n, h, z, out=out[0])
 
-    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
-                      product_T: Product, dgh: Tensor) -> State:
+    def step_backward(
+        self,
+        dstate: State,
+        a: Tensor,
+        before: State,
+        after: State,
+        saved: Tensor,
+        product_T: Product,
+        dgh: Tensor,
+        kept: Tensor,
+    ) -> State:
         """Backward, see the module's equations."""
         (dh,), (h,) = dstate, before
         H = h.shape[-1]
-        r, z, n = a.split(H, -1)
-        dr, dz, ds = dgh.split(H, -1)
-        keep = dh * z
+        r, z, n = a.chunk(3, -1)
+        dr, dz, ds = dgh.chunk(3, -1)
+        zdh = dh * z
         torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
-        torch.mul(dh - keep, torch.addcmul(n.new_ones(()), n, n, value=-1), out=ds)
+        torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=ds)
         drh = product_T(ds, rows=slice(2 * H, 3 * H))
-        keep.addcmul_(drh, r)
+        zdh.addcmul_(drh, r)
         torch.mul(drh, h, out=dr).mul_(r).mul_(1 - r)
-        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).add_(keep),)
+        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).add_(zdh),)
 
     def operands(self, before: State, a: Tensor) -> list[tuple[slice, Tensor]]:
         """weight_hn met r h, the other rows h."""

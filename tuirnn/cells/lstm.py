@@ -30,21 +30,29 @@ class LSTM(Cell):
         h_next, c_next = out
         H = h.shape[-1]
         product(h, onto=a)  # [B, 4H]
-        i, f, g, o = a.split(H, -1)
+        i, f, g, o = a.chunk(4, -1)
         a[:, : 2 * H].sigmoid_()
         g.tanh_()
         o.sigmoid_()
         torch.mul(f, c, out=c_next).addcmul_(i, g)
         torch.tanh(c_next, out=h_next).mul_(o)
 
-    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
-                      product_T: Product, dgh: Tensor) -> State:
+    def step_backward(
+        self,
+        dstate: State,
+        a: Tensor,
+        before: State,
+        after: State,
+        saved: Tensor,
+        product_T: Product,
+        dgh: Tensor,
+        kept: Tensor,
+    ) -> State:
         """Backward, see the module's equations."""
         dh, dc = dstate
         c, c_next = before[1], after[1]
-        H = c.shape[-1]
-        i, f, g, o = a.split(H, -1)
-        di, df, dg, do = dgh.split(H, -1)
+        i, f, g, o = a.chunk(4, -1)
+        di, df, dg, do = dgh.chunk(4, -1)
         tanh_c = c_next.tanh()
         torch.mul(dh, o, out=do)  # δh' o, until δo takes its place
         dc = torch.addcmul(dc.add_(do), do.mul(tanh_c), tanh_c, value=-1)

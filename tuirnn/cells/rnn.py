@@ -21,8 +21,17 @@ class RNNTanh(Cell):
         """Forward, see the module's equations."""
         torch.tanh(product(state[0], onto=a), out=out[0])
 
-    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
-                      product_T: Product, dgh: Tensor) -> State:
+    def step_backward(
+        self,
+        dstate: State,
+        a: Tensor,
+        before: State,
+        after: State,
+        saved: Tensor,
+        product_T: Product,
+        dgh: Tensor,
+        kept: Tensor,
+    ) -> State:
         """Backward, see the module's equations."""
         (dh,), (h,) = dstate, after
         torch.mul(dh, 1 - h * h, out=dgh)
@@ -39,8 +48,17 @@ class RNNRelu(Cell):
         """Forward, see the module's equations."""
         torch.clamp_min(product(state[0], onto=a), 0, out=out[0])
 
-    def step_backward(self, dstate: State, a: Tensor, before: State, after: State, saved: Tensor,
-                      product_T: Product, dgh: Tensor) -> State:
+    def step_backward(
+        self,
+        dstate: State,
+        a: Tensor,
+        before: State,
+        after: State,
+        saved: Tensor,
+        product_T: Product,
+        dgh: Tensor,
+        kept: Tensor,
+    ) -> State:
         """Backward, see the module's equations."""
         (dh,), (h,) = dstate, after
         torch.mul(dh, h > 0, out=dgh)

@@ -35,8 +35,9 @@ class ExportedCell:
     step: int
 
 
-def export_run(paths: RunPaths, which: str = "best", *, opset: int = DEFAULT_OPSET,
-               static_batch: int | None = None) -> ExportedCell:
+def export_run(
+    paths: RunPaths, which: str = "best", *, opset: int = DEFAULT_OPSET, static_batch: int | None = None
+) -> ExportedCell:
     """Make the cell file of a run in memory.
 
     Args:
@@ -94,15 +95,27 @@ def sidecar(cell: ExportedCell) -> dict[str, Any]:
     meta = cell.metadata
     values: dict[str, Any] = {}
     for key, text in meta.to_strings().items():
-        structured = key.split(".")[-1] in ("vocab", "state_map", "test_vector", "layers", "hidden", "unk", "val_bpc")
+        structured = key.split(".")[-1] in (
+            "vocab",
+            "state_map",
+            "test_vector",
+            "layers",
+            "hidden",
+            "unk",
+            "val_bpc",
+        )
         values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
     state = ["layers", "batch", "hidden"]
     return {
         **values,
-        "inputs": {TOKEN: {"dtype": "int64", "shape": ["batch"]},
-                   **{name: {"dtype": "float32", "shape": state} for name in meta.state_map.values()}},
-        "outputs": {LOGITS: {"dtype": "float32", "shape": ["batch", len(meta.vocab)]},
-                    **{name: {"dtype": "float32", "shape": state} for name in meta.state_map}},
+        "inputs": {
+            TOKEN: {"dtype": "int64", "shape": ["batch"]},
+            **{name: {"dtype": "float32", "shape": state} for name in meta.state_map.values()},
+        },
+        "outputs": {
+            LOGITS: {"dtype": "float32", "shape": ["batch", len(meta.vocab)]},
+            **{name: {"dtype": "float32", "shape": state} for name in meta.state_map},
+        },
     }
 
 

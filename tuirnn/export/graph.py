@@ -6,6 +6,7 @@ one Sigmoid serves three of them.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,7 +36,7 @@ class GraphBuilder:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
-    def op(self, kind: str, *inputs: str, name: str, outputs: Sequence[str] = (), **attributes: int) -> str:
+    def op(self, kind: str, *inputs: str, name: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
         """One operator; its output is called `name` unless `outputs` are named."""
         self.nodes.append(helper.make_node(kind, inputs, list(outputs) or [name], name=name, **attributes))
         return name
@@ -47,8 +48,14 @@ class GraphBuilder:
         return list(names)
 
 
-def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, *, opset: int = DEFAULT_OPSET,
-          static_batch: int | None = None) -> onnx.ModelProto:
+def build(
+    config: ModelConfig,
+    weights: ModelWeights,
+    metadata: CellMetadata,
+    *,
+    opset: int = DEFAULT_OPSET,
+    static_batch: int | None = None,
+) -> onnx.ModelProto:
     """The cell file's model.
 
     Args:
@@ -90,15 +97,24 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, *,
     batch: int | str = static_batch or "batch"
     state = {name: [L, batch, H] for pair in state_map.items() for name in pair}
     graph = helper.make_graph(
-        b.nodes, "tuirnn_cell",
-        [helper.make_tensor_value_info(TOKEN, TensorProto.INT64, [batch]),
-         *(helper.make_tensor_value_info(name, TensorProto.FLOAT, state[name]) for name in state_map.values())],
-        [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, [batch, V]),
-         *(helper.make_tensor_value_info(name, TensorProto.FLOAT, state[name]) for name in state_map)],
+        b.nodes,
+        "tuirnn_cell",
+        [
+            helper.make_tensor_value_info(TOKEN, TensorProto.INT64, [batch]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, state[name]) for name in state_map.values()),
+        ],
+        [
+            helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, [batch, V]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, state[name]) for name in state_map),
+        ],
         list(b.constants.values()),
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="tuirnn",
-                              producer_version=metadata.version)
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", opset)],
+        producer_name="tuirnn",
+        producer_version=metadata.version,
+    )
     model.ir_version = IR_VERSIONS[opset]
     helper.set_model_props(model, metadata.to_strings())
     return model
@@ -132,16 +148,18 @@ def _table(config: ModelConfig, weights: ModelWeights) -> Array:
     return np.asarray(_ordered(config, (rows + _input_bias(config, layer)).T).T)
 
 
-def _rnn(b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str, state: list[str],
-         out: list[str]) -> list[str]:
+def _rnn(
+    b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str, state: list[str], out: list[str]
+) -> list[str]:
     gh = b.op("MatMul", state[0], b.constant(p + "weight_hh", w.weight_hh.T), name=p + "gh")
     a = b.op("Add", gx, gh, name=p + "a")
     b.op("Tanh" if config.nonlinearity == "tanh" else "Relu", a, name=out[0])
     return out
 
 
-def _lstm(b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str, state: list[str],
-          out: list[str]) -> list[str]:
+def _lstm(
+    b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str, state: list[str], out: list[str]
+) -> list[str]:
     H = config.hidden
     gh = b.op("MatMul", state[0], b.constant(p + "weight_hh", _ordered(config, w.weight_hh).T), name=p + "gh")
     a = b.op("Add", gx, gh, name=p + "a")
@@ -154,8 +172,9 @@ def _lstm(b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str
     return out
 
 
-def _gru(b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str, state: list[str],
-         out: list[str]) -> list[str]:
+def _gru(
+    b: GraphBuilder, p: str, config: ModelConfig, w: LayerWeights, gx: str, state: list[str], out: list[str]
+) -> list[str]:
     H, (h,) = config.hidden, state
     gx_rz, gx_n = b.split(gx, [p + "gx_rz", p + "gx_n"], [2 * H, H])
     if config.reset == "after":

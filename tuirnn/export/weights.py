@@ -51,8 +51,10 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
 
     def take(name: str, *shape: int | None) -> Array:
         array = tensors.get(name)
-        fits = array is not None and array.ndim == len(shape) and all(
-            want in (None, got) for want, got in zip(shape, array.shape, strict=True)
+        fits = (
+            array is not None
+            and array.ndim == len(shape)
+            and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
         )
         if array is None or not fits:
             raise RunError(f"{where}: '{name}' has shape {None if array is None else array.shape}, not {shape}")
@@ -62,14 +64,21 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
     layers = []
     for i in range(config.layers):
         width = H if i else config.embed or None
-        layers.append(LayerWeights(
-            take(f"layers.{i}.weight_ih", rows, width), take(f"layers.{i}.weight_hh", rows, H),
-            take(f"layers.{i}.bias_ih", rows), take(f"layers.{i}.bias_hh", rows),
-        ))
+        layers.append(
+            LayerWeights(
+                take(f"layers.{i}.weight_ih", rows, width),
+                take(f"layers.{i}.weight_hh", rows, H),
+                take(f"layers.{i}.bias_ih", rows),
+                take(f"layers.{i}.bias_hh", rows),
+            )
+        )
     P = config.projection
     return ModelWeights(
         embedding=take("embedding.weight", None, config.embed) if config.embed else None,
         layers=tuple(layers),
         projection=(take("projection.weight", P, H), take("projection.bias", P)) if P else None,
-        head=(take("embedding.weight" if config.tied else "head.weight", None, P or H), take("head.bias", None)),
+        head=(
+            take("embedding.weight" if config.tied else "head.weight", None, P or H),
+            take("head.bias", None),
+        ),
     )

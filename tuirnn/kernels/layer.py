@@ -50,9 +50,19 @@ def recurrent_layer(
 
 class _Layer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cell: Cell, dtype: torch.dtype | None, observe: list[Trace] | None, source: Tensor,
-                embedding: Tensor | None, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor,
-                *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any,
+        cell: Cell,
+        dtype: torch.dtype | None,
+        observe: list[Trace] | None,
+        source: Tensor,
+        embedding: Tensor | None,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias_ih: Tensor,
+        bias_hh: Tensor,
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:
         operand = dtype or weight_hh.dtype
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
         gx = _input_half(source, embedding, weight_ih, bias, operand)  # [T, B, G·H]
@@ -61,23 +71,37 @@ class _Layer(torch.autograd.Function):
         if observe is not None:
             observe.append(trace)
         ctx.cell, ctx.operand, ctx.trace = cell, operand, trace
-        ctx.save_for_backward(source, embedding, weight_ih, W, bias)
+        ctx.save_for_backward(source, embedding, weight_ih, W)
         return (trace.states[0][1:], *(s[-1].clone() for s in trace.states))
 
     @staticmethod
     def backward(ctx: Any, dh_all: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
-        source, embedding, weight_ih, W, bias = ctx.saved_tensors
+        source, embedding, weight_ih, W = ctx.saved_tensors
         cell, trace = ctx.cell, ctx.trace
         dgx, dgh, dfirst = portable.backward(cell, trace, W, dh_all, dlast)
         before = tuple(s[:-1] for s in trace.states)
-        dW = torch.cat([
-            _product_over_time(dgh[..., rows], operand, ctx.operand) for rows, operand in cell.operands(before, trace.a)
-        ])  # [G·H, H]
+        dW = torch.cat(
+            [
+                _product_over_time(dgh[..., rows], operand, ctx.operand)
+                for rows, operand in cell.operands(before, trace.a)
+            ]
+        )  # [G·H, H]
         dsource, dembedding, dweight_ih, dbias = _input_half_backward(
             dgx, source, embedding, weight_ih, ctx.operand, ctx.needs_input_grad[3]
         )
         dbias_hh = dbias if cell.folds_bias else dgh.sum((0, 1))
-        return (None, None, None, dsource, dembedding, dweight_ih, dW.to(weight_ih.dtype), dbias, dbias_hh, *dfirst)
+        return (
+            None,
+            None,
+            None,
+            dsource,
+            dembedding,
+            dweight_ih,
+            dW.to(weight_ih.dtype),
+            dbias,
+            dbias_hh,
+            *dfirst,
+        )
 
 
 def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
@@ -85,8 +109,9 @@ def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor
     return torch.mm(d.flatten(0, 1).t().to(dtype), operand.flatten(0, 1).to(dtype))
 
 
-def _input_half(source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor,
-                operand: torch.dtype) -> Tensor:
+def _input_half(
+    source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor, operand: torch.dtype
+) -> Tensor:
     """gx = x weight_ihᵀ + bias, [T, B, G·H], in the weights' dtype."""
     T, B = source.shape[:2]
     W = weight_ih.to(operand)
@@ -99,7 +124,12 @@ def _input_half(source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bia
 
 
 def _input_half_backward(
-    dgx: Tensor, source: Tensor, embedding: Tensor | None, weight_ih: Tensor, operand: torch.dtype, needs_source: bool
+    dgx: Tensor,
+    source: Tensor,
+    embedding: Tensor | None,
+    weight_ih: Tensor,
+    operand: torch.dtype,
+    needs_source: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
     """Gradients of (source, embedding, weight_ih, bias) from dgx [T, B, G·H]."""
     d = dgx.flatten(0, 1)  # [T·B, G·H]

@@ -73,9 +73,7 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
     return Trace(gx, states, saved)
 
 
-def backward(
-    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State
-) -> tuple[Tensor, Tensor, State]:
+def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
     """Walk back through a forward pass.
 
     Args:
@@ -87,7 +85,7 @@ def backward(
     Returns:
         dgx [T, B, G·H], dgh [T, B, G·H], and the gradients of the first state.
     """
-    dgh = torch.empty_like(trace.a)
+    dgh, kept = torch.empty_like(trace.a), torch.empty_like(trace.saved)
     T, B, _ = dgh.shape
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
 
@@ -95,13 +93,21 @@ def backward(
         return times(rows)(d.to(weight_hh.dtype)).to(d.dtype)
 
     dh_each = dh_all.clone()  # becomes the whole gradient that reaches each h
-    dh_rows, dgh_rows, a_rows, saved_rows = (x.unbind(0) for x in (dh_each, dgh, trace.a, trace.saved))
+    dh_rows, dgh_rows, kept_rows = dh_each.unbind(0), dgh.unbind(0), kept.unbind(0)
+    a_rows, saved_rows = trace.a.unbind(0), trace.saved.unbind(0)
     states = list(zip(*(s.unbind(0) for s in trace.states), strict=True))
     dstate = tuple(d.clone() for d in dlast)
     for t in range(T - 1, -1, -1):
         dh = dh_rows[t].add_(dstate[0])
         dstate = cell.step_backward(
-            (dh, *dstate[1:]), a_rows[t], states[t], states[t + 1], saved_rows[t], product_T, dgh_rows[t]
+            (dh, *dstate[1:]),
+            a_rows[t],
+            states[t],
+            states[t + 1],
+            saved_rows[t],
+            product_T,
+            dgh_rows[t],
+            kept_rows[t],
         )
     trace.dh_norm = torch.linalg.vector_norm(dh_each, dim=(1, 2))
-    return cell.dgx(dgh, trace.a, trace.saved), dgh, dstate
+    return cell.dgx(dgh, kept), dgh, dstate

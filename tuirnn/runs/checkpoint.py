@@ -17,7 +17,12 @@ from tuirnn.errors import RunError, nearest, one_line
 from tuirnn.files import atomic_write, parse_json, read_bounded, read_json, sync_folder, to_json, write_synced
 from tuirnn.runs.layout import RunPaths
 
-MODEL, OPTIMIZER, TRAINER, MANIFEST = "model.safetensors", "optimizer.safetensors", "trainer.json", "manifest.json"
+MODEL, OPTIMIZER, TRAINER, MANIFEST = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "trainer.json",
+    "manifest.json",
+)
 
 MAX_FILE_BYTES = 64 * 2**30
 

@@ -64,7 +64,10 @@ def _start(words: list[str], paths: RunPaths, timeout: float) -> RunPaths:
         with open(aside, "ab") as log:
             process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
                 [sys.executable, "-m", "tuirnn", "train", "--runs", str(folder.resolve()), *words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
     except OSError as error:
         raise RunError(f"cannot start a training in {folder}: {error.strerror}") from None

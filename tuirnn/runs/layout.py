@@ -87,8 +87,10 @@ def runs_folder(given: Path | None = None) -> Path:
 def check_name(name: str) -> str:
     """`name` if a run may be called that; raises RunError otherwise."""
     if not _NAME.fullmatch(name):
-        raise RunError(f"run name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '.', '_' or '-', "
-                       "and begin with a letter or digit")
+        raise RunError(
+            f"run name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '.', '_' or '-', "
+            "and begin with a letter or digit"
+        )
     return name
 
 

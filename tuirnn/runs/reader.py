@@ -64,8 +64,10 @@ def read_record(paths: RunPaths) -> RunRecord:
     value = read_json(paths.record)
     where = f"run '{paths.name}'"
     if value.get("format") != FORMAT:
-        raise RunError(f"{where} has format {one_line(value.get('format'), 20)}, this tuirnn reads {FORMAT}; "
-                       "use the version that wrote it")
+        raise RunError(
+            f"{where} has format {one_line(value.get('format'), 20)}, this tuirnn reads {FORMAT}; "
+            "use the version that wrote it"
+        )
     try:
         return RunRecord(
             config=RunConfig.from_json(value["config"], where="run.json"),

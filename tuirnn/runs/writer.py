@@ -38,8 +38,9 @@ class RunWriter:
         try:
             self._lock.acquire()
         except filelock.Timeout:
-            raise RunError(f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', "
-                           "or stop it first") from None
+            raise RunError(
+                f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
+            ) from None
         paths.control.mkdir(exist_ok=True)
         self._logs = {log: self._open(log) for log in LOGS}
         for log in LOGS:
@@ -57,11 +58,13 @@ class RunWriter:
             folder.mkdir(parents=True, exist_ok=True)
             root.mkdir()
         except FileExistsError:
-            raise RunError(f"run '{name}' is already in {folder}; continue it with --resume {name}, or choose "
-                           "another --name") from None
+            raise RunError(
+                f"run '{name}' is already in {folder}; continue it with --resume {name}, or choose another --name"
+            ) from None
         except OSError as error:
-            raise RunError(f"cannot make a run in {folder}: {error.strerror}; name a folder that can be written "
-                           "with --runs") from None
+            raise RunError(
+                f"cannot make a run in {folder}: {error.strerror}; name a folder that can be written with --runs"
+            ) from None
         paths = RunPaths(root)
         try:
             atomic_write(paths.record, to_json(record.to_json(), indent=1))
@@ -83,7 +86,7 @@ class RunWriter:
         try:
             written = os.write(self._logs[log], data)
         except OSError as error:
-            raise self._refused(log, error.strerror) from None
+            raise self._refused(log, str(error.strerror)) from None
         if written != len(data):
             self._end_torn_line(log)
             raise self._refused(log, "the disk is full")
@@ -132,8 +135,9 @@ class RunWriter:
     def __enter__(self) -> "RunWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _open(self, log: str) -> int:
@@ -149,5 +153,7 @@ class RunWriter:
         os.ftruncate(descriptor, data.rfind(b"\n") + 1)
 
     def _refused(self, log: str, why: str) -> RunError:
-        return RunError(f"cannot write {log} of run '{self.paths.name}': {why}; free some space and resume with "
-                        f"'tuirnn train --resume {self.paths.name}'")
+        return RunError(
+            f"cannot write {log} of run '{self.paths.name}': {why}; free some space and resume with "
+            f"'tuirnn train --resume {self.paths.name}'"
+        )

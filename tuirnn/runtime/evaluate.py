@@ -32,8 +32,11 @@ class Loss:
         """Nats, bits and perplexity of both protocols."""
         return {
             "tokens": self.tokens,
-            "nats": self.carried, "bits": self.carried / math.log(2), "perplexity": math.exp(min(self.carried, 700)),
-            "nats_blocks": self.blocks, "bits_blocks": self.blocks / math.log(2),
+            "nats": self.carried,
+            "bits": self.carried / math.log(2),
+            "perplexity": math.exp(min(self.carried, 700)),
+            "nats_blocks": self.blocks,
+            "bits_blocks": self.blocks / math.log(2),
             "perplexity_blocks": math.exp(min(self.blocks, 700)),
         }
 

@@ -93,8 +93,9 @@ class TextWriter:
 
     def moment(self) -> Moment:
         """Where the writer is now."""
-        return Moment(self.session.snapshot(), self._logits.copy(), self._rng.bit_generator.state,
-                      self._utf8.getstate())
+        return Moment(
+            self.session.snapshot(), self._logits.copy(), self._rng.bit_generator.state, self._utf8.getstate()
+        )
 
     def go_to(self, moment: Moment) -> None:
         """Go back to a moment; the same calls then write the same text."""

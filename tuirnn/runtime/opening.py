@@ -36,8 +36,9 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
         paths = find_run(folder, name)
         return run_data(paths).val
     if not cell.metadata.data:
-        raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on; give one with "
-                        "--text FILE")
+        raise DataError(
+            f"{one_line(Path(name).name)} does not name the text it was trained on; give one with --text FILE"
+        )
     return lm.load(DataConfig(sources=(cell.metadata.data,), tokens=vocab.kind), vocab=vocab).val
 
 
@@ -47,7 +48,9 @@ def run_data(paths: RunPaths) -> lm.TextData:
     stdin = paths.stdin if paths.stdin.exists() else None
     data = lm.load(record.config.data, vocab=record.vocab, stdin=stdin)
     if data.sha256 != record.data.get("sha256"):
-        raise DataError(f"the data of run '{paths.name}' has changed since it was trained; give a text with --text FILE")
+        raise DataError(
+            f"the data of run '{paths.name}' has changed since it was trained; give a text with --text FILE"
+        )
     return data
 
 

@@ -117,8 +117,10 @@ class CellSession:
         self._token = np.zeros(self.batch, np.int64)
         self._logits = np.zeros((self.batch, len(meta.vocab)), np.float32)
         self._states = [
-            [ort.OrtValue.ortvalue_from_numpy(np.zeros(self._shape, np.float32), self._device, 0)
-             for _ in meta.state_map]
+            [
+                ort.OrtValue.ortvalue_from_numpy(np.zeros(self._shape, np.float32), self._device, 0)
+                for _ in meta.state_map
+            ]
             for _ in range(2)
         ]
         self._turn = 0
@@ -161,6 +163,7 @@ def _pick_device(wanted: str) -> str:
         raise ConfigError(f"--device '{one_line(wanted, 20)}' is unknown; known: auto, cpu, cuda")
     there = wanted != "cpu" and cuda_is_there()
     if wanted == "cuda" and not there:
-        raise ConfigError("--device cuda: ONNX Runtime finds no GPU driver here; use --device auto or cpu, or see "
-                          "'tuirnn doctor'")
+        raise ConfigError(
+            "--device cuda: ONNX Runtime finds no GPU driver here; use --device auto or cpu, or see 'tuirnn doctor'"
+        )
     return "cuda" if there else "cpu"

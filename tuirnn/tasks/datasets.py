@@ -86,8 +86,9 @@ def fetch(name: str) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, body)
     except OSError as error:
-        raise DataError(f"cannot keep '{name}' in {path.parent} ({error.strerror}); "
-                        "set TUIRNN_DATA to a folder that can be written") from None
+        raise DataError(
+            f"cannot keep '{name}' in {path.parent} ({error.strerror}); set TUIRNN_DATA to a folder that can be written"
+        ) from None
     return body
 
 

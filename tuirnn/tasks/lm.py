@@ -48,8 +48,9 @@ def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | N
     ids = ids[: max(1, round(len(ids) * config.fraction))]
     train, test, val = split(ids, config)
     if len(train) < 2 or len(val) < 2:
-        raise DataError(f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; "
-                        "give a longer text")
+        raise DataError(
+            f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
+        )
     return TextData(source.name, source.sha256, source.data, vocab, train, val, test)
 
 
@@ -128,8 +129,10 @@ class Batches:
     def restore(self, cursor: dict[str, Any]) -> None:
         """Go to a `cursor` of the same text and settings."""
         if cursor["lanes"] != self.B:
-            raise DataError(f"the checkpoint has batches of {cursor['lanes']}, this run of {self.B}; "
-                            "resume with the same --batch-size and data")
+            raise DataError(
+                f"the checkpoint has batches of {cursor['lanes']}, this run of {self.B}; "
+                "resume with the same --batch-size and data"
+            )
         self._rng.bit_generator.state = cursor["rng"]
         self._begin_epoch()
         self._position = int(cursor["position"])
@@ -192,4 +195,8 @@ class WindowBatches(Batches):
         return lambda position: starts[position * self.B : (position + 1) * self.B]
 
 
-BATCHES: dict[str, type[Batches]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}
+BATCHES: dict[str, type[Batches]] = {
+    "stream": StreamBatches,
+    "random": RandomBatches,
+    "windows": WindowBatches,
+}

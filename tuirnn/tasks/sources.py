@@ -34,13 +34,16 @@ class Source:
         """
         if b"\0" in self.data:
             where = self.data.index(b"\0")
-            raise DataError(f"{self.name} is binary (a zero byte at offset {where:,}); learn its bytes with "
-                            "--tokens byte")
+            raise DataError(
+                f"{self.name} is binary (a zero byte at offset {where:,}); learn its bytes with --tokens byte"
+            )
         try:
             return self.data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.name} is not UTF-8 (at byte offset {error.start:,}); convert it, or learn its "
-                            "bytes with --tokens byte") from None
+            raise DataError(
+                f"{self.name} is not UTF-8 (at byte offset {error.start:,}); convert it, or learn its "
+                "bytes with --tokens byte"
+            ) from None
 
 
 def load(names: Sequence[str], *, stdin: Path | None = None) -> Source:
@@ -82,8 +85,10 @@ def _read(name: str, stdin: Path | None) -> list[tuple[str, bytes]]:
         raise DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}") from None
     if name in datasets.dataset_names():
         return [("the embedded text" if name == datasets.DEFAULT else name, datasets.fetch(name))]
-    hint = nearest(name, datasets.dataset_names())
-    raise DataError(f"no file, folder or data set '{one_line(name, 100)}'; data sets: {hint}")
+    raise DataError(
+        f"no file, folder or data set '{one_line(name, 100)}'; "
+        f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"
+    )
 
 
 def _read_file(path: Path) -> bytes:

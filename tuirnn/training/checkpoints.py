@@ -16,8 +16,13 @@ from tuirnn.models import SequenceModel
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
 
 
-def pack(model: SequenceModel, optimizer: torch.optim.Optimizer, carried: Sequence[State],
-         progress: dict[str, Any], device: torch.device) -> dict[str, bytes]:
+def pack(
+    model: SequenceModel,
+    optimizer: torch.optim.Optimizer,
+    carried: Sequence[State],
+    progress: dict[str, Any],
+    device: torch.device,
+) -> dict[str, bytes]:
     """The three files of a checkpoint.
 
     Args:
@@ -40,8 +45,9 @@ def pack(model: SequenceModel, optimizer: torch.optim.Optimizer, carried: Sequen
     }
 
 
-def unpack(checkpoint: Checkpoint, model: SequenceModel, optimizer: torch.optim.Optimizer,
-           device: torch.device) -> tuple[list[State] | None, dict[str, Any]]:
+def unpack(
+    checkpoint: Checkpoint, model: SequenceModel, optimizer: torch.optim.Optimizer, device: torch.device
+) -> tuple[list[State] | None, dict[str, Any]]:
     """Put a checkpoint's values into the model, the optimizer and the random generators.
 
     Returns:

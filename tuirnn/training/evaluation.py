@@ -32,8 +32,9 @@ def evaluating(model: SequenceModel) -> Iterator[None]:
         model.train()
 
 
-def carried_loss(model: SequenceModel, ids: Ids, device: torch.device, *, lanes: int = LANES,
-                 warm_up: int = WARM_UP) -> float:
+def carried_loss(
+    model: SequenceModel, ids: Ids, device: torch.device, *, lanes: int = LANES, warm_up: int = WARM_UP
+) -> float:
     """Mean nats per token over ids [n], the state carried through.
 
     The text is cut into `lanes` contiguous pieces that run side by side; each begins with the state that
@@ -79,8 +80,9 @@ def _nats(logits: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view(targets.shape)
 
 
-def write_sample(model: SequenceModel, vocab: Vocabulary, first: int, length: int, seed: int,
-                 device: torch.device) -> str:
+def write_sample(
+    model: SequenceModel, vocab: Vocabulary, first: int, length: int, seed: int, device: torch.device
+) -> str:
     """Text of `length` tokens that the network writes after the token `first`, at temperature 0.8."""
     generator = torch.Generator().manual_seed(seed)
     state, token, tokens = model.zero_state(1), first, []
@@ -94,8 +96,9 @@ def write_sample(model: SequenceModel, vocab: Vocabulary, first: int, length: in
     return vocab.decode(tokens)
 
 
-def mistakes(model: SequenceModel, vocab: Vocabulary, ids: Ids, device: torch.device, *,
-             length: int = BLOCK) -> dict[str, Any]:
+def mistakes(
+    model: SequenceModel, vocab: Vocabulary, ids: Ids, device: torch.device, *, length: int = BLOCK
+) -> dict[str, Any]:
     """The first held-out tokens: each symbol, the nats it cost, and the symbol that was expected instead."""
     text = torch.from_numpy(ids[: length + 1]).to(device)[:, None]
     logits, _ = model(text[:-1], model.zero_state(1))

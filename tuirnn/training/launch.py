@@ -16,9 +16,14 @@ from tuirnn.tasks import lm, sources
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
 from tuirnn.training.trainer import Report, Trainer, build_model
 
-FIXED_ON_RESUME = frozenset(
-    name for name, (section, _) in FIELDS.items() if section in ("model", "data")
-) | {"batches", "batch_size", "seq_len", "optimizer", "dtype", "seed"}
+FIXED_ON_RESUME = frozenset(name for name, (section, _) in FIELDS.items() if section in ("model", "data")) | {
+    "batches",
+    "batch_size",
+    "seq_len",
+    "optimizer",
+    "dtype",
+    "seed",
+}
 """Settings that a run keeps for life: its weights, data and batches would no longer be the same."""
 
 
@@ -35,8 +40,13 @@ def start(config: RunConfig, folder: Path, name: str, report: Report) -> str:
     record = RunRecord(
         config=config,
         vocab=data.vocab,
-        data={"name": data.name, "sha256": data.sha256, "train": len(data.train), "val": len(data.val),
-              "test": len(data.test)},
+        data={
+            "name": data.name,
+            "sha256": data.sha256,
+            "train": len(data.train),
+            "val": len(data.val),
+            "test": len(data.test),
+        },
         environment=environment(device),
         created=time.time(),
         parameters=count_parameters(build_model(config, data)),
@@ -58,21 +68,27 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     known = settings(paths, record)
     for setting in changes:
         if setting in FIXED_ON_RESUME and changes[setting] != known.flat()[setting]:
-            raise RunError(f"{flag_of(setting)} cannot change when a run is resumed: run '{paths.name}' was made with "
-                           f"{known.flat()[setting]}; start a new run with it")
+            raise RunError(
+                f"{flag_of(setting)} cannot change when a run is resumed: run '{paths.name}' was made with "
+                f"{known.flat()[setting]}; start a new run with it"
+            )
     config = known.replace(**changes)
     device = pick_device(config.train.device)
     data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin if paths.stdin.exists() else None)
     if data.sha256 != record.data.get("sha256"):
-        raise DataError(f"the data of run '{paths.name}' ({record.data.get('name')}) has changed since it began; "
-                        "bring back the same content, or start a new run")
+        raise DataError(
+            f"the data of run '{paths.name}' ({record.data.get('name')}) has changed since it began; "
+            "bring back the same content, or start a new run"
+        )
     with RunWriter(paths) as writer:
         trainer = Trainer(config, data, writer, device, report)
         saved = checkpoint.load(paths, "last")
         trainer.restore(saved)
         if trainer.share_done() >= 1.0:
-            raise RunError(f"run '{paths.name}' is complete at step {saved.step:,}; give a larger --steps, --epochs or "
-                           "--minutes to go on")
+            raise RunError(
+                f"run '{paths.name}' is complete at step {saved.step:,}; give a larger --steps, --epochs or "
+                "--minutes to go on"
+            )
         if changes:
             writer.event("changes", step=saved.step, settings=changes)
         return trainer.run()

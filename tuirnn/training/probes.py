@@ -38,9 +38,9 @@ def probe(model: SequenceModel, x: Tensor, y: Tensor) -> dict[str, Any]:
 
 
 def _gate_histograms(model: SequenceModel, index: int, trace: Trace) -> dict[str, list[float]]:
-    cell, hidden = model.recurrent(index).cell, model.recurrent(index).hidden
+    cell = model.recurrent(index).cell
     shares = {}
-    for name, values in zip(cell.gates, trace.a.split(hidden, -1), strict=True):
+    for name, values in zip(cell.gates, trace.a.chunk(cell.G, -1), strict=True):
         if name == "h":
             values = trace.states[0][1:]
         low = -1.0 if name in ("g", "n", "h") else 0.0

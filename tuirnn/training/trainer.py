@@ -29,7 +29,7 @@ from tuirnn.training.devices import Usage, device_label
 from tuirnn.training.optimizers import learning_rate, make_optimizer
 
 Report = Callable[[dict[str, Any]], None]
-"""Receives each event of the run: {'event': 'start' | 'step' | 'eval' | 'sample' | 'checkpoint' | 'note' | 'end', …}."""
+"""Receives each event: {'event': 'start' | 'step' | 'eval' | 'sample' | 'checkpoint' | 'note' | 'end', …}."""
 
 HEARTBEAT = 1.0
 CONTROL_POLL = 0.1
@@ -64,8 +64,9 @@ class Trainer:
         report: receives the run's events, for a terminal or a program.
     """
 
-    def __init__(self, config: RunConfig, data: TextData, writer: RunWriter, device: torch.device,
-                 report: Report) -> None:
+    def __init__(
+        self, config: RunConfig, data: TextData, writer: RunWriter, device: torch.device, report: Report
+    ) -> None:
         self.config, self.data, self.writer, self.device, self.report = config, data, writer, device, report
         train = config.train
         torch.manual_seed(train.seed)
@@ -75,17 +76,19 @@ class Trainer:
         self.progress = Progress()
         self.state = self.model.zero_state(self.batches.B)
         self.usage = Usage()
-        self.status = Status(pid=os.getpid(), host=socket.gethostname(), device=device_label(device),
-                             started=time.time())
+        self.status = Status(
+            pid=os.getpid(), host=socket.gethostname(), device=device_label(device), started=time.time()
+        )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
         self._signal: int | None = None
         self._asked_to_stop = self._asked_to_evaluate = False
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
         self._rate_from = (self._clock, 0)
-        if self.batches.B < train.batch_size:
-            self.note(f"the text fills {self.batches.B} sequences side by side, not {train.batch_size}; "
-                      "going on with these")
+        if train.batch_size > self.batches.B:
+            self.note(
+                f"the text fills {self.batches.B} sequences side by side, not {train.batch_size}; going on with these"
+            )
 
     # ── the road ──────────────────────────────────────────────────────────────
 
@@ -113,9 +116,18 @@ class Trainer:
         self._rate_from = (time.perf_counter(), self.progress.tokens)
         first_tokens, began = self.progress.tokens, time.perf_counter()
         self.writer.event("resume" if self.progress.step else "start", step=self.progress.step, pid=os.getpid())
-        self.report({"event": "start", "run": self.writer.paths.name, "step": self.progress.step,
-                     "total": self.config.train.step_limit, "parameters": count_parameters(self.model),
-                     "device": self.status.device, "data": self.data.name, "vocab": len(self.data.vocab)})
+        self.report(
+            {
+                "event": "start",
+                "run": self.writer.paths.name,
+                "step": self.progress.step,
+                "total": self.config.train.step_limit,
+                "parameters": count_parameters(self.model),
+                "device": self.status.device,
+                "data": self.data.name,
+                "vocab": len(self.data.vocab),
+            }
+        )
         previous = self._catch_signals()
         try:
             outcome = self._loop()
@@ -130,10 +142,20 @@ class Trainer:
                 signal.signal(number, handler)
         seconds = time.perf_counter() - began
         self._end("done" if outcome == "done" else "stopped", "" if outcome == "done" else f"ended by {outcome}")
-        self.report({"event": "end", "run": self.writer.paths.name, "step": self.progress.step, "outcome": outcome,
-                     "best_val_loss": self.progress.best_val_loss, "best_step": self.progress.best_step,
-                     "val_loss": self.progress.val_loss, "val_loss_blocks": self.progress.val_loss_blocks,
-                     "seconds": seconds, "tokens_per_s": (self.progress.tokens - first_tokens) / max(seconds, 1e-9)})
+        self.report(
+            {
+                "event": "end",
+                "run": self.writer.paths.name,
+                "step": self.progress.step,
+                "outcome": outcome,
+                "best_val_loss": self.progress.best_val_loss,
+                "best_step": self.progress.best_step,
+                "val_loss": self.progress.val_loss,
+                "val_loss_blocks": self.progress.val_loss_blocks,
+                "seconds": seconds,
+                "tokens_per_s": (self.progress.tokens - first_tokens) / max(seconds, 1e-9),
+            }
+        )
         return outcome
 
     def _loop(self) -> str:
@@ -181,7 +203,7 @@ class Trainer:
         logits, after = self.model(tokens, self._carried(carry))
         loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
         rate = learning_rate(train, progress.step, share) * progress.lr_scale
         for group in self.optimizer.param_groups:
@@ -214,27 +236,47 @@ class Trainer:
         values = torch.stack([torch.stack((loss.float(), norm.float())) for *_, loss, norm in self._pending]).tolist()
         records = []
         for (step, at, rate, _, _), (loss, norm) in zip(self._pending, values, strict=True):
-            records.append({"step": step, "split": "train", "at": round(at, 3), "loss": loss, "grad_norm": norm,
-                            "lr": rate})
+            records.append(
+                {
+                    "step": step,
+                    "split": "train",
+                    "at": round(at, 3),
+                    "loss": loss,
+                    "grad_norm": norm,
+                    "lr": rate,
+                }
+            )
         self._pending.clear()
         self.writer.append("metrics", *records)
         last = records[-1]
-        self.status.train_loss, self.status.grad_norm, self.status.lr = last["loss"], last["grad_norm"], last["lr"]
+        self.status.train_loss, self.status.grad_norm, self.status.lr = (
+            last["loss"],
+            last["grad_norm"],
+            last["lr"],
+        )
         for record in records:
             if not (math.isfinite(record["loss"]) and math.isfinite(record["grad_norm"])):
                 raise self._diverged(record)
         self._heartbeat("running", unless_recent=True)
-        self.report({"event": "step", **{k: last[k] for k in ("step", "loss", "grad_norm", "lr")},
-                     "progress": self.status.progress, "tokens_per_s": self.status.tokens_per_s,
-                     "eta": self.status.eta})
+        self.report(
+            {
+                "event": "step",
+                **{k: last[k] for k in ("step", "loss", "grad_norm", "lr")},
+                "progress": self.status.progress,
+                "tokens_per_s": self.status.tokens_per_s,
+                "eta": self.status.eta,
+            }
+        )
 
     def _diverged(self, record: dict[str, Any]) -> DivergedError:
         last = checkpoint.pointed(self.writer.paths, "last")
         kept = f"the last good checkpoint is {last.name}" if last else "there is no checkpoint yet"
         what = "loss" if not math.isfinite(record["loss"]) else "gradient"
         clip = "--clip 1" if not self.config.train.clip else f"--clip {self.config.train.clip / 4:g}"
-        return DivergedError(f"the {what} is not finite at step {record['step']}; {kept}; try --lr "
-                             f"{self.config.train.lr / 3:.2g} or {clip}")
+        return DivergedError(
+            f"the {what} is not finite at step {record['step']}; {kept}; try --lr "
+            f"{self.config.train.lr / 3:.2g} or {clip}"
+        )
 
     def evaluate(self) -> None:
         """Both protocols, a sample, the mistakes and the probes, all to the run directory."""
@@ -249,12 +291,18 @@ class Trainer:
         progress.val_loss, progress.val_loss_blocks = carried, blocks
         best = carried < progress.best_val_loss
         if best:
-            progress.best_val_loss, progress.best_step, progress.evaluations_without_best = carried, progress.step, 0
+            progress.best_val_loss, progress.best_step, progress.evaluations_without_best = (
+                carried,
+                progress.step,
+                0,
+            )
         else:
             progress.evaluations_without_best += 1
         step = {"step": progress.step}
-        self.writer.append("metrics", {**step, "split": "val", "at": round(time.time(), 3), "loss": carried,
-                                       "loss_blocks": blocks})
+        self.writer.append(
+            "metrics",
+            {**step, "split": "val", "at": round(time.time(), 3), "loss": carried, "loss_blocks": blocks},
+        )
         self.writer.append("samples", {**step, "kind": "sample", "text": text}, {**step, "kind": "mistakes", **seen})
         self._probe()
         self.report({"event": "eval", **step, "val_loss": carried, "val_loss_blocks": blocks, "best": best})
@@ -267,8 +315,14 @@ class Trainer:
         newline = self.data.vocab.encode("\n")
         known = len(newline) == 1 and int(newline[0]) != self.data.vocab.unk
         first = int(newline[0]) if known else int(self.data.val[0])
-        return evaluation.write_sample(self.model, self.data.vocab, first, self.config.train.sample_length,
-                                       self.config.train.seed + self.progress.step, self.device)
+        return evaluation.write_sample(
+            self.model,
+            self.data.vocab,
+            first,
+            self.config.train.sample_length,
+            self.config.train.seed + self.progress.step,
+            self.device,
+        )
 
     def _probe(self) -> None:
         T = min(self.batches.T, len(self.data.val) - 1)
@@ -289,14 +343,23 @@ class Trainer:
             progress.elapsed = time.perf_counter() - self._clock
             self.writer.sync()
             carried = self.state if self.batches.carries_state else []
-            values = {"progress": vars(progress), "cursor": self.batches.cursor(), "lengths": self.writer.lengths()}
+            values = {
+                "progress": vars(progress),
+                "cursor": self.batches.cursor(),
+                "lengths": self.writer.lengths(),
+            }
             try:
-                checkpoint.save(paths, progress.step,
-                                checkpoints.pack(self.model, self.optimizer, carried, values, self.device))
+                checkpoint.save(
+                    paths,
+                    progress.step,
+                    checkpoints.pack(self.model, self.optimizer, carried, values, self.device),
+                )
                 checkpoint.point(paths, "last", progress.step)
             except OSError as error:
-                raise RunError(f"cannot write a checkpoint of run '{paths.name}': {error.strerror}; the one before "
-                               f"is untouched; free some space and resume with --resume {paths.name}") from None
+                raise RunError(
+                    f"cannot write a checkpoint of run '{paths.name}': {error.strerror}; the one before "
+                    f"is untouched; free some space and resume with --resume {paths.name}"
+                ) from None
             self.report({"event": "checkpoint", "step": progress.step})
         if progress.best_step == progress.step:
             checkpoint.point(paths, "best", progress.step)
@@ -329,7 +392,7 @@ class Trainer:
 
     def _take_requests(self, paused: bool) -> bool:
         for request in control.take(self.writer.paths):
-            self.writer.event("request", kind=request.kind, value=request.value, step=self.progress.step)
+            self.writer.event("request", request=request.kind, value=request.value, step=self.progress.step)
             if request.kind in ("pause", "resume"):
                 paused = request.kind == "pause"
             elif request.kind == "lr":
@@ -384,5 +447,6 @@ class Trainer:
 
 def build_model(config: RunConfig, data: TextData) -> SequenceModel:
     """The untrained network for this data."""
-    return SequenceModel(config.model, len(data.vocab), unk=data.vocab.unk,
-                         compute_dtype=COMPUTE_DTYPES[config.train.dtype])
+    return SequenceModel(
+        config.model, len(data.vocab), unk=data.vocab.unk, compute_dtype=COMPUTE_DTYPES[config.train.dtype]
+    )

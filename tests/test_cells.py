@@ -1,0 +1,231 @@
+"""The cells' forward and backward passes against references that share no code with them."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx.backend.test.case.node import collect_testcases
+from torch import Tensor
+
+from tuirnn.cells import CELLS, make_cell
+from tuirnn.config import ModelConfig
+from tuirnn.kernels import layer as layer_module
+from tuirnn.kernels import portable
+from tuirnn.kernels import recurrent_layer
+from tuirnn.models import RecurrentLayer, SequenceModel
+from tuirnn.training import proof
+
+ALL_CASES = list(proof.cases())
+
+
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.label)
+def test_gradients_match_finite_differences(case: proof.Case, device: str) -> None:
+    assert proof.finite_difference_error(proof.trial(case, device=device)) <= proof.FINITE_DIFFERENCE_BOUND
+
+
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.label)
+def test_outputs_states_and_gradients_match_torch(case: proof.Case, device: str) -> None:
+    assert proof.torch_difference(case, proof.trial(case, device=device)) <= proof.TORCH_BOUND
+
+
+def test_every_cell_of_the_table_is_proven() -> None:
+    assert {(cell, variant) for cell, variant in CELLS} == set(proof.VARIANTS)
+
+
+@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
+def test_one_hot_tokens_equal_one_hot_vectors(cell: str, variant: str, device: str) -> None:
+    config = ModelConfig(cell=cell, hidden=5, embed=0, reset=variant if cell == "gru" else "after")
+    layer = RecurrentLayer(config, 7).double().to(device)
+    tokens = torch.randint(7, (4, 3), device=device)
+    weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh)
+    vectors = torch.nn.functional.one_hot(tokens, 7).double()
+    gradients = []
+    for source in (tokens, vectors):
+        outputs, _ = recurrent_layer(layer.cell, source, None, weights, layer.zero_state(3))
+        gradients.append((outputs.detach(), *torch.autograd.grad((outputs**2).sum(), weights)))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_step_by_step_equals_whole_sequence(cell: str, variant: str, layers: int, device: str) -> None:
+    case = proof.Case(cell, variant, layers, carried=True, masked=False)
+    subject = proof.trial(case, device=device)
+    with torch.no_grad():
+        whole, last = subject.ours()
+        state, pieces = subject.state, []
+        for token in subject.tokens:
+            logits, state = subject.model(token[None], state)
+            pieces.append(logits)
+    torch.testing.assert_close(torch.cat(pieces), whole, rtol=0, atol=1e-12)
+    for ours, theirs in zip(state, last, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+# ── the classic mistake: a missing transpose ─────────────────────────────────────
+
+BLOCKS = [
+    (cell, variant, gate) for cell, variant in proof.VARIANTS for gate in range({"rnn": 1, "gru": 3, "lstm": 4}[cell])
+]
+
+
+@pytest.mark.parametrize(("cell", "variant", "gate"), BLOCKS)
+def test_a_dropped_transpose_of_any_gate_is_noticed(
+    cell: str, variant: str, gate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backward pass with one gate's weight_hh block the wrong way round must fail the proof."""
+    backward = portable.backward
+
+    def wrong(cell_: Any, trace: Any, weight_hh: Tensor, *rest: Any) -> Any:
+        H = weight_hh.shape[1]
+        rows = slice(gate * H, (gate + 1) * H)
+        mutated = weight_hh.clone()
+        mutated[rows] = weight_hh[rows].t()
+        return backward(cell_, trace, mutated, *rest)
+
+    case = proof.Case(cell, variant, 1, carried=True, masked=False)
+    assert proof.torch_difference(case, proof.trial(case)) <= proof.TORCH_BOUND
+    monkeypatch.setattr(layer_module.portable, "backward", wrong)
+    assert proof.torch_difference(case, proof.trial(case)) > 1e-3
+    assert proof.finite_difference_error(proof.trial(case)) > 1e-3
+
+
+@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
+def test_a_dropped_transpose_of_the_input_weights_is_noticed(cell: str, variant: str) -> None:
+    """dx = dgx weight_ih: with square blocks the wrong way round would have the right shape."""
+    config = ModelConfig(cell=cell, hidden=4, reset=variant if cell == "gru" else "after",
+                         nonlinearity=variant if cell == "rnn" else "tanh")  # fmt: skip
+    layer = RecurrentLayer(config, 4).double()
+    x = torch.randn(5, 2, 4, dtype=torch.float64, requires_grad=True)
+
+    def loss(source: Tensor) -> Tensor:
+        return (layer(source, layer.zero_state(2))[0] ** 2).sum()
+
+    assert torch.autograd.gradcheck(loss, (x,), eps=1e-6, atol=1e-7)
+    (dx,) = torch.autograd.grad(loss(x), x)
+    with wrong_input_transpose(layer):
+        (wrong,) = torch.autograd.grad(loss(x), x)
+    assert (dx - wrong).abs().max() > 1e-3
+
+
+@contextmanager
+def wrong_input_transpose(layer: RecurrentLayer) -> Iterator[None]:
+    original = layer_module._input_half_backward
+
+    def wrong(dgx: Tensor, source: Tensor, embedding: Any, weight_ih: Tensor, *rest: Any) -> Any:
+        blocks = torch.cat([block.t() for block in weight_ih.chunk(layer.cell.G)])
+        return original(dgx, source, embedding, blocks, *rest)
+
+    layer_module._input_half_backward = wrong
+    try:
+        yield
+    finally:
+        layer_module._input_half_backward = original
+
+
+# ── the ONNX operators' own reference cases ──────────────────────────────────────
+
+
+def onnx_cases() -> list[Any]:
+    """The reference cases of ONNX's RNN, LSTM and GRU operators that a plain cell can express."""
+    found = {}
+    for op in ("rnn", "lstm", "gru"):  # a module's cases are made when it is first imported
+        importlib.import_module(f"onnx.backend.test.case.node.{op}")
+    for case in collect_testcases("RNN"):
+        if case.model is None or not case.data_sets:
+            continue
+        (node,) = case.model.graph.node
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        plain = attributes.get("direction", b"forward") == b"forward" and not attributes.get("layout")
+        if plain and len(node.input) <= 6 and "activations" not in attributes:
+            found[case.name] = pytest.param(node.op_type, attributes, node, case.data_sets[0], id=case.name)
+    return list(found.values())
+
+
+REFERENCE = onnx_cases()
+
+
+@pytest.mark.parametrize(("op", "attributes", "node", "data"), REFERENCE)
+def test_onnx_reference_cases(op: str, attributes: dict[str, Any], node: Any, data: Any) -> None:
+    """Our layer reproduces what ONNX's own reference computes (gate orders: LSTM i,o,f,c; GRU z,r,h)."""
+    inputs = dict(zip(node.input, data[0], strict=False))
+    X, W, R = (torch.from_numpy(np.array(inputs[name], dtype=np.float64)) for name in node.input[:3])
+    H = W.shape[1] // {"RNN": 1, "GRU": 3, "LSTM": 4}[op]
+    order = {"RNN": [0], "LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2]}[op]
+
+    def ours(matrix: Tensor) -> Tensor:
+        blocks = matrix.chunk(len(order))
+        return torch.cat([blocks[i] for i in order])
+
+    rows = W.shape[1]
+    biases = torch.zeros(2 * rows, dtype=torch.float64)
+    if len(node.input) > 3 and node.input[3]:
+        biases = torch.from_numpy(np.array(inputs[node.input[3]][0], dtype=np.float64))
+    cell = make_cell(op.lower(), reset="after" if attributes.get("linear_before_reset") else "before")
+    weights = (ours(W[0]), ours(R[0]), ours(biases[:rows]), ours(biases[rows:]))
+    names = node.input[5:6]
+    zero = torch.zeros(X.shape[1], H, dtype=torch.float64)
+    first = [zero] * len(cell.state_names)
+    for i, name in enumerate(names):
+        if name:
+            first[i] = torch.from_numpy(np.array(inputs[name][0], dtype=np.float64))
+    outputs, last = recurrent_layer(cell, X, None, weights, tuple(first))
+    expected = dict(zip([name for name in node.output if name], data[1], strict=True))
+    for name, value in expected.items():
+        got = {"Y": outputs[:, None], "Y_h": last[0][None], "Y_c": last[-1][None]}[name]
+        np.testing.assert_allclose(got.numpy(), value, rtol=0, atol=1e-6)
+
+
+def test_onnx_reference_cases_cover_every_cell() -> None:
+    found = [(param.values[0], bool(param.values[1].get("linear_before_reset"))) for param in REFERENCE]
+    assert {op for op, _ in found} == {"RNN", "LSTM", "GRU"}
+    assert len(found) >= 6
+
+
+# ── models ───────────────────────────────────────────────────────────────────────
+
+
+def test_unknown_symbols_start_as_nothing() -> None:
+    for embed in (0, 6):
+        model = SequenceModel(ModelConfig(hidden=5, embed=embed), 9, unk=8)
+        traces: list[Any] = []
+        model(torch.tensor([[8]]), model.zero_state(1), observe=traces)
+        layer = model.recurrent(0)
+        bias = layer.bias_ih + layer.bias_hh
+        expected = torch.cat([bias[:10].sigmoid(), bias[10:15].tanh(), bias[15:].sigmoid()])
+        torch.testing.assert_close(traces[0].a[0, 0], expected.detach())
+
+
+def test_residual_projection_and_tied_weights_shape_the_network() -> None:
+    config = ModelConfig(hidden=8, layers=3, embed=6, residual=True, projection=6, tied=True, dropout=0.0)
+    model = SequenceModel(config, 10)
+    logits, state = model(torch.randint(10, (4, 2)), model.zero_state(2))
+    assert logits.shape == (4, 2, 10)
+    assert len(state) == 3
+    assert model.head.weight is model.embedding.weight  # type: ignore[union-attr]
+    logits.sum().backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
+def test_bfloat16_stays_close_to_float32(cell: str, variant: str, device: str) -> None:
+    config = ModelConfig(cell=cell, hidden=32, embed=16, dropout=0.0, reset=variant if cell == "gru" else "after")
+    torch.manual_seed(0)
+    model = SequenceModel(config, 20).to(device)
+    tokens = torch.randint(20, (12, 4), device=device)
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model.compute_dtype = dtype
+        logits, _ = model(tokens, model.zero_state(4))
+        gradients = torch.autograd.grad(logits.square().mean(), list(model.parameters()))
+        results.append((logits.detach(), gradients))
+    (exact, exact_gradients), (rough, rough_gradients) = results
+    assert (exact - rough).abs().max() < 0.03
+    for a, b in zip(exact_gradients, rough_gradients, strict=True):
+        assert (a - b).norm() <= 0.05 * a.norm() + 1e-6

@@ -1,0 +1,70 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` is instant."""
+
+import os
+import sys
+import traceback
+
+import typer
+
+from tuirnn.cli import bench, cells, data, demo, proof, runs, train
+from tuirnn.cli.dashboard import dashboard
+from tuirnn.errors import TuirnnError, one_line
+
+app = typer.Typer(
+    name="tuirnn",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
+)
+app.callback(invoke_without_command=True)(dashboard)
+for group in (demo, train, cells, runs, data, proof, bench):
+    group.register(app)
+
+_CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+"""What the option parser raises; typer brings its parser along under changing names."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 our fault, 2 yours to fix, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except TuirnnError as error:
+        return _complain(str(error), error.exit_code)
+    except _CLICK_ERROR as error:
+        message: str = error.format_message()  # type: ignore[attr-defined]
+        return _complain(f"{message.rstrip('.?')}; see 'tuirnn {_command()}--help'", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except typer.Exit as done:
+        return done.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, which is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("TUIRNN_DEBUG"):
+            traceback.print_exc()
+        return _complain(
+            f"internal error, please report it: {type(error).__name__}: {error} (TUIRNN_DEBUG=1 shows where)",
+            1,
+        )
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"tuirnn: {one_line(message, 1000)}", file=sys.stderr)
+    return code
+
+
+def _command() -> str:
+    known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    return "".join(f"{word} " for word in sys.argv[1:2] if word in known)

@@ -1,0 +1,223 @@
+"""Commands on trained networks: export, generate, eval, inspect."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, print_json, print_json_pretty
+from tuirnn.errors import ConfigError, one_line
+from tuirnn.runs.layout import find_run, runs_folder
+
+MAX_LENGTH = 100_000_000
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command(epilog="Example: tuirnn export lstm-384 -o king.onnx")(export)
+    app.command(epilog='Example: tuirnn generate lstm-384 --prime "ROMEO:" --length 500 --temperature 0.7')(generate)
+    app.command("eval", epilog="Example: tuirnn eval king.onnx --text play.txt")(evaluate)
+    app.command(epilog="Example: tuirnn inspect king.onnx")(inspect)
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.onnx", help="Where to \\[default: ./export/cells/RUN.onnx]."),
+    ] = None,
+    checkpoint: Checkpoint = "best",
+    opset: Annotated[int, typer.Option(metavar="N", help="ONNX opset, 13 or later.")] = 13,
+    static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
+    from tuirnn.export.exporter import export_run, write_cell
+
+    paths = find_run(runs_folder(runs), run)
+    path = output or Path("export/cells") / f"{paths.name}.onnx"
+    if path.suffix != ".onnx":
+        raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
+    cell = export_run(paths, checkpoint, opset=opset, static_batch=static_batch)
+    twin = write_cell(cell, path)
+    if as_json:
+        print_json(
+            {
+                "run": paths.name,
+                "step": cell.step,
+                "file": str(path),
+                "metadata": str(twin),
+                "bytes": len(cell.data),
+            }
+        )
+        return
+    print(f"{path}: one step of {paths.name} (step {cell.step:,}), {len(cell.data):,} bytes, opset {opset}")
+    print("checked: onnx checker, ONNX Runtime against the numpy reference on the test vector")
+    print(f"{twin}: the same metadata as JSON")
+    print(f'next: tuirnn generate {path} --prime "…"')
+
+
+def generate(
+    model: Model,
+    prime: Annotated[str, typer.Option(metavar="TEXT", help="Text that the network reads first.")] = "",
+    length: Annotated[int, typer.Option(metavar="N", help="Tokens to write.")] = 500,
+    temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 safer, above 1 wilder; 0: greedy.")] = 0.8,
+    top_k: Annotated[int, typer.Option(metavar="N", help="Choose among the N likeliest; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(metavar="X", help="Choose among the likeliest that reach X.")] = 1.0,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")] = False,
+    samples: Annotated[int, typer.Option(metavar="N", help="Texts to write.")] = 1,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.")] = None,
+    device: Device = "auto",
+    checkpoint: Checkpoint = "best",
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Write text with a trained network through ONNX Runtime, the hidden state carried from step to step."""
+    from tuirnn.runtime.samplers import Sampling
+
+    sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
+    for flag, value, low, high in (("--length", length, 0, MAX_LENGTH), ("--samples", samples, 1, 10_000)):
+        if not low <= value <= high:
+            raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
+    if seed is not None and seed < 0:
+        raise ConfigError(f"--seed must be at least 0, not {seed}")
+    from tuirnn.runtime.generate import TextWriter
+    from tuirnn.runtime.opening import open_cell
+    from tuirnn.runtime.session import CellSession
+
+    cell = open_cell(model, runs_folder(runs), checkpoint)
+    session = CellSession(cell, device=device)
+    unknown = cell.metadata.vocab.unknown(prime)
+    if unknown and not as_json:
+        shown = ", ".join(repr(symbol) for symbol in unknown[:10]) + (" …" if len(unknown) > 10 else "")
+        print(f"tuirnn: not in this network's vocabulary, read as unknown: {one_line(shown)}", file=sys.stderr)
+    first = time.time_ns() % 2**32 if seed is None else seed
+    for number in range(samples):
+        writer = TextWriter(session, first + number)
+        writer.feed(prime)
+        began = time.perf_counter()
+        pieces = writer.stream(sampling, length)
+        if as_json:
+            text = "".join(pieces)
+            seconds = time.perf_counter() - began
+            print_json(
+                {
+                    "prime": prime,
+                    "text": text,
+                    "seed": first + number,
+                    "tokens": length,
+                    "unknown": unknown,
+                    "provider": session.provider,
+                    "tokens_per_s": length / max(seconds, 1e-9),
+                }
+            )
+            continue
+        if number:
+            print("─" * 40)
+        _type_out(prime, pieces)
+
+
+def _type_out(prime: str, pieces: Any) -> None:
+    """Print a text as it is written; a terminal never gets control characters from it."""
+    terminal = sys.stdout.isatty()
+
+    def put(text: str) -> None:
+        sys.stdout.write("".join(map(_visible, text)) if terminal else text)
+
+    put(prime)
+    for piece in pieces:
+        put(piece)
+        if terminal:
+            sys.stdout.flush()
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _visible(symbol: str) -> str:
+    return symbol if symbol.isprintable() or symbol in "\n\t" else "�"
+
+
+def evaluate(
+    model: Model,
+    text: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Text to measure on \\[default: the held-out split].")
+    ] = None,
+    device: Device = "auto",
+    checkpoint: Checkpoint = "best",
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a network on text: nats and bits per token, perplexity, under both protocols."""
+    from tuirnn.runtime.evaluate import evaluate as measure
+    from tuirnn.runtime.opening import held_out, open_cell, text_ids
+
+    folder = runs_folder(runs)
+    cell = open_cell(model, folder, checkpoint)
+    ids = text_ids(text, cell.metadata.vocab) if text else held_out(model, folder, cell)
+    loss = measure(cell, ids, device=device)
+    values = loss.to_json()
+    if as_json:
+        print_json({"model": model, "text": text or "validation split", **values})
+        return
+    unit = cell.metadata.vocab.kind
+    print(f"{one_line(model)} on {one_line(text) if text else 'its validation split'}, {loss.tokens:,} {unit}s")
+    print(f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}")
+    for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
+        print(
+            f"{label:<34} {values['nats' + suffix]:>8.4f} {values['bits' + suffix]:>8.4f} "
+            f"{values['perplexity' + suffix]:>11.4f}"
+        )
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A cell file.")],
+    as_json: Json = False,
+) -> None:
+    """Print what a cell file promises, and verify it against its own test vector."""
+    import onnx
+
+    from tuirnn.cellfile.guard import read_cell
+    from tuirnn.export.exporter import ExportedCell, sidecar
+    from tuirnn.runtime.session import CellSession
+
+    cell = read_cell(file)
+    session = CellSession(cell, device="cpu")
+    model = onnx.ModelProto.FromString(cell.data)
+    values = {
+        "file": file.name,
+        "bytes": len(cell.data),
+        "opset": model.opset_import[0].version,
+        "ir": model.ir_version,
+        "nodes": len(model.graph.node),
+        "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT),
+        "operators": sorted({node.op_type for node in model.graph.node}),
+        **sidecar(ExportedCell(cell.data, cell.metadata, 0)),
+        "verified": True,
+        "provider": session.provider,
+    }
+    if as_json:
+        print_json_pretty(values)
+        return
+    vocab = cell.metadata.vocab
+    values["tuirnn.vocab"] = f"{len(vocab)} {vocab.kind} tokens: " + one_line("".join(vocab.symbols), 70)
+    values["tuirnn.test_vector"] = f"{len(cell.metadata.test.tokens)} tokens, {len(cell.metadata.test.logits)} logits"
+    for side in ("inputs", "outputs"):
+        values[side] = ", ".join(
+            f"{name} {io['dtype']}{io['shape']}".replace("'", "") for name, io in values[side].items()
+        )
+    values["operators"] = " ".join(values["operators"])
+    values["verified"] = "yes: ONNX Runtime reproduces the test vector"
+    for key, value in values.items():
+        print(
+            f"{key:<20} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{key:<20} {value}"
+        )
+
+
+def _size(dims: Any) -> int:
+    size = 1
+    for dim in dims:
+        size *= dim
+    return size

@@ -1,0 +1,41 @@
+"""`tuirnn` alone: the dashboard."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuirnn import __version__
+from tuirnn.cli.options import RunsFolder
+from tuirnn.errors import ConfigError
+from tuirnn.runs.layout import find_run, runs_folder
+
+
+def dashboard(
+    context: typer.Context,
+    runs: RunsFolder = None,
+    screenshot: Annotated[
+        Path | None,
+        typer.Option("--screenshot", metavar="FILE.svg", help="Write a picture of the dashboard and end."),
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open the dashboard on this run.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Open the dashboard: watch runs, start them, play with what they have learned."""
+    if version:
+        print(f"tuirnn {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is not None:
+        return
+    folder = runs_folder(runs)
+    if run is not None:
+        find_run(folder, run)
+    from tuirnn.tui import app
+
+    if screenshot is not None:
+        app.screenshot(folder, run, screenshot)
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError("the dashboard needs a terminal; 'tuirnn --help' lists the commands that do not")
+    raise typer.Exit(app.run(folder, run))

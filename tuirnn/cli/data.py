@@ -1,0 +1,56 @@
+"""`tuirnn data`: the named data sets."""
+
+from typing import Annotated
+
+import typer
+
+from tuirnn.cli.options import Json, print_json
+
+group = typer.Typer(help="List, download and find the named data sets.", no_args_is_help=True, rich_markup_mode="rich")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.add_typer(group, name="data")
+
+
+@group.command("ls", epilog="Example: tuirnn data ls")
+def ls(as_json: Json = False) -> None:
+    """List the data sets and whether they are here."""
+    from tuirnn.tasks.datasets import DATASETS, DEFAULT, cache_folder
+
+    rows = [(DEFAULT, "embedded", "the Python language reference, in every Python")]
+    rows += [
+        (name, "here" if (cache_folder() / d.file).exists() else f"{d.bytes:,} bytes to download", d.about)
+        for name, d in sorted(DATASETS.items())
+    ]
+    if as_json:
+        print_json([dict(zip(("name", "state", "about"), row, strict=True)) for row in rows])
+        return
+    for name, state, about in rows:
+        print(f"{name:<14} {state:<28} {about}")
+
+
+@group.command("get", epilog="Example: tuirnn data get shakespeare")
+def get(name: Name) -> None:
+    """Download a data set into the cache, checked against its sha256."""
+    from tuirnn.tasks.datasets import fetch
+
+    print(f"{name}: {len(fetch(name)):,} bytes, {_where(name)}")
+
+
+@group.command("path", epilog="Example: wc $(tuirnn data path shakespeare)")
+def path(name: Name) -> None:
+    """Print where a data set's file lies, downloading it first where needed."""
+    from tuirnn.tasks.datasets import fetch
+
+    fetch(name)
+    print(_where(name))
+
+
+def _where(name: str) -> str:
+    from tuirnn.tasks.datasets import DATASETS, cache_folder
+
+    return str(cache_folder() / DATASETS[name].file) if name in DATASETS else "embedded in Python (pydoc_data.topics)"

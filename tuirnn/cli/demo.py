@@ -1,0 +1,28 @@
+"""`tuirnn demo`: the whole road in a minute."""
+
+from pathlib import Path
+
+import typer
+
+from tuirnn.cli.cells import export, generate
+from tuirnn.cli.options import RunsFolder
+from tuirnn.cli.train import train
+from tuirnn.runs.layout import free_name, runs_folder
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command."""
+    app.command(epilog="Example: tuirnn demo")(demo)
+
+
+def demo(runs: RunsFolder = None) -> None:
+    """Train on the embedded text for under a minute, export the cell, and let it write."""
+    name = free_name(runs_folder(runs), "demo")
+    print("1/3  training on the text that comes with every Python; spaces come first, then words, then sense\n")
+    train(recipe="demo", name=name, runs=runs, settings={})
+    print("\n2/3  exporting one step of it\n")
+    path = Path("export/cells") / f"{name}.onnx"
+    export(name, output=path, runs=runs)
+    print("\n3/3  writing with ONNX Runtime, the hidden state carried from step to step\n")
+    generate(str(path), prime="The ", length=500, temperature=0.6, seed=1)
+    print(f"\nrun {name} is in {runs_folder(runs) / name}, the cell in {path}\nsee inside: tuirnn")

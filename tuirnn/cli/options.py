@@ -1,0 +1,70 @@
+"""Options shared by commands, and the training options that the configuration itself describes."""
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuirnn.config import FIELDS, flag_of
+
+RunsFolder = Annotated[
+    Path | None,
+    typer.Option("--runs", metavar="DIR", help="Folder of runs \\[default: $TUIRNN_RUNS, else ./checkpoints]."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON on standard output.")]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
+Model = Annotated[str, typer.Argument(metavar="RUN|FILE.onnx", help="A run's name, or a cell file.")]
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Which of the run's checkpoints.")
+]
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` one option for each configuration field; it receives the given ones as `settings`."""
+    own = list(inspect.signature(command).parameters.values())
+    kept = [parameter for parameter in own if parameter.name != "settings"]
+    options = [_option(name) for name in FIELDS if name != "sources"]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> Any:
+        given = {name: values.pop(name) for name in FIELDS if name in values and name != "sources"}
+        settings = {name: value for name, value in given.items() if value is not None}
+        return command(**values, settings=settings)
+
+    wrapped.__signature__ = inspect.Signature([*kept, *options])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in (*kept, *options)}
+    return wrapped
+
+
+def _option(name: str) -> inspect.Parameter:
+    section, spec = FIELDS[name]
+    kind: Any = spec.type
+    flag, meta = flag_of(name), spec.metadata
+    metavar = "|".join(meta["choices"]) or {int: "N", float: "X", str: "NAME"}.get(kind)
+    option = typer.Option(
+        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+        help=f"{meta['help']} \\[default: {str(spec.default).lower() if kind is bool else spec.default}]",
+        metavar=None if kind is bool else metavar,
+        rich_help_panel={"model": "The network", "data": "The data", "train": "The training"}[section],
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on standard output; numbers that JSON lacks as strings."""
+    from tuirnn.files import to_json
+
+    sys.stdout.write(to_json(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_json_pretty(value: Any) -> None:
+    """Indented JSON on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,165 @@
+"""What a training shows on a terminal, or in a pipe."""
+
+import math
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from tuirnn.config import RunConfig
+from tuirnn.errors import one_line
+
+PLAIN_EVERY = 10.0
+"""Seconds between two lines about steps in a pipe."""
+
+
+class PlainReport:
+    """Lines for a pipe or a log: start, a step line now and then, every evaluation, the end."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.unit = config.data.tokens
+        self._next = 0.0
+
+    def __enter__(self) -> "PlainReport":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event of the trainer."""
+        handler = getattr(self, f"on_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print one line."""
+        print(line, flush=True)
+
+    def on_start(self, e: dict[str, Any]) -> None:
+        """Which run, on what."""
+        verb = f"goes on at step {e['step']:,}" if e["step"] else "begins"
+        self.say(
+            f"run {e['run']} {verb}: {e['parameters']:,} parameters, {e['vocab']} symbols, {e['data']}, "
+            f"on {e['device']}",
+            "bold",
+        )
+
+    def on_note(self, e: dict[str, Any]) -> None:
+        """Something worth saying once."""
+        self.say(f"note: {e['message']}", "yellow")
+
+    def on_step(self, e: dict[str, Any]) -> None:
+        """A line now and then."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PLAIN_EVERY
+            self.say(
+                f"step {e['step']:,}  {100 * e['progress']:.0f} %  train {e['loss']:.3f}  "
+                f"{e['tokens_per_s']:,.0f} tokens/s  {duration(e['eta'])} left"
+            )
+
+    def on_eval(self, e: dict[str, Any]) -> None:
+        """Both protocols."""
+        mark = "  best so far" if e["best"] else ""
+        self.say(
+            f"step {e['step']:,}  validation {e['val_loss']:.4f} carried, {e['val_loss_blocks']:.4f} blocks "
+            f"nats/{self.unit}{mark}",
+            "green" if e["best"] else "",
+        )
+
+    def on_sample(self, e: dict[str, Any]) -> None:
+        """What it writes, on one line."""
+        if e["text"]:
+            self.say(f"    {one_line(e['text'].replace(chr(10), ' ⏎ '), 150)}", "dim")
+
+    def on_end(self, e: dict[str, Any]) -> None:
+        """The result, and what to do next."""
+        bits = e["best_val_loss"] / math.log(2)
+        self.say(
+            f"run {e['run']} {'is done' if e['outcome'] == 'done' else 'is stopped'} at step {e['step']:,} after "
+            f"{duration(e['seconds'])}, {e['tokens_per_s']:,.0f} tokens/s",
+            "bold",
+        )
+        if math.isfinite(e["best_val_loss"]):
+            self.say(
+                f"best validation {e['best_val_loss']:.4f} nats/{self.unit} carried ({bits:.3f} bits) at step "
+                f"{e['best_step']:,}; last {e['val_loss']:.4f} carried, {e['val_loss_blocks']:.4f} blocks"
+            )
+            self.say(f"next: tuirnn generate {e['run']}    tuirnn export {e['run']}    tuirnn")
+        else:
+            self.say(f"next: tuirnn train --resume {e['run']}")
+
+
+class TerminalReport(PlainReport):
+    """The same with colour and a progress bar that stays at the bottom."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self.console = Console(highlight=False)
+        self.bar = Progress(
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f} %"),
+            _Numbers(),
+            console=self.console,
+            transient=True,
+            refresh_per_second=5,
+        )
+        self.task = self.bar.add_task("", total=1.0, visible=False, loss=0.0, rate=0.0, eta=0.0, step=0)
+
+    def __enter__(self) -> "TerminalReport":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print one line above the bar; never as markup."""
+        self.console.print(Text(line, style=style))
+
+    def on_step(self, e: dict[str, Any]) -> None:
+        """Move the bar."""
+        self.bar.update(
+            self.task,
+            completed=min(1.0, e["progress"]),
+            visible=True,
+            loss=e["loss"],
+            rate=e["tokens_per_s"],
+            eta=e["eta"],
+            step=e["step"],
+        )
+
+    def on_end(self, e: dict[str, Any]) -> None:
+        """Take the bar away, then the result."""
+        self.bar.stop()
+        super().on_end(e)
+
+
+class _Numbers(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        f = task.fields
+        return Text(
+            f"step {f['step']:,} · train {f['loss']:.3f} · {f['rate'] / 1000:,.1f}k tokens/s · "
+            f"{duration(f['eta'])} left",
+            style="dim",
+        )
+
+
+def duration(seconds: float) -> str:
+    """Such as '42 s', '3 m 10 s', '2 h 05 m'."""
+    if not math.isfinite(seconds):
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"

@@ -1,0 +1,141 @@
+"""`tuirnn runs`: the run directories from the shell."""
+
+import math
+import shutil
+import time
+from typing import Annotated, Any
+
+import typer
+
+from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
+from tuirnn.errors import RunError, one_line
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+from tuirnn.runs.listing import RunSummary, list_runs, summarize
+
+group = typer.Typer(help="List, show and remove runs.", no_args_is_help=True, rich_markup_mode="rich")
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
+
+MARKS = {
+    "running": "▶",
+    "starting": "▶",
+    "paused": "‖",
+    "done": "✓",
+    "stopped": "■",
+    "failed": "✕",
+    "stale": "?",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.add_typer(group, name="runs")
+
+
+@group.command("ls", epilog="Example: tuirnn runs ls --json")
+def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
+    """List the runs, the newest first."""
+    folder = runs_folder(runs)
+    found = list_runs(folder)
+    if as_json:
+        print_json([_brief(run) for run in found])
+        return
+    if not found:
+        print(f"no runs in {folder} yet; begin with: tuirnn train --recipe demo")
+        return
+    width = max(len(run.name) for run in found)
+    for run in found:
+        status = run.status
+        data = one_line(run.record.data.get("name", ""), 20) if run.record else "?"
+        loss = f"{status.best_val_loss:.4f}" if math.isfinite(status.best_val_loss) else "–"
+        print(
+            f"{MARKS.get(status.state, '✕')} {run.name:<{width}}  {run.cell:<12} {data:<20} {status.state:<8} "
+            f"step {status.step:>7,}  best {loss:>7}  {_age(run)}"
+        )
+
+
+@group.command("show", epilog="Example: tuirnn runs show lstm-384")
+def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
+    """Show one run: settings, status, checkpoints."""
+    paths = find_run(runs_folder(runs), run)
+    summary = summarize(paths)
+    if summary.record is None:
+        raise RunError(summary.problem)
+    record = summary.record
+    values: dict[str, Any] = {
+        **_brief(summary),
+        "message": summary.status.message,
+        "parameters": record.parameters,
+        "checkpoints": checkpoint.steps(paths),
+        "settings": record.config.to_json(),
+        "data": record.data,
+        "environment": record.environment,
+    }
+    if as_json:
+        print_json_pretty(values)
+        return
+    for key, value in values.items():
+        if isinstance(value, dict):
+            for name, item in value.items():
+                if isinstance(item, dict):
+                    pairs = "  ".join(f"{k}={one_line(v, 60)}" for k, v in item.items())
+                    print(f"{name:<14} {pairs}")
+                else:
+                    print(f"{name:<14} {one_line(item, 100)}")
+        else:
+            print(f"{key:<14} {one_line(value, 200)}")
+
+
+@group.command("rm", epilog="Example: tuirnn runs rm first-try --yes")
+def rm(
+    run: Run,
+    runs: RunsFolder = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a run and all it holds."""
+    paths = find_run(runs_folder(runs), run)
+    if summarize(paths).status.live:
+        raise RunError(f"run '{paths.name}' is training; stop it first")
+    if not yes and not typer.confirm(f"remove {paths.root} with {len(checkpoint.steps(paths))} checkpoints?"):
+        raise typer.Exit(0)
+    remove(paths)
+    print(f"removed {paths.name}")
+
+
+def remove(paths: RunPaths) -> None:
+    """Delete a run directory; renamed first, so that a half-deleted one is no run."""
+    aside = paths.root.parent / f".{paths.name}.removed"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        paths.root.rename(aside)
+    except OSError as error:
+        raise RunError(f"cannot remove {paths.root}: {error.strerror}") from None
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _brief(run: RunSummary) -> dict[str, Any]:
+    status = run.status
+    return {
+        "name": run.name,
+        "cell": run.cell,
+        "data": run.record.data.get("name") if run.record else None,
+        "state": status.state,
+        "step": status.step,
+        "total": status.total,
+        "best_val_loss": status.best_val_loss,
+        "best_step": status.best_step,
+        "tokens_per_s": status.tokens_per_s,
+        "problem": run.problem,
+        "created": run.record.created if run.record else 0,
+    }
+
+
+def _age(run: RunSummary) -> str:
+    if run.record is None:
+        return one_line(run.problem, 60)
+    seconds = max(0.0, time.time() - run.record.created)
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} ago"
+    return "now"

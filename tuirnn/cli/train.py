@@ -1,0 +1,128 @@
+"""`tuirnn train` and `tuirnn recipes`."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
+from tuirnn.config import RunConfig, load_recipe, recipe_names
+from tuirnn.errors import ConfigError
+from tuirnn.runs import detached
+from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command(epilog="Example: tuirnn train shakespeare --minutes 3 --cell gru --name first-gru")(
+        with_settings(train)
+    )
+    app.command(epilog="Example: tuirnn train --recipe demo")(recipes)
+
+
+def train(
+    *,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Files, folders, '-' for standard input, or data sets ('tuirnn data ls'); nothing: the embedded text.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.toml", help="Begin with a recipe's settings ('tuirnn recipes')."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the new run.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with this run from its last checkpoint.")
+    ] = None,
+    runs: RunsFolder = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Train in the background; watch it with 'tuirnn'.")] = False,
+    as_json: Json = False,
+    settings: dict[str, Any],
+) -> None:
+    """Train a network on text; everything it does is in its run directory, where 'tuirnn' shows it."""
+    folder = runs_folder(runs)
+    if resume is not None:
+        _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, settings)
+        return
+    config = load_recipe(recipe).config if recipe else RunConfig()
+    if sources:
+        settings["sources"] = tuple(sources)
+    config = config.replace(**settings)
+    if detach:
+        if "-" in config.data.sources:
+            raise ConfigError("--detach cannot read standard input; save the text to a file first")
+        paths = detached.start(config, folder, name)
+        print_json({"run": paths.name}) if as_json else print(
+            f"run {paths.name} trains in the background; watch it with 'tuirnn'"
+        )
+        return
+    from tuirnn.training import launch
+
+    run = name or detached.default_name(config, folder)
+    with _reporter(config, as_json) as report:
+        outcome = launch.start(config, folder, run, report)
+    _leave(outcome)
+
+
+def _resume(
+    paths: RunPaths,
+    sources: list[str] | None,
+    recipe: str | None,
+    name: str | None,
+    detach: bool,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    if sources or recipe or name:
+        raise ConfigError("--resume goes on with a run as it is; it takes no SOURCE, --recipe or --name")
+    if detach:
+        words = [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+        detached.resume(paths, words)
+        print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
+        return
+    from tuirnn.runs.reader import read_record
+    from tuirnn.training import launch
+
+    with _reporter(read_record(paths).config.replace(**settings), as_json) as report:
+        outcome = launch.resume(paths, settings, report)
+    _leave(outcome)
+
+
+def _reporter(config: RunConfig, as_json: bool) -> Any:
+    from contextlib import nullcontext
+
+    from tuirnn.cli.progress import PlainReport, TerminalReport
+
+    if as_json:
+        report: Callable[[dict[str, Any]], None] = print_json
+        return nullcontext(report)
+    return (TerminalReport if sys.stdout.isatty() else PlainReport)(config)
+
+
+def _leave(outcome: str) -> None:
+    """Exit as a shell expects of a program that a signal ended."""
+    if outcome in signal.Signals.__members__:
+        sys.stdout.flush()
+        raise typer.Exit(128 + signal.Signals[outcome])
+
+
+def recipes(as_json: Json = False) -> None:
+    """List the ready-made configurations."""
+    found = [load_recipe(name) for name in recipe_names()]
+    if as_json:
+        print_json([{"name": r.name, "about": r.about, "settings": r.config.to_json()} for r in found])
+        return
+    width = max(len(r.name) for r in found)
+    for r in found:
+        print(f"{r.name:<{width}}  {r.about}")
+    print(
+        f"\nuse one: tuirnn train --recipe {found[0].name}    copy one: {Path(os.path.dirname(__file__)).parent}"
+        "/recipes/*.toml"
+    )

@@ -1,0 +1,195 @@
+"""Evidence that the hand-written passes are right: finite differences, torch.nn, and ONNX.
+
+`tuirnn verify` prints it, the tests hold it to its bounds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+
+from tuirnn.cells import State
+from tuirnn.config import ModelConfig
+from tuirnn.models import SequenceModel
+
+T, B, VOCAB, EMBED, HIDDEN = 6, 3, 11, 5, 7
+EPSILON = 1e-6
+DIRECTIONS = 4
+
+FINITE_DIFFERENCE_BOUND = 1e-6
+TORCH_BOUND = 1e-10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination to prove."""
+
+    cell: str
+    variant: str
+    layers: int
+    carried: bool
+    masked: bool
+
+    @property
+    def label(self) -> str:
+        """Such as 'gru before, 3 layers, carried, dropout'."""
+        words = [f"{self.cell} {self.variant}".strip(), f"{self.layers} layer{'s' if self.layers > 1 else ''}"]
+        return ", ".join(words + ["carried"] * self.carried + ["dropout"] * self.masked)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network of this case, small."""
+        return ModelConfig(
+            cell=self.cell,
+            hidden=HIDDEN,
+            layers=self.layers,
+            embed=EMBED,
+            dropout=0.0,
+            nonlinearity=self.variant if self.cell == "rnn" else "tanh",
+            reset=self.variant if self.cell == "gru" else "after",
+        )
+
+
+VARIANTS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", ""), ("gru", "after"), ("gru", "before")]
+
+
+def cases() -> Iterator[Case]:
+    """Every combination of cell, variant, depth, starting state and dropout."""
+    for (cell, variant), layers, carried, masked in product(VARIANTS, (1, 3), (False, True), (False, True)):
+        yield Case(cell, variant, layers, carried, masked)
+
+
+@dataclass
+class Trial:
+    """A model in float64 with inputs, a starting state, dropout masks and a scalar function of all outputs."""
+
+    model: SequenceModel
+    tokens: Tensor
+    state: list[State]
+    masks: list[Tensor] | None
+    weights: list[Tensor]
+
+    def scalar(self, logits: Tensor, state: Sequence[State]) -> Tensor:
+        """A weighted sum of logits and final states, so that every output has a gradient of its own."""
+        outputs = [logits, *(tensor for layer in state for tensor in layer)]
+        return torch.stack([(w * y).sum() for w, y in zip(self.weights, outputs, strict=True)]).sum()
+
+    def ours(self) -> tuple[Tensor, list[State]]:
+        """The hand-written model's outputs."""
+        return self.model(self.tokens, self.state, masks=self.masks)  # type: ignore[no-any-return]
+
+    def leaves(self) -> list[Tensor]:
+        """Everything that gets a gradient."""
+        return [*self.model.parameters(), *(tensor for layer in self.state for tensor in layer)]
+
+
+def trial(case: Case, *, device: str = "cpu", seed: int = 0) -> Trial:
+    """Random weights, tokens, state and masks for a case."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
+
+    model = SequenceModel(case.config, VOCAB, compute_dtype=torch.float64).to(device)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.5 * normal(*parameter.shape))
+    state = model.zero_state(B)
+    if case.carried:
+        state = [tuple(normal(B, HIDDEN) for _ in layer) for layer in state]
+    state = [tuple(tensor.requires_grad_() for tensor in layer) for layer in state]
+    masks = [(normal(T, B, HIDDEN) > 0).double() * 2 for _ in range(case.layers)] if case.masked else None
+    tokens = torch.randint(VOCAB, (T, B), generator=generator).to(device)
+    outputs = [(T, B, VOCAB), *((B, HIDDEN) for layer in state for _ in layer)]
+    return Trial(model, tokens, state, masks, [normal(*shape) for shape in outputs])
+
+
+def finite_difference_error(subject: Trial) -> float:
+    """Largest relative error of the gradient along random directions, one set for every leaf tensor."""
+    leaves = subject.leaves()
+    gradients = torch.autograd.grad(subject.scalar(*subject.ours()), leaves)
+    generator = torch.Generator().manual_seed(1)
+    worst = 0.0
+    with torch.no_grad():
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            for _ in range(DIRECTIONS):
+                direction = torch.randn(leaf.shape, generator=generator, dtype=torch.float64).to(leaf.device)
+                values = []
+                for sign in (EPSILON, -2 * EPSILON):
+                    leaf.add_(direction, alpha=sign)
+                    values.append(float(subject.scalar(*subject.ours())))
+                leaf.add_(direction, alpha=EPSILON)
+                numeric = (values[0] - values[1]) / (2 * EPSILON)
+                exact = float((gradient * direction).sum())
+                worst = max(worst, abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-2))
+    return worst
+
+
+def torch_difference(case: Case, subject: Trial) -> float:
+    """Largest |difference| from torch.nn (or a plain autograd loop, for the GRU that torch.nn lacks).
+
+    Compared are the logits, the final states, and the gradient of every parameter and starting state.
+    """
+    leaves = subject.leaves()
+    ours = subject.ours()
+    theirs = _reference(case, subject)
+    pairs = list(zip(_flat(*ours), _flat(*theirs), strict=True))
+    pairs += zip(
+        torch.autograd.grad(subject.scalar(*ours), leaves),
+        torch.autograd.grad(subject.scalar(*theirs), leaves),
+        strict=True,
+    )
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+def _flat(logits: Tensor, state: Sequence[State]) -> list[Tensor]:
+    return [logits, *(tensor for layer in state for tensor in layer)]
+
+
+def _reference(case: Case, subject: Trial) -> tuple[Tensor, list[State]]:
+    """The same network on PyTorch's own layers, differentiated by autograd, on the same leaf tensors."""
+    model = subject.model
+    assert model.embedding is not None
+    x = nn.functional.embedding(subject.tokens, model.embedding.weight)
+    after: list[State] = []
+    for i in range(case.layers):
+        layer = model.recurrent(i)
+        weights = [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh]
+        if case.variant == "before":
+            x, last = _gru_before(x, subject.state[i][0], weights)
+        else:
+            x, last = _torch_layer(case, x, subject.state[i], weights)
+        after.append(last)
+        if subject.masks is not None:
+            x = x * subject.masks[i]
+    return nn.functional.linear(x, model.head.weight, model.head.bias), after
+
+
+def _torch_layer(case: Case, x: Tensor, state: State, weights: list[Tensor]) -> tuple[Tensor, State]:
+    kinds = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+    options = {"nonlinearity": case.variant} if case.cell == "rnn" else {}
+    module = kinds[case.cell](x.shape[-1], HIDDEN, **options)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    first = tuple(tensor[None] for tensor in state)
+    y, last = torch.func.functional_call(
+        module.to(x), dict(zip(names, weights, strict=True)), (x, first if len(first) > 1 else first[0])
+    )
+    return y, tuple(tensor[0] for tensor in (last if isinstance(last, tuple) else (last,)))
+
+
+def _gru_before(x: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[Tensor, State]:
+    """Cho et al. 2014, written down as it stands in the paper."""
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    W_r, W_z, W_n = weight_ih.chunk(3)
+    U_r, U_z, U_n = weight_hh.chunk(3)
+    b_r, b_z, b_n = (bias_ih + bias_hh).chunk(3)
+    outputs = []
+    for x_t in x:
+        r = torch.sigmoid(x_t @ W_r.T + h @ U_r.T + b_r)
+        z = torch.sigmoid(x_t @ W_z.T + h @ U_z.T + b_z)
+        n = torch.tanh(x_t @ W_n.T + (r * h) @ U_n.T + b_n)
+        h = (1 - z) * n + z * h
+        outputs.append(h)
+    return torch.stack(outputs), (h,)

@@ -1,0 +1,114 @@
+"""What every tab has, and how a tab follows the logs of a run."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from textual.containers import Container
+from textual.message import Message
+from textual.widget import Widget
+from textual.worker import get_current_worker
+
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.listing import RunSummary
+from tuirnn.tui.feed import RunFeed, Signature, Snapshot
+
+if TYPE_CHECKING:
+    from tuirnn.tui.app import DashboardApp
+
+POLL = 0.5
+"""Seconds between two looks at the logs on the screen."""
+
+REDRAW = 0.25
+"""Seconds between two drawings while a long log is read."""
+
+
+class Tab(Container):
+    """A tab: `do_<action>` for each of its keys, `can` for whether the key works now."""
+
+    @property
+    def dashboard(self) -> "DashboardApp":
+        """The app, by its own type."""
+        return cast("DashboardApp", self.app)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this tab is the one on the screen."""
+        return self.dashboard.tab == self.id
+
+    def can(self, action: str) -> bool:
+        """Whether this action means something now."""
+        return True
+
+    def opened(self) -> None:
+        """The tab has come to the screen."""
+
+    def home(self) -> Widget | None:
+        """The widget that takes the keys when no field does; None: the tab itself."""
+        return None
+
+    def runs_changed(self, runs: list[RunSummary]) -> None:
+        """The folder has changed."""
+
+
+class FeedRead(Message):
+    """More of a run's logs has been read; `ended` where nothing more is waiting."""
+
+    def __init__(self, feed: RunFeed, ended: bool) -> None:
+        super().__init__()
+        self.feed = feed
+        self.ended = ended
+
+
+class Follower:
+    """Keeps the snapshot of one run's logs fresh for a tab; reads in a thread, and only what is new.
+
+    Args:
+        tab: receives `FeedRead`, hands it to `received`, and calls `poll` every now and then.
+        changed: called after each piece that was read.
+    """
+
+    def __init__(self, tab: Tab, changed: Callable[[], None]) -> None:
+        self.tab = tab
+        self.changed = changed
+        self.feed: RunFeed | None = None
+        self._reading = False
+        self._seen: Signature | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What has been read."""
+        return self.feed.snapshot if self.feed else Snapshot()
+
+    def follow(self, paths: RunPaths | None) -> None:
+        """Follow another run, or none."""
+        if paths is not None and self.feed is not None and self.feed.paths == paths:
+            return
+        self.feed = self.tab.dashboard.feed(paths) if paths else None
+        self._reading, self._seen = False, None
+        self.changed()
+        self.poll()
+
+    def poll(self) -> None:
+        """Start reading if the logs have changed."""
+        if self.feed is None or self._reading:
+            return
+        now = self.feed.signature()
+        if now == self._seen:
+            return
+        feed, self._seen, self._reading = self.feed, now, True
+        self.tab.run_worker(lambda: self._read(feed), thread=True, exclusive=True, group="feed")
+
+    def _read(self, feed: RunFeed) -> None:
+        worker, due, more = get_current_worker(), 0.0, True
+        while more and not worker.is_cancelled:
+            more = feed.advance()
+            if not more or time.monotonic() >= due:
+                self.tab.post_message(FeedRead(feed, not more))
+                due = time.monotonic() + REDRAW
+
+    def received(self, message: FeedRead) -> None:
+        """Take a message of one's own reading; one of an earlier run is dropped."""
+        if message.feed is self.feed:
+            self._reading = not message.ended
+            self.changed()

@@ -1,0 +1,63 @@
+"""Figures along an axis: few, round, and all written to the same number of places."""
+
+import math
+from collections.abc import Sequence
+
+MOST = 50
+"""No axis ever has more ticks than this."""
+
+
+def linear_ticks(low: float, high: float, most: int) -> list[float]:
+    """At most about `most` multiples of 1, 2 or 5 × 10^k between low and high; the ends where none fits."""
+    span = high - low
+    if not (0 < span < math.inf) or most < 1:
+        return sorted({low, high})
+    step = _round_step(span / most)
+    if step == 0 or not math.isfinite(low / step) or abs(low / step) > 1e15:
+        return [low, high]  # the span is lost in the figures' own precision
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    ticks = [min(max(k * step, low), high) for k in range(first, min(last, first + MOST) + 1)]
+    return ticks or [low, high]
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 5 × 10^k that is not below `least`."""
+    exponent = math.floor(math.log10(least)) if least > 0 else -400
+    if exponent < -300:
+        return 0.0
+    power = 10.0**exponent
+    return next((factor * power for factor in (1, 2, 5) if factor * power >= least * (1 - 1e-9)), 10 * power)
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round figures for a logarithmic axis; where it spans less than a decade, those of a linear one."""
+    if high / low < 10 if low >= 1e-300 else False:
+        return linear_ticks(low, high, most)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    decades = last - first + 1
+    factors = (1, 2, 5) if 3 * decades <= most else (1, 3) if 2 * decades <= most else (1,)
+    stride = max(1, -(-decades // max(most, 1)))
+    exponents = [k for k in range(first, last + 1, stride) if -307 <= k <= 307]
+    ticks = [factor * 10.0**k for k in exponents for factor in factors]
+    return [tick for tick in ticks if low <= tick <= high][: MOST] or [low, high]
+
+
+def axis_labels(ticks: Sequence[float]) -> list[str]:
+    """The ticks as text of one width of fraction: '1.0', '1.5', '2.0'; exponents where digits would not fit."""
+    if not ticks:
+        return []
+    largest = max(map(abs, ticks))
+    gaps = [b - a for a, b in zip(ticks, ticks[1:], strict=False) if b > a]
+    least = min([*gaps, *(abs(tick) for tick in ticks if tick and not gaps)], default=1.0)
+    places = max(0, -math.floor(math.log10(least) + 1e-9)) if 0 < least < math.inf else 0
+    if largest >= 1e6 or places > 4:
+        return [f"{tick:.3g}" for tick in ticks]
+    return [f"{tick:.{places}f}" for tick in ticks]
+
+
+def step_label(step: float) -> str:
+    """A step count in few characters: '500', '1.5k', '20k', '3M'."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if limit <= abs(step) < 1e15:
+            return f"{step / limit:.4g}{unit}"
+    return f"{step:.4g}"

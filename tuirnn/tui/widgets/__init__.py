@@ -1,0 +1,1 @@
+"""Widgets that draw what they are handed; none of them opens a file."""

@@ -1,0 +1,42 @@
+"""Horizontal bars with their names and shares."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+from textual.widget import Widget
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, cells: int) -> str:
+    """A bar of `share` of `cells` cells, in eighths of a cell, padded to its full width."""
+    eighths = round(min(max(share if share == share else 0.0, 0.0), 1.0) * cells * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+class Bars(Widget):
+    """The likeliest symbols: name, bar, probability."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: tuple[tuple[str, float], ...] = ()
+
+    def show(self, rows: Sequence[tuple[str, float]]) -> None:
+        """Draw these (name, probability) rows."""
+        if tuple(rows) != self._rows:
+            self._rows = tuple(rows)
+            self.refresh()
+
+    def render(self) -> Content:
+        """One line a row; figures without the leading zero, as they are below one."""
+        widest = min(12, max((cell_len(name) for name, _ in self._rows), default=1))
+        cells = max(1, self.content_size.width - widest - 7)
+        lines = []
+        for name, share in self._rows[: self.content_size.height]:
+            figure = f"{share:.3f}".removeprefix("0")
+            lines.append(Content.assemble(
+                (set_cell_size(name, widest), "bold"), " ", (bar(share, cells), "$accent"), " ", figure.rjust(5)
+            ))
+        return Content("\n").join(lines)

@@ -1,0 +1,223 @@
+"""Running text that wraps and scrolls, each character in a style of its own; and text with guesses beneath."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tuirnn.tui.text import token_label, visible
+
+LEVELS = 6
+"""Steps of surprise that can be told apart."""
+
+NATS_A_LEVEL = 1.0
+
+Piece = tuple[str, str]
+"""Text and the name of its style."""
+
+
+def surprise_style(nats: float) -> str:
+    """The style for a symbol that cost this much; NaN counts as the greatest surprise."""
+    return f"nats-{int(min(max(nats / NATS_A_LEVEL, 0), LEVELS - 1))}" if nats == nats else f"nats-{LEVELS - 1}"
+
+
+def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int, int]]:
+    """Cut characters into lines no wider than `width` cells, at blanks where possible.
+
+    Args:
+        characters: one visible character each, with its style.
+        start: where the first line begins.
+    Returns:
+        (begin, end) of each line; a newline belongs to the line that it ends. At least one line.
+    """
+    lines: list[tuple[int, int]] = []
+    begin, used, blank = start, 0, -1
+    at = start
+    while at < len(characters):
+        character = characters[at][0]
+        if character == "\n":
+            lines.append((begin, at + 1))
+            begin, used, blank = at + 1, 0, -1
+        else:
+            used += cell_len(character)
+            if used > width and at > begin:
+                end = blank + 1 if blank >= begin and character != " " else at
+                lines.append((begin, end))
+                begin, used, blank = end, 0, -1
+                at = end - 1
+            elif character == " ":
+                blank = at
+        at += 1
+    lines.append((begin, len(characters)))
+    return lines
+
+
+class Lines(ScrollView, can_focus=False):
+    """The common part: lines of styled pieces, in a scrolled view."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "lines--plain", "lines--prime", "lines--dim", "lines--wrong", "lines--caret",
+        *(f"lines--nats-{level}" for level in range(LEVELS)),
+    }
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._strip_styles: dict[str, Style] = {}
+
+    @property
+    def line_width(self) -> int:
+        """Cells in a line."""
+        return max(1, self.scrollable_content_region.width)
+
+    def layout_lines(self) -> int:
+        """Lay the content out for the present width; returns the number of lines."""
+        raise NotImplementedError
+
+    def line(self, number: int) -> Iterable[Piece]:
+        """One line, as laid out last."""
+        raise NotImplementedError
+
+    def relayout(self) -> None:
+        """Lay out again and draw."""
+        self.virtual_size = Size(self.line_width, self.layout_lines())
+        self.refresh()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The width may have changed."""
+        self.relayout()
+
+    def notify_style_update(self) -> None:
+        """The theme has changed."""
+        self._strip_styles = {}
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        """One row of what is in view."""
+        width, number = self.size.width, y + self.scroll_offset.y
+        base = self.rich_style
+        if number >= self.virtual_size.height:
+            return Strip.blank(width, base)
+        segments = []
+        for text, name in self.line(number):
+            if name not in self._strip_styles:
+                self._strip_styles[name] = self.get_component_rich_style(f"lines--{name}", partial=True)
+            segments.append(Segment(text, base + self._strip_styles[name]))
+        return Strip(segments).adjust_cell_length(width, base)
+
+
+class Prose(Lines):
+    """Text that grows at its end and follows it, unless one has scrolled up.
+
+    Args:
+        limit: characters kept; older ones are let go of.
+    """
+
+    def __init__(self, *, limit: int = 20_000, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.limit = limit
+        self.caret = False
+        self._characters: list[Piece] = []
+        self._lines: list[tuple[int, int]] = [(0, 0)]
+        self._laid_width = 0
+
+    @property
+    def text(self) -> str:
+        """All that is shown."""
+        return "".join(character for character, _ in self._characters)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._characters, self._laid_width = [], 0
+        self.relayout()
+
+    def show(self, pieces: Iterable[Piece]) -> None:
+        """Show this text from its beginning."""
+        self._characters = [(ch, style) for text, style in pieces for ch in visible(text)]
+        self._laid_width = 0
+        self.relayout()
+        self.scroll_to(y=0, animate=False)
+
+    def append(self, pieces: Iterable[Piece]) -> None:
+        """Add text at the end; scrolls along where the end was in view."""
+        following = self.scroll_offset.y >= self.max_scroll_y
+        self._characters += [(ch, style) for text, style in pieces for ch in visible(text)]
+        if len(self._characters) > self.limit + self.limit // 4:
+            del self._characters[: -self.limit]
+            self._laid_width = 0
+        self.relayout()
+        if following:
+            self.scroll_end(animate=False, immediate=True)
+
+    def take_back(self, characters: int) -> None:
+        """Remove this many characters from the end."""
+        if characters:
+            del self._characters[-characters:]
+            self._laid_width = 0
+            self.relayout()
+
+    def layout_lines(self) -> int:
+        """Wrap anew from the last line on, or all where the width has changed."""
+        width = self.line_width
+        if width != self._laid_width:
+            self._laid_width, self._lines = width, [(0, 0)]
+        start = self._lines.pop()[0]
+        self._lines += wrap(self._characters, start, width)
+        return len(self._lines)
+
+    def line(self, number: int) -> Iterable[Piece]:
+        """One wrapped line, a newline left out, the caret at the end of the last."""
+        begin, end = self._lines[number]
+        run, style = "", ""
+        for character, name in self._characters[begin:end]:
+            if character == "\n":
+                continue
+            if name != style and run:
+                yield run, style
+                run = ""
+            run, style = run + character, name
+        if run:
+            yield run, style
+        if self.caret and number == len(self._lines) - 1:
+            yield "▌", "caret"
+
+
+class Guesses(Lines):
+    """A text coloured by what each symbol cost, with every wrong guess on the line beneath it."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._tokens: list[tuple[str, str, str]] = []  # symbol, style, wrong guess or ''
+        self._rows: list[tuple[list[Piece], list[Piece]]] = []
+
+    def show(self, symbols: Sequence[str], nats: Sequence[float], guesses: Sequence[str]) -> None:
+        """Show a text, what each of its symbols cost and what was expected instead."""
+        self._tokens = [
+            (token_label(symbol) if symbol != " " else " ", surprise_style(cost),
+             token_label(guess) if guess != symbol else "")
+            for symbol, cost, guess in zip(symbols, nats, guesses, strict=True)
+        ]
+        self.relayout()
+
+    def layout_lines(self) -> int:
+        """Symbols above, guesses below, in columns as wide as the wider of the two."""
+        self._rows, used = [], self.line_width
+        for symbol, style, guess in self._tokens:
+            cells = max(cell_len(symbol), cell_len(guess), 1)
+            if used + cells > self.line_width or not self._rows:
+                self._rows.append(([], []))
+                used = 0
+            above, below = self._rows[-1]
+            above.append((symbol + " " * (cells - cell_len(symbol)), style))
+            below.append((guess + " " * (cells - cell_len(guess)), "wrong"))
+            used = self.line_width if symbol == "↵" else used + cells
+        return 2 * len(self._rows)
+
+    def line(self, number: int) -> Iterable[Piece]:
+        """Even lines are the text, odd ones the guesses."""
+        return self._rows[number // 2][number % 2]

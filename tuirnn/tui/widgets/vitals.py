@@ -1,0 +1,109 @@
+"""How a run stands now, in figures: tall beside the chart, or flat above it."""
+
+from textual.content import Content
+from textual.widget import Widget
+
+from tuirnn.runs.reader import Status
+from tuirnn.tui import text
+from tuirnn.tui.widgets.bars import bar
+
+FLAT_BELOW = 8
+"""Rows under which the flat form is drawn."""
+
+_COLOURS = {"muted": "$text-muted"}
+
+
+def state_content(status: Status) -> Content:
+    """The state as symbol and word, in its colour."""
+    name = text.STATE_STYLES.get(status.state, "muted")
+    return Content.styled(text.state_label(status.state), f"bold {_COLOURS.get(name, f'$text-{name}')}")
+
+
+class Vitals(Widget):
+    """Draws a `Status`."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._status: Status | None = None
+
+    def show(self, status: Status | None) -> None:
+        """Draw this status."""
+        self._status = status
+        self.refresh()
+
+    def render(self) -> Content:
+        """The tall form, or the flat one where there is no height."""
+        if self._status is None:
+            return Content("")
+        return self._flat(self._status) if self.content_size.height < FLAT_BELOW else self._tall(self._status)
+
+    def _tall(self, status: Status) -> Content:
+        width = self.content_size.width
+        lines = [
+            state_content(status),
+            _pair("step", _steps(status), width),
+            _progress(status, width),
+            _pair("left", text.duration(status.eta) if status.live else "–", width),
+            _pair("spent", text.duration(status.elapsed), width),
+            _pair("speed", f"{text.short(status.tokens_per_s)} tok/s", width),
+            Content(""),
+            _pair("train", text.loss(status.train_loss), width),
+            _pair("val", text.loss(status.val_loss), width),
+            _pair("best", _best(status), width, "bold $text-success"),
+            Content(""),
+            _pair("lr", text.rate(status.lr), width),
+            _pair("‖g‖", text.loss(status.grad_norm), width),
+            _pair("epoch", f"{status.epoch:.2f}", width),
+            Content(""),
+            _pair("device", text.visible_line(status.device) or "–", width),
+            _pair("pid", str(status.pid or "–"), width),
+            _pair("cpu", f"{status.cpu:.0f} %", width),
+            _pair("memory", text.size(status.rss), width),
+        ]
+        if status.message:
+            lines[1:1] = [Content.styled(text.visible_line(status.message), "$text-warning")]
+        spare = len(lines) - self.content_size.height
+        for blank in [at for at in range(len(lines) - 1, 0, -1) if not lines[at].plain][: max(spare, 0)]:
+            del lines[blank]
+        return Content("\n").join(lines)
+
+    def _flat(self, status: Status) -> Content:
+        width = self.content_size.width
+        head = Content.assemble(
+            state_content(status), "  step ", (_steps(status), "bold"), "  ",
+            f"{text.duration(status.eta)} left · " if status.live else "", f"{text.short(status.tokens_per_s)} tok/s",
+        )
+        figures = Content.assemble(
+            ("train ", "$text-muted"), text.loss(status.train_loss), ("  val ", "$text-muted"),
+            text.loss(status.val_loss), ("  best ", "$text-muted"), (_best(status), "bold $text-success"),
+            ("  lr ", "$text-muted"), text.rate(status.lr), ("  ‖g‖ ", "$text-muted"), text.loss(status.grad_norm),
+        )
+        machine = Content.assemble(
+            ("pid ", "$text-muted"), str(status.pid or "–"), ("  cpu ", "$text-muted"), f"{status.cpu:.0f} %",
+            ("  memory ", "$text-muted"), text.size(status.rss), ("  ", ""),
+            (text.visible_line(status.message), "$text-warning"),
+        )
+        return Content("\n").join([head, _progress(status, width), figures, machine])
+
+
+def _pair(name: str, value: str, width: int, style: str = "bold") -> Content:
+    """A name on the left and its value on the right."""
+    room = max(1, width - len(name) - len(value))
+    return Content.assemble((name, "$text-muted"), " " * room, (value, style))
+
+
+def _steps(status: Status) -> str:
+    return text.count(status.step) + (f" / {text.count(status.total)}" if status.total else "")
+
+
+def _best(status: Status) -> str:
+    at = f" @ {text.short(status.best_step)}" if status.best_step else ""
+    return f"★ {text.loss(status.best_val_loss)}{at}" if status.best_step else "–"
+
+
+def _progress(status: Status, width: int) -> Content:
+    share = status.progress if 0 <= status.progress <= 1 else 0.0
+    figure = f"{share * 100:4.0f} %"
+    cells = max(1, width - len(figure))
+    filled = bar(share, cells).rstrip()
+    return Content.assemble((filled, "$accent"), ("─" * (cells - len(filled)), "$text-muted 30%"), (figure, "bold"))
