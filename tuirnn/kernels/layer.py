@@ -7,15 +7,16 @@ The layer reads either vectors x [T, B, I] or tokens [T, B]. Tokens need no prod
 of a gate is a row of `table = embedding weight_ihᵀ + bias` (V rows), gathered forward and summed backward.
 """
 
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuirnn.cells import Cell, State
-from tuirnn.kernels import portable
-from tuirnn.kernels.portable import Trace
-from tuirnn.kernels.products import times_transposed
+from tuirnn.kernels import native, portable
+from tuirnn.kernels.products import multiply
+from tuirnn.kernels.trace import Trace
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """(weight_ih [G·H, I], weight_hh [G·H, H], bias_ih [G·H], bias_hh [G·H])."""
@@ -67,7 +68,7 @@ class _Layer(torch.autograd.Function):
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
         gx = _input_half(source, embedding, weight_ih, bias, operand)  # [T, B, G·H]
         W = weight_hh.to(operand)
-        trace = portable.forward(cell, gx, W, bias_hh, tuple(state))
+        trace = _kernel(cell, W).forward(cell, gx, W, bias_hh, tuple(state))
         if observe is not None:
             observe.append(trace)
         ctx.cell, ctx.operand, ctx.trace = cell, operand, trace
@@ -78,7 +79,7 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, dh_all: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
         source, embedding, weight_ih, W = ctx.saved_tensors
         cell, trace = ctx.cell, ctx.trace
-        dgx, dgh, dfirst = portable.backward(cell, trace, W, dh_all, dlast)
+        dgx, dgh, dfirst = _kernel(cell, W).backward(cell, trace, W, dh_all, dlast)
         before = tuple(s[:-1] for s in trace.states)
         dW = torch.cat(
             [
@@ -104,9 +105,14 @@ class _Layer(torch.autograd.Function):
         )
 
 
+def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:
+    """The fastest kernel that runs this cell here."""
+    return native if native.runs(cell, weight_hh) else portable
+
+
 def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
     """Σ_t d_tᵀ operand_t: the weight gradient [rows, columns] in one product over all T·B."""
-    return torch.mm(d.flatten(0, 1).t().to(dtype), operand.flatten(0, 1).to(dtype))
+    return multiply(d.flatten(0, 1).t().to(dtype), operand.flatten(0, 1).to(dtype))
 
 
 def _input_half(
@@ -120,7 +126,7 @@ def _input_half(
         table = rows.to(bias.dtype) + bias  # [V, G·H]
         return table.index_select(0, source.flatten()).view(T, B, -1)
     x = source.reshape(T * B, -1).to(operand)
-    return times_transposed(W, T * B)(x).to(bias.dtype).add_(bias).view(T, B, -1)
+    return multiply(x, W.t()).to(bias.dtype).add_(bias).view(T, B, -1)
 
 
 def _input_half_backward(
@@ -136,7 +142,7 @@ def _input_half_backward(
     if source.is_floating_point():
         dsource = None
         if needs_source:
-            dx = times_transposed(weight_ih.to(operand).t(), len(d))(d.to(operand))
+            dx = multiply(d.to(operand), weight_ih.to(operand))
             dsource = dx.to(source.dtype).view_as(source)
         return dsource, None, _product_over_time(dgx, source, operand).to(weight_ih.dtype), d.sum(0)
     V = weight_ih.shape[1] if embedding is None else embedding.shape[0]

@@ -6,13 +6,13 @@ products are cast to the weights' dtype, so bfloat16 weights meet float32 states
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tuirnn.cells import Cell, State
 from tuirnn.kernels.products import TimesTransposed, times_transposed
+from tuirnn.kernels.trace import Trace
 
 
 def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], TimesTransposed]:
@@ -26,23 +26,6 @@ def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], T
         return ready[key]
 
     return product
-
-
-@dataclass
-class Trace:
-    """What one forward pass leaves behind for the backward pass.
-
-    Attributes:
-        a: gate activations, [T, B, G·H].
-        states: every state from the first on, each [T+1, B, H].
-        saved: the cell's extra activations, [T, B, saved_width·H].
-        dh_norm: after a backward pass, the norm of the gradient that reaches h at each step, [T].
-    """
-
-    a: Tensor
-    states: State
-    saved: Tensor
-    dh_norm: Tensor | None = None
 
 
 def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:

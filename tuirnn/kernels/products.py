@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from tuirnn.kernels import native
+
 TimesTransposed = Callable[[Tensor], Tensor]
 """x [n, K] -> x Wᵀ [n, N]."""
 
@@ -45,3 +47,13 @@ def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
         return lambda x: linear(x, packed, None, "none", [], "")
     Wt = W.t()
     return lambda x: torch.mm(x, Wt)
+
+
+def multiply(A: Tensor, B: Tensor) -> Tensor:
+    """A [M, K] B [K, N], both large: the native product where it runs, else oneDNN, else `torch.mm`."""
+    on_cpu = A.device.type == "cpu" and A.dtype == torch.float32
+    if on_cpu and A.numel() >= PACKING_PAYS and native.library() is not None:
+        return native.product(A, B)
+    if on_cpu and A.stride(1) == 1:
+        return times_transposed(B.t(), len(A))(A)
+    return torch.mm(A, B)

@@ -109,6 +109,6 @@ class Follower:
 
     def received(self, message: FeedRead) -> None:
         """Take a message of one's own reading; one of an earlier run is dropped."""
-        if message.feed is self.feed:
+        if message.feed is self.feed and self.tab.is_running and self.tab.children:
             self._reading = not message.ended
             self.changed()

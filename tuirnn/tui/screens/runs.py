@@ -2,6 +2,7 @@
 
 import numpy as np
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.color import Color
 from textual.containers import Horizontal
@@ -18,11 +19,16 @@ from tuirnn.tui.screens.base import POLL, FeedRead, Follower, Tab
 from tuirnn.tui.screens.dialogs import Confirm
 from tuirnn.tui.widgets.chart import Chart
 
-COLUMNS = (("name", 14), ("cell", 9), ("data", 14), ("state", 10), ("step", 8), ("done", 5), ("best val", 8),
-           ("tok/s", 6), ("age", 5))
+COLUMNS = {"name": 14, "cell": 10, "data": 12, "state": 10, "step": 8, "done": 5, "best val": 8, "tok/s": 6, "age": 5}
 """Title and least width of each column."""
 
+NARROW = ("name", "cell", "data", "state", "done", "best val", "age")
+"""The columns that there is room for in 80."""
+
 RIGHT = {"step", "done", "best val", "tok/s", "age"}
+
+WIDE = 100
+"""Width from which all columns are shown."""
 
 WELCOME = """\
 No runs here yet.
@@ -38,18 +44,18 @@ class RunsTab(Tab):
     """Table of runs, chart and details of the highlighted one."""
 
     def compose(self) -> ComposeResult:
-        """Table and chart above, details below; a first step where there are no runs."""
+        """The table above, chart and details below; a first step where there are no runs."""
         yield Static("", id="welcome", markup=False)
-        with Horizontal(id="runs-top"):
-            table: DataTable[Text] = DataTable(id="runs-table", cursor_type="row", cell_padding=1)
-            table.border_title = "runs"
-            yield table
+        table: DataTable[Text] = DataTable(id="runs-table", cursor_type="row", cell_padding=1)
+        table.border_title = "runs"
+        yield table
+        with Horizontal(id="runs-below"):
             chart = Chart("no evaluation yet", id="runs-chart")
             chart.border_title = "validation loss"
             yield chart
-        details = Static("", id="runs-details", markup=False)
-        details.border_title = "details"
-        yield details
+            details = Static("", id="runs-details", markup=False)
+            details.border_title = "details"
+            yield details
 
     def on_mount(self) -> None:
         """Columns, and a look at the logs every now and then."""
@@ -57,9 +63,7 @@ class RunsTab(Tab):
         self._cells: dict[str, list[Text]] = {}
         self._details: Content | None = None
         self._follower = Follower(self, self._draw_details)
-        table = self.query_one(DataTable)
-        for title, width in COLUMNS:
-            table.add_column(Text(title, justify="right" if title in RIGHT else "left"), key=title)
+        self._columns: tuple[str, ...] = ()
         self.set_interval(POLL, self._tick)
         self.set_interval(10.0, self._refill)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
@@ -98,15 +102,29 @@ class RunsTab(Tab):
         self._runs = runs
         self.set_class(not runs, "-empty")
         self.query_one("#welcome", Static).update(WELCOME.format(folder=text.visible_line(str(self.dashboard.folder))))
-        if same_order:
+        if same_order and self._columns:
             self._refill()
         else:
             self._rebuild(before.name if before else self.dashboard.wanted)
         self._follow()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Fewer columns where there is no room for all."""
+        if self._columns != self._fitting():
+            self._rebuild(self.highlighted.name if self.highlighted else None)
+
+    def _fitting(self) -> tuple[str, ...]:
+        return NARROW if self.size.width < WIDE else tuple(COLUMNS)
+
     def _rebuild(self, keep: str | None) -> None:
         table = self.query_one(DataTable)
-        table.clear()
+        self._columns = self._fitting()
+        table.clear(columns=True)
+        for title in self._columns:
+            label = Text(title)
+            if title in RIGHT:
+                label.align("right", COLUMNS[title])
+            table.add_column(label, key=title)
         self._cells = {run.name: self._row(run) for run in self._runs}
         for name, cells in self._cells.items():
             table.add_row(*cells, key=name)
@@ -118,7 +136,8 @@ class RunsTab(Tab):
         """Write only the cells that changed."""
         table = self.query_one(DataTable)
         for run in self._runs:
-            for (title, _), old, new in zip(COLUMNS, self._cells[run.name], row := self._row(run), strict=True):
+            row = self._row(run)
+            for title, old, new in zip(self._columns, self._cells[run.name], row, strict=True):
                 if old != new or old.style != new.style:
                     table.update_cell(run.name, title, new, update_width=True)
             self._cells[run.name] = row
@@ -127,19 +146,20 @@ class RunsTab(Tab):
         status, record = run.status, run.record
         data = text.visible_line(str(record.data.get("name", ""))) if record else "–"
         best = status.best_val_loss if status.best_step else float("nan")
-        values = (
-            run.name, run.cell, data, text.state_label(status.state), text.count(status.step),
-            f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–", text.loss(best),
-            text.short(status.tokens_per_s) if status.live else "–", text.age(record.created if record else 0.0),
-        )
+        values = {
+            "name": run.name, "cell": run.cell, "data": data, "state": text.state_label(status.state),
+            "step": text.count(status.step), "best val": text.loss(best),
+            "done": f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–",
+            "tok/s": text.short(status.tokens_per_s) if status.live else "–",
+            "age": text.age(record.created if record else 0.0),
+        }
+        longest = 12 if self._columns == NARROW else 24
         cells = []
-        for (title, least), value in zip(COLUMNS, values, strict=True):
-            cell = Text(value, style=self._state_style(status.state) if title == "state" else "", no_wrap=True,
-                        overflow="ellipsis")
-            if title in ("data", "name"):
-                cell.truncate(24, overflow="ellipsis")
-            if title in RIGHT:
-                cell.align("right", max(least, cell.cell_len))
+        for title in self._columns:
+            cell = Text(values[title], style=self._state_style(status.state) if title == "state" else "", no_wrap=True)
+            if title in ("name", "data"):
+                cell.truncate(20 if title == "name" else longest, overflow="ellipsis")
+            cell.align("right" if title in RIGHT else "left", max(COLUMNS[title], cell.cell_len))
             cells.append(cell)
         return cells
 

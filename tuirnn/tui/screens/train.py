@@ -22,7 +22,7 @@ from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose
 from tuirnn.tui.widgets.vitals import Vitals
 
-SMOOTHINGS = (0.98, 0.995, 0.0, 0.9)
+SMOOTHINGS = (0.95, 0.99, 0.0, 0.8)
 ZOOMS = (1.0, 0.5, 0.2)
 LR_UP, LR_DOWN = 1.25, 0.8
 

@@ -1,0 +1,104 @@
+"""Every fast kernel gives what the portable loop gives."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tuirnn.cells import CELLS, make_cell
+from tuirnn.kernels import native, portable, products
+from tuirnn.kernels.trace import Trace
+
+needs_native = pytest.mark.skipif(native.library() is None, reason=native.why_not() or "native kernels")
+
+SHAPES = [(1, 1, 1), (5, 3, 7), (4, 2, 16), (3, 13, 17), (6, 5, 33), (3, 26, 64), (7, 32, 100), (2, 4, 130)]
+
+
+def run(kernel: Any, cell: Any, T: int, B: int, H: int) -> list[Tensor]:
+    """Outputs and every gradient of a kernel on random numbers that depend on the shape alone."""
+    generator = torch.Generator().manual_seed(T * 1_000_000 + B * 1000 + H)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    rows = cell.G * H
+    gx, W, bias = normal(T, B, rows), normal(rows, H) / max(H, 1) ** 0.5, normal(rows)
+    state = tuple(normal(B, H) for _ in cell.state_names)
+    trace: Trace = kernel.forward(cell, gx, W, bias, state)
+    dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state_names)
+    dgx, dgh, dfirst = kernel.backward(cell, trace, W, dh_all, dlast)
+    assert trace.dh_norm is not None
+    gates = [trace.a] if cell.G > 1 else []  # an RNN's one gate is its state; what is left in `a` means nothing
+    return [*gates, *trace.states, trace.saved, dgx, dgh, *dfirst, trace.dh_norm.float()]
+
+
+@needs_native
+@pytest.mark.parametrize("cell", sorted(native.KINDS))
+@pytest.mark.parametrize(("T", "B", "H"), SHAPES)
+def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
+    made = next(kind() for kind in CELLS.values() if kind.name == cell)
+    for ours, expected in zip(run(native, made, T, B, H), run(portable, made, T, B, H), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=2e-4, atol=2e-5)
+
+
+@needs_native
+@given(
+    M=st.integers(1, 70), N=st.integers(1, 140), K=st.integers(1, 1100),
+    transposed=st.tuples(st.booleans(), st.booleans()), biased=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_native_product(M: int, N: int, K: int, transposed: tuple[bool, bool], biased: bool) -> None:
+    A = torch.randn(K, M).t() if transposed[0] else torch.randn(M, K)
+    B = torch.randn(N, K).t() if transposed[1] else torch.randn(K, N)
+    bias = torch.randn(N) if biased else None
+    expected = A.double() @ B.double() + (bias.double() if bias is not None else 0)
+    torch.testing.assert_close(native.product(A, B, bias).double(), expected, rtol=1e-4, atol=1e-3)
+
+
+@needs_native
+@pytest.mark.parametrize("cell", sorted(native.KINDS))
+def test_native_carries_what_is_not_a_number(cell: str) -> None:
+    """A NaN must reach the loss, where training stops, not vanish in a clamp."""
+    made = next(kind() for kind in CELLS.values() if kind.name == cell)
+    gx = torch.zeros(3, 2, made.G * 20)
+    gx[0, 0] = float("nan")
+    state = tuple(torch.zeros(2, 20) for _ in made.state_names)
+    trace = native.forward(made, gx, torch.ones(made.G * 20, 20), torch.zeros(made.G * 20), state)
+    assert trace.states[0][1:, 0].isnan().all()
+    assert trace.states[0][1:, 1].isfinite().all()
+
+
+@needs_native
+def test_native_saturates_without_overflow() -> None:
+    cell = make_cell("lstm")
+    for size in (50.0, 1e4, 3e38):
+        gx = torch.full((2, 1, 4 * 16), size)
+        gx[1] = -size
+        trace = native.forward(cell, gx, torch.zeros(64, 16), torch.zeros(64), (torch.zeros(1, 16),) * 2)
+        assert trace.a.isfinite().all()
+        torch.testing.assert_close(trace.a[0, 0], torch.ones(64), rtol=0, atol=1e-6)
+
+
+def test_without_a_compiler_everything_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUIRNN_KERNELS", "portable")
+    native._load.cache_clear()
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+        assert "portable" in native.why_not()
+        A, B = torch.randn(90, 80), torch.randn(80, 70)
+        torch.testing.assert_close(products.multiply(A, B), A @ B, rtol=1e-4, atol=1e-4)
+    finally:
+        native._load.cache_clear()
+        native.library.cache_clear()
+
+
+@pytest.mark.parametrize("shape", [(70, 90), (128, 64)])
+def test_prepared_products_equal_plain_ones(shape: tuple[int, int]) -> None:
+    W, x = torch.randn(*shape), torch.randn(33, shape[1])
+    torch.testing.assert_close(products.times_transposed(W, 33)(x), x @ W.t(), rtol=1e-4, atol=1e-4)
+    Wt = torch.randn(shape[1], shape[0]).t()
+    torch.testing.assert_close(products.times_transposed(Wt, 33)(x), x @ Wt.t(), rtol=1e-4, atol=1e-4)

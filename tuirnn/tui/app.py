@@ -1,0 +1,312 @@
+"""The dashboard itself: the frame around the tabs, and what they share."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.color import Color
+from textual.message import Message
+from textual.widgets import ContentSwitcher, Static
+
+from tuirnn.config import RunConfig
+from tuirnn.errors import RunError, TuirnnError
+from tuirnn.runs import detached
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.listing import RunSummary
+from tuirnn.tui.feed import FolderWatch, RunFeed
+from tuirnn.tui.keys import KEYS
+from tuirnn.tui.screens.base import Tab
+from tuirnn.tui.screens.dialogs import Help
+from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.screens.new_run import NewRun
+from tuirnn.tui.screens.runs import RunsTab
+from tuirnn.tui.screens.train import SMOOTHINGS, TrainTab
+from tuirnn.tui.text import visible_line
+from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
+
+SCAN_EVERY = 0.5
+SCAN_SHARE = 20
+"""A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
+
+SMALLEST = (60, 16)
+KEPT_FEEDS = 4
+
+THEMES = ("textual-dark", "textual-light", "nord", "gruvbox", "tokyo-night", "catppuccin-latte", "solarized-light")
+
+
+class FolderRead(Message):
+    """The folder of runs has been looked through."""
+
+    def __init__(self, runs: list[RunSummary], seconds: float) -> None:
+        super().__init__()
+        self.runs = runs
+        self.seconds = seconds
+
+
+class DashboardApp(App[None]):
+    """Tabs over one folder of runs.
+
+    Args:
+        folder: of runs; need not exist.
+        run: to open at once.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "tuirnn"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-tall")]
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
+
+    def __init__(self, folder: Path, run: str | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+        self.wanted = run
+        self.runs: list[RunSummary] = []
+        self.scanned = False
+        self.smoothing = SMOOTHINGS[0]
+        self.tab = "runs" if run is None else "train"
+        self._watch = FolderWatch(folder)
+        self._scanning = False
+        self._next_scan = 0.0
+        self._feeds: OrderedDict[Path, RunFeed] = OrderedDict()
+
+    def compose(self) -> ComposeResult:
+        """The frame."""
+        yield TopLine(id="top")
+        with ContentSwitcher(initial=self.tab, id="body"):
+            yield RunsTab(id="runs")
+            yield TrainTab(id="train")
+            yield GenerateTab(id="generate")
+        yield KeyLine(id="keys")
+        yield Static("", id="too-small", markup=False)
+
+    def on_mount(self) -> None:
+        """First frame first; the runs come as soon as they are read."""
+        self.query_one(TopLine).show_tab(self.tab)
+        if self.wanted is not None:
+            self.query_one(TrainTab).open_run(RunPaths(self.folder / self.wanted))
+        self.set_interval(SCAN_EVERY, self._scan_if_due)
+        self.scan()
+        self.leave_field()
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's variables, and six shades from expected to surprising."""
+        variables = super().get_css_variables()
+        base, warm, hot = (Color.parse(variables[name]) for name in ("foreground", "warning", "error"))
+        ground = Color.parse(variables["background"])
+        shades = (base.blend(ground, 0.35), base.blend(ground, 0.1), base.blend(warm, 0.55), warm,
+                  warm.blend(hot, 0.55), hot)
+        return variables | {f"surprise-{level}": shade.hex for level, shade in enumerate(shades)}
+
+    # ── the folder ────────────────────────────────────────────────────────────
+
+    def scan(self) -> None:
+        """Look through the folder now, in a thread."""
+        if not self._scanning:
+            self._scanning = True
+            self.run_worker(self._scan, thread=True, group="scan")
+
+    def _scan_if_due(self) -> None:
+        if time.monotonic() >= self._next_scan:
+            self.scan()
+
+    def _scan(self) -> None:
+        began = time.monotonic()
+        runs = self._watch.scan()
+        self.post_message(FolderRead(runs, time.monotonic() - began))
+
+    def on_folder_read(self, message: FolderRead) -> None:
+        """Tell the tabs, if anything is different."""
+        self._scanning = False
+        self._next_scan = time.monotonic() + SCAN_SHARE * message.seconds
+        if not self.query(KeyLine):  # the dashboard is closing
+            return
+        same = len(message.runs) == len(self.runs) and all(
+            new is old for new, old in zip(message.runs, self.runs, strict=True))
+        if same and self.scanned:
+            return
+        self.runs, self.scanned = message.runs, True
+        self.query_one(TopLine).show_live(sum(run.status.live for run in self.runs), len(self.runs))
+        for tab in self.query(Tab):
+            tab.runs_changed(self.runs)
+        self.refresh_bindings()
+
+    def feed(self, paths: RunPaths) -> RunFeed:
+        """The feed of a run; those of the last few runs are kept."""
+        feed = self._feeds.pop(paths.root, None) or RunFeed(paths, self.smoothing)
+        if feed.beta != self.smoothing:
+            feed.smoothed(self.smoothing)
+        self._feeds[paths.root] = feed
+        while len(self._feeds) > KEPT_FEEDS:
+            self._feeds.popitem(last=False)
+        return feed
+
+    # ── what the tabs ask for ─────────────────────────────────────────────────
+
+    @property
+    def highlighted(self) -> RunSummary | None:
+        """The run under the cursor of the Runs tab."""
+        return self.query_one(RunsTab).highlighted
+
+    @property
+    def current(self) -> str:
+        """Name of the run that one is looking at; '' for none."""
+        watched = self.query_one(TrainTab).paths
+        return watched.name if watched else self.highlighted.name if self.highlighted else ""
+
+    def open_run(self, paths: RunPaths) -> None:
+        """Watch a run."""
+        self.query_one(TrainTab).open_run(paths)
+        self.action_show("train")
+
+    def generate_with(self, name: str) -> None:
+        """Write with a run."""
+        self.query_one(GenerateTab).open_cell(name)
+        self.action_show("generate")
+
+    def new_run(self) -> None:
+        """The form for a new run."""
+        self.push_screen(NewRun(self.folder))
+
+    def start_run(self, config: RunConfig, name: str | None, failed: Callable[[TuirnnError], None]) -> None:
+        """Start a training as a process of its own, and watch it; `failed` hears why it did not start."""
+
+        def start() -> None:
+            try:
+                paths = detached.start(config, self.folder, name)
+            except TuirnnError as error:
+                self.call_from_thread(failed, error)
+            else:
+                self.call_from_thread(self._started, paths)
+
+        self.run_worker(start, thread=True, group="start")
+
+    def _started(self, paths: RunPaths) -> None:
+        if isinstance(self.screen, NewRun):
+            self.screen.dismiss(None)
+        self.scan()
+        self.open_run(RunPaths(self.folder / paths.name))
+        self.say(f"{paths.name} is training; closing the dashboard does not end it")
+
+    def forget(self, paths: RunPaths) -> None:
+        """A run is gone."""
+        self._feeds.pop(paths.root, None)
+        train = self.query_one(TrainTab)
+        if train.paths == paths:
+            train.close_run()
+        self.say(f"{paths.name} is deleted")
+        self.scan()
+
+    def say(self, line: str, error: bool = False) -> None:
+        """A short notice in the corner."""
+        self.notify(visible_line(line), severity="error" if error else "information",
+                    timeout=8 if error else 3, markup=False)
+
+    # ── keys and frame ────────────────────────────────────────────────────────
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A tab's key works where the tab is open and can."""
+        if action != "do":
+            return True
+        name, what = (str(part) for part in parameters)
+        if name != self.tab or not self.is_running:
+            return False
+        tab = next(iter(self.query(Tab).filter(f"#{name}")), None)
+        return tab is not None and tab.is_mounted and tab.can(what)
+
+    def action_do(self, tab: str, what: str) -> None:
+        """Carry out a tab's key."""
+        getattr(self.query_one(f"#{tab}", Tab), f"do_{what}")()
+
+    def action_show(self, tab: str) -> None:
+        """Bring a tab to the screen; it is where it was left."""
+        if tab != self.tab:
+            self.tab = tab
+            self.query_one("#body", ContentSwitcher).current = tab
+            self.query_one(TopLine).show_tab(tab)
+        self.leave_field()
+        self.query_one(f"#{tab}", Tab).opened()
+        self.refresh_bindings()
+
+    def action_leave(self) -> None:
+        """Out of a field: the keys are the tab's again."""
+        self.leave_field()
+
+    def leave_field(self) -> None:
+        """Give the keys back to the tab."""
+        self.screen_stack[0].set_focus(self.query_one(f"#{self.tab}", Tab).home())
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.push_screen(Help(self.tab))
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        now = THEMES.index(self.theme) if self.theme in THEMES else -1
+        self.theme = THEMES[(now + 1) % len(THEMES)]
+
+    def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
+        """A tab was clicked."""
+        self.action_show(event.tab)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Below the smallest size there is only a message."""
+        width, height = event.size
+        small = width < SMALLEST[0] or height < SMALLEST[1]
+        base = self.screen_stack[0]
+        base.set_class(small, "-too-small")
+        if small:
+            base.query_one("#too-small", Static).update(
+                f"tuirnn needs {SMALLEST[0]} × {SMALLEST[1]} characters;\nthis window has {width} × {height}."
+                "\n\nEnlarge it, or press q."
+            )
+
+
+def run(folder: Path, run: str | None = None) -> int:
+    """Open the dashboard and stay until it is closed.
+
+    Args:
+        folder: of runs; need not exist.
+        run: name of the run to open on.
+    Returns:
+        The exit status for the shell.
+    """
+    app = DashboardApp(folder, run)
+    app.run()
+    return app.return_code or 0
+
+
+def screenshot(folder: Path, run: str | None, path: Path, size: tuple[int, int] = (120, 40)) -> None:
+    """Write a picture of the dashboard as SVG: a run's Train tab, or the Runs tab without one.
+
+    Args:
+        folder: of runs.
+        run: name of a run, or None.
+        path: of the picture.
+        size: columns and rows.
+    Raises:
+        RunError: the picture cannot be written.
+    """
+
+    async def draw() -> str:
+        app = DashboardApp(folder, run)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+            await pilot.pause(0.7)  # the next look at the logs, and its drawing
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            return app.export_screenshot(title="tuirnn")
+
+    picture = asyncio.run(draw())
+    try:
+        path.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write {visible_line(str(path))}: {error.strerror}") from None

@@ -1,0 +1,255 @@
+"""The form for a new run, made from the configuration's own fields."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
+
+from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
+from tuirnn.errors import ConfigError, RunError, TuirnnError
+from tuirnn.runs.detached import default_name
+from tuirnn.runs.layout import check_name
+from tuirnn.tasks.sources import STDIN
+from tuirnn.tui.text import visible_line
+
+if TYPE_CHECKING:
+    from tuirnn.tui.app import DashboardApp
+
+MAIN = ("sources", "cell", "hidden", "layers", "embed", "dropout", "minutes", "steps", "lr", "batch_size", "seq_len",
+        "device", "seed")
+"""The settings one sees first; all others are under 'more'."""
+
+FIRST_RECIPE, FIRST_MINUTES = "demo", 2.0
+"""What the form begins with: something that a newcomer sees learn within minutes."""
+
+HINTS = {
+    "name": "What the run is called: letters, digits, '.', '_' and '-'; empty: a name after the cell.",
+    "recipe": "A named, ready configuration: fills in all that follows.",
+    "sources": "Files, folders or data set names (shakespeare, baby-names); empty: the embedded text.",
+}
+
+NO_RECIPE = "–"
+
+
+def first_config() -> RunConfig:
+    """The configuration the form opens with."""
+    base = load_recipe(FIRST_RECIPE).config if FIRST_RECIPE in recipe_names() else RunConfig()
+    return base.replace(minutes=FIRST_MINUTES)
+
+
+def to_text(value: Any) -> str:
+    """A setting as one types it."""
+    if isinstance(value, tuple):
+        return shlex.join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def from_text(name: str, typed: str) -> Any:
+    """A typed setting as a value of the field's type.
+
+    Raises:
+        ConfigError: not a value of that type.
+    """
+    kind = FIELDS[name][1].type
+    try:
+        if kind is int:
+            return int(typed.replace("_", "").replace(",", "") or "0")
+        if kind is float:
+            return float(typed or "0")
+        if kind is str:
+            return typed
+        words = tuple(shlex.split(typed))
+    except ValueError:
+        wanted = {int: "a whole number", float: "a number"}.get(cast(Any, kind), "names, quotes closed")
+        raise ConfigError(f"{label_of(name)} takes {wanted}, not '{visible_line(typed)[:60]}'") from None
+    if STDIN in words:
+        raise ConfigError("standard input cannot be read from here; name a file or a folder")
+    return words
+
+
+def label_of(name: str) -> str:
+    """A field's name in words."""
+    return {"sources": "source", "lr": "learning rate"}.get(name, name.replace("_", " "))
+
+
+class NewRun(ModalScreen[None]):
+    """Asks for a run's settings, checks them as they are typed, and starts the training."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "close"),
+        Binding("ctrl+s", "start", "start"),
+    ]
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._config = first_config()
+        self._starting = False
+
+    # ── the form ──────────────────────────────────────────────────────────────
+
+    def compose(self) -> ComposeResult:
+        """Name and recipe, the main settings, all others folded away; hint, error and buttons at the foot."""
+        flat = self._config.flat()
+        recipes = [(NO_RECIPE, NO_RECIPE), *((name, name) for name in recipe_names())]
+        chosen = FIRST_RECIPE if FIRST_RECIPE in recipe_names() else NO_RECIPE
+        with Vertical(classes="dialog form") as dialog:
+            dialog.border_title = "new run"
+            dialog.border_subtitle = "tab next field · ctrl+s start · esc close"
+            with VerticalScroll(id="form-fields", can_focus=False):
+                yield self._row("name", Input("", placeholder=self._default_name(), compact=True, max_length=64))
+                yield self._row("recipe", Select(recipes, value=chosen, allow_blank=False, compact=True))
+                for name in MAIN:
+                    yield self._row(name, self._control(name, flat[name]))
+                with Collapsible(title="more", collapsed=True):
+                    for name in FIELDS:
+                        if name not in MAIN:
+                            yield self._row(name, self._control(name, flat[name]))
+            yield Static("", id="form-hint", markup=False)
+            yield Static("", id="form-error", markup=False)
+            with Horizontal(classes="dialog-buttons"):
+                yield Button("start (ctrl+s)", id="start", variant="primary", compact=True)
+                yield Button("close (esc)", id="close", compact=True)
+
+    @staticmethod
+    def _control(name: str, value: Any) -> Widget:
+        spec = FIELDS[name][1]
+        if spec.type is bool:
+            return Checkbox("", value, compact=True)
+        if choices := spec.metadata["choices"]:
+            return Select([(word, word) for word in choices], value=value, allow_blank=False, compact=True)
+        return Input(to_text(value), compact=True, placeholder="the embedded text" if name == "sources" else "")
+
+    @staticmethod
+    def _row(name: str, control: Widget) -> Horizontal:
+        control.id = f"field-{name}"
+        hint = HINTS.get(name) or str(FIELDS[name][1].metadata["help"])
+        return Horizontal(
+            Static(Content(label_of(name)), classes="form-label"), control,
+            Static(Content(hint), classes="form-row-hint"), classes="form-row",
+        )
+
+    def on_mount(self) -> None:
+        """Begin at the name."""
+        self.query_one("#field-name", Input).focus()
+
+    def _default_name(self) -> str:
+        return default_name(self._config, self._folder)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Say what the field in focus means."""
+        name = (event.widget.id or "").removeprefix("field-")
+        hint = HINTS.get(name) or (str(FIELDS[name][1].metadata["help"]) if name in FIELDS else "")
+        self.query_one("#form-hint", Static).update(Content(hint))
+
+    # ── values ────────────────────────────────────────────────────────────────
+
+    def _value(self, name: str) -> Any:
+        control = self.query_one(f"#field-{name}")
+        if isinstance(control, Input):
+            return from_text(name, control.value)
+        return cast(Any, control).value
+
+    def _check(self) -> RunConfig | None:
+        """The configuration as the form has it; None, with the first problem shown, where it is not one."""
+        config, problem = RunConfig(), ""
+        for name in FIELDS:
+            control = self.query_one(f"#field-{name}")
+            try:
+                RunConfig().replace(**{name: self._value(name)}) if name != "tied" else None
+                control.remove_class("-invalid")
+            except ConfigError as error:
+                control.add_class("-invalid")
+                problem = problem or str(error)
+        try:
+            if (run := self.query_one("#field-name", Input).value.strip()):
+                check_name(run)
+            if not problem:
+                config = RunConfig().replace(**{name: self._value(name) for name in FIELDS})
+        except (ConfigError, RunError) as error:
+            problem = str(error)
+        self._problem(problem)
+        return None if problem else config
+
+    def _problem(self, problem: str, style: str = "$text-error") -> None:
+        self.query_one("#form-error", Static).update(Content.styled(visible_line(problem), style))
+
+    def _changed(self) -> None:
+        config = self._check()
+        if config is not None:
+            self._config = config
+            self.query_one("#field-name", Input).placeholder = self._default_name()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Check at once."""
+        event.stop()
+        self._changed()
+
+    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        """Check at once."""
+        event.stop()
+        self._changed()
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        """A recipe fills the form; any other choice is checked at once."""
+        event.stop()
+        if event.select.id == "field-recipe":
+            self._fill(str(event.value))
+        else:
+            self._changed()
+
+    def _fill(self, recipe: str) -> None:
+        """Put a recipe's settings into the fields."""
+        if recipe == FIRST_RECIPE:
+            config = first_config()
+        else:
+            config = RunConfig() if recipe == NO_RECIPE else load_recipe(recipe).config
+        for name, value in config.flat().items():
+            control = cast(Any, self.query_one(f"#field-{name}"))
+            with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
+                control.value = to_text(value) if isinstance(control, Input) else value
+        self._changed()
+
+    # ── start ─────────────────────────────────────────────────────────────────
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the next field."""
+        self.focus_next()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Start or close."""
+        if event.button.id == "start":
+            self.action_start()
+        else:
+            self.action_close()
+
+    def action_close(self) -> None:
+        """Out of a field's list first, then away; a training that is being started starts all the same."""
+        self.dismiss(None)
+
+    def action_start(self) -> None:
+        """Start the training in a process of its own."""
+        config = self._check()
+        if config is None or self._starting:
+            return
+        self._starting = True
+        name = self.query_one("#field-name", Input).value.strip() or None
+        self._problem("starting the training; the first time takes some seconds …", "$text-warning")
+        self.query_one("#start", Button).disabled = True
+        dashboard = cast("DashboardApp", self.app)
+        dashboard.start_run(config, name, self.failed)
+
+    def failed(self, error: TuirnnError) -> None:
+        """The training did not start."""
+        self._starting = False
+        if self.is_attached:
+            self.query_one("#start", Button).disabled = False
+            self._problem(str(error))
