@@ -15,8 +15,7 @@ from torch import Tensor
 from tuirnn.cells import CELLS, make_cell
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import layer as layer_module
-from tuirnn.kernels import portable
-from tuirnn.kernels import recurrent_layer
+from tuirnn.kernels import portable, recurrent_layer
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.training import proof
 

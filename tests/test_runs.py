@@ -93,11 +93,13 @@ def test_a_reader_misses_nothing(writer: RunWriter) -> None:
     assert as_number(first[1]["loss"]) == math.inf
     writer.append("metrics", {"step": 3, "loss": 1.5})
     assert tail.read() == [{"step": 3, "loss": 1.5}]
-    assert LogTail(writer.paths.metrics).read() == first + [{"step": 3, "loss": 1.5}]
+    assert LogTail(writer.paths.metrics).read() == [*first, {"step": 3, "loss": 1.5}]
 
 
 @given(cut=st.integers(0, 60), garbage=st.binary(max_size=30))
-def test_torn_tails_wait_and_damage_is_counted(tmp_path_factory: pytest.TempPathFactory, cut: int, garbage: bytes) -> None:
+def test_torn_tails_wait_and_damage_is_counted(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, garbage: bytes
+) -> None:
     path = tmp_path_factory.mktemp("log") / "m.jsonl"
     lines = [to_json({"step": i}) + b"\n" for i in range(5)]
     whole = b"".join(lines)

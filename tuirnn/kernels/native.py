@@ -24,7 +24,7 @@ SOURCE = Path(__file__).with_name("native.cpp")
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
 """Cells that the library knows, by its own numbers."""
 
-FLAGS = "-std=c++20 -O3 -march=native -fno-math-errno -fno-trapping-math -ffp-contract=fast -shared -fPIC".split()
+FLAGS = ["-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 COMPILE_TIMEOUT = 120.0
 
 
@@ -86,7 +86,7 @@ def _compile(found: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / path.name
-        command = [found, *FLAGS, "-fopenmp", str(SOURCE), "-o", str(built)]
+        command = [found, *FLAGS, "-fopenmp", "-shared", "-fPIC", str(SOURCE), "-o", str(built)]
         subprocess.run(command, capture_output=True, timeout=COMPILE_TIMEOUT, check=True)  # noqa: S603
         os.replace(built, path)
 
@@ -116,9 +116,7 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
     return Trace(gx, states, saved)
 
 
-def backward(
-    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State
-) -> tuple[Tensor, Tensor, State]:
+def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
     """As `portable.backward`."""
     lib = _library()
     T, B, _ = trace.a.shape

@@ -141,7 +141,7 @@ def torch_difference(case: Case, subject: Trial) -> float:
         torch.autograd.grad(subject.scalar(*theirs), leaves),
         strict=True,
     )
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
 def _flat(logits: Tensor, state: Sequence[State]) -> list[Tensor]:
@@ -167,7 +167,7 @@ def _reference(case: Case, subject: Trial) -> tuple[Tensor, list[State]]:
     return nn.functional.linear(x, model.head.weight, model.head.bias), after
 
 
-def _torch_layer(case: Case, x: Tensor, state: State, weights: list[Tensor]) -> tuple[Tensor, State]:
+def _torch_layer(case: Case, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
     kinds = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
     options = {"nonlinearity": case.variant} if case.cell == "rnn" else {}
     module = kinds[case.cell](x.shape[-1], HIDDEN, **options)
@@ -179,7 +179,7 @@ def _torch_layer(case: Case, x: Tensor, state: State, weights: list[Tensor]) -> 
     return y, tuple(tensor[0] for tensor in (last if isinstance(last, tuple) else (last,)))
 
 
-def _gru_before(x: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[Tensor, State]:
+def _gru_before(x: Tensor, h: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
     """Cho et al. 2014, written down as it stands in the paper."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     W_r, W_z, W_n = weight_ih.chunk(3)

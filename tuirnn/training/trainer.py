@@ -21,7 +21,7 @@ from tuirnn.config import RunConfig
 from tuirnn.errors import DivergedError, RunError
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
-from tuirnn.runs.reader import Status
+from tuirnn.runs.reader import Status, as_number
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks.lm import BATCHES, TextData
 from tuirnn.training import checkpoints, evaluation, probes
@@ -51,6 +51,11 @@ class Progress:
     val_loss_blocks: float = math.nan
     evaluations_without_best: int = 0
     lr_scale: float = 1.0
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Progress":
+        """Read the fields back, with the strings that stand for numbers JSON lacks; raises TypeError if they do not fit."""
+        return cls(**{name: as_number(item) if isinstance(item, str) else item for name, item in value.items()})
 
 
 class Trainer:
@@ -96,7 +101,7 @@ class Trainer:
         """Go on exactly where `saved` was taken; cuts the logs back to it."""
         carried, values = checkpoints.unpack(saved, self.model, self.optimizer, self.device)
         try:
-            self.progress = Progress(**values["progress"])
+            self.progress = Progress.from_json(values["progress"])
             self.batches.restore(values["cursor"])
             self.writer.rewind(values["lengths"])
         except (KeyError, TypeError) as error:

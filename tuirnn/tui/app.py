@@ -60,8 +60,8 @@ class DashboardApp(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "tuirnn"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
 
     def __init__(self, folder: Path, run: str | None = None) -> None:
@@ -70,7 +70,7 @@ class DashboardApp(App[None]):
         self.wanted = run
         self.runs: list[RunSummary] = []
         self.scanned = False
-        self.smoothing = SMOOTHINGS[0]
+        self.smoothing: float | None = SMOOTHINGS[0]
         self.tab = "runs" if run is None else "train"
         self._watch = FolderWatch(folder)
         self._scanning = False

@@ -18,7 +18,7 @@ from tuirnn.tui.text import token_label
 from tuirnn.tui.widgets.prose import surprise_style
 
 if TYPE_CHECKING:
-    from tuirnn.runtime.generate import Moment, TextWriter
+    from tuirnn.runtime.generate import Moment
     from tuirnn.runtime.samplers import Sampling
 
 PACES = (20, 60, 250, 1_000, 0)
@@ -130,8 +130,11 @@ class Engine(threading.Thread):
         from tuirnn.runtime.session import CellSession
 
         session = CellSession(open_cell(self.cell, self._folder))
-        self._make = lambda seed: TextWriter(session, seed)
-        self._writer: TextWriter = self._make(self._settings.seed)
+        def make(seed: int) -> TextWriter:
+            return TextWriter(session, seed)
+
+        self._make = make
+        self._writer = make(self._settings.seed)
         self._sampling: Sampling = self._check(self._settings)
         moment = self._writer.moment()
         each = sum(part.nbytes for part in moment.state) + moment.logits.nbytes

@@ -143,12 +143,13 @@ class RunFeed:
 
     Args:
         paths: the run.
-        beta: smoothing of the training loss.
+        beta: smoothing of the training loss; None: what suits the number of points.
     """
 
-    def __init__(self, paths: RunPaths, beta: float) -> None:
+    def __init__(self, paths: RunPaths, beta: float | None = None) -> None:
         self.paths = paths
         self.beta = beta
+        self._fitted = 0  # points that the present smoothing was chosen for
         self._lock = threading.Lock()
         self._metrics, self._samples = LogTail(paths.metrics), LogTail(paths.samples)
         self._waiting: dict[str, Iterator[dict[str, Any]]] = {}
@@ -181,14 +182,19 @@ class RunFeed:
             self._renew()
             return more_metrics or more_samples
 
-    def smoothed(self, beta: float) -> None:
+    def smoothed(self, beta: float | None) -> None:
         """Smooth the whole curve anew with another beta."""
         with self._lock:
             self.beta = beta
-            self._smoother = Smoother(beta)
-            self._smooth = Column()
-            self._smooth.extend(self._smoother.extend(self._train_loss.view()))
+            self._smooth_anew()
             self._renew()
+
+    def _smooth_anew(self) -> None:
+        losses = self._train_loss.view()
+        self._fitted = len(losses)
+        self._smoother = Smoother(suited_beta(len(losses)) if self.beta is None else self.beta)
+        self._smooth = Column()
+        self._smooth.extend(self._smoother.extend(losses))
 
     def _take(self, log: str, tail: LogTail, limit: int) -> tuple[list[dict[str, Any]], bool]:
         """Records of one log; its iterator is kept until it ends, as the tail counts whole chunks."""
@@ -206,9 +212,9 @@ class RunFeed:
         return taken, False
 
     def _clear_metrics(self) -> None:
-        self._train_step, self._train_loss, self._smooth = Column(), Column(), Column()
+        self._train_step, self._train_loss = Column(), Column()
         self._val_step, self._val_loss = Column(), Column()
-        self._smoother = Smoother(self.beta)
+        self._smooth_anew()
 
     def _add_metrics(self, records: list[dict[str, Any]]) -> None:
         rows: dict[object, tuple[list[float], list[float]]] = {"train": ([], []), "val": ([], [])}
@@ -220,7 +226,10 @@ class RunFeed:
         steps, losses = rows["train"]
         self._train_step.extend(steps)
         self._train_loss.extend(losses)
-        self._smooth.extend(self._smoother.extend(np.array(losses, np.float64)))
+        if self.beta is None and len(self._train_loss.view()) > 2 * max(self._fitted, 64):
+            self._smooth_anew()
+        else:
+            self._smooth.extend(self._smoother.extend(np.array(losses, np.float64)))
         self._val_step.extend(rows["val"][0])
         self._val_loss.extend(rows["val"][1])
 
@@ -245,6 +254,11 @@ class RunFeed:
             self._val_step.view(), self._val_loss.view(), tuple(self._evaluations.values()),
             self._metrics.damaged + self._samples.damaged,
         )
+
+
+def suited_beta(points: int) -> float:
+    """A smoothing that averages over about a hundredth of so many points, and over ten at least."""
+    return 1.0 - 1.0 / max(10.0, points / 100)
 
 
 def _mistakes(record: dict[str, Any]) -> Mistakes | None:

@@ -160,7 +160,8 @@ def to_braille(dots: Dots) -> Ints:
     """Code points [H, W] of dots [R, C]; 0x2800 is an empty cell."""
     H, W = dots.shape[0] // 4, dots.shape[1] // 2
     cells = dots.reshape(H, 4, W, 2).transpose(0, 2, 1, 3)  # [H, W, 4, 2]
-    return (cells * _DOT_BITS).sum((2, 3)).astype(np.int64) + _BRAILLE
+    codes: Ints = (cells * _DOT_BITS).sum((2, 3)).astype(np.int64) + _BRAILLE
+    return codes
 
 
 @dataclass(frozen=True)

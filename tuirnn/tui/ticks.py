@@ -1,5 +1,6 @@
 """Figures along an axis: few, round, and all written to the same number of places."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -47,7 +48,7 @@ def axis_labels(ticks: Sequence[float]) -> list[str]:
     if not ticks:
         return []
     largest = max(map(abs, ticks))
-    gaps = [b - a for a, b in zip(ticks, ticks[1:], strict=False) if b > a]
+    gaps = [b - a for a, b in itertools.pairwise(ticks) if b > a]
     least = min([*gaps, *(abs(tick) for tick in ticks if tick and not gaps)], default=1.0)
     places = max(0, -math.floor(math.log10(least) + 1e-9)) if 0 < least < math.inf else 0
     if largest >= 1e6 or places > 4:

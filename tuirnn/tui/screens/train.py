@@ -22,7 +22,12 @@ from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose
 from tuirnn.tui.widgets.vitals import Vitals
 
-SMOOTHINGS = (0.95, 0.99, 0.0, 0.8)
+SMOOTHINGS: tuple[float | None, ...] = (None, 0.9, 0.98, 0.995, 0.0)
+"""None: what suits the length of the curve."""
+
+WIDE = 100
+"""Width from which both texts are shown side by side."""
+
 ZOOMS = (1.0, 0.5, 0.2)
 LR_UP, LR_DOWN = 1.25, 0.8
 
@@ -108,8 +113,8 @@ class TrainTab(Tab):
 
     def _draw_chart(self, snapshot: Snapshot) -> None:
         beta = self.dashboard.smoothing
-        series = [Series("train", snapshot.train_step, snapshot.train_loss, "raw", faint=beta > 0)]
-        if beta > 0:
+        series = [Series("train", snapshot.train_step, snapshot.train_loss, "raw", faint=beta != 0)]
+        if beta != 0:
             series.append(Series("smoothed", snapshot.train_step, snapshot.smooth, "train"))
         series.append(Series("validation", snapshot.val_step, snapshot.val_loss, "val", mark="◆"))
         if np.isfinite(snapshot.val_loss).any():
@@ -126,7 +131,8 @@ class TrainTab(Tab):
         chart.border_title = Content(f"{name} · loss ({unit})")
         zoom = ("all steps", "last half", "last fifth")[self._zoom]
         damaged = f" · {snapshot.damaged} damaged lines" if snapshot.damaged else ""
-        chart.border_subtitle = Content(f"smooth {beta:g} · {'log y' if self._log else 'linear y'} · {zoom}{damaged}")
+        smooth, axis = "auto" if beta is None else beta, "log y" if self._log else "linear y"
+        chart.border_subtitle = Content(f"smooth {smooth} · {axis} · {zoom}{damaged}")
 
     def _reading(self, snapshot: Snapshot) -> list[str]:
         """The figures at the cursor."""
@@ -171,6 +177,8 @@ class TrainTab(Tab):
             return self._summary is not None and self.status.state in ("stopped", "stale", "failed", "done")
         if action in ("earlier", "later", "newest"):
             return len(self._follower.snapshot.evaluations) > 1
+        if action == "panel":
+            return self.app.size.width < WIDE
         return self.paths is not None or action in ("new",)
 
     def _ask(self, kind: str, said: str, value: float = 0.0) -> None:

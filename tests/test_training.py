@@ -1,0 +1,292 @@
+"""The trainer: exact resume, requests, limits, divergence, what it writes down."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import train_small
+
+from tuirnn.config import RunConfig, TrainConfig
+from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
+from tuirnn.runs import checkpoint, control
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import LogTail, read_record, read_status
+from tuirnn.training import evaluation, launch
+from tuirnn.training.optimizers import learning_rate
+
+
+def logged_steps(paths: RunPaths) -> list[int]:
+    return [r["step"] for r in LogTail(paths.metrics).read() if r["split"] == "train"]
+
+
+def stop_at(paths: RunPaths, step: int) -> Callable[[dict[str, Any]], None]:
+    """A report that asks the trainer to stop once it has reached `step`."""
+
+    def report(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["step"] == step:
+            control.send(paths, control.Request("stop"))
+
+    return report
+
+
+# ── resume ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("batches", ["stream", "random", "windows"])
+def test_resumed_training_gives_the_same_bits(cell: str, batches: str, tmp_path: Path, small_text: Path) -> None:
+    settings = {"cell": cell, "batches": batches, "layers": 2, "dropout": 0.3, "steps": 24, "eval_every": 7,
+                "checkpoint_every": 5}  # fmt: skip
+    whole = train_small(tmp_path, "whole", small_text, **settings)
+    parts = RunPaths(tmp_path / "parts")
+    config = read_record(whole).config
+    launch.start(config, tmp_path, "parts", stop_at(parts, 9))
+    stopped = checkpoint.load(parts, "last").step
+    assert 9 <= stopped < 24
+    launch.resume(parts, {}, lambda event: None)
+    for name in (checkpoint.MODEL, checkpoint.OPTIMIZER):
+        assert checkpoint.load(parts, "last").files[name] == checkpoint.load(whole, "last").files[name]
+    assert logged_steps(parts) == logged_steps(whole) == list(range(1, 25))
+    losses = [[r["loss"] for r in LogTail(paths.metrics).read()] for paths in (whole, parts)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_every_optimizer_resumes_exactly_after_a_kill(optimizer: str, tmp_path: Path, small_text: Path) -> None:
+    """A crash after unsaved steps: the logs go back to the checkpoint, and every step stands in them once."""
+    settings = {"optimizer": optimizer, "momentum": 0.5, "steps": 16, "checkpoint_every": 6, "lr": 0.01}
+    whole = train_small(tmp_path, "whole", small_text, **settings)
+    parts = RunPaths(tmp_path / "parts")
+
+    class Crash(BaseException):
+        pass
+
+    def crash(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["step"] == 9:
+            raise Crash
+
+    with pytest.raises(Crash):
+        launch.start(read_record(whole).config, tmp_path, "parts", crash)
+    assert logged_steps(parts)[-1] == 9
+    launch.resume(parts, {}, lambda event: None)
+    assert logged_steps(parts) == list(range(1, 17))
+    assert (
+        checkpoint.load(parts, "last").files[checkpoint.MODEL] == checkpoint.load(whole, "last").files[checkpoint.MODEL]
+    )
+
+
+def test_what_may_change_on_resume(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=10)
+    with pytest.raises(RunError, match="complete at step 10"):
+        launch.resume(paths, {}, lambda event: None)
+    with pytest.raises(RunError, match="--hidden cannot change"):
+        launch.resume(paths, {"hidden": 99}, lambda event: None)
+    launch.resume(paths, {"steps": 14, "lr": 0.001}, lambda event: None)
+    assert checkpoint.load(paths, "last").step == 14
+    assert launch.settings(paths, read_record(paths)).train.lr == 0.001
+    events = [e["event"] for e in LogTail(paths.events).read()]
+    assert events == ["start", "end", "changes", "resume", "end"]
+
+
+def test_changed_data_is_noticed(tmp_path: Path, small_text: Path) -> None:
+    source = tmp_path / "mine.txt"
+    source.write_text(small_text.read_text())
+    paths = train_small(tmp_path, "one", source, steps=10)
+    source.write_text(small_text.read_text() + "more")
+    with pytest.raises(DataError, match="has changed"):
+        launch.resume(paths, {"steps": 20}, lambda event: None)
+
+
+# ── limits ───────────────────────────────────────────────────────────────────────
+
+
+def test_epochs_minutes_and_patience_end_a_run(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "epochs", small_text, steps=0, epochs=0.5)
+    batches = (read_record(paths).data["train"] - 1) // (4 * 16)
+    assert checkpoint.load(paths, "last").step == pytest.approx(batches / 2, abs=2)
+    began = time.monotonic()
+    train_small(tmp_path, "minutes", small_text, steps=0, minutes=0.02)
+    assert 1.0 < time.monotonic() - began < 20
+    paths = train_small(tmp_path, "patience", small_text, steps=0, patience=2, lr=1e-12, eval_every=3)
+    assert checkpoint.load(paths, "last").step <= 60
+
+
+def test_learning_rates() -> None:
+    cosine = TrainConfig(lr=1.0, warmup=9, lr_floor=0.1)
+    assert learning_rate(cosine, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(cosine, 100, 0.0) == pytest.approx(1.0)
+    assert learning_rate(cosine, 100, 0.5) == pytest.approx(0.55)
+    assert learning_rate(cosine, 100, 1.0) == pytest.approx(0.1)
+    step = TrainConfig(lr=1.0, warmup=0, schedule="step", lr_step=10, lr_factor=0.5)
+    assert [learning_rate(step, s, 0.0) for s in (0, 9, 10, 25)] == [1.0, 1.0, 0.5, 0.25]
+
+
+# ── requests ─────────────────────────────────────────────────────────────────────
+
+
+def test_requests_are_answered_between_steps(tmp_path: Path, small_text: Path) -> None:
+    paths = RunPaths(tmp_path / "one")
+    seen: list[str] = []
+
+    def report(event: dict[str, Any]) -> None:
+        seen.append(event["event"])
+        if event["event"] == "step" and event["step"] == 3:
+            for request in (control.Request("lr", 0.5), control.Request("evaluate"), control.Request("checkpoint")):
+                control.send(paths, request)
+        if event["event"] == "step" and event["step"] == 150:
+            control.send(paths, control.Request("pause"))
+            control.send(paths, control.Request("stop"))
+
+    config = RunConfig().replace(
+        hidden=64, embed=8, steps=100_000, eval_every=10**6, checkpoint_every=10**6, schedule="constant", warmup=0,
+        batch_size=16, sources=(str(small_text),), sample_length=5, lr=0.01,
+    )  # fmt: skip
+    assert launch.start(config, tmp_path, "one", report) == "request"
+    rates = [r["lr"] for r in LogTail(paths.metrics).read() if r["split"] == "train"]
+    assert rates[0] == 0.01
+    assert rates[-1] == 0.005
+    assert seen.count("eval") == 1
+    assert len(checkpoint.steps(paths)) >= 2
+    assert read_status(paths).state == "stopped"
+
+
+# ── divergence ───────────────────────────────────────────────────────────────────
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path, small_text: Path) -> None:
+    with pytest.raises(DivergedError, match=r"not finite at step \d+.*step_0000.*--lr"):
+        train_small(tmp_path, "one", small_text, steps=400, lr=1e30, clip=0.0, warmup=0, optimizer="sgd",
+                    checkpoint_every=1, cell="rnn", nonlinearity="relu")  # fmt: skip
+    paths = RunPaths(tmp_path / "one")
+    assert read_status(paths).state == "failed"
+    assert "not finite" in read_status(paths).message
+    last = checkpoint.load(paths, "last")
+    steps = logged_steps(paths)
+    assert last.step < steps[-1]
+
+
+# ── what is written down ─────────────────────────────────────────────────────────
+
+
+def test_a_run_says_all_that_a_viewer_needs(small_run: RunPaths) -> None:
+    status = read_status(small_run)
+    assert (status.state, status.step, status.total) == ("done", 20, 20)
+    assert math.isfinite(status.best_val_loss)
+    samples = LogTail(small_run.samples).read()
+    assert [s["kind"] for s in samples] == ["sample", "mistakes"] * 2
+    assert len(samples[0]["text"]) == 20
+    assert len(samples[1]["symbols"]) == len(samples[1]["nats"]) == len(samples[1]["guesses"])
+    (probe, _) = LogTail(small_run.probes).read()
+    assert len(probe["gradient"][0]) == 16
+    assert all(value > 0 for value in probe["gradient"][0])
+    for shares in probe["gates"][0].values():
+        assert sum(shares) == pytest.approx(1.0, abs=0.01)
+    evaluations = [r for r in LogTail(small_run.metrics).read() if r["split"] == "val"]
+    assert [r["step"] for r in evaluations] == [10, 20]
+    assert all(r["loss_blocks"] > 0 for r in evaluations)
+
+
+def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
+    """∂(last loss)/∂h_t from the probe equals autograd's, taken at each h_t of a step-by-step run."""
+    from safetensors.torch import load
+
+    from tuirnn.runtime.opening import run_data
+    from tuirnn.training.probes import probe
+    from tuirnn.training.trainer import build_model
+
+    data = run_data(small_run)
+    model = build_model(read_record(small_run).config, data).eval()
+    model.load_state_dict(load(checkpoint.load(small_run).files[checkpoint.MODEL]))
+    x = torch.from_numpy(data.val[:8])[:, None]
+    y = torch.from_numpy(data.val[1:9])[:, None]
+    state, hidden = model.zero_state(1), []
+    for token in x:
+        logits, state = model(token[None], state)
+        hidden.append(state[0][0])
+    loss = torch.nn.functional.cross_entropy(logits[-1], y[-1])
+    expected = [float(g.norm()) for g in torch.autograd.grad(loss, hidden[:-1])]
+    assert probe(model, x, y)["gradient"][0][:-1] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("length", [3, 40, 700, 1500, 5000])
+def test_carried_loss_in_lanes_equals_the_single_pass(length: int, small_run: RunPaths) -> None:
+    from tuirnn.runtime.opening import run_data
+    from tuirnn.training.trainer import build_model
+
+    data = run_data(small_run)
+    model = build_model(read_record(small_run).config, data)
+    ids = np.resize(data.train, length)
+    with evaluation.evaluating(model):
+        exact = evaluation.carried_loss(model, ids, torch.device("cpu"), lanes=1)
+        lanes = evaluation.carried_loss(model, ids, torch.device("cpu"), warm_up=100)
+    assert lanes == pytest.approx(exact, abs=2e-4)
+
+
+def test_bad_starts_leave_nothing(tmp_path: Path, small_text: Path) -> None:
+    folder = tmp_path / "runs"
+    with pytest.raises(DataError):
+        train_small(folder, "one", small_text, seq_len=100_000)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="cuda"):
+            train_small(folder, "one", small_text, device="cuda")
+    assert not folder.exists()
+
+
+# ── the process ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_checkpoint_and_leave(
+    number: int, tmp_path: Path, small_text: Path, environment: dict[str, str]
+) -> None:
+    command = [sys.executable, "-m", "tuirnn", "train", str(small_text), "--runs", str(tmp_path), "--name", "one",
+               "--hidden", "16", "--minutes", "5", "--json"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "step" and event["step"] == 20:
+                process.send_signal(number)
+                began = time.monotonic()
+            last = event
+        code = process.wait()
+    assert time.monotonic() - began < 10
+    assert code == 128 + number
+    assert last["event"] == "end"
+    paths = RunPaths(tmp_path / "one")
+    assert checkpoint.load(paths, "last").step == last["step"]
+    assert read_status(paths).state == "stopped"
+
+
+def test_a_detached_run_outlives_its_parent(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
+    words = ["train", str(small_text), "--runs", str(tmp_path), "--hidden", "16", "--steps", "400", "--name", "one"]
+    done = subprocess.run([sys.executable, "-m", "tuirnn", *words, "--detach"], env=environment, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert "in the background" in done.stdout
+    paths = RunPaths(tmp_path / "one")
+    assert os.getsid(read_status(paths).pid or os.getpid()) != os.getsid(0) or read_status(paths).state == "done"
+    until = time.monotonic() + 60
+    while read_status(paths).state != "done" and time.monotonic() < until:
+        time.sleep(0.1)
+    assert read_status(paths).state == "done"
+    assert paths.log.exists()
+
+
+def test_a_detached_run_that_cannot_start_says_why(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tuirnn", "train", "no-such-file", "--runs", str(tmp_path), "--detach"],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("tuirnn: no file, folder or data set 'no-such-file'")
+    assert list(tmp_path.iterdir()) == []

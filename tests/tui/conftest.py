@@ -1,0 +1,94 @@
+"""Run directories made by the trainer's own writer, and an app that has read them."""
+
+import math
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from tuirnn.config import RunConfig
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tui.app import DashboardApp
+from tuirnn.vocab import Vocabulary
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+Opener = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+
+
+def write_run(folder: Path, name: str, *, steps: int = 300, age: float = 0.0, **status: Any) -> RunPaths:
+    """A run directory as a trainer leaves it: curves, two evaluations with samples, a status."""
+    record = RunRecord(
+        config=RunConfig().replace(hidden=48), vocab=Vocabulary.build("abc \n'", "char"),
+        data={"name": "letters.txt", "sha256": "0" * 64, "train": 5000, "val": 500, "test": 0},
+        environment={}, created=time.time() - age, parameters=12_345,
+    )
+    settings: dict[str, Any] = {
+        "state": "done", "pid": os.getpid(), "host": socket.gethostname(), "device": "cpu", "step": steps,
+        "total": steps, "progress": 1.0, "best_val_loss": 1.5, "best_step": steps // 2, "val_loss": 1.625,
+        "train_loss": 1.331, "tokens_per_s": 16_100.0, "lr": 2.4e-3, "grad_norm": 0.41, "rss": 610e6, "cpu": 198.0,
+        "heartbeat": time.time(),
+    }
+    with RunWriter.create(folder, name, record) as writer:
+        curve = [{"step": k, "split": "train", "loss": 1.3 + 3 * math.exp(-k / 60)} for k in range(1, steps + 1)]
+        writer.append("metrics", *curve)
+        for k in (steps // 2, steps):
+            add_evaluation(writer, k, f"the sample of step {k}")
+        writer.status(Status(**{**settings, **status}))
+    return RunPaths(folder / name)
+
+
+def add_evaluation(writer: RunWriter, step: int, text: str) -> None:
+    """What a trainer writes at an evaluation."""
+    writer.append("metrics", {"step": step, "split": "val", "loss": 1.5 + 30 / step})
+    writer.append(
+        "samples", {"step": step, "kind": "sample", "text": text},
+        {"step": step, "kind": "mistakes", "symbols": list("cab\nbat"), "nats": [0.1, 5.5, 0.2, 0.3, 1.0, 2.0, 3.0],
+         "guesses": list("cob\nbbt")},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a live run and a finished one; this very process stands in for the trainer."""
+    write_run(tmp_path, "finished", age=7200)
+    write_run(tmp_path, "night-shift", state="running", progress=0.41, total=700, eta=192.0)
+    return tmp_path
+
+
+async def until(pilot: Pilot[None], ready: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "waited in vain"
+        await pilot.pause(0.02)
+
+
+@pytest.fixture
+def opened() -> Opener:
+    """`async with opened(folder, size=…, run=…) as pilot`: an app that has read its folder."""
+
+    @asynccontextmanager
+    async def open_app(folder: Path, size: tuple[int, int] = (120, 40), run: str | None = None
+                       ) -> AsyncIterator[Pilot[None]]:
+        app = DashboardApp(folder, run)
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda: app.scanned)
+            await pilot.pause()
+            yield pilot
+
+    return open_app
+
+
+def screen_text(app: App[None]) -> str:
+    """What is on the screen, row by row."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())

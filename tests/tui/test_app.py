@@ -1,0 +1,372 @@
+"""The dashboard under a pilot's hands: what each tab shows and what each key does."""
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Checkbox, Collapsible, DataTable, Input, Select, Static
+
+from tuirnn.config import RunConfig
+from tuirnn.errors import RunError
+from tuirnn.runs import control, detached
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tui import app as app_module
+from tuirnn.tui.app import DashboardApp
+from tuirnn.tui.keys import KEYS, TABS
+from tuirnn.tui.screens.dialogs import Confirm, Help
+from tuirnn.tui.screens.new_run import NewRun
+from tuirnn.tui.screens.train import TrainTab
+from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.prose import Guesses, Prose
+from tuirnn.vocab import Vocabulary
+
+from .conftest import SIZES, Opener, add_evaluation, screen_text, until, write_run
+
+Size = tuple[int, int]
+
+
+# ── frame ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_runs_at_every_size(folder: Path, opened: Opener, size: Size) -> None:
+    async with opened(folder, size) as pilot:
+        await until(pilot, lambda: "the sample of" in screen_text(pilot.app))
+        shown = screen_text(pilot.app)
+        for part in ("tuirnn", "1 Runs", "3 Generate", "● 1 live · 2 runs", "night-shift", "▶ running", "✓ done",
+                     "LSTM 48", "41 %", "1.500", "2 h", "12.3k parameters", "n new", "? help", "q quit"):
+            assert part in shown
+        assert any(0x2800 < ord(ch) < 0x2900 for ch in shown)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_train_at_every_size(folder: Path, opened: Opener, size: Size) -> None:
+    async with opened(folder, size, run="night-shift") as pilot:
+        await until(pilot, lambda: "the sample of step 300" in screen_text(pilot.app))
+        shown = screen_text(pilot.app)
+        for part in ("night-shift · loss (nats/char)", "▶ running", "300 / 700", "41 %", "3:12", "16.1k tok/s",
+                     "1.331", "1.625", "★", "2.40e-3", "0.410", "610 MB", "what it writes", "S stop"):
+            assert part in shown
+        assert any(0x2800 < ord(ch) < 0x2900 for ch in shown)
+        if size[0] < 100:
+            assert "what it still gets wrong" not in shown
+            await pilot.press("w")
+            shown = screen_text(pilot.app)
+        assert "what it still gets wrong" in shown
+        assert "cab↵" in shown and "  o" in shown
+
+
+async def test_an_empty_folder_says_what_to_do(tmp_path: Path, opened: Opener) -> None:
+    async with opened(tmp_path / "nowhere", (80, 24)) as pilot:
+        assert "Press  n  to train your first network" in screen_text(pilot.app)
+        for key in ("2", "p", "S", "R", "left", "3", "space", "1", "d", "g", "enter"):
+            await pilot.press(key)
+        await pilot.press("n")
+        assert isinstance(pilot.app.screen, NewRun)
+
+
+async def test_tabs_keep_their_place(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        table = pilot.app.query_one(DataTable)
+        await pilot.press("down", "enter")
+        app = pilot.app
+        assert isinstance(app, DashboardApp) and app.tab == "train"
+        assert app.query_one(TrainTab).paths == RunPaths(folder / "finished")
+        await pilot.press("1")
+        assert app.tab == "runs" and table.cursor_row == 1 and app.focused is table
+        await pilot.press("2")
+        assert app.query_one(TrainTab).paths == RunPaths(folder / "finished")
+
+
+async def test_below_the_smallest_size_there_is_a_message(folder: Path, opened: Opener) -> None:
+    async with opened(folder, (50, 12)) as pilot:
+        assert "60 × 16" in screen_text(pilot.app) and "50 × 12" in screen_text(pilot.app)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert "night-shift" in screen_text(pilot.app)
+
+
+async def test_help_names_every_key(folder: Path, opened: Opener) -> None:
+    async with opened(folder, (120, 80)) as pilot:
+        await pilot.press("question_mark")
+        assert isinstance(pilot.app.screen, Help)
+        shown = screen_text(pilot.app)
+        for key in KEYS:
+            assert key.help in shown
+        await pilot.press("escape")
+        assert not isinstance(pilot.app.screen, Help)
+
+
+def test_every_key_has_its_action() -> None:
+    kinds = {tab.__name__.removesuffix("Tab").lower(): tab for tab in DashboardApp.__dict__["__annotations__"].values()
+             if isinstance(tab, type)}
+    del kinds
+    from tuirnn.tui.screens.generate import GenerateTab
+    from tuirnn.tui.screens.runs import RunsTab
+
+    tabs = {"runs": RunsTab, "train": TrainTab, "generate": GenerateTab}
+    assert list(tabs) == list(TABS)
+    for key in KEYS:
+        if key.tab:
+            assert callable(getattr(tabs[key.tab], f"do_{key.action}"))
+
+
+@pytest.mark.parametrize("theme", app_module.THEMES)
+async def test_every_theme_draws(folder: Path, opened: Opener, theme: str) -> None:
+    async with opened(folder, run="finished") as pilot:
+        pilot.app.theme = theme
+        for tab in "132":
+            await pilot.press(tab)
+            await pilot.pause()
+            assert "tuirnn" in screen_text(pilot.app)
+
+
+async def test_nothing_is_drawn_while_nothing_changes(folder: Path, opened: Opener,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(folder) as pilot:
+        for tab in ("1", "2"):
+            await pilot.press(tab)
+            await pilot.pause(1.2)
+            drawn: list[Any] = []
+            monkeypatch.setattr(pilot.app, "_display", lambda screen, frame: drawn.append(frame))  # noqa: B023
+            await pilot.pause(1.5)
+            monkeypatch.undo()
+            assert drawn == []
+
+
+async def test_random_keys_and_sizes_break_nothing(folder: Path, opened: Opener,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **more: Any) -> RunPaths:
+        raise RunError("not in this test")
+
+    monkeypatch.setattr(detached, "_start", refuse)
+    rng = random.Random(7)
+    names = sorted({name for key in KEYS for name in key.keys.split(",") if name != "q"})
+    names += ["tab", "shift+tab", "enter", "escape", "up", "down", "x", "é", "home", "pagedown", "ctrl+s", "y", "n"]
+    async with opened(folder) as pilot:
+        for turn in range(400):
+            await pilot.press(rng.choice(names))
+            if turn % 25 == 0:
+                await pilot.resize_terminal(rng.randint(1, 220), rng.randint(1, 70))
+            if turn % 100 == 50:
+                name = f"extra-{turn}"
+                write_run(folder, name, steps=20)
+        assert pilot.app.is_running
+
+
+# ── runs ──────────────────────────────────────────────────────────────────────
+
+
+async def test_the_table_follows_the_folder(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        await pilot.press("down")
+        write_run(folder, "brand-new", state="failed", message="the loss is not finite at step 9")
+        await until(pilot, lambda: "brand-new" in screen_text(pilot.app))
+        assert "✕ failed" in screen_text(pilot.app)
+        assert "finished" in str(pilot.app.query_one("#runs-details").border_title)  # the cursor stays on its run
+        with RunWriter(RunPaths(folder / "night-shift")) as writer:
+            writer.status(Status(state="done", step=700, progress=1.0))
+        await until(pilot, lambda: "○ none live · 3 runs" in screen_text(pilot.app))
+
+
+async def test_a_damaged_run_is_shown_as_such(folder: Path, opened: Opener) -> None:
+    (folder / "finished" / "run.json").write_text('{"format": 1, "config": 7}')
+    async with opened(folder, run="finished") as pilot:
+        await pilot.press("1")
+        await pilot.press("down")
+        await pilot.pause()
+        assert "! damaged" in screen_text(pilot.app)
+
+
+async def test_deleting_asks_first_and_spares_live_runs(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        await pilot.press("d")
+        assert not isinstance(pilot.app.screen, Confirm)
+        await pilot.press("down", "d")
+        assert isinstance(pilot.app.screen, Confirm)
+        assert "Delete run 'finished'?" in screen_text(pilot.app)
+        await pilot.press("enter")  # the harmless answer has the focus
+        assert (folder / "finished").is_dir()
+        await pilot.press("d", "y")
+        await until(pilot, lambda: not (folder / "finished").exists())
+        await until(pilot, lambda: "1 run " in screen_text(pilot.app))
+
+
+async def test_foreign_text_stays_text(tmp_path: Path, opened: Opener) -> None:
+    paths = write_run(tmp_path, "evil", message="[bold]no[/bold] \x1b]0;title\x07")
+    with RunWriter(paths) as writer:
+        add_evaluation(writer, 400, "[red]a[/red]\x1b[2J\t\u202e日本👩‍👩‍👧[/]\x00")
+    for run in (None, "evil"):
+        async with opened(tmp_path, run=run) as pilot:
+            await until(pilot, lambda: "[red]a[/red]␛[2J→·日本" in screen_text(pilot.app))
+            assert "[bold]no[/bold]" in screen_text(pilot.app)
+            for line in screen_text(pilot.app).splitlines():
+                assert not any(ord(ch) < 32 or 0x7F <= ord(ch) < 0xA0 for ch in line)
+
+
+# ── train ─────────────────────────────────────────────────────────────────────
+
+
+async def test_requests_reach_the_control_folder(folder: Path, opened: Opener) -> None:
+    paths = RunPaths(folder / "night-shift")
+    async with opened(folder, run="night-shift") as pilot:
+        await pilot.press("p", "plus", "minus", "v", "c", "S")
+        assert isinstance(pilot.app.screen, Confirm)
+        assert "writes a checkpoint and ends; resume later with R" in screen_text(pilot.app)
+        await pilot.press("n")
+        kinds = [(one.kind, one.value) for one in control.take(paths)]
+        assert kinds == [("pause", 0.0), ("lr", 1.25), ("lr", 0.8), ("evaluate", 0.0), ("checkpoint", 0.0)]
+        await pilot.press("S", "y")
+        assert [one.kind for one in control.take(paths)] == ["stop"]
+        with RunWriter(paths) as writer:
+            writer.status(Status(state="paused", pid=1, host="elsewhere", heartbeat=time.time(), step=300))
+        await until(pilot, lambda: "‖ paused" in screen_text(pilot.app))
+        await pilot.press("p")
+        assert [one.kind for one in control.take(paths)] == ["resume"]
+
+
+async def test_an_ended_run_takes_no_requests_but_resumes(folder: Path, opened: Opener,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def resume(paths: RunPaths, words: list[str], **more: Any) -> RunPaths:
+        asked.append((paths.name, words))
+        raise RunError("run 'finished' is complete")
+
+    monkeypatch.setattr(detached, "resume", resume)
+    async with opened(folder, run="finished") as pilot:
+        await pilot.press("p", "v", "S", "c", "plus")
+        assert control.take(RunPaths(folder / "finished")) == []
+        await pilot.press("R")
+        await until(pilot, lambda: "is complete" in screen_text(pilot.app))
+        assert asked == [("finished", [])]
+
+
+async def test_scrubbing_through_samples_moves_the_cursor(folder: Path, opened: Opener) -> None:
+    async with opened(folder, run="finished") as pilot:
+        sample, chart = pilot.app.query_one("#train-sample", Prose), pilot.app.query_one("#train-chart", Chart)
+        await until(pilot, lambda: sample.text == "the sample of step 300")
+        await pilot.press("left_square_bracket")
+        assert sample.text == "the sample of step 150" and chart.options.cursor == 150
+        await pilot.press("left", "left", "right")
+        assert sample.text == "the sample of step 300" and chart.options.cursor != chart.options.cursor
+
+
+async def test_a_live_run_grows_on_the_screen(folder: Path, opened: Opener) -> None:
+    async with opened(folder, run="night-shift") as pilot:
+        tab = pilot.app.query_one(TrainTab)
+        await until(pilot, lambda: len(tab._follower.snapshot.train_step) == 300)
+        with RunWriter(RunPaths(folder / "night-shift")) as writer:
+            writer.append("metrics", *({"step": k, "split": "train", "loss": 9.0} for k in range(301, 401)))
+            add_evaluation(writer, 400, "fresh words")
+        await until(pilot, lambda: "fresh words" in screen_text(pilot.app))
+        chart = pilot.app.query_one("#train-chart", Chart)
+        assert len(chart.series[0].x) == 400
+        assert pilot.app.query_one(Guesses).virtual_size.height >= 2
+
+
+async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
+    async with opened(folder, run="finished") as pilot:
+        chart = pilot.app.query_one("#train-chart", Chart)
+        await until(pilot, lambda: len(chart.series) == 4)
+        await pilot.press("y", "z")
+        assert chart.options.log and chart.options.x_from == 150
+        await pilot.press("z", "z", "y")
+        assert not chart.options.log and chart.options.x_from < 0
+        before = chart.series[1].y
+        await pilot.press("s")
+        assert (chart.series[1].y != before).any()
+
+
+# ── new run ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_form_has_every_setting(folder: Path, opened: Opener, size: Size) -> None:
+    async with opened(folder, size) as pilot:
+        await pilot.press("n")
+        await pilot.pause()
+        form = pilot.app.screen
+        assert isinstance(form, NewRun)
+        for name in RunConfig().flat():
+            assert form.query(f"#field-{name}")
+        shown = screen_text(pilot.app)
+        assert "new run" in shown and "hidden" in shown and "start (ctrl+s)" in shown
+        assert form._check() is not None
+        form.query_one(Collapsible).collapsed = False
+        await pilot.pause()
+
+
+async def test_a_wrong_setting_is_named_at_once(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        await pilot.press("n")
+        await pilot.pause()
+        form = pilot.app.screen
+        for name, wrong, said in (("hidden", "many", "hidden takes a whole number"), ("dropout", "2", "at most 0.95"),
+                                  ("sources", "'a", "quotes closed"), ("sources", "-", "standard input"),
+                                  ("name", "no name", "must be 1 to 64")):
+            field = form.query_one(f"#field-{name}", Input)
+            right, field.value = field.value, wrong
+            await pilot.pause()
+            assert said in str(form.query_one("#form-error", Static).render())
+            field.value = right
+            await pilot.pause()
+            assert str(form.query_one("#form-error", Static).render()) == ""
+
+
+async def test_a_recipe_fills_the_form(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        await pilot.press("n")
+        await pilot.pause()
+        form = pilot.app.screen
+        form.query_one("#field-recipe", Select).value = "shakespeare"
+        await pilot.pause()
+        assert form.query_one("#field-sources", Input).value == "shakespeare"
+        assert form.query_one("#field-minutes", Input).value == "3"
+
+
+async def test_starting_opens_the_new_run(folder: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[RunConfig, Path, str | None]] = []
+
+    def start(config: RunConfig, where: Path, name: str | None = None, **more: Any) -> RunPaths:
+        started.append((config, where, name))
+        if name == "refused":
+            raise RunError("run 'refused' is already there; choose another name")
+        return write_run(where, name or "lstm-256", state="running")
+
+    monkeypatch.setattr(detached, "start", start)
+    async with opened(folder) as pilot:
+        await pilot.press("n")
+        await pilot.pause()
+        await pilot.press(*"refused")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "choose another name" in screen_text(pilot.app))
+        form = pilot.app.screen
+        form.query_one("#field-name", Input).value = "my.run"
+        form.query_one("#field-sources", Input).value = "a.txt 'b c.txt'"
+        form.query_one("#field-cell", Select).value = "gru"
+        form.query_one("#field-residual", Checkbox).value = True
+        await pilot.pause()
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "my.run · loss" in screen_text(pilot.app))
+    config, where, name = started[-1]
+    assert (where, name) == (folder, "my.run")
+    assert config.data.sources == ("a.txt", "b c.txt")
+    assert config.model.cell == "gru" and config.model.residual and config.train.minutes == 2.0
+
+
+def test_screenshots(folder: Path, tmp_path: Path) -> None:
+    for run, expected in ((None, "night-shift"), ("finished", "nats/char")):
+        picture = tmp_path / "picture.svg"
+        app_module.screenshot(folder, run, picture, (100, 30))
+        assert picture.read_text().startswith("<svg") and expected in picture.read_text()
+    with pytest.raises(RunError, match="cannot write"):
+        app_module.screenshot(folder, None, tmp_path / "no" / "folder.svg")
+
+
+def test_the_vocabulary_of_the_written_runs() -> None:
+    assert Vocabulary.build("abc \n'", "char").unk == 6

@@ -1,0 +1,143 @@
+"""The logs as the dashboard reads them: whole, in pieces, cut, damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tuirnn.errors import RunError
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tui.feed import KEPT_EVALUATIONS, Column, FolderWatch, RunFeed, delete_run, last_text
+
+from .conftest import add_evaluation, write_run
+
+
+def read_all(feed: RunFeed, limit: int = 1000) -> None:
+    while feed.advance(limit):
+        pass
+
+
+def test_reading_in_pieces_is_reading_whole(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run")
+    whole, pieces = RunFeed(paths, 0.9), RunFeed(paths, 0.9)
+    read_all(whole, 10**6)
+    read_all(pieces, 7)
+    a, b = whole.snapshot, pieces.snapshot
+    assert len(a.train_step) == 300 and len(a.val_step) == 2
+    np.testing.assert_array_equal(a.train_loss, b.train_loss)
+    np.testing.assert_allclose(a.smooth, b.smooth, rtol=1e-12)
+    assert a.evaluations == b.evaluations
+    assert last_text(a) == "the sample of step 300"
+    assert a.evaluations[0].mistakes is not None
+    assert a.evaluations[0].mistakes.guesses == tuple("cob\nbbt")
+
+
+def test_new_records_are_added_and_an_old_snapshot_stays(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run")
+    feed = RunFeed(paths)
+    read_all(feed)
+    before, seen = feed.snapshot, feed.signature()
+    with RunWriter(paths) as writer:
+        writer.append("metrics", {"step": 301, "split": "train", "loss": "NaN"})
+        add_evaluation(writer, 301, "later")
+    assert feed.signature() != seen
+    read_all(feed)
+    assert len(before.train_step) == 300 and len(feed.snapshot.train_step) == 301
+    assert np.isnan(feed.snapshot.train_loss[-1])
+    assert last_text(feed.snapshot) == "later"
+
+
+def test_a_rewound_log_is_read_anew(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run")
+    feed = RunFeed(paths)
+    read_all(feed)
+    with RunWriter(paths) as writer:
+        lines = paths.metrics.read_bytes().splitlines(keepends=True)
+        samples = paths.samples.read_bytes().splitlines(keepends=True)
+        writer.rewind({"metrics": sum(map(len, lines[:100])), "samples": sum(map(len, samples[:2])), "probes": 0})
+        writer.append("metrics", {"step": 101, "split": "train", "loss": 0.5})
+    read_all(feed)
+    assert len(feed.snapshot.train_step) == len(feed.snapshot.smooth) == 101
+    assert [one.step for one in feed.snapshot.evaluations] == [150]
+
+
+def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run")
+    with open(paths.metrics, "ab") as file:
+        file.write(b'{"step": 1, "split": ["train"], "loss": 1}\n{"step": "x", "split": "train"}\nnot json\n'
+                   b'{"split": "val", "step": 9, "loss": null}\n{"torn')
+    with open(paths.samples, "ab") as file:
+        file.write(b'{"step": 5, "kind": "sample", "text": 7}\n{"step": 5, "kind": "mistakes", "symbols": "abc"}\n'
+                   b'{"step": 6, "kind": "mistakes", "symbols": ["a", 1], "nats": [1, 1], "guesses": ["a", "b"]}\n')
+    feed = RunFeed(paths)
+    read_all(feed)
+    assert len(feed.snapshot.train_step) == 300
+    assert len(feed.snapshot.val_step) == 3 and np.isnan(feed.snapshot.val_loss[-1])
+    assert feed.snapshot.damaged == 1
+    assert [one.step for one in feed.snapshot.evaluations] == [150, 300]
+
+
+def test_another_smoothing_leaves_the_curve_alone(tmp_path: Path) -> None:
+    feed = RunFeed(write_run(tmp_path, "run"), 0.9)
+    read_all(feed)
+    before = feed.snapshot
+    feed.smoothed(0.0)
+    np.testing.assert_array_equal(feed.snapshot.smooth, before.train_loss)
+    np.testing.assert_array_equal(feed.snapshot.train_loss, before.train_loss)
+
+
+def test_only_the_newest_evaluations_are_kept(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run")
+    with RunWriter(paths) as writer:
+        many = range(1000, 1000 + KEPT_EVALUATIONS + 5)
+        writer.append("samples", *({"step": k, "kind": "sample", "text": str(k)} for k in many))
+    feed = RunFeed(paths)
+    read_all(feed)
+    assert len(feed.snapshot.evaluations) == KEPT_EVALUATIONS
+    assert feed.snapshot.evaluations[-1].step == many[-1]
+
+
+def test_columns_grow() -> None:
+    column = Column()
+    for start in range(0, 5000, 700):
+        column.extend(np.arange(start, start + 700.0))
+    np.testing.assert_array_equal(column.view(), np.arange(5600.0))
+
+
+def test_the_folder_is_read_again_only_where_it_changed(folder: Path) -> None:
+    watch = FolderWatch(folder)
+    first = watch.scan()
+    assert [run.name for run in first] == ["night-shift", "finished"]
+    assert all(new is old for new, old in zip(watch.scan(), first, strict=True))
+    with RunWriter(RunPaths(folder / "night-shift")) as writer:
+        writer.status(Status(state="done", step=700))
+    (folder / "finished" / "run.json").write_text("{")
+    damaged, done = sorted(watch.scan(), key=lambda run: run.name)
+    assert done.status.state == "done"
+    assert damaged.record is None and damaged.problem
+
+
+def test_a_run_whose_trainer_died_is_stale_at_the_next_look(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run", state="running")
+    watch = FolderWatch(tmp_path)
+    assert watch.scan()[0].status.state == "running"
+    with RunWriter(paths) as writer:
+        writer.status(Status(state="running", pid=2**22 + 1, host="elsewhere", heartbeat=1.0))
+    assert watch.scan()[0].status.state == "stale"
+
+
+def test_an_absent_folder_has_no_runs(tmp_path: Path) -> None:
+    assert FolderWatch(tmp_path / "nowhere").scan() == []
+
+
+def test_deleting(folder: Path) -> None:
+    delete_run(RunPaths(folder / "finished"))
+    assert [entry.name for entry in folder.iterdir()] == ["night-shift"]
+    with pytest.raises(RunError, match="live"):
+        delete_run(RunPaths(folder / "night-shift"))
+    held = write_run(folder, "held")
+    with RunWriter(held), pytest.raises(RunError, match="being trained"):
+        delete_run(held)
+    assert held.record.is_file()

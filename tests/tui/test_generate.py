@@ -1,0 +1,170 @@
+"""The Generate tab with a real, tiny cell: state that carries, text that can be taken back."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from tuirnn.runs.layout import RunPaths
+from tuirnn.tui.engine import Engine, Settings
+from tuirnn.tui.screens.dialogs import Choose
+from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.widgets.prose import Prose
+
+from .conftest import SIZES, Opener, screen_text, until
+
+
+def tab(pilot: Pilot[None]) -> GenerateTab:
+    return pilot.app.query_one(GenerateTab)
+
+
+def written(pilot: Pilot[None]) -> str:
+    return pilot.app.query_one("#generate-text", Prose).text
+
+
+async def ready(pilot: Pilot[None]) -> None:
+    await pilot.press("3")
+    await until(pilot, lambda: tab(pilot).can("step"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_generate_at_every_size(small_run: RunPaths, opened: Opener, size: tuple[int, int]) -> None:
+    async with opened(small_run.root.parent, size, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press("space")
+        await until(pilot, lambda: len(written(pilot)) > 100)
+        await pilot.press("space")
+        await until(pilot, lambda: "paused" in screen_text(pilot.app))
+        shown = screen_text(pilot.app)
+        for part in ("LSTM 24", "CPU", "next character", "temperature", "top-k", "top-p", "seed", "surprise",
+                     "space run/pause"):
+            assert part in shown
+        assert shown.count("█") + shown.count("▏") > 0
+
+
+async def test_the_same_seed_writes_the_same_text(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press(*["full_stop"] * 12)
+        await until(pilot, lambda: len(written(pilot)) == 12)
+        first = written(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: written(pilot) == "")
+        await pilot.press(*["right"] * 12)
+        await until(pilot, lambda: len(written(pilot)) == 12)
+        assert written(pilot) == first
+        await pilot.press(*["backspace"] * 5)
+        await until(pilot, lambda: written(pilot) == first[:7])
+        await pilot.press(*["full_stop"] * 5)
+        await until(pilot, lambda: written(pilot) == first)  # the drawing of lots was taken back, too
+
+
+async def test_typing_carries_the_state_on(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press("i", *"the fox 3")  # 3 is a letter here, not a tab
+        await until(pilot, lambda: written(pilot) == "the fox 3")
+        assert "not in its vocabulary, read as unknown: 3" in screen_text(pilot.app)
+        await pilot.press("backspace", "backspace")
+        await until(pilot, lambda: written(pilot) == "the fox")
+        await pilot.press("escape", "full_stop", "full_stop")
+        await until(pilot, lambda: len(written(pilot)) == 9)
+        assert pilot.app.query_one("#prime", Input).value == ""
+        after = written(pilot)
+        await pilot.press("i", *"dog")
+        await until(pilot, lambda: written(pilot) == after + "dog")
+        prime = pilot.app.query_one("#prime", Input)
+        prime.value = "cat"  # edited in the middle: read again from where it differs
+        await until(pilot, lambda: written(pilot) == after + "cat")
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: written(pilot) == after + "cat\n")
+
+
+async def test_any_unicode_can_be_typed(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, (80, 24), run=small_run.name) as pilot:
+        await ready(pilot)
+        prime = pilot.app.query_one("#prime", Input)
+        for typed in ("\ud800", "👩‍👩‍👧 é̂́ \u202e", "日本語 \x00\x1b[31m", "[bold]x[/]", "", "🇩🇪" * 60):
+            prime.value = typed
+            await pilot.pause(0.12)
+            screen_text(pilot.app).encode()
+        await pilot.press("escape", "full_stop")
+        await until(pilot, lambda: tab(pilot)._view.tokens == 1)
+
+
+async def test_settings_count_as_soon_as_they_are_numbers(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press("t")
+        temperature = pilot.app.query_one("#temperature", Input)
+        assert pilot.app.focused is temperature
+        temperature.value = "0"
+        await until(pilot, lambda: len(tab(pilot)._view.top) == 1)  # greedy is certain
+        temperature.value = "warm"
+        await pilot.pause()
+        assert temperature.has_class("-invalid")
+        temperature.value = "-1"
+        await until(pilot, lambda: "temperature must be" in str(pilot.app.query_one("#generate-line", Static).render()))
+        temperature.value = "1.0"
+        pilot.app.query_one("#top_k", Input).value = "3"
+        await until(pilot, lambda: len(tab(pilot)._view.top) == 3)
+        assert str(pilot.app.query_one("#generate-line", Static).render()) == ""
+
+
+async def test_a_run_without_a_checkpoint_is_refused_in_words(folder: Path, opened: Opener) -> None:
+    async with opened(folder, run="finished") as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: "checkpoint" in str(pilot.app.query_one("#generate-line", Static).render()))
+        assert not tab(pilot).can("step")
+
+
+async def test_choosing_among_runs_and_files(small_run: RunPaths, opened: Opener, tmp_path: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    from tuirnn.export.exporter import export_run, write_cell
+
+    write_cell(export_run(small_run), tmp_path / "export" / "cells" / "tiny.onnx")
+    monkeypatch.chdir(tmp_path)
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await pilot.press("3", "o")
+        assert isinstance(pilot.app.screen, Choose)
+        assert "tiny.onnx" in screen_text(pilot.app) and small_run.name in screen_text(pilot.app)
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: tab(pilot).can("step"))
+        assert tab(pilot).engine is not None and "tiny.onnx" in screen_text(pilot.app)
+
+
+@pytest.mark.parametrize("tokens", ["byte", "word"])
+def test_typing_with_other_tokens(trained: Callable[..., RunPaths], tokens: str) -> None:
+    run = trained(tokens=tokens)
+    engine = Engine(run.name, run.root.parent, Settings(), 0)
+    engine.start()
+    typed = "the quick日"
+    for k in range(1, len(typed) + 1):
+        engine.send("typed", typed[:k])
+    engine.send("step")
+    engine.send("back")
+    engine.send("back")
+    engine.send("end")
+    engine.join(20)
+    assert not engine.is_alive() and engine.view.problem == ""
+    shown = ""
+    for change in engine.drain():
+        shown = shown[: len(shown) - change.take_back] + change.text
+        assert change.take_back <= len(typed)
+    assert shown == ""
+
+
+def test_writing_is_fast(small_run: RunPaths) -> None:
+    engine = Engine(small_run.name, small_run.root.parent, Settings(), 0)
+    engine.start()
+    engine.send("toggle")
+    end = time.monotonic() + 20
+    while len(engine.changes) < 1000:
+        assert time.monotonic() < end, engine.view
+        time.sleep(0.01)
+    engine.send("end")
+    engine.join(5)
+    assert engine.view.per_second > 200

@@ -1,0 +1,149 @@
+"""The chart's core: nothing is lost, nothing is invented, nothing breaks it."""
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuirnn.tui.plot import (
+    ABOVE,
+    BELOW,
+    CURSOR,
+    Options,
+    Series,
+    draw,
+    draw_dots,
+    fit_scale,
+    into_columns,
+    to_braille,
+)
+from tuirnn.tui.smoothing import BLOCK, Smoother
+from tuirnn.tui.ticks import axis_labels, linear_ticks, log_ticks, step_label
+
+floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
+moderate = st.floats(-1e6, 1e6)
+sizes = st.integers(1, 60)
+
+
+def series(x: object, y: object, **more: object) -> Series:
+    return Series("s", np.asarray(x, np.float64), np.asarray(y, np.float64), "train", **more)  # type: ignore[arg-type]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(moderate, min_size=2, max_size=300), sizes, sizes, st.booleans())
+def test_exact_extremes_of_every_dot_column_are_lit(ys: list[float], columns: int, rows: int, log: bool) -> None:
+    y = np.abs(np.array(ys)) + 1e-3 if log else np.array(ys)
+    x = np.arange(len(y), dtype=np.float64)
+    scale = fit_scale([series(x, y)], Options(log=log))
+    assert scale is not None
+    dots = draw_dots(into_columns(x, y, scale, columns), scale, columns, rows)
+    home = scale.column(x, columns)
+    for column in set(home.tolist()):
+        here = y[home == column]
+        for extreme in (here.min(), here.max()):
+            assert dots[scale.row(np.array([extreme]), rows)[0], column]
+
+
+def test_a_single_spike_among_a_million_points_is_drawn() -> None:
+    y = np.ones(1_000_000)
+    y[123_456] = 9.0
+    canvas = draw([series(np.arange(1e6), y)], 60, 12)
+    assert sum(ch != " " for ch in canvas.rows[0][4:]) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(4, 40), st.data())
+def test_nan_leaves_a_gap(points: int, data: st.DataObject) -> None:
+    missing = data.draw(st.sets(st.integers(1, points - 2), min_size=1))
+    y = np.sin(np.arange(points, dtype=np.float64))
+    y[list(missing)] = np.nan
+    x = np.arange(points, dtype=np.float64)
+    scale = fit_scale([series(x, y)], Options())
+    assert scale is not None
+    dots = draw_dots(into_columns(x, y, scale, points), scale, points, 16)  # one dot column a point
+    assert [k for k in range(points) if not dots[:, k].any()] == sorted(missing)
+
+
+def test_neighbours_are_connected_without_holes() -> None:
+    x, y = np.array([0.0, 10.0]), np.array([0.0, 1.0])
+    scale = fit_scale([series(x, y)], Options())
+    assert scale is not None
+    dots = draw_dots(into_columns(x, y, scale, 11), scale, 11, 40)
+    assert dots.any(0).all() and dots.any(1).all()
+    for column in range(10):
+        here, there = np.flatnonzero(dots[:, column]), np.flatnonzero(dots[:, column + 1])
+        assert here.min() - there.max() <= 1
+
+
+def test_infinities_are_marked_at_the_edges() -> None:
+    canvas = draw([series(range(9), [1, 2, math.inf, 2, 1, 2, -math.inf, 2, 1])], 40, 10)
+    assert ABOVE in canvas.rows[0] and BELOW in canvas.rows[7]
+    assert "alarm" in canvas.styles[0] and "alarm" in canvas.styles[7]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(floats, floats), max_size=60), st.integers(-1, 90), st.integers(-1, 40), st.booleans(),
+    floats, floats, st.sampled_from(["", "◆"]),
+)
+def test_any_floats_and_any_size_draw(
+    points: list[tuple[float, float]], width: int, height: int, log: bool, x_from: float, cursor: float, mark: str
+) -> None:
+    x, y = ([one[k] for one in points] for k in (0, 1))
+    canvas = draw([series(x, y, mark=mark), series(y, x, faint=True)], width, height, Options(log, x_from, cursor))
+    assert len(canvas.rows) == max(height, 0) and all(len(row) == max(width, 0) for row in canvas.rows)
+
+
+def test_figures_align_and_the_cursor_stands() -> None:
+    canvas = draw([series(range(100), np.linspace(3.0, 1.0, 100))], 60, 14, Options(cursor=50.0))
+    edges = [row.index("┤") for row in canvas.rows if "┤" in row]
+    assert len(set(edges)) == 1
+    assert sum(CURSOR in row for row in canvas.rows) >= 10
+
+
+def test_braille_bits() -> None:
+    dots = np.zeros((4, 2), np.bool_)
+    dots[0, 0] = dots[3, 1] = True
+    assert chr(to_braille(dots)[0, 0]) == "⢁"
+
+
+def test_marks_that_would_touch_become_a_line() -> None:
+    few = draw([series(range(5), [1, 2, 3, 2, 1], mark="◆")], 60, 10)
+    many = draw([series(range(500), np.arange(500.0), mark="◆")], 60, 10)
+    assert few.text().count("◆") == 5
+    assert "◆" not in many.text()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(moderate, st.just(math.nan), st.just(math.inf)), max_size=3 * BLOCK),
+       st.sampled_from([0.0, 0.5, 0.9, 0.99]), st.integers(1, 300))
+def test_smoothing_equals_the_plain_recursion_however_it_is_cut(ys: list[float], beta: float, cut: int) -> None:
+    smoother, y = Smoother(beta), np.array(ys, np.float64)
+    got = np.concatenate([smoother.extend(y[at : at + cut]) for at in range(0, len(y), cut)] or [y])
+    total = weight = 0.0
+    for value, smooth in zip(ys, got, strict=True):
+        total, weight = beta * total, beta * weight
+        if math.isfinite(value):
+            total, weight = total + (1 - beta) * value, weight + (1 - beta)
+            assert smooth == np.float64(total / weight) or abs(smooth - total / weight) < 1e-6 * max(1, abs(smooth))
+        else:
+            assert math.isnan(smooth)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-1e308, 1e308), st.floats(0, 1e308), st.integers(1, 30))
+def test_ticks_are_few_inside_and_ascending(low: float, span: float, most: int) -> None:
+    high = min(low + span, 1.7e308)
+    ticks = linear_ticks(low, high, most)
+    assert ticks == sorted(ticks) and len(ticks) <= 55
+    assert all(low <= tick <= high for tick in ticks)
+    assert len(axis_labels(ticks)) == len(ticks)
+    if low > 0 and high > low:
+        assert all(low <= tick <= high for tick in log_ticks(low, high, most))
+
+
+def test_labels() -> None:
+    assert axis_labels([1.0, 1.5, 2.0]) == ["1.0", "1.5", "2.0"]
+    assert axis_labels([2.0, 4.0]) == ["2", "4"]
+    assert [step_label(k) for k in (0, 500, 1500, 20_000, 3e6)] == ["0", "500", "1.5k", "20k", "3M"]

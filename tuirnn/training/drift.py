@@ -1,0 +1,80 @@
+"""How far ONNX Runtime strays from PyTorch on the same run: logits step by step, and greedy text."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+
+from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.export.exporter import export_run
+from tuirnn.models import SequenceModel
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import read_record
+from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.session import CellSession
+from tuirnn.training.trainer import build_model
+from tuirnn.vocab import Ids
+
+DRIFT_BOUND = 1e-5
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Drift:
+    """`worst`: largest |Δlogit| over `steps` carried steps; `greedy`: first greedy tokens that agree, of `asked`."""
+
+    worst: float
+    steps: int
+    greedy: int
+    asked: int
+
+    @property
+    def within(self) -> bool:
+        """Whether both agree as promised."""
+        return self.worst <= DRIFT_BOUND and self.greedy == self.asked
+
+
+def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Drift:
+    """Compare a run's exported cell with the trained model on held-out text, on the CPU.
+
+    Args:
+        paths: the run.
+        steps: tokens fed one by one, the state carried; a shorter text is read again.
+        greedy: tokens that both choose for themselves.
+    """
+    record = read_record(paths)
+    data = run_data(paths)
+    cell = export_run(paths)
+    session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu")
+    model = build_model(record.config, data)
+    model.load_state_dict(load_tensors(checkpoint.load(paths, "best").files[checkpoint.MODEL]), strict=False)
+    model.eval()
+    with torch.no_grad():
+        worst = _logits(model, session, np.resize(data.val, steps))
+        session.reset()
+        same = _greedy(model, session, int(data.val[0]), greedy)
+    return Drift(worst, steps, same, greedy)
+
+
+def _logits(model: SequenceModel, session: CellSession, ids: Ids) -> float:
+    worst, state = 0.0, model.zero_state(1)
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        expected, state = model(torch.from_numpy(part)[:, None], state)
+        got = np.stack([session.step(int(token))[0].copy() for token in part])
+        worst = max(worst, float(np.abs(got - expected[:, 0].float().numpy()).max()))
+    return worst
+
+
+def _greedy(model: SequenceModel, session: CellSession, first: int, length: int) -> int:
+    ours = theirs = first
+    state = model.zero_state(1)
+    for count in range(length):
+        logits, state = model(torch.tensor([[theirs]]), state)
+        theirs = int(logits[0, 0].argmax())
+        ours = int(session.step(ours)[0].argmax())
+        if ours != theirs:
+            return count
+    return length
