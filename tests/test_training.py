@@ -165,7 +165,7 @@ def test_requests_are_answered_between_steps(tmp_path: Path, small_text: Path) -
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path, small_text: Path) -> None:
     with pytest.raises(DivergedError, match=r"not finite at step \d+.*step_0000.*--lr"):
-        train_small(tmp_path, "one", small_text, steps=400, lr=1e30, clip=0.0, warmup=0, optimizer="sgd",
+        train_small(tmp_path, "one", small_text, steps=400, lr=1e6, clip=0.0, warmup=0, optimizer="sgd",
                     checkpoint_every=1, cell="rnn", nonlinearity="relu")  # fmt: skip
     paths = RunPaths(tmp_path / "one")
     assert read_status(paths).state == "failed"

@@ -35,8 +35,8 @@ def write_run(folder: Path, name: str, *, steps: int = 300, age: float = 0.0, **
     settings: dict[str, Any] = {
         "state": "done", "pid": os.getpid(), "host": socket.gethostname(), "device": "cpu", "step": steps,
         "total": steps, "progress": 1.0, "best_val_loss": 1.5, "best_step": steps // 2, "val_loss": 1.625,
-        "train_loss": 1.331, "tokens_per_s": 16_100.0, "lr": 2.4e-3, "grad_norm": 0.41, "rss": 610e6, "cpu": 198.0,
-        "heartbeat": time.time(),
+        "train_loss": 1.331, "tokens_per_s": 16_100.0, "lr": 2.4e-3, "grad_norm": 0.41, "rss": 610_000_000,
+        "cpu": 198.0, "heartbeat": time.time(),
     }
     with RunWriter.create(folder, name, record) as writer:
         curve = [{"step": k, "split": "train", "loss": 1.3 + 3 * math.exp(-k / 60)} for k in range(1, steps + 1)]
@@ -81,7 +81,7 @@ def opened() -> Opener:
     async def open_app(folder: Path, size: tuple[int, int] = (120, 40), run: str | None = None
                        ) -> AsyncIterator[Pilot[None]]:
         app = DashboardApp(folder, run)
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             await until(pilot, lambda: app.scanned)
             await pilot.pause()
             yield pilot

@@ -25,7 +25,8 @@ def test_reading_in_pieces_is_reading_whole(tmp_path: Path) -> None:
     read_all(whole, 10**6)
     read_all(pieces, 7)
     a, b = whole.snapshot, pieces.snapshot
-    assert len(a.train_step) == 300 and len(a.val_step) == 2
+    assert len(a.train_step) == 300
+    assert len(a.val_step) == 2
     np.testing.assert_array_equal(a.train_loss, b.train_loss)
     np.testing.assert_allclose(a.smooth, b.smooth, rtol=1e-12)
     assert a.evaluations == b.evaluations
@@ -44,7 +45,8 @@ def test_new_records_are_added_and_an_old_snapshot_stays(tmp_path: Path) -> None
         add_evaluation(writer, 301, "later")
     assert feed.signature() != seen
     read_all(feed)
-    assert len(before.train_step) == 300 and len(feed.snapshot.train_step) == 301
+    assert len(before.train_step) == 300
+    assert len(feed.snapshot.train_step) == 301
     assert np.isnan(feed.snapshot.train_loss[-1])
     assert last_text(feed.snapshot) == "later"
 
@@ -74,7 +76,8 @@ def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
     feed = RunFeed(paths)
     read_all(feed)
     assert len(feed.snapshot.train_step) == 300
-    assert len(feed.snapshot.val_step) == 3 and np.isnan(feed.snapshot.val_loss[-1])
+    assert len(feed.snapshot.val_step) == 3
+    assert np.isnan(feed.snapshot.val_loss[-1])
     assert feed.snapshot.damaged == 1
     assert [one.step for one in feed.snapshot.evaluations] == [150, 300]
 
@@ -116,7 +119,8 @@ def test_the_folder_is_read_again_only_where_it_changed(folder: Path) -> None:
     (folder / "finished" / "run.json").write_text("{")
     damaged, done = sorted(watch.scan(), key=lambda run: run.name)
     assert done.status.state == "done"
-    assert damaged.record is None and damaged.problem
+    assert damaged.record is None
+    assert damaged.problem
 
 
 def test_a_run_whose_trainer_died_is_stale_at_the_next_look(tmp_path: Path) -> None:

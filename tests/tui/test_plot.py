@@ -70,7 +70,8 @@ def test_neighbours_are_connected_without_holes() -> None:
     scale = fit_scale([series(x, y)], Options())
     assert scale is not None
     dots = draw_dots(into_columns(x, y, scale, 11), scale, 11, 40)
-    assert dots.any(0).all() and dots.any(1).all()
+    assert dots.any(0).all()
+    assert dots.any(1).all()
     for column in range(10):
         here, there = np.flatnonzero(dots[:, column]), np.flatnonzero(dots[:, column + 1])
         assert here.min() - there.max() <= 1
@@ -78,8 +79,10 @@ def test_neighbours_are_connected_without_holes() -> None:
 
 def test_infinities_are_marked_at_the_edges() -> None:
     canvas = draw([series(range(9), [1, 2, math.inf, 2, 1, 2, -math.inf, 2, 1])], 40, 10)
-    assert ABOVE in canvas.rows[0] and BELOW in canvas.rows[7]
-    assert "alarm" in canvas.styles[0] and "alarm" in canvas.styles[7]
+    assert ABOVE in canvas.rows[0]
+    assert BELOW in canvas.rows[7]
+    assert "alarm" in canvas.styles[0]
+    assert "alarm" in canvas.styles[7]
 
 
 @settings(max_examples=300, deadline=None)
@@ -92,7 +95,8 @@ def test_any_floats_and_any_size_draw(
 ) -> None:
     x, y = ([one[k] for one in points] for k in (0, 1))
     canvas = draw([series(x, y, mark=mark), series(y, x, faint=True)], width, height, Options(log, x_from, cursor))
-    assert len(canvas.rows) == max(height, 0) and all(len(row) == max(width, 0) for row in canvas.rows)
+    assert len(canvas.rows) == max(height, 0)
+    assert all(len(row) == max(width, 0) for row in canvas.rows)
 
 
 def test_figures_align_and_the_cursor_stands() -> None:
@@ -136,7 +140,8 @@ def test_smoothing_equals_the_plain_recursion_however_it_is_cut(ys: list[float],
 def test_ticks_are_few_inside_and_ascending(low: float, span: float, most: int) -> None:
     high = min(low + span, 1.7e308)
     ticks = linear_ticks(low, high, most)
-    assert ticks == sorted(ticks) and len(ticks) <= 55
+    assert ticks == sorted(ticks)
+    assert len(ticks) <= 55
     assert all(low <= tick <= high for tick in ticks)
     assert len(axis_labels(ticks)) == len(ticks)
     if low > 0 and high > low:

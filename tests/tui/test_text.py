@@ -57,7 +57,8 @@ def test_surprise_has_its_levels() -> None:
 def test_figures_are_short_for_any_number(value: float) -> None:
     for figure in (text.count, text.short, text.loss, text.rate, text.duration, text.clock, text.age):
         shown = figure(value)
-        assert shown and shown.isprintable()
+        assert shown
+        assert shown.isprintable()
     assert len(bar(value, 10)) == 10
 
 

@@ -61,6 +61,7 @@ def inspect(data: bytes, name: str) -> TrustedCell:
     except (DecodeError, ValueError, RecursionError) as error:
         raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
     try:
+        _check_strings(model)
         _refuse_foreign(model)
         metadata = CellMetadata.from_strings({prop.key: prop.value for prop in model.metadata_props})
         _check_weights(model.graph.initializer)
@@ -68,6 +69,18 @@ def inspect(data: bytes, name: str) -> TrustedCell:
     except CellFileError as error:
         raise CellFileError(f"{name} is refused: {error}") from None
     return TrustedCell(data, metadata)
+
+
+def _check_strings(model: onnx.ModelProto) -> None:
+    """Protobuf hands over a string that is not UTF-8 as bytes; no later check should have to think of that."""
+    graph = model.graph
+    named = [*graph.node, *graph.input, *graph.output, *graph.initializer]
+    strings: list[object] = [item.name for item in named]
+    strings += [word for node in graph.node for word in (node.op_type, node.domain, *node.input, *node.output)]
+    strings += [word for prop in model.metadata_props for word in (prop.key, prop.value)]
+    strings += [opset.domain for opset in model.opset_import]
+    if not all(isinstance(word, str) for word in strings):
+        raise CellFileError("its names are not UTF-8")
 
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:

@@ -3,15 +3,16 @@
 import math
 import shutil
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
 from tuirnn.errors import RunError, one_line
-from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, find_run, runs_folder
-from tuirnn.runs.listing import RunSummary, list_runs, summarize
+
+if TYPE_CHECKING:
+    from tuirnn.runs.listing import RunSummary
 
 group = typer.Typer(help="List, show and remove runs.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -36,6 +37,8 @@ def register(app: typer.Typer) -> None:
 @group.command("ls", epilog="Example: tuirnn runs ls --json")
 def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
     """List the runs, the newest first."""
+    from tuirnn.runs.listing import list_runs
+
     folder = runs_folder(runs)
     found = list_runs(folder)
     if as_json:
@@ -58,6 +61,9 @@ def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
 @group.command("show", epilog="Example: tuirnn runs show lstm-384")
 def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     """Show one run: settings, status, checkpoints."""
+    from tuirnn.runs import checkpoint
+    from tuirnn.runs.listing import summarize
+
     paths = find_run(runs_folder(runs), run)
     summary = summarize(paths)
     if summary.record is None:
@@ -94,6 +100,9 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a run and all it holds."""
+    from tuirnn.runs import checkpoint
+    from tuirnn.runs.listing import summarize
+
     paths = find_run(runs_folder(runs), run)
     if summarize(paths).status.live:
         raise RunError(f"run '{paths.name}' is training; stop it first")
@@ -114,7 +123,7 @@ def remove(paths: RunPaths) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _brief(run: RunSummary) -> dict[str, Any]:
+def _brief(run: "RunSummary") -> dict[str, Any]:
     status = run.status
     return {
         "name": run.name,
@@ -131,7 +140,7 @@ def _brief(run: RunSummary) -> dict[str, Any]:
     }
 
 
-def _age(run: RunSummary) -> str:
+def _age(run: "RunSummary") -> str:
     if run.record is None:
         return one_line(run.problem, 60)
     seconds = max(0.0, time.time() - run.record.created)

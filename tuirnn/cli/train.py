@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: tuirnn train shakespeare --minutes 3 --cell gru --name first-gru")(
         with_settings(train)
     )
-    app.command(epilog="Example: tuirnn train --recipe demo")(recipes)
+    app.command(epilog="Example: tuirnn recipes --json")(recipes)
 
 
 def train(
@@ -63,11 +63,14 @@ def train(
             f"run {paths.name} trains in the background; watch it with 'tuirnn'"
         )
         return
+    from tuirnn.tasks import lm
+
+    data = lm.load(config.data)  # before torch is imported: what is wrong with a text is said at once
     from tuirnn.training import launch
 
     run = name or detached.default_name(config, folder)
     with _reporter(config, as_json) as report:
-        outcome = launch.start(config, folder, run, report)
+        outcome = launch.start(config, folder, run, report, data=data)
     _leave(outcome)
 
 

@@ -1,5 +1,6 @@
 """From a run to a cell file that has been checked, run, and found to be right."""
 
+import contextlib
 import json
 import math
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
         atomic_write(twin, to_json(sidecar(cell), indent=1))
         atomic_write(path, cell.data)
     except OSError as error:
-        twin.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            twin.unlink(missing_ok=True)
         raise CellFileError(f"cannot write {one_line(path)}: {error.strerror}; choose another place with -o") from None
     return twin
 
@@ -131,7 +133,7 @@ def _metadata(record: RunRecord, weights: ModelWeights, saved: checkpoint.Checkp
         hidden=model.hidden,
         vocab=record.vocab,
         test=_test_vector(record, weights),
-        val_bpc=nats / math.log(2),
+        val_bpc=round(nats / math.log(2), 4),
         data=named,
         version=__version__,
         state_map=dict(STATE_MAP[model.cell]),

@@ -45,7 +45,8 @@ def probabilities(logits: npt.NDArray[np.float32], sampling: Sampling) -> Probab
         return greedy
     scaled = logits.astype(np.float64)
     scaled -= scaled.max()
-    p: Probabilities = np.exp(scaled / sampling.temperature)
+    with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -inf, as it should
+        p: Probabilities = np.exp(scaled / sampling.temperature)
     if 0 < sampling.top_k < len(p):
         p[p < np.partition(p, -sampling.top_k)[-sampling.top_k]] = 0.0
     p /= p.sum()

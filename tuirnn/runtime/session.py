@@ -104,7 +104,7 @@ class CellSession:
         options.enable_cpu_mem_arena = False
         providers = (["CUDAExecutionProvider"] if self._device == "cuda" else []) + ["CPUExecutionProvider"]
         try:
-            self._session: Any = ort.InferenceSession(data, options, providers=providers)
+            self._session: Any = ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
             if self._session.get_providers()[0] == "CPUExecutionProvider":
                 self._device = "cpu"
             self._bind()

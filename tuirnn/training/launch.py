@@ -27,15 +27,24 @@ FIXED_ON_RESUME = frozenset(name for name, (section, _) in FIELDS.items() if sec
 """Settings that a run keeps for life: its weights, data and batches would no longer be the same."""
 
 
-def start(config: RunConfig, folder: Path, name: str, report: Report) -> str:
+def start(
+    config: RunConfig, folder: Path, name: str, report: Report, *, data: lm.TextData | None = None
+) -> str:
     """Train a new run to its end; returns `Trainer.run`'s outcome.
+
+    Args:
+        config: every setting.
+        folder: of runs.
+        name: of the run.
+        report: receives its events.
+        data: the text that `config` names, where it has been read already.
 
     Raises:
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
     """
     keep_freed_memory()
     device = pick_device(config.train.device)
-    data = lm.load(config.data)
+    data = data or lm.load(config.data)
     lm.BATCHES[config.train.batches](data.train, config.train)  # refuses short texts before anything is written
     record = RunRecord(
         config=config,

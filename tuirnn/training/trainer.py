@@ -54,7 +54,7 @@ class Progress:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Progress":
-        """Read the fields back, with the strings that stand for numbers JSON lacks; raises TypeError if they do not fit."""
+        """Read the fields back, numbers that JSON lacks from their strings; raises TypeError if they do not fit."""
         return cls(**{name: as_number(item) if isinstance(item, str) else item for name, item in value.items()})
 
 

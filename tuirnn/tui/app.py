@@ -72,6 +72,9 @@ class DashboardApp(App[None]):
         self.scanned = False
         self.smoothing: float | None = SMOOTHINGS[0]
         self.tab = "runs" if run is None else "train"
+        self.tabs: dict[str, Tab] = {
+            "runs": RunsTab(id="runs"), "train": TrainTab(id="train"), "generate": GenerateTab(id="generate"),
+        }
         self._watch = FolderWatch(folder)
         self._scanning = False
         self._next_scan = 0.0
@@ -81,9 +84,7 @@ class DashboardApp(App[None]):
         """The frame."""
         yield TopLine(id="top")
         with ContentSwitcher(initial=self.tab, id="body"):
-            yield RunsTab(id="runs")
-            yield TrainTab(id="train")
-            yield GenerateTab(id="generate")
+            yield from self.tabs.values()
         yield KeyLine(id="keys")
         yield Static("", id="too-small", markup=False)
 
@@ -134,7 +135,7 @@ class DashboardApp(App[None]):
             return
         self.runs, self.scanned = message.runs, True
         self.query_one(TopLine).show_live(sum(run.status.live for run in self.runs), len(self.runs))
-        for tab in self.query(Tab):
+        for tab in self.tabs.values():
             tab.runs_changed(self.runs)
         self.refresh_bindings()
 
@@ -218,12 +219,12 @@ class DashboardApp(App[None]):
         name, what = (str(part) for part in parameters)
         if name != self.tab or not self.is_running:
             return False
-        tab = next(iter(self.query(Tab).filter(f"#{name}")), None)
-        return tab is not None and tab.is_mounted and tab.can(what)
+        tab = self.tabs[name]
+        return tab.is_mounted and tab.can(what)
 
     def action_do(self, tab: str, what: str) -> None:
         """Carry out a tab's key."""
-        getattr(self.query_one(f"#{tab}", Tab), f"do_{what}")()
+        getattr(self.tabs[tab], f"do_{what}")()
 
     def action_show(self, tab: str) -> None:
         """Bring a tab to the screen; it is where it was left."""
@@ -232,7 +233,7 @@ class DashboardApp(App[None]):
             self.query_one("#body", ContentSwitcher).current = tab
             self.query_one(TopLine).show_tab(tab)
         self.leave_field()
-        self.query_one(f"#{tab}", Tab).opened()
+        self.tabs[tab].opened()
         self.refresh_bindings()
 
     def action_leave(self) -> None:
@@ -241,7 +242,7 @@ class DashboardApp(App[None]):
 
     def leave_field(self) -> None:
         """Give the keys back to the tab."""
-        self.screen_stack[0].set_focus(self.query_one(f"#{self.tab}", Tab).home())
+        self.screen_stack[0].set_focus(self.tabs[self.tab].home())
 
     def action_help(self) -> None:
         """All keys."""

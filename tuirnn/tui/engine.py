@@ -25,6 +25,7 @@ PACES = (20, 60, 250, 1_000, 0)
 """Tokens a second that are aimed at; 0: as fast as it goes."""
 
 TOP = 8
+SHOWN_UNITS = 4_096
 SLICE = 0.015
 """Seconds of writing between two looks at the commands."""
 
@@ -59,6 +60,7 @@ class View:
     ready: bool = False
     running: bool = False
     top: tuple[tuple[str, float], ...] = ()
+    hidden: tuple[float, ...] = ()
     unknown: tuple[str, ...] = ()
     per_second: float = 0.0
     provider: str = ""
@@ -183,9 +185,10 @@ class Engine(threading.Thread):
         order = p.argsort()[::-1][:TOP]
         vocab = self._writer.vocab
         names = [f"0x{i:02x}" if vocab.kind == "byte" and i > 127 else token_label(vocab.symbol(int(i))) for i in order]
+        state = self._writer.session.snapshot()[0][-1, 0]  # h of the last layer
         speed = self._stepped / self._busy if self._busy else 0.0
         self.view = dataclasses.replace(
-            self.view, running=self._running, per_second=speed, tokens=self._stepped,
+            self.view, hidden=tuple(map(float, state[:SHOWN_UNITS])), running=self._running, per_second=speed, tokens=self._stepped,
             top=tuple((name, float(p[i])) for name, i in zip(names, order, strict=True) if p[i] > 0),
         )
 

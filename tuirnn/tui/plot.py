@@ -69,7 +69,8 @@ def _spread(values: Floats, low: float, high: float, count: int) -> Ints:
     span = high * factor - low * factor
     if span <= 0 or count <= 1:
         return np.zeros(len(values), np.int64)
-    share = np.clip((values * factor - low * factor) / span, 0.0, 1.0)
+    with np.errstate(over="ignore"):  # a span near the smallest numbers: infinity is clipped like all else
+        share = np.clip((values * factor - low * factor) / span, 0.0, 1.0)
     return np.floor(share * (count - 1) + 0.5).astype(np.int64)
 
 

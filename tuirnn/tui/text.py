@@ -12,6 +12,8 @@ STAND_IN = "·"
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+
 _REGIONAL_A, _REGIONAL_Z = 0x1F1E6, 0x1F1FF
 _SKIN_FIRST, _SKIN_LAST = 0x1F3FB, 0x1F3FF
 
@@ -53,6 +55,14 @@ _STAND_INS = _StandIns()
 def visible(text: str) -> str:
     """`text` with a visible stand-in, one for one, for all that could move the cursor; newlines stay."""
     return text.translate(_STAND_INS)
+
+
+def harmless(text: str) -> str:
+    """`text` less only what a terminal would obey: control characters, direction marks, lone surrogates.
+
+    For text that is still to be read as it is; what is kept may be of no width.
+    """
+    return "".join(visible(ch) if unicodedata.category(ch) in ("Cc", "Cs") or ch in _DIRECTIONS else ch for ch in text)
 
 
 def visible_line(text: str, newline: str = "↵") -> str:

@@ -15,7 +15,7 @@ from tuirnn.tui import text
 from tuirnn.tui.engine import PACES, Engine, Settings, View
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Choose
-from tuirnn.tui.widgets.bars import Bars
+from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.prose import LEVELS, Prose
 
 FRAME = 0.05
@@ -35,13 +35,17 @@ class Prime(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+j,shift+enter", "newline", "newline", show=False)]
 
+    def validate_value(self, value: str) -> str:
+        """Typed or pasted, nothing in the field may move the terminal's cursor."""
+        return text.harmless(value.replace("\n", NEWLINE))
+
     def action_newline(self) -> None:
         """A newline to read."""
         self.insert_text_at_cursor(NEWLINE)
 
     def _on_paste(self, event: events.Paste) -> None:
         """Pasted text may have several lines, and anything at all in them."""
-        self.insert_text_at_cursor(text.visible(event.text).replace("\n", NEWLINE))
+        self.insert_text_at_cursor(event.text.replace("\r\n", "\n").replace("\n", NEWLINE))
         event.stop()
         event.prevent_default()
 
@@ -58,6 +62,9 @@ class GenerateTab(Tab):
                 bars.border_title = "next"
                 yield bars
                 yield Static(self._legend(), id="generate-legend")
+                cells = Cells(id="generate-hidden")
+                cells.border_title = "hidden state"
+                yield cells
         yield Prime(placeholder="i: type here; the network reads along and goes on from there · ctrl+j newline",
                     id="prime", max_length=2_000, compact=True, select_on_focus=False)
         with Horizontal(id="generate-settings"):
@@ -162,6 +169,7 @@ class GenerateTab(Tab):
     def _show(self, view: View) -> None:
         before, self._view = self._view, view
         self.query_one(Bars).show(view.top)
+        self.query_one(Cells).show(view.hidden)
         if (view.running, view.ready) != (before.running, before.ready):
             self._text.caret = view.ready
             self._text.relayout()

@@ -91,28 +91,27 @@ class NewRun(ModalScreen[None]):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._config = first_config()
-        self._starting = False
+        self._base = first_config()  # for the settings that have no control yet
+        self._starting = self._check_due = False
 
     # ── the form ──────────────────────────────────────────────────────────────
 
     def compose(self) -> ComposeResult:
         """Name and recipe, the main settings, all others folded away; hint, error and buttons at the foot."""
-        flat = self._config.flat()
+        flat = self._base.flat()
         recipes = [(NO_RECIPE, NO_RECIPE), *((name, name) for name in recipe_names())]
         chosen = FIRST_RECIPE if FIRST_RECIPE in recipe_names() else NO_RECIPE
         with Vertical(classes="dialog form") as dialog:
             dialog.border_title = "new run"
             dialog.border_subtitle = "tab next field · ctrl+s start · esc close"
             with VerticalScroll(id="form-fields", can_focus=False):
-                yield self._row("name", Input("", placeholder=self._default_name(), compact=True, max_length=64))
+                placeholder = default_name(self._base, self._folder)
+                yield self._row("name", Input("", placeholder=placeholder, compact=True, max_length=64))
                 yield self._row("recipe", Select(recipes, value=chosen, allow_blank=False, compact=True))
                 for name in MAIN:
                     yield self._row(name, self._control(name, flat[name]))
                 with Collapsible(title="more", collapsed=True):
-                    for name in FIELDS:
-                        if name not in MAIN:
-                            yield self._row(name, self._control(name, flat[name]))
+                    yield Vertical(id="form-more")
             yield Static("", id="form-hint", markup=False)
             yield Static("", id="form-error", markup=False)
             with Horizontal(classes="dialog-buttons"):
@@ -141,9 +140,6 @@ class NewRun(ModalScreen[None]):
         """Begin at the name."""
         self.query_one("#field-name", Input).focus()
 
-    def _default_name(self) -> str:
-        return default_name(self._config, self._folder)
-
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Say what the field in focus means."""
         name = (event.widget.id or "").removeprefix("field-")
@@ -152,41 +148,56 @@ class NewRun(ModalScreen[None]):
 
     # ── values ────────────────────────────────────────────────────────────────
 
-    def _value(self, name: str) -> Any:
-        control = self.query_one(f"#field-{name}")
-        if isinstance(control, Input):
-            return from_text(name, control.value)
-        return cast(Any, control).value
+    def _controls(self) -> dict[str, Widget]:
+        """The controls that are there, by the names of their settings; 'more' has none before it is opened."""
+        rows = self.query(".form-row > *").results(Widget)
+        named = {(control.id or "").removeprefix("field-"): control for control in rows}
+        return {name: control for name, control in named.items() if name in FIELDS}
 
     def _check(self) -> RunConfig | None:
         """The configuration as the form has it; None, with the first problem shown, where it is not one."""
-        config, problem = RunConfig(), ""
-        for name in FIELDS:
-            control = self.query_one(f"#field-{name}")
+        values, problem = {}, ""
+        for name, control in self._controls().items():
             try:
-                RunConfig().replace(**{name: self._value(name)}) if name != "tied" else None
+                value = cast(Any, control).value
+                values[name] = from_text(name, value) if isinstance(control, Input) else value
                 control.remove_class("-invalid")
             except ConfigError as error:
                 control.add_class("-invalid")
                 problem = problem or str(error)
         try:
-            if (run := self.query_one("#field-name", Input).value.strip()):
+            if run := self.query_one("#field-name", Input).value.strip():
                 check_name(run)
-            if not problem:
-                config = RunConfig().replace(**{name: self._value(name) for name in FIELDS})
+            config = self._base.replace(**values)
         except (ConfigError, RunError) as error:
-            problem = str(error)
+            problem = problem or str(error)
+            self._mark(values)
         self._problem(problem)
         return None if problem else config
+
+    def _mark(self, values: dict[str, Any]) -> None:
+        """Mark the settings that no configuration has."""
+        for name, control in self._controls().items():
+            if name in values and name not in ("tied", "embed"):  # these two only make sense together
+                try:
+                    RunConfig().replace(**{name: values[name]})
+                except ConfigError:
+                    control.add_class("-invalid")
 
     def _problem(self, problem: str, style: str = "$text-error") -> None:
         self.query_one("#form-error", Static).update(Content.styled(visible_line(problem), style))
 
     def _changed(self) -> None:
+        """Check soon, once for all that changes together."""
+        if not self._check_due:
+            self._check_due = True
+            self.call_after_refresh(self._check_now)
+
+    def _check_now(self) -> None:
+        self._check_due = False
         config = self._check()
         if config is not None:
-            self._config = config
-            self.query_one("#field-name", Input).placeholder = self._default_name()
+            self.query_one("#field-name", Input).placeholder = default_name(config, self._folder)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check at once."""
@@ -209,14 +220,22 @@ class NewRun(ModalScreen[None]):
     def _fill(self, recipe: str) -> None:
         """Put a recipe's settings into the fields."""
         if recipe == FIRST_RECIPE:
-            config = first_config()
+            self._base = first_config()
         else:
-            config = RunConfig() if recipe == NO_RECIPE else load_recipe(recipe).config
-        for name, value in config.flat().items():
-            control = cast(Any, self.query_one(f"#field-{name}"))
+            self._base = RunConfig() if recipe == NO_RECIPE else load_recipe(recipe).config
+        flat = self._base.flat()
+        for name, control in self._controls().items():
             with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
-                control.value = to_text(value) if isinstance(control, Input) else value
+                cast(Any, control).value = to_text(flat[name]) if isinstance(control, Input) else flat[name]
         self._changed()
+
+    async def on_collapsible_expanded(self, event: Collapsible.Expanded) -> None:
+        """The settings under 'more' are made when they are first wanted: there are many."""
+        rows = self.query_one("#form-more", Vertical)
+        if not rows.children:
+            flat = self._base.flat()
+            rest = [name for name in FIELDS if name not in MAIN]
+            await rows.mount_all(self._row(name, self._control(name, flat[name])) for name in rest)
 
     # ── start ─────────────────────────────────────────────────────────────────
 

@@ -22,7 +22,7 @@ from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose
 from tuirnn.tui.widgets.vitals import Vitals
 
-SMOOTHINGS: tuple[float | None, ...] = (None, 0.9, 0.98, 0.995, 0.0)
+SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
 """None: what suits the length of the curve."""
 
 WIDE = 100
@@ -91,7 +91,9 @@ class TrainTab(Tab):
         """The status of the run may have changed."""
         new = next((run for run in runs if run.paths == self.paths), None)
         if new is not self._summary:
-            self._summary = new
+            known, self._summary = self._summary is not None, new
+            if not known:
+                self._draw()  # what a token is called stands in the record
             self.query_one(Vitals).show(new.status if new else None)
             self.app.refresh_bindings()
 

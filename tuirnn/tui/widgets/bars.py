@@ -6,6 +6,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
+_HEIGHTS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -40,3 +41,30 @@ class Bars(Widget):
                 (set_cell_size(name, widest), "bold"), " ", (bar(share, cells), "$accent"), " ", figure.rjust(5)
             ))
         return Content("\n").join(lines)
+
+
+class Cells(Widget):
+    """Numbers from -1 to 1 as a field of small columns: the hidden state, unit by unit."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._values: tuple[float, ...] = ()
+
+    def show(self, values: Sequence[float]) -> None:
+        """Draw these values; what does not fit is left out."""
+        if tuple(values) != self._values:
+            self._values = tuple(values)
+            self.refresh()
+
+    def render(self) -> Content:
+        """Rows of columns; a value near zero is pale, one near either end strong."""
+        width, height = max(1, self.content_size.width), max(0, self.content_size.height)
+        parts: list[Content | str | tuple[str, str]] = []
+        for at, value in enumerate(self._values[: width * height]):
+            if at and at % width == 0:
+                parts.append("\n")
+            clipped = min(max(value if value == value else 0.0, -1.0), 1.0)
+            style = "$accent" if clipped > 0 else "$primary-lighten-2"
+            faint = f" {round(30 + 70 * abs(clipped), -1):.0f}%"
+            parts.append((_HEIGHTS[round((clipped + 1) / 2 * 7)], style + faint))
+        return Content.assemble(*parts)

@@ -1,0 +1,262 @@
+"""The cell file: what export writes, what a stranger's file may do, and that ONNX Runtime agrees with PyTorch."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from tuirnn.cellfile import guard
+from tuirnn.cellfile.contract import STATE_MAP, CellMetadata
+from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError
+from tuirnn.export.exporter import ExportedCell, export_run, write_cell
+from tuirnn.export.graph import IR_VERSIONS
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runtime.session import CellSession
+
+VARIANTS: list[dict[str, Any]] = [
+    {"cell": "rnn"},
+    {"cell": "rnn", "nonlinearity": "relu", "lr": 0.001},
+    {"cell": "lstm"},
+    {"cell": "gru"},
+    {"cell": "gru", "reset": "before"},
+    {"cell": "lstm", "layers": 3},
+    {"cell": "rnn", "layers": 3},
+    {"cell": "gru", "layers": 3, "residual": True},
+    {"cell": "gru", "layers": 2, "embed": 0, "projection": 6},
+    {"cell": "lstm", "tied": True, "embed": 24},
+    {"cell": "lstm", "tokens": "word"},
+    {"cell": "gru", "tokens": "byte"},
+    {"cell": "gru", "dtype": "float64"},
+]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda changes: " ".join(map(str, changes.values())))
+def any_run(request: pytest.FixtureRequest, trained: Callable[..., RunPaths]) -> RunPaths:
+    """A trained run of every kind."""
+    return trained(**request.param)
+
+
+@pytest.fixture(scope="module")
+def exported(small_run: RunPaths) -> ExportedCell:
+    return export_run(small_run)
+
+
+# ── right ────────────────────────────────────────────────────────────────────────
+
+
+def test_onnx_runtime_agrees_with_torch(any_run: RunPaths) -> None:
+    from tuirnn.training import drift
+
+    found = drift.measure(any_run, steps=300, greedy=100)
+    assert found.worst <= drift.DRIFT_BOUND
+    assert found.greedy == 100
+
+
+def test_onnx_reference_agrees_with_onnx_runtime(any_run: RunPaths) -> None:
+    cell = export_run(any_run)
+    session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu", batch=2)
+    reference = ReferenceEvaluator(onnx.ModelProto.FromString(cell.data))
+    shape = (cell.metadata.layers, 2, cell.metadata.hidden)
+    state = {name: np.zeros(shape, np.float32) for name in cell.metadata.state_map.values()}
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        tokens = rng.integers(0, len(cell.metadata.vocab), 2)
+        outputs = dict(zip(reference.output_names, reference.run(None, {"token": tokens, **state}), strict=True))
+        state = {into: outputs[out] for out, into in cell.metadata.state_map.items()}
+        np.testing.assert_allclose(session.step(tokens), outputs["logits"], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("opset", sorted(IR_VERSIONS))
+def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, exported: ExportedCell) -> None:
+    other = export_run(small_run, opset=opset)
+    model = onnx.ModelProto.FromString(other.data)
+    assert (model.opset_import[0].version, model.ir_version) == (opset, IR_VERSIONS[opset])
+    one, two = (CellSession(TrustedCell(cell.data, cell.metadata)) for cell in (exported, other))
+    for token in range(10):
+        assert (one.step(token) == two.step(token)).all()
+
+
+def test_static_batch(small_run: RunPaths) -> None:
+    cell = export_run(small_run, static_batch=3)
+    session = CellSession(TrustedCell(cell.data, cell.metadata), batch=3)
+    assert session.step(np.array([1, 2, 3])).shape == (3, len(cell.metadata.vocab))
+    for wrong in ({"opset": 12}, {"static_batch": 0}):
+        with pytest.raises(ConfigError):
+            export_run(small_run, **wrong)
+
+
+def test_metadata_round_trip_and_twin(exported: ExportedCell, tmp_path: Path) -> None:
+    assert CellMetadata.from_strings(exported.metadata.to_strings()) == exported.metadata
+    twin = json.loads(write_cell(exported, tmp_path / "deep" / "c.onnx").read_text())
+    assert twin["tuirnn.state_map"] == {"h_out": "h_in", "c_out": "c_in"}
+    assert twin["inputs"]["token"] == {"dtype": "int64", "shape": ["batch"]}
+    assert twin["tuirnn.vocab"]["symbols"] == list(exported.metadata.vocab.symbols)
+    assert guard.read_cell(tmp_path / "deep" / "c.onnx").metadata == exported.metadata
+
+
+def test_snapshots_rewind_bit_for_bit(exported: ExportedCell) -> None:
+    session = CellSession(TrustedCell(exported.data, exported.metadata))
+    for token in (1, 2, 3):
+        session.step(token)
+    kept = session.snapshot()
+    after = [session.step(token).copy() for token in (4, 5, 6, 7)]
+    session.restore(kept)
+    assert all((session.step(token) == logits).all() for token, logits in zip((4, 5, 6, 7), after, strict=True))
+    session.reset()
+    fresh = CellSession(TrustedCell(exported.data, exported.metadata))
+    assert (session.step(9) == fresh.step(9)).all()
+
+
+# ── refused ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_wrong_export_is_not_written(exported: ExportedCell, tmp_path: Path) -> None:
+    """The road's last gate: a graph whose weights are not those of the test vector."""
+    model = onnx.ModelProto.FromString(exported.data)
+    table = next(t for t in model.graph.initializer if t.name == "table")
+    table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * 1.01, "table"))
+    with pytest.raises(VerificationError, match="test vector"):
+        write_cell(ExportedCell(model.SerializeToString(), exported.metadata, 1), tmp_path / "c.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_checkpoint_is_not_exported(small_run: RunPaths, tmp_path: Path) -> None:
+    import shutil
+
+    root = tmp_path / "copy"
+    shutil.copytree(small_run.root, root)
+    paths = RunPaths(root)
+    path = paths.step(checkpoint.load(paths).step) / checkpoint.MODEL
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged.*newest good"):
+        export_run(paths)
+
+
+def attacks() -> dict[str, Callable[[onnx.ModelProto], None]]:
+    """Changes to a good cell that a loader must refuse before it runs anything."""
+
+    def weights(model: onnx.ModelProto) -> onnx.TensorProto:
+        return next(t for t in model.graph.initializer if t.name == "table")
+
+    def external(model: onnx.ModelProto) -> None:
+        tensor = weights(model)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="../../etc/passwd")
+
+    def function(model: onnx.ModelProto) -> None:
+        model.functions.append(helper.make_function("x", "F", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
+                                                    [helper.make_opsetid("", 13)]))  # fmt: skip
+
+    def subgraph(model: onnx.ModelProto) -> None:
+        body = helper.make_graph([], "g", [], [])
+        model.graph.node.append(helper.make_node("Loop", ["a"], ["b"], body=body))
+
+    def hidden_subgraph(model: onnx.ModelProto) -> None:
+        model.graph.node[0].attribute.append(helper.make_attribute("g", helper.make_graph([], "g", [], [])))
+
+    def not_finite(model: onnx.ModelProto) -> None:
+        array = numpy_helper.to_array(weights(model)).copy()
+        array[0, 0] = np.nan
+        weights(model).CopyFrom(numpy_helper.from_array(array, "table"))
+
+    def lying_shape(model: onnx.ModelProto) -> None:
+        weights(model).dims[0] = 1 << 40
+
+    def meta(key: str, value: str) -> Callable[[onnx.ModelProto], None]:
+        def change(model: onnx.ModelProto) -> None:
+            next(p for p in model.metadata_props if p.key == "tuirnn." + key).value = value
+
+        return change
+
+    def rename_input(model: onnx.ModelProto) -> None:
+        model.graph.input[0].name = "tokens"
+
+    def set_field(change: Callable[[onnx.ModelProto], Any]) -> Callable[[onnx.ModelProto], None]:
+        return lambda model: change(model) and None
+
+    return {
+        "external data": external,
+        "function": function,
+        "subgraph": subgraph,
+        "hidden subgraph": hidden_subgraph,
+        "not finite": not_finite,
+        "lying shape": lying_shape,
+        "negative shape": lambda model: weights(model).dims.__setitem__(0, -1),
+        "foreign domain": lambda model: setattr(model.graph.node[0], "domain", "evil"),
+        "foreign opset": lambda model: model.opset_import.append(helper.make_opsetid("evil", 1)),
+        "unlisted operator": lambda model: setattr(model.graph.node[0], "op_type", "LSTM"),
+        "no metadata": lambda model: model.ClearField("metadata_props"),
+        "no graph": lambda model: model.ClearField("graph"),
+        "newer schema": meta("schema", "2"),
+        "foreign cell": meta("cell", "transformer"),
+        "deep json": meta("vocab", "[" * 100_000),
+        "state map": meta("state_map", '{"h_out": "c_in", "c_out": "h_in"}'),
+        "test vector": meta("test_vector", '{"tokens": [-1], "logits": [1]}'),
+        "absurd hidden": meta("hidden", "9" * 50),
+        "other hidden": meta("hidden", "25"),
+        "other layers": meta("layers", "2"),
+        "smaller vocab": meta("vocab", '{"kind": "char", "symbols": ["a"]}'),
+        "renamed input": rename_input,
+        "lost output": lambda model: model.graph.output.pop() and None,
+        "tensor in attribute": lambda model: model.graph.node[0].attribute.append(
+            helper.make_attribute("t", numpy_helper.from_array(np.zeros(1)))
+        ),
+        "sparse": lambda model: model.graph.sparse_initializer.add() and None,
+        "double weights": lambda model: weights(model).CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(weights(model)).astype(np.float64), "table")
+        ),
+    }
+
+
+@pytest.mark.parametrize("attack", attacks())
+def test_hostile_files_are_refused(attack: str, exported: ExportedCell) -> None:
+    model = onnx.ModelProto.FromString(exported.data)
+    attacks()[attack](model)
+    with pytest.raises(CellFileError) as error:
+        guard.inspect(model.SerializeToString(), "evil.onnx")
+    assert str(error.value).startswith("evil.onnx")
+    assert "\n" not in str(error.value)
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_mutated_files_never_hurt(data: st.DataObject, exported: ExportedCell) -> None:
+    raw = bytearray(exported.data)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        if data.draw(st.booleans()):
+            raw[at] = data.draw(st.integers(0, 255))
+        else:
+            del raw[at : at + data.draw(st.integers(1, 64))]
+    try:
+        CellSession(guard.inspect(bytes(raw), "m.onnx"), device="cpu")
+    except CellFileError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_foreign_onnx_file_says_how_to_make_one(tmp_path: Path) -> None:
+    graph = helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "g",
+                              [helper.make_tensor_value_info("a", TensorProto.FLOAT, [1])],
+                              [helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])])  # fmt: skip
+    path = tmp_path / "resnet.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), str(path))
+    with pytest.raises(CellFileError, match="tuirnn export RUN"):
+        guard.read_cell(path)
+
+
+def test_state_maps_join_outputs_to_inputs() -> None:
+    for states in STATE_MAP.values():
+        assert all(out.replace("_out", "_in") == into for out, into in states.items())
