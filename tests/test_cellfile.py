@@ -157,8 +157,8 @@ def attacks() -> dict[str, Callable[[onnx.ModelProto], None]]:
         tensor.external_data.add(key="location", value="../../etc/passwd")
 
     def function(model: onnx.ModelProto) -> None:
-        model.functions.append(helper.make_function("x", "F", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
-                                                    [helper.make_opsetid("", 13)]))  # fmt: skip
+        node = helper.make_node("Add", ["a", "a"], ["b"])
+        model.functions.append(helper.make_function("x", "F", ["a"], ["b"], [node], [helper.make_opsetid("", 13)]))
 
     def subgraph(model: onnx.ModelProto) -> None:
         body = helper.make_graph([], "g", [], [])

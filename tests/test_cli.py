@@ -34,8 +34,8 @@ def cell_path(small_run: RunPaths, tmp_path_factory: pytest.TempPathFactory) -> 
     return str(path)
 
 
-SMALL = ("--hidden", "16", "--embed", "8", "--steps", "30", "--eval-every", "15", "--batch-size", "4", "--seq-len", "16",
-         "--sample-length", "20")  # fmt: skip
+SMALL = ("--hidden", "16", "--embed", "8", "--steps", "30", "--eval-every", "15", "--batch-size", "4", "--seq-len",
+         "16", "--sample-length", "20")  # fmt: skip
 
 
 # ── the main road ────────────────────────────────────────────────────────────────
@@ -168,11 +168,12 @@ def mistake_words(folder: Path, cell: str) -> dict[str, tuple[list[str], str]]:
 
 
 MISTAKES = [
-    "missing file", "empty file", "empty folder", "one character", "short text", "binary", "not utf-8", "unknown command",
-    "unknown option", "unknown cell", "unknown recipe", "unknown data set", "unknown device", "negative", "not a number",
-    "infinite", "no number", "zero batch", "no run", "no run to export", "no run to resume", "resume with a source",
-    "torn cell", "noise for a cell", "empty cell", "missing cell", "temperature", "nan temperature", "top-p", "length",
-    "seed", "run name", "eval without text", "bench shape", "dashboard in a pipe",
+    "missing file", "empty file", "empty folder", "one character", "short text", "binary", "not utf-8",
+    "unknown command", "unknown option", "unknown cell", "unknown recipe", "unknown data set", "unknown device",
+    "negative", "not a number", "infinite", "no number", "zero batch", "no run", "no run to export",
+    "no run to resume", "resume with a source", "torn cell", "noise for a cell", "empty cell", "missing cell",
+    "temperature", "nan temperature", "top-p", "length", "seed", "run name", "eval without text", "bench shape",
+    "dashboard in a pipe",
 ]  # fmt: skip
 
 

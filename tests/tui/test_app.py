@@ -148,7 +148,7 @@ async def test_random_keys_and_sizes_break_nothing(folder: Path, opened: Opener,
     names = sorted({name for key in KEYS for name in key.keys.split(",") if name != "q"})
     names += ["tab", "shift+tab", "enter", "escape", "up", "down", "x", "é", "home", "pagedown", "ctrl+s", "y", "n"]
     async with opened(folder) as pilot:
-        for turn in range(10):
+        for turn in range(8):
             for key in rng.choices(names, k=20):
                 pilot.app.simulate_key(key)
                 await pilot.pause(0.01)
@@ -289,7 +289,7 @@ async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
 # ── new run ───────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES[:2])
 async def test_the_form_has_every_setting(folder: Path, opened: Opener, size: Size) -> None:
     async with opened(folder, size) as pilot:
         await pilot.press("n")
@@ -370,10 +370,9 @@ async def test_starting_opens_the_new_run(folder: Path, opened: Opener, monkeypa
 
 
 def test_screenshots(folder: Path, tmp_path: Path) -> None:
-    for run, expected in ((None, "night-shift"), ("finished", "nats/char")):
-        picture = tmp_path / "picture.svg"
-        app_module.screenshot(folder, run, picture, (100, 30))
-        assert picture.read_text().startswith("<svg")
-        assert expected in picture.read_text()
+    picture = tmp_path / "picture.svg"
+    app_module.screenshot(folder, "finished", picture, (100, 30))
+    assert picture.read_text().startswith("<svg")
+    assert "nats/char" in picture.read_text()
     with pytest.raises(RunError, match="cannot write"):
         app_module.screenshot(folder, None, tmp_path / "no" / "folder.svg")

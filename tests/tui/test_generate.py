@@ -45,20 +45,36 @@ async def test_generate_at_every_size(small_run: RunPaths, opened: Opener, size:
         assert any(block in shown for block in "▏▎▍▌▋▊▉█")
 
 
+async def test_the_end_stays_in_view_unless_one_scrolls_up(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, (80, 24), run=small_run.name) as pilot:
+        await ready(pilot)
+        panel = pilot.app.query_one("#generate-text", Prose)
+        await pilot.press("space")
+        await until(pilot, lambda: panel.max_scroll_y > 15)
+        await pilot.press("space")
+        await until(pilot, lambda: not tab(pilot)._view.running and panel.scroll_offset.y == panel.max_scroll_y)
+        assert "▌" in screen_text(pilot.app)
+        await pilot.press("up", "full_stop")
+        await pilot.pause(0.2)
+        assert panel.scroll_offset.y < panel.max_scroll_y
+        await pilot.press("down", "down", "i", "q")
+        await until(pilot, lambda: panel.text.endswith("q") and panel.scroll_offset.y == panel.max_scroll_y)
+
+
 async def test_the_same_seed_writes_the_same_text(small_run: RunPaths, opened: Opener) -> None:
     async with opened(small_run.root.parent, run=small_run.name) as pilot:
         await ready(pilot)
-        await pilot.press(*["full_stop"] * 12)
-        await until(pilot, lambda: len(written(pilot)) == 12)
+        await pilot.press(*["full_stop"] * 6)
+        await until(pilot, lambda: len(written(pilot)) == 6)
         first = written(pilot)
         await pilot.press("r")
         await until(pilot, lambda: written(pilot) == "")
-        await pilot.press(*["right"] * 12)
-        await until(pilot, lambda: len(written(pilot)) == 12)
+        await pilot.press(*["right"] * 6)
+        await until(pilot, lambda: len(written(pilot)) == 6)
         assert written(pilot) == first
-        await pilot.press(*["backspace"] * 5)
-        await until(pilot, lambda: written(pilot) == first[:7])
-        await pilot.press(*["full_stop"] * 5)
+        await pilot.press(*["backspace"] * 2)
+        await until(pilot, lambda: written(pilot) == first[:4])
+        await pilot.press(*["full_stop"] * 2)
         await until(pilot, lambda: written(pilot) == first)  # the drawing of lots was taken back, too
 
 
@@ -67,6 +83,8 @@ async def test_typing_carries_the_state_on(small_run: RunPaths, opened: Opener) 
         await ready(pilot)
         await pilot.press("i", *"the fox 3")  # 3 is a letter here, not a tab
         await until(pilot, lambda: written(pilot) == "the fox 3")
+        assert "esc leave" in screen_text(pilot.app)
+        assert "run/pause" not in screen_text(pilot.app)
         assert "not in its vocabulary, read as unknown: 3" in screen_text(pilot.app)
         await pilot.press("backspace", "backspace")
         await until(pilot, lambda: written(pilot) == "the fox")

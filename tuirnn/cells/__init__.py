@@ -3,7 +3,7 @@
 A new cell is one file here and one line in `CELLS`.
 """
 
-from tuirnn.cells.base import Cell, State
+from tuirnn.cells.base import Cell, State, Step
 from tuirnn.cells.gru import GRUAfter, GRUBefore
 from tuirnn.cells.lstm import LSTM
 from tuirnn.cells.rnn import RNNRelu, RNNTanh
@@ -24,4 +24,4 @@ def make_cell(cell: str, *, nonlinearity: str = "tanh", reset: str = "after") ->
     return CELLS[cell, variant]()
 
 
-__all__ = ["CELLS", "Cell", "State", "make_cell"]
+__all__ = ["CELLS", "Cell", "State", "Step", "make_cell"]

@@ -12,7 +12,7 @@ makes the weight gradients of all steps from it in one product.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -24,6 +24,22 @@ Product = Callable[..., Tensor]
 
 Backward, `product_T(dgh, rows=slice)`: dgh weight_hh[rows], the gradient that reaches h.
 """
+
+
+class Step(NamedTuple):
+    """The buffers of one time step: `Cell.step` fills them, `Cell.step_backward` reads them.
+
+    Attributes:
+        a: [B, G·H], holds gx before the step and the gates' activations after it.
+        before: the state before the step, each [B, H].
+        after: the state after the step, each [B, H].
+        saved: [B, saved_width·H], whatever else the backward pass needs.
+    """
+
+    a: Tensor
+    before: State
+    after: State
+    saved: Tensor
 
 
 class Cell(ABC):
@@ -43,42 +59,21 @@ class Cell(ABC):
         return len(self.gates)
 
     @abstractmethod
-    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
-        """Advance one step.
-
-        Args:
-            a: [B, G·H], holds gx and is overwritten with the gates' activations.
-            product: the recurrent product.
-            state: the state before, each [B, H].
-            out: buffers that receive the state after, each [B, H].
-            saved: [B, saved_width·H], for what `step_backward` needs besides.
-        """
+    def step(self, s: Step, product: Product) -> None:
+        """Advance one step: from `s.a` (gx) and `s.before` to `s.a` (activations), `s.after` and `s.saved`."""
 
     @abstractmethod
-    def step_backward(
-        self,
-        dstate: State,
-        a: Tensor,
-        before: State,
-        after: State,
-        saved: Tensor,
-        product_T: Product,
-        dgh: Tensor,
-        kept: Tensor,
-    ) -> State:
-        """The step's derivative.
+    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
+        """The derivative of `step`.
 
         Args:
-            dstate: gradients of the state after the step, each [B, H]; may be overwritten.
-            a: [B, G·H], the gates' activations.
-            before: the state before the step.
-            after: the state after the step.
-            saved: what `step` put there.
+            s: the step's buffers as `step` left them; they are not changed.
             product_T: the transposed recurrent product.
+            dstate: gradients of `s.after`, each [B, H]; may be overwritten.
             dgh: [B, G·H], receives the gradient of the recurrent half.
             kept: [B, saved_width·H], may receive what `dgx` needs.
         Returns:
-            Gradients of the state before the step, each [B, H].
+            Gradients of `s.before`, each [B, H].
         """
 
     def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:

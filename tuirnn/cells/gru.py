@@ -5,17 +5,17 @@
     before it (Cho et al.):               n = tanh(gx_n + weight_hn (r h))
     h' = (1 − z) n + z h
 
-Backward, with δ the gradient of h', s = δ (1−z)(1−n²) the gradient of n's argument:
+Backward, with δ the gradient of h', ν = δ (1−z)(1−n²) the gradient of n's argument:
 
     δz = δ (h − n) z(1−z)
-    after:   δq = s r,   δr = s q r(1−r),       δh = δ z + [δr δz δq] weight_hh
-    before:  δ(rh) = s weight_hn,   δr = δ(rh) h r(1−r),   δh = δ z + δ(rh) r + [δr δz] weight_h(r,z)
+    after:   δq = ν r,   δr = ν q r(1−r),       δh = δ z + [δr δz δq] weight_hh
+    before:  δ(rh) = ν weight_hn,   δr = δ(rh) h r(1−r),   δh = δ z + δ(rh) r + [δr δz] weight_h(r,z)
 """
 
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Product, State
+from tuirnn.cells.base import Cell, Product, State, Step
 
 
 class GRUAfter(Cell):
@@ -26,37 +26,25 @@ class GRUAfter(Cell):
     saved_width = 1
     folds_bias = False
 
-    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+    def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations; saves q."""
-        (h,) = state
+        (h,), q = s.before, s.saved
         H = h.shape[-1]
+        rz, n = s.a[:, : 2 * H], s.a[:, 2 * H :]
         gh = product(h)  # [B, 3H]
-        rz = a[:, : 2 * H].add_(gh[:, : 2 * H]).sigmoid_()
-        r, z = rz.chunk(2, -1)
-        n = a[:, 2 * H :]
-        saved.copy_(gh[:, 2 * H :])
-        n.addcmul_(r, saved).tanh_()
-        torch.lerp(n, h, z, out=out[0])
+        r, z = rz.add_(gh[:, : 2 * H]).sigmoid_().chunk(2, -1)
+        n.addcmul_(r, q.copy_(gh[:, 2 * H :])).tanh_()
+        torch.lerp(n, h, z, out=s.after[0])
 
-    def step_backward(
-        self,
-        dstate: State,
-        a: Tensor,
-        before: State,
-        after: State,
-        saved: Tensor,
-        product_T: Product,
-        dgh: Tensor,
-        kept: Tensor,
-    ) -> State:
-        """Backward, see the module's equations; keeps s for `dgx`."""
-        (dh,), (h,) = dstate, before
-        r, z, n = a.chunk(3, -1)
+    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
+        """Backward, see the module's equations; keeps ν for `dgx`."""
+        (dh,), (h,), q = dstate, s.before, s.saved
+        r, z, n = s.a.chunk(3, -1)
         dr, dz, dq = dgh.chunk(3, -1)
-        q, zdh = saved, dh * z
+        zdh = dh * z
         torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
-        s = torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=kept)
-        torch.mul(s, r, out=dq)
+        torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=kept)
+        torch.mul(kept, r, out=dq)
         torch.mul(dq, q, out=dr).mul_(1 - r)
         return (product_T(dgh).add_(zdh),)
 
@@ -73,35 +61,25 @@ class GRUBefore(Cell):
     name = "gru_before"
     gates = ("r", "z", "n")
 
-    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+    def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        (h,) = state
+        (h,) = s.before
         H = h.shape[-1]
-        rz, n = a[:, : 2 * H], a[:, 2 * H :]
+        rz, n = s.a[:, : 2 * H], s.a[:, 2 * H :]
         r, z = product(h, onto=rz, rows=slice(0, 2 * H)).sigmoid_().chunk(2, -1)
         product(r * h, onto=n, rows=slice(2 * H, 3 * H)).tanh_()
-        torch.lerp(n, h, z, out=out[0])
+        torch.lerp(n, h, z, out=s.after[0])
 
-    def step_backward(
-        self,
-        dstate: State,
-        a: Tensor,
-        before: State,
-        after: State,
-        saved: Tensor,
-        product_T: Product,
-        dgh: Tensor,
-        kept: Tensor,
-    ) -> State:
+    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
         """Backward, see the module's equations."""
-        (dh,), (h,) = dstate, before
+        (dh,), (h,) = dstate, s.before
         H = h.shape[-1]
-        r, z, n = a.chunk(3, -1)
-        dr, dz, ds = dgh.chunk(3, -1)
+        r, z, n = s.a.chunk(3, -1)
+        dr, dz, dn = dgh.chunk(3, -1)
         zdh = dh * z
         torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
-        torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=ds)
-        drh = product_T(ds, rows=slice(2 * H, 3 * H))
+        torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=dn)
+        drh = product_T(dn, rows=slice(2 * H, 3 * H))
         zdh.addcmul_(drh, r)
         torch.mul(drh, h, out=dr).mul_(r).mul_(1 - r)
         return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).add_(zdh),)

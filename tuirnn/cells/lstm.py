@@ -14,7 +14,7 @@ Backward, with δ the gradients of the state after the step:
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Product, State
+from tuirnn.cells.base import Cell, Product, State, Step
 
 
 class LSTM(Cell):
@@ -24,34 +24,20 @@ class LSTM(Cell):
     gates = ("i", "f", "g", "o")
     state_names = ("h", "c")
 
-    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+    def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        h, c = state
-        h_next, c_next = out
-        H = h.shape[-1]
-        product(h, onto=a)  # [B, 4H]
-        i, f, g, o = a.chunk(4, -1)
-        a[:, : 2 * H].sigmoid_()
+        (h, c), (h_next, c_next), a = s.before, s.after, s.a
+        i, f, g, o = product(h, onto=a).chunk(4, -1)  # each [B, H]
+        a[:, : 2 * h.shape[-1]].sigmoid_()  # i and f at once
         g.tanh_()
         o.sigmoid_()
         torch.mul(f, c, out=c_next).addcmul_(i, g)
         torch.tanh(c_next, out=h_next).mul_(o)
 
-    def step_backward(
-        self,
-        dstate: State,
-        a: Tensor,
-        before: State,
-        after: State,
-        saved: Tensor,
-        product_T: Product,
-        dgh: Tensor,
-        kept: Tensor,
-    ) -> State:
+    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
         """Backward, see the module's equations."""
-        dh, dc = dstate
-        c, c_next = before[1], after[1]
-        i, f, g, o = a.chunk(4, -1)
+        (dh, dc), c, c_next = dstate, s.before[1], s.after[1]
+        i, f, g, o = s.a.chunk(4, -1)
         di, df, dg, do = dgh.chunk(4, -1)
         tanh_c = c_next.tanh()
         torch.mul(dh, o, out=do)  # δh' o, until δo takes its place

@@ -8,7 +8,7 @@ Backward, with δ the gradient of h':    δgh = δ φ'        δh = δgh weight_
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Product, State
+from tuirnn.cells.base import Cell, Product, State, Step
 
 
 class RNNTanh(Cell):
@@ -17,23 +17,13 @@ class RNNTanh(Cell):
     name = "rnn_tanh"
     gates = ("h",)
 
-    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+    def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        torch.tanh(product(state[0], onto=a), out=out[0])
+        torch.tanh(product(s.before[0], onto=s.a), out=s.after[0])
 
-    def step_backward(
-        self,
-        dstate: State,
-        a: Tensor,
-        before: State,
-        after: State,
-        saved: Tensor,
-        product_T: Product,
-        dgh: Tensor,
-        kept: Tensor,
-    ) -> State:
+    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
         """Backward, see the module's equations."""
-        (dh,), (h,) = dstate, after
+        (dh,), (h,) = dstate, s.after
         torch.mul(dh, 1 - h * h, out=dgh)
         return (product_T(dgh),)
 
@@ -44,22 +34,12 @@ class RNNRelu(Cell):
     name = "rnn_relu"
     gates = ("h",)
 
-    def step(self, a: Tensor, product: Product, state: State, out: State, saved: Tensor) -> None:
+    def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        torch.clamp_min(product(state[0], onto=a), 0, out=out[0])
+        torch.clamp_min(product(s.before[0], onto=s.a), 0, out=s.after[0])
 
-    def step_backward(
-        self,
-        dstate: State,
-        a: Tensor,
-        before: State,
-        after: State,
-        saved: Tensor,
-        product_T: Product,
-        dgh: Tensor,
-        kept: Tensor,
-    ) -> State:
+    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
         """Backward, see the module's equations."""
-        (dh,), (h,) = dstate, after
+        (dh,), (h,) = dstate, s.after
         torch.mul(dh, h > 0, out=dgh)
         return (product_T(dgh),)

@@ -10,9 +10,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tuirnn.cells import Cell, State
+from tuirnn.cells import Cell, State, Step
 from tuirnn.kernels.products import TimesTransposed, times_transposed
 from tuirnn.kernels.trace import Trace
+
+
+def _steps(trace: Trace) -> list[Step]:
+    """The buffers of each time step, as views."""
+    states = list(zip(*(buffer.unbind(0) for buffer in trace.states), strict=True))
+    pairs = zip(trace.a.unbind(0), states[:-1], states[1:], trace.saved.unbind(0), strict=True)
+    return [Step(*pair) for pair in pairs]
 
 
 def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], TimesTransposed]:
@@ -50,10 +57,10 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
         gh = times(rows)(h.to(weight_hh.dtype))
         return gh + bias_hh[rows] if onto is None else onto.add_(gh)
 
-    rows = list(zip(*(buffer.unbind(0) for buffer in states), strict=True))
-    for t, (a, extra) in enumerate(zip(gx.unbind(0), saved.unbind(0), strict=True)):
-        cell.step(a, product, rows[t], rows[t + 1], extra)
-    return Trace(gx, states, saved)
+    trace = Trace(gx, states, saved)
+    for step in _steps(trace):
+        cell.step(step, product)
+    return trace
 
 
 def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
@@ -69,7 +76,7 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
         dgx [T, B, G·H], dgh [T, B, G·H], and the gradients of the first state.
     """
     dgh, kept = torch.empty_like(trace.a), torch.empty_like(trace.saved)
-    T, B, _ = dgh.shape
+    B = dgh.shape[1]
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
 
     def product_T(d: Tensor, rows: slice = slice(None)) -> Tensor:
@@ -77,20 +84,10 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
 
     dh_each = dh_all.clone()  # becomes the whole gradient that reaches each h
     dh_rows, dgh_rows, kept_rows = dh_each.unbind(0), dgh.unbind(0), kept.unbind(0)
-    a_rows, saved_rows = trace.a.unbind(0), trace.saved.unbind(0)
-    states = list(zip(*(s.unbind(0) for s in trace.states), strict=True))
+    steps = _steps(trace)
     dstate = tuple(d.clone() for d in dlast)
-    for t in range(T - 1, -1, -1):
+    for t in range(len(steps) - 1, -1, -1):
         dh = dh_rows[t].add_(dstate[0])
-        dstate = cell.step_backward(
-            (dh, *dstate[1:]),
-            a_rows[t],
-            states[t],
-            states[t + 1],
-            saved_rows[t],
-            product_T,
-            dgh_rows[t],
-            kept_rows[t],
-        )
+        dstate = cell.step_backward(steps[t], product_T, (dh, *dstate[1:]), dgh_rows[t], kept_rows[t])
     trace.dh_norm = torch.linalg.vector_norm(dh_each, dim=(1, 2))
     return cell.dgx(dgh, kept), dgh, dstate

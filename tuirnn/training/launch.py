@@ -27,9 +27,7 @@ FIXED_ON_RESUME = frozenset(name for name, (section, _) in FIELDS.items() if sec
 """Settings that a run keeps for life: its weights, data and batches would no longer be the same."""
 
 
-def start(
-    config: RunConfig, folder: Path, name: str, report: Report, *, data: lm.TextData | None = None
-) -> str:
+def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: lm.TextData | None = None) -> str:
     """Train a new run to its end; returns `Trainer.run`'s outcome.
 
     Args:

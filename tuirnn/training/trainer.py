@@ -2,12 +2,10 @@
 
 import math
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,15 +16,17 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import State
 from tuirnn.config import RunConfig
-from tuirnn.errors import DivergedError, RunError
+from tuirnn.errors import DivergedError, RunError, TuirnnError
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.reader import Status, as_number
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks.lm import BATCHES, TextData
-from tuirnn.training import checkpoints, evaluation, probes
+from tuirnn.training import checkpoints
 from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.observer import Observer
 from tuirnn.training.optimizers import learning_rate, make_optimizer
+from tuirnn.training.signals import Signals
 
 Report = Callable[[dict[str, Any]], None]
 """Receives each event: {'event': 'start' | 'step' | 'eval' | 'sample' | 'checkpoint' | 'note' | 'end', …}."""
@@ -55,7 +55,8 @@ class Progress:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Progress":
         """Read the fields back, numbers that JSON lacks from their strings; raises TypeError if they do not fit."""
-        return cls(**{name: as_number(item) if isinstance(item, str) else item for name, item in value.items()})
+        numbers: dict[str, Any] = {k: as_number(v) if isinstance(v, str) else v for k, v in value.items()}
+        return cls(**numbers)
 
 
 class Trainer:
@@ -85,7 +86,8 @@ class Trainer:
             pid=os.getpid(), host=socket.gethostname(), device=device_label(device), started=time.time()
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
-        self._signal: int | None = None
+        self.observer = Observer(config, self.model, data, writer, device)
+        self.signals = Signals()
         self._asked_to_stop = self._asked_to_evaluate = False
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
@@ -133,18 +135,12 @@ class Trainer:
                 "vocab": len(self.data.vocab),
             }
         )
-        previous = self._catch_signals()
         try:
-            outcome = self._loop()
-        except DivergedError as error:
-            self._end("failed", str(error))
-            raise
+            with self.signals:
+                outcome = self._loop()
         except Exception as error:
-            self._end("failed", f"{type(error).__name__}: {error}")
+            self._end("failed", str(error) if isinstance(error, TuirnnError) else f"{type(error).__name__}: {error}")
             raise
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
         seconds = time.perf_counter() - began
         self._end("done" if outcome == "done" else "stopped", "" if outcome == "done" else f"ended by {outcome}")
         self.report(
@@ -175,10 +171,10 @@ class Trainer:
             if step % train.checkpoint_every == 0:
                 self.checkpoint()
             self._attend()
-            if self._signal is not None or self._asked_to_stop:
+            if self.signals.received is not None or self._asked_to_stop:
                 self._flush()
                 self.checkpoint()
-                return signal.Signals(self._signal).name if self._signal is not None else "request"
+                return self.signals.name or "request"
         self._flush()
         if self.progress.step % train.eval_every or math.isnan(self.progress.val_loss):
             self.evaluate()
@@ -284,60 +280,22 @@ class Trainer:
         )
 
     def evaluate(self) -> None:
-        """Both protocols, a sample, the mistakes and the probes, all to the run directory."""
+        """Look at the network, and keep it if it is the best so far."""
         self._flush()
         self._asked_to_evaluate = False
-        model, data, progress = self.model, self.data, self.progress
-        with evaluation.evaluating(model):
-            carried = evaluation.carried_loss(model, data.val, self.device)
-            blocks = evaluation.blocks_loss(model, data.val, self.device)
-            seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
-            text = self._sample()
-        progress.val_loss, progress.val_loss_blocks = carried, blocks
-        best = carried < progress.best_val_loss
+        progress, step = self.progress, self.progress.step
+        seen = self.observer.look(step)
+        progress.val_loss, progress.val_loss_blocks = seen.carried, seen.blocks
+        best = seen.carried < progress.best_val_loss
         if best:
-            progress.best_val_loss, progress.best_step, progress.evaluations_without_best = (
-                carried,
-                progress.step,
-                0,
-            )
-        else:
-            progress.evaluations_without_best += 1
-        step = {"step": progress.step}
-        self.writer.append(
-            "metrics",
-            {**step, "split": "val", "at": round(time.time(), 3), "loss": carried, "loss_blocks": blocks},
-        )
-        self.writer.append("samples", {**step, "kind": "sample", "text": text}, {**step, "kind": "mistakes", **seen})
-        self._probe()
-        self.report({"event": "eval", **step, "val_loss": carried, "val_loss_blocks": blocks, "best": best})
-        self.report({"event": "sample", **step, "text": text})
+            progress.best_val_loss, progress.best_step = seen.carried, step
+        progress.evaluations_without_best = 0 if best else progress.evaluations_without_best + 1
+        losses = {"val_loss": seen.carried, "val_loss_blocks": seen.blocks}
+        self.report({"event": "eval", "step": step, **losses, "best": best})
+        self.report({"event": "sample", "step": step, "text": seen.text})
         if best:
             self.checkpoint()
         self._heartbeat("running")
-
-    def _sample(self) -> str:
-        newline = self.data.vocab.encode("\n")
-        known = len(newline) == 1 and int(newline[0]) != self.data.vocab.unk
-        first = int(newline[0]) if known else int(self.data.val[0])
-        return evaluation.write_sample(
-            self.model,
-            self.data.vocab,
-            first,
-            self.config.train.sample_length,
-            self.config.train.seed + self.progress.step,
-            self.device,
-        )
-
-    def _probe(self) -> None:
-        T = min(self.batches.T, len(self.data.val) - 1)
-        lanes = max(1, min(8, (len(self.data.val) - 1) // T))
-        text = torch.from_numpy(self.data.val[: lanes * T + 1]).to(self.device)
-        x, y = text[:-1].view(lanes, T).t(), text[1:].view(lanes, T).t()
-        self.model.eval()
-        record = probes.probe(self.model, x, y)
-        self.model.train()
-        self.writer.append("probes", {"step": self.progress.step, **record})
 
     def checkpoint(self) -> None:
         """Write everything needed to go on, unless this step has been written already."""
@@ -386,7 +344,7 @@ class Trainer:
             self._flush()
             held = time.perf_counter()
             self._heartbeat("paused")
-            while paused and self._signal is None and not self._asked_to_stop:
+            while paused and self.signals.received is None and not self._asked_to_stop:
                 time.sleep(CONTROL_POLL)
                 paused = self._take_requests(True)
                 self._heartbeat("paused", unless_recent=True)
@@ -409,19 +367,6 @@ class Trainer:
             elif request.kind == "stop":
                 self._asked_to_stop = True
         return paused
-
-    def _catch_signals(self) -> dict[int, Any]:
-        """First SIGINT or SIGTERM: checkpoint and leave after this step. The second one ends at once."""
-
-        def remember(number: int, frame: FrameType | None) -> None:
-            if self._signal is not None:
-                os._exit(128 + number)
-            self._signal = number
-
-        try:
-            return {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not in the main thread: whoever started it handles signals
-            return {}
 
     def _heartbeat(self, state: str, *, unless_recent: bool = False, message: str = "") -> None:
         now = time.perf_counter()

@@ -188,7 +188,8 @@ class Engine(threading.Thread):
         state = self._writer.session.snapshot()[0][-1, 0]  # h of the last layer
         speed = self._stepped / self._busy if self._busy else 0.0
         self.view = dataclasses.replace(
-            self.view, hidden=tuple(map(float, state[:SHOWN_UNITS])), running=self._running, per_second=speed, tokens=self._stepped,
+            self.view, hidden=tuple(map(float, state[:SHOWN_UNITS])), running=self._running, per_second=speed,
+            tokens=self._stepped,
             top=tuple((name, float(p[i])) for name, i in zip(names, order, strict=True) if p[i] > 0),
         )
 

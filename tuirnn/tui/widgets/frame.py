@@ -6,7 +6,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.keys import key_to_character
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
@@ -77,15 +76,10 @@ class KeyLine(Widget):
 
         app = cast(DashboardApp, self.app)
         focused = self.screen.focused
-        working = []
-        for key in (*keys_of(app.tab), *keys_of("")):
-            taken = focused is not None and all(
-                focused.check_consume_key(name, key_to_character(name)) for name in key.keys.split(",")
-            )
-            leave = key.action == "leave" and focused is not None and focused.check_consume_key("a", "a")
-            if (key.label and not taken and (not key.tab or app.check_action("do", (key.tab, key.action)))) or leave:
-                working.append(key)
-        return working
+        if focused is not None and focused.check_consume_key("a", "a"):  # a field takes what is typed
+            return [key for key in keys_of("") if key.action == "leave"]
+        own = [key for key in keys_of(app.tab) if app.check_action("do", (key.tab, key.action))]
+        return [key for key in (*own, *keys_of("")) if key.label]
 
     def render(self) -> Content:
         """Keys from the left, the general ones at the right end."""

@@ -122,6 +122,7 @@ class Prose(Lines):
         super().__init__(id=id)
         self.limit = limit
         self.caret = False
+        self._grows = self._follows = True
         self._characters: list[Piece] = []
         self._lines: list[tuple[int, int]] = [(0, 0)]
         self._laid_width = 0
@@ -134,25 +135,25 @@ class Prose(Lines):
     def clear(self) -> None:
         """Show nothing."""
         self._characters, self._laid_width = [], 0
+        self._grows = self._follows = True
         self.relayout()
 
     def show(self, pieces: Iterable[Piece]) -> None:
         """Show this text from its beginning."""
         self._characters = [(ch, style) for text, style in pieces for ch in visible(text)]
         self._laid_width = 0
+        self._grows = self._follows = False
         self.relayout()
         self.scroll_to(y=0, animate=False)
 
     def append(self, pieces: Iterable[Piece]) -> None:
         """Add text at the end; scrolls along where the end was in view."""
-        following = self.scroll_offset.y >= self.max_scroll_y
+        self._grows = True
         self._characters += [(ch, style) for text, style in pieces for ch in visible(text)]
         if len(self._characters) > self.limit + self.limit // 4:
             del self._characters[: -self.limit]
             self._laid_width = 0
         self.relayout()
-        if following:
-            self.scroll_end(animate=False, immediate=True)
 
     def take_back(self, characters: int) -> None:
         """Remove this many characters from the end."""
@@ -160,6 +161,17 @@ class Prose(Lines):
             del self._characters[-characters:]
             self._laid_width = 0
             self.relayout()
+
+    def relayout(self) -> None:
+        """Lay out again; the end stays in view if it was."""
+        super().relayout()
+        if self._follows:
+            self.scroll_end(animate=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Scrolling up stops the following, scrolling back to the end takes it up again."""
+        super().watch_scroll_y(old_value, new_value)
+        self._follows = self._grows and new_value >= self.max_scroll_y
 
     def layout_lines(self) -> int:
         """Wrap anew from the last line on, or all where the width has changed."""
