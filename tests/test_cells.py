@@ -16,7 +16,7 @@ from tuirnn.cells import CELLS, make_cell
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import layer as layer_module
 from tuirnn.kernels import portable, recurrent_layer
-from tuirnn.models import RecurrentLayer, SequenceModel
+from tuirnn.models import RecurrentLayer, SequenceModel, dropout_mask
 from tuirnn.training import proof
 
 ALL_CASES = list(proof.cases())
@@ -210,6 +210,18 @@ def test_residual_projection_and_tied_weights_shape_the_network() -> None:
     assert model.head.weight is model.embedding.weight  # type: ignore[union-attr]
     logits.sum().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("p", [0.0001, 0.2, 0.5, 0.95])
+def test_dropout_masks_drop_as_often_as_asked_and_keep_the_mean(p: float, device: str) -> None:
+    torch.manual_seed(0)
+    mask = dropout_mask(torch.empty(64, 33, 129, device=device), p)
+    n = mask.numel()
+    dropped = int((mask == 0).sum())
+    assert abs(dropped - p * n) < 5 * (p * (1 - p) * n) ** 0.5 + n / 65_536
+    assert mask.unique().numel() <= 2
+    assert float(mask.mean()) == pytest.approx(1.0, abs=0.05)
+    assert not torch.equal(mask, dropout_mask(mask, p)) or p < 0.01
 
 
 @pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)

@@ -146,9 +146,23 @@ class SequenceModel(nn.Module):
         return self.head(x), after
 
     def _drop(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is not None:
-            return x * mask
-        return nn.functional.dropout(x, self.config.dropout, self.training)
+        if mask is None and self.training and self.config.dropout:
+            mask = dropout_mask(x, self.config.dropout)
+        return x if mask is None else x * mask
+
+
+def dropout_mask(like: Tensor, p: float) -> Tensor:
+    """Zeros with probability p (to 1/65536), else the number that keeps the mean; same shape as `like`.
+
+    On the CPU four elements share one 64-bit draw: PyTorch's own Bernoulli draws for each, which cost a sixth of
+    a training step.
+    """
+    if like.device.type != "cpu":
+        return nn.functional.dropout(torch.ones_like(like), p)
+    dropped = round(p * 65_536)
+    draws = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = draws[: like.numel()].view(like.shape) >= dropped - 32_768
+    return kept.to(like.dtype).mul_(65_536 / (65_536 - dropped))
 
 
 def detached(state: Sequence[State]) -> list[State]:

@@ -28,15 +28,31 @@ Opener = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 def write_run(folder: Path, name: str, *, steps: int = 300, age: float = 0.0, **status: Any) -> RunPaths:
     """A run directory as a trainer leaves it: curves, two evaluations with samples, a status."""
     record = RunRecord(
-        config=RunConfig().replace(hidden=48), vocab=Vocabulary.build("abc \n'", "char"),
+        config=RunConfig().replace(hidden=48),
+        vocab=Vocabulary.build("abc \n'", "char"),
         data={"name": "letters.txt", "sha256": "0" * 64, "train": 5000, "val": 500, "test": 0},
-        environment={}, created=time.time() - age, parameters=12_345,
+        environment={},
+        created=time.time() - age,
+        parameters=12_345,
     )
     settings: dict[str, Any] = {
-        "state": "done", "pid": os.getpid(), "host": socket.gethostname(), "device": "cpu", "step": steps,
-        "total": steps, "progress": 1.0, "best_val_loss": 1.5, "best_step": steps // 2, "val_loss": 1.625,
-        "train_loss": 1.331, "tokens_per_s": 16_100.0, "lr": 2.4e-3, "grad_norm": 0.41, "rss": 610_000_000,
-        "cpu": 198.0, "heartbeat": time.time(),
+        "state": "done",
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "device": "cpu",
+        "step": steps,
+        "total": steps,
+        "progress": 1.0,
+        "best_val_loss": 1.5,
+        "best_step": steps // 2,
+        "val_loss": 1.625,
+        "train_loss": 1.331,
+        "tokens_per_s": 16_100.0,
+        "lr": 2.4e-3,
+        "grad_norm": 0.41,
+        "rss": 610_000_000,
+        "cpu": 198.0,
+        "heartbeat": time.time(),
     }
     with RunWriter.create(folder, name, record) as writer:
         curve = [{"step": k, "split": "train", "loss": 1.3 + 3 * math.exp(-k / 60)} for k in range(1, steps + 1)]
@@ -51,9 +67,15 @@ def add_evaluation(writer: RunWriter, step: int, text: str) -> None:
     """What a trainer writes at an evaluation."""
     writer.append("metrics", {"step": step, "split": "val", "loss": 1.5 + 30 / step})
     writer.append(
-        "samples", {"step": step, "kind": "sample", "text": text},
-        {"step": step, "kind": "mistakes", "symbols": list("cab\nbat"), "nats": [0.1, 5.5, 0.2, 0.3, 1.0, 2.0, 3.0],
-         "guesses": list("cob\nbbt")},
+        "samples",
+        {"step": step, "kind": "sample", "text": text},
+        {
+            "step": step,
+            "kind": "mistakes",
+            "symbols": list("cab\nbat"),
+            "nats": [0.1, 5.5, 0.2, 0.3, 1.0, 2.0, 3.0],
+            "guesses": list("cob\nbbt"),
+        },
     )
 
 
@@ -78,8 +100,9 @@ def opened() -> Opener:
     """`async with opened(folder, size=…, run=…) as pilot`: an app that has read its folder."""
 
     @asynccontextmanager
-    async def open_app(folder: Path, size: tuple[int, int] = (120, 40), run: str | None = None
-                       ) -> AsyncIterator[Pilot[None]]:
+    async def open_app(
+        folder: Path, size: tuple[int, int] = (120, 40), run: str | None = None
+    ) -> AsyncIterator[Pilot[None]]:
         app = DashboardApp(folder, run)
         async with app.run_test(size=size, notifications=True) as pilot:
             await until(pilot, lambda: app.scanned)

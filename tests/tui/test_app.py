@@ -38,8 +38,23 @@ async def test_runs_at_every_size(folder: Path, opened: Opener, size: Size) -> N
     async with opened(folder, size) as pilot:
         await until(pilot, lambda: "the sample of" in screen_text(pilot.app))
         shown = screen_text(pilot.app)
-        for part in ("tuirnn", "1 Runs", "3 Generate", "● 1 live · 2 runs", "night-shift", "▶ running", "✓ done",
-                     "LSTM 48", "41 %", "1.500", "2 h", "12.3k parameters", "n new", "? help", "q quit"):
+        for part in (
+            "tuirnn",
+            "1 Runs",
+            "3 Generate",
+            "● 1 live · 2 runs",
+            "night-shift",
+            "▶ running",
+            "✓ done",
+            "LSTM 48",
+            "41 %",
+            "1.500",
+            "2 h",
+            "12.3k parameters",
+            "n new",
+            "? help",
+            "q quit",
+        ):
             assert part in shown
         assert any(0x2800 < ord(ch) < 0x2900 for ch in shown)
 
@@ -49,8 +64,22 @@ async def test_train_at_every_size(folder: Path, opened: Opener, size: Size) -> 
     async with opened(folder, size, run="night-shift") as pilot:
         await until(pilot, lambda: "the sample of step 300" in screen_text(pilot.app))
         shown = screen_text(pilot.app)
-        for part in ("night-shift · loss (nats/char)", "▶ running", "300 / 700", "41 %", "3:12", "16.1k tok/s",
-                     "1.331", "1.625", "★", "2.40e-3", "0.410", "610 MB", "what it writes", "S stop"):
+        for part in (
+            "night-shift · loss (nats/char)",
+            "▶ running",
+            "300 / 700",
+            "41 %",
+            "3:12",
+            "16.1k tok/s",
+            "1.331",
+            "1.625",
+            "★",
+            "2.40e-3",
+            "0.410",
+            "610 MB",
+            "what it writes",
+            "S stop",
+        ):
             assert part in shown
         assert any(0x2800 < ord(ch) < 0x2900 for ch in shown)
         if size[0] < 100:
@@ -125,8 +154,9 @@ async def test_every_theme_draws_in_its_own_colours(folder: Path, opened: Opener
         assert len(pictures) == len(app_module.THEMES)
 
 
-async def test_nothing_is_drawn_while_nothing_changes(folder: Path, opened: Opener,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_drawn_while_nothing_changes(
+    folder: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with opened(folder) as pilot:
         for tab in ("1", "2"):
             await pilot.press(tab)
@@ -138,8 +168,9 @@ async def test_nothing_is_drawn_while_nothing_changes(folder: Path, opened: Open
             assert drawn == []
 
 
-async def test_random_keys_and_sizes_break_nothing(folder: Path, opened: Opener,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_random_keys_and_sizes_break_nothing(
+    folder: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: Any, **more: Any) -> RunPaths:
         raise RunError("not in this test")
 
@@ -229,8 +260,9 @@ async def test_requests_reach_the_control_folder(folder: Path, opened: Opener) -
         assert [one.kind for one in control.take(paths)] == ["resume"]
 
 
-async def test_an_ended_run_takes_no_requests_but_resumes(folder: Path, opened: Opener,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_ended_run_takes_no_requests_but_resumes(
+    folder: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[str, list[str]]] = []
 
     def resume(paths: RunPaths, words: list[str], **more: Any) -> RunPaths:
@@ -312,9 +344,13 @@ async def test_a_wrong_setting_is_named_at_once(folder: Path, opened: Opener) ->
         await pilot.press("n")
         await pilot.pause()
         form = pilot.app.screen
-        for name, wrong, said in (("hidden", "many", "hidden takes a whole number"), ("dropout", "2", "at most 0.95"),
-                                  ("sources", "'a", "quotes closed"), ("sources", "-", "standard input"),
-                                  ("name", "no name", "must be 1 to 64")):
+        for name, wrong, said in (
+            ("hidden", "many", "hidden takes a whole number"),
+            ("dropout", "2", "at most 0.95"),
+            ("sources", "'a", "quotes closed"),
+            ("sources", "-", "standard input"),
+            ("name", "no name", "must be 1 to 64"),
+        ):
             field = form.query_one(f"#field-{name}", Input)
             right, field.value = field.value, wrong
             await pilot.pause()

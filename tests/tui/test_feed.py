@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tuirnn.errors import RunError
+from tuirnn.runs.housekeeping import remove
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.feed import KEPT_EVALUATIONS, Column, FolderWatch, RunFeed, delete_run, last_text
+from tuirnn.tui.feed import KEPT_EVALUATIONS, Column, FolderWatch, RunFeed, last_text
 
 from .conftest import add_evaluation, write_run
 
@@ -68,11 +69,15 @@ def test_a_rewound_log_is_read_anew(tmp_path: Path) -> None:
 def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
     paths = write_run(tmp_path, "run")
     with open(paths.metrics, "ab") as file:
-        file.write(b'{"step": 1, "split": ["train"], "loss": 1}\n{"step": "x", "split": "train"}\nnot json\n'
-                   b'{"split": "val", "step": 9, "loss": null}\n{"torn')
+        file.write(
+            b'{"step": 1, "split": ["train"], "loss": 1}\n{"step": "x", "split": "train"}\nnot json\n'
+            b'{"split": "val", "step": 9, "loss": null}\n{"torn'
+        )
     with open(paths.samples, "ab") as file:
-        file.write(b'{"step": 5, "kind": "sample", "text": 7}\n{"step": 5, "kind": "mistakes", "symbols": "abc"}\n'
-                   b'{"step": 6, "kind": "mistakes", "symbols": ["a", 1], "nats": [1, 1], "guesses": ["a", "b"]}\n')
+        file.write(
+            b'{"step": 5, "kind": "sample", "text": 7}\n{"step": 5, "kind": "mistakes", "symbols": "abc"}\n'
+            b'{"step": 6, "kind": "mistakes", "symbols": ["a", 1], "nats": [1, 1], "guesses": ["a", "b"]}\n'
+        )
     feed = RunFeed(paths)
     read_all(feed)
     assert len(feed.snapshot.train_step) == 300
@@ -137,11 +142,11 @@ def test_an_absent_folder_has_no_runs(tmp_path: Path) -> None:
 
 
 def test_deleting(folder: Path) -> None:
-    delete_run(RunPaths(folder / "finished"))
+    remove(RunPaths(folder / "finished"))
     assert [entry.name for entry in folder.iterdir()] == ["night-shift"]
     with pytest.raises(RunError, match="live"):
-        delete_run(RunPaths(folder / "night-shift"))
+        remove(RunPaths(folder / "night-shift"))
     held = write_run(folder, "held")
     with RunWriter(held), pytest.raises(RunError, match="being trained"):
-        delete_run(held)
+        remove(held)
     assert held.record.is_file()

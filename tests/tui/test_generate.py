@@ -39,8 +39,17 @@ async def test_generate_at_every_size(small_run: RunPaths, opened: Opener, size:
         await pilot.press("space")
         await until(pilot, lambda: "paused" in screen_text(pilot.app))
         shown = screen_text(pilot.app)
-        for part in ("LSTM 24", "CPU", "next character", "temperature", "top-k", "top-p", "seed", "surprise",
-                     "space run/pause"):
+        for part in (
+            "LSTM 24",
+            "CPU",
+            "next character",
+            "temperature",
+            "top-k",
+            "top-p",
+            "seed",
+            "surprise",
+            "space run/pause",
+        ):
             assert part in shown
         assert any(block in shown for block in "▏▎▍▌▋▊▉█")
 
@@ -139,8 +148,9 @@ async def test_a_run_without_a_checkpoint_is_refused_in_words(folder: Path, open
         assert not tab(pilot).can("step")
 
 
-async def test_choosing_among_runs_and_files(small_run: RunPaths, opened: Opener, tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_choosing_among_runs_and_files(
+    small_run: RunPaths, opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tuirnn.export.exporter import export_run, write_cell
 
     write_cell(export_run(small_run), tmp_path / "export" / "cells" / "tiny.onnx")

@@ -87,8 +87,13 @@ def test_infinities_are_marked_at_the_edges() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.tuples(floats, floats), max_size=60), st.integers(-1, 90), st.integers(-1, 40), st.booleans(),
-    floats, floats, st.sampled_from(["", "◆"]),
+    st.lists(st.tuples(floats, floats), max_size=60),
+    st.integers(-1, 90),
+    st.integers(-1, 40),
+    st.booleans(),
+    floats,
+    floats,
+    st.sampled_from(["", "◆"]),
 )
 def test_any_floats_and_any_size_draw(
     points: list[tuple[float, float]], width: int, height: int, log: bool, x_from: float, cursor: float, mark: str
@@ -120,8 +125,11 @@ def test_marks_that_would_touch_become_a_line() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(moderate, st.just(math.nan), st.just(math.inf)), max_size=3 * BLOCK),
-       st.sampled_from([0.0, 0.5, 0.9, 0.99]), st.integers(1, 300))
+@given(
+    st.lists(st.one_of(moderate, st.just(math.nan), st.just(math.inf)), max_size=3 * BLOCK),
+    st.sampled_from([0.0, 0.5, 0.9, 0.99]),
+    st.integers(1, 300),
+)
 def test_smoothing_equals_the_plain_recursion_however_it_is_cut(ys: list[float], beta: float, cut: int) -> None:
     smoother, y = Smoother(beta), np.array(ys, np.float64)
     got = np.concatenate([smoother.extend(y[at : at + cut]) for at in range(0, len(y), cut)] or [y])

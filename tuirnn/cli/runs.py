@@ -1,7 +1,6 @@
 """`tuirnn runs`: the run directories from the shell."""
 
 import math
-import shutil
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
 from tuirnn.errors import RunError, one_line
-from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+from tuirnn.runs.layout import find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.runs.listing import RunSummary
@@ -101,26 +100,13 @@ def rm(
 ) -> None:
     """Remove a run and all it holds."""
     from tuirnn.runs import checkpoint
-    from tuirnn.runs.listing import summarize
+    from tuirnn.runs.housekeeping import remove
 
     paths = find_run(runs_folder(runs), run)
-    if summarize(paths).status.live:
-        raise RunError(f"run '{paths.name}' is training; stop it first")
     if not yes and not typer.confirm(f"remove {paths.root} with {len(checkpoint.steps(paths))} checkpoints?"):
         raise typer.Exit(0)
     remove(paths)
     print(f"removed {paths.name}")
-
-
-def remove(paths: RunPaths) -> None:
-    """Delete a run directory; renamed first, so that a half-deleted one is no run."""
-    aside = paths.root.parent / f".{paths.name}.removed"
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        paths.root.rename(aside)
-    except OSError as error:
-        raise RunError(f"cannot remove {paths.root}: {error.strerror}") from None
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _brief(run: "RunSummary") -> dict[str, Any]:

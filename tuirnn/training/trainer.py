@@ -342,13 +342,13 @@ class Trainer:
         paused = self._take_requests(False)
         if paused:
             self._flush()
-            held = time.perf_counter()
             self._heartbeat("paused")
             while paused and self.signals.received is None and not self._asked_to_stop:
+                began = time.perf_counter()
                 time.sleep(CONTROL_POLL)
+                self._clock += time.perf_counter() - began  # a pause is not training time
                 paused = self._take_requests(True)
                 self._heartbeat("paused", unless_recent=True)
-            self._clock += time.perf_counter() - held  # a pause is not training time
             self._rate_from = (time.perf_counter(), self.progress.tokens)
             self._heartbeat("running")
         self._next_poll = time.perf_counter() + CONTROL_POLL

@@ -73,7 +73,9 @@ class DashboardApp(App[None]):
         self.smoothing: float | None = SMOOTHINGS[0]
         self.tab = "runs" if run is None else "train"
         self.tabs: dict[str, Tab] = {
-            "runs": RunsTab(id="runs"), "train": TrainTab(id="train"), "generate": GenerateTab(id="generate"),
+            "runs": RunsTab(id="runs"),
+            "train": TrainTab(id="train"),
+            "generate": GenerateTab(id="generate"),
         }
         self._watch = FolderWatch(folder)
         self._scanning = False
@@ -102,8 +104,14 @@ class DashboardApp(App[None]):
         variables = super().get_css_variables()
         base, warm, hot = (Color.parse(variables[name]) for name in ("foreground", "warning", "error"))
         ground = Color.parse(variables["background"])
-        shades = (base.blend(ground, 0.35), base.blend(ground, 0.1), base.blend(warm, 0.55), warm,
-                  warm.blend(hot, 0.55), hot)
+        shades = (
+            base.blend(ground, 0.35),
+            base.blend(ground, 0.1),
+            base.blend(warm, 0.55),
+            warm,
+            warm.blend(hot, 0.55),
+            hot,
+        )
         return variables | {f"surprise-{level}": shade.hex for level, shade in enumerate(shades)}
 
     # ── the folder ────────────────────────────────────────────────────────────
@@ -130,7 +138,8 @@ class DashboardApp(App[None]):
         if not self.query(KeyLine):  # the dashboard is closing
             return
         same = len(message.runs) == len(self.runs) and all(
-            new is old for new, old in zip(message.runs, self.runs, strict=True))
+            new is old for new, old in zip(message.runs, self.runs, strict=True)
+        )
         if same and self.scanned:
             return
         self.runs, self.scanned = message.runs, True
@@ -207,8 +216,9 @@ class DashboardApp(App[None]):
 
     def say(self, line: str, error: bool = False) -> None:
         """A short notice in the corner."""
-        self.notify(visible_line(line), severity="error" if error else "information",
-                    timeout=8 if error else 3, markup=False)
+        self.notify(
+            visible_line(line), severity="error" if error else "information", timeout=8 if error else 3, markup=False
+        )
 
     # ── keys and frame ────────────────────────────────────────────────────────
 

@@ -132,6 +132,7 @@ class Engine(threading.Thread):
         from tuirnn.runtime.session import CellSession
 
         session = CellSession(open_cell(self.cell, self._folder))
+
         def make(seed: int) -> TextWriter:
             return TextWriter(session, seed)
 
@@ -144,7 +145,9 @@ class Engine(threading.Thread):
         meta, kind = session.metadata, self._writer.vocab.kind
         layers = f"×{meta.layers}" if meta.layers > 1 else ""
         self.view = View(
-            ready=True, provider=session.provider, noun={"char": "character"}.get(kind, kind),
+            ready=True,
+            provider=session.provider,
+            noun={"char": "character"}.get(kind, kind),
             described=f"{meta.cell.upper()} {meta.hidden}{layers} · {len(meta.vocab):,} symbols",
         )
         self._look()
@@ -188,7 +191,10 @@ class Engine(threading.Thread):
         state = self._writer.session.snapshot()[0][-1, 0]  # h of the last layer
         speed = self._stepped / self._busy if self._busy else 0.0
         self.view = dataclasses.replace(
-            self.view, hidden=tuple(map(float, state[:SHOWN_UNITS])), running=self._running, per_second=speed,
+            self.view,
+            hidden=tuple(map(float, state[:SHOWN_UNITS])),
+            running=self._running,
+            per_second=speed,
             tokens=self._stepped,
             top=tuple((name, float(p[i])) for name, i in zip(names, order, strict=True) if p[i] > 0),
         )

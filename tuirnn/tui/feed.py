@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.errors import RunError
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.reader import LogTail, as_number, read_status
@@ -250,8 +249,13 @@ class RunFeed:
 
     def _renew(self) -> None:
         self.snapshot = Snapshot(
-            sum(self._generations), self._train_step.view(), self._train_loss.view(), self._smooth.view(),
-            self._val_step.view(), self._val_loss.view(), tuple(self._evaluations.values()),
+            sum(self._generations),
+            self._train_step.view(),
+            self._train_loss.view(),
+            self._smooth.view(),
+            self._val_step.view(),
+            self._val_loss.view(),
+            tuple(self._evaluations.values()),
             self._metrics.damaged + self._samples.damaged,
         )
 
@@ -275,27 +279,3 @@ def _mistakes(record: dict[str, Any]) -> Mistakes | None:
 def last_text(feed: Snapshot) -> str:
     """The newest sample, or nothing."""
     return next((one.text for one in reversed(feed.evaluations) if one.text), "")
-
-
-def delete_run(paths: RunPaths) -> None:
-    """Remove a run directory, unless a trainer holds it.
-
-    Raises:
-        RunError: it is being trained, or the disk refuses.
-    """
-    import shutil
-
-    import filelock
-
-    lock = filelock.FileLock(paths.lock, timeout=0)
-    try:
-        with lock:
-            if read_status(paths).live:
-                raise RunError(f"run '{paths.name}' is live; stop it first")
-            doomed = paths.root.with_name(f".{paths.name}.{os.getpid()}.deleted")
-            os.rename(paths.root, doomed)
-    except filelock.Timeout:
-        raise RunError(f"run '{paths.name}' is being trained; stop it first") from None
-    except OSError as error:
-        raise RunError(f"cannot delete run '{paths.name}': {error.strerror}") from None
-    shutil.rmtree(doomed, ignore_errors=True)

@@ -137,8 +137,7 @@ def draw_dots(curve: Columns, scale: Scale, columns: int, rows: int) -> Dots:
         bottom[curve.column] = scale.row(curve.low, rows)
         entry, leave = scale.row(curve.first, rows), scale.row(curve.last, rows)
         for k in np.flatnonzero(curve.joined):
-            _connect(top, bottom, (int(curve.column[k]), int(leave[k])),
-                     (int(curve.column[k + 1]), int(entry[k + 1])))
+            _connect(top, bottom, (int(curve.column[k]), int(leave[k])), (int(curve.column[k + 1]), int(entry[k + 1])))
     row = np.arange(rows)[:, None]
     dots: Dots = (row >= top) & (row <= bottom)
     return dots
@@ -303,8 +302,9 @@ class _Area:
             marked.append((one, curve))
         codes = to_braille(dots)
         for row, column in zip(*np.nonzero(styles >= 0), strict=True):
-            self.canvas.put(int(row), self.left + int(column), chr(codes[row, column]),
-                            series[styles[row, column]].style)
+            self.canvas.put(
+                int(row), self.left + int(column), chr(codes[row, column]), series[styles[row, column]].style
+            )
         for one, curve in marked:
             self._marks(one, curve)
 

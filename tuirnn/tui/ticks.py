@@ -40,7 +40,7 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     stride = max(1, -(-decades // max(most, 1)))
     exponents = [k for k in range(first, last + 1, stride) if -307 <= k <= 307]
     ticks = [factor * 10.0**k for k in exponents for factor in factors]
-    return [tick for tick in ticks if low <= tick <= high][: MOST] or [low, high]
+    return [tick for tick in ticks if low <= tick <= high][:MOST] or [low, high]
 
 
 def axis_labels(ticks: Sequence[float]) -> list[str]:

@@ -24,8 +24,12 @@ FRAME = 0.05
 NEWLINE = "↵"
 """Stands for a newline in the one-line field."""
 
-FIELDS = (("temperature", "temperature", "0.8", 6), ("top-k", "top_k", "0", 6), ("top-p", "top_p", "1.0", 6),
-          ("seed", "seed", "0", 8))
+FIELDS = (
+    ("temperature", "temperature", "0.8", 6),
+    ("top-k", "top_k", "0", 6),
+    ("top-p", "top_p", "1.0", 6),
+    ("seed", "seed", "0", 8),
+)
 
 CELLS = Path("export") / "cells"
 
@@ -65,8 +69,13 @@ class GenerateTab(Tab):
                 cells = Cells(id="generate-hidden")
                 cells.border_title = "hidden state"
                 yield cells
-        yield Prime(placeholder="i: type here; the network reads along and goes on from there · ctrl+j newline",
-                    id="prime", max_length=2_000, compact=True, select_on_focus=False)
+        yield Prime(
+            placeholder="i: type here; the network reads along and goes on from there · ctrl+j newline",
+            id="prime",
+            max_length=2_000,
+            compact=True,
+            select_on_focus=False,
+        )
         with Horizontal(id="generate-settings"):
             for label, name, value, width in FIELDS:
                 yield Static(f" {label} ", classes="field-label")
@@ -124,8 +133,11 @@ class GenerateTab(Tab):
 
     def do_choose(self) -> None:
         """Runs that have a checkpoint, and cell files."""
-        runs = [run for run in self.dashboard.runs if (run.paths.root / "best").is_file()
-                or (run.paths.root / "last").is_file()]
+        runs = [
+            run
+            for run in self.dashboard.runs
+            if (run.paths.root / "best").is_file() or (run.paths.root / "last").is_file()
+        ]
         options = [(run.name, f"{run.name}   {run.cell}   {text.loss(run.status.best_val_loss)}") for run in runs]
         options += [(str(path), str(path)) for path in sorted(CELLS.glob("*.onnx"))]
         if not options:
@@ -188,8 +200,9 @@ class GenerateTab(Tab):
         panel = self._text
         panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
         speed = f"{text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
-        panel.border_subtitle = Content(f"{'▶ writing' if view.running else '‖ paused'} · {speed}{view.provider}"
-                                        if view.ready else "")
+        panel.border_subtitle = Content(
+            f"{'▶ writing' if view.running else '‖ paused'} · {speed}{view.provider}" if view.ready else ""
+        )
         self.query_one(Bars).border_title = Content(f"next {view.noun}")
 
     def _say(self, line: str, error: bool = False) -> None:

@@ -23,8 +23,21 @@ from tuirnn.tui.text import visible_line
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
 
-MAIN = ("sources", "cell", "hidden", "layers", "embed", "dropout", "minutes", "steps", "lr", "batch_size", "seq_len",
-        "device", "seed")
+MAIN = (
+    "sources",
+    "cell",
+    "hidden",
+    "layers",
+    "embed",
+    "dropout",
+    "minutes",
+    "steps",
+    "lr",
+    "batch_size",
+    "seq_len",
+    "device",
+    "seed",
+)
 """The settings one sees first; all others are under 'more'."""
 
 FIRST_RECIPE, FIRST_MINUTES = "demo", 2.0
@@ -132,8 +145,10 @@ class NewRun(ModalScreen[None]):
         control.id = f"field-{name}"
         hint = HINTS.get(name) or str(FIELDS[name][1].metadata["help"])
         return Horizontal(
-            Static(Content(label_of(name)), classes="form-label"), control,
-            Static(Content(hint), classes="form-row-hint"), classes="form-row",
+            Static(Content(label_of(name)), classes="form-label"),
+            control,
+            Static(Content(hint), classes="form-row-hint"),
+            classes="form-row",
         )
 
     def on_mount(self) -> None:

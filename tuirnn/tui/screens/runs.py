@@ -11,9 +11,10 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from tuirnn.errors import RunError
+from tuirnn.runs.housekeeping import remove
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import text
-from tuirnn.tui.feed import delete_run, last_text
+from tuirnn.tui.feed import last_text
 from tuirnn.tui.plot import Series
 from tuirnn.tui.screens.base import POLL, FeedRead, Follower, Tab
 from tuirnn.tui.screens.dialogs import Confirm
@@ -147,8 +148,12 @@ class RunsTab(Tab):
         data = text.visible_line(str(record.data.get("name", ""))) if record else "–"
         best = status.best_val_loss if status.best_step else float("nan")
         values = {
-            "name": run.name, "cell": run.cell, "data": data, "state": text.state_label(status.state),
-            "step": text.count(status.step), "best val": text.loss(best),
+            "name": run.name,
+            "cell": run.cell,
+            "data": data,
+            "state": text.state_label(status.state),
+            "step": text.count(status.step),
+            "best val": text.loss(best),
             "done": f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–",
             "tok/s": text.short(status.tokens_per_s) if status.live else "–",
             "age": text.age(record.created if record else 0.0),
@@ -264,14 +269,17 @@ class RunsTab(Tab):
                 self.run_worker(lambda: self._delete(run), thread=True, group="delete")
 
         self.app.push_screen(
-            Confirm(f"Delete run '{run.name}'?",
-                    "Its curves, samples and checkpoints are removed for good; exported cells stay.", "delete"),
+            Confirm(
+                f"Delete run '{run.name}'?",
+                "Its curves, samples and checkpoints are removed for good; exported cells stay.",
+                "delete",
+            ),
             answered,
         )
 
     def _delete(self, run: RunSummary) -> None:
         try:
-            delete_run(run.paths)
+            remove(run.paths)
         except RunError as error:
             self.app.call_from_thread(self.dashboard.say, str(error), error=True)
         else:

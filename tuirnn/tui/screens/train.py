@@ -121,8 +121,9 @@ class TrainTab(Tab):
         series.append(Series("validation", snapshot.val_step, snapshot.val_loss, "val", mark="◆"))
         if np.isfinite(snapshot.val_loss).any():
             best = int(np.nanargmin(np.where(np.isfinite(snapshot.val_loss), snapshot.val_loss, np.nan)))
-            series.append(Series("best", snapshot.val_step[best : best + 1], snapshot.val_loss[best : best + 1],
-                                 "best", mark="★"))
+            series.append(
+                Series("best", snapshot.val_step[best : best + 1], snapshot.val_loss[best : best + 1], "best", mark="★")
+            )
         last = float(snapshot.train_step[-1]) if len(snapshot.train_step) else 0.0
         x_from = -math.inf if self._zoom == 0 else last * (1 - ZOOMS[self._zoom])
         cursor = math.nan if self._at is None else float(self._at)
@@ -141,8 +142,10 @@ class TrainTab(Tab):
         if self._at is None:
             return []
         lines = [f"step {text.count(self._at)}"]
-        for name, steps, values in (("train", snapshot.train_step, snapshot.smooth),
-                                    ("val", snapshot.val_step, snapshot.val_loss)):
+        for name, steps, values in (
+            ("train", snapshot.train_step, snapshot.smooth),
+            ("val", snapshot.val_step, snapshot.val_loss),
+        ):
             near = int(np.searchsorted(steps, self._at))
             if near < len(steps):
                 lines.append(f"{name} {text.loss(float(values[near]))}")
@@ -166,8 +169,9 @@ class TrainTab(Tab):
         waiting = [("nothing yet: it writes at each evaluation; v asks for one now", "dim")]
         sample.show([(written, "plain")] if written else waiting)
         mistakes = chosen.mistakes if chosen else None
-        self.query_one(Guesses).show(*((mistakes.symbols, mistakes.nats, mistakes.guesses) if mistakes
-                                       else ((), (), ())))
+        self.query_one(Guesses).show(
+            *((mistakes.symbols, mistakes.nats, mistakes.guesses) if mistakes else ((), (), ()))
+        )
 
     # ── keys ──────────────────────────────────────────────────────────────────
 

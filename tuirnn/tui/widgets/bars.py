@@ -37,9 +37,11 @@ class Bars(Widget):
         lines = []
         for name, share in self._rows[: self.content_size.height]:
             figure = f"{share:.3f}".removeprefix("0")
-            lines.append(Content.assemble(
-                (set_cell_size(name, widest), "bold"), " ", (bar(share, cells), "$accent"), " ", figure.rjust(5)
-            ))
+            lines.append(
+                Content.assemble(
+                    (set_cell_size(name, widest), "bold"), " ", (bar(share, cells), "$accent"), " ", figure.rjust(5)
+                )
+            )
         return Content("\n").join(lines)
 
 

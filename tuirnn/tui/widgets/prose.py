@@ -62,7 +62,11 @@ class Lines(ScrollView, can_focus=False):
     """The common part: lines of styled pieces, in a scrolled view."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "lines--plain", "lines--prime", "lines--dim", "lines--wrong", "lines--caret",
+        "lines--plain",
+        "lines--prime",
+        "lines--dim",
+        "lines--wrong",
+        "lines--caret",
         *(f"lines--nats-{level}" for level in range(LEVELS)),
     }
 
@@ -210,8 +214,11 @@ class Guesses(Lines):
     def show(self, symbols: Sequence[str], nats: Sequence[float], guesses: Sequence[str]) -> None:
         """Show a text, what each of its symbols cost and what was expected instead."""
         self._tokens = [
-            (token_label(symbol) if symbol != " " else " ", surprise_style(cost),
-             token_label(guess) if guess != symbol else "")
+            (
+                token_label(symbol) if symbol != " " else " ",
+                surprise_style(cost),
+                token_label(guess) if guess != symbol else "",
+            )
             for symbol, cost, guess in zip(symbols, nats, guesses, strict=True)
         ]
         self.relayout()

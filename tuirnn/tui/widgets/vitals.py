@@ -70,17 +70,33 @@ class Vitals(Widget):
     def _flat(self, status: Status) -> Content:
         width = self.content_size.width
         head = Content.assemble(
-            state_content(status), "  step ", (_steps(status), "bold"), "  ",
-            f"{text.duration(status.eta)} left · " if status.live else "", f"{text.short(status.tokens_per_s)} tok/s",
+            state_content(status),
+            "  step ",
+            (_steps(status), "bold"),
+            "  ",
+            f"{text.duration(status.eta)} left · " if status.live else "",
+            f"{text.short(status.tokens_per_s)} tok/s",
         )
         figures = Content.assemble(
-            ("train ", "$text-muted"), text.loss(status.train_loss), ("  val ", "$text-muted"),
-            text.loss(status.val_loss), ("  best ", "$text-muted"), (_best(status), "bold $text-success"),
-            ("  lr ", "$text-muted"), text.rate(status.lr), ("  ‖g‖ ", "$text-muted"), text.loss(status.grad_norm),
+            ("train ", "$text-muted"),
+            text.loss(status.train_loss),
+            ("  val ", "$text-muted"),
+            text.loss(status.val_loss),
+            ("  best ", "$text-muted"),
+            (_best(status), "bold $text-success"),
+            ("  lr ", "$text-muted"),
+            text.rate(status.lr),
+            ("  ‖g‖ ", "$text-muted"),
+            text.loss(status.grad_norm),
         )
         machine = Content.assemble(
-            ("pid ", "$text-muted"), str(status.pid or "–"), ("  cpu ", "$text-muted"), f"{status.cpu:.0f} %",
-            ("  memory ", "$text-muted"), text.size(status.rss), ("  ", ""),
+            ("pid ", "$text-muted"),
+            str(status.pid or "–"),
+            ("  cpu ", "$text-muted"),
+            f"{status.cpu:.0f} %",
+            ("  memory ", "$text-muted"),
+            text.size(status.rss),
+            ("  ", ""),
             (text.visible_line(status.message), "$text-warning"),
         )
         return Content("\n").join([head, _progress(status, width), figures, machine])
