@@ -144,9 +144,9 @@ def test_an_absent_folder_has_no_runs(tmp_path: Path) -> None:
 def test_deleting(folder: Path) -> None:
     remove(RunPaths(folder / "finished"))
     assert [entry.name for entry in folder.iterdir()] == ["night-shift"]
-    with pytest.raises(RunError, match="live"):
+    with pytest.raises(RunError, match="is training"):
         remove(RunPaths(folder / "night-shift"))
     held = write_run(folder, "held")
-    with RunWriter(held), pytest.raises(RunError, match="being trained"):
+    with RunWriter(held), pytest.raises(RunError, match="is training"):
         remove(held)
     assert held.record.is_file()

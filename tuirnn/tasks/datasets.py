@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +71,8 @@ def fetch(name: str) -> bytes:
     path = cache_folder() / dataset.file
     if path.exists():
         return _checked(path.read_bytes(), dataset, f"the copy at {path}", "delete it to download it again")
+    import urllib.request  # a tenth of the dashboard's start, for what happens once
+
     try:
         with urllib.request.urlopen(dataset.url, timeout=DOWNLOAD_TIMEOUT) as reply:  # noqa: S310 (https, fixed)
             body: bytes = reply.read(dataset.bytes + 1)

@@ -283,6 +283,7 @@ class Trainer:
         """Look at the network, and keep it if it is the best so far."""
         self._flush()
         self._asked_to_evaluate = False
+        self._measure_rate()
         progress, step = self.progress, self.progress.step
         seen = self.observer.look(step)
         progress.val_loss, progress.val_loss_blocks = seen.carried, seen.blocks
@@ -295,6 +296,7 @@ class Trainer:
         self.report({"event": "sample", "step": step, "text": seen.text})
         if best:
             self.checkpoint()
+        self._rate_from = (time.perf_counter(), progress.tokens)  # the speed is that of training steps
         self._heartbeat("running")
 
     def checkpoint(self) -> None:
@@ -374,10 +376,7 @@ class Trainer:
             return
         self._next_heartbeat = now + HEARTBEAT
         progress, status = self.progress, self.status
-        since, tokens = self._rate_from
-        if now - since > 0.5:
-            status.tokens_per_s = (progress.tokens - tokens) / (now - since)
-            self._rate_from = (now, progress.tokens)
+        self._measure_rate()
         share = min(1.0, self.share_done())
         elapsed = now - self._clock
         status.state, status.message, status.heartbeat = state, message, time.time()
@@ -389,6 +388,13 @@ class Trainer:
         status.best_val_loss, status.best_step = progress.best_val_loss, progress.best_step
         status.rss, status.cpu = self.usage.sample()
         self.writer.status(status)
+
+    def _measure_rate(self) -> None:
+        """Renew the speed from the steps since the last measurement, if that is long enough ago to mean something."""
+        now, (since, tokens) = time.perf_counter(), self._rate_from
+        if now - since > 0.5 and self.progress.tokens > tokens:
+            self.status.tokens_per_s = (self.progress.tokens - tokens) / (now - since)
+            self._rate_from = (now, self.progress.tokens)
 
     def _end(self, state: str, message: str) -> None:
         self._heartbeat(state, message=message)

@@ -1,0 +1,111 @@
+"""The dashboard in a real terminal: a second viewer of a training, closed, opened again, killed."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from tuirnn.config import RunConfig
+from tuirnn.runs import control, detached
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import LogTail, read_status
+
+
+class Terminal:
+    """`tuirnn` on a pseudo-terminal of 120×40; `text` is all that it has written so far."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], *words: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tuirnn", "--runs", str(folder), *words],
+            stdin=slave, stdout=slave, stderr=slave, env={**environment, "TERM": "xterm-256color"},
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self.text = ""
+
+    def wait_for(self, wanted: str, seconds: float = 30.0) -> float:
+        """Read until `wanted` has been written; returns the seconds since the start."""
+        until = time.monotonic() + seconds
+        while wanted not in self.text:
+            assert time.monotonic() < until, f"{wanted!r} never came: {self.text[-2000:]!r}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.text += os.read(self.master, 65_536).decode(errors="replace")
+        return time.monotonic() - self.began
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self.master, keys.encode())
+
+    def end(self, number: int | None = None) -> int:
+        """Wait for the end, after a signal or the key `q`."""
+        if number is None:
+            self.press("q")
+        else:
+            self.process.send_signal(number)
+        while True:  # a terminal that nobody reads would hold the process
+            try:
+                if not os.read(self.master, 65_536):
+                    break
+            except OSError:
+                break
+        os.close(self.master)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def training(tmp_path: Path, small_text: Path) -> RunPaths:
+    """A detached training that goes on for minutes, unless it is stopped."""
+    config = RunConfig().replace(
+        hidden=16, embed=8, minutes=5.0, eval_every=200, batch_size=4, seq_len=16, sources=(str(small_text),)
+    )
+    return detached.start(config, tmp_path, "night")
+
+
+def test_viewers_come_go_and_die_while_it_trains(training: RunPaths, environment: dict[str, str]) -> None:
+    folder = training.root.parent
+    try:
+        first = Terminal(folder, environment)
+        first.wait_for("night")
+        assert first.end() == 0
+        second = Terminal(folder, environment, "--run", "night")
+        second.wait_for("night")
+        assert second.end(signal.SIGKILL) == -signal.SIGKILL
+        step = read_status(training).step
+        third = Terminal(folder, environment, "--run", "night")
+        third.wait_for("val")
+        assert third.end(signal.SIGTERM) != 0
+        until = time.monotonic() + 20
+        while read_status(training).step <= step and time.monotonic() < until:
+            time.sleep(0.1)
+        assert read_status(training).state == "running"
+        assert read_status(training).step > step
+    finally:
+        control.send(training, control.Request("stop"))
+        until = time.monotonic() + 20
+        while read_status(training).live and time.monotonic() < until:
+            time.sleep(0.1)
+    steps = [r["step"] for r in LogTail(training.metrics).read() if r["split"] == "train"]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_the_dashboard_opens_where_torch_cannot_be_imported(
+    small_run: RunPaths, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    terminal = Terminal(small_run.root.parent, {**environment, "PYTHONPATH": str(tmp_path)})
+    terminal.wait_for(small_run.name)
+    terminal.press("3")
+    terminal.wait_for("CPU")  # the provider: the cell is open
+    assert terminal.end() == 0
