@@ -39,7 +39,9 @@ class Terminal:
         """Read until `wanted` has been written; returns the seconds since the start."""
         until = time.monotonic() + seconds
         while wanted not in self.text:
-            assert time.monotonic() < until, f"{wanted!r} never came: {self.text[-2000:]!r}"
+            if time.monotonic() > until:
+                self.process.kill()
+                raise AssertionError(f"{wanted!r} never came: {self.text[-2000:]!r}")
             if select.select([self.master], [], [], 0.1)[0]:
                 self.text += os.read(self.master, 65_536).decode(errors="replace")
         return time.monotonic() - self.began
@@ -98,6 +100,13 @@ def test_viewers_come_go_and_die_while_it_trains(training: RunPaths, environment
             time.sleep(0.1)
     steps = [r["step"] for r in LogTail(training.metrics).read() if r["split"] == "train"]
     assert steps == list(range(1, len(steps) + 1))
+
+
+def test_a_vanished_terminal_ends_the_dashboard(small_run: RunPaths, environment: dict[str, str]) -> None:
+    terminal = Terminal(small_run.root.parent, environment)
+    terminal.wait_for(small_run.name)
+    os.close(terminal.master)
+    assert terminal.process.wait(10) != 0
 
 
 def test_the_dashboard_opens_where_torch_cannot_be_imported(

@@ -32,7 +32,18 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    share_cores()
     sys.exit(_run())
+
+
+def share_cores() -> None:
+    """Let waiting threads spin only briefly, unless the environment says otherwise; read when torch is loaded.
+
+    By default they spin for milliseconds, which on a machine that is busy with anything else (a browser, this
+    program's own dashboard) makes a training many times slower; see docs/results.md.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 def _run() -> int:

@@ -1,6 +1,7 @@
 """The dashboard itself: the frame around the tabs, and what they share."""
 
 import asyncio
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -34,6 +35,7 @@ SCAN_EVERY = 0.5
 SCAN_SHARE = 20
 """A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
 
+TERMINAL_EVERY = 1.0
 SMALLEST = (60, 16)
 KEPT_FEEDS = 4
 
@@ -96,6 +98,8 @@ class DashboardApp(App[None]):
         if self.wanted is not None:
             self.query_one(TrainTab).open_run(RunPaths(self.folder / self.wanted))
         self.set_interval(SCAN_EVERY, self._scan_if_due)
+        if not self.is_headless:
+            self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()
 
@@ -121,6 +125,11 @@ class DashboardApp(App[None]):
         if not self._scanning:
             self._scanning = True
             self.run_worker(self._scan, thread=True, group="scan")
+
+    def _leave_lost_terminal(self) -> None:
+        """A terminal can vanish without a signal; reading from what is left of it would keep a core busy."""
+        if sys.__stdin__ is None or not sys.__stdin__.isatty():
+            self.exit(return_code=1)
 
     def _scan_if_due(self) -> None:
         if time.monotonic() >= self._next_scan:
