@@ -17,6 +17,9 @@ from tuirnn.config import ModelConfig
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
 
 DEFAULT_OPSET = 13
+HEAD_SPLITS_FROM = 64
+"""Width of the head's input from which its sum is split."""
+
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """Opset -> the IR version of the ONNX release that brought it."""
 
@@ -93,7 +96,7 @@ def build(
     x = b.op("Squeeze", x, b.constant("axis0", [0]), name="top")  # [B, H]
     if weights.projection:
         x = _affine(b, x, "projection", weights.projection)
-    _affine(b, x, LOGITS, weights.head)
+    _head(b, x, weights.head)
     batch: int | str = static_batch or "batch"
     state = {name: [L, batch, H] for pair in state_map.items() for name in pair}
     graph = helper.make_graph(
@@ -123,6 +126,23 @@ def build(
 def _affine(b: GraphBuilder, x: str, name: str, layer: tuple[Array, Array]) -> str:
     weight, bias = layer
     return b.op("Gemm", x, b.constant(f"{name}_weight", weight.T), b.constant(f"{name}_bias", bias), name=name)
+
+
+def _head(b: GraphBuilder, x: str, layer: tuple[Array, Array]) -> None:
+    """The logits, as two sums over half of the units each: half the rounding error of one long sum.
+
+    A trained network's logits reach ±17, where a float32 sum over 256 units alone is off by 1e-5.
+    """
+    weight, bias = layer
+    width = weight.shape[1]
+    if width < HEAD_SPLITS_FROM:
+        _affine(b, x, LOGITS, layer)
+        return
+    half = width // 2
+    first, second = b.split(x, ["top_first", "top_second"], [half, width - half])
+    low = _affine(b, first, "logits_first", (weight[:, :half], bias))
+    W = b.constant("logits_second_weight", weight[:, half:].T)
+    b.op("Gemm", second, W, low, name=LOGITS)
 
 
 def _ordered(config: ModelConfig, rows: Array) -> Array:

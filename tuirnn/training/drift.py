@@ -39,6 +39,8 @@ class Drift:
 def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Drift:
     """Compare a run's exported cell with the trained model on held-out text, on the CPU.
 
+    The model computes in float64 on the same weights, so that the figure is the cell file's error alone.
+
     Args:
         paths: the run.
         steps: tokens fed one by one, the state carried; a shorter text is read again.
@@ -50,7 +52,8 @@ def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Dri
     session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu")
     model = build_model(record.config, data)
     model.load_state_dict(load_tensors(checkpoint.load(paths, "best").files[checkpoint.MODEL]), strict=False)
-    model.eval()
+    model.eval().double()
+    model.compute_dtype = torch.float64
     with torch.no_grad():
         worst = _logits(model, session, np.resize(data.val, steps))
         session.reset()
@@ -64,7 +67,7 @@ def _logits(model: SequenceModel, session: CellSession, ids: Ids) -> float:
         part = ids[start : start + CHUNK]
         expected, state = model(torch.from_numpy(part)[:, None], state)
         got = np.stack([session.step(int(token))[0].copy() for token in part])
-        worst = max(worst, float(np.abs(got - expected[:, 0].float().numpy()).max()))
+        worst = max(worst, float(np.abs(got - expected[:, 0].numpy()).max()))
     return worst
 
 
