@@ -88,7 +88,9 @@ def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, expo
 
 def test_static_batch(small_run: RunPaths) -> None:
     cell = export_run(small_run, static_batch=3)
-    session = CellSession(TrustedCell(cell.data, cell.metadata), batch=3)
+    session = CellSession(TrustedCell(cell.data, cell.metadata))
+    with pytest.raises(CellFileError, match="batch of 3"):
+        CellSession(TrustedCell(cell.data, cell.metadata), batch=2)
     assert session.step(np.array([1, 2, 3])).shape == (3, len(cell.metadata.vocab))
     for wrong in ({"opset": 12}, {"static_batch": 0}):
         with pytest.raises(ConfigError):
@@ -245,6 +247,22 @@ def test_mutated_files_never_hurt(data: st.DataObject, exported: ExportedCell) -
         CellSession(guard.inspect(bytes(raw), "m.onnx"), device="cpu")
     except CellFileError as error:
         assert "\n" not in str(error)
+
+
+@given(bit=st.integers(0, 10**9))
+@settings(max_examples=500, deadline=None)
+def test_a_flipped_bit_is_noticed_or_means_nothing(bit: int, exported: ExportedCell) -> None:
+    """Operators, weights and metadata are hashed; what is left says nothing that a cell computes with."""
+    raw = bytearray(exported.data)
+    raw[bit // 8 % len(raw)] ^= 1 << bit % 8
+    try:
+        cell = guard.inspect(bytes(raw), "f.onnx")
+    except CellFileError:
+        return
+    good, bad = (onnx.ModelProto.FromString(data) for data in (exported.data, cell.data))
+    assert list(good.graph.node) == list(bad.graph.node)
+    assert list(good.graph.initializer) == list(bad.graph.initializer)
+    assert cell.metadata == exported.metadata
 
 
 def test_a_foreign_onnx_file_says_how_to_make_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,27 @@ def test_json_events(tuirnn, small_text: Path) -> None:
     assert events[-1]["event"] == "end"
     resumed = tuirnn("train", "--resume", events[-1]["run"], "--steps", "35", "--json")  # standard input was kept
     assert resumed.returncode == 0
+
+
+def test_a_reader_that_leaves_does_not_end_the_training(tuirnn, small_text: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m tuirnn train {small_text} --name one --json {' '.join(SMALL)} | head -c 5"
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    until = time.monotonic() + 30
+    while '"done"' not in (tmp_path / "checkpoints/one/status.json").read_text() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert '"done"' in (tmp_path / "checkpoints/one/status.json").read_text()
+
+
+def test_a_run_is_resumed_from_another_folder(tuirnn, small_text: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(small_text.read_text())
+    assert tuirnn("train", "mine.txt", "--name", "one", *SMALL).returncode == 0
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tuirnn", "train", "--runs", "../checkpoints", "--resume", "one", "--steps", "40"],
+        cwd=tmp_path / "elsewhere", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "--runs ../checkpoints" in done.stdout
 
 
 def test_unknown_symbols_of_a_prime_are_named(tuirnn, cell_path: str) -> None:
@@ -232,8 +254,6 @@ def test_control_characters_never_reach_the_terminal(tuirnn) -> None:
 
 
 def test_help_is_quick(tuirnn) -> None:
-    import time
-
     times = []
     for _ in range(3):
         began = time.monotonic()

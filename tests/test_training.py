@@ -20,7 +20,7 @@ from tuirnn.config import RunConfig, TrainConfig
 from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import LogTail, read_record, read_status
+from tuirnn.runs.reader import LogTail, present_config, read_record, read_status
 from tuirnn.training import evaluation, launch
 from tuirnn.training.optimizers import learning_rate
 
@@ -93,9 +93,39 @@ def test_what_may_change_on_resume(tmp_path: Path, small_text: Path) -> None:
         launch.resume(paths, {"hidden": 99}, lambda event: None)
     launch.resume(paths, {"steps": 14, "lr": 0.001}, lambda event: None)
     assert checkpoint.load(paths, "last").step == 14
-    assert launch.settings(paths, read_record(paths)).train.lr == 0.001
+    assert present_config(paths, read_record(paths)).train.lr == 0.001
     events = [e["event"] for e in LogTail(paths.events).read()]
     assert events == ["start", "end", "changes", "resume", "end"]
+
+
+def test_the_last_evaluation_is_in_the_last_checkpoint(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=12, checkpoint_every=6, eval_every=10)
+    (*_, last) = [r for r in LogTail(paths.metrics).read() if r["split"] == "val"]
+    kept = checkpoint.load(paths, "last").trainer
+    assert (last["step"], last["loss"]) == (12, kept["progress"]["val_loss"])
+    assert kept["lengths"]["metrics"] == paths.metrics.stat().st_size
+
+
+def test_a_run_that_used_its_minutes_is_complete(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=0, minutes=0.01)
+    with pytest.raises(RunError, match="complete"):
+        launch.resume(paths, {}, lambda event: None)
+
+
+def test_a_damaged_last_checkpoint_is_got_round_aloud(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=20, checkpoint_every=5)
+    model = paths.step(20) / checkpoint.MODEL
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    notes: list[str] = []
+    launch.resume(paths, {"steps": 25}, lambda event: notes.append(event.get("message", "")))
+    assert any("step_00000020" in note and "newest good checkpoint is step 15" in note for note in notes)
+    assert logged_steps(paths) == list(range(1, 26))
+
+
+def test_a_network_too_large_for_the_machine_is_one_clear_line(tmp_path: Path, small_text: Path) -> None:
+    with pytest.raises(ConfigError, match="memory"):
+        train_small(tmp_path, "one", small_text, hidden=65_536, layers=256, steps=1)
+    assert not (tmp_path / "one").exists()
 
 
 def test_changed_data_is_noticed(tmp_path: Path, small_text: Path) -> None:

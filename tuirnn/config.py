@@ -76,9 +76,13 @@ def _check_bounds(name: str, value: Any, meta: Mapping[str, Any]) -> None:
     low, high = meta["low"], meta["high"]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if low is not None and value < low:
-            raise ConfigError(f"{flag_of(name)} must be at least {low:g}, not {value:g}")
+            raise ConfigError(f"{flag_of(name)} must be at least {_shown(low)}, not {_shown(value)}")
         if high is not None and value > high:
-            raise ConfigError(f"{flag_of(name)} must be at most {high:g}, not {value:g}")
+            raise ConfigError(f"{flag_of(name)} must be at most {_shown(high)}, not {_shown(value)}")
+
+
+def _shown(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +110,7 @@ class ModelConfig(Section):
         top = self.projection or self.hidden
         if self.tied and self.embed != top:
             raise ConfigError(
-                f"--tied needs --embed equal to the head's input width {top}, not {self.embed}; "
-                f"set --embed {top}, or --projection {self.embed} where --embed is not 0"
+                f"--tied needs --embed equal to the head's input width {top}, not {self.embed}; set --embed {top}"
             )
 
 
@@ -159,7 +162,9 @@ class TrainConfig(Section):
     epochs: float = option(
         0.0, "Stop after this many passes over the training split; 0: no such limit.", low=0.0, high=1e9
     )
-    minutes: float = option(0.0, "Stop after this much wall time; 0: no such limit.", low=0.0, high=1e7)
+    minutes: float = option(
+        0.0, "Stop after this much wall time, earlier sessions counted; 0: no such limit.", low=0.0, high=1e7
+    )
     patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0, high=1_000_000)
     eval_every: int = option(500, "Steps between two evaluations.", low=1, high=10**9)
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)

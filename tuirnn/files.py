@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
 def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError) -> bytes:
     """The bytes of a regular file of at most `limit` bytes; anything else raises `error` with one line."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise error(f"{one_line(path)} is not a file")
         with open(path, "rb") as file:
             data = file.read(limit + 1)
     except OSError as failure:

@@ -28,6 +28,9 @@ KEYS = (
     "test_vector",
 )
 
+FINGERPRINT = PREFIX + "sha256"
+"""Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
+
 TOKEN, LOGITS = "token", "logits"
 STATE_MAP = {
     "rnn": {"h_out": "h_in"},

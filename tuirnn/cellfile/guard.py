@@ -1,5 +1,6 @@
 """Whether a file may be handed to ONNX's checker and a runtime: bounded, plain, finite, and as its metadata say."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from tuirnn.cellfile.contract import LOGITS, TOKEN, CellMetadata
+from tuirnn.cellfile.contract import FINGERPRINT, LOGITS, TOKEN, CellMetadata
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
@@ -66,9 +67,30 @@ def inspect(data: bytes, name: str) -> TrustedCell:
         metadata = CellMetadata.from_strings({prop.key: prop.value for prop in model.metadata_props})
         _check_weights(model.graph.initializer)
         _check_interface(model.graph, metadata)
+        _check_fingerprint(model)
     except CellFileError as error:
         raise CellFileError(f"{name} is refused: {error}") from None
     return TrustedCell(data, metadata)
+
+
+def fingerprint(model: onnx.ModelProto) -> str:
+    """sha256 over the operators, the weights and the metadata but the fingerprint itself, in the file's order."""
+    digest = hashlib.sha256()
+    for node in model.graph.node:
+        digest.update(node.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(f"{tensor.name}\0{tensor.data_type}\0{list(tensor.dims)}\0".encode())
+        digest.update(tensor.raw_data)
+    for prop in sorted(model.metadata_props, key=lambda prop: prop.key):
+        if prop.key != FINGERPRINT:
+            digest.update(f"{prop.key}\0{prop.value}\0".encode())
+    return digest.hexdigest()
+
+
+def _check_fingerprint(model: onnx.ModelProto) -> None:
+    stored = [prop.value for prop in model.metadata_props if prop.key == FINGERPRINT]
+    if stored != [fingerprint(model)]:
+        raise CellFileError("its content does not match its own sha256; it is damaged or was changed, export it anew")
 
 
 def _check_strings(model: onnx.ModelProto) -> None:

@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` is instant."""
 
+import errno
 import os
 import sys
 import traceback
@@ -29,6 +30,9 @@ _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 our fault, 2 yours to fix, 130 interrupted."""
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us
+        nowhere = open(os.devnull, "w")  # noqa: SIM115 (open as long as the process)
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -54,6 +58,8 @@ def _run() -> int:
         return _complain(str(error), error.exit_code)
     except _CLICK_ERROR as error:
         message: str = error.format_message()  # type: ignore[attr-defined]
+        if not message:  # the help has been printed instead
+            return 2
         return _complain(f"{message.rstrip('.?')}; see 'tuirnn {_command()}--help'", 2)
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -62,13 +68,19 @@ def _run() -> int:
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _complain(f"cannot write the output: {error.strerror}", 2)
+        return _ours(error)
     except Exception as error:
-        if os.environ.get("TUIRNN_DEBUG"):
-            traceback.print_exc()
-        return _complain(
-            f"internal error, please report it: {type(error).__name__}: {error} (TUIRNN_DEBUG=1 shows where)",
-            1,
-        )
+        return _ours(error)
+
+
+def _ours(error: Exception) -> int:
+    if os.environ.get("TUIRNN_DEBUG"):
+        traceback.print_exc()
+    what = f"{type(error).__name__}: {error}"
+    return _complain(f"internal error, please report it: {what} (TUIRNN_DEBUG=1 shows where)", 1)
 
 
 def _complain(message: str, code: int) -> int:

@@ -115,4 +115,6 @@ def _words(text: str, flag: str, known: Iterable[str]) -> list[str]:
     for word in words:
         if word not in known:
             raise ConfigError(f"{flag} '{word}' is unknown; {nearest(word, known)}")
+    if not words:
+        raise ConfigError(f"{flag} is empty; {nearest('', known)}")
     return words

@@ -156,14 +156,14 @@ def evaluate(
 
     folder = runs_folder(runs)
     cell = open_cell(model, folder, checkpoint)
-    ids = text_ids(text, cell.metadata.vocab) if text else held_out(model, folder, cell)
+    ids = text_ids(text, cell.metadata.vocab) if text is not None else held_out(model, folder, cell)
     loss = measure(cell, ids, device=device)
     values = loss.to_json()
     if as_json:
         print_json({"model": model, "text": text or "validation split", **values})
         return
-    unit = cell.metadata.vocab.kind
-    print(f"{one_line(model)} on {one_line(text) if text else 'its validation split'}, {loss.tokens:,} {unit}s")
+    what = one_line(text) if text is not None else "its validation split"
+    print(f"{one_line(model)} on {what}, {loss.tokens:,} {cell.metadata.vocab.kind}s")
     print(f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}")
     for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
         print(
@@ -186,6 +186,7 @@ def inspect(
     cell = read_cell(file)
     session = CellSession(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
+    fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
     values = {
         "file": file.name,
         "bytes": len(cell.data),
@@ -194,7 +195,7 @@ def inspect(
         "nodes": len(model.graph.node),
         "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT),
         "operators": sorted({node.op_type for node in model.graph.node}),
-        **sidecar(ExportedCell(cell.data, cell.metadata, 0)),
+        **sidecar(ExportedCell(cell.data, cell.metadata, 0, fixed)),
         "verified": True,
         "provider": session.provider,
     }

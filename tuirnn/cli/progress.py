@@ -1,7 +1,11 @@
 """What a training shows on a terminal, or in a pipe."""
 
 import math
+import os
+import shlex
+import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -9,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from tuirnn.cli.options import print_json
 from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 
@@ -19,8 +24,9 @@ PLAIN_EVERY = 10.0
 class PlainReport:
     """Lines for a pipe or a log: start, a step line now and then, every evaluation, the end."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
         self.unit = config.data.tokens
+        self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = 0.0
 
     def __enter__(self) -> "PlainReport":
@@ -32,7 +38,14 @@ class PlainReport:
         pass
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Show one event of the trainer."""
+        """Show one event of the trainer; a reader that has gone away does not end the training."""
+        try:
+            self.show(event)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Hand the event to its `on_` method, if there is one."""
         handler = getattr(self, f"on_{event['event']}", None)
         if handler is not None:
             handler(event)
@@ -91,16 +104,24 @@ class PlainReport:
                 f"best validation {e['best_val_loss']:.4f} nats/{self.unit} carried ({bits:.3f} bits) at step "
                 f"{e['best_step']:,}; last {e['val_loss']:.4f} carried, {e['val_loss_blocks']:.4f} blocks"
             )
-            self.say(f"next: tuirnn generate {e['run']}    tuirnn export {e['run']}    tuirnn")
-        else:
-            self.say(f"next: tuirnn train --resume {e['run']}")
+            self.say(f"next: tuirnn generate {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")
+        if e["outcome"] != "done":
+            self.say(f"go on: tuirnn train --resume {e['run']}{self.where}")
+
+
+class JsonReport(PlainReport):
+    """Every event as one JSON object a line."""
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Print the event."""
+        print_json(event)
 
 
 class TerminalReport(PlainReport):
     """The same with colour and a progress bar that stays at the bottom."""
 
-    def __init__(self, config: RunConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
+        super().__init__(config, runs)
         self.console = Console(highlight=False)
         self.bar = Progress(
             BarColumn(bar_width=28),

@@ -1,13 +1,14 @@
 """`tuirnn runs`: the run directories from the shell."""
 
 import math
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
-from tuirnn.errors import RunError, one_line
+from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     """Show one run: settings, status, checkpoints."""
     from tuirnn.runs import checkpoint
     from tuirnn.runs.listing import summarize
+    from tuirnn.runs.reader import present_config
 
     paths = find_run(runs_folder(runs), run)
     summary = summarize(paths)
@@ -73,8 +75,8 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
         "message": summary.status.message,
         "parameters": record.parameters,
         "checkpoints": checkpoint.steps(paths),
-        "settings": record.config.to_json(),
-        "data": record.data,
+        "settings": present_config(paths, record).to_json(),
+        "text": record.data,
         "environment": record.environment,
     }
     if as_json:
@@ -82,12 +84,13 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
         return
     for key, value in values.items():
         if isinstance(value, dict):
+            print(key)
             for name, item in value.items():
                 if isinstance(item, dict):
                     pairs = "  ".join(f"{k}={one_line(v, 60)}" for k, v in item.items())
-                    print(f"{name:<14} {pairs}")
+                    print(f"  {name:<12} {pairs}")
                 else:
-                    print(f"{name:<14} {one_line(item, 100)}")
+                    print(f"  {name:<12} {one_line(item, 100)}")
         else:
             print(f"{key:<14} {one_line(value, 200)}")
 
@@ -103,6 +106,8 @@ def rm(
     from tuirnn.runs.housekeeping import remove
 
     paths = find_run(runs_folder(runs), run)
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError(f"removing run '{paths.name}' needs a yes; give --yes")
     if not yes and not typer.confirm(f"remove {paths.root} with {len(checkpoint.steps(paths))} checkpoints?"):
         raise typer.Exit(0)
     remove(paths)

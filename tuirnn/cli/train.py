@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,11 +48,11 @@ def train(
     """Train a network on text; everything it does is in its run directory, where 'tuirnn' shows it."""
     folder = runs_folder(runs)
     if resume is not None:
-        _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, settings)
+        _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)
         return
     config = load_recipe(recipe).config if recipe else RunConfig()
     if sources:
-        settings["sources"] = tuple(sources)
+        settings["sources"] = tuple(_lasting(source) for source in sources)
     config = config.replace(**settings)
     if detach:
         if "-" in config.data.sources:
@@ -69,9 +68,14 @@ def train(
     from tuirnn.training import launch
 
     run = name or detached.default_name(config, folder)
-    with _reporter(config, as_json) as report:
+    with _reporter(config, as_json, runs) as report:
         outcome = launch.start(config, folder, run, report, data=data)
     _leave(outcome)
+
+
+def _lasting(source: str) -> str:
+    """A path that still means the same when the run is resumed from another folder; names stay names."""
+    return str(Path(source).resolve()) if source not in ("", "-") and Path(source).exists() else source
 
 
 def _resume(
@@ -81,32 +85,28 @@ def _resume(
     name: str | None,
     detach: bool,
     as_json: bool,
+    runs: Path | None,
     settings: dict[str, Any],
 ) -> None:
     if sources or recipe or name:
         raise ConfigError("--resume goes on with a run as it is; it takes no SOURCE, --recipe or --name")
     if detach:
-        words = [word for key, value in settings.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-        detached.resume(paths, words)
+        detached.resume(paths, detached.options(settings))
         print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
         return
     from tuirnn.runs.reader import read_record
     from tuirnn.training import launch
 
-    with _reporter(read_record(paths).config.replace(**settings), as_json) as report:
+    with _reporter(read_record(paths).config.replace(**settings), as_json, runs) as report:
         outcome = launch.resume(paths, settings, report)
     _leave(outcome)
 
 
-def _reporter(config: RunConfig, as_json: bool) -> Any:
-    from contextlib import nullcontext
+def _reporter(config: RunConfig, as_json: bool, runs: Path | None) -> Any:
+    from tuirnn.cli.progress import JsonReport, PlainReport, TerminalReport
 
-    from tuirnn.cli.progress import PlainReport, TerminalReport
-
-    if as_json:
-        report: Callable[[dict[str, Any]], None] = print_json
-        return nullcontext(report)
-    return (TerminalReport if sys.stdout.isatty() else PlainReport)(config)
+    kind = JsonReport if as_json else TerminalReport if sys.stdout.isatty() else PlainReport
+    return kind(config, runs)
 
 
 def _leave(outcome: str) -> None:

@@ -11,7 +11,7 @@ import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard
-from tuirnn.cellfile.contract import LOGITS, STATE_MAP, TOKEN, CellMetadata, TestVector
+from tuirnn.cellfile.contract import FINGERPRINT, LOGITS, STATE_MAP, TOKEN, CellMetadata, TestVector
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import reference
 from tuirnn.export.graph import DEFAULT_OPSET, IR_VERSIONS, build
@@ -29,11 +29,12 @@ TEST_LOGITS = 256
 
 @dataclass(frozen=True)
 class ExportedCell:
-    """A cell file's bytes and metadata, and the checkpoint it was made from."""
+    """A cell file's bytes and metadata, the step it was made from, and its batch where that is fixed."""
 
     data: bytes
     metadata: CellMetadata
     step: int
+    batch: int | None = None
 
 
 def export_run(
@@ -59,10 +60,11 @@ def export_run(
     weights = read_weights(saved.files[checkpoint.MODEL], record.config.model, saved.path.name)
     metadata = _metadata(record, weights, saved)
     model = build(record.config.model, weights, metadata, opset=opset, static_batch=static_batch)
+    model.metadata_props.add(key=FINGERPRINT, value=guard.fingerprint(model))
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
     guard.inspect(data, paths.name)
-    return ExportedCell(data, metadata, saved.step)
+    return ExportedCell(data, metadata, saved.step, static_batch)
 
 
 def write_cell(cell: ExportedCell, path: Path) -> Path:
@@ -107,15 +109,16 @@ def sidecar(cell: ExportedCell) -> dict[str, Any]:
             "val_bpc",
         )
         values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
-    state = ["layers", "batch", "hidden"]
+    batch = cell.batch or "batch"
+    state = ["layers", batch, "hidden"]
     return {
         **values,
         "inputs": {
-            TOKEN: {"dtype": "int64", "shape": ["batch"]},
+            TOKEN: {"dtype": "int64", "shape": [batch]},
             **{name: {"dtype": "float32", "shape": state} for name in meta.state_map.values()},
         },
         "outputs": {
-            LOGITS: {"dtype": "float32", "shape": ["batch", len(meta.vocab)]},
+            LOGITS: {"dtype": "float32", "shape": [batch, len(meta.vocab)]},
             **{name: {"dtype": "float32", "shape": state} for name in meta.state_map},
         },
     }

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tuirnn.config import FIELDS, RunConfig, flag_of
 from tuirnn.errors import RunError, one_line
@@ -22,13 +23,18 @@ def default_name(config: RunConfig, folder: Path) -> str:
 def arguments(config: RunConfig) -> list[str]:
     """Command-line arguments of `tuirnn train` that give this configuration."""
     default = RunConfig().flat()
+    changed = {name: value for name, value in config.flat().items() if value != default[name] and name != "sources"}
+    words = options(changed)
+    return [*words, "--", *config.data.sources] if config.data.sources else words
+
+
+def options(settings: dict[str, Any]) -> list[str]:
+    """Command-line options that give these settings."""
     words: list[str] = []
-    for name, value in config.flat().items():
-        if name == "sources" or value == default[name]:
-            continue
+    for name, value in settings.items():
         flag = flag_of(name)
         words += [flag if value else f"--no-{flag[2:]}"] if FIELDS[name][1].type is bool else [flag, str(value)]
-    return [*words, "--", *config.data.sources] if config.data.sources else words
+    return words
 
 
 def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: float = START_TIMEOUT) -> RunPaths:

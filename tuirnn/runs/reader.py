@@ -83,6 +83,22 @@ def read_record(paths: RunPaths) -> RunRecord:
         raise RunError(f"{where} is damaged: {error}") from None
 
 
+def present_config(paths: RunPaths, record: RunRecord) -> RunConfig:
+    """The run's configuration with the changes that resumes have made, in order.
+
+    Raises:
+        RunError: the history holds settings that no run can have.
+    """
+    config = record.config
+    for event in LogTail(paths.events).read():
+        if event.get("event") == "changes" and isinstance(event.get("settings"), dict):
+            try:
+                config = config.replace(**event["settings"])
+            except (TuirnnError, TypeError) as error:
+                raise RunError(f"the history of run '{paths.name}' is damaged: {error}") from None
+    return config
+
+
 def _typed(value: dict[str, Any], key: str, kind: Any) -> Any:
     if not isinstance(value[key], kind):
         raise RunError(f"run.json has a {key} of the wrong type")

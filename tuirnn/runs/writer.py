@@ -42,7 +42,13 @@ class RunWriter:
                 f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
             ) from None
         paths.control.mkdir(exist_ok=True)
-        self._logs = {log: self._open(log) for log in LOGS}
+        self._logs: dict[str, int] = {}
+        for log in LOGS:
+            try:
+                self._logs[log] = self._open(log)
+            except OSError as error:
+                self.close()
+                raise RunError(f"cannot write {log} of run '{paths.name}': {error.strerror}") from None
         for log in LOGS:
             self._end_torn_line(log)
 
@@ -56,6 +62,11 @@ class RunWriter:
         root = folder / check_name(name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"cannot make the folder of runs {folder}: {error.strerror}; name another one with --runs"
+            ) from None
+        try:
             root.mkdir()
         except FileExistsError:
             raise RunError(

@@ -63,7 +63,7 @@ def _nats(session: CellSession, ids: npt.NDArray[np.int64]) -> float:
     for start in range(0, n - 1, BLOCK):
         length = min(BLOCK, n - 1 - start)
         for t in range(length):
-            chunk[t] = session.step(ids[start + t])
+            chunk[t] = session.step(ids[start + t])[:B]
         logits = chunk[:length].astype(np.float64)
         peak = logits.max(-1)
         log_sum = peak + np.log(np.exp(logits - peak[..., None]).sum(-1))

@@ -44,16 +44,18 @@ class CellSession:
     Args:
         cell: an inspected file.
         device: 'auto', 'cpu' or 'cuda'.
-        batch: sequences that are fed side by side.
+        batch: sequences that are fed side by side; None: what the file fixes, else one.
         threads: of ONNX Runtime; None: one, unless a short trial with more is faster.
     Raises:
         CellFileError: ONNX Runtime refuses the graph, or does not reproduce the file's test vector.
         ConfigError: CUDA was asked for and is not there.
     """
 
-    def __init__(self, cell: TrustedCell, *, device: str = "auto", batch: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self, cell: TrustedCell, *, device: str = "auto", batch: int | None = None, threads: int | None = None
+    ) -> None:
         self.metadata = cell.metadata
-        self.batch = batch
+        self._asked_batch = batch
         self._device = _pick_device(device)
         cores = os.cpu_count() or 1
         self._open(cell.data, threads or 1)
@@ -108,11 +110,20 @@ class CellSession:
             if self._session.get_providers()[0] == "CPUExecutionProvider":
                 self._device = "cpu"
             self._bind()
+        except CellFileError:
+            raise
         except Exception as error:  # ONNX Runtime raises many kinds of its own
             raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
 
     def _bind(self) -> None:
         meta = self.metadata
+        fixed = self._session.get_inputs()[0].shape[0]
+        self.batch = self._asked_batch or (fixed if isinstance(fixed, int) else 1)
+        if isinstance(fixed, int) and fixed != self.batch:
+            raise CellFileError(
+                f"the cell was exported for a batch of {fixed}, {self.batch} is needed here; export it without "
+                "--static-batch"
+            )
         self._shape = (meta.layers, self.batch, meta.hidden)
         self._token = np.zeros(self.batch, np.int64)
         self._logits = np.zeros((self.batch, len(meta.vocab)), np.float32)

@@ -61,7 +61,9 @@ def load(names: Sequence[str], *, stdin: Path | None = None) -> Source:
     for name in names or (datasets.DEFAULT,):
         for label, data in _read(name, stdin):
             if not data.strip():
-                raise DataError(f"{label} is empty; give a text of at least a few thousand characters")
+                raise DataError(
+                    f"{label} is empty or nothing but white space; give a text of at least a few thousand characters"
+                )
             parts.append(data)
             labels.append(label)
     if sum(map(len, parts)) > MAX_SOURCE_BYTES:
@@ -73,6 +75,8 @@ def load(names: Sequence[str], *, stdin: Path | None = None) -> Source:
 def _read(name: str, stdin: Path | None) -> list[tuple[str, bytes]]:
     if name == STDIN:
         return [("standard input", stdin.read_bytes() if stdin else sys.stdin.buffer.read())]
+    if not name:
+        raise DataError("an empty name names no text; give a file, a folder, '-' or a data set")
     path = Path(name)
     try:
         if path.is_dir():
@@ -80,7 +84,7 @@ def _read(name: str, stdin: Path | None) -> list[tuple[str, bytes]]:
         if path.is_file():
             return [(one_line(path.name), _read_file(path))]
         if path.exists():
-            raise DataError(f"{one_line(path)} is neither a file nor a folder")
+            raise DataError(f"{one_line(path)} is neither a file nor a folder; a pipe is read with '-'")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}") from None
     if name in datasets.dataset_names():

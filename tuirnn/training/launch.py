@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from tuirnn.config import FIELDS, RunConfig, flag_of
-from tuirnn.errors import DataError, RunError
+from tuirnn.errors import ConfigError, DataError, RunError
 from tuirnn.files import atomic_write
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import LogTail, RunRecord, read_record
+from tuirnn.runs.reader import RunRecord, present_config, read_record
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks import lm, sources
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
@@ -56,12 +56,25 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: l
         },
         environment=environment(device),
         created=time.time(),
-        parameters=count_parameters(build_model(config, data)),
+        parameters=_parameters(config, data),
     )
     with RunWriter.create(folder, name, record) as writer:
         if sources.STDIN in config.data.sources:
             atomic_write(writer.paths.stdin, data.raw)
         return Trainer(config, data, writer, device, report).run()
+
+
+def _parameters(config: RunConfig, data: lm.TextData) -> int:
+    """Trainable numbers; building the model once also shows whether it can be had at all."""
+    try:
+        return count_parameters(build_model(config, data))
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise ConfigError(
+            f"a network with --hidden {config.model.hidden}, --layers {config.model.layers} does not fit into this "
+            "machine's memory; lower one of them"
+        ) from None
 
 
 def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
@@ -72,7 +85,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     """
     keep_freed_memory()
     record = read_record(paths)
-    known = settings(paths, record)
+    known = present_config(paths, record)
     for setting in changes:
         if setting in FIXED_ON_RESUME and changes[setting] != known.flat()[setting]:
             raise RunError(
@@ -81,7 +94,10 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
             )
     config = known.replace(**changes)
     device = pick_device(config.train.device)
-    data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin if paths.stdin.exists() else None)
+    try:
+        data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin if paths.stdin.exists() else None)
+    except DataError as error:
+        raise DataError(f"the data of run '{paths.name}' cannot be read again: {error}") from None
     if data.sha256 != record.data.get("sha256"):
         raise DataError(
             f"the data of run '{paths.name}' ({record.data.get('name')}) has changed since it began; "
@@ -89,7 +105,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         )
     with RunWriter(paths) as writer:
         trainer = Trainer(config, data, writer, device, report)
-        saved = checkpoint.load(paths, "last")
+        saved = _last_good(paths, trainer)
         trainer.restore(saved)
         if trainer.share_done() >= 1.0:
             raise RunError(
@@ -101,10 +117,13 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         return trainer.run()
 
 
-def settings(paths: RunPaths, record: RunRecord) -> RunConfig:
-    """The run's configuration with the changes that earlier resumes made, in order."""
-    config = record.config
-    for event in LogTail(paths.events).read():
-        if event.get("event") == "changes" and isinstance(event.get("settings"), dict):
-            config = config.replace(**event["settings"])
-    return config
+def _last_good(paths: RunPaths, trainer: Trainer) -> checkpoint.Checkpoint:
+    """The last checkpoint, or the newest one that is whole, said aloud."""
+    try:
+        return checkpoint.load(paths, "last")
+    except RunError as damage:
+        good = checkpoint.newest_good(paths)
+        if good is None:
+            raise
+        trainer.note(f"{damage}; going on from there")
+        return good

@@ -89,6 +89,7 @@ class Trainer:
         self.observer = Observer(config, self.model, data, writer, device)
         self.signals = Signals()
         self._asked_to_stop = self._asked_to_evaluate = False
+        self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
         self._rate_from = (self._clock, 0)
@@ -110,6 +111,7 @@ class Trainer:
             raise RunError(f"{saved.path.name}/{checkpoint.TRAINER} is damaged: {error}") from None
         if carried is not None:
             self.state = carried
+        self._clock = time.perf_counter() - self.progress.elapsed
 
     def run(self) -> str:
         """Train until a limit, a request or a signal.
@@ -303,8 +305,7 @@ class Trainer:
         """Write everything needed to go on, unless this step has been written already."""
         self._flush()
         paths, progress = self.writer.paths, self.progress
-        named = checkpoint.pointed(paths, "last")
-        if named is None or checkpoint.step_of(named) != progress.step:
+        if self._saved != (progress.step, progress.val_loss):
             progress.elapsed = time.perf_counter() - self._clock
             self.writer.sync()
             carried = self.state if self.batches.carries_state else []
@@ -325,6 +326,7 @@ class Trainer:
                     f"cannot write a checkpoint of run '{paths.name}': {error.strerror}; the one before "
                     f"is untouched; free some space and resume with --resume {paths.name}"
                 ) from None
+            self._saved = (progress.step, progress.val_loss)
             self.report({"event": "checkpoint", "step": progress.step})
         if progress.best_step == progress.step:
             checkpoint.point(paths, "best", progress.step)
@@ -344,6 +346,7 @@ class Trainer:
         paused = self._take_requests(False)
         if paused:
             self._flush()
+            self._measure_rate()
             self._heartbeat("paused")
             while paused and self.signals.received is None and not self._asked_to_stop:
                 began = time.perf_counter()
@@ -376,7 +379,8 @@ class Trainer:
             return
         self._next_heartbeat = now + HEARTBEAT
         progress, status = self.progress, self.status
-        self._measure_rate()
+        if state == "running":
+            self._measure_rate()
         share = min(1.0, self.share_done())
         elapsed = now - self._clock
         status.state, status.message, status.heartbeat = state, message, time.time()
