@@ -86,7 +86,7 @@ def _run_rows(run: str, folder: Path, *, steps: int = 10_000, greedy: int = 1_00
     from tuirnn.training import drift
 
     found = drift.measure(find_run(folder, run), steps=steps, greedy=greedy)
-    yield _row(f"ONNX logits, {steps:,} carried steps", run, found.worst, drift.DRIFT_BOUND)
+    yield _row(f"ONNX logits, {steps:,} carried steps", run, found.worst, found.bound)
     yield {
         "what": f"ONNX greedy text, {greedy:,} tokens",
         "subject": run,
@@ -97,7 +97,13 @@ def _run_rows(run: str, folder: Path, *, steps: int = 10_000, greedy: int = 1_00
 
 
 def _row(what: str, subject: str, figure: float, bound: float) -> dict[str, Any]:
-    return {"what": what, "subject": subject, "figure": f"{figure:.1e}", "bound": f"≤ {bound:g}", "ok": figure <= bound}
+    return {
+        "what": what,
+        "subject": subject,
+        "figure": f"{figure:.1e}",
+        "bound": f"≤ {bound:.2g}",
+        "ok": figure <= bound,
+    }
 
 
 def doctor(runs: RunsFolder = None, as_json: Json = False) -> None:
