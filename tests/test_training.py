@@ -137,6 +137,24 @@ def test_changed_data_is_noticed(tmp_path: Path, small_text: Path) -> None:
         launch.resume(paths, {"steps": 20}, lambda event: None)
 
 
+# ── every device ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_the_whole_road_on_every_device(cell: str, device: str, tmp_path: Path, small_text: Path) -> None:
+    """Train, resume, export, and evaluate in ONNX Runtime what the trainer has measured on its device."""
+    from tuirnn.runtime.evaluate import evaluate
+    from tuirnn.runtime.opening import held_out, open_cell
+
+    paths = train_small(tmp_path, "one", small_text, cell=cell, layers=2, device=device, dropout=0.2)
+    launch.resume(paths, {"steps": 30}, lambda event: None)
+    assert logged_steps(paths) == list(range(1, 31))
+    assert read_status(paths).device.startswith(device)
+    cell_file = open_cell("one", tmp_path)
+    loss = evaluate(cell_file, held_out("one", tmp_path, cell_file))
+    assert loss.carried == pytest.approx(read_status(paths).best_val_loss, abs=1e-4)
+
+
 # ── limits ───────────────────────────────────────────────────────────────────────
 
 
