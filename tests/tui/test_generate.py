@@ -117,7 +117,7 @@ async def test_any_unicode_can_be_typed(small_run: RunPaths, opened: Opener) -> 
         for typed in ("\ud800", "👩‍👩‍👧 é̂́ \u202e", "日本語 \x00\x1b[31m", "[bold]x[/]", "", "🇩🇪" * 60):
             prime.value = typed
             await pilot.pause(0.12)
-            screen_text(pilot.app).encode()
+            assert screen_text(pilot.app).encode()
         await pilot.press("escape", "full_stop")
         await until(pilot, lambda: tab(pilot)._view.tokens == 1)
 

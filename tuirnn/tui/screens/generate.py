@@ -70,7 +70,7 @@ class GenerateTab(Tab):
                 cells.border_title = "hidden state"
                 yield cells
         yield Prime(
-            placeholder="i: type here; the network reads along and goes on from there · ctrl+j newline",
+            placeholder="i: type here; the network reads along · ctrl+j newline",
             id="prime",
             max_length=2_000,
             compact=True,
@@ -199,7 +199,7 @@ class GenerateTab(Tab):
         view, name = self._view, text.visible_line(self.engine.cell) if self.engine else "no cell"
         panel = self._text
         panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
-        speed = f"{text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
+        speed = f"able to {text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
         panel.border_subtitle = Content(
             f"{'▶ writing' if view.running else '‖ paused'} · {speed}{view.provider}" if view.ready else ""
         )

@@ -28,8 +28,8 @@ NARROW = ("name", "cell", "data", "state", "done", "best val", "age")
 
 RIGHT = {"step", "done", "best val", "tok/s", "age"}
 
-WIDE = 100
-"""Width from which all columns are shown."""
+WIDE, ROOMY = 118, 100
+"""Widths from which all columns are shown, and from which names are shown at length."""
 
 WELCOME = """\
 No runs here yet.
@@ -65,6 +65,7 @@ class RunsTab(Tab):
         self._details: Content | None = None
         self._follower = Follower(self, self._draw_details)
         self._columns: tuple[str, ...] = ()
+        self._roomy = True
         self.set_interval(POLL, self._tick)
         self.set_interval(10.0, self._refill)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
@@ -111,7 +112,7 @@ class RunsTab(Tab):
 
     def on_resize(self, event: events.Resize) -> None:
         """Fewer columns where there is no room for all."""
-        if self._columns != self._fitting():
+        if (self._columns, self._roomy) != (self._fitting(), self.size.width >= ROOMY):
             self._rebuild(self.highlighted.name if self.highlighted else None)
 
     def _fitting(self) -> tuple[str, ...]:
@@ -119,7 +120,7 @@ class RunsTab(Tab):
 
     def _rebuild(self, keep: str | None) -> None:
         table = self.query_one(DataTable)
-        self._columns = self._fitting()
+        self._columns, self._roomy = self._fitting(), self.size.width >= ROOMY
         table.clear(columns=True)
         for title in self._columns:
             label = Text(title)
@@ -158,12 +159,12 @@ class RunsTab(Tab):
             "tok/s": text.short(status.tokens_per_s) if status.live else "–",
             "age": text.age(record.created if record else 0.0),
         }
-        longest = 12 if self._columns == NARROW else 24
+        longest = {"name": 20, "data": 24} if self.size.width >= ROOMY else {"name": 14, "data": 12}
         cells = []
         for title in self._columns:
             cell = Text(values[title], style=self._state_style(status.state) if title == "state" else "", no_wrap=True)
-            if title in ("name", "data"):
-                cell.truncate(20 if title == "name" else longest, overflow="ellipsis")
+            if title in longest:
+                cell.truncate(longest[title], overflow="ellipsis")
             cell.align("right" if title in RIGHT else "left", max(COLUMNS[title], cell.cell_len))
             cells.append(cell)
         return cells
