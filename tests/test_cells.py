@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx.backend.test.case.node import collect_testcases
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from tuirnn.cells import CELLS, make_cell
@@ -179,6 +180,29 @@ def test_onnx_reference_cases(op: str, attributes: dict[str, Any], node: Any, da
     for name, value in expected.items():
         got = {"Y": outputs[:, None], "Y_h": last[0][None], "Y_c": last[-1][None]}[name]
         np.testing.assert_allclose(got.numpy(), value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_both_reset_forms_agree_with_the_onnx_operator(after: int) -> None:
+    """`linear_before_reset` 1 is the reset gate after the product, 0 before it; ONNX's own evaluator is the judge."""
+    T, B, I, H = 6, 3, 4, 5
+    rng = np.random.default_rng(after)
+    shapes = {"X": (T, B, I), "W": (1, 3 * H, I), "R": (1, 3 * H, H), "B": (1, 6 * H), "": (), "h": (1, B, H)}
+    values = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items() if name}
+    node = onnx.helper.make_node("GRU", list(shapes), ["Y", "Y_h"], hidden_size=H, linear_before_reset=after)
+    expected = dict(zip(["Y", "Y_h"], ReferenceEvaluator(node).run(None, values), strict=True))
+    X, W, R, bias = (torch.from_numpy(values[name]).double() for name in ("X", "W", "R", "B"))
+
+    def ours(rows: Tensor) -> Tensor:
+        z, r, n = rows.chunk(3)
+        return torch.cat([r, z, n])
+
+    weights = (ours(W[0]), ours(R[0]), ours(bias[0, : 3 * H]), ours(bias[0, 3 * H :]))
+    cell = make_cell("gru", reset="after" if after else "before")
+    first = (torch.from_numpy(values["h"][0]).double(),)
+    outputs, last = recurrent_layer(cell, X, None, weights, first)
+    np.testing.assert_allclose(outputs.numpy(), expected["Y"][:, 0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(last[0].numpy(), expected["Y_h"][0], rtol=0, atol=1e-6)
 
 
 def test_onnx_reference_cases_cover_every_cell() -> None:
