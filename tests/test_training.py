@@ -112,6 +112,22 @@ def test_a_run_that_used_its_minutes_is_complete(tmp_path: Path, small_text: Pat
         launch.resume(paths, {}, lambda event: None)
 
 
+def test_time_that_ran_out_right_after_a_checkpoint_is_seen_by_a_resume(tmp_path: Path, small_text: Path) -> None:
+    """Every step evaluates and checkpoints, so the last checkpoint is always from before the time was up."""
+    paths = train_small(tmp_path, "one", small_text, steps=0, minutes=0.005, eval_every=1, checkpoint_every=1)
+    with pytest.raises(RunError, match="complete"):
+        launch.resume(paths, {}, lambda event: None)
+
+
+def test_a_checkpoint_that_was_about_to_be_replaced_comes_back(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=10, keep=1)
+    os.rename(paths.step(10), paths.root / ".step_00000010.replaced")
+    (paths.root / ".step_00000010.tmp").mkdir()
+    launch.resume(paths, {"steps": 12}, lambda event: None)
+    assert not list(paths.root.glob(".step_*"))
+    assert logged_steps(paths) == list(range(1, 13))
+
+
 def test_a_damaged_last_checkpoint_is_got_round_aloud(tmp_path: Path, small_text: Path) -> None:
     paths = train_small(tmp_path, "one", small_text, steps=20, checkpoint_every=5)
     model = paths.step(20) / checkpoint.MODEL

@@ -4,6 +4,7 @@ A checkpoint is bytes here; what stands in the files is the trainer's business. 
 everything else JSON: nothing read from disk is ever executed.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -27,6 +28,7 @@ MODEL, OPTIMIZER, TRAINER, MANIFEST = (
 MAX_FILE_BYTES = 64 * 2**30
 
 _STEP = re.compile(r"step_(\d{8,12})")
+_LEFT_OVER = re.compile(r"\.step_(\d{8,12})\.(tmp|replaced|old)")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def save(paths: RunPaths, step: int, files: Mapping[str, bytes]) -> Path:
         OSError: the disk refused; nothing is left behind and older checkpoints are untouched.
     """
     final = paths.step(step)
-    aside = paths.root / f".{final.name}.{os.getpid()}.tmp"
+    aside = paths.root / f".{final.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir()
@@ -70,14 +72,29 @@ def save(paths: RunPaths, step: int, files: Mapping[str, bytes]) -> Path:
             write_synced(aside / name, data)
         write_synced(aside / MANIFEST, to_json({"step": step, "files": manifest}, indent=1))
         sync_folder(aside)
-        if final.exists():  # the same step again, right after a resume
-            _discard(final)
+        if final.exists():  # the same step again: an evaluation or the end came after it
+            os.rename(final, _replaced(final))
         os.rename(aside, final)
         sync_folder(paths.root)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            recover(paths)
         raise
+    shutil.rmtree(_replaced(final), ignore_errors=True)
     return final
+
+
+def recover(paths: RunPaths) -> None:
+    """Clear away what a killed `save` or `prune` left; a checkpoint that was about to be replaced comes back."""
+    for entry in list(os.scandir(paths.root)):
+        match = _LEFT_OVER.fullmatch(entry.name)
+        if not match or not entry.is_dir(follow_symlinks=False):
+            continue
+        path = Path(entry.path)
+        if match[2] == "replaced" and not paths.step(int(match[1])).exists():
+            os.rename(path, paths.step(int(match[1])))
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def point(paths: RunPaths, name: str, step: int) -> None:
@@ -190,6 +207,10 @@ def _discard(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     os.rename(path, aside)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replaced(path: Path) -> Path:
+    return path.parent / f".{path.name}.replaced"
 
 
 def _sha256(data: bytes) -> str:

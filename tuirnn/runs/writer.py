@@ -12,6 +12,7 @@ import filelock
 
 from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, sync_folder, to_json
+from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, check_name
 from tuirnn.runs.reader import RunRecord, Status
 
@@ -41,8 +42,13 @@ class RunWriter:
             raise RunError(
                 f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
             ) from None
-        paths.control.mkdir(exist_ok=True)
         self._logs: dict[str, int] = {}
+        try:
+            paths.control.mkdir(exist_ok=True)
+            checkpoint.recover(paths)
+        except OSError as error:
+            self.close()
+            raise RunError(f"cannot write into run '{paths.name}': {error.strerror}") from None
         for log in LOGS:
             try:
                 self._logs[log] = self._open(log)

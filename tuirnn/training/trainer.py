@@ -180,6 +180,10 @@ class Trainer:
         self._flush()
         if self.progress.step % train.eval_every or math.isnan(self.progress.val_loss):
             self.evaluate()
+        if train.minutes:
+            self._saved = (
+                None  # a checkpoint of this step may be from before the time was up; a resume must see that it was
+            )
         self.checkpoint()
         return "done"
 
