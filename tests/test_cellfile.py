@@ -18,7 +18,7 @@ from tuirnn.cellfile.contract import STATE_MAP, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError
 from tuirnn.export.exporter import ExportedCell, export_run, write_cell
-from tuirnn.export.graph import IR_VERSIONS
+from tuirnn.export.options import IR_VERSIONS, CellOptions
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runtime.session import CellSession
@@ -78,7 +78,7 @@ def test_onnx_reference_agrees_with_onnx_runtime(any_run: RunPaths) -> None:
 
 @pytest.mark.parametrize("opset", sorted(IR_VERSIONS))
 def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, exported: ExportedCell) -> None:
-    other = export_run(small_run, opset=opset)
+    other = export_run(small_run, options=CellOptions(opset=opset))
     model = onnx.ModelProto.FromString(other.data)
     assert (model.opset_import[0].version, model.ir_version) == (opset, IR_VERSIONS[opset])
     one, two = (CellSession(TrustedCell(cell.data, cell.metadata)) for cell in (exported, other))
@@ -87,14 +87,14 @@ def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, expo
 
 
 def test_static_batch(small_run: RunPaths) -> None:
-    cell = export_run(small_run, static_batch=3)
+    cell = export_run(small_run, options=CellOptions(static_batch=3))
     session = CellSession(TrustedCell(cell.data, cell.metadata))
     with pytest.raises(CellFileError, match="batch of 3"):
         CellSession(TrustedCell(cell.data, cell.metadata), batch=2)
     assert session.step(np.array([1, 2, 3])).shape == (3, len(cell.metadata.vocab))
-    for wrong in ({"opset": 12}, {"static_batch": 0}):
-        with pytest.raises(ConfigError):
-            export_run(small_run, **wrong)
+    for wrong in ({"opset": 12}, {"static_batch": 0}, {"ir": 6}, {"unroll": 0}, {"precision": "int4", "opset": 20}):
+        with pytest.raises(ConfigError, match="--"):
+            CellOptions(**wrong)
 
 
 def test_metadata_round_trip_and_twin(exported: ExportedCell, tmp_path: Path) -> None:
