@@ -42,11 +42,16 @@ def export(
     opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX opset \\[default: 13; int4 needs 21].")] = None,
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
+    c: Annotated[
+        bool, typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file (fp32).")
+    ] = False,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
-    from tuirnn.export.exporter import export_run, write_cell
+    from tuirnn.export.c_source import write_c
+    from tuirnn.export.exporter import export_network, write_cell
+    from tuirnn.export.network import read_network
     from tuirnn.export.options import CellOptions
 
     options = CellOptions(precision, opset, ir, static_batch, sampler, unroll)
@@ -56,8 +61,14 @@ def export(
     path = output or Path("export/cells") / f"{paths.name}.onnx"
     if path.suffix != ".onnx":
         raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
-    cell = export_run(paths, checkpoint, options, max_loss_increase=max_loss_increase)
+    if c and precision != "fp32":
+        raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
+    network = read_network(paths, checkpoint)
+    cell = export_network(network, options, max_loss_increase=max_loss_increase)
     twin = write_cell(cell, path)
+    sources = path.with_name(path.stem + "-c")
+    if c:
+        write_c(network, cell.metadata.test, sources)
     if as_json:
         print_json(
             {
@@ -67,6 +78,7 @@ def export(
                 "metadata": str(twin),
                 "bytes": len(cell.data),
                 "precision": precision,
+                "c": str(sources) if c else None,
                 "loss": vars(cell.metadata.loss) if cell.metadata.loss else None,
             }
         )
@@ -80,6 +92,8 @@ def export(
         )
     print("checked: onnx checker, ONNX Runtime against the numpy reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
+    if c:
+        print(f"{sources}/: the network as C99 source; make -C {sources} && {sources}/example")
     print(f'next: tuirnn generate {path} --prime "…"')
 
 

@@ -92,7 +92,8 @@ class _Step:
         ]
         new: list[list[str]] = []
         bound: float | None = None if config.cell == "rnn" and config.nonlinearity == "relu" else 1.0  # of a state
-        x, x_bound = self.precision.rows(b, _table(config, self.weights), token, "gx0"), bound  # [B, G·H]
+        table = _ordered(config, input_table(config, self.weights).T).T
+        x, x_bound = self.precision.rows(b, table, token, "gx0"), bound  # [B, G·H]
         for i in range(L):
             names = [f"{letter}_out" if L == 1 else f"{letter}{i}_out" for letter in letters]
             state = [pieces[i] for pieces in old]
@@ -122,7 +123,7 @@ class _Step:
             return x  # a row of the table
         b, config, layer = self.b, self.config, self.weights.layers[i]
         xw = self.precision.product(b, x, _ordered(config, layer.weight_ih).T, f"l{i}_xw", bound)
-        return b.add(xw, b.constant(f"l{i}_bias", _ordered(config, _input_bias(config, layer))), f"l{i}_gx")
+        return b.add(xw, b.constant(f"l{i}_bias", _ordered(config, input_bias(config, layer))), f"l{i}_gx")
 
     def _gates(self, i: int, x: str, x_bound: float | None, h: str, bound: float | None) -> str:
         """What the gates see, input and recurrent half together [1, B, G·H], in the graph's gate order."""
@@ -133,7 +134,7 @@ class _Step:
             W = np.concatenate([_ordered(config, layer.weight_ih).T, W_h])
             limit = None if x_bound is None or bound is None else max(x_bound, bound)
             product = self.precision.product(b, both, W, f"l{i}_xhw", limit)
-            return b.add(product, b.constant(f"l{i}_bias", _ordered(config, _input_bias(config, layer))), f"l{i}_a")
+            return b.add(product, b.constant(f"l{i}_bias", _ordered(config, input_bias(config, layer))), f"l{i}_a")
         gx = self._input(i, x, x_bound)
         return b.add(gx, self.precision.product(b, h, W_h, f"l{i}_gh", bound), f"l{i}_a")
 
@@ -194,7 +195,7 @@ def _ordered(config: ModelConfig, rows: Array) -> Array:
     return np.concatenate([i, f, o, g])
 
 
-def _input_bias(config: ModelConfig, layer: LayerWeights) -> Array:
+def input_bias(config: ModelConfig, layer: LayerWeights) -> Array:
     """What can be added before the recurrent product: all of bias_hh but the part that r multiplies."""
     bias = layer.bias_ih + layer.bias_hh
     if config.cell == "gru" and config.reset == "after":
@@ -202,8 +203,8 @@ def _input_bias(config: ModelConfig, layer: LayerWeights) -> Array:
     return bias
 
 
-def _table(config: ModelConfig, weights: ModelWeights) -> Array:
+def input_table(config: ModelConfig, weights: ModelWeights) -> Array:
     """embedding · weight_ihᵀ + bias: one row [G·H] a token."""
     layer = weights.layers[0]
     rows = layer.weight_ih.T if weights.embedding is None else weights.embedding @ layer.weight_ih.T
-    return np.asarray(_ordered(config, (rows + _input_bias(config, layer)).T).T)
+    return np.asarray(rows + input_bias(config, layer))
