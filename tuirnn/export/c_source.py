@@ -13,6 +13,7 @@ from tuirnn.export.network import Network
 from tuirnn.export.weights import Array
 from tuirnn.files import atomic_write
 from tuirnn.runtime.generate import opening
+from tuirnn.vocab import UNKNOWN
 
 SOURCES = ("cell.h", "cell.c", "example.c", "Makefile")
 KINDS = ("rnn_tanh", "rnn_relu", "lstm_", "gru_after", "gru_before")
@@ -46,7 +47,9 @@ def write_c(network: Network, test: TestVector, folder: Path) -> list[Path]:
         for name, text in texts.items():
             atomic_write(folder / name, text.encode("utf-8"), durable=False)
     except OSError as error:
-        raise CellFileError(f"cannot write {one_line(folder)}: {error.strerror}; choose another place with -o") from None
+        raise CellFileError(
+            f"cannot write {one_line(folder)}: {error.strerror}; choose another place with -o"
+        ) from None
     return [folder / name for name in texts]
 
 
@@ -110,14 +113,17 @@ def _tables(network: Network, test: TestVector) -> Iterator[tuple[str, str]]:
             yield "", _vector(used[part], value, static=True)[1]
         layers.append("{" + ", ".join(used.values()) + "}")
     body = ",\n    ".join(layers)
-    yield "extern const cell_layer cell_layers[CELL_LAYERS]", f"const cell_layer cell_layers[CELL_LAYERS] = {{\n    {body}\n}};\n"
+    yield (
+        "extern const cell_layer cell_layers[CELL_LAYERS]",
+        f"const cell_layer cell_layers[CELL_LAYERS] = {{\n    {body}\n}};\n",
+    )
     if weights.projection:
         yield _vector("cell_projection", weights.projection[0])
         yield _vector("cell_projection_bias", weights.projection[1])
     yield _vector("cell_head", weights.head[0])
     yield _vector("cell_head_bias", weights.head[1])
     if network.vocab.kind != "byte":
-        symbols = [symbol.encode("utf-8", "replace") for symbol in network.vocab.symbols] + ["\N{REPLACEMENT CHARACTER}".encode()]
+        symbols = [symbol.encode("utf-8", "replace") for symbol in (*network.vocab.symbols, UNKNOWN)]
         quoted = ",\n    ".join(map(_quoted, symbols))
         declared = "const char *const cell_symbols[CELL_VOCAB]"
         yield f"extern {declared}", f"{declared} = {{\n    {quoted}\n}};\n"
