@@ -16,6 +16,7 @@ test: .venv/installed
 
 conformance: .venv/installed
 	$(BIN)/python export/conformance/conformance.py
+	$(BIN)/python export/conformance/replay.py
 	$(BIN)/python -m pytest -m hosts -rs tests/test_hosts.py
 
 bench: .venv/installed

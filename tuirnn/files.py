@@ -62,13 +62,16 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
 def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError) -> bytes:
     """The bytes of a regular file of at most `limit` bytes; anything else raises `error` with one line."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
             raise error(f"{one_line(path)} is not a file")
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
+        data = b""
+        if found.st_size <= limit:
+            with open(path, "rb") as file:
+                data = file.read(limit + 1)
     except OSError as failure:
         raise error(f"cannot read {one_line(path)}: {failure.strerror or failure}") from None
-    if len(data) > limit:
+    if max(len(data), found.st_size) > limit:
         raise error(f"{one_line(path)} is larger than {limit:,} bytes; it is not what tuirnn writes")
     return data
 

@@ -1,8 +1,8 @@
 """`make conformance`: the same cells in every runtime at hand, held to float64; the table goes into the README.
 
 RNN, LSTM and GRU in both reset forms, with one and three layers and random weights: 1,000 carried steps, then 300
-tokens chosen greedily. A runtime that cannot be installed or run is a row of the table that says so. Everything is installed
-in .conformance/, away from the project's own environment.
+tokens chosen greedily. A runtime that cannot be installed or run is a row of the table that says so. Everything is
+installed in .conformance/, away from the project's own environment.
 """
 
 import http.server

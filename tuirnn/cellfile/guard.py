@@ -11,11 +11,17 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from tuirnn.cellfile.contract import FINGERPRINT, TOKEN, CellMetadata
+from tuirnn.cellfile.sizes import check_sizes
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 20_000
+MAX_PARTS = 50_000
+"""Nodes, weights and metadata together."""
+
+GRAPH = 7
+"""Number of the field `graph` in ONNX's ModelProto."""
 
 STEP = {
     "Add", "Concat", "Gather", "Gemm", "Identity", "MatMul", "Mul", "Relu", "Sigmoid", "Split", "Squeeze", "Sub",
@@ -66,6 +72,7 @@ def read_cell(path: Path) -> TrustedCell:
 def inspect(data: bytes, name: str) -> TrustedCell:
     """Inspect the bytes of a cell file; `name` is for the error."""
     try:
+        _bound_entries(data, 0, len(data), 2)
         model = onnx.ModelProto.FromString(data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
@@ -76,9 +83,48 @@ def inspect(data: bytes, name: str) -> TrustedCell:
         _check_weights(model.graph.initializer)
         _check_interface(model.graph, metadata)
         _check_fingerprint(model)
+        check_sizes(model, metadata)
     except CellFileError as error:
         raise CellFileError(f"{name} is refused: {error}") from None
     return TrustedCell(data, metadata)
+
+
+def _bound_entries(data: bytes, at: int, end: int, depth: int) -> None:
+    """Refuse a message with more parts than a cell has, before the parser makes an object of each.
+
+    Walks the protobuf wire format of the file and of its graph (field 7), skipping what lies inside their parts.
+
+    Raises:
+        DecodeError: not protobuf, or far too many parts.
+    """
+    for _ in range(MAX_PARTS):
+        if at >= end:
+            return
+        key, at = _varint(data, at, end)
+        kind = key & 7
+        if kind == 2:
+            size, at = _varint(data, at, end)
+            if key >> 3 == GRAPH and depth > 1:
+                _bound_entries(data, at, min(at + size, end), depth - 1)
+            at += size
+        elif kind == 0:
+            _, at = _varint(data, at, end)
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise DecodeError("not an ONNX message")
+    raise DecodeError(f"it has more than {MAX_PARTS:,} parts")
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+    raise DecodeError("it ends in the middle")
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
