@@ -44,7 +44,7 @@ int main(void) {
 """
 
 
-def main() -> int:
+def main() -> None:
     given = Path(sys.argv[1]) if sys.argv[1:] else None
     network = read_network(RunPaths(given)) if given else random_network(ModelConfig(cell="gru", hidden=256))
     cell = export_network(network)
@@ -61,14 +61,11 @@ def main() -> int:
     print(
         f"{LENGTH:,} characters of {network.name} at temperature {TEMPERATURE}, the same uniform numbers; {first} leads"
     )
-    parted = False
     for name, tokens in others:
         same = next((i for i, (a, b) in enumerate(zip(expected, tokens, strict=True)) if a != b), LENGTH)
         print(f"{name}: {f'all {LENGTH:,} the same' if same == LENGTH else f'parts at character {same:,}'}")
         if same < LENGTH:
-            parted = True
             report(cell, expected, tokens, uniforms, same)
-    return int(parted)
 
 
 def in_python(cell, uniforms) -> list[int]:
@@ -123,4 +120,4 @@ def report(cell, expected, tokens, uniforms, at: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

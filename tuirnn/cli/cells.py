@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(epilog="Example: tuirnn export lstm-384 -o king.onnx")(export)
     app.command(epilog='Example: tuirnn generate lstm-384 --prime "ROMEO:" --length 500 --temperature 0.7')(generate)
+    app.command("import", epilog="Example: tuirnn import model.safetensors --text play.txt")(import_weights)
     app.command("eval", epilog="Example: tuirnn eval king.onnx --text play.txt")(evaluate)
     app.command(epilog="Example: tuirnn inspect king.onnx")(inspect)
 
@@ -95,6 +96,49 @@ def export(
     if c:
         print(f"{sources}/: the network as C99 source; make -C {sources} && {sources}/example")
     print(f'next: tuirnn generate {path} --prime "…"')
+
+
+def import_weights(
+    weights: Annotated[
+        Path,
+        typer.Argument(metavar="WEIGHTS", help="Safetensors: embedding.weight, rnn.weight_ih_l0 …, head.weight."),
+    ],
+    vocab: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="List of symbols in token order; needed for words.")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Its text: gives the characters, sorted, and what it is measured on."),
+    ] = None,
+    tokens: Annotated[str, typer.Option(metavar="char|byte", help="What a token is, without --vocab.")] = "char",
+    nonlinearity: Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")] = "tanh",
+    name: Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")] = None,
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run of a torch.nn.RNN, LSTM or GRU language model trained elsewhere: to export, generate and evaluate."""
+    from tuirnn.export import importing
+    from tuirnn.runs.layout import free_name
+    from tuirnn.tasks import sources
+    from tuirnn.vocab import Vocabulary
+
+    if vocab is not None:
+        symbols = importing.read_vocabulary(vocab)
+    elif tokens == "byte":
+        symbols = Vocabulary("byte")
+    elif tokens == "char" and text is not None:
+        symbols = Vocabulary.build(sources.load((text,)).text(), "char")
+    else:
+        raise ConfigError("its tokens are not known: give --vocab FILE.json, or --text FILE for its characters")
+    imported = importing.read_weights(weights, symbols, nonlinearity=nonlinearity)
+    folder = runs_folder(runs)
+    paths = importing.write_run(imported, folder, name or free_name(folder, weights.stem), text)
+    shape = imported.config
+    if as_json:
+        print_json({"run": paths.name, "cell": shape.cell, "hidden": shape.hidden, "layers": shape.layers})
+        return
+    print(f"{paths.name}: {shape.cell.upper()} with {shape.layers} × {shape.hidden} units, {len(symbols)} tokens")
+    print(f'next: tuirnn generate {paths.name} --prime "…"    tuirnn export {paths.name}')
 
 
 def generate(
