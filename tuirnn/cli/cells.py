@@ -85,17 +85,18 @@ def export(
         )
         return
     size = f"{len(cell.data):,} bytes, opset {options.opset_version}"
-    print(f"{path}: one step of {paths.name} (step {cell.step:,}), {size}")
+    what = "one step" if unroll == 1 else f"{unroll} steps in a call"
+    print(f"{path}: {what} of {paths.name} (step {cell.step:,}), {size}")
     if loss := cell.metadata.loss:
         print(
             f"{precision}: held-out loss {loss.nats_fp32:.4f} → {loss.nats:.4f} nats "
             f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} tokens"
         )
-    print("checked: onnx checker, ONNX Runtime against the numpy reference on the test vector")
+    print("checked: onnx checker, ONNX Runtime against an independent reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
     if c:
         print(f"{sources}/: the network as C99 source; make -C {sources} && {sources}/example")
-    print(f'next: tuirnn generate {path} --prime "…"')
+    print(f'next: tuirnn generate {path} --prime "…"' if unroll == 1 else f"next: tuirnn inspect {path}")
 
 
 def import_weights(
@@ -268,7 +269,7 @@ def inspect(
         "opset": model.opset_import[0].version,
         "ir": model.ir_version,
         "nodes": len(model.graph.node),
-        "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT),
+        "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type != onnx.TensorProto.INT64),
         "operators": sorted({node.op_type for node in model.graph.node}),
         **sidecar(ExportedCell(cell.data, cell.metadata, 0, fixed)),
         "verified": True,
@@ -284,6 +285,13 @@ def inspect(
         values[side] = ", ".join(
             f"{name} {io['dtype']}{io['shape']}".replace("'", "") for name, io in values[side].items()
         )
+    if loss := cell.metadata.loss:
+        values["tuirnn.loss"] = (
+            f"{loss.nats:.4f} nats; {loss.nats_fp32:.4f} in fp32, on {loss.tokens:,} held-out tokens"
+        )
+    if cell.metadata.sampler:
+        values["tuirnn.sampler"] = ", ".join(values["tuirnn.sampler"])
+    values["tuirnn.state_map"] = ", ".join(f"{out} → {into}" for out, into in cell.metadata.state_map.items())
     values["operators"] = " ".join(values["operators"])
     values["verified"] = "yes: ONNX Runtime reproduces the test vector"
     for key, value in values.items():

@@ -1,0 +1,102 @@
+"""The commands around cell files as a shell sees them: forms, C source, import, bench."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tuirnn.runs.layout import RunPaths
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def tuirnn(tmp_path: Path, environment: dict[str, str], small_run: RunPaths) -> Run:
+    """Run `tuirnn` in an empty folder, with the small run at hand."""
+    surroundings = {**environment, "TUIRNN_RUNS": str(small_run.root.parent)}
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "tuirnn", *words], cwd=tmp_path, env=surroundings, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
+    done = tuirnn("export", "small", "--precision", "int8", "--max-loss-increase", "0.1", "-o", "a.onnx", "--json")
+    value = json.loads(done.stdout)
+    assert value["precision"] == "int8"
+    assert abs(value["loss"]["nats"] - value["loss"]["nats_fp32"]) < 0.1
+    said = tuirnn("inspect", "a.onnx").stdout
+    assert "in fp32, on" in said
+    assert "MatMulInteger" in said
+    assert tuirnn("export", "small", "--with-sampler", "--unroll", "4", "-o", "b.onnx").returncode == 0
+    assert json.loads(tuirnn("inspect", "b.onnx", "--json").stdout)["tuirnn.unroll"] == 4
+    refused = tuirnn("generate", "b.onnx")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "without --unroll" in refused.stderr
+    assert tuirnn("export", "small", "--c", "-o", "c.onnx").returncode == 0
+    assert sorted(os.listdir(tmp_path / "c-c")) == sorted(
+        ["Makefile", "cell.c", "cell.h", "cell_sizes.h", "cell_weights.c", "cell_weights.h", "example.c"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--precision", "int9"), "did you mean 'int8'"),
+        (("--precision", "int4", "--opset", "13"), "needs --opset 21"),
+        (("--c", "--precision", "int8"), "--c writes fp32"),
+        (("--unroll", "0"), "--unroll must be from 1"),
+        (("--ir", "3"), "--ir must be from 7"),
+        (("--max-loss-increase", "-1"), "--max-loss-increase must be at least 0"),
+    ],
+)
+def test_mistakes_get_one_line(tuirnn: Run, words: tuple[str, ...], said: str) -> None:
+    done = tuirnn("export", "small", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_samples_are_written_side_by_side(tuirnn: Run) -> None:
+    done = tuirnn("generate", "small", "--samples", "3", "--length", "20", "--seed", "1", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["seed"] for row in rows] == [1, 2, 3]
+    assert all(len(row["text"]) == 20 for row in rows)
+    alone = json.loads(tuirnn("generate", "small", "--length", "20", "--seed", "2", "--json").stdout)
+    assert alone["text"] == rows[1]["text"]
+
+
+def test_import_export_generate(tuirnn: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"embedding.weight": (3, 4), "rnn.weight_ih_l0": (15, 4), "rnn.weight_hh_l0": (15, 5),
+              "rnn.bias_ih_l0": (15,), "rnn.bias_hh_l0": (15,), "head.weight": (3, 5), "head.bias": (3,)}  # fmt: skip
+    tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, tmp_path / "mine.safetensors")
+    (tmp_path / "v.json").write_text('["a", "b", "\\n"]')
+    runs = ("--runs", "runs")
+    missing = tuirnn("import", "mine.safetensors", *runs)
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
+    done = tuirnn("import", "mine.safetensors", "--vocab", "v.json", *runs)
+    assert "GRU with 1 × 5 units" in done.stdout
+    assert tuirnn("export", "mine", *runs).returncode == 0
+    assert set(tuirnn("generate", "mine", "--length", "30", *runs).stdout) <= set("ab\n")
+    assert "mine" in tuirnn("runs", "ls", *runs).stdout
+
+
+def test_bench_cell_names_its_limit(tuirnn: Run) -> None:
+    done = tuirnn("bench", "cell", "small", "--rounds", "1", "--seconds", "0.05", "--json")
+    rows = json.loads(done.stdout)["rows"]
+    assert {"small: steps", "small: characters", "naive session.run and numpy: characters"} <= {r["what"] for r in rows}
+    measured = next(row for row in rows if row["what"] == "small: steps")
+    assert measured["share"] == pytest.approx(measured["per_s"] / measured["limit_per_s"])
+    assert tuirnn("bench", "cell").returncode == 2
