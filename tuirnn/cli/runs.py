@@ -63,19 +63,19 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     """Show one run: settings, status, checkpoints."""
     from tuirnn.runs import checkpoint
     from tuirnn.runs.listing import summarize
-    from tuirnn.runs.reader import present_config
+    from tuirnn.runs.reader import present_record
 
     paths = find_run(runs_folder(runs), run)
     summary = summarize(paths)
     if summary.record is None:
         raise RunError(summary.problem)
-    record = summary.record
+    record = present_record(paths)
     values: dict[str, Any] = {
         **_brief(summary),
         "message": summary.status.message,
         "parameters": record.parameters,
         "checkpoints": checkpoint.steps(paths),
-        "settings": present_config(paths, record).to_json(),
+        "settings": record.config.to_json(),
         "text": record.data,
         "environment": record.environment,
     }

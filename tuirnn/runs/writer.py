@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +12,10 @@ from typing import Any
 import filelock
 
 from tuirnn.errors import RunError
-from tuirnn.files import atomic_write, sync_folder, to_json
+from tuirnn.files import atomic_write, open_own, sync_folder, to_json
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, check_name
-from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.reader import CHUNK, RunRecord, Status
 
 LOGS = ("metrics", "samples", "probes", "events")
 REWOUND = ("metrics", "samples", "probes")
@@ -59,8 +60,14 @@ class RunWriter:
             self._end_torn_line(log)
 
     @classmethod
-    def create(cls, folder: Path, name: str, record: RunRecord) -> "RunWriter":
+    def create(cls, folder: Path, name: str, record: RunRecord, stdin: bytes | None = None) -> "RunWriter":
         """Make the directory of a new run, with its record, and own it.
+
+        Args:
+            folder: of runs.
+            name: of the run.
+            record: what it is.
+            stdin: the text, where it came from standard input and could not be read again.
 
         Raises:
             RunError: the name is taken or not a name, or the folder cannot be written.
@@ -84,13 +91,13 @@ class RunWriter:
             ) from None
         paths = RunPaths(root)
         try:
-            atomic_write(paths.record, to_json(record.to_json(), indent=1))
+            if stdin is not None:
+                atomic_write(paths.stdin, stdin)
+            atomic_write(paths.record, to_json(record.to_json(), indent=1))  # last: with it, the run is there
             sync_folder(folder)
             return cls(paths)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                paths.record.unlink(missing_ok=True)
-                root.rmdir()
+            shutil.rmtree(root, ignore_errors=True)
             raise RunError(f"cannot write the run '{name}' in {folder}: {error.strerror}") from None
 
     def append(self, log: str, *records: dict[str, Any]) -> None:
@@ -158,16 +165,21 @@ class RunWriter:
         self.close()
 
     def _open(self, log: str) -> int:
-        return os.open(getattr(self.paths, log), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        return open_own(getattr(self.paths, log), os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def _end_torn_line(self, log: str) -> None:
         """Cut what stands after the last newline: a record that was never acknowledged."""
         descriptor = self._logs[log]
-        size = os.fstat(descriptor).st_size
-        if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-            return
-        data = os.pread(descriptor, size, 0)
-        os.ftruncate(descriptor, data.rfind(b"\n") + 1)
+        end = os.fstat(descriptor).st_size
+        while end:
+            begin = max(0, end - CHUNK)
+            newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+            if newline >= 0:
+                end = begin + newline + 1
+                break
+            end = begin
+        if end != os.fstat(descriptor).st_size:
+            os.ftruncate(descriptor, end)
 
     def _refused(self, log: str, why: str) -> RunError:
         return RunError(
