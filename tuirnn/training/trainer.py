@@ -21,7 +21,7 @@ from tuirnn.files import to_json
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.reader import RunRecord, Status, as_number
-from tuirnn.runs.writer import RunWriter
+from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.tasks.lm import BATCHES, TextData
 from tuirnn.training import checkpoints
 from tuirnn.training.devices import Usage, device_label
@@ -136,8 +136,9 @@ class Trainer:
         self._fits(self.state, saved)
         self.writer.rewind(lengths)
         best = self.progress.best_step
-        if best in checkpoint.steps(self.writer.paths):  # a kill may have come before the pointer was moved
-            checkpoint.point(self.writer.paths, "best", best)
+        with disk_of(self.writer.paths, "put the checkpoints in order"):
+            if best in checkpoint.steps(self.writer.paths):  # a kill may have come before the pointer was moved
+                checkpoint.point(self.writer.paths, "best", best)
         self._clock = time.perf_counter() - self.progress.elapsed
 
     def _fits(self, state: list[State], saved: checkpoint.Checkpoint) -> None:
@@ -384,8 +385,8 @@ class Trainer:
         paths, progress = self.writer.paths, self.progress
         if self._saved != (progress.step, progress.val_loss):
             progress.elapsed = time.perf_counter() - self._clock
-            self.writer.sync()
             carried = self.state if self.batches.carries_state else []
+            self.writer.sync()
             values = {
                 "progress": vars(progress),
                 "cursor": self.batches.cursor(),
@@ -394,20 +395,16 @@ class Trainer:
             }
             files = checkpoints.pack(self.model, self.optimizer, carried, values, self.device)
             files[checkpoint.RECORD] = to_json(self.record.to_json(), indent=1)
-            try:
+            with disk_of(paths, "write a checkpoint"):
                 checkpoint.save(paths, progress.step, files)
                 checkpoint.point(paths, "last", progress.step)
-            except OSError as error:
-                raise RunError(
-                    f"cannot write a checkpoint of run '{paths.name}': {error.strerror}; the one before "
-                    f"is untouched; free some space and resume with --resume {paths.name}"
-                ) from None
             self._saved = (progress.step, progress.val_loss)
             self._rollbacks = 0
             self.report({"event": "checkpoint", "step": progress.step})
-        if progress.best_step == progress.step:
-            checkpoint.point(paths, "best", progress.step)
-        checkpoint.prune(paths, self.config.train.keep)
+        with disk_of(paths, "put the checkpoints in order"):
+            if progress.best_step == progress.step:
+                checkpoint.point(paths, "best", progress.step)
+            checkpoint.prune(paths, self.config.train.keep)
 
     def note(self, message: str) -> None:
         """Say something once, in the history and to whoever watches."""
