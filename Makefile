@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test soak bench clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -13,6 +13,9 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+soak: .venv/installed
+	$(BIN)/python -m tests.trust
 
 bench: .venv/installed
 	$(BIN)/tuirnn bench train

@@ -6,6 +6,7 @@ unique across the sections, so a flat `{"hidden": 256, "lr": 0.004}` names a con
 """
 
 import dataclasses
+import functools
 import math
 import tomllib
 from collections.abc import Mapping
@@ -38,11 +39,16 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+@functools.cache
+def _hints(section: str) -> dict[str, Any]:
+    return get_type_hints(globals()[section])
+
+
 class Section:
     """Shared checking of the sections: types, bounds and choices as the field metadata says."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = _hints(type(self).__name__)
         for spec in fields(cast(Any, self)):
             value = _typed(spec.name, getattr(self, spec.name), hints[spec.name])
             _check_bounds(spec.name, value, spec.metadata)
@@ -292,7 +298,7 @@ def load_recipe(name: str) -> Recipe:
     where = one_line(path.name)
     try:
         body = tomllib.loads(read_bounded(path, MAX_RECIPE_BYTES, ConfigError, follow_links=True).decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not a readable recipe: {one_line(error)}") from None
     about = body.pop("about", "")
     if not isinstance(about, str):

@@ -21,8 +21,10 @@ FEW = {"steps": 8, "checkpoint_every": 3, "eval_every": 4, "keep": 1}
 """A training of few steps that still saves, replaces, prunes and points."""
 
 
-def at_every(folder: Path, *, errors: tuple[str, ...] = ERRORS, every: int = 1, **variant: Any) -> dict[str, Any]:
-    """Fail each change of the disk (or each `every`-th) of a training, once and for good, with each of the errors.
+def at_every(
+    folder: Path, *, errors: tuple[str, ...] = ERRORS, stays: tuple[bool, ...] = (False, True), **variant: Any
+) -> dict[str, Any]:
+    """Fail each change of the disk of a training in turn, once and for good (`stays`), with each of the errors.
 
     Raises:
         Broken: a traceback, a lost checkpoint, or a run that differs after the resume.
@@ -32,7 +34,7 @@ def at_every(folder: Path, *, errors: tuple[str, ...] = ERRORS, every: int = 1, 
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", library, Path(__file__).with_name("faults.c"), "-ldl"], check=True
     )
-    plan = {"errors": errors, "every": every, "settings": {**SETTINGS, **FEW, **variant}}
+    plan = {"errors": errors, "stays": stays, "settings": {**SETTINGS, **FEW, **variant}}
     done = subprocess.run(
         [sys.executable, "-m", __name__, str(folder), json.dumps(plan)],
         env={**os.environ, "LD_PRELOAD": str(library), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -68,13 +70,13 @@ def _main(folder: Path, plan: dict[str, Any]) -> None:
     (whole.root / "cell.onnx").write_bytes(b"")
     faults, survived = 0, 0
     for name in plan["errors"]:
-        for sticky in (0, 1):
+        for sticky in plan["stays"]:
             number = 0
             while True:
                 paths = RunPaths(runs / "one")
                 shutil.rmtree(paths.root, ignore_errors=True)
                 disk.faults_root(str(runs).encode())
-                disk.faults_arm(number, getattr(errno, name), sticky)
+                disk.faults_arm(number, getattr(errno, name), int(sticky))
                 failed = True
                 try:
                     launch.start(config, runs, "one", lambda event: None)
@@ -104,7 +106,7 @@ def _main(folder: Path, plan: dict[str, Any]) -> None:
                         raise Broken(f"after {where}: {difference}") from None
                 elif paths.root.exists() and not never_began(paths):
                     raise Broken(f"after {where} a directory that is no run is left: {os.listdir(paths.root)}")
-                number += plan["every"]
+                number += 1
     print(json.dumps({"faults": faults, "training went on": survived, "lost": 0}))
 
 

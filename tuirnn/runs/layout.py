@@ -128,6 +128,14 @@ def find_run(folder: Path, name: str) -> RunPaths:
     raise RunError(f"no run '{one_line(name, 80)}' in {folder}; {nearest(name, run_names(folder))}")
 
 
+def find_folder(folder: Path, name: str) -> RunPaths:
+    """As `find_run`, but a run whose `run.json` is lost is found too."""
+    path = folder / name
+    if _NAME.fullmatch(name) and path.is_dir() and not path.is_symlink():
+        return RunPaths(path)
+    return find_run(folder, name)
+
+
 def free_name(folder: Path, stem: str) -> str:
     """`stem`, or `stem-2`, `stem-3`, … whichever is not taken in `folder`."""
     name, number = stem, 2

@@ -196,7 +196,7 @@ def as_number(value: object) -> float:
         try:
             return float(value)
         except OverflowError:  # an integer beyond what a float holds
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     return {"Infinity": math.inf, "-Infinity": -math.inf}.get(value, math.nan) if isinstance(value, str) else math.nan
 
 
@@ -239,13 +239,14 @@ class LogTail:
                         return
                     end = len(chunk)  # one line longer than any record: skip it in pieces
                 for line in chunk[:end].split(b"\n")[:-1]:
-                    record = self._parse(line)
+                    record = self.parse(line)
                     if record is not None:
                         yield record
                 self.offset += end
                 file.seek(self.offset)
 
-    def _parse(self, line: bytes) -> dict[str, Any] | None:
+    def parse(self, line: bytes) -> dict[str, Any] | None:
+        """The record in one line; None for a damaged one, which is counted."""
         try:
             record = parse_json(line, "line") if len(line) <= MAX_LINE else None
         except RunError:

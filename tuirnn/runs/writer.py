@@ -36,7 +36,7 @@ def disk_of(paths: RunPaths, doing: str) -> Iterator[None]:
         ) from None
 
 
-def _acquired(paths: RunPaths) -> filelock.BaseFileLock:
+def acquired(paths: RunPaths) -> filelock.BaseFileLock:
     lock = filelock.FileLock(paths.lock, timeout=0)
     try:
         lock.acquire()
@@ -66,7 +66,7 @@ class RunWriter:
             RunError: another living process trains this run, or the disk refuses.
         """
         self.paths = paths
-        self._lock = lock or _acquired(paths)
+        self._lock = lock or acquired(paths)
         self._logs: dict[str, int] = {}
         try:
             self._open_all()
@@ -99,7 +99,7 @@ class RunWriter:
             raise RunError(
                 f"cannot make a run in {folder}: {error.strerror}; name a folder that can be written with --runs"
             ) from None
-        lock = _acquired(paths)
+        lock = acquired(paths)
         if paths.record.exists():  # two saw the name free, and the other was first
             lock.release()
             raise taken

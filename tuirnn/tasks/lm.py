@@ -144,7 +144,9 @@ class Batches:
             )
         self._rng.bit_generator.state = cursor["rng"]
         self._begin_epoch()
-        self._position = int(cursor["position"])
+        if type(cursor["position"]) is not int or not 0 <= cursor["position"] <= self.batches_per_epoch:
+            raise DataError(f"an epoch has {self.batches_per_epoch:,} batches, none at {cursor['position']!r}")
+        self._position = cursor["position"]
 
 
 class StreamBatches(Batches):

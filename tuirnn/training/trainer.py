@@ -63,7 +63,7 @@ class Progress:
         kinds = {spec.name: spec.type for spec in fields(cls)}
         numbers: dict[str, Any] = {k: as_number(v) if kinds.get(k) is float else v for k, v in value.items()}
         for name, number in numbers.items():
-            if type(number) is not kinds.get(name):
+            if type(number) is not kinds.get(name) or (type(number) is int and not 0 <= number < 2**53):
                 raise TypeError(f"{one_line(name, 60)} is not a number that belongs here")
         return cls(**numbers)
 
