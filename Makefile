@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance bench clean
+.PHONY: demo test conformance soak bench clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -18,6 +18,9 @@ conformance: .venv/installed
 	$(BIN)/python export/conformance/conformance.py
 	$(BIN)/python export/conformance/replay.py
 	$(BIN)/python -m pytest -m hosts -rs tests/test_hosts.py
+
+soak: .venv/installed
+	$(BIN)/python -m tests.trust
 
 bench: .venv/installed
 	$(BIN)/tuirnn bench train

@@ -22,7 +22,12 @@ from tuirnn.runs.reader import LogTail, RunRecord, Status, as_number, read_recor
 from tuirnn.runs.writer import RunWriter
 from tuirnn.vocab import Vocabulary
 
-FILES = {checkpoint.MODEL: b"model", checkpoint.OPTIMIZER: b"optimizer", checkpoint.TRAINER: b"{}"}
+FILES = {
+    checkpoint.MODEL: b"model",
+    checkpoint.OPTIMIZER: b"optimizer",
+    checkpoint.TRAINER: b"{}",
+    checkpoint.RECORD: b"{}",
+}
 
 
 def record() -> RunRecord:

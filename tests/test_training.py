@@ -20,7 +20,7 @@ from tuirnn.config import RunConfig, TrainConfig
 from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import LogTail, present_config, read_record, read_status
+from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
 from tuirnn.training import evaluation, launch
 from tuirnn.training.optimizers import learning_rate
 
@@ -93,9 +93,9 @@ def test_what_may_change_on_resume(tmp_path: Path, small_text: Path) -> None:
         launch.resume(paths, {"hidden": 99}, lambda event: None)
     launch.resume(paths, {"steps": 14, "lr": 0.001}, lambda event: None)
     assert checkpoint.load(paths, "last").step == 14
-    assert present_config(paths, read_record(paths)).train.lr == 0.001
+    assert present_record(paths).config.train.lr == 0.001
     events = [e["event"] for e in LogTail(paths.events).read()]
-    assert events == ["start", "end", "changes", "resume", "end"]
+    assert events == ["start", "end", "changes", "note", "note", "resume", "end"]
 
 
 def test_the_last_evaluation_is_in_the_last_checkpoint(tmp_path: Path, small_text: Path) -> None:
@@ -309,9 +309,13 @@ def test_bad_starts_leave_nothing(tmp_path: Path, small_text: Path) -> None:
 # ── the process ──────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
+)
 def test_signals_checkpoint_and_leave(
-    number: int, tmp_path: Path, small_text: Path, environment: dict[str, str]
+    number: int, expected: int, tmp_path: Path, small_text: Path, environment: dict[str, str]
 ) -> None:
     command = [sys.executable, "-m", "tuirnn", "train", str(small_text), "--runs", str(tmp_path), "--name", "one",
                "--hidden", "16", "--minutes", "5", "--json"]  # fmt: skip
@@ -325,7 +329,7 @@ def test_signals_checkpoint_and_leave(
             last = event
         code = process.wait()
     assert time.monotonic() - began < 10
-    assert code == 128 + number
+    assert code == expected
     assert last["event"] == "end"
     paths = RunPaths(tmp_path / "one")
     assert checkpoint.load(paths, "last").step == last["step"]

@@ -6,6 +6,7 @@ unique across the sections, so a flat `{"hidden": 256, "lr": 0.004}` names a con
 """
 
 import dataclasses
+import functools
 import math
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from tuirnn.errors import ConfigError, nearest, one_line
+from tuirnn.files import read_bounded
 
 T = TypeVar("T")
 
@@ -37,11 +39,16 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+@functools.cache
+def _hints(section: str) -> dict[str, Any]:
+    return get_type_hints(globals()[section])
+
+
 class Section:
     """Shared checking of the sections: types, bounds and choices as the field metadata says."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        hints = _hints(type(self).__name__)
         for spec in fields(cast(Any, self)):
             value = _typed(spec.name, getattr(self, spec.name), hints[spec.name])
             _check_bounds(spec.name, value, spec.metadata)
@@ -165,6 +172,11 @@ class TrainConfig(Section):
     minutes: float = option(
         0.0, "Stop after this much wall time, earlier sessions counted; 0: no such limit.", low=0.0, high=1e7
     )
+    on_nan: str = option(
+        "stop",
+        "When the loss is not finite: stop, or rollback to the last checkpoint and go on at half the rate.",
+        choices=("stop", "rollback"),
+    )
     patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0, high=1_000_000)
     eval_every: int = option(500, "Steps between two evaluations.", low=1, high=10**9)
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
@@ -285,10 +297,8 @@ def load_recipe(name: str) -> Recipe:
         raise ConfigError(f"no recipe '{one_line(name, 60)}'; {nearest(name, recipe_names())}")
     where = one_line(path.name)
     try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise ConfigError(f"{where}: a recipe has at most {MAX_RECIPE_BYTES:,} bytes")
-        body = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        body = tomllib.loads(read_bounded(path, MAX_RECIPE_BYTES, ConfigError, follow_links=True).decode())
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not a readable recipe: {one_line(error)}") from None
     about = body.pop("about", "")
     if not isinstance(about, str):

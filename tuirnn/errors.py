@@ -54,5 +54,5 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 def one_line(text: object, limit: int = 400) -> str:
     """`text` as one printable line: control characters and escapes shown, never sent raw."""
-    shown = "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in str(text))
+    shown = "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in str(text)[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

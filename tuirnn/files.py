@@ -1,5 +1,6 @@
 """Files that are whole or not there: atomic writes, bounded reads, JSON without surprises."""
 
+import errno
 import json
 import math
 import os
@@ -10,7 +11,8 @@ from typing import Any
 
 from tuirnn.errors import RunError, TuirnnError, one_line
 
-MAX_JSON_BYTES = 64 * 2**20
+SMALL_JSON_BYTES = 64 * 2**10
+"""Enough for every JSON file but the record, which holds the vocabulary."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -59,19 +61,48 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
-def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes; anything else raises `error` with one line."""
+def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file that a run directory should hold itself; returns the descriptor.
+
+    A link could lead anywhere, a pipe could wait for ever: neither is followed or waited for.
+
+    Raises:
+        OSError: it is not there, cannot be opened, or is not a regular file.
+    """
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise error(f"{one_line(path)} is not a file")
-        data = b""
-        if found.st_size <= limit:
-            with open(path, "rb") as file:
-                data = file.read(limit + 1)
+        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o644)
     except OSError as failure:
-        raise error(f"cannot read {one_line(path)}: {failure.strerror or failure}") from None
-    if max(len(data), found.st_size) > limit:
+        if failure.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file")
+    return descriptor
+
+
+def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError, *, follow_links: bool = False) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes.
+
+    Args:
+        path: the file.
+        limit: more bytes than this are not read.
+        error: what to raise.
+        follow_links: only for a path that a person gave; inside a run directory nothing is a link.
+    Raises:
+        error: with one line, for anything else.
+    """
+    try:
+        with open(open_own(path.resolve(strict=True) if follow_links else path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size + 1) if size <= limit else b""
+            large = max(size, len(data)) > limit
+    except (OSError, ValueError) as failure:  # ValueError: a zero byte in the path
+        why = getattr(failure, "strerror", None) or failure
+        raise error(f"cannot read {one_line(path)}: {why}") from None
+    except MemoryError:
+        raise error(f"{one_line(path)} does not fit into this machine's memory") from None
+    if large:
         raise error(f"{one_line(path)} is larger than {limit:,} bytes; it is not what tuirnn writes")
     return data
 
@@ -99,13 +130,13 @@ def parse_json(data: bytes, where: str, error: type[TuirnnError] = RunError) -> 
     """Parse JSON bytes; raises `error` with one line for anything that is not JSON."""
     try:
         return json.loads(data)
-    except (ValueError, RecursionError) as failure:
+    except (ValueError, RecursionError, MemoryError) as failure:
         raise error(f"{where} is damaged: {one_line(failure, 120)}") from None
 
 
-def read_json(path: Path, error: type[TuirnnError] = RunError) -> dict[str, Any]:
-    """The JSON object in a file of bounded size; raises `error` with one line otherwise."""
-    value = parse_json(read_bounded(path, MAX_JSON_BYTES, error), one_line(path), error)
+def read_json(path: Path, limit: int = SMALL_JSON_BYTES, error: type[TuirnnError] = RunError) -> dict[str, Any]:
+    """The JSON object in a file of at most `limit` bytes; raises `error` with one line otherwise."""
+    value = parse_json(read_bounded(path, limit, error), one_line(path), error)
     if not isinstance(value, dict):
         raise error(f"{one_line(path)} is damaged: expected a JSON object, got {type(value).__name__}")
     return value

@@ -66,7 +66,7 @@ def read_cell(path: Path) -> TrustedCell:
     Raises:
         CellFileError: the first reason not to trust it, with the file's name.
     """
-    return inspect(read_bounded(path, MAX_BYTES, CellFileError), one_line(path.name))
+    return inspect(read_bounded(path, MAX_BYTES, CellFileError, follow_links=True), one_line(path.name))
 
 
 def inspect(data: bytes, name: str) -> TrustedCell:

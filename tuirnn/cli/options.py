@@ -59,12 +59,17 @@ def _option(name: str) -> inspect.Parameter:
 
 def print_json(value: Any) -> None:
     """One line of JSON on standard output; numbers that JSON lacks as strings."""
-    from tuirnn.files import to_json
-
-    sys.stdout.write(to_json(value).decode() + "\n")
+    sys.stdout.write(_ascii_json(value, None) + "\n")
     sys.stdout.flush()
 
 
 def print_json_pretty(value: Any) -> None:
     """Indented JSON on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(_ascii_json(value, 2))
+
+
+def _ascii_json(value: Any, indent: int | None) -> str:
+    """ASCII alone: what is not, a terminal's control characters among it, stands escaped."""
+    from tuirnn.files import to_json
+
+    return json.dumps(json.loads(to_json(value)), indent=indent)

@@ -3,18 +3,19 @@
 import math
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
 from tuirnn.errors import ConfigError, RunError, one_line
-from tuirnn.runs.layout import find_run, runs_folder
+from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.runs.listing import RunSummary
 
-group = typer.Typer(help="List, show and remove runs.", no_args_is_help=True, rich_markup_mode="rich")
+group = typer.Typer(help="List, show, export, repair and remove runs.", no_args_is_help=True, rich_markup_mode="rich")
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 
@@ -63,19 +64,19 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     """Show one run: settings, status, checkpoints."""
     from tuirnn.runs import checkpoint
     from tuirnn.runs.listing import summarize
-    from tuirnn.runs.reader import present_config
+    from tuirnn.runs.reader import present_record
 
     paths = find_run(runs_folder(runs), run)
     summary = summarize(paths)
     if summary.record is None:
         raise RunError(summary.problem)
-    record = summary.record
+    record = present_record(paths)
     values: dict[str, Any] = {
         **_brief(summary),
         "message": summary.status.message,
         "parameters": record.parameters,
         "checkpoints": checkpoint.steps(paths),
-        "settings": present_config(paths, record).to_json(),
+        "settings": record.config.to_json(),
         "text": record.data,
         "environment": record.environment,
     }
@@ -93,6 +94,44 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
                     print(f"  {name:<12} {one_line(item, 100)}")
         else:
             print(f"{key:<14} {one_line(value, 200)}")
+
+
+@group.command("export", epilog="Example: tuirnn runs export lstm-384 -o losses.csv")
+def export(
+    run: Run,
+    runs: RunsFolder = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.csv", help="Where to write \\[default: standard output]."),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write TensorBoard's files there instead.")
+    ] = None,
+) -> None:
+    """Write a run's metrics as CSV, or for TensorBoard."""
+    from tuirnn.runs.export import to_csv, to_tensorboard
+
+    paths = find_run(runs_folder(runs), run)
+    if tensorboard is not None:
+        count = to_tensorboard(paths, tensorboard)
+        print(f"{count:,} scalars in {one_line(tensorboard)}; see them with: tensorboard --logdir {tensorboard}")
+    elif output is not None:
+        print(f"{to_csv(paths, output):,} records in {one_line(output)}")
+    else:
+        to_csv(paths, sys.stdout)
+
+
+@group.command("repair", epilog="Example: tuirnn runs repair lstm-384")
+def repair(run: Run, runs: RunsFolder = None) -> None:
+    """Rebuild what can be rebuilt of a damaged run, and say what cannot; nothing is deleted."""
+    from tuirnn.runs import housekeeping
+
+    paths = find_folder(runs_folder(runs), run)
+    found = 0
+    for line in housekeeping.repair(paths):
+        print(one_line(line))
+        found += 1
+    print(f"{paths.name}: " + ("nothing to mend" if not found else "mended as far as it goes"))
 
 
 @group.command("rm", epilog="Example: tuirnn runs rm first-try --yes")

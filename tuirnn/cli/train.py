@@ -88,10 +88,12 @@ def _resume(
     runs: Path | None,
     settings: dict[str, Any],
 ) -> None:
-    if sources or recipe or name:
-        raise ConfigError("--resume goes on with a run as it is; it takes no SOURCE, --recipe or --name")
+    if recipe or name:
+        raise ConfigError("--resume goes on with a run as it is; it takes no --recipe or --name")
+    if sources:
+        settings["sources"] = tuple(_lasting(source) for source in sources)
     if detach:
-        detached.resume(paths, detached.options(settings))
+        detached.resume(paths, detached.words(settings))
         print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
         return
     from tuirnn.runs.reader import read_record
@@ -110,10 +112,12 @@ def _reporter(config: RunConfig, as_json: bool, runs: Path | None) -> Any:
 
 
 def _leave(outcome: str) -> None:
-    """Exit as a shell expects of a program that a signal ended."""
+    """Exit as a shell, or a cluster's scheduler, expects of a program that a signal ended."""
+    from tuirnn.training.signals import exit_code
+
     if outcome in signal.Signals.__members__:
         sys.stdout.flush()
-        raise typer.Exit(128 + signal.Signals[outcome])
+        raise typer.Exit(exit_code(outcome))
 
 
 def recipes(as_json: Json = False) -> None:

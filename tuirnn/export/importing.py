@@ -65,7 +65,7 @@ def read_weights(path: Path, vocab: Vocabulary, *, nonlinearity: str = "tanh") -
     try:
         found = {
             name: np.asarray(array, np.float32)
-            for name, array in load(read_bounded(path, MAX_BYTES, DataError)).items()
+            for name, array in load(read_bounded(path, MAX_BYTES, DataError, follow_links=True)).items()
         }
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise DataError(f"{one_line(path.name)} is not a safetensors file of numbers: {one_line(error, 100)}") from None
@@ -143,7 +143,9 @@ def read_vocabulary(path: Path) -> Vocabulary:
     Raises:
         DataError: neither.
     """
-    value: Any = parse_json(read_bounded(path, 64 * 2**20, DataError), one_line(path.name), DataError)
+    value: Any = parse_json(
+        read_bounded(path, 64 * 2**20, DataError, follow_links=True), one_line(path.name), DataError
+    )
     if isinstance(value, list):
         kind = "char" if all(isinstance(symbol, str) and len(symbol) == 1 for symbol in value) else "word"
         value = {"kind": kind, "symbols": value}
@@ -179,6 +181,7 @@ def write_run(imported: Imported, folder: Path, name: str, text: str | None) -> 
             checkpoint.MODEL: save(tensors),
             checkpoint.OPTIMIZER: save({"none": np.zeros(1, np.float32)}),
             checkpoint.TRAINER: to_json({"progress": {"step": 0, "val_loss": "NaN"}}),
+            checkpoint.RECORD: to_json(made.to_json(), indent=1),
         }
         checkpoint.save(writer.paths, 0, files)
         for pointer in ("best", "last"):

@@ -10,6 +10,7 @@ from safetensors.numpy import load
 from tuirnn.config import ModelConfig
 from tuirnn.errors import RunError
 
+FLOATS = (np.float32, np.float64)
 Array = npt.NDArray[np.float64]
 
 
@@ -44,7 +45,8 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
         RunError: missing or misshapen tensors.
     """
     try:
-        tensors = {name: np.asarray(array, dtype=np.float64) for name, array in load(data).items()}
+        with np.errstate(invalid="ignore"):  # signalling NaNs; `take` refuses all that are not finite
+            tensors = {name: array.astype(np.float64) for name, array in load(data).items() if array.dtype in FLOATS}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{where}: the weights are damaged: {error}") from None
     G = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell]
@@ -58,6 +60,8 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
         )
         if array is None or not fits:
             raise RunError(f"{where}: '{name}' has shape {None if array is None else array.shape}, not {shape}")
+        if not np.abs(array).max(initial=0.0) <= np.finfo(np.float32).max:
+            raise RunError(f"{where}: '{name}' holds numbers that are not finite in float32")
         return array
 
     H, rows = config.hidden, G * config.hidden

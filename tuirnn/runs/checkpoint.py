@@ -18,16 +18,19 @@ from tuirnn.errors import RunError, nearest, one_line
 from tuirnn.files import atomic_write, parse_json, read_bounded, read_json, sync_folder, to_json, write_synced
 from tuirnn.runs.layout import RunPaths
 
-MODEL, OPTIMIZER, TRAINER, MANIFEST = (
+MODEL, OPTIMIZER, TRAINER, RECORD, MANIFEST = (
     "model.safetensors",
     "optimizer.safetensors",
     "trainer.json",
+    "run.json",
     "manifest.json",
 )
+"""A checkpoint's files; with its copy of the run's record it can be understood alone, and a lost record rebuilt."""
 
 MAX_FILE_BYTES = 64 * 2**30
 
 _STEP = re.compile(r"step_(\d{8,12})")
+_HALF_WRITTEN = re.compile(r"\.(run\.json|status\.json|best|last|\w+\.jsonl|stdin\.bin)\.\w+\.tmp")
 _LEFT_OVER = re.compile(r"\.step_(\d{8,12})\.(tmp|replaced|old)")
 
 
@@ -85,8 +88,10 @@ def save(paths: RunPaths, step: int, files: Mapping[str, bytes]) -> Path:
 
 
 def recover(paths: RunPaths) -> None:
-    """Clear away what a killed `save` or `prune` left; a checkpoint that was about to be replaced comes back."""
+    """Clear away what a killed writer left; a checkpoint that was about to be replaced comes back."""
     for entry in list(os.scandir(paths.root)):
+        if _HALF_WRITTEN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            os.unlink(entry.path)
         match = _LEFT_OVER.fullmatch(entry.name)
         if not match or not entry.is_dir(follow_symlinks=False):
             continue
@@ -169,13 +174,11 @@ def verify(path: Path) -> Checkpoint:
     if manifest.get("step") != step_of(path) or not isinstance(listed, dict):
         raise RunError(f"{one_line(path / MANIFEST)} is damaged")
     files: dict[str, bytes] = {}
-    for name in (MODEL, OPTIMIZER, TRAINER):
+    for name in (MODEL, OPTIMIZER, TRAINER, RECORD):
         entry = listed.get(name)
         if not isinstance(entry, dict) or not isinstance(entry.get("bytes"), int):
             raise RunError(f"{one_line(path / MANIFEST)} is damaged: it does not list {name}")
-        if (path / name).is_symlink():
-            raise RunError(f"{one_line(path / name)} is a link; a checkpoint holds its own files")
-        data = read_bounded(path / name, min(max(entry["bytes"], 0), MAX_FILE_BYTES))
+        data = read_bounded(path / name, MAX_FILE_BYTES)
         if len(data) != entry["bytes"] or _sha256(data) != entry.get("sha256"):
             raise RunError(f"{one_line(path / name)} is damaged: its content does not match the manifest")
         files[name] = data

@@ -1,5 +1,6 @@
 """Requests from a viewer to a trainer: one small file each, taken between steps."""
 
+import contextlib
 import os
 import time
 import uuid
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from tuirnn.errors import ConfigError, RunError, nearest
 from tuirnn.files import atomic_write, read_json, to_json
 from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import as_number
 
 KINDS = {
     "pause": "hold after the step at work",
@@ -17,6 +19,9 @@ KINDS = {
     "checkpoint": "write a checkpoint now",
     "stop": "write a checkpoint and end",
 }
+
+MOST_AT_ONCE = 1_000
+"""Requests taken in one go, so that a flooded folder never holds up the training for long."""
 
 LR_FACTOR_BOUNDS = (1e-3, 1e3)
 
@@ -49,13 +54,14 @@ def take(paths: RunPaths) -> list[Request]:
         names = sorted(name for name in os.listdir(paths.control) if name.endswith(".json") and name[0] != ".")
     except OSError:
         return []
+    if paths.control.is_symlink():  # whatever it leads to is not ours to clear
+        return []
     requests = []
-    for name in names:
+    for name in names[:MOST_AT_ONCE]:
         path = paths.control / name
-        try:
+        with contextlib.suppress(RunError, ConfigError):
             value = read_json(path)
-            requests.append(Request(str(value.get("kind")), float(value.get("value", 0.0))))
-        except (RunError, ConfigError, TypeError, ValueError):
-            pass
-        path.unlink(missing_ok=True)
+            requests.append(Request(str(value.get("kind")), as_number(value.get("value", 0.0))))
+        with contextlib.suppress(OSError):
+            path.unlink()
     return requests

@@ -9,7 +9,7 @@ from typing import Any
 
 from tuirnn.config import FIELDS, RunConfig, flag_of
 from tuirnn.errors import RunError, one_line
-from tuirnn.runs.layout import RunPaths, check_name, free_name, is_run
+from tuirnn.runs.layout import RunPaths, check_name, free_name, is_run, never_began
 
 START_TIMEOUT = 120.0
 
@@ -23,18 +23,19 @@ def default_name(config: RunConfig, folder: Path) -> str:
 def arguments(config: RunConfig) -> list[str]:
     """Command-line arguments of `tuirnn train` that give this configuration."""
     default = RunConfig().flat()
-    changed = {name: value for name, value in config.flat().items() if value != default[name] and name != "sources"}
-    words = options(changed)
-    return [*words, "--", *config.data.sources] if config.data.sources else words
+    return words({name: value for name, value in config.flat().items() if value != default[name]})
 
 
-def options(settings: dict[str, Any]) -> list[str]:
-    """Command-line options that give these settings."""
-    words: list[str] = []
+def words(settings: dict[str, Any]) -> list[str]:
+    """Command-line arguments that give these settings."""
+    given: list[str] = []
     for name, value in settings.items():
         flag = flag_of(name)
-        words += [flag if value else f"--no-{flag[2:]}"] if FIELDS[name][1].type is bool else [flag, str(value)]
-    return words
+        if FIELDS[name][1].type is bool:
+            given.append(flag if value else f"--no-{flag[2:]}")
+        elif name != "sources":
+            given += [flag, str(value)]
+    return [*given, "--", *settings["sources"]] if settings.get("sources") else given
 
 
 def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: float = START_TIMEOUT) -> RunPaths:
@@ -49,7 +50,7 @@ def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: 
         RunError: the trainer ended before its run began; the message is its own last line.
     """
     name = check_name(name) if name else default_name(config, folder)
-    if os.path.lexists(folder / name):
+    if os.path.lexists(folder / name) and not never_began(RunPaths(folder / name)):
         raise RunError(f"run '{name}' is already in {folder}; choose another name")
     return _start(["--name", name, *arguments(config)], RunPaths(folder / name), timeout)
 

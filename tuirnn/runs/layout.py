@@ -107,6 +107,15 @@ def is_run(path: "os.DirEntry[str] | Path") -> bool:
     return path.is_dir() and not path.is_symlink() and (Path(path) / "run.json").is_file()
 
 
+def never_began(paths: RunPaths) -> bool:
+    """Whether a directory holds nothing but what a trainer leaves that was killed before its run was there."""
+    try:
+        left = os.listdir(paths.root) if paths.root.is_dir() and not paths.root.is_symlink() else [""]
+    except OSError:
+        return False
+    return all(name in (paths.lock.name, paths.stdin.name) or name.endswith(".tmp") for name in left)
+
+
 def find_run(folder: Path, name: str) -> RunPaths:
     """The run `name` in `folder`, or the run directory at the path `name`.
 
@@ -119,9 +128,17 @@ def find_run(folder: Path, name: str) -> RunPaths:
     raise RunError(f"no run '{one_line(name, 80)}' in {folder}; {nearest(name, run_names(folder))}")
 
 
+def find_folder(folder: Path, name: str) -> RunPaths:
+    """As `find_run`, but a run whose `run.json` is lost is found too."""
+    path = folder / name
+    if _NAME.fullmatch(name) and path.is_dir() and not path.is_symlink():
+        return RunPaths(path)
+    return find_run(folder, name)
+
+
 def free_name(folder: Path, stem: str) -> str:
     """`stem`, or `stem-2`, `stem-3`, … whichever is not taken in `folder`."""
     name, number = stem, 2
-    while os.path.lexists(folder / name):
+    while os.path.lexists(folder / name) and not never_began(RunPaths(folder / name)):
         name, number = f"{stem}-{number}", number + 1
     return name

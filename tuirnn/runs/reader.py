@@ -5,16 +5,19 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tuirnn.config import RunConfig
 from tuirnn.errors import RunError, TuirnnError, one_line
-from tuirnn.files import parse_json, read_json
+from tuirnn.files import open_own, parse_json, read_json
 from tuirnn.runs import FORMAT
 from tuirnn.runs.layout import STATUS_STALE_AFTER, RunPaths
 from tuirnn.vocab import Vocabulary
+
+MAX_RECORD_BYTES = 32 * 2**20
+"""Of `run.json`, with room for the largest vocabulary of words."""
 
 MAX_LINE = 4 * 2**20
 CHUNK = 4 * 2**20
@@ -61,8 +64,19 @@ def read_record(paths: RunPaths) -> RunRecord:
     Raises:
         RunError: missing, damaged, or of a newer format.
     """
-    value = read_json(paths.record)
-    where = f"run '{paths.name}'"
+    value = read_json(paths.record, MAX_RECORD_BYTES)
+    return parse_record(value, f"run '{paths.name}'")
+
+
+def parse_record(value: dict[str, Any], where: str) -> RunRecord:
+    """The record in the JSON object of a `run.json`.
+
+    Args:
+        value: the object.
+        where: whose it is, for the error.
+    Raises:
+        RunError: damaged, or of a newer format.
+    """
     if value.get("format") != FORMAT:
         raise RunError(
             f"{where} has format {one_line(value.get('format'), 20)}, this tuirnn reads {FORMAT}; "
@@ -79,24 +93,28 @@ def read_record(paths: RunPaths) -> RunRecord:
         )
     except KeyError as missing:
         raise RunError(f"{where} is damaged: run.json lacks {missing}") from None
-    except TuirnnError as error:
+    except (TuirnnError, OverflowError) as error:
         raise RunError(f"{where} is damaged: {error}") from None
 
 
-def present_config(paths: RunPaths, record: RunRecord) -> RunConfig:
-    """The run's configuration with the changes that resumes have made, in order.
+def present_record(paths: RunPaths) -> RunRecord:
+    """The run's record with the changes that resumes have made to its settings and data, in order.
 
     Raises:
-        RunError: the history holds settings that no run can have.
+        RunError: as `read_record`, or the history holds settings that no run can have.
     """
-    config = record.config
-    for event in LogTail(paths.events).read():
+    record = read_record(paths)
+    for event in LogTail(paths.events).records():
         if event.get("event") == "changes" and isinstance(event.get("settings"), dict):
+            data = event.get("data", record.data)
             try:
-                config = config.replace(**event["settings"])
+                config = record.config.replace(**event["settings"])
             except (TuirnnError, TypeError) as error:
                 raise RunError(f"the history of run '{paths.name}' is damaged: {error}") from None
-    return config
+            if not isinstance(data, dict):
+                raise RunError(f"the history of run '{paths.name}' is damaged: its data is not an object")
+            record = replace(record, config=config, data=data)
+    return record
 
 
 def _typed(value: dict[str, Any], key: str, kind: Any) -> Any:
@@ -175,7 +193,10 @@ def _alive(status: Status) -> bool:
 def as_number(value: object) -> float:
     """A JSON number, or one of the strings that stand for numbers JSON lacks, as a float; else NaN."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an integer beyond what a float holds
+            return math.inf if value > 0 else -math.inf
     return {"Infinity": math.inf, "-Infinity": -math.inf}.get(value, math.nan) if isinstance(value, str) else math.nan
 
 
@@ -200,10 +221,10 @@ class LogTail:
     def records(self) -> Iterator[dict[str, Any]]:
         """As `read`, one at a time."""
         try:
-            file = open(self.path, "rb")  # noqa: SIM115 (closed below, the generator holds it)
+            descriptor = open_own(self.path)
         except OSError:
             return
-        with file:
+        with open(descriptor, "rb") as file:
             stat = os.fstat(file.fileno())
             identity = (stat.st_dev, stat.st_ino)
             if self._identity not in (None, identity) or stat.st_size < self.offset:
@@ -218,13 +239,14 @@ class LogTail:
                         return
                     end = len(chunk)  # one line longer than any record: skip it in pieces
                 for line in chunk[:end].split(b"\n")[:-1]:
-                    record = self._parse(line)
+                    record = self.parse(line)
                     if record is not None:
                         yield record
                 self.offset += end
                 file.seek(self.offset)
 
-    def _parse(self, line: bytes) -> dict[str, Any] | None:
+    def parse(self, line: bytes) -> dict[str, Any] | None:
+        """The record in one line; None for a damaged one, which is counted."""
         try:
             record = parse_json(line, "line") if len(line) <= MAX_LINE else None
         except RunError:

@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,14 +14,39 @@ from typing import Any
 import filelock
 
 from tuirnn.errors import RunError
-from tuirnn.files import atomic_write, sync_folder, to_json
+from tuirnn.files import atomic_write, open_own, sync_folder, to_json
 from tuirnn.runs import checkpoint
-from tuirnn.runs.layout import RunPaths, check_name
-from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.layout import RunPaths, check_name, never_began
+from tuirnn.runs.reader import CHUNK, RunRecord, Status
 
 LOGS = ("metrics", "samples", "probes", "events")
 REWOUND = ("metrics", "samples", "probes")
 """Logs that go back to the checkpoint's length on resume; the history keeps everything."""
+
+
+@contextlib.contextmanager
+def disk_of(paths: RunPaths, doing: str) -> Iterator[None]:
+    """Turns what the disk refuses inside into one line, `doing` being what was tried with the run."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"cannot {doing} of run '{paths.name}': {error.strerror}; what was saved before is untouched: mend the "
+            f"disk, then 'tuirnn train --resume {paths.name}'"
+        ) from None
+
+
+def acquired(paths: RunPaths) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(paths.lock, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(
+            f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
+        ) from None
+    except OSError as error:
+        raise RunError(f"cannot take the lock of run '{paths.name}': {error.strerror}") from None
+    return lock
 
 
 class RunWriter:
@@ -28,70 +56,73 @@ class RunWriter:
     the file, and a reader never sees two half records joined.
     """
 
-    def __init__(self, paths: RunPaths) -> None:
+    def __init__(self, paths: RunPaths, lock: filelock.BaseFileLock | None = None) -> None:
         """Take over an existing run directory.
 
+        Args:
+            paths: the run.
+            lock: the run's, where it is held already.
         Raises:
-            RunError: another living process trains this run.
+            RunError: another living process trains this run, or the disk refuses.
         """
         self.paths = paths
-        self._lock = filelock.FileLock(paths.lock, timeout=0)
-        try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise RunError(
-                f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
-            ) from None
+        self._lock = lock or acquired(paths)
         self._logs: dict[str, int] = {}
         try:
-            paths.control.mkdir(exist_ok=True)
-            checkpoint.recover(paths)
-        except OSError as error:
+            self._open_all()
+        except RunError:
             self.close()
-            raise RunError(f"cannot write into run '{paths.name}': {error.strerror}") from None
-        for log in LOGS:
-            try:
-                self._logs[log] = self._open(log)
-            except OSError as error:
-                self.close()
-                raise RunError(f"cannot write {log} of run '{paths.name}': {error.strerror}") from None
-        for log in LOGS:
-            self._end_torn_line(log)
+            raise
 
     @classmethod
-    def create(cls, folder: Path, name: str, record: RunRecord) -> "RunWriter":
+    def create(cls, folder: Path, name: str, record: RunRecord, stdin: bytes | None = None) -> "RunWriter":
         """Make the directory of a new run, with its record, and own it.
 
+        Args:
+            folder: of runs.
+            name: of the run; what a kill left of one that never began may bear it.
+            record: what it is.
+            stdin: the text, where it came from standard input and could not be read again.
+
         Raises:
-            RunError: the name is taken or not a name, or the folder cannot be written.
+            RunError: the name is taken or not a name, or the folder cannot be written; nothing is left behind.
         """
-        root = folder / check_name(name)
+        paths = RunPaths(folder / check_name(name))
+        taken = RunError(
+            f"run '{name}' is already in {folder}; continue it with --resume {name}, or choose another --name"
+        )
+        if os.path.lexists(paths.root) and not never_began(paths):
+            raise taken
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"cannot make the folder of runs {folder}: {error.strerror}; name another one with --runs"
-            ) from None
-        try:
-            root.mkdir()
-        except FileExistsError:
-            raise RunError(
-                f"run '{name}' is already in {folder}; continue it with --resume {name}, or choose another --name"
-            ) from None
+            paths.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(
                 f"cannot make a run in {folder}: {error.strerror}; name a folder that can be written with --runs"
             ) from None
-        paths = RunPaths(root)
+        lock = acquired(paths)
+        if paths.record.exists():  # two saw the name free, and the other was first
+            lock.release()
+            raise taken
         try:
-            atomic_write(paths.record, to_json(record.to_json(), indent=1))
+            if stdin is not None:
+                atomic_write(paths.stdin, stdin)
+            atomic_write(paths.record, to_json(record.to_json(), indent=1))  # last: with it, the run is there
             sync_folder(folder)
-            return cls(paths)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                paths.record.unlink(missing_ok=True)
-                root.rmdir()
-            raise RunError(f"cannot write the run '{name}' in {folder}: {error.strerror}") from None
+            return cls(paths, lock)
+        except (OSError, RunError) as error:
+            shutil.rmtree(paths.root, ignore_errors=True)
+            lock.release()
+            why = error.strerror if isinstance(error, OSError) else error
+            raise RunError(f"cannot write the run '{name}' in {folder}: {why}") from None
+
+    def _open_all(self) -> None:
+        with disk_of(self.paths, "take over the folder"):
+            self.paths.control.mkdir(exist_ok=True)
+            checkpoint.recover(self.paths)
+        for log in LOGS:
+            with disk_of(self.paths, f"write {log}"):
+                self._logs[log] = self._open(log)
+                self._end_torn_line(log)
 
     def append(self, log: str, *records: dict[str, Any]) -> None:
         """Add records to one of `LOGS`, in one write.
@@ -100,13 +131,10 @@ class RunWriter:
             RunError: the disk refused; the log ends with its last whole line.
         """
         data = b"".join(to_json(record) + b"\n" for record in records)
-        try:
-            written = os.write(self._logs[log], data)
-        except OSError as error:
-            raise self._refused(log, str(error.strerror)) from None
-        if written != len(data):
-            self._end_torn_line(log)
-            raise self._refused(log, "the disk is full")
+        with disk_of(self.paths, f"write {log}"):
+            if os.write(self._logs[log], data) != len(data):
+                self._end_torn_line(log)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def event(self, kind: str, **values: Any) -> None:
         """Add to the run's history, with the wall-clock time."""
@@ -131,16 +159,16 @@ class RunWriter:
             length = lengths.get(log, 0)
             if os.fstat(self._logs[log]).st_size <= length:
                 continue
-            with open(path, "rb") as file:
-                kept = file.read(length)
-            os.close(self._logs[log])
-            atomic_write(path, kept)
-            self._logs[log] = self._open(log)
+            with disk_of(self.paths, f"cut {log} back"):
+                atomic_write(path, os.pread(self._logs[log], length, 0))
+                os.close(self._logs.pop(log))
+                self._logs[log] = self._open(log)
 
     def sync(self) -> None:
         """Wait until the logs are on the disk; done before each checkpoint that counts on them."""
-        for descriptor in self._logs.values():
-            os.fsync(descriptor)
+        with disk_of(self.paths, "write the logs"):
+            for descriptor in self._logs.values():
+                os.fsync(descriptor)
 
     def close(self) -> None:
         """Close the logs and free the lock."""
@@ -158,19 +186,18 @@ class RunWriter:
         self.close()
 
     def _open(self, log: str) -> int:
-        return os.open(getattr(self.paths, log), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        return open_own(getattr(self.paths, log), os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def _end_torn_line(self, log: str) -> None:
         """Cut what stands after the last newline: a record that was never acknowledged."""
         descriptor = self._logs[log]
-        size = os.fstat(descriptor).st_size
-        if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-            return
-        data = os.pread(descriptor, size, 0)
-        os.ftruncate(descriptor, data.rfind(b"\n") + 1)
-
-    def _refused(self, log: str, why: str) -> RunError:
-        return RunError(
-            f"cannot write {log} of run '{self.paths.name}': {why}; free some space and resume with "
-            f"'tuirnn train --resume {self.paths.name}'"
-        )
+        end = os.fstat(descriptor).st_size
+        while end:
+            begin = max(0, end - CHUNK)
+            newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+            if newline >= 0:
+                end = begin + newline + 1
+                break
+            end = begin
+        if end != os.fstat(descriptor).st_size:
+            os.ftruncate(descriptor, end)

@@ -7,7 +7,7 @@ from tuirnn.config import DataConfig
 from tuirnn.errors import DataError, one_line
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
-from tuirnn.runs.reader import read_record
+from tuirnn.runs.reader import present_record
 from tuirnn.tasks import lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -44,9 +44,8 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
 
 def run_data(paths: RunPaths) -> lm.TextData:
     """The text of a run, checked to be what the run was trained on."""
-    record = read_record(paths)
-    stdin = paths.stdin if paths.stdin.exists() else None
-    data = lm.load(record.config.data, vocab=record.vocab, stdin=stdin)
+    record = present_record(paths)
+    data = lm.load(record.config.data, vocab=record.vocab, stdin=paths.stdin)
     if data.sha256 != record.data.get("sha256"):
         raise DataError(
             f"the data of run '{paths.name}' has changed since it was trained; give a text with --text FILE"

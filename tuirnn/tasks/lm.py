@@ -29,6 +29,15 @@ class TextData:
     val: Ids
     test: Ids
 
+    def summary(self) -> dict[str, Any]:
+        """For the run's record: name, hash and the splits' lengths in tokens."""
+        splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
+        return {"name": self.name, "sha256": self.sha256, **splits}
+
+    def unknown(self) -> list[str]:
+        """The text's symbols that the vocabulary lacks."""
+        return [] if self.vocab.kind == "byte" else self.vocab.unknown(self.raw.decode("utf-8-sig"))
+
 
 def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> TextData:
     """Read, tokenize and split the sources of `config`.
@@ -135,7 +144,9 @@ class Batches:
             )
         self._rng.bit_generator.state = cursor["rng"]
         self._begin_epoch()
-        self._position = int(cursor["position"])
+        if type(cursor["position"]) is not int or not 0 <= cursor["position"] <= self.batches_per_epoch:
+            raise DataError(f"an epoch has {self.batches_per_epoch:,} batches, none at {cursor['position']!r}")
+        self._position = cursor["position"]
 
 
 class StreamBatches(Batches):

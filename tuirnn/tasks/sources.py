@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.files import read_bounded
 from tuirnn.tasks import datasets
 
 MAX_SOURCE_BYTES = 4 * 2**30
@@ -74,7 +75,8 @@ def load(names: Sequence[str], *, stdin: Path | None = None) -> Source:
 
 def _read(name: str, stdin: Path | None) -> list[tuple[str, bytes]]:
     if name == STDIN:
-        return [("standard input", stdin.read_bytes() if stdin else sys.stdin.buffer.read())]
+        data = read_bounded(stdin, MAX_SOURCE_BYTES, DataError) if stdin else sys.stdin.buffer.read()
+        return [("standard input", data)]
     if not name:
         raise DataError("an empty name names no text; give a file, a folder, '-' or a data set")
     path = Path(name)

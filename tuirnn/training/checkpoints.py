@@ -10,10 +10,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from tuirnn.cells import State
-from tuirnn.errors import RunError
+from tuirnn.errors import RunError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import SequenceModel
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
+from tuirnn.training.optimizers import state_names
 
 
 def pack(
@@ -57,11 +58,14 @@ def unpack(
     """
     try:
         weights, tensors = load_tensors(checkpoint.files[MODEL]), load_tensors(checkpoint.files[OPTIMIZER])
-    except SafetensorError as error:
-        raise RunError(f"{checkpoint.path.name} is damaged: {error}") from None
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{checkpoint.path.name} is damaged: {one_line(error)}") from None
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
-    if {name: tuple(t.shape) for name, t in weights.items()} != shapes:
+    kinds = {name: p.dtype for name, p in parameters.items()}
+    if {name: tuple(t.shape) for name, t in weights.items()} != shapes or kinds != {
+        name: t.dtype for name, t in weights.items()
+    }:
         raise RunError(f"{checkpoint.path.name} holds other weights than this run's model; was run.json changed?")
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -69,15 +73,23 @@ def unpack(
     for name, parameter in parameters.items():
         prefix = f"optimizer.{name}."
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        optimizer.state.pop(parameter, None)
         if state:
+            if state.keys() != state_names(optimizer) or any(
+                t.dim() and t.shape != parameter.shape for t in state.values()
+            ):
+                raise RunError(f"{checkpoint.path.name} holds the state of another optimizer than this run's")
             optimizer.state[parameter] = {
                 key: value.to(parameter.device if value.dim() or _fused(optimizer) else "cpu")
                 for key, value in state.items()
             }
-    torch.set_rng_state(tensors["rng.cpu"])
-    if device.type == "cuda" and "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"], device)
-    return _carried(tensors, model, device), checkpoint.trainer
+    try:
+        torch.set_rng_state(tensors["rng.cpu"])
+        if device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+        return _carried(tensors, model, device), checkpoint.trainer
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise RunError(f"{checkpoint.path.name}/{OPTIMIZER} is damaged: {one_line(error)}") from None
 
 
 def _optimizer_tensors(model: SequenceModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

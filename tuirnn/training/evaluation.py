@@ -1,6 +1,6 @@
 """Loss on held-out text under both protocols, samples, and what the network still gets wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,14 @@ LANES, WARM_UP = 64, 512
 SAMPLE_TEMPERATURE = 0.8
 
 
+Check = Callable[[], None]
+"""Called between two pieces of long work; it may raise to cut the work short."""
+
+
+def go_on() -> None:
+    """The check that never objects."""
+
+
 @contextmanager
 def evaluating(model: SequenceModel) -> Iterator[None]:
     """Dropout off and no gradients inside; training mode after."""
@@ -33,7 +41,13 @@ def evaluating(model: SequenceModel) -> Iterator[None]:
 
 
 def carried_loss(
-    model: SequenceModel, ids: Ids, device: torch.device, *, lanes: int = LANES, warm_up: int = WARM_UP
+    model: SequenceModel,
+    ids: Ids,
+    device: torch.device,
+    *,
+    lanes: int = LANES,
+    warm_up: int = WARM_UP,
+    check: Check = go_on,
 ) -> float:
     """Mean nats per token over ids [n], the state carried through.
 
@@ -55,6 +69,7 @@ def carried_loss(
                 tensor[0] = 0  # the first lane has nothing before it
     total = torch.zeros((), dtype=torch.float64, device=device)
     for t in range(0, L, BLOCK):
+        check()
         end = min(t + BLOCK, L)
         logits, state = model(text[warm_up + t : warm_up + end], state)
         nats = _nats(logits, text[warm_up + t + 1 : warm_up + end + 1])
@@ -62,12 +77,15 @@ def carried_loss(
     return float(total) / n
 
 
-def blocks_loss(model: SequenceModel, ids: Ids, device: torch.device, *, batch: int = 64) -> float:
+def blocks_loss(
+    model: SequenceModel, ids: Ids, device: torch.device, *, batch: int = 64, check: Check = go_on
+) -> float:
     """Mean nats per token over independent blocks of 256 tokens, each from a zero state."""
     length = min(BLOCK, len(ids) - 1)
     blocks = np.arange((len(ids) - 1) // length) * length
     total, count = 0.0, 0
     for first in range(0, len(blocks), batch):
+        check()
         windows = ids[blocks[first : first + batch][None, :] + np.arange(length + 1)[:, None]]
         text = torch.from_numpy(windows).to(device)
         logits, _ = model(text[:-1], model.zero_state(text.shape[1]))
@@ -81,12 +99,20 @@ def _nats(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def write_sample(
-    model: SequenceModel, vocab: Vocabulary, first: int, length: int, seed: int, device: torch.device
+    model: SequenceModel,
+    vocab: Vocabulary,
+    first: int,
+    length: int,
+    seed: int,
+    device: torch.device,
+    *,
+    check: Check = go_on,
 ) -> str:
     """Text of `length` tokens that the network writes after the token `first`, at temperature 0.8."""
     generator = torch.Generator().manual_seed(seed)
     state, token, tokens = model.zero_state(1), first, []
     for _ in range(length):
+        check()
         logits, state = model(torch.tensor([[token]], device=device), state)
         scores = logits[0, 0].float().cpu() / SAMPLE_TEMPERATURE
         if vocab.unk is not None:

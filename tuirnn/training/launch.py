@@ -1,22 +1,24 @@
 """Start a new run, or go on with an old one."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tuirnn.config import FIELDS, RunConfig, flag_of
-from tuirnn.errors import ConfigError, DataError, RunError
-from tuirnn.files import atomic_write
+from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import RunRecord, present_config, read_record
+from tuirnn.runs.reader import RunRecord, present_record
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks import lm, sources
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
 from tuirnn.training.trainer import Report, Trainer, build_model
 
-FIXED_ON_RESUME = frozenset(name for name, (section, _) in FIELDS.items() if section in ("model", "data")) | {
+FIXED_ON_RESUME = frozenset(
+    name for name, (section, _) in FIELDS.items() if section in ("model", "data") and name != "sources"
+) | {
     "batches",
     "batch_size",
     "seq_len",
@@ -24,7 +26,7 @@ FIXED_ON_RESUME = frozenset(name for name, (section, _) in FIELDS.items() if sec
     "dtype",
     "seed",
 }
-"""Settings that a run keeps for life: its weights, data and batches would no longer be the same."""
+"""Settings that a run keeps for life: its weights, its cut of the data and its batches depend on them."""
 
 
 def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: lm.TextData | None = None) -> str:
@@ -47,21 +49,14 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: l
     record = RunRecord(
         config=config,
         vocab=data.vocab,
-        data={
-            "name": data.name,
-            "sha256": data.sha256,
-            "train": len(data.train),
-            "val": len(data.val),
-            "test": len(data.test),
-        },
+        data=data.summary(),
         environment=environment(device),
         created=time.time(),
         parameters=_parameters(config, data),
     )
-    with RunWriter.create(folder, name, record) as writer:
-        if sources.STDIN in config.data.sources:
-            atomic_write(writer.paths.stdin, data.raw)
-        return Trainer(config, data, writer, device, report).run()
+    stdin = data.raw if sources.STDIN in config.data.sources else None
+    with RunWriter.create(folder, name, record, stdin) as writer:
+        return Trainer(record, data, writer, device, report).run()
 
 
 def _parameters(config: RunConfig, data: lm.TextData) -> int:
@@ -84,41 +79,61 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         RunError: a change that the run cannot take, no checkpoint, changed data, or nothing left to do.
     """
     keep_freed_memory()
-    record = read_record(paths)
-    known = present_config(paths, record)
-    for setting in changes:
-        if setting in FIXED_ON_RESUME and changes[setting] != known.flat()[setting]:
-            raise RunError(
-                f"{flag_of(setting)} cannot change when a run is resumed: run '{paths.name}' was made with "
-                f"{known.flat()[setting]}; start a new run with it"
-            )
-    config = known.replace(**changes)
-    device = pick_device(config.train.device)
-    try:
-        data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin if paths.stdin.exists() else None)
-    except DataError as error:
-        raise DataError(f"the data of run '{paths.name}' cannot be read again: {error}") from None
-    if data.sha256 != record.data.get("sha256"):
-        raise DataError(
-            f"the data of run '{paths.name}' ({record.data.get('name')}) has changed since it began; "
-            "bring back the same content, or start a new run"
+    record = present_record(paths)
+    known = record.config.flat()
+    changes = {name: value for name, value in changes.items() if value != known[name]}
+    for setting in FIXED_ON_RESUME & changes.keys():
+        raise RunError(
+            f"{flag_of(setting)} cannot change when a run is resumed: run '{paths.name}' was made with "
+            f"{known[setting]}; start a new run with it"
         )
+    config = record.config.replace(**changes)
+    device = pick_device(config.train.device)
+    data = _data_again(paths, record, config, other="sources" in changes)
+    record = replace(record, config=config, data=data.summary())
     with RunWriter(paths) as writer:
-        trainer = Trainer(config, data, writer, device, report)
+        trainer = Trainer(record, data, writer, device, report)
         saved = _last_good(paths, trainer)
-        trainer.restore(saved)
-        if trainer.share_done() >= 1.0:
+        if saved is None:
+            trainer.note("there is no checkpoint yet; training from the beginning")
+            trainer.restart()
+        else:
+            trainer.restore(saved)
+        if trainer.finished:
             raise RunError(
-                f"run '{paths.name}' is complete at step {saved.step:,}; give a larger --steps, --epochs or "
-                "--minutes to go on"
+                f"run '{paths.name}' is complete at step {trainer.progress.step:,}; give a larger --steps, --epochs "
+                "or --minutes to go on"
             )
         if changes:
-            writer.event("changes", step=saved.step, settings=changes)
+            writer.event("changes", step=trainer.progress.step, settings=changes, data=record.data)
+            trainer.say_changes(changes)
         return trainer.run()
 
 
-def _last_good(paths: RunPaths, trainer: Trainer) -> checkpoint.Checkpoint:
-    """The last checkpoint, or the newest one that is whole, said aloud."""
+def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other: bool) -> lm.TextData:
+    """The data that the run has been trained on, or with `other` the data that it goes on with."""
+    try:
+        data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin)
+    except DataError as error:
+        again = "cannot be read" if other else "cannot be read again"
+        raise DataError(f"the data of run '{paths.name}' {again}: {error}") from None
+    if other and record.vocab.kind == "char" and (strange := data.unknown()):
+        raise DataError(
+            f"{data.name} has {len(strange)} characters that run '{paths.name}' does not know, "
+            f"such as '{one_line(strange[0])}'; its vocabulary is fixed: start a new run with it"
+        )
+    if not other and data.sha256 != record.data.get("sha256"):
+        raise DataError(
+            f"the data of run '{paths.name}' ({one_line(record.data.get('name'), 100)}) has changed since it began; "
+            "bring back the same content, name the new one after --resume, or start a new run"
+        )
+    return data
+
+
+def _last_good(paths: RunPaths, trainer: Trainer) -> checkpoint.Checkpoint | None:
+    """The last checkpoint, or the newest one that is whole, said aloud; None where none was ever written."""
+    if not checkpoint.steps(paths):
+        return None
     try:
         return checkpoint.load(paths, "last")
     except RunError as damage:

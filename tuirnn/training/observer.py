@@ -1,6 +1,7 @@
 """Looking at the network now and then: losses, a sample, its mistakes, its inside; all of it written down."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,19 +34,27 @@ class Observer:
         data: the text.
         writer: the run directory.
         device: where the model is.
+        check: called every fraction of a second; what it raises ends a look with nothing written.
     """
 
     def __init__(
-        self, config: RunConfig, model: SequenceModel, data: TextData, writer: RunWriter, device: torch.device
+        self,
+        config: RunConfig,
+        model: SequenceModel,
+        data: TextData,
+        writer: RunWriter,
+        device: torch.device,
+        check: Callable[[], None],
     ) -> None:
         self.config, self.model, self.data, self.writer, self.device = config, model, data, writer, device
+        self.check = check
 
     def look(self, step: int) -> Look:
         """Both protocols, a sample, the mistakes and the probes."""
         model, data = self.model, self.data
         with evaluation.evaluating(model):
-            carried = evaluation.carried_loss(model, data.val, self.device)
-            blocks = evaluation.blocks_loss(model, data.val, self.device)
+            carried = evaluation.carried_loss(model, data.val, self.device, check=self.check)
+            blocks = evaluation.blocks_loss(model, data.val, self.device, check=self.check)
             seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
             text = self._sample(step)
             inside = probe(model, *self._probe_batch())
@@ -63,7 +72,9 @@ class Observer:
         known = len(newline) == 1 and int(newline[0]) != vocab.unk
         first = int(newline[0]) if known else int(self.data.val[0])
         seed = train.seed + step
-        return evaluation.write_sample(self.model, vocab, first, train.sample_length, seed, self.device)
+        return evaluation.write_sample(
+            self.model, vocab, first, train.sample_length, seed, self.device, check=self.check
+        )
 
     def _probe_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The first held-out tokens as a few sequences of the training length: x and y [T, lanes]."""

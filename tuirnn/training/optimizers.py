@@ -25,6 +25,16 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     return optimizer
 
 
+def state_names(optimizer: torch.optim.Optimizer) -> set[str]:
+    """Names of the tensors that the optimizer keeps for each parameter once it has made a step."""
+    momentum = {"momentum_buffer"} if optimizer.defaults.get("momentum") else set()
+    if isinstance(optimizer, torch.optim.SGD):
+        return momentum
+    if isinstance(optimizer, torch.optim.RMSprop):
+        return momentum | {"step", "square_avg"}
+    return {"step", "exp_avg", "exp_avg_sq"}
+
+
 def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
     """The rate for the update after `step` updates.
 

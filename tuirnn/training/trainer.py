@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,24 +15,28 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import State
-from tuirnn.config import RunConfig
-from tuirnn.errors import DivergedError, RunError, TuirnnError
+from tuirnn.config import RunConfig, flag_of
+from tuirnn.errors import DivergedError, RunError, TuirnnError, one_line
+from tuirnn.files import to_json
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
-from tuirnn.runs.reader import Status, as_number
-from tuirnn.runs.writer import RunWriter
+from tuirnn.runs.reader import RunRecord, Status, as_number
+from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.tasks.lm import BATCHES, TextData
 from tuirnn.training import checkpoints
 from tuirnn.training.devices import Usage, device_label
 from tuirnn.training.observer import Observer
 from tuirnn.training.optimizers import learning_rate, make_optimizer
-from tuirnn.training.signals import Signals
+from tuirnn.training.signals import Interrupted, Signals
 
 Report = Callable[[dict[str, Any]], None]
 """Receives each event: {'event': 'start' | 'step' | 'eval' | 'sample' | 'checkpoint' | 'note' | 'end', …}."""
 
 HEARTBEAT = 1.0
 CONTROL_POLL = 0.1
+ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
+"""What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
+
 LOG_EVERY_CUDA = 20
 """Losses are fetched from the GPU this many steps at a time: each fetch waits for the device."""
 
@@ -50,12 +54,17 @@ class Progress:
     val_loss: float = math.nan
     val_loss_blocks: float = math.nan
     evaluations_without_best: int = 0
+    evaluated: int = 0
     lr_scale: float = 1.0
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Progress":
         """Read the fields back, numbers that JSON lacks from their strings; raises TypeError if they do not fit."""
-        numbers: dict[str, Any] = {k: as_number(v) if isinstance(v, str) else v for k, v in value.items()}
+        kinds = {spec.name: spec.type for spec in fields(cls)}
+        numbers: dict[str, Any] = {k: as_number(v) if kinds.get(k) is float else v for k, v in value.items()}
+        for name, number in numbers.items():
+            if type(number) is not kinds.get(name) or (type(number) is int and not 0 <= number < 2**53):
+                raise TypeError(f"{one_line(name, 60)} is not a number that belongs here")
         return cls(**numbers)
 
 
@@ -63,7 +72,7 @@ class Trainer:
     """One training of one run, from wherever its last checkpoint left it.
 
     Args:
-        config: every setting, with any changes of a resume.
+        record: what the run is, with any changes of a resume.
         data: the text.
         writer: the run directory, owned.
         device: where to compute.
@@ -71,9 +80,10 @@ class Trainer:
     """
 
     def __init__(
-        self, config: RunConfig, data: TextData, writer: RunWriter, device: torch.device, report: Report
+        self, record: RunRecord, data: TextData, writer: RunWriter, device: torch.device, report: Report
     ) -> None:
-        self.config, self.data, self.writer, self.device, self.report = config, data, writer, device, report
+        self.record, self.data, self.writer, self.device, self.report = record, data, writer, device, report
+        self.config = config = record.config
         train = config.train
         torch.manual_seed(train.seed)
         self.model = build_model(config, data).to(device)
@@ -86,10 +96,11 @@ class Trainer:
             pid=os.getpid(), host=socket.gethostname(), device=device_label(device), started=time.time()
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
-        self.observer = Observer(config, self.model, data, writer, device)
         self.signals = Signals()
+        self.observer = Observer(config, self.model, data, writer, device, self.signals.check)
         self._asked_to_stop = self._asked_to_evaluate = False
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
+        self._rollbacks = 0  # since the last checkpoint
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
         self._rate_from = (self._clock, 0)
@@ -101,17 +112,48 @@ class Trainer:
     # ── the road ──────────────────────────────────────────────────────────────
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Go on exactly where `saved` was taken; cuts the logs back to it."""
+        """Go on exactly where `saved` was taken; cuts the logs back to it.
+
+        With other data than it was taken on, the text is read from its beginning and the best loss is sought anew.
+
+        Raises:
+            RunError: the checkpoint does not fit this run.
+        """
+        self._pending.clear()
+        self._saved = None
         carried, values = checkpoints.unpack(saved, self.model, self.optimizer, self.device)
         try:
             self.progress = Progress.from_json(values["progress"])
-            self.batches.restore(values["cursor"])
-            self.writer.rewind(values["lengths"])
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{saved.path.name}/{checkpoint.TRAINER} is damaged: {error}") from None
-        if carried is not None:
-            self.state = carried
+            if values["data"] == self.data.sha256:
+                self.batches.restore(values["cursor"])
+                self.state = carried or self.model.zero_state(self.batches.B)
+            else:
+                self.progress.best_val_loss, self.progress.best_step = math.inf, 0
+                self.progress.evaluations_without_best = 0
+            lengths = {log: int(length) for log, length in values["lengths"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, TuirnnError) as error:
+            raise RunError(f"{saved.path.name}/{checkpoint.TRAINER} is damaged: {one_line(error)}") from None
+        self._fits(self.state, saved)
+        self.writer.rewind(lengths)
+        best = self.progress.best_step
+        with disk_of(self.writer.paths, "put the checkpoints in order"):
+            if best in checkpoint.steps(self.writer.paths):  # a kill may have come before the pointer was moved
+                checkpoint.point(self.writer.paths, "best", best)
         self._clock = time.perf_counter() - self.progress.elapsed
+
+    def _fits(self, state: list[State], saved: checkpoint.Checkpoint) -> None:
+        wanted = self.model.zero_state(self.batches.B)
+        if [[t.shape for t in layer] for layer in state] != [[t.shape for t in layer] for layer in wanted]:
+            raise RunError(f"{saved.path.name} carries a hidden state of another shape than this run's")
+
+    def restart(self) -> None:
+        """Begin again from nothing; cuts the logs to nothing."""
+        self.writer.rewind({})
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: a limit is reached and the network has been evaluated there."""
+        return self.share_done() >= 1.0 and self.progress.evaluated == self.progress.step
 
     def run(self) -> str:
         """Train until a limit, a request or a signal.
@@ -139,7 +181,7 @@ class Trainer:
         )
         try:
             with self.signals:
-                outcome = self._loop()
+                outcome = self._train()
         except Exception as error:
             self._end("failed", str(error) if isinstance(error, TuirnnError) else f"{type(error).__name__}: {error}")
             raise
@@ -161,31 +203,59 @@ class Trainer:
         )
         return outcome
 
+    def _train(self) -> str:
+        if self.config.train.on_nan == "rollback" and not checkpoint.steps(self.writer.paths):
+            self.checkpoint()  # so that there is somewhere to go back to
+        while True:
+            try:
+                return self._loop()
+            except DivergedError as error:
+                self._roll_back(error)
+
     def _loop(self) -> str:
         train = self.config.train
         self._heartbeat("running")
-        while (share := self.share_done()) < 1.0:
+        if self.progress.step and self._evaluation_due:  # a signal cut it short
+            self.evaluate()
+        while not self._leaving and (share := self.share_done()) < 1.0:
             self.training_step(share)
-            step = self.progress.step
             self._flush_if_due()
-            if step % train.eval_every == 0 or self._asked_to_evaluate:
+            if self._evaluation_due or self._asked_to_evaluate:
                 self.evaluate()
-            if step % train.checkpoint_every == 0:
+            if self.progress.step % train.checkpoint_every == 0:
                 self.checkpoint()
             self._attend()
-            if self.signals.received is not None or self._asked_to_stop:
-                self._flush()
-                self.checkpoint()
-                return self.signals.name or "request"
         self._flush()
-        if self.progress.step % train.eval_every or math.isnan(self.progress.val_loss):
+        if not self._leaving and self.progress.evaluated != self.progress.step:
             self.evaluate()
         if train.minutes:
-            self._saved = (
-                None  # a checkpoint of this step may be from before the time was up; a resume must see that it was
-            )
+            self._saved = None  # the last one may be from before the time was up, which a resume has to see
         self.checkpoint()
-        return "done"
+        return (self.signals.name or "request") if self._leaving else "done"
+
+    @property
+    def _leaving(self) -> bool:
+        return self.signals.received is not None or self._asked_to_stop
+
+    @property
+    def _evaluation_due(self) -> bool:
+        step = self.progress.step
+        return step % self.config.train.eval_every == 0 and self.progress.evaluated != step
+
+    def _roll_back(self, error: DivergedError) -> None:
+        """Go back to the last good checkpoint with a lower rate, where that was asked for and may still help."""
+        good = checkpoint.newest_good(self.writer.paths)
+        if self.config.train.on_nan != "rollback" or good is None or self._rollbacks == MOST_ROLLBACKS:
+            raise error
+        diverged, scale = self.progress.step, self.progress.lr_scale * ROLLBACK_FACTOR
+        self._rollbacks += 1
+        self.restore(good)
+        self.progress.lr_scale = scale
+        self.writer.event("rollback", step=diverged, to=good.step, lr_scale=scale)
+        self.note(
+            f"the loss was not finite at step {diverged:,}; back at step {good.step:,} with {scale:g} times the "
+            "learning rate"
+        )
 
     def share_done(self) -> float:
         """How much of the run is over, by whichever limit is nearest; 1 or more means finished."""
@@ -291,7 +361,11 @@ class Trainer:
         self._asked_to_evaluate = False
         self._measure_rate()
         progress, step = self.progress, self.progress.step
-        seen = self.observer.look(step)
+        try:
+            seen = self.observer.look(step)
+        except Interrupted:  # a resume finds that it is due
+            return
+        progress.evaluated = step
         progress.val_loss, progress.val_loss_blocks = seen.carried, seen.blocks
         best = seen.carried < progress.best_val_loss
         if best:
@@ -311,35 +385,40 @@ class Trainer:
         paths, progress = self.writer.paths, self.progress
         if self._saved != (progress.step, progress.val_loss):
             progress.elapsed = time.perf_counter() - self._clock
-            self.writer.sync()
             carried = self.state if self.batches.carries_state else []
+            self.writer.sync()
             values = {
                 "progress": vars(progress),
                 "cursor": self.batches.cursor(),
+                "data": self.data.sha256,
                 "lengths": self.writer.lengths(),
             }
-            try:
-                checkpoint.save(
-                    paths,
-                    progress.step,
-                    checkpoints.pack(self.model, self.optimizer, carried, values, self.device),
-                )
+            files = checkpoints.pack(self.model, self.optimizer, carried, values, self.device)
+            files[checkpoint.RECORD] = to_json(self.record.to_json(), indent=1)
+            with disk_of(paths, "write a checkpoint"):
+                checkpoint.save(paths, progress.step, files)
                 checkpoint.point(paths, "last", progress.step)
-            except OSError as error:
-                raise RunError(
-                    f"cannot write a checkpoint of run '{paths.name}': {error.strerror}; the one before "
-                    f"is untouched; free some space and resume with --resume {paths.name}"
-                ) from None
             self._saved = (progress.step, progress.val_loss)
+            self._rollbacks = 0
             self.report({"event": "checkpoint", "step": progress.step})
-        if progress.best_step == progress.step:
-            checkpoint.point(paths, "best", progress.step)
-        checkpoint.prune(paths, self.config.train.keep)
+        with disk_of(paths, "put the checkpoints in order"):
+            if progress.best_step == progress.step:
+                checkpoint.point(paths, "best", progress.step)
+            checkpoint.prune(paths, self.config.train.keep)
 
     def note(self, message: str) -> None:
         """Say something once, in the history and to whoever watches."""
         self.writer.event("note", message=message)
         self.report({"event": "note", "step": self.progress.step, "message": message})
+
+    def say_changes(self, changes: dict[str, Any]) -> None:
+        """Say which settings a resume has changed, and what the data are where they are others."""
+        for name, value in changes.items():
+            if name == "sources":
+                sizes = f"{len(self.data.train):,} tokens to train on, {len(self.data.val):,} held out"
+                self.note(f"goes on with {self.data.name}: {sizes}; the best loss is sought anew on these")
+            else:
+                self.note(f"{flag_of(name)} is now {value}")
 
     # ── requests, signals, heartbeat ──────────────────────────────────────────
 

@@ -1,0 +1,378 @@
+"""The promises of docs/trust.md in their short form; `make soak` has the long one."""
+
+import json
+import os
+import pickle
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import train_small
+from trust import company, faults, kills, mutations
+
+from tuirnn.errors import DivergedError, RunError, TuirnnError
+from tuirnn.files import to_json
+from tuirnn.runs import checkpoint, control, housekeeping
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.listing import list_runs
+from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
+from tuirnn.training import launch
+
+
+@pytest.fixture
+def run(small_run: RunPaths, tmp_path: Path) -> RunPaths:
+    """A small trained run of one's own."""
+    shutil.copytree(small_run.root, tmp_path / "one")
+    return RunPaths(tmp_path / "one")
+
+
+# ── kills, faults, flips, mutations ──────────────────────────────────────────────
+
+
+def test_a_training_killed_anywhere_ends_with_the_same_bits(tmp_path: Path) -> None:
+    assert kills.over_training(tmp_path, 20)["kills"] == 20
+
+
+def test_no_acknowledged_record_is_lost_to_a_kill(tmp_path: Path) -> None:
+    assert kills.over_records(tmp_path, 20)["lost"] == 0
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CC", "cc")) is None, reason="the failing disk is written in C")
+@pytest.mark.parametrize("error", faults.ERRORS)
+def test_a_disk_that_fails_anywhere_loses_nothing(error: str, tmp_path: Path) -> None:
+    counted = faults.at_every(
+        tmp_path, errors=(error,), stays=(error == "ENOSPC",), cell="gru", steps=3, checkpoint_every=2, eval_every=99
+    )
+    assert counted["faults"] > 50
+
+
+def test_no_flipped_bit_loads(tmp_path: Path) -> None:
+    assert mutations.bit_flips(tmp_path, 500)["silent loads"] == 0
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run whose files are mutated."""
+    folder = tmp_path_factory.mktemp("mutations")
+    mutations.prepare(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", mutations.kinds())
+def test_mutated_files_get_one_line_or_an_answer(kind: str, seed: Path) -> None:
+    assert mutations.mutated(seed, kind, 2000)["refused"] >= 0
+
+
+def test_one_trainer_and_ten_readers(tmp_path: Path) -> None:
+    assert company.with_readers(tmp_path, 6)["torn"] == 0
+
+
+def test_leaving_takes_seconds(tmp_path: Path) -> None:
+    assert company.leaving(tmp_path, 3)["longest s"] <= 10
+
+
+def test_a_thousand_runs_are_listed_quickly(tmp_path: Path) -> None:
+    took = company.many_runs(tmp_path)
+    assert (took["list s"] <= 1.5, took["runs ls s"] <= 4) == (True, True), took  # twice the bar: other tests may run
+
+
+# ── attacks ──────────────────────────────────────────────────────────────────────
+
+
+class Canary:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def _sign(run: RunPaths, **files: bytes) -> None:
+    """Write files into the last checkpoint, with a manifest that fits them."""
+    good = checkpoint.load(run, "last")
+    checkpoint.save(run, good.step, {**good.files, **files})
+
+
+def _replace_file(name: str, content: bytes) -> Callable[[RunPaths], None]:
+    return lambda run: _sign(run, **{name: content})
+
+
+def _link(name: str) -> Callable[[RunPaths], None]:
+    def attack(run: RunPaths) -> None:
+        target = run.root / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        outside = run.root.parent / "outside"
+        outside.mkdir() if name in ("control", "step_00000020") else outside.write_text("kept")
+        target.symlink_to(outside)
+
+    return attack
+
+
+def _pipe(name: str) -> Callable[[RunPaths], None]:
+    def attack(run: RunPaths) -> None:
+        (run.root / name).unlink()
+        os.mkfifo(run.root / name)
+
+    return attack
+
+
+def _write(name: str, content: bytes) -> Callable[[RunPaths], None]:
+    def attack(run: RunPaths) -> None:
+        (run.root / name).write_bytes(content)
+
+    return attack
+
+
+def _sparse(name: str, size: int) -> Callable[[RunPaths], None]:
+    def attack(run: RunPaths) -> None:
+        os.truncate(run.root / name, size)
+
+    return attack
+
+
+HUGE_HEADER = (2**40).to_bytes(8, "little") + b"{}"
+LYING_HEADER = json.dumps({"x": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
+DEEP = b"[" * 1_000_000
+ATTACKS: dict[str, Callable[[RunPaths], None]] = {
+    "model is a huge header": _replace_file(checkpoint.MODEL, HUGE_HEADER),
+    "model lies about its size": _replace_file(
+        checkpoint.MODEL, len(LYING_HEADER).to_bytes(8, "little") + LYING_HEADER
+    ),
+    "optimizer is a huge header": _replace_file(checkpoint.OPTIMIZER, HUGE_HEADER),
+    "trainer is deep": _replace_file(checkpoint.TRAINER, DEEP),
+    "trainer is a list": _replace_file(checkpoint.TRAINER, b"[]"),
+    "record is deep": _write("run.json", DEEP),
+    "record is 64 MB": _write("run.json", b'{"a":[' + b"[]," * 21_000_000 + b"0]}"),
+    "record is a link": _link("run.json"),
+    "record is a pipe": _pipe("run.json"),
+    "metrics is a link": _link("metrics.jsonl"),
+    "metrics is a pipe": _pipe("metrics.jsonl"),
+    "events is a link": _link("events.jsonl"),
+    "lock is a link": _link("lock"),
+    "last leads out": _write("last", b"../../outside\n"),
+    "checkpoint is a link": _link("step_00000020"),
+    "manifest is sparse": _sparse("step_00000020/manifest.json", 2**40),
+    "model is sparse": _sparse("step_00000020/model.safetensors", 2**42),
+}
+GO_ON = ("last leads out", "checkpoint is a link", "manifest is sparse", "model is sparse")
+"""Attacks that are got round: what is left of the run is good."""
+
+
+def _resume(run: RunPaths, answer: Path) -> None:
+    """List and resume; the error's line stands in `answer`. Exit code 1 for a traceback, 9 for a gigabyte."""
+    list_runs(run.root.parent)
+    said = ""
+    try:
+        launch.resume(run, {"steps": 21}, lambda event: None)
+    except TuirnnError as error:
+        said = str(error)
+    answer.write_text(said)
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 2**20:
+        os._exit(9)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attacks_on_a_run_get_one_line(attack: str, run: RunPaths) -> None:
+    """Whatever the attack, a resume answers within seconds, without much memory, and touches nothing outside."""
+    ATTACKS[attack](run)
+    outside = run.root.parent / "outside"
+    before = outside.read_text() if outside.is_file() else None
+    answer = run.root.parent / "answer"
+    process = kills.fork(_resume, run, answer)
+    process.join(30)
+    assert process.exitcode == 0
+    said = answer.read_text()
+    assert said.isprintable()
+    assert bool(said) == (attack not in GO_ON), said
+    assert (outside.read_text() if outside.is_file() else None) == before
+    assert not outside.is_dir() or not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("name", [checkpoint.MODEL, checkpoint.OPTIMIZER, checkpoint.TRAINER])
+def test_pickles_are_never_opened(name: str, run: RunPaths, tmp_path: Path) -> None:
+    _sign(run, **{name: pickle.dumps(Canary(tmp_path / "hurt"))})
+    with pytest.raises(TuirnnError):
+        launch.resume(run, {"steps": 21}, lambda event: None)
+    assert not (tmp_path / "hurt").exists()
+
+
+def test_a_control_folder_that_is_a_link_is_left_alone(run: RunPaths, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.json").write_text('{"kind": "stop"}')
+    shutil.rmtree(run.control)
+    run.control.symlink_to(tmp_path / "mine")
+    assert control.take(run) == []
+    assert (tmp_path / "mine" / "a.json").exists()
+
+
+def test_escapes_never_reach_the_terminal(run: RunPaths, environment: dict[str, str]) -> None:
+    """A stranger's run: every text in it holds an escape sequence; whatever shows it shows it harmless."""
+    evil = "\x1b]0;owned\x07\x9b2J\u202e"
+    value = json.loads(run.record.read_bytes())
+    value["data"]["name"] = value["environment"]["machine"] = evil
+    run.record.write_bytes(to_json(value))
+    status = json.loads(run.status.read_bytes())
+    run.status.write_bytes(to_json({**status, "state": evil, "message": evil, "device": evil}))
+    with open(run.metrics, "ab") as file:
+        file.write(to_json({"step": 1, "split": evil, "loss": evil, evil: 1}) + b"\n")
+    for words in (["ls"], ["show", "one"], ["export", "one"], ["ls", "--json"], ["show", "one", "--json"]):
+        command = [sys.executable, "-m", "tuirnn", "runs", *words, "--runs", str(run.root.parent)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        shown = done.stdout + done.stderr
+        assert not any(c in shown for c in "\x1b\x07\x9b\u202e"), words
+
+
+# ── resuming with other settings, divergence, signals ────────────────────────────
+
+
+def test_more_data_on_resume(run: RunPaths, small_text: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more.txt"
+    more.write_text(small_text.read_text() * 2)
+    notes: list[str] = []
+    launch.resume(run, {"sources": (str(more),), "steps": 30}, lambda event: notes.append(event.get("message", "")))
+    assert any("more.txt" in note for note in notes)
+    record = present_record(run)
+    assert record.data["name"] == "more.txt"
+    assert record.data["sha256"] != read_record(run).data["sha256"]
+    launch.resume(run, {"steps": 40}, lambda event: None)  # the history is enough to find the data again
+    assert [r["step"] for r in LogTail(run.metrics).read() if r["split"] == "train"] == list(range(1, 41))
+    strange = tmp_path / "strange.txt"
+    strange.write_text("ζ" * 9000)
+    with pytest.raises(TuirnnError, match=r"1 characters that run 'one' does not know, such as 'ζ'"):
+        launch.resume(run, {"sources": (str(strange),), "steps": 50}, lambda event: None)
+
+
+def test_a_run_without_a_checkpoint_begins_again(run: RunPaths) -> None:
+    whole = checkpoint.load(run, "last").files[checkpoint.MODEL]
+    for step in checkpoint.steps(run):
+        shutil.rmtree(run.step(step))
+    launch.resume(run, {}, lambda event: None)
+    assert checkpoint.load(run, "last").files[checkpoint.MODEL] == whole
+
+
+def test_rollback_goes_on_at_a_lower_rate(tmp_path: Path, small_text: Path) -> None:
+    """A rate at which a relu RNN diverges at once is halved until it does not."""
+    settings: dict[str, Any] = {"lr": 64.0, "clip": 0.0, "warmup": 0, "optimizer": "sgd", "schedule": "constant",
+                                "cell": "rnn", "nonlinearity": "relu", "steps": 30, "checkpoint_every": 15}  # fmt: skip
+    with pytest.raises(DivergedError):
+        train_small(tmp_path, "stop", small_text, **settings)
+    paths = train_small(tmp_path, "back", small_text, on_nan="rollback", **settings)
+    events = LogTail(paths.events).read()
+    rollbacks = [event for event in events if event["event"] == "rollback"]
+    assert rollbacks
+    assert rollbacks[-1]["lr_scale"] == 0.5 ** len(rollbacks)
+    metrics = [r for r in LogTail(paths.metrics).read() if r["split"] == "train"]
+    assert [r["step"] for r in metrics] == list(range(1, 31))
+    assert metrics[-1]["lr"] < 64.0
+    assert read_status(paths).state == "done"
+
+
+def test_an_evaluation_is_cut_short_and_made_up_for(tmp_path: Path, small_text: Path) -> None:
+    """The signal comes in the middle of a sample of 100,000 tokens; the resumed run is as if it had not come."""
+    settings: dict[str, Any] = {"steps": 6, "eval_every": 4, "checkpoint_every": 4}
+    whole = train_small(tmp_path, "whole", small_text, **settings, sample_length=3000)
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["step"] == 4:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    began = time.monotonic()
+    config = read_record(whole).config
+    assert launch.start(config, tmp_path, "parts", interrupt) == "SIGTERM"
+    assert time.monotonic() - began < 10
+    parts = RunPaths(tmp_path / "parts")
+    assert not [r for r in LogTail(parts.metrics).read() if r["split"] == "val"]
+    launch.resume(parts, {}, lambda event: None)
+    for run in (whole, parts):
+        (run.root / "cell.onnx").write_bytes(b"")
+    kills.same_run(whole, parts)
+
+
+def test_a_detached_run_ignores_a_hang_up(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "tuirnn", "train", str(small_text), "--runs", str(tmp_path), "--hidden", "16",
+               "--name", "one", "--steps", "300", "--detach"]  # fmt: skip
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    paths = RunPaths(tmp_path / "one")
+    until = time.monotonic() + 60
+    while read_status(paths).step < 5 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(read_status(paths).pid, signal.SIGHUP)
+    while read_status(paths).live and time.monotonic() < until:
+        time.sleep(0.1)
+    assert read_status(paths).state == "done"
+
+
+# ── repair, export ───────────────────────────────────────────────────────────────
+
+
+def test_repair_rebuilds_what_it_can(run: RunPaths) -> None:
+    assert list(housekeeping.repair(run)) == []
+    kept = read_record(run)
+    lines = run.metrics.read_bytes().splitlines(keepends=True)
+    run.metrics.write_bytes(b"".join([*lines[:3], b"{broken\n", *lines[3:]]))
+    model = run.step(20) / checkpoint.MODEL
+    model.write_bytes(model.read_bytes()[:-1])
+    run.record.write_bytes(b"")
+    run.status.unlink()
+    (run.root / "last").unlink()
+    said = "\n".join(housekeeping.repair(run))
+    assert "run.json: rebuilt from checkpoint 10" in said
+    assert "metrics.jsonl: 1 damaged lines left out" in said
+    assert "model.safetensors is damaged" in said
+    assert "last: points to step 10 now" in said
+    assert "status.json: rebuilt" in said
+    assert read_record(run) == kept
+    assert run.metrics.read_bytes() == b"".join(lines)
+    assert read_status(run).state == "stopped"
+    assert len(list(run.root.glob(".*damaged-*"))) == 3
+    assert list(housekeeping.repair(run)) == []
+    launch.resume(run, {}, lambda event: None)
+    assert [r["step"] for r in LogTail(run.metrics).read() if r["split"] == "train"] == list(range(1, 21))
+
+
+def test_what_cannot_be_repaired_is_said(run: RunPaths) -> None:
+    run.record.unlink()
+    for step in checkpoint.steps(run):
+        shutil.rmtree(run.step(step))
+    with pytest.raises(RunError, match=r"no checkpoint holds a copy: the run cannot be rebuilt"):
+        list(housekeeping.repair(run))
+
+
+def test_metrics_as_csv_and_for_tensorboard(run: RunPaths, tmp_path: Path) -> None:
+    import csv
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from tuirnn.runs.export import to_csv, to_tensorboard
+
+    with open(run.metrics, "ab") as file:
+        file.write(to_json({"step": 21, "split": "train", "loss": float("nan"), "extra": "=cmd()"}) + b"\n")
+    records = LogTail(run.metrics).read()
+    assert to_csv(run, tmp_path / "out.csv") == len(records)
+    with open(tmp_path / "out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows[:-1]] == [record["loss"] for record in records[:-1]]
+    assert rows[-1]["extra"] == "'=cmd()"
+    assert to_tensorboard(run, tmp_path / "board") > 40
+    board = EventAccumulator(str(tmp_path / "board"))
+    board.Reload()
+    losses = {event.step: event.value for event in board.Scalars("train/loss")}
+    expected = {r["step"]: r["loss"] for r in records if r["split"] == "train" and r["step"] <= 20}
+    assert {step: losses[step] for step in expected} == pytest.approx(expected)
+
+
+def test_a_damaged_run_is_listed_with_its_problem(run: RunPaths) -> None:
+    run.record.write_text("{")
+    (found,) = list_runs(run.root.parent)
+    assert "damaged" in found.problem

@@ -1,0 +1,179 @@
+"""One trainer among others: a second trainer, ten readers, a thousand runs, and a signal to leave."""
+
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tuirnn.config import RunConfig
+from tuirnn.errors import RunError
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths, is_run
+from tuirnn.runs.listing import list_runs
+from tuirnn.runs.reader import LogTail, RunRecord, Status, read_record, read_status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.vocab import Vocabulary
+
+from . import Broken
+from .kills import TEXT, fork
+
+READERS = 10
+
+
+def _tuirnn(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tuirnn", *words, "--runs", str(folder / "runs"), "--device", "cpu"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_")}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=environment, text=True, **quiet)  # type: ignore[call-overload,no-any-return]
+
+
+def _wait_for(condition: Any, seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise Broken("the training did not begin")
+        time.sleep(0.02)
+
+
+def read_for_ever(run: Path, readings: Path) -> None:
+    """Read everything of a run over and over as viewers do; anything torn ends this process with a message."""
+    paths, count = RunPaths(run), 0
+    tails = {log: LogTail(getattr(paths, log)) for log in ("metrics", "samples", "probes", "events")}
+    last = 0
+    try:
+        while True:
+            read_record(paths)
+            if read_status(paths).message == "no readable status":
+                raise Broken("a torn status")
+            for log, tail in tails.items():
+                for record in tail.read():
+                    if log == "metrics" and record["split"] == "train":
+                        if record["step"] != last + 1:
+                            raise Broken(f"step {record['step']} after step {last}")
+                        last = record["step"]
+                if tail.damaged:
+                    raise Broken(f"a torn record in {log}")
+            if checkpoint.pointed(paths, "last") is not None:
+                checkpoint.load(paths, "last")
+            count += 1
+            readings.write_text(f"{count} readings, step {last}")
+            time.sleep(0.05)
+    except (Broken, RunError) as problem:
+        if "last" in str(problem) or not isinstance(problem, RunError):
+            readings.write_text(f"BROKEN after {count} readings: {problem}")
+            os._exit(3)
+        raise
+
+
+def with_readers(folder: Path, seconds: float) -> dict[str, Any]:
+    """Train for `seconds` while ten readers read on and second trainers are turned away."""
+    (folder / "text.txt").write_text(TEXT)
+    small = (
+        "--hidden",
+        "32",
+        "--embed",
+        "8",
+        "--eval-every",
+        "200",
+        "--checkpoint-every",
+        "100",
+        "--sample-length",
+        "40",
+    )
+    trainer = _tuirnn(
+        folder, "train", str(folder / "text.txt"), "--name", "one", "--minutes", f"{seconds / 60:.4f}", *small
+    )
+    paths = RunPaths(folder / "runs" / "one")
+    _wait_for(lambda: is_run(paths.root) and checkpoint.steps(paths))
+    readers = [fork(read_for_ever, paths.root, folder / f"reader-{i}.txt") for i in range(READERS)]
+    refused = 0
+    while trainer.poll() is None:
+        second = _tuirnn(folder, "train", "--resume", "one")  # complete, where the first has just ended
+        assert second.stderr is not None
+        message = second.stderr.read()
+        if second.wait() != 2 or "another process" not in message:
+            if trainer.poll() is None:
+                raise Broken(f"a second trainer was not refused: exit {second.returncode}, {message}")
+            break
+        refused += 1
+        time.sleep(min(5.0, seconds / 10))
+    if trainer.wait():
+        raise Broken(
+            f"the training ended with exit code {trainer.returncode}: {trainer.stderr and trainer.stderr.read()}"
+        )
+    time.sleep(1.0)
+    readings = 0
+    for i, reader in enumerate(readers):
+        said = (folder / f"reader-{i}.txt").read_text()
+        if reader.exitcode is not None:
+            raise Broken(f"reader {i} ended with {reader.exitcode}: {said}")
+        reader.kill()
+        readings += int(re.match(r"\d+", said)[0])  # type: ignore[index]
+    return {
+        "seconds": round(seconds), "steps": read_status(paths).step, "readers": READERS, "readings": readings,
+        "torn": 0, "second trainers refused": refused,
+    }  # fmt: skip
+
+
+def leaving(folder: Path, trials: int, *, seed: int = 0) -> dict[str, Any]:
+    """SIGTERM default trainings at random instants; each must leave a checkpoint of the step it reached."""
+    draw, times = random.Random(seed), []
+    (folder / "text.txt").write_text(TEXT * 100)
+    for trial in range(trials):
+        name = f"leaving-{trial}"
+        paths = RunPaths(folder / "runs" / name)
+        often = ("--eval-every", "20", "--checkpoint-every", "30")  # many signals meet an evaluation or a checkpoint
+        process = _tuirnn(folder, "train", str(folder / "text.txt"), "--name", name, "--minutes", "60", *often)
+        _wait_for(lambda paths=paths: is_run(paths.root) and paths.status.exists())
+        time.sleep(draw.uniform(0.0, 4.0))
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait()
+        times.append(time.monotonic() - began)
+        status = read_status(paths)
+        if code != 75 or status.state != "stopped" or checkpoint.load(paths, "last").step != status.step:
+            raise Broken(f"after SIGTERM: exit code {code}, {status.state} at step {status.step}")
+    times.sort()
+    return {
+        "trials": trials, "median s": round(statistics.median(times), 2),
+        "95 % s": round(times[min(trials - 1, int(0.95 * trials))], 2), "longest s": round(times[-1], 2),
+    }  # fmt: skip
+
+
+def many_runs(folder: Path, count: int = 1000) -> dict[str, Any]:
+    """Seconds that a folder of `count` runs takes to list: in the process, and as `tuirnn runs ls`."""
+    symbols = tuple(map(chr, range(32, 127)))
+    record = RunRecord(
+        RunConfig(), Vocabulary("char", symbols), {"name": "text", "sha256": "0", "train": 1}, {}, 1.0, 10
+    )
+    runs = folder / "many"
+    for number in range(count):
+        with RunWriter.create(runs, f"run-{number}", record) as writer:
+            writer.status(Status(state="done", step=number))
+            writer.append("metrics", *({"step": step, "split": "train", "loss": 1.0} for step in range(20)))
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        found = list_runs(runs)
+        times.append(time.monotonic() - began)
+        if len(found) != count or any(run.problem for run in found):
+            raise Broken("not every run was listed")
+    command = [sys.executable, "-m", "tuirnn", "runs", "ls", "--runs", str(runs)]
+    shells = []
+    for _ in range(5):
+        began = time.monotonic()
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        shells.append(time.monotonic() - began)
+        if len(lines) != count:
+            raise Broken(f"{len(lines)} lines for {count} runs")
+    return {
+        "runs": count,
+        "list s": round(statistics.median(times), 2),
+        "runs ls s": round(statistics.median(shells), 2),
+    }
