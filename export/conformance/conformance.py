@@ -31,7 +31,9 @@ README = ROOT / "export" / "README.md"
 BEGIN, END = "<!-- conformance: written by `make conformance` -->", "<!-- /conformance -->"
 
 STEPS, GREEDY, BOUND, HIDDEN = 1_000, 300, 1e-5, 128
-TIMEOUT = 900
+TIMEOUT, OPENS = 900, 60
+"""Seconds for a runtime to do its work, and for a browser to open a page."""
+
 KINDS = {
     "rnn": {"cell": "rnn"},
     "lstm": {"cell": "lstm"},
@@ -151,7 +153,10 @@ def in_python(name: str, packages: list[str], job: Path, folder: str = "venv") -
 def in_oldest(job: Path) -> tuple[str, str]:
     """The oldest ONNX Runtime on offer for this Python."""
     python = environment(HOME / "oldest", [])
-    listed = call([str(python), "-m", "pip", "index", "versions", "onnxruntime"])
+    try:
+        listed = call([str(python), "-m", "pip", "index", "versions", "onnxruntime"])
+    except subprocess.CalledProcessError:
+        raise Unavailable("pip cannot list versions") from None
     line = next((line for line in listed.splitlines() if line.startswith("Available versions:")), "")
     if not line:
         raise Unavailable("pip lists no versions")
@@ -174,11 +179,12 @@ def in_browser(job: Path) -> tuple[str, str]:
     if browser is None:
         raise Unavailable("no Chromium on the PATH")
     dist = npm("onnxruntime-web") / "node_modules" / "onnxruntime-web" / "dist"
-    done = threading.Event()
+    opened, done = threading.Event(), threading.Event()
     said: list[str] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def translate_path(self, path: str) -> str:
+            opened.set()
             name = path.split("?")[0].lstrip("/")
             if name.startswith("cells/"):
                 return str(job.parent / Path(name).name)
@@ -205,6 +211,8 @@ def in_browser(job: Path) -> tuple[str, str]:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
         process = subprocess.Popen([browser, *flags, page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
+            if not opened.wait(OPENS):
+                raise Unavailable(f"Chromium does not open a page within {OPENS} s")
             finished = done.wait(TIMEOUT)
         finally:
             process.terminate()
