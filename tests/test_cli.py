@@ -239,7 +239,8 @@ def test_a_log_that_is_a_link_is_not_written_through(tuirnn, small_text: Path, t
     (tmp_path / "checkpoints/one/metrics.jsonl").unlink()
     (tmp_path / "checkpoints/one/metrics.jsonl").symlink_to(tmp_path / "mine")
     done = tuirnn("train", "--resume", "one", "--steps", "60")
-    assert (done.returncode, done.stderr) == (2, "tuirnn: cannot write metrics of run 'one': it is a link\n")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot write metrics of run 'one': it is a link" in done.stderr
     assert (tmp_path / "mine").read_text() == "kept\n"
 
 
