@@ -1,9 +1,9 @@
-# `make demo` and `make test` each work as the first command in a bare clone.
+# `make demo`, `make test` and `make conformance` each work as the first command in a bare clone.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test soak bench clean
+.PHONY: demo test conformance soak bench clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -17,6 +17,11 @@ test: .venv/installed
 soak: .venv/installed
 	$(BIN)/python -m tests.trust
 
+conformance: .venv/installed
+	$(BIN)/python export/conformance/conformance.py
+	$(BIN)/python export/conformance/replay.py
+	$(BIN)/python -m pytest -m hosts -rs tests/test_hosts.py
+
 bench: .venv/installed
 	$(BIN)/tuirnn bench train
 
@@ -26,4 +31,4 @@ bench: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hostile import attacks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -18,7 +19,7 @@ from tuirnn.cellfile.contract import STATE_MAP, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError
 from tuirnn.export.exporter import ExportedCell, export_run, write_cell
-from tuirnn.export.graph import IR_VERSIONS
+from tuirnn.export.options import IR_VERSIONS, CellOptions
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runtime.session import CellSession
@@ -78,7 +79,7 @@ def test_onnx_reference_agrees_with_onnx_runtime(any_run: RunPaths) -> None:
 
 @pytest.mark.parametrize("opset", sorted(IR_VERSIONS))
 def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, exported: ExportedCell) -> None:
-    other = export_run(small_run, opset=opset)
+    other = export_run(small_run, options=CellOptions(opset=opset))
     model = onnx.ModelProto.FromString(other.data)
     assert (model.opset_import[0].version, model.ir_version) == (opset, IR_VERSIONS[opset])
     one, two = (CellSession(TrustedCell(cell.data, cell.metadata)) for cell in (exported, other))
@@ -87,14 +88,14 @@ def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, expo
 
 
 def test_static_batch(small_run: RunPaths) -> None:
-    cell = export_run(small_run, static_batch=3)
+    cell = export_run(small_run, options=CellOptions(static_batch=3))
     session = CellSession(TrustedCell(cell.data, cell.metadata))
     with pytest.raises(CellFileError, match="batch of 3"):
         CellSession(TrustedCell(cell.data, cell.metadata), batch=2)
     assert session.step(np.array([1, 2, 3])).shape == (3, len(cell.metadata.vocab))
-    for wrong in ({"opset": 12}, {"static_batch": 0}):
-        with pytest.raises(ConfigError):
-            export_run(small_run, **wrong)
+    for wrong in ({"opset": 12}, {"static_batch": 0}, {"ir": 6}, {"unroll": 0}, {"precision": "int4", "opset": 20}):
+        with pytest.raises(ConfigError, match="--"):
+            CellOptions(**wrong)
 
 
 def test_metadata_round_trip_and_twin(exported: ExportedCell, tmp_path: Path) -> None:
@@ -144,83 +145,6 @@ def test_a_damaged_checkpoint_is_not_exported(small_run: RunPaths, tmp_path: Pat
     path.write_bytes(data)
     with pytest.raises(RunError, match=r"model\.safetensors is damaged.*newest good"):
         export_run(paths)
-
-
-def attacks() -> dict[str, Callable[[onnx.ModelProto], None]]:
-    """Changes to a good cell that a loader must refuse before it runs anything."""
-
-    def weights(model: onnx.ModelProto) -> onnx.TensorProto:
-        return next(t for t in model.graph.initializer if t.name == "table")
-
-    def external(model: onnx.ModelProto) -> None:
-        tensor = weights(model)
-        tensor.ClearField("raw_data")
-        tensor.data_location = TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value="../../etc/passwd")
-
-    def function(model: onnx.ModelProto) -> None:
-        node = helper.make_node("Add", ["a", "a"], ["b"])
-        model.functions.append(helper.make_function("x", "F", ["a"], ["b"], [node], [helper.make_opsetid("", 13)]))
-
-    def subgraph(model: onnx.ModelProto) -> None:
-        body = helper.make_graph([], "g", [], [])
-        model.graph.node.append(helper.make_node("Loop", ["a"], ["b"], body=body))
-
-    def hidden_subgraph(model: onnx.ModelProto) -> None:
-        model.graph.node[0].attribute.append(helper.make_attribute("g", helper.make_graph([], "g", [], [])))
-
-    def not_finite(model: onnx.ModelProto) -> None:
-        array = numpy_helper.to_array(weights(model)).copy()
-        array[0, 0] = np.nan
-        weights(model).CopyFrom(numpy_helper.from_array(array, "table"))
-
-    def lying_shape(model: onnx.ModelProto) -> None:
-        weights(model).dims[0] = 1 << 40
-
-    def meta(key: str, value: str) -> Callable[[onnx.ModelProto], None]:
-        def change(model: onnx.ModelProto) -> None:
-            next(p for p in model.metadata_props if p.key == "tuirnn." + key).value = value
-
-        return change
-
-    def rename_input(model: onnx.ModelProto) -> None:
-        model.graph.input[0].name = "tokens"
-
-    def set_field(change: Callable[[onnx.ModelProto], Any]) -> Callable[[onnx.ModelProto], None]:
-        return lambda model: change(model) and None
-
-    return {
-        "external data": external,
-        "function": function,
-        "subgraph": subgraph,
-        "hidden subgraph": hidden_subgraph,
-        "not finite": not_finite,
-        "lying shape": lying_shape,
-        "negative shape": lambda model: weights(model).dims.__setitem__(0, -1),
-        "foreign domain": lambda model: setattr(model.graph.node[0], "domain", "evil"),
-        "foreign opset": lambda model: model.opset_import.append(helper.make_opsetid("evil", 1)),
-        "unlisted operator": lambda model: setattr(model.graph.node[0], "op_type", "LSTM"),
-        "no metadata": lambda model: model.ClearField("metadata_props"),
-        "no graph": lambda model: model.ClearField("graph"),
-        "newer schema": meta("schema", "2"),
-        "foreign cell": meta("cell", "transformer"),
-        "deep json": meta("vocab", "[" * 100_000),
-        "state map": meta("state_map", '{"h_out": "c_in", "c_out": "h_in"}'),
-        "test vector": meta("test_vector", '{"tokens": [-1], "logits": [1]}'),
-        "absurd hidden": meta("hidden", "9" * 50),
-        "other hidden": meta("hidden", "25"),
-        "other layers": meta("layers", "2"),
-        "smaller vocab": meta("vocab", '{"kind": "char", "symbols": ["a"]}'),
-        "renamed input": rename_input,
-        "lost output": lambda model: model.graph.output.pop() and None,
-        "tensor in attribute": lambda model: model.graph.node[0].attribute.append(
-            helper.make_attribute("t", numpy_helper.from_array(np.zeros(1)))
-        ),
-        "sparse": lambda model: model.graph.sparse_initializer.add() and None,
-        "double weights": lambda model: weights(model).CopyFrom(
-            numpy_helper.from_array(numpy_helper.to_array(weights(model)).astype(np.float64), "table")
-        ),
-    }
 
 
 @pytest.mark.parametrize("attack", attacks())

@@ -31,7 +31,16 @@ KEYS = (
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
+OPTIONAL_KEYS = ("loss", "sampler", "unroll")
+"""Keys that only some files have; a reader that does not know them reads the others as before."""
+
 TOKEN, LOGITS = "token", "logits"
+TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_token"
+"""Inputs and output of the sampler, where the file has one."""
+
+FORCED, TOKENS = "forced", "tokens"
+"""Input and output of the unrolled form: tokens that are not to be chosen (-1: choose), and what was read or chosen."""
+
 STATE_MAP = {
     "rnn": {"h_out": "h_in"},
     "gru": {"h_out": "h_in"},
@@ -40,7 +49,17 @@ STATE_MAP = {
 """Which output is fed to which input of the next step."""
 
 TEST_TOLERANCE = 1e-4
-"""Largest |difference| from the test vector's logits that a loader accepts."""
+"""Largest |difference| from the test vector's logits that a loader accepts, for floating-point weights."""
+
+LARGEST_TOLERANCE = 0.25
+"""The most that a file may ask for itself: integer arithmetic may round an activation to either side."""
+
+
+SAMPLER = {"temperature": TEMPERATURE, "top_k": TOP_K, "uniform": UNIFORM}
+"""Metadata of a file with a sampler: which inputs set it."""
+
+Shape = tuple[str, list[int | str]]
+"""dtype and dimensions of an input or output; a free batch axis is a string."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,22 @@ class TestVector:
 
     tokens: tuple[int, ...]
     logits: tuple[float, ...]
+    atol: float = TEST_TOLERANCE
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """What a lossy precision costs on held-out text.
+
+    Attributes:
+        nats: of the file, a token.
+        nats_fp32: of the same network in float32.
+        tokens: that both were measured on.
+    """
+
+    nats: float
+    nats_fp32: float
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +102,9 @@ class CellMetadata:
         val_bpc: carried loss on the validation split, bits per token; NaN where unknown.
         data: name of the data set that it was trained on, where it has one.
         version: of the tuirnn that wrote the file.
+        loss: what the precision costs, where it was weighed.
+        sampler: whether the graph chooses the next token.
+        unroll: steps in one call.
     """
 
     cell: str
@@ -82,6 +120,25 @@ class CellMetadata:
     precision: str = "fp32"
     state_init: str = "zeros"
     state_map: dict[str, str] = field(default_factory=dict)
+    loss: HeldOutLoss | None = None
+    sampler: bool = False
+    unroll: int = 1
+
+    def interface(self, batch: int | str) -> tuple[dict[str, Shape], dict[str, Shape]]:
+        """Inputs and outputs of the graph: name -> dtype and shape."""
+        state: Shape = ("float32", [self.layers, batch, self.hidden])
+        inputs: dict[str, Shape] = {TOKEN: ("int64", [batch]), **dict.fromkeys(self.state_map.values(), state)}
+        outputs: dict[str, Shape] = {
+            LOGITS: ("float32", [batch, len(self.vocab)]),
+            **dict.fromkeys(self.state_map, state),
+        }
+        if self.sampler:
+            rows: list[int | str] = [batch] if self.unroll == 1 else [self.unroll, batch]
+            inputs |= {TEMPERATURE: ("float32", [1]), TOP_K: ("int64", [1]), UNIFORM: ("float32", rows)}
+            outputs[NEXT if self.unroll == 1 else TOKENS] = ("int64", rows)
+            if self.unroll > 1:
+                inputs[FORCED] = ("int64", rows)
+        return inputs, outputs
 
     def to_strings(self) -> dict[str, str]:
         """ONNX metadata_props: prefixed keys, JSON where a value has structure."""
@@ -100,8 +157,14 @@ class CellMetadata:
             "precision": self.precision,
             "val_bpc": f"{self.val_bpc:.4f}",
             "data": self.data,
-            "test_vector": json.dumps({"tokens": self.test.tokens, "logits": self.test.logits, "atol": TEST_TOLERANCE}),
+            "test_vector": json.dumps(vars(self.test)),
         }
+        if self.loss:
+            values["loss"] = json.dumps(vars(self.loss))
+        if self.sampler:
+            values["sampler"] = json.dumps(SAMPLER)
+        if self.unroll > 1:
+            values["unroll"] = str(self.unroll)
         return {PREFIX + key: value for key, value in values.items()}
 
     @classmethod
@@ -148,6 +211,9 @@ class CellMetadata:
             version=one_line(text["version"], 20),
             precision=one_line(text["precision"], 10),
             state_map=state_map,
+            loss=_loss(props.get(PREFIX + "loss")),
+            sampler=props.get(PREFIX + "sampler") is not None,
+            unroll=_count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
         )
 
 
@@ -176,6 +242,21 @@ def _test_vector(text: str, vocab: int) -> TestVector:
         and 1 <= len(logits) <= vocab
         and all(type(token) is int and 0 <= token < vocab for token in tokens)
         and all(type(logit) in (int, float) for logit in logits)
+        and type(atol := value.get("atol", TEST_TOLERANCE)) in (int, float)
+        and 0 < atol <= LARGEST_TOLERANCE
     ):
         raise CellFileError("its test vector is damaged")
-    return TestVector(tuple(tokens), tuple(map(float, logits)))
+    return TestVector(tuple(tokens), tuple(map(float, logits)), float(atol))
+
+
+def _loss(text: str | None) -> HeldOutLoss | None:
+    if text is None:
+        return None
+    value: Any = parse_json(text.encode(), "loss", CellFileError)
+    if not (
+        isinstance(value, dict)
+        and all(type(value.get(key)) in (int, float) for key in ("nats", "nats_fp32"))
+        and type(value.get("tokens")) is int
+    ):
+        raise CellFileError("its metadata 'loss' are damaged")
+    return HeldOutLoss(float(value["nats"]), float(value["nats_fp32"]), value["tokens"])

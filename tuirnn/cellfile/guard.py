@@ -10,32 +10,46 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from tuirnn.cellfile.contract import FINGERPRINT, LOGITS, TOKEN, CellMetadata
+from tuirnn.cellfile.contract import FINGERPRINT, TOKEN, CellMetadata
+from tuirnn.cellfile.sizes import check_sizes
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 20_000
+MAX_PARTS = 50_000
+"""Nodes, weights and metadata together."""
 
-OPERATORS = frozenset(
-    [
-        "Add",
-        "Concat",
-        "Gather",
-        "Gemm",
-        "Identity",
-        "MatMul",
-        "Mul",
-        "Relu",
-        "Sigmoid",
-        "Split",
-        "Squeeze",
-        "Sub",
-        "Tanh",
-        "Unsqueeze",
-    ]
-)
+GRAPH = 7
+"""Number of the field `graph` in ONNX's ModelProto."""
+
+STEP = {
+    "Add", "Concat", "Gather", "Gemm", "Identity", "MatMul", "Mul", "Relu", "Sigmoid", "Split", "Squeeze", "Sub",
+    "Tanh", "Unsqueeze",
+}  # fmt: skip
+FEWER_BITS = {"Cast", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"}
+SAMPLER = {
+    "ArgMax", "CumSum", "Div", "Exp", "GreaterOrEqual", "LessOrEqual", "Max", "Min", "ReduceSum", "Slice", "TopK",
+    "Where",
+}  # fmt: skip
+OPERATORS = frozenset(STEP | FEWER_BITS | SAMPLER)
 """Everything a cell file may compute with."""
+
+
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+BITS: dict[int, int] = {
+    onnx.TensorProto.FLOAT: 32,
+    onnx.TensorProto.INT64: 64,
+    onnx.TensorProto.FLOAT16: 16,
+    onnx.TensorProto.INT8: 8,
+    onnx.TensorProto.UINT8: 8,
+    onnx.TensorProto.INT4: 4,
+}
+"""Types that weights may have, and the bits of an element."""
+
+ELEMENTS = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64}
+FREE = "batch"
+"""Stands for a batch axis without a fixed size."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ def read_cell(path: Path) -> TrustedCell:
 def inspect(data: bytes, name: str) -> TrustedCell:
     """Inspect the bytes of a cell file; `name` is for the error."""
     try:
+        _bound_entries(data, 0, len(data), 2)
         model = onnx.ModelProto.FromString(data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
@@ -68,9 +83,48 @@ def inspect(data: bytes, name: str) -> TrustedCell:
         _check_weights(model.graph.initializer)
         _check_interface(model.graph, metadata)
         _check_fingerprint(model)
+        check_sizes(model, metadata)
     except CellFileError as error:
         raise CellFileError(f"{name} is refused: {error}") from None
     return TrustedCell(data, metadata)
+
+
+def _bound_entries(data: bytes, at: int, end: int, depth: int) -> None:
+    """Refuse a message with more parts than a cell has, before the parser makes an object of each.
+
+    Walks the protobuf wire format of the file and of its graph (field 7), skipping what lies inside their parts.
+
+    Raises:
+        DecodeError: not protobuf, or far too many parts.
+    """
+    for _ in range(MAX_PARTS):
+        if at >= end:
+            return
+        key, at = _varint(data, at, end)
+        kind = key & 7
+        if kind == 2:
+            size, at = _varint(data, at, end)
+            if key >> 3 == GRAPH and depth > 1:
+                _bound_entries(data, at, min(at + size, end), depth - 1)
+            at += size
+        elif kind == 0:
+            _, at = _varint(data, at, end)
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise DecodeError("not an ONNX message")
+    raise DecodeError(f"it has more than {MAX_PARTS:,} parts")
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+    raise DecodeError("it ends in the middle")
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
@@ -137,32 +191,31 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
         name = one_line(tensor.name, 40)
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise CellFileError(f"its weight '{name}' lies in another file; a cell is one file")
-        if tensor.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT64):
+        bits = BITS.get(tensor.data_type)
+        if bits is None:
             raise CellFileError(f"its weight '{name}' has a type that no cell uses")
-        size = 4 if tensor.data_type == onnx.TensorProto.FLOAT else 8
-        expected = int(np.prod([max(dim, -1) for dim in tensor.dims], dtype=object)) * size
+        count = int(np.prod([max(dim, -1) for dim in tensor.dims], dtype=object))
+        expected = (count * bits + 7) // 8
         if any(dim < 0 for dim in tensor.dims) or expected != len(tensor.raw_data):
             raise CellFileError(f"its weight '{name}' holds {len(tensor.raw_data):,} bytes, its shape {expected:,}")
-        if not np.isfinite(numpy_helper.to_array(tensor)).all():
+        if tensor.data_type in FLOATS and not np.isfinite(numpy_helper.to_array(tensor)).all():
             raise CellFileError(f"its weight '{name}' is not finite")
 
 
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> None:
-    states = dict(metadata.state_map)
-    inputs, outputs = {TOKEN, *states.values()}, {LOGITS, *states}
-    for kind, values, names in (("inputs", graph.input, inputs), ("outputs", graph.output, outputs)):
+    token = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == TOKEN), None)
+    fixed = token[0].dim_value if token and token[0].HasField("dim_value") else None
+    if fixed is not None and fixed < 1:
+        raise CellFileError(f"its batch axis is {fixed}")
+    sides = metadata.interface(fixed or FREE)
+    for kind, values, expected in zip(("inputs", "outputs"), (graph.input, graph.output), sides, strict=True):
         found = [value.name for value in values]
-        if sorted(found) != sorted(names):
+        if sorted(found) != sorted(expected):
             raise CellFileError(
-                f"its {kind} are {', '.join(map(one_line, found))}; expected {', '.join(sorted(names))}"
+                f"its {kind} are {', '.join(map(one_line, found))}; expected {', '.join(sorted(expected))}"
             )
-    for value in (*graph.input, *graph.output):
-        tensor = value.type.tensor_type
-        dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
-        batch = dims[1 if value.name in states or value.name in states.values() else 0] if dims else -1
-        expected = {TOKEN: [batch], LOGITS: [batch, len(metadata.vocab)]}.get(
-            value.name, [metadata.layers, batch, metadata.hidden]
-        )
-        element = onnx.TensorProto.INT64 if value.name == TOKEN else onnx.TensorProto.FLOAT
-        if dims != expected or tensor.elem_type != element or (batch is not None and batch < 1):
-            raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {expected}")
+        for value in values:
+            tensor, (dtype, shape) = value.type.tensor_type, expected[value.name]
+            dims = [dim.dim_value if dim.HasField("dim_value") else FREE for dim in tensor.shape.dim]
+            if dims != shape or tensor.elem_type != ELEMENTS[dtype]:
+                raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {shape}")

@@ -1,14 +1,17 @@
 """`tuirnn bench`: how fast is it here, beside the libraries."""
 
-import time
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Checkpoint, Json, Model, RunsFolder, print_json
+from tuirnn.cli.options import Checkpoint, Json, RunsFolder, print_json
 from tuirnn.errors import ConfigError, nearest
 from tuirnn.runs.layout import runs_folder
+
+if TYPE_CHECKING:
+    from tuirnn.cellfile.guard import TrustedCell
+    from tuirnn.export.network import Network
 
 group = typer.Typer(help="Measure training and generation on this machine.", no_args_is_help=True,
                     rich_markup_mode="rich")  # fmt: skip
@@ -73,41 +76,96 @@ def train(
                     "matrix_flops": rate, "rounds": rounds, "rows": rows})  # fmt: skip
 
 
-@group.command("cell", epilog="Example: tuirnn bench cell export/cells/demo.onnx")
+@group.command("cell", epilog="Example: tuirnn bench cell export/cells/demo.onnx    tuirnn bench cell --grid")
 def cell(
-    model: Model,
-    seconds: Annotated[float, typer.Option(metavar="X", help="How long to measure each.")] = 2.0,
+    model: Annotated[str, typer.Argument(metavar="[RUN|FILE.onnx]", help="A run's name, or a cell file.")] = "",
+    grid: Annotated[
+        bool, typer.Option("--grid", help="GRU-256 and LSTM-512×3 with random weights, fp32 and int8.")
+    ] = False,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds; medians are shown.")] = 9,
+    seconds: Annotated[float, typer.Option(metavar="X", help="How long to measure each in a round.")] = 0.3,
     checkpoint: Checkpoint = "best",
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Time a cell in ONNX Runtime: bare steps, and characters with sampling."""
-    from tuirnn.runtime.generate import TextWriter
+    """Time a cell on one CPU thread, sampling included, beside plainer ways and the limit that memory sets."""
+    from tuirnn.config import ModelConfig
+    from tuirnn.export.exporter import export_network
+    from tuirnn.export.options import CellOptions
+    from tuirnn.export.random_network import random_network
     from tuirnn.runtime.opening import open_cell
-    from tuirnn.runtime.samplers import Sampling
+
+    if not 0 < seconds <= 600 or not 1 <= rounds <= 1000:
+        raise ConfigError("--seconds must be above 0 and at most 600, --rounds from 1 to 1000")
+    if bool(model) == grid:
+        raise ConfigError("give a run or a cell file, or --grid")
+    rows = []
+    if grid:
+        for kind, hidden, layers in (("gru", 256, 1), ("lstm", 512, 3)):
+            network = random_network(ModelConfig(cell=kind, hidden=hidden, layers=layers))
+            cells = {
+                f"{kind.upper()}-{hidden}×{layers} {precision}": export_network(network, CellOptions(precision)).trusted
+                for precision in ("fp32", "int8")
+            }
+            rows += _time_cells(cells, network, rounds, seconds, as_json)
+    else:
+        rows += _time_cells({model: open_cell(model, runs_folder(runs), checkpoint)}, None, rounds, seconds, as_json)
+    if as_json:
+        print_json({"rounds": rounds, "seconds": seconds, "rows": rows})
+
+
+def _time_cells(
+    cells: "dict[str, TrustedCell]", network: "Network | None", rounds: int, seconds: float, quiet: bool
+) -> list[dict[str, Any]]:
+    """Measure cells of one shape together with the plainer ways; prints a table unless `quiet`."""
+    from contextlib import ExitStack
+
+    from tuirnn.runtime import benchmark
     from tuirnn.runtime.session import CellSession
 
-    if not 0 < seconds <= 600:
-        raise ConfigError(f"--seconds must be above 0 and at most 600, not {seconds:g}")
-    opened = open_cell(model, runs_folder(runs), checkpoint)
-    session = CellSession(opened)
-    count, began = 0, time.perf_counter()
-    while (spent := time.perf_counter() - began) < seconds:
-        for _ in range(100):
-            session.step(1)
-        count += 100
-    steps = count / spent
-    writer, count, began = TextWriter(session), 0, time.perf_counter()
-    while (spent := time.perf_counter() - began) < seconds:
-        count += sum(1 for _ in writer.stream(Sampling(), 500))
-    values = {"model": model, "bytes": len(opened.data), "provider": session.provider, "steps_per_s": steps,
-              "characters_per_s": count / spent, "bytes_per_s": steps * len(opened.data)}  # fmt: skip
-    if as_json:
-        print_json(values)
-        return
-    print(f"{model}: {len(opened.data):,} bytes on {session.provider}")
-    print(f"steps        {steps:>12,.0f} /s   ({steps * len(opened.data) / 1e9:.1f} GB/s of weights)")
-    print(f"characters   {values['characters_per_s']:>12,.0f} /s   sampling included")
+    first = next(iter(cells.values()))
+    meta = first.metadata
+    with ExitStack() as open_until_done:
+        contenders: dict[str, benchmark.Burst] = {}
+        for name, cell in cells.items():
+            session = CellSession(cell, device="cpu", threads=1)
+            contenders[f"{name}: steps"] = benchmark.steps(session)
+            contenders[f"{name}: characters"] = benchmark.characters(session)
+        contenders["naive session.run and numpy: characters"] = benchmark.naive(first)
+        try:
+            from tuirnn.training import eager
+
+            contenders["PyTorch eager: characters"] = eager.characters(
+                meta.cell, meta.hidden, meta.layers, len(meta.vocab)
+            )
+        except ImportError:
+            pass  # generating needs no torch
+        if network is not None:
+            compiled = open_until_done.enter_context(benchmark.compiled(network, meta.test))
+            if compiled is not None:
+                contenders["C cell: steps"] = compiled
+        rates = benchmark.interleaved(contenders, rounds=rounds, seconds=seconds)
+    memory = benchmark.bandwidth(benchmark.MEMORY)
+    rows: list[dict[str, Any]] = []
+    for name, rate in rates.items():
+        row: dict[str, Any] = {"what": name, "per_s": rate.median, "best_per_s": rate.best}
+        used = first if name.startswith("C ") else cells.get(name.rpartition(":")[0])
+        if used is not None:
+            read = benchmark.bytes_of_a_step(used)
+            row |= {"bytes": read, "memory": memory, "limit_per_s": memory / read, "share": rate.median * read / memory,
+                    "in_place": benchmark.bandwidth(read)}  # fmt: skip
+        rows.append(row)
+    if not quiet:
+        print(f"one thread, medians of {rounds} interleaved rounds; memory reads {memory / 1e9:.1f} GB/s here")
+        print(f"{'':<42} {'/s':>9} {'best':>9} {'MB a step':>10} {'limit /s':>9} {'share':>6} {'cached GB/s':>12}")
+        for row in rows:
+            print(f"{row['what']:<42} {row['per_s']:>9,.0f} {row['best_per_s']:>9,.0f}", end="")
+            if "bytes" in row:
+                print(f" {row['bytes'] / 1e6:>10.2f} {row['limit_per_s']:>9,.0f} {row['share']:>6.0%} "
+                      f"{row['in_place'] / 1e9:>12.1f}", end="")  # fmt: skip
+            print(flush=True)
+        print()
+    return rows
 
 
 def _words(text: str, flag: str, known: Iterable[str]) -> list[str]:

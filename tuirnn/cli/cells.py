@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(epilog="Example: tuirnn export lstm-384 -o king.onnx")(export)
     app.command(epilog='Example: tuirnn generate lstm-384 --prime "ROMEO:" --length 500 --temperature 0.7')(generate)
+    app.command("import", epilog="Example: tuirnn import model.safetensors --text play.txt")(import_weights)
     app.command("eval", epilog="Example: tuirnn eval king.onnx --text play.txt")(evaluate)
     app.command(epilog="Example: tuirnn inspect king.onnx")(inspect)
 
@@ -29,20 +30,46 @@ def export(
         typer.Option("-o", "--output", metavar="FILE.onnx", help="Where to \\[default: ./export/cells/RUN.onnx]."),
     ] = None,
     checkpoint: Checkpoint = "best",
-    opset: Annotated[int, typer.Option(metavar="N", help="ONNX opset, 13 or later.")] = 13,
+    precision: Annotated[
+        str, typer.Option(metavar="fp32|fp16|int8|int4", help="How weights are stored; int8 is also the fastest.")
+    ] = "fp32",
+    max_loss_increase: Annotated[
+        float, typer.Option(metavar="NATS", help="What a precision may cost on the held-out text; more is refused.")
+    ] = 0.005,
+    sampler: Annotated[
+        bool, typer.Option("--with-sampler", help="The graph also chooses the next token: temperature, top-k, uniform.")
+    ] = False,
+    unroll: Annotated[int, typer.Option(metavar="N", help="N steps in one call, the sampler inside.")] = 1,
+    opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX opset \\[default: 13; int4 needs 21].")] = None,
+    ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
+    c: Annotated[
+        bool, typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file (fp32).")
+    ] = False,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
-    from tuirnn.export.exporter import export_run, write_cell
+    from tuirnn.export.c_source import write_c
+    from tuirnn.export.exporter import export_network, write_cell
+    from tuirnn.export.network import read_network
+    from tuirnn.export.options import CellOptions
 
+    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll)
+    if not max_loss_increase >= 0:
+        raise ConfigError(f"--max-loss-increase must be at least 0, not {max_loss_increase:g}")
     paths = find_run(runs_folder(runs), run)
     path = output or Path("export/cells") / f"{paths.name}.onnx"
     if path.suffix != ".onnx":
         raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
-    cell = export_run(paths, checkpoint, opset=opset, static_batch=static_batch)
+    if c and precision != "fp32":
+        raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
+    network = read_network(paths, checkpoint)
+    cell = export_network(network, options, max_loss_increase=max_loss_increase)
     twin = write_cell(cell, path)
+    sources = path.with_name(path.stem + "-c")
+    if c:
+        write_c(network, cell.metadata.test, sources)
     if as_json:
         print_json(
             {
@@ -51,13 +78,67 @@ def export(
                 "file": str(path),
                 "metadata": str(twin),
                 "bytes": len(cell.data),
+                "precision": precision,
+                "c": str(sources) if c else None,
+                "loss": vars(cell.metadata.loss) if cell.metadata.loss else None,
             }
         )
         return
-    print(f"{path}: one step of {paths.name} (step {cell.step:,}), {len(cell.data):,} bytes, opset {opset}")
+    size = f"{len(cell.data):,} bytes, opset {options.opset_version}"
+    print(f"{path}: one step of {paths.name} (step {cell.step:,}), {size}")
+    if loss := cell.metadata.loss:
+        print(
+            f"{precision}: held-out loss {loss.nats_fp32:.4f} → {loss.nats:.4f} nats "
+            f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} tokens"
+        )
     print("checked: onnx checker, ONNX Runtime against the numpy reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
+    if c:
+        print(f"{sources}/: the network as C99 source; make -C {sources} && {sources}/example")
     print(f'next: tuirnn generate {path} --prime "…"')
+
+
+def import_weights(
+    weights: Annotated[
+        Path,
+        typer.Argument(metavar="WEIGHTS", help="Safetensors: embedding.weight, rnn.weight_ih_l0 …, head.weight."),
+    ],
+    vocab: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="List of symbols in token order; needed for words.")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Its text: gives the characters, sorted, and what it is measured on."),
+    ] = None,
+    tokens: Annotated[str, typer.Option(metavar="char|byte", help="What a token is, without --vocab.")] = "char",
+    nonlinearity: Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")] = "tanh",
+    name: Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")] = None,
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run of a torch.nn.RNN, LSTM or GRU language model trained elsewhere: to export, generate and evaluate."""
+    from tuirnn.export import importing
+    from tuirnn.runs.layout import free_name
+    from tuirnn.tasks import sources
+    from tuirnn.vocab import Vocabulary
+
+    if vocab is not None:
+        symbols = importing.read_vocabulary(vocab)
+    elif tokens == "byte":
+        symbols = Vocabulary("byte")
+    elif tokens == "char" and text is not None:
+        symbols = Vocabulary.build(sources.load((text,)).text(), "char")
+    else:
+        raise ConfigError("its tokens are not known: give --vocab FILE.json, or --text FILE for its characters")
+    imported = importing.read_weights(weights, symbols, nonlinearity=nonlinearity)
+    folder = runs_folder(runs)
+    paths = importing.write_run(imported, folder, name or free_name(folder, weights.stem), text)
+    shape = imported.config
+    if as_json:
+        print_json({"run": paths.name, "cell": shape.cell, "hidden": shape.hidden, "layers": shape.layers})
+        return
+    print(f"{paths.name}: {shape.cell.upper()} with {shape.layers} × {shape.hidden} units, {len(symbols)} tokens")
+    print(f'next: tuirnn generate {paths.name} --prime "…"    tuirnn export {paths.name}')
 
 
 def generate(
@@ -84,40 +165,34 @@ def generate(
             raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
-    from tuirnn.runtime.generate import TextWriter
+    from tuirnn.runtime.generate import TextWriter, write_side_by_side
     from tuirnn.runtime.opening import open_cell
     from tuirnn.runtime.session import CellSession
 
     cell = open_cell(model, runs_folder(runs), checkpoint)
-    session = CellSession(cell, device=device)
+    session = CellSession(cell, device=device, batch=samples if samples > 1 else None)
     unknown = cell.metadata.vocab.unknown(prime)
     if unknown and not as_json:
         shown = ", ".join(repr(symbol) for symbol in unknown[:10]) + (" …" if len(unknown) > 10 else "")
         print(f"tuirnn: not in this network's vocabulary, read as unknown: {one_line(shown)}", file=sys.stderr)
     first = time.time_ns() % 2**32 if seed is None else seed
-    for number in range(samples):
-        writer = TextWriter(session, first + number)
+    seeds = range(first, first + samples)
+    began = time.perf_counter()
+    if samples > 1:
+        texts: list[Any] = list(write_side_by_side(session, prime, sampling, length, seeds))
+    else:
+        writer = TextWriter(session, first)
         writer.feed(prime)
-        began = time.perf_counter()
-        pieces = writer.stream(sampling, length)
+        texts = [writer.stream(sampling, length)]
+    for number, (text, text_seed) in enumerate(zip(texts, seeds, strict=True)):
         if as_json:
-            text = "".join(pieces)
-            seconds = time.perf_counter() - began
-            print_json(
-                {
-                    "prime": prime,
-                    "text": text,
-                    "seed": first + number,
-                    "tokens": length,
-                    "unknown": unknown,
-                    "provider": session.provider,
-                    "tokens_per_s": length / max(seconds, 1e-9),
-                }
-            )
+            values = {"prime": prime, "text": "".join(text), "seed": text_seed, "tokens": length, "unknown": unknown}
+            seconds = max(time.perf_counter() - began, 1e-9)
+            print_json({**values, "provider": session.provider, "tokens_per_s": length * samples / seconds})
             continue
         if number:
             print("─" * 40)
-        _type_out(prime, pieces)
+        _type_out(prime, text)
 
 
 def _type_out(prime: str, pieces: Any) -> None:
@@ -181,10 +256,10 @@ def inspect(
 
     from tuirnn.cellfile.guard import read_cell
     from tuirnn.export.exporter import ExportedCell, sidecar
-    from tuirnn.runtime.session import CellSession
+    from tuirnn.runtime.unrolled import verify
 
     cell = read_cell(file)
-    session = CellSession(cell, device="cpu")
+    provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
     values = {
@@ -197,7 +272,7 @@ def inspect(
         "operators": sorted({node.op_type for node in model.graph.node}),
         **sidecar(ExportedCell(cell.data, cell.metadata, 0, fixed)),
         "verified": True,
-        "provider": session.provider,
+        "provider": provider,
     }
     if as_json:
         print_json_pretty(values)

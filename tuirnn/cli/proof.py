@@ -144,10 +144,11 @@ def _torch_findings() -> Iterator[tuple[bool, str, str, str]]:
     else:
         remedy = "" if torch.version.cuda else "for an NVIDIA GPU, install a CUDA build of PyTorch"
         yield False, "cuda", "none; training runs on the CPU", remedy
+    from tuirnn.compiling import compiler
     from tuirnn.kernels import native
 
     if native.library() is not None:
-        yield True, "kernels", f"native, {native.library().tuirnn_lanes()} lanes, by {native.compiler()}", ""  # type: ignore[union-attr]
+        yield True, "kernels", f"native, {native.library().tuirnn_lanes()} lanes, by {compiler('c++')}", ""  # type: ignore[union-attr]
     else:
         yield False, "kernels", f"portable: {native.why_not()}", "training is 1.5 to 2 times faster with a C++ compiler"
 

@@ -7,24 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard
-from tuirnn.cellfile.contract import FINGERPRINT, LOGITS, STATE_MAP, TOKEN, CellMetadata, TestVector
+from tuirnn.cellfile.contract import FINGERPRINT, LOGITS, STATE_MAP, TOKEN, CellMetadata, HeldOutLoss, TestVector
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import reference
-from tuirnn.export.graph import DEFAULT_OPSET, IR_VERSIONS, build
-from tuirnn.export.weights import ModelWeights, read_weights
+from tuirnn.export.graph import build
+from tuirnn.export.network import Network, read_network
+from tuirnn.export.options import CellOptions
 from tuirnn.files import atomic_write, to_json
-from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import RunRecord, as_number, read_record
-from tuirnn.tasks.datasets import dataset_names
-from tuirnn.vocab import Vocabulary
 
 TEST_TOKENS = 16
 TEST_LOGITS = 256
+MAX_LOSS_INCREASE = 0.005
+"""Nats a token that a lossy precision may cost."""
+
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 0.1, "int4": 0.1}
+"""Of the test vector, by precision: a product in 8 bits that rounds to the other side moves a logit by hundredths."""
 
 
 @dataclass(frozen=True)
@@ -36,35 +39,85 @@ class ExportedCell:
     step: int
     batch: int | None = None
 
+    @property
+    def trusted(self) -> guard.TrustedCell:
+        """The file as a loader would have it."""
+        return guard.TrustedCell(self.data, self.metadata)
+
 
 def export_run(
-    paths: RunPaths, which: str = "best", *, opset: int = DEFAULT_OPSET, static_batch: int | None = None
+    paths: RunPaths,
+    which: str = "best",
+    options: CellOptions | None = None,
+    *,
+    max_loss_increase: float = MAX_LOSS_INCREASE,
 ) -> ExportedCell:
     """Make the cell file of a run in memory.
 
     Args:
         paths: the run.
         which: 'best', 'last' or a step.
-        opset: 13 or later.
-        static_batch: fixes the batch axis.
+        options: the file's form.
+        max_loss_increase: what a lossy precision may cost on held-out text, nats a token.
     Raises:
         RunError: no such checkpoint, or a damaged one.
-        ConfigError: an opset that is not known.
+        ConfigError: a precision that costs more.
+        DataError: the held-out text that a precision is weighed on has changed or is gone.
     """
-    if opset not in IR_VERSIONS:
-        raise ConfigError(f"--opset {opset} is not known; choose from {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")
-    if static_batch is not None and not 1 <= static_batch <= 65_536:
-        raise ConfigError(f"--static-batch must be from 1 to 65536, not {static_batch}")
-    record = read_record(paths)
-    saved = checkpoint.load(paths, which)
-    weights = read_weights(saved.files[checkpoint.MODEL], record.config.model, saved.path.name)
-    metadata = _metadata(record, weights, saved)
-    model = build(record.config.model, weights, metadata, opset=opset, static_batch=static_batch)
+    return export_network(read_network(paths, which), options, max_loss_increase=max_loss_increase)
+
+
+def export_network(
+    network: Network, options: CellOptions | None = None, *, max_loss_increase: float = MAX_LOSS_INCREASE
+) -> ExportedCell:
+    """As `export_run`, from a network in memory."""
+    options = options or CellOptions()
+    loss = None
+    if options.precision != "fp32" and network.held_out is not None:
+        loss = weigh(network, options.precision)
+        if not loss.nats - loss.nats_fp32 <= max_loss_increase:
+            raise ConfigError(
+                f"--precision {options.precision} raises the held-out loss from {loss.nats_fp32:.4f} to "
+                f"{loss.nats:.4f} nats, more than {max_loss_increase:g}; take another or raise --max-loss-increase"
+            )
+    return _make(network, options, loss)
+
+
+def weigh(network: Network, precision: str) -> HeldOutLoss:
+    """Measure a precision against float32 on the network's held-out text, through ONNX Runtime."""
+    from tuirnn.runtime.evaluate import in_lanes
+
+    assert network.held_out is not None
+    ids = network.held_out()
+    lossy, exact = (
+        in_lanes(_make(network, CellOptions(precision=name), None).trusted, ids) for name in (precision, "fp32")
+    )
+    return HeldOutLoss(round(lossy.nats, 6), round(exact.nats, 6), exact.tokens)
+
+
+def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None) -> ExportedCell:
+    metadata = CellMetadata(
+        cell=network.config.cell,
+        variant=network.variant,
+        layers=network.config.layers,
+        hidden=network.config.hidden,
+        vocab=network.vocab,
+        test=_test_vector(network, options),
+        val_bpc=round(network.val_nats / math.log(2), 4),
+        data=network.data,
+        version=__version__,
+        precision=options.precision,
+        state_map=dict(STATE_MAP[network.config.cell]),
+        loss=loss,
+        sampler=options.samples,
+        unroll=options.unroll,
+    )
+    model = build(network.config, network.weights, metadata, options)
     model.metadata_props.add(key=FINGERPRINT, value=guard.fingerprint(model))
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
-    guard.inspect(data, paths.name)
-    return ExportedCell(data, metadata, saved.step, static_batch)
+    guard.inspect(data, network.name)
+    return ExportedCell(data, metadata, network.step, options.static_batch)
 
 
 def write_cell(cell: ExportedCell, path: Path) -> Path:
@@ -76,10 +129,10 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
         VerificationError: ONNX Runtime disagrees with the reference; nothing is written.
         CellFileError: the folder cannot be written.
     """
-    from tuirnn.runtime.session import CellSession  # onnxruntime only where a file is really written
+    from tuirnn.runtime.unrolled import verify  # onnxruntime only where a file is really written
 
     try:
-        CellSession(guard.TrustedCell(cell.data, cell.metadata), device="cpu")
+        verify(cell.trusted, device="cpu")
     except CellFileError as error:
         raise VerificationError(f"the exported cell was not written: {error}") from None
     twin = path.with_suffix(".json")
@@ -99,55 +152,49 @@ def sidecar(cell: ExportedCell) -> dict[str, Any]:
     meta = cell.metadata
     values: dict[str, Any] = {}
     for key, text in meta.to_strings().items():
-        structured = key.split(".")[-1] in (
-            "vocab",
-            "state_map",
-            "test_vector",
-            "layers",
-            "hidden",
-            "unk",
-            "val_bpc",
-        )
+        structured = key.split(".")[-1] in STRUCTURED
         values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
-    batch = cell.batch or "batch"
-    state = ["layers", batch, "hidden"]
-    return {
-        **values,
-        "inputs": {
-            TOKEN: {"dtype": "int64", "shape": [batch]},
-            **{name: {"dtype": "float32", "shape": state} for name in meta.state_map.values()},
-        },
-        "outputs": {
-            LOGITS: {"dtype": "float32", "shape": [batch, len(meta.vocab)]},
-            **{name: {"dtype": "float32", "shape": state} for name in meta.state_map},
-        },
-    }
-
-
-def _metadata(record: RunRecord, weights: ModelWeights, saved: checkpoint.Checkpoint) -> CellMetadata:
-    model, data = record.config.model, record.config.data
-    nats = as_number(saved.trainer.get("progress", {}).get("val_loss"))
-    sources = data.sources or ("default",)
-    named = sources[0] if len(sources) == 1 and sources[0] in dataset_names() else ""
-    return CellMetadata(
-        cell=model.cell,
-        variant={"rnn": model.nonlinearity, "gru": model.reset}.get(model.cell, ""),
-        layers=model.layers,
-        hidden=model.hidden,
-        vocab=record.vocab,
-        test=_test_vector(record, weights),
-        val_bpc=round(nats / math.log(2), 4),
-        data=named,
-        version=__version__,
-        state_map=dict(STATE_MAP[model.cell]),
+    inputs, outputs = (
+        {name: {"dtype": dtype, "shape": shape} for name, (dtype, shape) in side.items()}
+        for side in meta.interface(cell.batch or "batch")
     )
+    return {**values, "inputs": inputs, "outputs": outputs}
 
 
-def _test_vector(record: RunRecord, weights: ModelWeights) -> TestVector:
-    """Tokens spread over the vocabulary, and the reference's logits after them."""
-    vocab: Vocabulary = record.vocab
-    tokens = tuple((7 * i + 1) % len(vocab) for i in range(TEST_TOKENS))
-    state = reference.zero_state(record.config.model)
+STRUCTURED = ("vocab", "state_map", "test_vector", "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll")
+"""Metadata keys whose values are JSON."""
+
+
+def _test_vector(network: Network, options: CellOptions) -> TestVector:
+    """Tokens spread over the vocabulary, and the logits after them: in float32 the reference's, else those of ONNX's
+    own evaluator on the graph, which holds the rounded weights."""
+    V = len(network.vocab)
+    count = -(-TEST_TOKENS // options.unroll) * options.unroll
+    tokens = tuple((7 * i + 1) % V for i in range(count))
+    if options.precision == "fp32":
+        state = reference.zero_state(network.config)
+        for token in tokens:
+            logits, state = reference.step(network.config, network.weights, token, state)
+    else:
+        logits = _evaluated(network, options.precision, tokens)
+    shown = tuple(float(f"{x:.7g}") for x in logits[:TEST_LOGITS])
+    return TestVector(tokens, shown, TOLERANCE[options.precision])
+
+
+def _evaluated(network: Network, precision: str, tokens: tuple[int, ...]) -> Any:
+    """Logits after `tokens` from ONNX's reference evaluator on the plain cell of that precision."""
+    from onnx.reference import ReferenceEvaluator
+
+    state_map = STATE_MAP[network.config.cell]
+    unknown = CellMetadata(
+        network.config.cell, "", network.config.layers, network.config.hidden, network.vocab,
+        TestVector((0,), (0.0,)), state_map=dict(state_map),
+    )  # fmt: skip
+    evaluator = ReferenceEvaluator(build(network.config, network.weights, unknown, CellOptions(precision=precision)))
+    shape = (network.config.layers, 1, network.config.hidden)
+    state = {name: np.zeros(shape, np.float32) for name in state_map.values()}
     for token in tokens:
-        logits, state = reference.step(record.config.model, weights, token, state)
-    return TestVector(tokens, tuple(float(f"{x:.7g}") for x in logits[:TEST_LOGITS]))
+        feeds = {TOKEN: np.array([token]), **state}
+        outputs = dict(zip(evaluator.output_names, evaluator.run(None, feeds), strict=True))
+        state = {into: outputs[out] for out, into in state_map.items()}
+    return outputs[LOGITS][0]

@@ -4,19 +4,14 @@ Where there is no compiler, or TUIRNN_KERNELS=portable says so, `library()` is N
 """
 
 import ctypes
-import hashlib
 import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
-import platformdirs
 import torch
 from torch import Tensor
 
+from tuirnn import compiling
 from tuirnn.cells import Cell, State
 from tuirnn.kernels.trace import Trace
 
@@ -24,14 +19,15 @@ SOURCE = Path(__file__).with_name("native.cpp")
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
 """Cells that the library knows, by its own numbers."""
 
-FLAGS = ["-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-COMPILE_TIMEOUT = 120.0
-
-
-def compiler() -> str | None:
-    """The C++ compiler that would be used: $CXX, else the first of g++, clang++, c++."""
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
-    return next((path for path in map(shutil.which, names) if path), None)
+FLAGS = [
+    "-std=c++20",
+    "-O3",
+    "-fopenmp",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
 
 
 @cache
@@ -50,45 +46,14 @@ def why_not() -> str:
 def _load() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get("TUIRNN_KERNELS") == "portable":
         return None, "TUIRNN_KERNELS=portable"
-    found = compiler()
-    if found is None:
-        return None, "no C++ compiler (install g++)"
+    loaded, why = compiling.load(SOURCE, "c++", FLAGS)
+    if loaded is None:
+        return None, why
     try:
-        path = _cached(found)
-        if not path.exists():
-            _compile(found, path)
-        loaded = ctypes.CDLL(str(path))
         loaded.tuirnn_product_scratch.restype = loaded.tuirnn_recurrence_scratch.restype = ctypes.c_long
-        return loaded, ""
-    except (OSError, subprocess.SubprocessError, AttributeError) as error:
-        detail = getattr(error, "stderr", b"") or str(error).encode()
-        lines = detail.decode(errors="replace").strip().splitlines()
-        return None, f"the kernels did not compile: {lines[0] if lines else type(error).__name__}"
-
-
-def _cached(found: str) -> Path:
-    """Where the library for this source, compiler and processor is kept."""
-    version = subprocess.run([found, "--version"], capture_output=True, timeout=20, check=True).stdout  # noqa: S603
-    key = hashlib.sha256(SOURCE.read_bytes() + version + " ".join(FLAGS).encode() + _processor().encode())
-    return Path(platformdirs.user_cache_dir("tuirnn")) / f"kernels-{key.hexdigest()[:16]}.so"
-
-
-def _processor() -> str:
-    """What -march=native depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        return platform.processor() + platform.machine()
-
-
-def _compile(found: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        built = Path(folder) / path.name
-        command = [found, *FLAGS, "-fopenmp", "-shared", "-fPIC", str(SOURCE), "-o", str(built)]
-        subprocess.run(command, capture_output=True, timeout=COMPILE_TIMEOUT, check=True)  # noqa: S603
-        os.replace(built, path)
+    except AttributeError as error:
+        return None, f"the kernels are not in the library: {error}"
+    return loaded, ""
 
 
 def runs(cell: Cell, weight_hh: Tensor) -> bool:

@@ -1,14 +1,18 @@
 """Text from a cell, token by token."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tuirnn.runtime.samplers import Probabilities, Sampling, choose, probabilities
+from tuirnn.runtime.native_sampler import chooser
+from tuirnn.runtime.samplers import Probabilities, Sampling, choose, probabilities, sample_rows, weights
 from tuirnn.runtime.session import CellSession, Snapshot
 from tuirnn.vocab import Vocabulary
+
+DRAWS = 1024
+"""Uniform numbers drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,7 @@ class TextWriter:
         """Forget all that was read; the next token is judged from the zero state and a line's beginning."""
         self.session.reset()
         self._utf8.reset()
-        self._take(self.session.step(self._opening())[0])
-
-    def _opening(self) -> int:
-        """A newline where the vocabulary has one, else its first symbol: what a text begins after."""
-        ids = self.vocab.encode("\n")
-        return int(ids[0]) if len(ids) == 1 and ids[0] != self.vocab.unk else 0
+        self._take(self.session.step(opening(self.vocab))[0])
 
     def _take(self, logits: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> None:
         self._logits = logits.astype(np.float64)
@@ -78,18 +77,21 @@ class TextWriter:
 
     def write(self, sampling: Sampling) -> Written:
         """Choose the next token and read it."""
-        return self.feed_token(choose(self.distribution(sampling), self._rng.random()))
+        token = choose(weights(self._logits.astype(np.float32), sampling), self._rng.random())
+        return self.feed_token(token)
 
     def stream(self, sampling: Sampling, length: int) -> Iterator[str]:
         """Write `length` tokens, yielding the text of each as it is known."""
-        logits, step, unk = self._logits.astype(np.float32), self.session.step, self.vocab.unk
-        for uniform in self._rng.random(length):
-            token = choose(probabilities(logits, sampling), uniform)
-            logits = step(token)[0]
-            if unk is not None:
-                logits[unk] = -np.inf
-            yield self._decode(token)
-        self._logits = logits.astype(np.float64)
+        session, decode = self.session, self._decode
+        session.logits[0] = self._logits  # the buffer has gone on if the writer went back
+        choice = chooser(session.logits[0], session.token, self.vocab.unk, sampling)
+        advance = session.advance
+        for start in range(0, length, DRAWS):
+            for uniform in self._rng.random(min(DRAWS, length - start)).tolist():
+                token = choice(uniform)
+                advance()
+                yield decode(token)
+        self._take(session.logits[0])
 
     def moment(self) -> Moment:
         """Where the writer is now."""
@@ -108,3 +110,37 @@ class TextWriter:
         if self.vocab.kind == "byte":
             return self._utf8.decode(bytes([token]))
         return self.vocab.symbol(token)
+
+
+def write_side_by_side(
+    session: CellSession, prime: str, sampling: Sampling, length: int, seeds: Sequence[int]
+) -> list[str]:
+    """Several texts in one batch, each with its own seed.
+
+    Args:
+        session: its batch is the number of texts.
+        prime: read by all first.
+        sampling: how to choose.
+        length: tokens of each text.
+        seeds: one a text; a text is that of `TextWriter` with the same seed, up to the last bits of the logits.
+    """
+    vocab = session.metadata.vocab
+    generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+    session.reset()
+    for token in (opening(vocab), *vocab.encode(prime)):
+        session.step(int(token))
+    tokens = np.empty((length, len(seeds)), np.int64)
+    for start in range(0, length, DRAWS):
+        uniforms = np.stack([generator.random(min(DRAWS, length - start)) for generator in generators], 1)
+        for t, row in enumerate(uniforms, start):
+            if vocab.unk is not None:
+                session.logits[:, vocab.unk] = -np.inf
+            tokens[t] = sample_rows(session.logits, sampling, row)
+            session.step(tokens[t])
+    return [vocab.decode(column) for column in tokens.T.tolist()]
+
+
+def opening(vocab: Vocabulary) -> int:
+    """A newline where the vocabulary has one, else its first symbol: what a text begins after."""
+    ids = vocab.encode("\n")
+    return int(ids[0]) if len(ids) == 1 and ids[0] != vocab.unk else 0

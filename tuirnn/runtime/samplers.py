@@ -34,39 +34,57 @@ class Sampling:
             raise ConfigError(f"--top-p must be above 0 and at most 1, not {self.top_p:g}")
 
 
-def probabilities(logits: npt.NDArray[np.float32], sampling: Sampling) -> Probabilities:
-    """The distribution that `sample` draws from, [V]; tokens with a logit of -inf get 0.
+def weights(logits: npt.NDArray[np.float32], sampling: Sampling) -> Probabilities:
+    """Weights in proportion to the probabilities that `sample` draws from, [..., V]; -inf gives 0.
 
     Greedy puts all weight on the first of the largest logits. top-k keeps ties with the k-th.
     """
     if sampling.temperature == 0:
-        greedy = np.zeros(len(logits))
-        greedy[int(logits.argmax())] = 1.0
+        greedy = np.zeros(logits.shape)
+        np.put_along_axis(greedy, logits.argmax(-1, keepdims=True), 1.0, -1)
         return greedy
     scaled = logits.astype(np.float64)
-    scaled -= scaled.max()
+    scaled -= scaled.max(-1, keepdims=True)
     with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -inf, as it should
         p: Probabilities = np.exp(scaled / sampling.temperature)
-    if 0 < sampling.top_k < len(p):
-        p[p < np.partition(p, -sampling.top_k)[-sampling.top_k]] = 0.0
-    p /= p.sum()
+    if 0 < sampling.top_k < p.shape[-1]:
+        p[p < np.partition(p, -sampling.top_k)[..., -sampling.top_k, None]] = 0.0
     if sampling.top_p < 1:
-        order = np.argsort(-p, kind="stable")
-        before = np.cumsum(p[order]) - p[order]
-        p[order[before >= sampling.top_p]] = 0.0
-        p /= p.sum()
+        p /= p.sum(-1, keepdims=True)
+        order = np.argsort(-p, axis=-1, kind="stable")
+        likeliest = np.take_along_axis(p, order, -1)
+        beyond = np.cumsum(likeliest, -1) - likeliest >= sampling.top_p
+        np.put_along_axis(p, order, np.where(beyond, 0.0, likeliest), -1)
     return p
 
 
+def probabilities(logits: npt.NDArray[np.float32], sampling: Sampling) -> Probabilities:
+    """The distribution that `sample` draws from, [..., V]."""
+    p = weights(logits, sampling)
+    return np.asarray(p / p.sum(-1, keepdims=True))
+
+
 def choose(p: Probabilities, uniform: float) -> int:
-    """The token at which the running sum of p first exceeds `uniform` in [0, 1)."""
+    """The token at which the running sum of weights p [V] first exceeds `uniform` in [0, 1) of its total."""
     total = p.cumsum()
     index = int(total.searchsorted(uniform * total[-1], side="right"))
     return min(index, int(np.flatnonzero(p)[-1]))
 
 
 def sample(logits: npt.NDArray[np.float32], sampling: Sampling, uniform: float) -> int:
-    """Choose a token: `choose(probabilities(logits, sampling), uniform)`, with greedy in one look."""
+    """Choose a token: `choose(weights(logits, sampling), uniform)`, with greedy in one look."""
     if sampling.temperature == 0:
         return int(logits.argmax())
-    return choose(probabilities(logits, sampling), uniform)
+    return choose(weights(logits, sampling), uniform)
+
+
+def sample_rows(
+    logits: npt.NDArray[np.float32], sampling: Sampling, uniforms: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """As `sample` for each row of logits [B, V] and its own uniform number [B]; returns tokens [B]."""
+    p = weights(logits, sampling)
+    total = p.cumsum(-1)
+    index = (total <= uniforms[:, None] * total[:, -1:]).sum(-1)
+    last = p.shape[-1] - 1 - (p[:, ::-1] > 0).argmax(-1)
+    chosen: npt.NDArray[np.int64] = np.minimum(index, last)
+    return chosen

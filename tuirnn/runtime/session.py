@@ -1,6 +1,5 @@
 """A cell in ONNX Runtime, its hidden state carried from step to step."""
 
-import contextlib
 import ctypes
 import os
 import time
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from tuirnn.cellfile.contract import LOGITS, TEST_TOLERANCE, TOKEN
+from tuirnn.cellfile.contract import LOGITS, NEXT, TEMPERATURE, TOKEN, TOP_K, UNIFORM, TestVector
 from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError, ConfigError, one_line
 
@@ -22,6 +21,16 @@ THREADS_PAY_FROM = 4 * 2**20
 """Bytes of a model from which it is worth trying more than one thread."""
 
 TRIAL_SECONDS = 0.02
+
+
+def open_onnx(data: bytes, device: str, threads: int) -> Any:
+    """A silent InferenceSession on `device` ('cpu' or 'cuda'); raises what ONNX Runtime does."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    providers = (["CUDAExecutionProvider"] if device == "cuda" else []) + ["CPUExecutionProvider"]
+    return ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
 
 
 def cuda_is_there() -> bool:
@@ -56,7 +65,12 @@ class CellSession:
     ) -> None:
         self.metadata = cell.metadata
         self._asked_batch = batch
-        self._device = _pick_device(device)
+        self._device = pick_device(device)
+        if cell.metadata.unroll > 1:
+            raise CellFileError(
+                f"the cell takes {cell.metadata.unroll} steps in a call; here it is stepped one by one, export it "
+                "without --unroll"
+            )
         cores = os.cpu_count() or 1
         self._open(cell.data, threads or 1)
         if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
@@ -80,10 +94,23 @@ class CellSession:
         Returns:
             logits float32 [batch, V]; the buffer is overwritten by the next step.
         """
-        self._token[:] = token
+        self.token[:] = token
+        return self.advance()
+
+    def advance(self) -> Logits:
+        """As `step`, with what stands in `token`, int64 [batch]: for a sampler that writes there."""
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn ^= 1
-        return self._logits
+        return self.logits
+
+    def set_sampler(self, temperature: float, top_k: int, uniform: "float | npt.NDArray[np.float32]") -> None:
+        """Inputs of the graph's own sampler for the next step; its choice is then in `next_token`, int64 [batch].
+
+        Only for files with a sampler; `top_k` 0 means all.
+        """
+        inputs = self._sampler_inputs
+        inputs[TEMPERATURE][:], inputs[TOP_K][:] = temperature, top_k or len(self.metadata.vocab)
+        inputs[UNIFORM][:] = uniform
 
     def reset(self) -> None:
         """Go back to the state before the first token: zeros."""
@@ -99,14 +126,8 @@ class CellSession:
             state.update_inplace(np.ascontiguousarray(values, dtype=np.float32))
 
     def _open(self, data: bytes, threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        options.enable_cpu_mem_arena = False
-        providers = (["CUDAExecutionProvider"] if self._device == "cuda" else []) + ["CPUExecutionProvider"]
         try:
-            self._session: Any = ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
+            self._session: Any = open_onnx(data, self._device, threads)
             if self._session.get_providers()[0] == "CPUExecutionProvider":
                 self._device = "cpu"
             self._bind()
@@ -125,8 +146,16 @@ class CellSession:
                 "--static-batch"
             )
         self._shape = (meta.layers, self.batch, meta.hidden)
-        self._token = np.zeros(self.batch, np.int64)
-        self._logits = np.zeros((self.batch, len(meta.vocab)), np.float32)
+        self.token = np.zeros(self.batch, np.int64)
+        self.logits = np.zeros((self.batch, len(meta.vocab)), np.float32)
+        self.next_token = np.zeros(self.batch, np.int64)
+        self._sampler_inputs: dict[str, npt.NDArray[Any]] = {}
+        if meta.sampler:
+            self._sampler_inputs = {
+                TEMPERATURE: np.ones(1, np.float32),
+                TOP_K: np.full(1, len(meta.vocab), np.int64),
+                UNIFORM: np.zeros(self.batch, np.float32),
+            }
         self._states = [
             [
                 ort.OrtValue.ortvalue_from_numpy(np.zeros(self._shape, np.float32), self._device, 0)
@@ -138,8 +167,12 @@ class CellSession:
         self._bindings = []
         for before, after in (self._states, self._states[::-1]):
             binding = self._session.io_binding()
-            binding.bind_input(TOKEN, "cpu", 0, np.int64, self._token.shape, self._token.ctypes.data)
-            binding.bind_output(LOGITS, "cpu", 0, np.float32, self._logits.shape, self._logits.ctypes.data)
+            binding.bind_input(TOKEN, "cpu", 0, np.int64, self.token.shape, self.token.ctypes.data)
+            binding.bind_output(LOGITS, "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
+            for name, buffer in self._sampler_inputs.items():
+                binding.bind_input(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
+            if meta.sampler:
+                binding.bind_output(NEXT, "cpu", 0, np.int64, self.next_token.shape, self.next_token.ctypes.data)
             for (out, into), old, new in zip(meta.state_map.items(), before, after, strict=True):
                 binding.bind_ortvalue_input(into, old)
                 binding.bind_ortvalue_output(out, new)
@@ -157,19 +190,22 @@ class CellSession:
         return spent / steps
 
     def _check_test_vector(self) -> None:
-        test = self.metadata.test
         self.reset()
-        with contextlib.suppress(IndexError):
-            for token in test.tokens:
-                logits = self.step(token)
-        expected = np.asarray(test.logits, np.float32)
-        worst = float(np.abs(logits[:, : len(expected)] - expected).max())
+        for token in self.metadata.test.tokens:
+            self.step(token)
+        compare(self.metadata.test, self.logits)
         self.reset()
-        if not worst <= TEST_TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise CellFileError(f"the cell does not reproduce its own test vector (off by {worst:.3g}); export it anew")
 
 
-def _pick_device(wanted: str) -> str:
+def compare(test: TestVector, logits: Logits) -> None:
+    """Hold logits [B, V] against those of the test vector; raises CellFileError where they differ."""
+    expected = np.asarray(test.logits, np.float32)
+    worst = float(np.abs(logits[:, : len(expected)] - expected).max())
+    if not worst <= test.atol * max(1.0, float(np.abs(expected).max())):
+        raise CellFileError(f"the cell does not reproduce its own test vector (off by {worst:.3g}); export it anew")
+
+
+def pick_device(wanted: str) -> str:
     if wanted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device '{one_line(wanted, 20)}' is unknown; known: auto, cpu, cuda")
     there = wanted != "cpu" and cuda_is_there()

@@ -1,0 +1,272 @@
+"""The forms of a cell file: precisions, sampler, many steps in a call, C source; and writing with each."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import train_small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuirnn.config import ModelConfig
+from tuirnn.errors import CellFileError, ConfigError, DataError
+from tuirnn.export import c_source, reference
+from tuirnn.export.exporter import ExportedCell, export_network, export_run, sidecar
+from tuirnn.export.network import Network, read_network
+from tuirnn.export.options import CellOptions
+from tuirnn.export.precision import pack4, quantize
+from tuirnn.export.random_network import random_network
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runtime import native_sampler
+from tuirnn.runtime.generate import TextWriter, write_side_by_side
+from tuirnn.runtime.samplers import Sampling, sample, sample_rows
+from tuirnn.runtime.session import CellSession
+from tuirnn.runtime.unrolled import UnrolledSession, verify
+
+SHAPES: list[dict[str, Any]] = [
+    {"cell": "rnn"},
+    {"cell": "rnn", "nonlinearity": "relu"},
+    {"cell": "lstm", "layers": 2, "residual": True},
+    {"cell": "gru", "layers": 2},
+    {"cell": "gru", "reset": "before"},
+    {"cell": "lstm", "layers": 3, "embed": 0},
+]
+FORMS = [
+    CellOptions("fp16"),
+    CellOptions("int8"),
+    CellOptions("int4"),
+    CellOptions(sampler=True, opset=18, ir=7),
+    CellOptions("int8", unroll=5),
+    CellOptions(unroll=3, static_batch=2),
+]
+
+
+def network(**shape: Any) -> Network:
+    return random_network(ModelConfig(**{"hidden": 64, "embed": 16, **shape}))
+
+
+@pytest.mark.parametrize("options", FORMS, ids=lambda o: f"{o.precision} {o.samples} {o.unroll}")
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: " ".join(map(str, s.values())))
+def test_every_cell_in_every_form_verifies(shape: dict[str, Any], options: CellOptions) -> None:
+    made = export_network(network(**shape), options)
+    assert verify(made.trusted, device="cpu") == "CPU"
+    inputs = [value.name for value in onnx.ModelProto.FromString(made.data).graph.input]
+    assert sorted(inputs) == sorted(sidecar(made)["inputs"])
+
+
+@pytest.mark.parametrize(("precision", "most"), [("fp16", 0.01), ("int8", 0.15), ("int4", 1.5)])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: " ".join(map(str, s.values())))
+def test_fewer_bits_stay_near_the_reference(shape: dict[str, Any], precision: str, most: float) -> None:
+    net = network(**shape)
+    session = CellSession(export_network(net, CellOptions(precision)).trusted, device="cpu")
+    state = reference.zero_state(net.config)
+    worst = 0.0
+    for token in range(60):
+        expected, state = reference.step(net.config, net.weights, token, state)
+        worst = max(worst, float(np.abs(session.step(token)[0] - expected).max()))
+    assert worst < most
+
+
+def test_int8_is_small_and_a_sequence_does_not_feel_its_neighbours() -> None:
+    net = random_network(ModelConfig(cell="gru", hidden=256))
+    fp32, int8 = (export_network(net, CellOptions(precision)) for precision in ("fp32", "int8"))
+    assert len(int8.data) <= 0.3 * len(fp32.data)
+    alone, beside = CellSession(int8.trusted, device="cpu"), CellSession(int8.trusted, device="cpu", batch=3)
+    for token in range(20):
+        np.testing.assert_allclose(
+            alone.step(token)[0], beside.step(np.array([7, token, 50 - token]))[1], rtol=0, atol=2e-4
+        )
+
+
+def test_a_precision_is_weighed_on_held_out_text(trained: Callable[..., RunPaths]) -> None:
+    paths = trained(cell="gru")
+    made = export_run(paths, options=CellOptions("int8"))
+    loss = made.metadata.loss
+    assert loss is not None
+    assert abs(loss.nats - loss.nats_fp32) < 0.005
+    assert json.loads(dict(made.metadata.to_strings())["tuirnn.loss"])["tokens"] == loss.tokens
+    with pytest.raises(ConfigError, match=r"--precision int8 raises the held-out loss from .* to .* nats"):
+        export_run(paths, options=CellOptions("int8"), max_loss_increase=loss.nats - loss.nats_fp32 - 1e-6)
+
+
+def test_a_precision_without_its_text_is_an_error_of_the_data(small_text: Path, tmp_path: Path) -> None:
+    source = tmp_path / "gone.txt"
+    shutil.copy(small_text, source)
+    paths = train_small(tmp_path / "runs", "gone", source, cell="gru")
+    source.unlink()
+    with pytest.raises(DataError):
+        export_run(paths, options=CellOptions("int8"))
+    assert export_run(paths).metadata.loss is None
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 10**6))
+def test_codes_are_the_nearest(rows: int, columns: int, seed: int) -> None:
+    W = np.random.default_rng(seed).normal(size=(rows, columns))
+    codes, scale = quantize(W, 127)
+    assert np.abs(codes).max() <= 127
+    assert (np.abs(codes * scale - W) <= 0.501 * scale).all()
+    four, _ = quantize(W, 7, (0.7, 0.85, 1.0))
+    packed = pack4(four)
+    assert len(packed) == (four.size + 1) // 2
+    halves = np.stack([packed & 15, packed >> 4], 1).ravel()[: four.size].astype(np.int64)
+    assert (np.where(halves > 7, halves - 16, halves) == four.ravel()).all()
+
+
+# ── choosing ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.skipif(not native_sampler.is_native(), reason="no C compiler")
+@given(st.integers(2, 300), st.integers(0, 10**6), st.sampled_from([0.0, 0.01, 0.5, 1.0, 3.0]), st.integers(0, 310))
+@settings(max_examples=300, deadline=None)
+def test_the_native_sampler_chooses_as_numpy_does(V: int, seed: int, temperature: float, top_k: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=4, size=V).astype(np.float32)
+    banned = int(rng.integers(V)) if rng.random() < 0.7 else None
+    sampling, token = Sampling(temperature, top_k), np.zeros(1, np.int64)
+    choose = native_sampler.chooser(logits.copy(), token, banned, sampling)
+    if banned is not None:
+        logits[banned] = -np.inf
+    uniforms = [0.0, *rng.random(20), np.nextafter(1, 0)]
+    expected = [sample(logits, sampling, uniform) for uniform in uniforms]
+    assert [choose(uniform) for uniform in uniforms] == expected
+    assert token[0] == expected[-1]
+    assert sample_rows(np.tile(logits, (len(uniforms), 1)), sampling, np.array(uniforms)).tolist() == expected
+
+
+def test_without_a_compiler_the_same_text_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = export_network(network(cell="gru")).trusted
+    texts = []
+    for kernels in ("", "portable"):
+        monkeypatch.setenv("TUIRNN_KERNELS", kernels)
+        native_sampler._library.cache_clear()
+        texts.append("".join(TextWriter(CellSession(cell, device="cpu"), 5).stream(Sampling(top_k=20), 300)))
+    native_sampler._library.cache_clear()
+    assert texts[0] == texts[1]
+
+
+def test_texts_side_by_side_are_those_written_alone() -> None:
+    cell = export_network(network(cell="lstm")).trusted
+    sampling, seeds = Sampling(temperature=1.0), (3, 4, 5)
+    together = write_side_by_side(CellSession(cell, device="cpu", batch=3), "abc", sampling, 60, seeds)
+    alone = []
+    for seed in seeds:
+        writer = TextWriter(CellSession(cell, device="cpu"), seed)
+        writer.feed("abc")
+        alone.append("".join(writer.stream(sampling, 60)))
+    assert together == alone
+
+
+@pytest.mark.parametrize(("temperature", "top_k"), [(0.0, 0), (0.7, 0), (1.3, 5)])
+def test_the_graphs_own_sampler_chooses_by_the_same_rule(temperature: float, top_k: int) -> None:
+    cell = export_network(network(cell="gru"), CellOptions(sampler=True))
+    session, rng, token, agreed = CellSession(cell.trusted, device="cpu"), np.random.default_rng(0), 0, 0
+    for uniform in rng.random(300).astype(np.float32).tolist():
+        session.set_sampler(temperature, top_k, uniform)
+        logits = session.step(token)[0].copy()
+        logits[cell.metadata.vocab.unk] = -np.inf
+        token = int(session.next_token[0])
+        agreed += token == sample(logits, Sampling(temperature, top_k), uniform)
+    assert agreed >= 299  # float32 in the graph, float64 outside: a tie may fall to the other side
+
+
+def test_many_steps_in_a_call_are_the_same_steps() -> None:
+    net, N = network(cell="lstm", layers=2), 4
+    unrolled = UnrolledSession(export_network(net, CellOptions(unroll=N)).trusted, device="cpu")
+    single = CellSession(export_network(net, CellOptions(sampler=True)).trusted, device="cpu")
+    prime, uniforms = [5, 9, 2, 7, 1], np.random.default_rng(1).random(24).astype(np.float32)
+    forced = np.array([*prime[1:], *[-1] * 20])
+    unrolled.reset(prime[0])
+    calls = [
+        unrolled.call(f, u, 0.9, 10)[0] for f, u in zip(forced.reshape(-1, N), uniforms.reshape(-1, N), strict=True)
+    ]
+    token, expected = prime[0], []
+    for choice, uniform in zip(forced.tolist(), uniforms.tolist(), strict=True):
+        single.set_sampler(0.9, 10, uniform)
+        single.step(token)
+        token = choice if choice >= 0 else int(single.next_token[0])
+        expected.append(token)
+    assert np.concatenate(calls).tolist() == expected
+    with pytest.raises(CellFileError, match="without --unroll"):
+        CellSession(export_network(net, CellOptions(unroll=N)).trusted)
+
+
+# ── C ────────────────────────────────────────────────────────────────────────────
+
+needs_c = pytest.mark.skipif(not (shutil.which("cc") and shutil.which("make")), reason="no C compiler, or no make")
+
+PRINTER = """
+#include <stdio.h>
+#include "cell.h"
+int main(void) {
+    cell_state state;
+    float logits[CELL_VOCAB];
+    int token = CELL_OPENING;
+    cell_reset(&state);
+    for (int i = 0; i < 300; i++) {
+        cell_step(&state, token, logits);
+        printf("%.9g %.9g ", logits[0], logits[CELL_VOCAB - 2]);
+        token = cell_sample(logits, 0, 0, 0);
+        printf("%d\\n", token);
+    }
+    return !cell_verify();
+}
+"""
+
+
+@needs_c
+@pytest.mark.parametrize(
+    "shape", [*SHAPES, {"cell": "gru", "hidden": 37}], ids=lambda s: " ".join(map(str, s.values()))
+)
+def test_c_gives_the_same_numbers_and_text_without_a_warning(shape: dict[str, Any], tmp_path: Path) -> None:
+    net = network(**shape)
+    made = export_network(net)
+    c_source.write_c(net, made.metadata.test, tmp_path)
+    (tmp_path / "printer.c").write_text(PRINTER)
+    flags = ["-O2", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-ffp-contract=fast"]
+    sources = ["printer.c", "cell.c", "cell_weights.c", "-lm", "-o", "printer"]
+    subprocess.run(["cc", *flags, *sources], cwd=tmp_path, check=True, timeout=120)
+    done = subprocess.run([tmp_path / "printer"], capture_output=True, text=True, check=True, timeout=60)
+    session, token = CellSession(made.trusted, device="cpu"), 0
+    for line in done.stdout.splitlines():
+        first, last, chosen = line.split()
+        logits = session.step(token)[0].copy()
+        np.testing.assert_allclose([float(first), float(last)], logits[[0, -2]], rtol=0, atol=1e-5)
+        logits[made.metadata.vocab.unk] = -np.inf
+        token = int(logits.argmax())
+        assert int(chosen) == token
+
+
+@needs_c
+@pytest.mark.parametrize("tokens", ["char", "byte", "word"])
+def test_the_c_example_writes(tokens: str, trained: Callable[..., RunPaths], tmp_path: Path) -> None:
+    paths = trained(tokens=tokens)
+    c_source.write_c(read_network(paths), export_run(paths).metadata.test, tmp_path)
+    subprocess.run(["make", "-s", "CFLAGS=-O1 -Werror"], cwd=tmp_path, check=True, timeout=120)
+    done = subprocess.run([tmp_path / "example", "the lazy dög", "50"], capture_output=True, check=True, timeout=60)
+    assert done.stdout.startswith("the lazy dög".encode())
+    assert len(done.stdout) > 55
+
+
+def test_panels_hold_every_weight_once() -> None:
+    W = np.arange(1, 6 * 83 + 1, dtype=np.float64).reshape(6, 83)
+    flat = c_source.panels(W)
+    assert len(flat) == 6 * 96
+    assert sorted(flat[flat > 0]) == sorted(W.ravel())
+    assert flat[:64].tolist() == W[0, :64].tolist()
+    assert flat[6 * 64 : 6 * 64 + 16].tolist() == W[0, 64:80].tolist()
+
+
+def test_exported_cells_of_all_forms_read_back(tmp_path: Path) -> None:
+    from tuirnn.cellfile.guard import read_cell
+    from tuirnn.export.exporter import write_cell
+
+    for number, options in enumerate(FORMS):
+        made: ExportedCell = export_network(network(cell="gru"), options)
+        write_cell(made, tmp_path / f"{number}.onnx")
+        assert read_cell(tmp_path / f"{number}.onnx").metadata.to_strings() == made.metadata.to_strings()

@@ -1,0 +1,130 @@
+"""Files from strangers: each refused quickly, in little memory, with one line; random damage never hurts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hostile import attacks
+
+from tuirnn.export.exporter import export_run
+from tuirnn.runs.layout import RunPaths
+
+LOADER = """
+import json, resource, sys, time
+from pathlib import Path
+from tuirnn.cellfile.guard import read_cell
+from tuirnn.errors import CellFileError
+from tuirnn.runtime.session import CellSession
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+for name in sys.argv[2:]:
+    before, began, said = peak(), time.perf_counter(), "accepted"
+    try:
+        CellSession(read_cell(Path(sys.argv[1]) / name), device="cpu")
+    except CellFileError as error:
+        said = str(error)
+    print(json.dumps([name, time.perf_counter() - began, peak() - before, said]), flush=True)
+"""
+"""Loads files as every command does; prints seconds, growth of the peak memory in MB, and the answer for each."""
+
+
+def load_all(folder: Path, names: list[str]) -> list[tuple[str, float, float, str]]:
+    """What the loader says to each file, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADER, str(folder), *names], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def write_all(folder: Path, good: bytes) -> list[str]:
+    """Every attack as a file, and files that are no cells at all."""
+    for name, attack in attacks().items():
+        model = onnx.ModelProto.FromString(good)
+        attack(model)
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+    (folder / "empty.onnx").write_bytes(b"")
+    (folder / "text.onnx").write_text("I am a network, trust me.")
+    (folder / "noise.onnx").write_bytes(np.random.default_rng(0).bytes(1_000_000))
+    (folder / "cut.onnx").write_bytes(good[: len(good) // 2])
+    (folder / "nested.onnx").write_bytes(nested_message(20_000))
+    (folder / "folder.onnx").mkdir()
+    (folder / "device.onnx").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.onnx")
+    with open(folder / "sparse.onnx", "wb") as file:
+        file.truncate(1 << 40)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def nested_message(depth: int) -> bytes:
+    """A graph in an attribute in a node in a graph …"""
+    data = b""
+    for _ in range(depth // 100):  # as deep as lengths stay small
+        for tag in (b"\x32", b"\x2a", b"\x0a"):
+            size, length = len(data), b""
+            while True:
+                length += bytes([size & 127 | (128 if size > 127 else 0)])
+                size >>= 7
+                if not size:
+                    break
+            data = tag + length + data
+    return b"\x08\x07\x3a" + bytes([len(data) & 127 | 128, len(data) >> 7 & 127]) + data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_strangers_are_refused_quickly_and_in_little_memory(small_run: RunPaths, tmp_path: Path) -> None:
+    names = write_all(tmp_path, export_run(small_run).data)
+    assert len(names) >= 45
+    found = load_all(tmp_path, names)
+    assert [row[0] for row in found] == names
+    slow = [row for row in found if row[1] > 0.2]
+    again = {row[0]: row[1] for row in load_all(tmp_path, [row[0] for row in slow])} if slow else {}
+    for name, seconds, megabytes, said in found:
+        assert said != "accepted", name
+        assert len(said.splitlines()) == 1, said
+        assert min(seconds, again.get(name, seconds)) <= 0.2, (name, seconds)
+        assert megabytes <= 200, (name, megabytes)
+
+
+def mutate(raw: bytes, rng: np.random.Generator) -> bytes:
+    """One to six random changes: bytes set, cut out, repeated, or pieces moved."""
+    data = bytearray(raw)
+    for _ in range(rng.integers(1, 7)):
+        at, size = int(rng.integers(len(data))), int(rng.integers(1, 65))
+        match int(rng.integers(4)):
+            case 0:
+                data[at] = int(rng.integers(256))
+            case 1:
+                del data[at : at + size]
+            case 2:
+                data[at:at] = data[at : at + size]
+            case _:
+                other = int(rng.integers(len(data)))
+                data[at : at + size] = data[other : other + size]
+    return bytes(data)
+
+
+SOAK = int(os.environ.get("TUIRNN_SOAK", "300"))
+"""Mutations to try; 10,000 in the long form, `TUIRNN_SOAK=10000 pytest tests/test_hostile.py`."""
+
+
+def test_random_damage_never_hurts(small_run: RunPaths, tmp_path: Path) -> None:
+    """No traceback, no signal, no hang: every damaged file is refused with one line, or is as good as before."""
+    good, rng = export_run(small_run).data, np.random.default_rng(0)
+    for start in range(0, SOAK, 500):
+        names = [f"{number}.onnx" for number in range(start, min(start + 500, SOAK))]
+        for name in names:
+            (tmp_path / name).write_bytes(mutate(good, rng))
+        found = load_all(tmp_path, names)
+        assert len(found) == len(names)
+        assert max(row[1] for row in found) < 5
+        assert all(len(row[3].splitlines()) == 1 for row in found)
+        for name in names:
+            (tmp_path / name).unlink()

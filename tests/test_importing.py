@@ -1,0 +1,117 @@
+"""Models trained elsewhere: a torch.nn language model in safetensors becomes a run that computes the same."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tuirnn.errors import DataError
+from tuirnn.export import importing
+from tuirnn.export.exporter import export_run
+from tuirnn.export.options import CellOptions
+from tuirnn.runtime.evaluate import evaluate
+from tuirnn.runtime.generate import TextWriter
+from tuirnn.runtime.opening import held_out, open_cell
+from tuirnn.runtime.samplers import Sampling
+from tuirnn.runtime.session import CellSession
+from tuirnn.vocab import UNKNOWN, Vocabulary
+
+
+class Model(nn.Module):
+    """What people write: embedding, rnn, head."""
+
+    def __init__(self, kind: str, vocab: int, embed: int, hidden: int, **settings: Any) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embed)
+        self.rnn = getattr(nn, kind)(embed, hidden, **settings)
+        self.head = nn.Linear(hidden, vocab)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(self.embedding(tokens))[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("GRU", {"num_layers": 2}), ("LSTM", {"num_layers": 3}),
+     ("LSTM", {"bias": False})],
+)  # fmt: skip
+def test_an_imported_model_gives_torchs_logits(
+    kind: str, settings: dict[str, Any], small_text: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    vocab = Vocabulary.build(small_text.read_text(), "char")
+    model = Model(kind, len(vocab.symbols), 12, 20, **settings)
+    save_file(model.state_dict(), tmp_path / "m.safetensors")
+    nonlinearity = settings.get("nonlinearity", "tanh")
+    imported = importing.read_weights(tmp_path / "m.safetensors", vocab, nonlinearity=nonlinearity)
+    paths = importing.write_run(imported, tmp_path / "runs", "mine", str(small_text))
+    session = CellSession(export_run(paths).trusted, device="cpu")
+    tokens = np.random.default_rng(0).integers(0, len(vocab.symbols), 50)
+    expected = model(torch.from_numpy(tokens)).detach().numpy()
+    for token, logits in zip(tokens, expected, strict=True):
+        np.testing.assert_allclose(session.step(int(token))[0, : len(logits)], logits, rtol=0, atol=1e-5)
+    text = "".join(TextWriter(session).stream(Sampling(3.0), 300))
+    assert UNKNOWN not in text
+    cell = open_cell("mine", tmp_path / "runs")
+    loss = evaluate(cell, held_out("mine", tmp_path / "runs", cell), device="cpu")
+    assert 0 < loss.carried < 10
+    assert export_run(paths, options=CellOptions("int8")).metadata.loss is not None
+
+
+def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -> None:
+    rnn, head = nn.GRU(256, 8), nn.Linear(8, 256)
+    tensors = {**{f"rnn.{k}": v for k, v in rnn.state_dict().items()},
+               **{f"head.{k}": v for k, v in head.state_dict().items()}}  # fmt: skip
+    save_file(tensors, tmp_path / "m.safetensors")
+    imported = importing.read_weights(tmp_path / "m.safetensors", Vocabulary("byte"))
+    assert (imported.config.cell, imported.config.embed) == ("gru", 0)
+    paths = importing.write_run(imported, tmp_path / "runs", "bytes", None)
+    session = CellSession(export_run(paths).trusted, device="cpu")
+    tokens = torch.tensor([65, 200, 10])
+    expected = head(rnn(torch.eye(256)[tokens])[0])[-1].detach().numpy()
+    for token in tokens.tolist():
+        logits = session.step(token)[0]
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+    with pytest.raises(DataError, match="--text"):
+        held_out("bytes", tmp_path / "runs", open_cell("bytes", tmp_path / "runs"))
+
+
+def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> None:
+    vocab = Vocabulary("char", tuple("abc"))
+    good = {name: value.numpy() for name, value in Model("GRU", 3, 4, 5).state_dict().items()}
+    assert importing.from_tensors(good, vocab, "m").config.hidden == 5
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"rnn.weight_ih_l0_reverse": good["rnn.weight_ih_l0"]}, "one direction"),
+        ({"rnn.weight_hh_l0": good["rnn.weight_hh_l0"][:, :4]}, "no RNN, GRU or LSTM"),
+        ({"rnn.bias_ih_l0": good["rnn.bias_ih_l0"][:3]}, "expected"),
+        ({"head.weight": good["head.weight"][:2]}, "knows 2 tokens"),
+        ({"head.bias": good["head.bias"] * np.nan}, "not finite"),
+        ({"transformer.wte": good["head.weight"]}, "transformer.wte"),
+    ]
+    for change, said in wrong:
+        with pytest.raises(DataError, match=said):
+            importing.from_tensors({**good, **change}, vocab, "m")
+    with pytest.raises(DataError, match=r"no rnn\.weight_hh_l0"):
+        importing.from_tensors({"head.weight": good["head.weight"]}, vocab, "m")
+    (tmp_path / "no.safetensors").write_bytes(b"no")
+    with pytest.raises(DataError, match="not a safetensors file"):
+        importing.read_weights(tmp_path / "no.safetensors", vocab)
+
+
+def test_vocabularies_are_read_from_lists_and_objects(tmp_path: Path) -> None:
+    path = tmp_path / "v.json"
+    for text, expected in (
+        ('["a", "b"]', Vocabulary("char", ("a", "b"))),
+        ('["the", "a"]', Vocabulary("word", ("the", "a"))),
+        ('{"kind": "byte"}', Vocabulary("byte")),
+    ):
+        path.write_text(text)
+        assert importing.read_vocabulary(path) == expected
+    for text in ("{", "[1]", '["a", "a"]', "3"):
+        path.write_text(text)
+        with pytest.raises(DataError):
+            importing.read_vocabulary(path)

@@ -1,0 +1,190 @@
+"""A language model trained elsewhere, from its torch.nn state dict to a run of ours. No torch here.
+
+The names, which are those of a module with `embedding`, `rnn` and `head`:
+
+    embedding.weight        [V, E]      missing: the network reads one-hot vectors
+    rnn.weight_ih_l0 …      [G·H, E]    as torch.nn.RNN, LSTM and GRU name and lay them out, one set a layer
+    rnn.weight_hh_l0 …      [G·H, H]
+    rnn.bias_ih_l0 …        [G·H]       both missing: no biases
+    rnn.bias_hh_l0 …        [G·H]
+    head.weight             [V, H]
+    head.bias               [V]         missing: none
+
+The cell follows from the number of gates G: 1 RNN, 3 GRU (reset gate after the product, as in torch.nn), 4 LSTM. V is
+the number of symbols, or one more, where the last token stands for unknown ones.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from tuirnn import __version__
+from tuirnn.config import DataConfig, ModelConfig, RunConfig
+from tuirnn.errors import DataError, one_line
+from tuirnn.files import parse_json, read_bounded, to_json
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tasks import lm
+from tuirnn.vocab import Vocabulary
+
+Tensor = npt.NDArray[np.float32]
+MAX_BYTES = 4 * 2**30
+CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
+NEVER = -100.0
+"""Bias of the symbol for unknown ones, where the model has none: it is read, never written."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A state dict in our names, the architecture that it has, and the vocabulary that fits it."""
+
+    config: ModelConfig
+    tensors: dict[str, Tensor]
+    vocab: Vocabulary
+
+
+def read_weights(path: Path, vocab: Vocabulary, *, nonlinearity: str = "tanh") -> Imported:
+    """Read a state dict.
+
+    Args:
+        path: a safetensors file.
+        vocab: what its tokens stand for.
+        nonlinearity: of a vanilla RNN, which no weight tells.
+    Raises:
+        DataError: not safetensors, other names, or shapes that do not fit together.
+    """
+    try:
+        found = {
+            name: np.asarray(array, np.float32)
+            for name, array in load(read_bounded(path, MAX_BYTES, DataError)).items()
+        }
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise DataError(f"{one_line(path.name)} is not a safetensors file of numbers: {one_line(error, 100)}") from None
+    return from_tensors(found, vocab, one_line(path.name), nonlinearity=nonlinearity)
+
+
+def from_tensors(found: dict[str, Tensor], vocab: Vocabulary, where: str, *, nonlinearity: str = "tanh") -> Imported:
+    """As `read_weights`, from tensors in memory."""
+    layers = 1 + max(
+        (int(m[1]) for name in found if (m := re.fullmatch(r"rnn\.weight_hh_l(\d{1,3})", name))), default=-1
+    )
+    known = {"embedding.weight", "head.weight", "head.bias"} | {
+        f"rnn.{kind}_{half}_l{i}" for kind in ("weight", "bias") for half in ("ih", "hh") for i in range(layers)
+    }
+    strange = sorted(set(found) - known)
+    if strange or not layers or "head.weight" not in found:
+        what = f"'{one_line(strange[0], 60)}'" if strange else "no rnn.weight_hh_l0" if not layers else "no head.weight"
+        raise DataError(
+            f"{where} has {what}; expected embedding.weight, rnn.weight_ih_l0 … rnn.bias_hh_l0, head.weight, head.bias "
+            "as in a module with embedding, rnn and head (one direction, no proj_size)"
+        )
+
+    def take(name: str, *shape: int, missing: bool = False) -> Tensor:
+        array = found.get(name, np.zeros(shape, np.float32) if missing else None)
+        if array is None or array.shape != shape:
+            raise DataError(f"{where}: '{name}' has shape {None if array is None else array.shape}, expected {shape}")
+        if not np.isfinite(array).all():
+            raise DataError(f"{where}: '{name}' is not finite")
+        return array
+
+    shape = found["rnn.weight_hh_l0"].shape
+    H = shape[1] if len(shape) == 2 else 0
+    gates = shape[0] // H if H else 0
+    if gates not in CELLS or shape[0] != gates * H:
+        raise DataError(f"{where}: 'rnn.weight_hh_l0' has shape {shape}, that of no RNN, GRU or LSTM")
+    symbols = len(vocab) - (vocab.unk is not None)
+    V = found["head.weight"].shape[0] if found["head.weight"].ndim == 2 else 0
+    if V not in (symbols, len(vocab)):
+        raise DataError(f"{where} knows {V} tokens, its vocabulary has {symbols}; give the list of its own training")
+    embedding = found.get("embedding.weight")
+    E = embedding.shape[1] if embedding is not None and embedding.ndim == 2 else V
+    tensors = {"head.weight": take("head.weight", V, H), "head.bias": take("head.bias", V, missing=True)}
+    if embedding is not None:
+        tensors["embedding.weight"] = take("embedding.weight", V, E)
+    for i in range(layers):
+        width, ours = H if i else E, f"layers.{i}."
+        tensors[ours + "weight_ih"] = take(f"rnn.weight_ih_l{i}", gates * H, width)
+        tensors[ours + "weight_hh"] = take(f"rnn.weight_hh_l{i}", gates * H, H)
+        for half in ("ih", "hh"):
+            tensors[f"{ours}bias_{half}"] = take(f"rnn.bias_{half}_l{i}", gates * H, missing=True)
+    if len(vocab) > V:
+        _add_unknown(tensors)
+    config = ModelConfig(
+        cell=CELLS[gates], hidden=H, layers=layers, embed=0 if embedding is None else E, nonlinearity=nonlinearity
+    )
+    return Imported(config, tensors, vocab)
+
+
+def _add_unknown(tensors: dict[str, Tensor]) -> None:
+    """One token more: a zero row to read, which adds nothing but the bias, and a score that is never the largest."""
+    row = np.zeros((1, tensors["head.weight"].shape[1]), np.float32)
+    tensors["head.weight"] = np.concatenate([tensors["head.weight"], row])
+    tensors["head.bias"] = np.append(tensors["head.bias"], np.float32(NEVER))
+    if "embedding.weight" in tensors:
+        row = np.zeros((1, tensors["embedding.weight"].shape[1]), np.float32)
+        tensors["embedding.weight"] = np.concatenate([tensors["embedding.weight"], row])
+    else:
+        first = tensors["layers.0.weight_ih"]
+        tensors["layers.0.weight_ih"] = np.concatenate([first, np.zeros((len(first), 1), np.float32)], 1)
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """A vocabulary from JSON: a list of symbols in token order, or an object with 'kind' and 'symbols'.
+
+    Raises:
+        DataError: neither.
+    """
+    value: Any = parse_json(read_bounded(path, 64 * 2**20, DataError), one_line(path.name), DataError)
+    if isinstance(value, list):
+        kind = "char" if all(isinstance(symbol, str) and len(symbol) == 1 for symbol in value) else "word"
+        value = {"kind": kind, "symbols": value}
+    return Vocabulary.from_json(value)
+
+
+def write_run(imported: Imported, folder: Path, name: str, text: str | None) -> RunPaths:
+    """Make a run of one checkpoint, as if trained here; `text` is the file to evaluate on, split as training splits.
+
+    Raises:
+        RunError: the name is taken, or the folder cannot be written.
+        DataError: a text that cannot be read.
+    """
+    vocab = imported.vocab
+    data_config = DataConfig(sources=(text,) if text else (), tokens=vocab.kind)
+    record: dict[str, Any] = {"name": "imported", "sha256": "", "train": 0, "val": 0, "test": 0}
+    if text:
+        data = lm.load(data_config, vocab=vocab)
+        splits = {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
+        record = {"name": data.name, "sha256": data.sha256, **splits}
+    tensors = {key: np.ascontiguousarray(value) for key, value in imported.tensors.items()}
+    parameters = sum(value.size for value in tensors.values())
+    made = RunRecord(
+        RunConfig(model=imported.config, data=data_config),
+        vocab,
+        record,
+        {"tuirnn": __version__},
+        time.time(),
+        parameters,
+    )
+    with RunWriter.create(folder, name, made) as writer:
+        files = {
+            checkpoint.MODEL: save(tensors),
+            checkpoint.OPTIMIZER: save({"none": np.zeros(1, np.float32)}),
+            checkpoint.TRAINER: to_json({"progress": {"step": 0, "val_loss": "NaN"}}),
+        }
+        checkpoint.save(writer.paths, 0, files)
+        for pointer in ("best", "last"):
+            checkpoint.point(writer.paths, pointer, 0)
+        writer.event("import", parameters=parameters)
+        writer.status(
+            Status(state="done", progress=1.0, started=made.created, heartbeat=made.created, message="imported")
+        )
+        return writer.paths

@@ -1,0 +1,174 @@
+"""How a cell file stores its weights, and how a step multiplies by them: fp32, fp16, int8, int4.
+
+A precision decides two things, a product with a weight matrix and the look-up of a table's row; the graph around them
+is the same. All arithmetic between products stays float32.
+
+- fp16: half the bytes on the disk; a runtime widens them when it loads the file.
+- int8: matrices and activations in 8 bits, sums in 32, so the result does not depend on the processor. Weights are
+  unsigned with zero point 128: signed ones may overflow the 16-bit sums of older x86 instructions. Activations whose
+  bound is known (a hidden state lies in ±1) have a fixed scale, so that a sequence's numbers do not depend on its
+  neighbours in the batch; others are measured at each step.
+- int4: matrices in 4 bits with a scale for each 16 rows of a column, activations in float32; needs opset 21.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto, helper
+
+from tuirnn.export.builder import GraphBuilder
+from tuirnn.export.weights import Array
+
+MATRIX_FROM = 256
+"""Columns from which a matrix is worth four bits."""
+
+BLOCK = 16
+"""Rows of a column that share a scale in int4."""
+
+
+class Precision(Protocol):
+    """One way to store weights.
+
+    Attributes:
+        name: as on the command line.
+        opset: the first that has its operators.
+        exact: whether the head's sum is worth splitting in two, see `graph`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def opset(self) -> int: ...
+    @property
+    def exact(self) -> bool: ...
+
+    def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
+        """x [..., K] @ W [K, N]; |x| ≤ `bound` where that is known. Returns the output's name."""
+
+    def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
+        """Rows [B, N] of `table` [V, N] for `token` [B]."""
+
+
+@dataclass(frozen=True)
+class Float:
+    """float32, or float16 on the disk."""
+
+    name: str
+    stored: npt.DTypeLike
+    opset: int = 13
+    exact: bool = True
+
+    def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
+        """A plain MatMul."""
+        weight = b.constant(name + "_weight", W, self.stored)
+        if self.stored == np.float16:
+            weight = b.once("Cast", weight, name=weight + "_wide", to=TensorProto.FLOAT)
+        return b.op("MatMul", x, weight, name=name)
+
+    def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
+        """Gather; only the row in use is widened."""
+        stored = b.constant("table", table, self.stored)
+        if self.stored == np.float16:
+            row = b.op("Gather", stored, token, name=name + "_half")
+            return b.op("Cast", row, name=name, to=TensorProto.FLOAT)
+        return b.op("Gather", stored, token, name=name)
+
+
+@dataclass(frozen=True)
+class Int8:
+    """Eight bits, a scale for each column."""
+
+    name: str = "int8"
+    opset: int = 13
+    exact: bool = False
+
+    def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
+        """Quantize x, multiply in integers, scale back."""
+        codes, scale = quantize(W, 127)
+        weight = b.constant(name + "_weight", (codes + 128).astype(np.uint8))
+        middle = b.constant("middle", np.uint8(128))
+        if bound is None:
+            x8, x_scale, x_zero = b.prefixed(f"{name}_x8", f"{name}_x_scale", f"{name}_x_zero")
+            b.op("DynamicQuantizeLinear", x, name=x8, outputs=[x8, x_scale, x_zero])
+            column = b.op("Mul", x_scale, b.constant(name + "_scale", scale), name=name + "_scales")
+        else:
+            step = b.constant(f"step_{bound:g}", np.float32(bound / 127))
+            x_zero = middle
+            x8 = b.once("QuantizeLinear", x, step, middle, name=f"{x}_x8")
+            column = b.constant(name + "_scale", scale * np.float32(bound / 127))
+        total = b.op("MatMulInteger", x8, weight, x_zero, middle, name=name + "_total")
+        wide = b.op("Cast", total, name=name + "_wide", to=TensorProto.FLOAT)
+        return b.op("Mul", wide, column, name=name)
+
+    def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
+        """Gather eight bits, scale the row."""
+        codes, scale = quantize(table, 127)
+        row = b.op("Gather", b.constant("table", codes.astype(np.int8)), token, name=name + "_row")
+        wide = b.op("Cast", row, name=name + "_wide", to=TensorProto.FLOAT)
+        return b.op("Mul", wide, b.constant("table_scale", scale), name=name)
+
+
+@dataclass(frozen=True)
+class Int4:
+    """Four bits, a scale for each 16 rows of a column; the table in eight bits."""
+
+    name: str = "int4"
+    opset: int = 21
+    exact: bool = False
+
+    def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
+        """DequantizeLinear in blocks and MatMul, which runtimes fuse."""
+        K, N = W.shape
+        if K % BLOCK or N < MATRIX_FROM:  # a block is never cut; the head is small, and the loss feels it most
+            return Int8().product(b, x, W, name, bound)
+        blocks = W.reshape(K // BLOCK, BLOCK, N)
+        codes, scale = quantize(blocks.transpose(1, 0, 2).reshape(BLOCK, -1), 7, CLIPPINGS)
+        codes = codes.reshape(BLOCK, K // BLOCK, N).transpose(1, 0, 2).reshape(K, N)
+        weight = b.tensor(
+            helper.make_tensor(name + "_weight", TensorProto.INT4, [K, N], pack4(codes).tobytes(), raw=True)
+        )
+        scales = b.constant(name + "_scale", scale.reshape(K // BLOCK, N))
+        wide = b.once("DequantizeLinear", weight, scales, name=weight + "_wide", axis=0, block_size=BLOCK)
+        return b.op("MatMul", x, wide, name=name)
+
+    def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
+        """As in eight bits: Gather does not know four."""
+        return Int8().rows(b, table, token, name)
+
+
+CLIPPINGS = tuple(share / 20 for share in range(13, 21))
+
+PRECISIONS: dict[str, Precision] = {
+    "fp32": Float("fp32", np.float32),
+    "fp16": Float("fp16", np.float16),
+    "int8": Int8(),
+    "int4": Int4(),
+}
+
+
+def quantize(
+    W: Array, most: int, clippings: tuple[float, ...] = (1.0,)
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Codes in ±`most` and the scale of each column, so that codes · scale is near W.
+
+    `clippings`: shares of a column's largest weight that may become the largest code; the one with the least squared
+    error is taken.
+    """
+    largest = np.abs(W).max(0)
+    full = np.where(largest > 0, largest / most, 1.0)
+    scale, least = full.astype(np.float32), np.full(full.shape, np.inf)
+    for share in clippings if len(clippings) > 1 else ():
+        tried = (full * share).astype(np.float32)
+        error = ((np.clip(np.rint(W / tried), -most, most) * tried - W) ** 2).sum(0)
+        scale, least = np.where(error < least, tried, scale), np.minimum(error, least)
+    return np.clip(np.rint(W / scale), -most, most).astype(np.int64), scale
+
+
+def pack4(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Two 4-bit codes a byte, the first in the low half."""
+    flat = (codes.ravel() & 15).astype(np.uint8)
+    if flat.size % 2:
+        flat = np.append(flat, np.uint8(0))
+    return np.asarray(flat[0::2] | flat[1::2] << 4, np.uint8)

@@ -1,0 +1,55 @@
+"""Choosing the next token inside the graph: top-k, temperature and one uniform number a token, in float32.
+
+The same rule as `tuirnn.runtime.samplers`: the first token at which the running sum of the kept weights exceeds
+uniform · total.
+"""
+
+import numpy as np
+from onnx import TensorProto
+
+from tuirnn.cellfile.contract import FORCED, NEXT, TEMPERATURE, TOP_K, UNIFORM
+from tuirnn.export.builder import GraphBuilder
+
+NEVER = np.float32(-1e30)
+"""Stands for a logit of minus infinity: weights are finite."""
+
+COLDEST = np.float32(1e-6)
+"""Temperature 0 becomes this, which leaves weight only on the largest logit."""
+
+
+def sample(b: GraphBuilder, logits: str, unk: int | None, V: int, row: int | None) -> str:
+    """The next token [B] by top-k, temperature and one uniform number a sequence; a forced token where one is given.
+
+    `row`: of `uniform` and `forced` in the unrolled form; None in a single step.
+    """
+    x = logits
+    if unk is not None:
+        x = b.add(x, b.constant("never", np.where(np.arange(V) == unk, NEVER, 0).astype(np.float32)), "allowed")
+    best, places = b.prefixed("best", "best_tokens")
+    b.op("TopK", x, TOP_K, name=best, outputs=[best, places], axis=-1)  # sorted, the largest first
+    greatest, least = _column(b, best, 0, "greatest"), _column(b, best, -1, "least")
+    x = b.op("Where", b.op("GreaterOrEqual", x, least, name="keep"), x, b.constant("minus", NEVER), name="kept")
+    cool = b.op("Max", TEMPERATURE, b.constant("coldest", COLDEST), name="cool")
+    scaled = b.op("Div", b.op("Sub", x, greatest, name="below"), cool, name="scaled")
+    running = b.op("CumSum", b.op("Exp", scaled, name="weights"), b.constant("axis1", np.int64(1)), name="running")
+    total = _column(b, running, -1, "total")
+    uniform = UNIFORM
+    if row is not None:
+        uniform = b.op("Gather", UNIFORM, b.constant(f"row{row}", np.int64(row)), name="u", axis=0)
+    share = b.op("Mul", b.op("Unsqueeze", uniform, b.constant("last", [-1]), name="u_column"), total, name="share")
+    passed = b.op("Cast", b.op("LessOrEqual", running, share, name="at_most"), name="passed", to=TensorProto.INT64)
+    count = b.op("ReduceSum", passed, b.constant("last", [-1]), name="count", keepdims=0)
+    reached = b.op("Cast", b.op("GreaterOrEqual", running, total, name="full"), name="full_codes", to=TensorProto.INT64)
+    final = b.op("ArgMax", reached, name="final", axis=-1, keepdims=0)
+    if row is None:
+        return b.op("Min", count, final, name=NEXT)
+    free = b.op("Min", count, final, name="free")
+    forced = b.op("Gather", FORCED, b.constant(f"row{row}", np.int64(row)), name="forced", axis=0)
+    is_forced = b.op("GreaterOrEqual", forced, b.constant("zero", np.int64(0)), name="is_forced")
+    return b.op("Where", is_forced, forced, free, name=NEXT)
+
+
+def _column(b: GraphBuilder, x: str, at: int, name: str) -> str:
+    """Column `at` of x [B, N], as [B, 1]: the first or the last."""
+    start, end = (b.constant(f"from_{at}", [at]), b.constant(f"to_{at}", [1 if at == 0 else 2**31 - 1]))
+    return b.op("Slice", x, start, end, b.constant("last_axis", [1]), name=name)

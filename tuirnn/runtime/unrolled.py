@@ -1,0 +1,90 @@
+"""The unrolled form of a cell file: many steps in one call, the sampler inside the graph."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.cellfile.contract import FORCED, TEMPERATURE, TOKEN, TOKENS, TOP_K, UNIFORM
+from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.errors import CellFileError, one_line
+from tuirnn.runtime.session import CellSession, compare, open_onnx, pick_device
+from tuirnn.vocab import Ids
+
+
+class UnrolledSession:
+    """Runs N steps of one sequence in a call; tokens are forced where they are known and chosen where they are not.
+
+    Args:
+        cell: an inspected file made with `--unroll N`.
+        device: 'auto', 'cpu' or 'cuda'.
+    Raises:
+        CellFileError: ONNX Runtime refuses the graph, or does not reproduce the file's test vector.
+    """
+
+    def __init__(self, cell: TrustedCell, *, device: str = "auto") -> None:
+        self.metadata = cell.metadata
+        self.steps = cell.metadata.unroll
+        try:
+            self._session: Any = open_onnx(cell.data, pick_device(device), 1)
+        except Exception as error:  # ONNX Runtime raises many kinds of its own
+            raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
+        fixed = self._session.get_inputs()[0].shape[0]
+        self.batch = fixed if isinstance(fixed, int) else 1
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._check_test_vector()
+
+    def reset(self, token: int) -> None:
+        """Go back to the state before the first token, which is `token`."""
+        shape = (self.metadata.layers, self.batch, self.metadata.hidden)
+        self._state = {name: np.zeros(shape, np.float32) for name in self.metadata.state_map.values()}
+        self._token = np.full(self.batch, token, np.int64)
+
+    def call(
+        self, forced: Ids, uniform: npt.NDArray[np.float32], temperature: float = 1.0, top_k: int = 0
+    ) -> tuple[Ids, npt.NDArray[np.float32]]:
+        """N steps: read the last token, then choose the next or take the forced one, N times.
+
+        Args:
+            forced: int64 [N]; -1 where the sampler chooses.
+            uniform: float32 [N] in [0, 1).
+            temperature: divides the logits.
+            top_k: keep the k likeliest; 0: all.
+        Returns:
+            tokens int64 [N] (the last of them is read by the next call) and the last step's logits [batch, V].
+        """
+        rows = (self.steps, self.batch)
+        feeds = {
+            TOKEN: self._token,
+            TEMPERATURE: np.full(1, temperature, np.float32),
+            TOP_K: np.full(1, top_k or len(self.metadata.vocab), np.int64),
+            UNIFORM: np.ascontiguousarray(np.broadcast_to(uniform[:, None], rows), np.float32),
+            FORCED: np.ascontiguousarray(np.broadcast_to(forced[:, None], rows), np.int64),
+            **self._state,
+        }
+        outputs = dict(zip(self._names, self._session.run(None, feeds), strict=True))
+        self._state = {into: outputs[out] for out, into in self.metadata.state_map.items()}
+        self._token = outputs[TOKENS][-1]
+        return outputs[TOKENS][:, 0], outputs["logits"]
+
+    def _check_test_vector(self) -> None:
+        test, N = self.metadata.test, self.steps
+        if len(test.tokens) % N:
+            raise CellFileError(f"its test vector has {len(test.tokens)} tokens, not a multiple of its {N} steps")
+        self.reset(test.tokens[0])
+        rest = np.array([*test.tokens[1:], 0])
+        for forced in rest.reshape(-1, N):
+            _, logits = self.call(forced, np.zeros(N, np.float32))
+        compare(test, logits)
+
+
+def verify(cell: TrustedCell, *, device: str = "auto") -> str:
+    """Run a file of either form against its own test vector; returns the provider's name.
+
+    Raises:
+        CellFileError: it cannot be run, or the numbers differ.
+    """
+    if cell.metadata.unroll > 1:
+        UnrolledSession(cell, device=device)
+        return "CPU" if pick_device(device) == "cpu" else "CUDA"
+    return CellSession(cell, device=device).provider
