@@ -14,13 +14,13 @@ test: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+soak: .venv/installed
+	$(BIN)/python -m tests.trust
+
 conformance: .venv/installed
 	$(BIN)/python export/conformance/conformance.py
 	$(BIN)/python export/conformance/replay.py
 	$(BIN)/python -m pytest -m hosts -rs tests/test_hosts.py
-
-soak: .venv/installed
-	$(BIN)/python -m tests.trust
 
 bench: .venv/installed
 	$(BIN)/tuirnn bench train

@@ -122,8 +122,8 @@ def test_a_download_is_kept_only_when_it_is_right(tmp_path: Path, monkeypatch: p
     with pytest.raises(DataError):
         datasets.fetch("t")
     assert not (tmp_path / "cache" / "t.txt").exists()
-    assert datasets.fetch("t") == body
-    assert datasets.fetch("t") == body  # from the cache: no third reply is there
+    assert datasets.fetch("t") == [("t", body)]
+    assert datasets.fetch("t") == [("t", body)]  # from the cache: no third reply is there
 
 
 # ── splits ───────────────────────────────────────────────────────────────────────

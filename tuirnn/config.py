@@ -125,13 +125,21 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """What is learned from, and how it is cut."""
 
-    task: str = option("lm", "What is learned: lm, the next token of a text.", choices=("lm",))
+    task: str = option(
+        "lm",
+        "What is learned: lm, the next token of a text; classify, which class a sequence belongs to.",
+        choices=("lm", "classify"),
+    )
     sources: tuple[str, ...] = option((), "Files, folders, '-' or data set names; none: the embedded text.")
     tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
     vocab_size: int = option(10_000, "Largest word vocabulary; rarer words are unknown.", low=2, high=1_000_000)
     val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
     test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
-    fraction: float = option(1.0, "Use only this first share of the data.", low=1e-6, high=1.0)
+    fraction: float = option(1.0, "Use only this share of the data: the first of a text.", low=1e-6, high=1.0)
+    classes: str = option("", "Classify: only these classes, with commas between; none: all.")
+    text_column: str = option("", "Classify: the table's column of sequences; none: the first that is no label.")
+    label_column: str = option("", "Classify: the table's column of labels; none: 'label', 'class' or the last.")
+    split_seed: int = option(0, "Classify: seed of the split.", low=0, high=2**63 - 1)
 
     def check(self) -> None:
         """Something must be left to train on."""
@@ -182,6 +190,8 @@ class TrainConfig(Section):
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
     keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
     sample_length: int = option(300, "Tokens written at each evaluation; 0: none.", low=0, high=100_000)
+    every_step: bool = option(False, "Classify: learn from every step, not only from a sequence's last.")
+    class_weights: bool = option(False, "Classify: let every class count the same, however many sequences it has.")
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)

@@ -31,8 +31,11 @@ KEYS = (
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
-OPTIONAL_KEYS = ("loss", "sampler", "unroll")
+OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes")
 """Keys that only some files have; a reader that does not know them reads the others as before."""
+
+TASKS = ("lm", "classify")
+MAX_CLASSES = 65_536
 
 TOKEN, LOGITS = "token", "logits"
 TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_token"
@@ -105,6 +108,7 @@ class CellMetadata:
         loss: what the precision costs, where it was weighed.
         sampler: whether the graph chooses the next token.
         unroll: steps in one call.
+        classes: what the logits stand for in a classifier; empty in a language model, where that is `vocab`.
     """
 
     cell: str
@@ -123,13 +127,19 @@ class CellMetadata:
     loss: HeldOutLoss | None = None
     sampler: bool = False
     unroll: int = 1
+    classes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """Width of the logits."""
+        return len(self.classes) or len(self.vocab)
 
     def interface(self, batch: int | str) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Inputs and outputs of the graph: name -> dtype and shape."""
         state: Shape = ("float32", [self.layers, batch, self.hidden])
         inputs: dict[str, Shape] = {TOKEN: ("int64", [batch]), **dict.fromkeys(self.state_map.values(), state)}
         outputs: dict[str, Shape] = {
-            LOGITS: ("float32", [batch, len(self.vocab)]),
+            LOGITS: ("float32", [batch, self.outputs]),
             **dict.fromkeys(self.state_map, state),
         }
         if self.sampler:
@@ -159,6 +169,8 @@ class CellMetadata:
             "data": self.data,
             "test_vector": json.dumps(vars(self.test)),
         }
+        if self.classes:
+            values["classes"] = json.dumps(self.classes, ensure_ascii=False)
         if self.loss:
             values["loss"] = json.dumps(vars(self.loss))
         if self.sampler:
@@ -187,10 +199,10 @@ class CellMetadata:
         if missing:
             raise CellFileError(f"its metadata lack {', '.join(missing)}")
         text: dict[str, str] = {key: value or "" for key, value in values.items()}
-        if text["task"] != "lm" or text["cell"] not in STATE_MAP:
+        if text["task"] not in TASKS or text["cell"] not in STATE_MAP:
             raise CellFileError(
                 f"it holds task '{one_line(text['task'], 20)}' with cell "
-                f"'{one_line(text['cell'], 20)}'; known: lm with rnn, lstm or gru"
+                f"'{one_line(text['cell'], 20)}'; known: lm or classify with rnn, lstm or gru"
             )
         try:
             vocab = Vocabulary.from_json(parse_json(text["vocab"].encode(), "vocab", CellFileError))
@@ -213,8 +225,24 @@ class CellMetadata:
             state_map=state_map,
             loss=_loss(props.get(PREFIX + "loss")),
             sampler=props.get(PREFIX + "sampler") is not None,
+            task=text["task"],
+            classes=_classes(text["task"], props.get(PREFIX + "classes")),
             unroll=_count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
         )
+
+
+def _classes(task: str, text: str | None) -> tuple[str, ...]:
+    if task != "classify":
+        return ()
+    value = parse_json((text or "null").encode(), "classes", CellFileError)
+    if (
+        not isinstance(value, list)
+        or not 2 <= len(value) <= MAX_CLASSES
+        or not all(isinstance(name, str) for name in value)
+        or len(set(value)) != len(value)
+    ):
+        raise CellFileError(f"its classes must be a list of 2 to {MAX_CLASSES:,} different names")
+    return tuple(value)
 
 
 def _count(values: dict[str, str], key: str, most: int) -> int:

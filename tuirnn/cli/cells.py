@@ -232,6 +232,9 @@ def evaluate(
 
     folder = runs_folder(runs)
     cell = open_cell(model, folder, checkpoint)
+    if cell.metadata.classes:
+        _eval_classes(model, folder, cell, text, device, as_json)
+        return
     ids = text_ids(text, cell.metadata.vocab) if text is not None else held_out(model, folder, cell)
     loss = measure(cell, ids, device=device)
     values = loss.to_json()
@@ -246,6 +249,33 @@ def evaluate(
             f"{label:<34} {values['nats' + suffix]:>8.4f} {values['bits' + suffix]:>8.4f} "
             f"{values['perplexity' + suffix]:>11.4f}"
         )
+
+
+def _eval_classes(model: str, folder: Path, cell: Any, text: str | None, device: str, as_json: bool) -> None:
+    """A classifier on the test part of its run's data, or the validation part where there is none."""
+    from tuirnn.runs.layout import find_run
+    from tuirnn.runtime.classify import measure
+    from tuirnn.runtime.opening import run_data
+    from tuirnn.tasks.classify import LabelledData
+
+    if text is not None or model.endswith(".onnx"):
+        raise ConfigError("a classifier is measured on its run's own data: name the run, without --text")
+    data = run_data(find_run(folder, model))
+    assert isinstance(data, LabelledData)
+    which = "test" if len(data.test) else "val"
+    figures = measure(cell, getattr(data, which), device=device)
+    if as_json:
+        print_json({"model": model, "split": which, "classes": data.classes, **figures.to_json()})
+        return
+    print(f"{one_line(model)} on the {which} split, {figures.confusion.sum():,} sequences")
+    print(
+        f"accuracy {100 * figures.accuracy:.2f} %   macro F1 {figures.macro_f1:.4f}   loss {figures.nats:.4f} nats   "
+        f"calibration error {figures.calibration:.4f}"
+    )
+    names = [one_line(name, 12) for name in data.classes]
+    print("\ntrue \\ guessed".ljust(15) + "".join(f"{name[:5]:>6}" for name in names))
+    for name, row in zip(names, figures.confusion, strict=True):
+        print(f"{name:<14}" + "".join(f"{count:>6}" for count in row))
 
 
 def inspect(

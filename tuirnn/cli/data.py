@@ -38,7 +38,7 @@ def get(name: Name) -> None:
     """Download a data set into the cache, checked against its sha256."""
     from tuirnn.tasks.datasets import fetch
 
-    print(f"{name}: {len(fetch(name)):,} bytes, {_where(name)}")
+    print(f"{name}: {sum(len(body) for _, body in fetch(name)):,} bytes, {_where(name)}")
 
 
 @group.command("path", epilog="Example: wc $(tuirnn data path shakespeare)")

@@ -25,7 +25,7 @@ class PlainReport:
     """Lines for a pipe or a log: start, a step line now and then, every evaluation, the end."""
 
     def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
-        self.unit = config.data.tokens
+        self.unit = config.data.tokens if config.data.task == "lm" else "sequence"
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = 0.0
 
@@ -81,10 +81,15 @@ class PlainReport:
         """Both protocols."""
         mark = "  best so far" if e["best"] else ""
         self.say(
-            f"step {e['step']:,}  validation {e['val_loss']:.4f} carried, {e['val_loss_blocks']:.4f} blocks "
-            f"nats/{self.unit}{mark}",
+            f"step {e['step']:,}  validation {self.figures(e)}{mark}",
             "green" if e["best"] else "",
         )
+
+    def figures(self, e: dict[str, Any]) -> str:
+        """The held-out loss and what the task knows besides."""
+        if "accuracy" in e:
+            return f"{e['val_loss']:.4f} nats, accuracy {100 * e['accuracy']:.2f} %, macro F1 {e['macro_f1']:.3f}"
+        return f"{e['val_loss']:.4f} carried, {e.get('val_loss_blocks', math.nan):.4f} blocks nats/{self.unit}"
 
     def on_sample(self, e: dict[str, Any]) -> None:
         """What it writes, on one line."""
@@ -101,10 +106,11 @@ class PlainReport:
         )
         if math.isfinite(e["best_val_loss"]):
             self.say(
-                f"best validation {e['best_val_loss']:.4f} nats/{self.unit} carried ({bits:.3f} bits) at step "
-                f"{e['best_step']:,}; last {e['val_loss']:.4f} carried, {e['val_loss_blocks']:.4f} blocks"
+                f"best validation {e['best_val_loss']:.4f} nats/{self.unit} ({bits:.3f} bits) at step "
+                f"{e['best_step']:,}; last {self.figures(e)}"
             )
-            self.say(f"next: tuirnn generate {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")
+            use = "generate" if self.unit != "sequence" else "eval"
+            self.say(f"next: tuirnn {use} {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")
         if e["outcome"] != "done":
             self.say(f"go on: tuirnn train --resume {e['run']}{self.where}")
 

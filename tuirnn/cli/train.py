@@ -62,9 +62,9 @@ def train(
             f"run {paths.name} trains in the background; watch it with 'tuirnn'"
         )
         return
-    from tuirnn.tasks import lm
+    from tuirnn import tasks
 
-    data = lm.load(config.data)  # before torch is imported: what is wrong with a text is said at once
+    data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
     from tuirnn.training import launch
 
     run = name or detached.default_name(config, folder)

@@ -72,8 +72,10 @@ def export_network(
 ) -> ExportedCell:
     """As `export_run`, from a network in memory."""
     options = options or CellOptions()
+    if network.classes and (options.samples or options.unroll > 1):
+        raise ConfigError(f"{network.name} is a classifier: its cell has no sampler and chooses no next token")
     loss = None
-    if options.precision != "fp32" and network.held_out is not None:
+    if options.precision != "fp32" and network.measure is not None:
         loss = weigh(network, options.precision)
         if not loss.nats - loss.nats_fp32 <= max_loss_increase:
             raise ConfigError(
@@ -85,14 +87,11 @@ def export_network(
 
 def weigh(network: Network, precision: str) -> HeldOutLoss:
     """Measure a precision against float32 on the network's held-out text, through ONNX Runtime."""
-    from tuirnn.runtime.evaluate import in_lanes
-
-    assert network.held_out is not None
-    ids = network.held_out()
-    lossy, exact = (
-        in_lanes(_make(network, CellOptions(precision=name), None).trusted, ids) for name in (precision, "fp32")
+    assert network.measure is not None
+    (lossy, _), (exact, tokens) = (
+        network.measure(_make(network, CellOptions(precision=name), None).trusted) for name in (precision, "fp32")
     )
-    return HeldOutLoss(round(lossy.nats, 6), round(exact.nats, 6), exact.tokens)
+    return HeldOutLoss(round(lossy, 6), round(exact, 6), tokens)
 
 
 def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None) -> ExportedCell:
@@ -111,6 +110,8 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None) -> E
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,
+        task="classify" if network.classes else "lm",
+        classes=network.classes,
     )
     model = build(network.config, network.weights, metadata, options)
     model.metadata_props.add(key=FINGERPRINT, value=guard.fingerprint(model))
@@ -188,7 +189,7 @@ def _evaluated(network: Network, precision: str, tokens: tuple[int, ...]) -> Any
     state_map = STATE_MAP[network.config.cell]
     unknown = CellMetadata(
         network.config.cell, "", network.config.layers, network.config.hidden, network.vocab,
-        TestVector((0,), (0.0,)), state_map=dict(state_map),
+        TestVector((0,), (0.0,)), state_map=dict(state_map), classes=network.classes,
     )  # fmt: skip
     evaluator = ReferenceEvaluator(build(network.config, network.weights, unknown, CellOptions(precision=precision)))
     shape = (network.config.layers, 1, network.config.hidden)

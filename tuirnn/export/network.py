@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.config import ModelConfig
+from tuirnn.errors import RunError
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import as_number, read_record
+from tuirnn.runs.reader import RunRecord, as_number, read_record
 from tuirnn.tasks.datasets import dataset_names
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Network:
         step: training step of the checkpoint.
         val_nats: carried loss on the validation split; NaN where unknown.
         data: name of the data set that it was trained on; empty for others.
-        held_out: gives the text that a lossy precision is weighed on; raises DataError where there is none.
+        measure: held-out nats of a cell file and the tokens or sequences they were measured on, for weighing a lossy
+            precision; raises DataError where the data are gone; None where there are none.
+        classes: of a classifier.
     """
 
     name: str
@@ -34,7 +38,8 @@ class Network:
     step: int = 0
     val_nats: float = float("nan")
     data: str = ""
-    held_out: Callable[[], Ids] | None = None
+    measure: Callable[[TrustedCell], tuple[float, int]] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -48,8 +53,6 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
     Raises:
         RunError: no such checkpoint, or a damaged one.
     """
-    from tuirnn.runtime.opening import run_data
-
     record = read_record(paths)
     saved = checkpoint.load(paths, which)
     sources = record.config.data.sources or ("default",)
@@ -61,5 +64,30 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
         step=saved.step,
         val_nats=as_number(saved.trainer.get("progress", {}).get("val_loss")),
         data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() else "",
-        held_out=lambda: run_data(paths).val,
+        measure=lambda cell: _measured(cell, paths),
+        classes=_classes(record),
     )
+
+
+def _classes(record: RunRecord) -> tuple[str, ...]:
+    if record.config.data.task != "classify":
+        return ()
+    classes = record.data.get("classes")
+    if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(name, str) for name in classes):
+        raise RunError("run.json is damaged: a classifier's data has a list of classes")
+    return tuple(classes)
+
+
+def _measured(cell: TrustedCell, paths: RunPaths) -> tuple[float, int]:
+    """Held-out nats of a cell of this run, through ONNX Runtime."""
+    from tuirnn.runtime import classify, evaluate
+    from tuirnn.runtime.opening import run_data
+    from tuirnn.tasks.classify import LabelledData
+    from tuirnn.tasks.lm import TextData
+
+    data = run_data(paths)
+    if isinstance(data, LabelledData):
+        return classify.measure(cell, data.val, device="cpu").nats, len(data.val)
+    assert isinstance(data, TextData)
+    loss = evaluate.in_lanes(cell, data.val)
+    return loss.nats, loss.tokens

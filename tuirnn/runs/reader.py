@@ -123,6 +123,10 @@ def _typed(value: dict[str, Any], key: str, kind: Any) -> Any:
     return value[key]
 
 
+FIGURES = ("val_loss_blocks", "accuracy", "macro_f1")
+"""Held-out figures beside the loss; which of them a run has is its task's affair."""
+
+
 @dataclass
 class Status:
     """`status.json`: how a run stands. Times are seconds since the epoch, losses nats per token.
@@ -149,6 +153,8 @@ class Status:
     train_loss: float = math.nan
     val_loss: float = math.nan
     val_loss_blocks: float = math.nan
+    accuracy: float = math.nan
+    macro_f1: float = math.nan
     best_val_loss: float = math.nan
     best_step: int = 0
     rss: int = 0

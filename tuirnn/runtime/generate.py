@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuirnn.cellfile.contract import CellMetadata
+from tuirnn.errors import ConfigError
 from tuirnn.runtime.native_sampler import chooser
 from tuirnn.runtime.samplers import Probabilities, Sampling, choose, probabilities, sample_rows, weights
 from tuirnn.runtime.session import CellSession, Snapshot
@@ -40,9 +42,12 @@ class TextWriter:
     Args:
         session: of batch 1; owned from here on.
         seed: of the uniform numbers; the same seed and the same calls give the same text.
+    Raises:
+        ConfigError: the network is a classifier.
     """
 
     def __init__(self, session: CellSession, seed: int = 0) -> None:
+        need_writer(session.metadata)
         self.session = session
         self.vocab: Vocabulary = session.metadata.vocab
         self._rng = np.random.Generator(np.random.PCG64(seed))
@@ -124,6 +129,7 @@ def write_side_by_side(
         length: tokens of each text.
         seeds: one a text; a text is that of `TextWriter` with the same seed, up to the last bits of the logits.
     """
+    need_writer(session.metadata)
     vocab = session.metadata.vocab
     generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
     session.reset()
@@ -144,3 +150,9 @@ def opening(vocab: Vocabulary) -> int:
     """A newline where the vocabulary has one, else its first symbol: what a text begins after."""
     ids = vocab.encode("\n")
     return int(ids[0]) if len(ids) == 1 and ids[0] != vocab.unk else 0
+
+
+def need_writer(metadata: CellMetadata) -> None:
+    """Raise ConfigError for a network that was not made to write."""
+    if metadata.classes:
+        raise ConfigError("this network is a classifier and writes nothing; ask it with 'tuirnn predict'")

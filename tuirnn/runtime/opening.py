@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from tuirnn import tasks
 from tuirnn.cellfile.guard import TrustedCell, read_cell
 from tuirnn.config import DataConfig
 from tuirnn.errors import DataError, one_line
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
-from tuirnn.tasks import lm, sources
+from tuirnn.tasks import TaskData, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
 
@@ -34,7 +35,7 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
     vocab = cell.metadata.vocab
     if not name.endswith(".onnx"):
         paths = find_run(folder, name)
-        return run_data(paths).val
+        return run_text(paths).val
     if not cell.metadata.data:
         raise DataError(
             f"{one_line(Path(name).name)} does not name the text it was trained on; give one with --text FILE"
@@ -42,14 +43,26 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
     return lm.load(DataConfig(sources=(cell.metadata.data,), tokens=vocab.kind), vocab=vocab).val
 
 
-def run_data(paths: RunPaths) -> lm.TextData:
-    """The text of a run, checked to be what the run was trained on."""
+def run_data(paths: RunPaths) -> TaskData:
+    """The data of a run, checked to be what the run was trained on."""
     record = present_record(paths)
-    data = lm.load(record.config.data, vocab=record.vocab, stdin=paths.stdin)
+    data = tasks.load(record.config.data, vocab=record.vocab, stdin=paths.stdin)
     if data.sha256 != record.data.get("sha256"):
         raise DataError(
             f"the data of run '{paths.name}' has changed since it was trained; give a text with --text FILE"
         )
+    return data
+
+
+def run_text(paths: RunPaths) -> lm.TextData:
+    """As `run_data`, of a language model.
+
+    Raises:
+        DataError: the run is of another task.
+    """
+    data = run_data(paths)
+    if not isinstance(data, lm.TextData):
+        raise DataError(f"run '{paths.name}' has learned from labelled sequences, not from a text")
     return data
 
 

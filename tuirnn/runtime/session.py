@@ -147,7 +147,7 @@ class CellSession:
             )
         self._shape = (meta.layers, self.batch, meta.hidden)
         self.token = np.zeros(self.batch, np.int64)
-        self.logits = np.zeros((self.batch, len(meta.vocab)), np.float32)
+        self.logits = np.zeros((self.batch, meta.outputs), np.float32)
         self.next_token = np.zeros(self.batch, np.int64)
         self._sampler_inputs: dict[str, npt.NDArray[Any]] = {}
         if meta.sampler:

@@ -1,7 +1,10 @@
 """Named data sets: where each comes from, its checksum, and the cache folder that keeps it."""
 
 import hashlib
+import io
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,13 +22,23 @@ DOWNLOAD_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Dataset:
-    """One downloadable file: `url` must deliver exactly the bytes that hash to `sha256`."""
+    """Something downloadable that is kept under a fixed name.
+
+    Attributes:
+        file: its name in the cache: a file, or a folder of text files.
+        url: of the file, or of a zip archive that holds the folder.
+        sha256: of the file's bytes, or of the folder's listing (see `listing`).
+        bytes: of the file or the archive, at most.
+        about: one line.
+        folder: where in the archive the folder's files are; empty for a file.
+    """
 
     file: str
     url: str
     sha256: str
     bytes: int
     about: str
+    folder: str = ""
 
 
 DATASETS: dict[str, Dataset] = {
@@ -43,6 +56,14 @@ DATASETS: dict[str, Dataset] = {
         228_145,
         "32,033 first names, one a line; MIT",
     ),
+    "names": Dataset(
+        "names",
+        "https://download.pytorch.org/tutorial/data.zip",
+        "c89c2ba6b3883dbafb2db5a9445be441a83181727754a08fcaceec0ed142e363",
+        8_000_000,
+        "20,000 surnames in 18 languages, a file a language; for --task classify; MIT",
+        folder="data/names/",
+    ),
 }
 
 
@@ -57,20 +78,43 @@ def dataset_names() -> list[str]:
     return [DEFAULT, *sorted(DATASETS)]
 
 
-def fetch(name: str) -> bytes:
-    """The bytes of a named data set: embedded, from the cache, or downloaded once and checked.
+def fetch(name: str) -> list[tuple[str, bytes]]:
+    """The files of a named data set, each with its name: embedded, from the cache, or downloaded once and checked.
 
     Raises:
         DataError: unknown name, no network and no copy, or a copy that fails its checksum.
     """
     if name == DEFAULT:
-        return default_text().encode()
+        return [(name, default_text().encode())]
     if name not in DATASETS:
         raise DataError(f"no data set '{one_line(name, 60)}'; {nearest(name, dataset_names())}")
     dataset = DATASETS[name]
     path = cache_folder() / dataset.file
     if path.exists():
-        return _checked(path.read_bytes(), dataset, f"the copy at {path}", "delete it to download it again")
+        found = (
+            [(file.name, file.read_bytes()) for file in sorted(path.glob("*.txt"))]
+            if dataset.folder
+            else [(name, path.read_bytes())]
+        )
+        return _checked(found, dataset, f"the copy at {path}", "delete it to download it again")
+    found = _checked(
+        _unpacked(_download(name, dataset), name, dataset),
+        dataset,
+        f"the download of '{name}'",
+        "try again, or bring the data and name their path",
+    )
+    try:
+        (path if dataset.folder else path.parent).mkdir(parents=True, exist_ok=True)
+        for label, body in found:
+            atomic_write(path / label if dataset.folder else path, body)
+    except OSError as error:
+        raise DataError(
+            f"cannot keep '{name}' in {path.parent} ({error.strerror}); set TUIRNN_DATA to a folder that can be written"
+        ) from None
+    return found
+
+
+def _download(name: str, dataset: Dataset) -> bytes:
     import urllib.request  # a tenth of the dashboard's start, for what happens once
 
     try:
@@ -82,21 +126,37 @@ def fetch(name: str) -> bytes:
             f"set TUIRNN_DATA to a folder that has {dataset.file}, or train on the embedded text: "
             f"'tuirnn train {DEFAULT}'"
         ) from None
-    body = _checked(body, dataset, f"the download of '{name}'", "try again, or bring the file and name its path")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, body)
-    except OSError as error:
-        raise DataError(
-            f"cannot keep '{name}' in {path.parent} ({error.strerror}); set TUIRNN_DATA to a folder that can be written"
-        ) from None
     return body
 
 
-def _checked(body: bytes, dataset: Dataset, what: str, remedy: str) -> bytes:
+def _unpacked(body: bytes, name: str, dataset: Dataset) -> list[tuple[str, bytes]]:
+    """The files in a download; of an archive only the text files directly in its folder, each of bounded size."""
+    if not dataset.folder:
+        return [(name, body)]
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            entries = [entry for entry in archive.infolist() if _belongs(entry.filename, dataset.folder)]
+            if sum(entry.file_size for entry in entries) > dataset.bytes:
+                raise DataError(f"the download of '{name}' holds more than {dataset.bytes:,} bytes; it was not used")
+            return sorted((entry.filename.removeprefix(dataset.folder), archive.read(entry)) for entry in entries)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"the download of '{name}' is no readable archive: {one_line(error, 80)}") from None
+
+
+def _belongs(path: str, folder: str) -> bool:
+    return path.startswith(folder) and path.endswith(".txt") and "/" not in path.removeprefix(folder)
+
+
+def listing(files: list[tuple[str, bytes]]) -> bytes:
+    """A line for each file with its hash: what a folder's own hash is taken of."""
+    return "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in files).encode()
+
+
+def _checked(files: list[tuple[str, bytes]], dataset: Dataset, what: str, remedy: str) -> list[tuple[str, bytes]]:
+    body = listing(files) if dataset.folder else files[0][1]
     if hashlib.sha256(body).hexdigest() != dataset.sha256:
         raise DataError(f"{what} does not have the expected sha256 {dataset.sha256[:12]}…; {remedy}")
-    return body
+    return files
 
 
 @cache

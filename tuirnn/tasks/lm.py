@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError
 from tuirnn.tasks import sources
+from tuirnn.tasks.batches import Batch, Batches
 from tuirnn.vocab import Ids, Vocabulary
 
 
@@ -28,11 +29,21 @@ class TextData:
     train: Ids
     val: Ids
     test: Ids
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash and the splits' lengths in tokens."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
         return {"name": self.name, "sha256": self.sha256, **splits}
+
+    @property
+    def outputs(self) -> int:
+        """Width of the network's output: a logit for each token."""
+        return len(self.vocab)
+
+    def batches(self, config: TrainConfig) -> Batches:
+        """The training split as `config` wants it; raises DataError where it is too short."""
+        return BATCHES[config.batches](self.train, config)
 
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
@@ -78,14 +89,13 @@ def split(ids: Ids, config: DataConfig) -> tuple[Ids, Ids, Ids]:
     return ids[:first], ids[first:second], ids[second:]
 
 
-class Batches:
-    """Batches without end, whose position is a small JSON value: `cursor` and `restore` resume exactly.
+class TextBatches(Batches):
+    """Batches of windows of T + 1 tokens; subclasses say where the windows of an epoch start.
 
-    Subclasses say where the windows of an epoch start; every window is T + 1 tokens long.
+    Args:
+        ids: the training split [n].
+        config: length, batch size and seed.
     """
-
-    carries_state = False
-    """Whether each batch continues the one before it, so that the hidden state goes on."""
 
     def __init__(self, ids: Ids, config: TrainConfig) -> None:
         self.ids = ids
@@ -96,60 +106,33 @@ class Batches:
                 f"token; lower --seq-len below {len(ids):,} or give a longer text"
             )
         self.B = min(config.batch_size, self.most_lanes())
-        self._rng = np.random.Generator(np.random.PCG64(config.seed))
         self._offsets = np.arange(self.T + 1)[:, None]
-        self._begin_epoch()
+        super().__init__(config.seed)
 
     def most_lanes(self) -> int:
         """The largest batch that this text fills."""
         return len(self.ids) - self.T
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches in one pass over the training split."""
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Draw an epoch; returns a function from a batch's number to the B window starts."""
         raise AssertionError("subclasses define it")
-
-    def plan_epoch(self) -> Callable[[int], Ids]:
-        """Draw an epoch; returns a function from batch number to the B window starts."""
-        raise AssertionError("subclasses define it")
-
-    def _begin_epoch(self) -> None:
-        self._rng_at_epoch = self._rng.bit_generator.state
-        self._starts = self.plan_epoch()
-        self._position = 0
-
-    def next(self) -> tuple[Ids, Ids, npt.NDArray[np.float32]]:
-        """The next (x [T, B], y [T, B], carry [B]); where `carry` is 0, the sequence begins with a zero state."""
-        if self._position == self.batches_per_epoch:
-            self._begin_epoch()
-        windows = self.ids[self._starts(self._position)[None, :] + self._offsets]  # [T+1, B]
-        carry = self.carry(self._position)
-        self._position += 1
-        return windows[:-1], windows[1:], carry
 
     def carry(self, position: int) -> npt.NDArray[np.float32]:
         """Which sequences of a batch continue those of the batch before: 1, else 0."""
         return np.zeros(self.B, np.float32)
 
-    def cursor(self) -> dict[str, Any]:
-        """Where the next batch comes from, as JSON."""
-        return {"rng": self._rng_at_epoch, "position": self._position, "lanes": self.B}
+    def plan_epoch(self) -> Callable[[int], Batch]:
+        """Windows at the planned starts."""
+        starts = self.plan_starts()
 
-    def restore(self, cursor: dict[str, Any]) -> None:
-        """Go to a `cursor` of the same text and settings."""
-        if cursor["lanes"] != self.B:
-            raise DataError(
-                f"the checkpoint has batches of {cursor['lanes']}, this run of {self.B}; "
-                "resume with the same --batch-size and data"
-            )
-        self._rng.bit_generator.state = cursor["rng"]
-        self._begin_epoch()
-        if type(cursor["position"]) is not int or not 0 <= cursor["position"] <= self.batches_per_epoch:
-            raise DataError(f"an epoch has {self.batches_per_epoch:,} batches, none at {cursor['position']!r}")
-        self._position = cursor["position"]
+        def batch(position: int) -> Batch:
+            windows = self.ids[starts(position)[None, :] + self._offsets]  # [T+1, B]
+            return windows[:-1], windows[1:], self.carry(position)
+
+        return batch
 
 
-class StreamBatches(Batches):
+class StreamBatches(TextBatches):
     """B contiguous lanes through the text, read side by side; the hidden state is carried along."""
 
     carries_state = True
@@ -163,7 +146,7 @@ class StreamBatches(Batches):
         """Windows in each lane, one fewer than fits where the random phase needs room."""
         return max(1, ((len(self.ids) - 1) // self.B - 1) // self.T)
 
-    def plan_epoch(self) -> Callable[[int], Ids]:
+    def plan_starts(self) -> Callable[[int], Ids]:
         """Shift every epoch by a random phase, so that window borders fall elsewhere each time."""
         lane = (len(self.ids) - 1) // self.B
         room = lane - self.batches_per_epoch * self.T
@@ -178,7 +161,7 @@ class StreamBatches(Batches):
         return carry
 
 
-class RandomBatches(Batches):
+class RandomBatches(TextBatches):
     """B windows from anywhere in the text, each from a zero state."""
 
     @property
@@ -186,13 +169,13 @@ class RandomBatches(Batches):
         """As many as read each token once on average."""
         return max(1, (len(self.ids) - 1) // (self.B * self.T))
 
-    def plan_epoch(self) -> Callable[[int], Ids]:
+    def plan_starts(self) -> Callable[[int], Ids]:
         """Starts are drawn with replacement."""
         starts = self._rng.integers(0, len(self.ids) - self.T, size=(self.batches_per_epoch, self.B))
         return lambda position: starts[position]
 
 
-class WindowBatches(Batches):
+class WindowBatches(TextBatches):
     """Every window of stride one, once an epoch, in random order, each from a zero state."""
 
     @property
@@ -200,13 +183,13 @@ class WindowBatches(Batches):
         """Full batches of windows."""
         return (len(self.ids) - self.T) // self.B
 
-    def plan_epoch(self) -> Callable[[int], Ids]:
+    def plan_starts(self) -> Callable[[int], Ids]:
         """Shuffle all starts."""
         starts = self._rng.permutation(len(self.ids) - self.T)
         return lambda position: starts[position * self.B : (position + 1) * self.B]
 
 
-BATCHES: dict[str, type[Batches]] = {
+BATCHES: dict[str, type[TextBatches]] = {
     "stream": StreamBatches,
     "random": RandomBatches,
     "windows": WindowBatches,

@@ -57,23 +57,24 @@ def load(names: Sequence[str], *, stdin: Path | None = None) -> Source:
     Raises:
         DataError: a source that is missing, empty or unreadable.
     """
-    parts: list[bytes] = []
+    contents: list[bytes] = []
     labels: list[str] = []
     for name in names or (datasets.DEFAULT,):
-        for label, data in _read(name, stdin):
+        for label, data in parts(name, stdin):
             if not data.strip():
                 raise DataError(
                     f"{label} is empty or nothing but white space; give a text of at least a few thousand characters"
                 )
-            parts.append(data)
+            contents.append(data)
             labels.append(label)
-    if sum(map(len, parts)) > MAX_SOURCE_BYTES:
+    if sum(map(len, contents)) > MAX_SOURCE_BYTES:
         raise DataError(f"the sources hold more than {MAX_SOURCE_BYTES:,} bytes; use --fraction on a smaller file")
     name = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more"
-    return Source(name, b"\n".join(parts))
+    return Source(name, b"\n".join(contents))
 
 
-def _read(name: str, stdin: Path | None) -> list[tuple[str, bytes]]:
+def parts(name: str, stdin: Path | None = None) -> list[tuple[str, bytes]]:
+    """The files of one source, each with a label; see `load`."""
     if name == STDIN:
         data = read_bounded(stdin, MAX_SOURCE_BYTES, DataError) if stdin else sys.stdin.buffer.read()
         return [("standard input", data)]
@@ -90,7 +91,9 @@ def _read(name: str, stdin: Path | None) -> list[tuple[str, bytes]]:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}") from None
     if name in datasets.dataset_names():
-        return [("the embedded text" if name == datasets.DEFAULT else name, datasets.fetch(name))]
+        return [
+            ("the embedded text" if label == datasets.DEFAULT else label, data) for label, data in datasets.fetch(name)
+        ]
     raise DataError(
         f"no file, folder or data set '{one_line(name, 100)}'; "
         f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"

@@ -12,7 +12,7 @@ from tuirnn.models import SequenceModel
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
-from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.opening import run_text
 from tuirnn.runtime.session import CellSession
 from tuirnn.training.trainer import build_model
 from tuirnn.vocab import Ids
@@ -52,7 +52,7 @@ def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Dri
         greedy: tokens that both choose for themselves.
     """
     record = read_record(paths)
-    data = run_data(paths)
+    data = run_text(paths)
     cell = export_run(paths)
     session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu")
     model = build_model(record.config, data)

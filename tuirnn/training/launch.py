@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tuirnn import tasks
 from tuirnn.config import FIELDS, RunConfig, flag_of
 from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
@@ -12,7 +13,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, present_record
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tasks import lm, sources
+from tuirnn.tasks import TaskData, sources
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
 from tuirnn.training.trainer import Report, Trainer, build_model
 
@@ -29,7 +30,7 @@ FIXED_ON_RESUME = frozenset(
 """Settings that a run keeps for life: its weights, its cut of the data and its batches depend on them."""
 
 
-def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: lm.TextData | None = None) -> str:
+def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: TaskData | None = None) -> str:
     """Train a new run to its end; returns `Trainer.run`'s outcome.
 
     Args:
@@ -44,8 +45,8 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: l
     """
     keep_freed_memory()
     device = pick_device(config.train.device)
-    data = data or lm.load(config.data)
-    lm.BATCHES[config.train.batches](data.train, config.train)  # refuses short texts before anything is written
+    data = data or tasks.load(config.data)
+    data.batches(config.train)  # refuses short texts before anything is written
     record = RunRecord(
         config=config,
         vocab=data.vocab,
@@ -59,7 +60,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: l
         return Trainer(record, data, writer, device, report).run()
 
 
-def _parameters(config: RunConfig, data: lm.TextData) -> int:
+def _parameters(config: RunConfig, data: TaskData) -> int:
     """Trainable numbers; building the model once also shows whether it can be had at all."""
     try:
         return count_parameters(build_model(config, data))
@@ -110,10 +111,10 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         return trainer.run()
 
 
-def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other: bool) -> lm.TextData:
+def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other: bool) -> TaskData:
     """The data that the run has been trained on, or with `other` the data that it goes on with."""
     try:
-        data = lm.load(config.data, vocab=record.vocab, stdin=paths.stdin)
+        data = tasks.load(config.data, vocab=record.vocab, stdin=paths.stdin)
     except DataError as error:
         again = "cannot be read" if other else "cannot be read again"
         raise DataError(f"the data of run '{paths.name}' {again}: {error}") from None

@@ -1,14 +1,23 @@
-"""Looking at the network now and then: losses, a sample, its mistakes, its inside; all of it written down."""
+"""Judging the network: the loss of a batch, and now and then a look at held-out data; all of it written down.
+
+Each task has one observer. A look ends in one figure, the held-out loss that `best` and `--patience` go by, in further
+figures, and in a text for people.
+"""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from tuirnn.config import RunConfig
 from tuirnn.models import SequenceModel
 from tuirnn.runs.writer import RunWriter
+from tuirnn.tasks import TaskData
+from tuirnn.tasks.batches import IGNORE
 from tuirnn.tasks.lm import TextData
 from tuirnn.training import evaluation
 from tuirnn.training.probes import probe
@@ -18,20 +27,26 @@ PROBE_LANES = 8
 
 @dataclass(frozen=True)
 class Look:
-    """What one evaluation found: losses in nats per token, and what the network wrote."""
+    """What one evaluation found.
 
-    carried: float
-    blocks: float
+    Attributes:
+        loss: nats a token, or a sequence.
+        figures: others by name, as `status.json` has them.
+        text: what the network writes, or how it judges a few held-out sequences.
+    """
+
+    loss: float
     text: str
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 class Observer:
-    """Evaluates a model on held-out text and writes what it sees to the run directory.
+    """Judges a model that training goes on changing, and writes what it sees to the run directory.
 
     Args:
         config: lengths and seed.
-        model: the network, which training goes on changing.
-        data: the text.
+        model: the network.
+        data: of the task.
         writer: the run directory.
         device: where the model is.
         check: called every fraction of a second; what it raises ends a look with nothing written.
@@ -41,30 +56,54 @@ class Observer:
         self,
         config: RunConfig,
         model: SequenceModel,
-        data: TextData,
+        data: TaskData,
         writer: RunWriter,
         device: torch.device,
         check: Callable[[], None],
     ) -> None:
-        self.config, self.model, self.data, self.writer, self.device = config, model, data, writer, device
-        self.check = check
+        self.config, self.model, self.writer, self.device, self.check = config, model, writer, device, check
+        self.take(data)
+
+    def take(self, data: TaskData) -> None:
+        """Keep the data of this observer's own task."""
+        raise AssertionError("subclasses define it")
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean nats over the targets [T, B] that are not `IGNORE`; logits [T, B, outputs]."""
+        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE)
 
     def look(self, step: int) -> Look:
-        """Both protocols, a sample, the mistakes and the probes."""
+        """Evaluate, and write what was seen."""
+        raise AssertionError("subclasses define it")
+
+    def write(self, step: int, look: Look, names: dict[str, str], *samples: dict[str, Any]) -> None:
+        """Put a look into the logs; `names` are those of its figures in the metrics."""
+        figures = {name: look.figures[figure] for name, figure in names.items()}
+        at = round(time.time(), 3)
+        self.writer.append("metrics", {"step": step, "split": "val", "at": at, "loss": look.loss, **figures})
+        self.writer.append("samples", {"step": step, "kind": "sample", "text": look.text}, *samples)
+
+
+class LanguageObserver(Observer):
+    """Both protocols of the held-out loss, a sample, the mistakes and the probes."""
+
+    def take(self, data: TaskData) -> None:
+        """A text."""
+        assert isinstance(data, TextData)
+        self.data = data
+
+    def look(self, step: int) -> Look:
+        """See `Observer.look`."""
         model, data = self.model, self.data
         with evaluation.evaluating(model):
             carried = evaluation.carried_loss(model, data.val, self.device, check=self.check)
             blocks = evaluation.blocks_loss(model, data.val, self.device, check=self.check)
             seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
-            text = self._sample(step)
+            look = Look(carried, self._sample(step), {"val_loss_blocks": blocks})
             inside = probe(model, *self._probe_batch())
-        at = round(time.time(), 3)
-        self.writer.append("metrics", {"step": step, "split": "val", "at": at, "loss": carried, "loss_blocks": blocks})
-        self.writer.append(
-            "samples", {"step": step, "kind": "sample", "text": text}, {"step": step, "kind": "mistakes", **seen}
-        )
+        self.write(step, look, {"loss_blocks": "val_loss_blocks"}, {"step": step, "kind": "mistakes", **seen})
         self.writer.append("probes", {"step": step, **inside})
-        return Look(carried, blocks, text)
+        return look
 
     def _sample(self, step: int) -> str:
         vocab, train = self.data.vocab, self.config.train

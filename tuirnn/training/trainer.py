@@ -5,14 +5,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import State
 from tuirnn.config import RunConfig, flag_of
@@ -20,12 +19,13 @@ from tuirnn.errors import DivergedError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
-from tuirnn.runs.reader import RunRecord, Status, as_number
+from tuirnn.runs.reader import FIGURES, RunRecord, Status, as_number
 from tuirnn.runs.writer import RunWriter, disk_of
-from tuirnn.tasks.lm import BATCHES, TextData
+from tuirnn.tasks import TaskData
 from tuirnn.training import checkpoints
+from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
-from tuirnn.training.observer import Observer
+from tuirnn.training.observer import LanguageObserver, Observer
 from tuirnn.training.optimizers import learning_rate, make_optimizer
 from tuirnn.training.signals import Interrupted, Signals
 
@@ -36,6 +36,9 @@ HEARTBEAT = 1.0
 CONTROL_POLL = 0.1
 ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
 """What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
+
+OBSERVERS: dict[str, type[Observer]] = {"lm": LanguageObserver, "classify": ClassObserver}
+"""How each task is judged."""
 
 LOG_EVERY_CUDA = 20
 """Losses are fetched from the GPU this many steps at a time: each fetch waits for the device."""
@@ -52,7 +55,7 @@ class Progress:
     best_val_loss: float = math.inf
     best_step: int = 0
     val_loss: float = math.nan
-    val_loss_blocks: float = math.nan
+    figures: dict[str, float] = field(default_factory=dict)
     evaluations_without_best: int = 0
     evaluated: int = 0
     lr_scale: float = 1.0
@@ -60,12 +63,17 @@ class Progress:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Progress":
         """Read the fields back, numbers that JSON lacks from their strings; raises TypeError if they do not fit."""
-        kinds = {spec.name: spec.type for spec in fields(cls)}
-        numbers: dict[str, Any] = {k: as_number(v) if kinds.get(k) is float else v for k, v in value.items()}
+        if not isinstance(value["figures"], dict) or not value["figures"].keys() <= set(FIGURES):
+            raise TypeError("its figures are not known")
+        kinds = {spec.name: spec.type for spec in fields(cls) if spec.name != "figures"}
+        figures = {name: as_number(number) for name, number in value["figures"].items()}
+        numbers: dict[str, Any] = {
+            k: as_number(v) if kinds.get(k) is float else v for k, v in value.items() if k != "figures"
+        }
         for name, number in numbers.items():
             if type(number) is not kinds.get(name) or (type(number) is int and not 0 <= number < 2**53):
                 raise TypeError(f"{one_line(name, 60)} is not a number that belongs here")
-        return cls(**numbers)
+        return cls(**numbers, figures=figures)
 
 
 class Trainer:
@@ -73,21 +81,21 @@ class Trainer:
 
     Args:
         record: what the run is, with any changes of a resume.
-        data: the text.
+        data: of the run's task.
         writer: the run directory, owned.
         device: where to compute.
         report: receives the run's events, for a terminal or a program.
     """
 
     def __init__(
-        self, record: RunRecord, data: TextData, writer: RunWriter, device: torch.device, report: Report
+        self, record: RunRecord, data: TaskData, writer: RunWriter, device: torch.device, report: Report
     ) -> None:
         self.record, self.data, self.writer, self.device, self.report = record, data, writer, device, report
         self.config = config = record.config
         train = config.train
         torch.manual_seed(train.seed)
         self.model = build_model(config, data).to(device)
-        self.batches = BATCHES[train.batches](data.train, train)
+        self.batches = data.batches(train)
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.state = self.model.zero_state(self.batches.B)
@@ -97,16 +105,18 @@ class Trainer:
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
         self.signals = Signals()
-        self.observer = Observer(config, self.model, data, writer, device, self.signals.check)
+        self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self.signals.check)
         self._asked_to_stop = self._asked_to_evaluate = False
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
         self._rollbacks = 0  # since the last checkpoint
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
         self._rate_from = (self._clock, 0)
+        for note in data.notes:
+            self.note(note)
         if train.batch_size > self.batches.B:
             self.note(
-                f"the text fills {self.batches.B} sequences side by side, not {train.batch_size}; going on with these"
+                f"the data fill {self.batches.B} sequences side by side, not {train.batch_size}; going on with these"
             )
 
     # ── the road ──────────────────────────────────────────────────────────────
@@ -196,7 +206,7 @@ class Trainer:
                 "best_val_loss": self.progress.best_val_loss,
                 "best_step": self.progress.best_step,
                 "val_loss": self.progress.val_loss,
-                "val_loss_blocks": self.progress.val_loss_blocks,
+                **self.progress.figures,
                 "seconds": seconds,
                 "tokens_per_s": (self.progress.tokens - first_tokens) / max(seconds, 1e-9),
             }
@@ -278,7 +288,7 @@ class Trainer:
         tokens = torch.from_numpy(x).to(self.device, non_blocking=True)
         targets = torch.from_numpy(y).to(self.device, non_blocking=True)
         logits, after = self.model(tokens, self._carried(carry))
-        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        loss = self.observer.loss(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
@@ -366,13 +376,12 @@ class Trainer:
         except Interrupted:  # a resume finds that it is due
             return
         progress.evaluated = step
-        progress.val_loss, progress.val_loss_blocks = seen.carried, seen.blocks
-        best = seen.carried < progress.best_val_loss
+        progress.val_loss, progress.figures = seen.loss, seen.figures
+        best = seen.loss < progress.best_val_loss
         if best:
-            progress.best_val_loss, progress.best_step = seen.carried, step
+            progress.best_val_loss, progress.best_step = seen.loss, step
         progress.evaluations_without_best = 0 if best else progress.evaluations_without_best + 1
-        losses = {"val_loss": seen.carried, "val_loss_blocks": seen.blocks}
-        self.report({"event": "eval", "step": step, **losses, "best": best})
+        self.report({"event": "eval", "step": step, "val_loss": seen.loss, **seen.figures, "best": best})
         self.report({"event": "sample", "step": step, "text": seen.text})
         if best:
             self.checkpoint()
@@ -415,7 +424,8 @@ class Trainer:
         """Say which settings a resume has changed, and what the data are where they are others."""
         for name, value in changes.items():
             if name == "sources":
-                sizes = f"{len(self.data.train):,} tokens to train on, {len(self.data.val):,} held out"
+                seen = self.data.summary()
+                sizes = f"{seen['train']:,} to train on, {seen['val']:,} held out"
                 self.note(f"goes on with {self.data.name}: {sizes}; the best loss is sought anew on these")
             else:
                 self.note(f"{flag_of(name)} is now {value}")
@@ -471,7 +481,9 @@ class Trainer:
         status.progress = share
         status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
         status.total = self.config.train.step_limit or (round(progress.step / share) if share > 0 else 0)
-        status.val_loss, status.val_loss_blocks = progress.val_loss, progress.val_loss_blocks
+        status.val_loss = progress.val_loss
+        for name, figure in progress.figures.items():
+            setattr(status, name, figure)
         status.best_val_loss, status.best_step = progress.best_val_loss, progress.best_step
         status.rss, status.cpu = self.usage.sample()
         self.writer.status(status)
@@ -488,8 +500,12 @@ class Trainer:
         self.writer.event("end", state=state, message=message, step=self.progress.step)
 
 
-def build_model(config: RunConfig, data: TextData) -> SequenceModel:
+def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
     """The untrained network for this data."""
     return SequenceModel(
-        config.model, len(data.vocab), unk=data.vocab.unk, compute_dtype=COMPUTE_DTYPES[config.train.dtype]
+        config.model,
+        len(data.vocab),
+        outputs=data.outputs,
+        unk=data.vocab.unk,
+        compute_dtype=COMPUTE_DTYPES[config.train.dtype],
     )

@@ -1,0 +1,76 @@
+"""Batches without end whose place is a small JSON value, whatever the task."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.errors import DataError
+from tuirnn.vocab import Ids
+
+IGNORE = -100
+"""A target that no loss looks at: PyTorch's own convention."""
+
+Batch = tuple[Ids, Ids, npt.NDArray[np.float32]]
+"""(x [T, B], y [T, B], carry [B]); where `carry` is 0, the sequence begins with a zero state."""
+
+
+class Batches:
+    """An endless row of batches, epoch after epoch; `cursor` and `restore` resume exactly.
+
+    Subclasses say what an epoch is: how many batches it has, and how they are drawn.
+
+    Args:
+        seed: of the order.
+
+    Attributes:
+        B: sequences side by side, the same in every batch.
+    """
+
+    carries_state = False
+    """Whether each batch continues the one before it, so that the hidden state goes on."""
+
+    B: int
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+        self._begin_epoch()
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over the training split."""
+        raise AssertionError("subclasses define it")
+
+    def plan_epoch(self) -> Callable[[int], Batch]:
+        """Draw an epoch; returns a function from a batch's number to the batch."""
+        raise AssertionError("subclasses define it")
+
+    def next(self) -> Batch:
+        """The next batch."""
+        if self._position == self.batches_per_epoch:
+            self._begin_epoch()
+        self._position += 1
+        return self._batch(self._position - 1)
+
+    def cursor(self) -> dict[str, Any]:
+        """Where the next batch comes from, as JSON."""
+        return {"rng": self._rng_at_epoch, "position": self._position, "lanes": self.B}
+
+    def restore(self, cursor: dict[str, Any]) -> None:
+        """Go to a `cursor` of the same data and settings."""
+        if cursor["lanes"] != self.B:
+            raise DataError(
+                f"the checkpoint has batches of {cursor['lanes']}, this run of {self.B}; "
+                "resume with the same --batch-size and data"
+            )
+        self._rng.bit_generator.state = cursor["rng"]
+        self._begin_epoch()
+        if type(cursor["position"]) is not int or not 0 <= cursor["position"] <= self.batches_per_epoch:
+            raise DataError(f"an epoch has {self.batches_per_epoch:,} batches, none at {cursor['position']!r}")
+        self._position = cursor["position"]
+
+    def _begin_epoch(self) -> None:
+        self._rng_at_epoch = self._rng.bit_generator.state
+        self._batch = self.plan_epoch()
+        self._position = 0

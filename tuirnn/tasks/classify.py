@@ -1,0 +1,265 @@
+"""Labelled sequences: which class does a text belong to? Names of files or a column of a table say so.
+
+Batches are padded to their longest sequence, and no loss ever sees the padding: targets are `IGNORE` everywhere but at
+the last real step, or with `every_step` at every real step, so that the network's answer means something at any time.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuirnn.config import DataConfig, TrainConfig
+from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.tasks import sources
+from tuirnn.tasks.batches import IGNORE, Batch, Batches
+from tuirnn.vocab import Ids, Vocabulary
+
+MAX_LENGTH = 100_000
+"""Tokens in one sequence."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sequences of token ids and the class of each."""
+
+    ids: tuple[Ids, ...]
+    labels: Ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def padded(self, which: "Iterable[int]") -> tuple[Ids, Ids]:
+        """Some of the sequences side by side: tokens [T, B] with zeros after the end, and lengths [B]."""
+        chosen = [self.ids[i] for i in which]
+        lengths = np.array([len(ids) for ids in chosen], np.int64)
+        x = np.zeros((int(lengths.max()), len(chosen)), np.int64)
+        for column, ids in enumerate(chosen):
+            x[: len(ids), column] = ids
+        return x, lengths
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Labelled sequences in stratified splits.
+
+    Attributes:
+        name, sha256, raw: as of `lm.TextData`.
+        vocab: of the sequences' symbols.
+        classes: names, in the order of the logits.
+        train, val, test: no sequence is in two of them.
+        notes: what was left out and why, a line each.
+    """
+
+    name: str
+    sha256: str
+    raw: bytes
+    vocab: Vocabulary
+    classes: tuple[str, ...]
+    train: Examples
+    val: Examples
+    test: Examples
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """Width of the network's output: a logit for each class."""
+        return len(self.classes)
+
+    def batches(self, config: TrainConfig) -> Batches:
+        """The training split, shuffled anew each epoch."""
+        return ExampleBatches(self.train, config)
+
+    def summary(self) -> dict[str, Any]:
+        """For the run's record: name, hash, classes and the splits' sizes in sequences."""
+        splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
+        return {"name": self.name, "sha256": self.sha256, "classes": list(self.classes), **splits}
+
+    def unknown(self) -> list[str]:
+        """Symbols that the vocabulary lacks: none, as other data must bring the same classes anyway."""
+        unk = self.vocab.unk
+        strange = unk is not None and any((ids == unk).any() for split in (self.train, self.val) for ids in split.ids)
+        return ["one that was never seen"] if strange else []
+
+    @property
+    def class_weights(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        """What each class's loss is multiplied by so that all classes count the same, float32 [classes], mean 1."""
+        counts = np.bincount(self.train.labels, minlength=len(self.classes))
+        return (len(self.train) / (len(self.classes) * counts)).astype(np.float32)
+
+
+class ExampleBatches(Batches):
+    """B sequences from anywhere in the split, each once an epoch but for a last incomplete batch."""
+
+    def __init__(self, examples: Examples, config: TrainConfig) -> None:
+        self.examples, self.every_step = examples, config.every_step
+        self.B = min(config.batch_size, len(examples))
+        super().__init__(config.seed)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches."""
+        return len(self.examples) // self.B
+
+    def plan_epoch(self) -> Callable[[int], Batch]:
+        """Shuffle."""
+        order = self._rng.permutation(len(self.examples))
+        return lambda position: self._make(order[position * self.B : (position + 1) * self.B])
+
+    def _make(self, which: Ids) -> Batch:
+        x, lengths = self.examples.padded(which)
+        t = np.arange(len(x))[:, None]
+        counted = t < lengths if self.every_step else t == lengths - 1
+        y = np.where(counted, self.examples.labels[which], IGNORE)
+        return x, y, np.zeros(self.B, np.float32)
+
+
+def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> LabelledData:
+    """Read, clean and split labelled sequences.
+
+    Args:
+        config: a folder with one file a class (a sequence a line), or one CSV or TSV file with a column of labels.
+        vocab: of an existing run; None builds one from all sequences.
+        stdin: a run's copy of standard input, which must then be a table.
+    Raises:
+        DataError: no classes, a class too small to be split, a table that is none.
+    """
+    found, name, source = _read(config, stdin)
+    wanted = [label.strip() for label in config.classes.split(",") if label.strip()]
+    for label in wanted:
+        if label not in found:
+            raise DataError(f"{name} has no class '{one_line(label, 60)}'; {nearest(label, found)}")
+    found = {label: found[label] for label in sorted(wanted or found)}
+    sequences, notes = _cleaned(found)
+    least = 2 + (config.test_fraction > 0)
+    for label in [label for label, lines in sequences.items() if len(lines) < least]:
+        notes.append(f"class '{one_line(label, 60)}' left out: {len(sequences.pop(label))} sequences of its own")
+    if len(sequences) < 2:
+        raise DataError(f"{name} has {len(sequences)} class after cleaning; a classifier needs at least two")
+    classes = tuple(sequences)
+    if vocab is None:
+        vocab = Vocabulary.build("\n".join(s for group in sequences.values() for s in group), config.tokens)
+        if config.tokens == "char":
+            vocab = Vocabulary("char", tuple(symbol for symbol in vocab.symbols if symbol != "\n"))
+    train, val, test = (
+        Examples(
+            tuple(vocab.encode(sequence) for sequence, _ in split), np.array([label for _, label in split], np.int64)
+        )
+        for split in _split(sequences, config, name)
+    )
+    return LabelledData(name, source.sha256, source.data, vocab, classes, train, val, test, tuple(notes))
+
+
+def _read(config: DataConfig, stdin: Path | None) -> tuple[dict[str, list[str]], str, sources.Source]:
+    """Sequences by class, the data's short name, and the bytes they came from."""
+    if len(config.sources) != 1:
+        raise DataError(
+            f"a classifier learns from one folder (a file a class) or one table, not from {len(config.sources)} sources"
+        )
+    (given,) = config.sources
+    files = sources.parts(given, stdin)
+    whole = sources.Source(one_line(Path(given).name or given), b"\n".join(data for _, data in files))
+    if len(files) == 1:
+        label, data = files[0]
+        return _table(sources.Source(label, data).text(), label, config), label, whole
+    texts = [(label, data) for label, data in files if label.endswith(".txt")] or files  # beside them: licences, notes
+    groups = {Path(label).stem: sources.Source(label, data).text().splitlines() for label, data in texts}
+    return groups, whole.name, whole
+
+
+def _table(text: str, name: str, config: DataConfig) -> dict[str, list[str]]:
+    """Sequences by label from CSV or TSV with a header line."""
+    header = text.split("\n", 1)[0]
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter="\t" if "\t" in header else ",", strict=True))
+    except csv.Error as error:
+        raise DataError(f"{name} is not a readable table: {one_line(error)}") from None
+    head, *body = rows or [[]]
+    if len(head) < 2:
+        raise DataError(f"{name} has {len(head)} column; a table for a classifier has a text and a label column")
+    label = config.label_column or next((c for c in head if c.strip().lower() in ("label", "class")), head[-1])
+    text_column = config.text_column or next((c for c in head if c != label), "")
+    for column in (label, text_column):
+        if column not in head:
+            raise DataError(f"{name} has no column '{one_line(column, 60)}'; {nearest(column, head)}")
+    at, of = head.index(text_column), head.index(label)
+    groups: dict[str, list[str]] = {}
+    for number, row in enumerate(body, 2):
+        if not row:
+            continue
+        if len(row) != len(head):
+            raise DataError(f"{name}, line {number}: {len(row)} fields where the header has {len(head)}")
+        if not row[of].strip():
+            raise DataError(f"{name}, line {number}: no label in column '{one_line(label, 60)}'")
+        groups.setdefault(row[of].strip(), []).append(row[at])
+    return groups
+
+
+def _cleaned(groups: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Leave out what is empty, what a class has twice, and what stands in two classes; say how much that was."""
+    stripped = {label: [line.strip() for line in lines] for label, lines in groups.items()}
+    filled = {label: [line for line in lines if line] for label, lines in stripped.items()}
+    unique = {label: list(dict.fromkeys(lines)) for label, lines in filled.items()}
+    owners = Counter(line for lines in unique.values() for line in lines)
+    clean = {label: [line for line in lines if owners[line] == 1] for label, lines in unique.items()}
+    twice = sum(map(len, filled.values())) - sum(map(len, unique.values()))
+    shared = sum(1 for count in owners.values() if count > 1)
+    notes = []
+    if twice:
+        notes.append(f"{twice:,} duplicates within a class left out")
+    if shared:
+        notes.append(f"{shared:,} sequences that stand in two or more classes left out")
+    longest = max((line for lines in clean.values() for line in lines), key=len, default="")
+    if len(longest) > MAX_LENGTH:
+        raise DataError(f"a sequence of {len(longest):,} characters is more than the {MAX_LENGTH:,} that fit")
+    return clean, notes
+
+
+def _split(
+    groups: dict[str, list[str]], config: DataConfig, name: str
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]], list[tuple[str, int]]]:
+    """Train, validation and test, each with every class's share; the shuffle depends on `split_seed` alone."""
+    rng = np.random.Generator(np.random.PCG64(config.split_seed))
+    train: list[tuple[str, int]] = []
+    val: list[tuple[str, int]] = []
+    test: list[tuple[str, int]] = []
+    for index, (label, lines) in enumerate(groups.items()):
+        chosen = [lines[i] for i in rng.permutation(len(lines))][: max(1, round(len(lines) * config.fraction))]
+        held = max(1, round(len(chosen) * config.val_fraction))
+        kept = max(1, round(len(chosen) * config.test_fraction)) if config.test_fraction else 0
+        if len(chosen) - held - kept < 1:
+            raise DataError(
+                f"class '{one_line(label, 60)}' of {name} has {len(chosen)} sequences to split, too few for this "
+                "--val-fraction and --test-fraction; lower them, or leave the class out with --classes"
+            )
+        val += [(line, index) for line in chosen[:held]]
+        test += [(line, index) for line in chosen[held : held + kept]]
+        train += [(line, index) for line in chosen[held + kept :]]
+    return train, val, test
+
+
+def macro_f1(confusion: "np.ndarray[Any, np.dtype[np.int64]]") -> float:
+    """Mean over the classes of F1, the harmonic mean of precision and recall; `confusion` [true, guessed]."""
+    right = np.diag(confusion).astype(float)
+    total = confusion.sum(0) + confusion.sum(1)
+    return float(np.mean(np.divide(2 * right, total, out=np.zeros_like(right), where=total > 0)))
+
+
+def calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """Expected calibration error: mean |accuracy − confidence| over equal bins of confidence, weighted by their size.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
+    """
+    p, ok = np.asarray(confidence, float), np.asarray(right, float)
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [
+        abs(ok[which == b].mean() - p[which == b].mean()) * (which == b).mean()
+        for b in range(bins)
+        if (which == b).any()
+    ]
+    return float(sum(gaps))

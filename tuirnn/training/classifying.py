@@ -1,0 +1,91 @@
+"""Judging a classifier: loss, accuracy and macro F1 on held-out sequences."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from tuirnn.errors import one_line
+from tuirnn.models import SequenceModel
+from tuirnn.tasks import TaskData
+from tuirnn.tasks.batches import IGNORE
+from tuirnn.tasks.classify import Examples, LabelledData, macro_f1
+from tuirnn.training.evaluation import evaluating, go_on
+from tuirnn.training.observer import Look, Observer
+from tuirnn.training.probes import probe
+
+SHOWN = 12
+"""Held-out sequences whose verdict is shown at each evaluation."""
+
+BATCH = 256
+
+
+class ClassObserver(Observer):
+    """Held-out figures, the verdict on a few sequences, and the probes."""
+
+    def take(self, data: TaskData) -> None:
+        """Labelled sequences; with `--class-weights` their losses count as their classes are rare."""
+        assert isinstance(data, LabelledData)
+        self.data = data
+        self._weight = torch.from_numpy(data.class_weights).to(self.device) if self.config.train.class_weights else None
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """As `Observer.loss`, weighted by class where that was asked for."""
+        flat = logits.flatten(0, 1).float()
+        return cross_entropy(flat, targets.flatten(), weight=self._weight, ignore_index=IGNORE)
+
+    def look(self, step: int) -> Look:
+        """See `Observer.look`."""
+        model, val = self.model, self.data.val
+        with evaluating(model):
+            scores = last_logits(model, val, self.device, check=self.check).log_softmax(-1)
+            inside = probe(model, *self._probe_batch())
+        labels = torch.from_numpy(val.labels)
+        guesses = scores.argmax(-1)
+        confusion = np.zeros((self.data.outputs, self.data.outputs), np.int64)
+        np.add.at(confusion, (val.labels, guesses.numpy()), 1)
+        look = Look(
+            float(-scores.gather(1, labels[:, None]).mean()),
+            self._verdicts(scores),
+            {"accuracy": float((guesses == labels).double().mean()), "macro_f1": macro_f1(confusion)},
+        )
+        self.write(step, look, {"accuracy": "accuracy", "macro_f1": "macro_f1"})
+        self.writer.append("probes", {"step": step, **inside})
+        return look
+
+    def _verdicts(self, scores: Tensor) -> str:
+        """Some held-out sequences, one a line: what the network takes them for, and what they are if that is wrong."""
+        val, classes = self.data.val, self.data.classes
+        lines = []
+        for i in np.linspace(0, len(val) - 1, min(SHOWN, len(val))).astype(int):
+            p, guess = scores[i].exp().max(0)
+            right, is_ = int(guess) == val.labels[i], classes[val.labels[i]]
+            text = one_line(self.data.vocab.decode(val.ids[i]), 40)
+            lines.append(f"{text}: {classes[int(guess)]} {float(p):.2f}" + ("" if right else f" (is {is_})"))
+        return "\n".join(lines)
+
+    def _probe_batch(self) -> tuple[Tensor, Tensor]:
+        """Held-out sequences of the commonest length, so that all end together: x and y [T, B]."""
+        val = self.data.val
+        lengths = np.array([len(ids) for ids in val.ids])
+        which = np.flatnonzero(lengths == np.bincount(lengths).argmax())[:8]
+        x, _ = val.padded(which)
+        y = np.broadcast_to(val.labels[which], x.shape)
+        return torch.from_numpy(x).to(self.device), torch.from_numpy(y.copy()).to(self.device)
+
+
+def last_logits(
+    model: SequenceModel, examples: Examples, device: torch.device, *, check: Callable[[], None] = go_on
+) -> Tensor:
+    """Logits [n, classes] at each sequence's own last step, in float32 on the CPU."""
+    order = np.argsort([len(ids) for ids in examples.ids], kind="stable")  # alike lengths together: little padding
+    found = torch.empty(len(examples), model.head.out_features)
+    for first in range(0, len(order), BATCH):
+        check()
+        which = order[first : first + BATCH]
+        x, lengths = examples.padded(which)
+        logits, _ = model(torch.from_numpy(x).to(device), model.zero_state(len(which)))
+        found[which] = logits[torch.from_numpy(lengths - 1), torch.arange(len(which))].float().cpu()
+    return found
