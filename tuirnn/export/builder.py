@@ -28,7 +28,9 @@ class GraphBuilder:
             array = np.asarray(value)
             if dtype is None and array.dtype == np.float64:
                 dtype = np.float32
-            self.tensor(numpy_helper.from_array(np.asarray(array, dtype, order="C"), name))
+            with np.errstate(over="ignore"):  # the guard refuses what is not finite
+                stored = np.asarray(array, dtype, order="C")
+            self.tensor(numpy_helper.from_array(stored, name))
         return name
 
     def tensor(self, tensor: onnx.TensorProto) -> str:
