@@ -10,7 +10,8 @@ from tuirnn.runs.housekeeping import remove
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.feed import KEPT_EVALUATIONS, Column, FolderWatch, RunFeed, last_text
+from tuirnn.tui.feed import KEPT_EVALUATIONS, FolderWatch, RunFeed, last_text
+from tuirnn.tui.track import Column
 
 from .conftest import add_evaluation, write_run
 
@@ -26,10 +27,10 @@ def test_reading_in_pieces_is_reading_whole(tmp_path: Path) -> None:
     read_all(whole, 10**6)
     read_all(pieces, 7)
     a, b = whole.snapshot, pieces.snapshot
-    assert len(a.train_step) == 300
-    assert len(a.val_step) == 2
-    np.testing.assert_array_equal(a.train_loss, b.train_loss)
-    np.testing.assert_allclose(a.smooth, b.smooth, rtol=1e-12)
+    assert len(a.train.step) == 300
+    assert len(a.val.step) == 2
+    np.testing.assert_array_equal(a.train["loss"].values, b.train["loss"].values)
+    np.testing.assert_allclose(a.smooth.values, b.smooth.values, rtol=1e-12)
     assert a.evaluations == b.evaluations
     assert last_text(a) == "the sample of step 300"
     assert a.evaluations[0].mistakes is not None
@@ -46,9 +47,9 @@ def test_new_records_are_added_and_an_old_snapshot_stays(tmp_path: Path) -> None
         add_evaluation(writer, 301, "later")
     assert feed.signature() != seen
     read_all(feed)
-    assert len(before.train_step) == 300
-    assert len(feed.snapshot.train_step) == 301
-    assert np.isnan(feed.snapshot.train_loss[-1])
+    assert len(before.train.step) == 300
+    assert len(feed.snapshot.train.step) == 301
+    assert np.isnan(feed.snapshot.train["loss"].values[-1])
     assert last_text(feed.snapshot) == "later"
 
 
@@ -62,7 +63,7 @@ def test_a_rewound_log_is_read_anew(tmp_path: Path) -> None:
         writer.rewind({"metrics": sum(map(len, lines[:100])), "samples": sum(map(len, samples[:2])), "probes": 0})
         writer.append("metrics", {"step": 101, "split": "train", "loss": 0.5})
     read_all(feed)
-    assert len(feed.snapshot.train_step) == len(feed.snapshot.smooth) == 101
+    assert len(feed.snapshot.train.step) == len(feed.snapshot.smooth.values) == 101
     assert [one.step for one in feed.snapshot.evaluations] == [150]
 
 
@@ -80,9 +81,9 @@ def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
         )
     feed = RunFeed(paths)
     read_all(feed)
-    assert len(feed.snapshot.train_step) == 300
-    assert len(feed.snapshot.val_step) == 3
-    assert np.isnan(feed.snapshot.val_loss[-1])
+    assert len(feed.snapshot.train.step) == 300
+    assert len(feed.snapshot.val.step) == 3
+    assert np.isnan(feed.snapshot.val["loss"].values[-1])
     assert feed.snapshot.damaged == 1
     assert [one.step for one in feed.snapshot.evaluations] == [150, 300]
 
@@ -92,8 +93,8 @@ def test_another_smoothing_leaves_the_curve_alone(tmp_path: Path) -> None:
     read_all(feed)
     before = feed.snapshot
     feed.smoothed(0.0)
-    np.testing.assert_array_equal(feed.snapshot.smooth, before.train_loss)
-    np.testing.assert_array_equal(feed.snapshot.train_loss, before.train_loss)
+    np.testing.assert_array_equal(feed.snapshot.smooth.values, before.train["loss"].values)
+    np.testing.assert_array_equal(feed.snapshot.train["loss"].values, before.train["loss"].values)
 
 
 def test_only_the_newest_evaluations_are_kept(tmp_path: Path) -> None:

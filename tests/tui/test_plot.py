@@ -20,6 +20,7 @@ from tuirnn.tui.plot import (
 )
 from tuirnn.tui.smoothing import BLOCK, Smoother
 from tuirnn.tui.ticks import axis_labels, linear_ticks, log_ticks, step_label
+from tuirnn.tui.track import Curve
 
 floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
 moderate = st.floats(-1e6, 1e6)
@@ -27,7 +28,7 @@ sizes = st.integers(1, 60)
 
 
 def series(x: object, y: object, **more: object) -> Series:
-    return Series("s", np.asarray(x, np.float64), np.asarray(y, np.float64), "train", **more)  # type: ignore[arg-type]
+    return Series("s", Curve.of(x), Curve.of(y), "train", **more)  # type: ignore[arg-type]
 
 
 @settings(max_examples=150, deadline=None)
@@ -37,7 +38,7 @@ def test_exact_extremes_of_every_dot_column_are_lit(ys: list[float], columns: in
     x = np.arange(len(y), dtype=np.float64)
     scale = fit_scale([series(x, y)], Options(log=log))
     assert scale is not None
-    dots = draw_dots(into_columns(x, y, scale, columns), scale, columns, rows)
+    dots = draw_dots(into_columns(Curve.of(x), Curve.of(y), scale, columns), scale, columns, rows)
     home = scale.column(x, columns)
     for column in set(home.tolist()):
         here = y[home == column]
@@ -61,7 +62,7 @@ def test_nan_leaves_a_gap(points: int, data: st.DataObject) -> None:
     x = np.arange(points, dtype=np.float64)
     scale = fit_scale([series(x, y)], Options())
     assert scale is not None
-    dots = draw_dots(into_columns(x, y, scale, points), scale, points, 16)  # one dot column a point
+    dots = draw_dots(into_columns(Curve.of(x), Curve.of(y), scale, points), scale, points, 16)  # one dot column a point
     assert [k for k in range(points) if not dots[:, k].any()] == sorted(missing)
 
 
@@ -69,7 +70,7 @@ def test_neighbours_are_connected_without_holes() -> None:
     x, y = np.array([0.0, 10.0]), np.array([0.0, 1.0])
     scale = fit_scale([series(x, y)], Options())
     assert scale is not None
-    dots = draw_dots(into_columns(x, y, scale, 11), scale, 11, 40)
+    dots = draw_dots(into_columns(Curve.of(x), Curve.of(y), scale, 11), scale, 11, 40)
     assert dots.any(0).all()
     assert dots.any(1).all()
     for column in range(10):

@@ -80,6 +80,12 @@ class TextWriter:
         """Choose the next token and read it."""
         return self.feed_token(choose(self.distribution(sampling), self._rng.random()))
 
+    def seek(self, seed: int, lot: int) -> None:
+        """Take the next uniform number from `lot` on in the sequence of a seed."""
+        lots = np.random.PCG64(seed)
+        lots.advance(lot)
+        self._rng = np.random.Generator(lots)
+
     def stream(self, sampling: Sampling, length: int) -> Iterator[str]:
         """Write `length` tokens, yielding the text of each as it is known."""
         logits, step, unk = self._logits.astype(np.float32), self.session.step, self.vocab.unk

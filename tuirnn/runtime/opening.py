@@ -65,3 +65,20 @@ def text_ids(path: str, vocab: Vocabulary) -> Ids:
     if len(ids) < 2:
         raise DataError(f"{source.name} has fewer than two tokens; there is nothing to predict")
     return ids
+
+
+def training_text(name: str, folder: Path) -> str:
+    """The text that a run or cell file was trained on, its training split alone.
+
+    Raises:
+        DataError: the data has changed or is not known.
+        RunError, CellFileError: no such run or file.
+    """
+    if not name.endswith(".onnx"):
+        data = run_data(find_run(folder, name))
+    else:
+        metadata = read_cell(Path(name)).metadata
+        if not metadata.data:
+            raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on")
+        data = lm.load(DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind), vocab=metadata.vocab)
+    return data.vocab.decode(data.train.tolist())

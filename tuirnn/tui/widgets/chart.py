@@ -5,12 +5,17 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.geometry import Size
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tuirnn.tui.plot import Canvas, Options, Series, draw
+from tuirnn.tui.plot import Canvas, Options, Scale, Series, draw
 from tuirnn.tui.text import visible_line
+
+LINES = tuple(f"line-{number}" for number in range(8))
+"""Styles that tell the lines of several runs apart, in the order in which they are given out."""
 
 
 class Chart(Widget):
@@ -20,17 +25,39 @@ class Chart(Widget):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{name}" for name in ("axis", "label", "cursor", "alarm", "raw", "train", "val", "best")
+        f"chart--{name}" for name in ("axis", "label", "note", "cursor", "alarm", "raw", "train", "val", "best", *LINES)
     }
 
-    def __init__(self, empty: str = "", *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    class Pointed(Message):
+        """The mouse is pressed at an x."""
+
+        def __init__(self, chart: "Chart", x: float) -> None:
+            super().__init__()
+            self.chart, self.x = chart, x
+
+    class Turned(Message):
+        """The wheel was turned over an x: `by` is 1 towards more detail, -1 towards less."""
+
+        def __init__(self, chart: "Chart", x: float, by: int) -> None:
+            super().__init__()
+            self.chart, self.x, self.by = chart, x, by
+
+    class Dragged(Message):
+        """The plot was dragged by a share of its width, to the right where positive."""
+
+        def __init__(self, chart: "Chart", share: float) -> None:
+            super().__init__()
+            self.chart, self.share = chart, share
+
+    def __init__(self, empty: str = "", *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self.empty = empty
         self._series: tuple[Series, ...] = ()
         self._options = Options()
         self._note: tuple[str, ...] = ()
         self._drawn: tuple[Size, Canvas] | None = None
         self._strips: list[Strip] | None = None
+        self._dragging: int | None = None
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -62,6 +89,47 @@ class Chart(Widget):
             self._strips = None
         return self._drawn[1]
 
+    @property
+    def scale(self) -> Scale | None:
+        """What the plot shows at present; None where nothing is drawn."""
+        area = self.canvas().area
+        return area.scale if area else None
+
+    def _x_at(self, event: events.MouseEvent) -> float | None:
+        area = self.canvas().area
+        return area.x_at(event.x - self.gutter.left) if area else None
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Point at an x; a drag may follow."""
+        if (x := self._x_at(event)) is not None:
+            self._dragging = event.screen_x
+            self.capture_mouse()
+            self.post_message(self.Pointed(self, x))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag the plot."""
+        area = self.canvas().area
+        if self._dragging is not None and area and event.screen_x != self._dragging:
+            self.post_message(self.Dragged(self, (event.screen_x - self._dragging) / area.W))
+            self._dragging = event.screen_x
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """The drag is over."""
+        self._dragging = None
+        self.release_mouse()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """More detail."""
+        self._turn(event, 1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Less."""
+        self._turn(event, -1)
+
+    def _turn(self, event: events.MouseEvent, by: int) -> None:
+        if (x := self._x_at(event)) is not None:
+            self.post_message(self.Turned(self, x, by))
+
     def notify_style_update(self) -> None:
         """The theme has changed: same chart, other colours."""
         self._strips = None
@@ -86,15 +154,26 @@ class Chart(Widget):
             return plot
         canvas = Canvas(size.width, size.height)
         canvas.rows[1:], canvas.styles[1:] = plot.rows, plot.styles
+        canvas.area = plot.area
         self._legend(canvas)
-        for row, line in enumerate(self._note, 2):
-            canvas.put(row, size.width - len(line) - 1, line, "label")
+        self._put_note(canvas)
         return canvas
+
+    def _put_note(self, canvas: Canvas) -> None:
+        """The note in the half of the plot where the cursor is not."""
+        wide = max(map(len, self._note), default=0)
+        area = canvas.area
+        right = area is None or not self._options.cursor > area.x_at(area.left + area.W // 2)
+        at = canvas.width - wide - 1 if right else (area.left if area else 0) + 1
+        for row, line in enumerate(self._note, 2):
+            canvas.put(row, at, f" {line.ljust(wide)} ", "note")
 
     def _legend(self, canvas: Canvas) -> None:
         """The names of the series, right-aligned above the plot."""
         entries = [(one.mark or "━", visible_line(one.name), one.style) for one in self._series if one.name]
-        at = canvas.width - sum(len(name) + 5 for _, name, _ in entries) + 2
+        while len(entries) > 1 and sum(len(name) + 5 for _, name, _ in entries) > canvas.width:
+            entries.pop()
+        at = max(0, canvas.width - sum(len(name) + 5 for _, name, _ in entries) + 2)
         for mark, name, style in entries:
             canvas.put(0, at, mark, style)
             canvas.put(0, at + 2, name, "label")
