@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
+from textual.command import CommandList, CommandPalette
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
@@ -55,6 +56,14 @@ class FolderRead(Message):
         self.seconds = seconds
 
 
+class Palette(CommandPalette):
+    """The command palette; keys that come before its list is laid out are let go."""
+
+    def _action_command_list(self, action: str) -> None:
+        if self.query_one(CommandList).size.height:
+            super()._action_command_list(action)
+
+
 class DashboardApp(App[None]):
     """Tabs over one folder of runs.
 
@@ -76,6 +85,7 @@ class DashboardApp(App[None]):
         self.register_theme(look.SAFE_DARK)
         self.register_theme(look.SAFE_LIGHT)
         self._plain = [look.Plain()] if ascii else []
+        self._small = False
         self.folder = folder
         self.marked: dict[str, None] = {}
         self._lines: dict[str, int] = {}
@@ -85,12 +95,13 @@ class DashboardApp(App[None]):
         self.smoothing: float | None = SMOOTHINGS[0]
         self.tab = "runs" if run is None else "train"
         self.tabs: dict[str, Tab] = {
-            "runs": RunsTab(id="runs"),
-            "train": TrainTab(id="train"),
-            "xray": XrayTab(id="xray"),
-            "generate": GenerateTab(id="generate"),
+            "runs": (runs := RunsTab(id="runs")),
+            "train": (train := TrainTab(id="train")),
+            "xray": (xray := XrayTab(id="xray")),
+            "generate": (generate := GenerateTab(id="generate")),
             "compare": CompareTab(id="compare"),
         }
+        self.runs_tab, self.train, self.xray, self.generate = runs, train, xray, generate
         self._watch = FolderWatch(folder)
         self._scanning = False
         self._next_scan = 0.0
@@ -100,7 +111,7 @@ class DashboardApp(App[None]):
         """The frame."""
         yield TopLine(id="top")
         with ContentSwitcher(initial=self.tab, id="body"):
-            yield from self.tabs.values()
+            yield self.tabs[self.tab]  # the others come when they are wanted
         yield KeyLine(id="keys")
         yield Static("", id="too-small", markup=False)
 
@@ -108,7 +119,7 @@ class DashboardApp(App[None]):
         """First frame first; the runs come as soon as they are read."""
         self.query_one(TopLine).show_tab(self.tab)
         if self.wanted is not None:
-            self.query_one(TrainTab).open_run(RunPaths(self.folder / self.wanted))
+            self.train.open_run(RunPaths(self.folder / self.wanted))
         self.set_interval(SCAN_EVERY, self._scan_if_due)
         if not self.is_headless:
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
@@ -136,7 +147,7 @@ class DashboardApp(App[None]):
     async def _press(self, key: Key) -> None:
         """Do what a key does, on its tab."""
         if key.tab:
-            self.action_show(key.tab)
+            await self.action_show(key.tab)
             if self.check_action("do", (key.tab, key.action)):
                 self.action_do(key.tab, key.action)
             else:
@@ -182,7 +193,8 @@ class DashboardApp(App[None]):
             self._lines.setdefault(run.name, len(self._lines))
         self.query_one(TopLine).show_live(sum(run.status.live for run in self.runs), len(self.runs))
         for tab in self.tabs.values():
-            tab.runs_changed(self.runs)
+            if tab.is_mounted:
+                tab.runs_changed(self.runs)
         self.refresh_bindings()
 
     def feed(self, paths: RunPaths) -> RunFeed:
@@ -200,18 +212,13 @@ class DashboardApp(App[None]):
     @property
     def highlighted(self) -> RunSummary | None:
         """The run under the cursor of the Runs tab."""
-        return self.query_one(RunsTab).highlighted
+        return self.runs_tab.highlighted if self.runs_tab.is_mounted else next(iter(self.runs), None)
 
     @property
     def current(self) -> str:
         """Name of the run that one is looking at; '' for none."""
-        watched = self.query_one(TrainTab).paths
+        watched = self.train.paths
         return watched.name if watched else self.highlighted.name if self.highlighted else ""
-
-    def open_run(self, paths: RunPaths) -> None:
-        """Watch a run."""
-        self.query_one(TrainTab).open_run(paths)
-        self.action_show("train")
 
     def line_of(self, name: str) -> str:
         """The style of a run's line, the same wherever it is drawn."""
@@ -224,15 +231,32 @@ class DashboardApp(App[None]):
         else:
             self.marked[name] = None
 
+    def open_run(self, paths: RunPaths) -> None:
+        """Watch a run."""
+        self._turn_to(self.train, lambda: self.train.open_run(paths))
+
     def look_inside(self, name: str) -> None:
         """X-ray a run."""
-        self.query_one(XrayTab).look(name)
-        self.action_show("xray")
+        self._turn_to(self.xray, lambda: self.xray.look(name))
 
     def generate_with(self, name: str) -> None:
         """Write with a run."""
-        self.query_one(GenerateTab).open_cell(name)
-        self.action_show("generate")
+        self._turn_to(self.generate, lambda: self.generate.open_cell(name))
+
+    def _turn_to(self, tab: Tab, then: Callable[[], None]) -> None:
+        async def turn() -> None:
+            await self._mounted(tab)
+            then()
+            await self.action_show(str(tab.id))
+
+        self.call_later(turn)
+
+    async def _mounted(self, tab: Tab) -> None:
+        """Bring a tab into being."""
+        if not tab.is_mounted:
+            tab.display = False
+            await self.query_one("#body", ContentSwitcher).mount(tab)
+            tab.runs_changed(self.runs)
 
     def new_run(self) -> None:
         """The form for a new run."""
@@ -293,9 +317,8 @@ class DashboardApp(App[None]):
         """A run is no longer where it was."""
         self._feeds.pop(paths.root, None)
         self.marked.pop(paths.name, None)
-        train = self.query_one(TrainTab)
-        if train.paths == paths:
-            train.close_run()
+        if self.train.paths == paths:
+            self.train.close_run()
         self.say(said)
         self.scan()
 
@@ -345,8 +368,9 @@ class DashboardApp(App[None]):
         """Carry out a tab's key."""
         getattr(self.tabs[tab], f"do_{what}")()
 
-    def action_show(self, tab: str) -> None:
+    async def action_show(self, tab: str) -> None:
         """Bring a tab to the screen; it is where it was left."""
+        await self._mounted(self.tabs[tab])
         if tab != self.tab:
             self.tab = tab
             self.query_one("#body", ContentSwitcher).current = tab
@@ -370,22 +394,30 @@ class DashboardApp(App[None]):
 
         self.push_screen(Help(self.tab))
 
+    def action_command_palette(self) -> None:
+        """Everything by name; in a window that is too small there is only the message."""
+        if not self._small and not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette())
+
     def action_theme(self) -> None:
         """The next theme."""
         now = look.THEMES.index(self.theme) if self.theme in look.THEMES else -1
         self.theme = look.THEMES[(now + 1) % len(look.THEMES)]
         self.notify(self.theme, timeout=2)
 
-    def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
+    async def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
         """A tab was clicked."""
-        self.action_show(event.tab)
+        await self.action_show(event.tab)
 
     def on_resize(self, event: events.Resize) -> None:
         """Below the smallest size there is only a message."""
         width, height = event.size
         small = width < SMALLEST[0] or height < SMALLEST[1]
-        base = self.screen_stack[0]
-        base.set_class(small, "-too-small")
+        self._small, base = small, self.screen_stack[0]
+        for screen in self.screen_stack:
+            screen.set_class(small, "-too-small")
+        if not small and isinstance(self.screen, ModalScreen) and self.screen.focused is None:
+            self.screen.focus_next()  # what is hidden has lost the focus
         if small:
             base.query_one("#too-small", Static).update(
                 f"tuirnn needs {SMALLEST[0]} × {SMALLEST[1]} characters;\nthis window has {width} × {height}."

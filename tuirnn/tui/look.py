@@ -1,6 +1,7 @@
 """How the dashboard looks: themes, the colours of lines, and plain characters for fonts that lack the others."""
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
@@ -26,6 +27,57 @@ THEMES = (
 _DARK_LINES = ("#56B4E9", "#E69F00", "#2FC79A", "#E58CBF", "#F0E442", "#FF8A4C", "#9DA7F0", "#B8B8B8")
 _LIGHT_LINES = ("#0072B2", "#B36B00", "#00805C", "#A8528A", "#7A6F00", "#C04A00", "#4A50B5", "#555555")
 _ANSI_LINES = ("blue", "yellow", "green", "magenta", "cyan", "red", "bright_blue", "bright_black")
+
+
+PAINTS = {
+    "axis": ("foreground", 0.3, ""),
+    "label": ("foreground", 0.6, ""),
+    "note": ("foreground", 1.0, ""),
+    "cursor": ("foreground", 0.45, ""),
+    "alarm": ("error", 1.0, "bold"),
+    "raw": ("primary", 0.45, ""),
+    "train": ("primary-lighten-2", 1.0, ""),
+    "val": ("warning", 1.0, "bold"),
+    "best": ("success", 1.0, "bold"),
+    "plain": ("foreground", 1.0, ""),
+    "prime": ("accent", 1.0, "bold"),
+    "dim": ("foreground", 0.6, ""),
+    "wrong": ("error", 1.0, ""),
+    "caret": ("accent", 1.0, ""),
+    "positive": ("warning", 1.0, ""),
+    "negative": ("primary", 1.0, ""),
+    "chosen": ("accent", 1.0, "bold"),
+    **{f"line-{number}": (f"line-{number}", 1.0, "") for number in range(8)},
+    **{f"nats-{level}": (f"surprise-{level}", 1.0, "") for level in range(4)},
+    "nats-4": ("surprise-4", 1.0, "bold"),
+    "nats-5": ("surprise-5", 1.0, "bold underline"),
+    **{f"act-{level}": (f"act-{level}", 1.0, "ground") for level in range(7)},
+}
+"""What charts and texts are painted with: a variable of the theme, its share against the background, attributes.
+
+Resolved once a theme; as CSS classes of each widget they would cost a third of the time to the first frame.
+"""
+
+
+def paint(name: str, variables: dict[str, str]) -> Style:
+    """One of `PAINTS` in the colours of a theme."""
+    variable, share, attributes = PAINTS[name]
+    colour, ground = Color.parse(variables[variable]), Color.parse(variables["background"])
+    words = attributes.split()
+    if colour.ansi is None and ground.ansi is None and share < 1:
+        colour = ground.blend(colour, share)
+    elif share < 0.5:
+        words.append("dim")
+    if "ground" in words:
+        strong = name in ("act-0", "act-6") or colour.ansi is not None
+        ink = ground if strong else Color.parse(variables["foreground"])
+        return Style(color=ink.rich_color, bgcolor=colour.rich_color)
+    return Style(
+        color=colour.rich_color,
+        bold="bold" in words or None,
+        underline="underline" in words or None,
+        dim="dim" in words or None,
+    )
 
 
 def colours(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str, str]:

@@ -17,12 +17,13 @@ from textual.widgets import DataTable, Input, Static
 from tuirnn.errors import RunError
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui import text
+from tuirnn.tui import look, text
 from tuirnn.tui.feed import last_text
 from tuirnn.tui.plot import Series
 from tuirnn.tui.screens.base import POLL, Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.paint import variables
 
 MOST_LINES = 8
 """Runs that are overlaid in one chart."""
@@ -232,8 +233,7 @@ class RunsTab(Tab):
 
     def _line_style(self, name: str) -> Style:
         """The colour of a run's line, as it is in the chart."""
-        chart = self.query_one("#runs-chart", Chart)
-        return chart.get_component_rich_style(f"chart--{self.dashboard.line_of(name)}", partial=True)
+        return look.paint(self.dashboard.line_of(name), variables(self.app))
 
     def _state_style(self, state: str) -> str:
         name = text.STATE_STYLES.get(state, "muted")

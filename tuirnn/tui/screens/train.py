@@ -44,6 +44,8 @@ LIVE_ONLY = {"pause", "faster", "slower", "evaluate", "checkpoint"}
 class TrainTab(Tab):
     """Charts, figures, what the network writes and what it gets wrong."""
 
+    paths: RunPaths | None = None
+
     def compose(self) -> ComposeResult:
         """Chart and figures above, small charts in the middle, the two texts below."""
         with Horizontal(id="train-top"):
@@ -62,7 +64,6 @@ class TrainTab(Tab):
 
     def on_mount(self) -> None:
         """Nothing is followed yet."""
-        self.paths: RunPaths | None = None
         self._summary: RunSummary | None = None
         self._shown: tuple[int, Evaluation | None] | None = None
         self._cursor: float | None = None  # a step; None: the newest

@@ -1,32 +1,26 @@
 """A loss chart: `plot` on the screen, in the colours of the theme."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tuirnn.tui.plot import Canvas, Options, Scale, Series, draw
 from tuirnn.tui.text import visible_line
+from tuirnn.tui.widgets.paint import Painted
 
 LINES = tuple(f"line-{number}" for number in range(8))
 """Styles that tell the lines of several runs apart, in the order in which they are given out."""
 
 
-class Chart(Widget):
+class Chart(Painted):
     """Draws the series it is handed; drawn anew only when they, the options or the size change.
 
-    The style of a series names one of the component classes `chart--…`.
+    The style of a series is one of `look.PAINTS`.
     """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{name}" for name in ("axis", "label", "note", "cursor", "alarm", "raw", "train", "val", "best", *LINES)
-    }
 
     class Pointed(Message):
         """The mouse is pressed at an x."""
@@ -180,11 +174,4 @@ class Chart(Widget):
             at += len(name) + 5
 
     def _strip(self, canvas: Canvas, row: int) -> Strip:
-        base = self.rich_style
-        styles: dict[str, Style] = {"": base}
-        segments = []
-        for text, name in canvas.spans(row):
-            if name not in styles:
-                styles[name] = base + self.get_component_rich_style(f"chart--{name}", partial=True)
-            segments.append(Segment(text, styles[name]))
-        return Strip(segments, canvas.width)
+        return Strip([Segment(text, self.paint(name)) for text, name in canvas.spans(row)], canvas.width)

@@ -1,28 +1,25 @@
 """Maps of numbers: units down, characters across."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.bars import bar
+from tuirnn.tui.widgets.paint import Painted
 
 SHADES = " ░▒▓█"
 """From nothing to an end of the range; colour tells which end."""
 
 
-class HeatMap(Widget):
+class HeatMap(Painted):
     """Rows of values from -1 to 1 with a label each, above the text that they belong to."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"heat--positive", "heat--negative", "heat--label", "heat--chosen"}
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -47,8 +44,6 @@ class HeatMap(Widget):
         """One unit, or the text on the last line."""
         width, base = self.content_size.width, self.rich_style
         wide = max(map(len, self._labels), default=0) + 1
-        styles = {name: self.get_component_rich_style(f"heat--{name}", partial=True) for name in
-                  ("positive", "negative", "label", "chosen")}  # fmt: skip
         if y == self.content_size.height - 1:
             text, used = "", wide
             for symbol in self._text:
@@ -56,13 +51,13 @@ class HeatMap(Widget):
             return Strip([Segment(" " * used, base), Segment(text, base)]).adjust_cell_length(width, base)
         if y >= len(self._values):
             return Strip.blank(width, base)
-        label = base + styles["chosen" if y == self._chosen else "label"]
+        label = self.paint("chosen" if y == self._chosen else "label")
         segments = [Segment(self._labels[y].ljust(wide), label)]
         levels = np.rint(np.abs(np.nan_to_num(self._values[y])).clip(0, 1) * (len(SHADES) - 1)).astype(int)
         run, style = "", base
         for level, value in zip(levels.tolist(), self._values[y].tolist(), strict=True):
-            own: Style = base + styles["positive" if value >= 0 else "negative"]
-            if own is not style and own != style and run:
+            own = self.paint("positive" if value >= 0 else "negative")
+            if own != style and run:
                 segments.append(Segment(run, style))
                 run = ""
             run, style = run + SHADES[level], own

@@ -1,11 +1,9 @@
 """Running text that wraps and scrolls, each character in a style of its own; and text with guesses beneath."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.content import Content
 from textual.geometry import Size
@@ -14,6 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tuirnn.tui.text import token_label, visible
+from tuirnn.tui.widgets.paint import Painted
 
 LEVELS = 6
 """Steps of surprise that can be told apart."""
@@ -75,22 +74,8 @@ def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int,
     return lines
 
 
-class Lines(ScrollView, can_focus=False):
+class Lines(Painted, ScrollView, can_focus=False):
     """The common part: lines of styled pieces, in a scrolled view."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "lines--plain",
-        "lines--prime",
-        "lines--dim",
-        "lines--wrong",
-        "lines--caret",
-        *(f"lines--nats-{level}" for level in range(LEVELS)),
-        *(f"lines--act-{level}" for level in range(ACTIVATIONS)),
-    }
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._strip_styles: dict[str, Style] = {}
 
     @property
     def line_width(self) -> int:
@@ -114,22 +99,13 @@ class Lines(ScrollView, can_focus=False):
         """The width may have changed."""
         self.relayout()
 
-    def notify_style_update(self) -> None:
-        """The theme has changed."""
-        self._strip_styles = {}
-        super().notify_style_update()
-
     def render_line(self, y: int) -> Strip:
         """One row of what is in view."""
         width, number = self.size.width, y + self.scroll_offset.y
         base = self.rich_style
         if number >= self.virtual_size.height:
             return Strip.blank(width, base)
-        segments = []
-        for text, name in self.line(number):
-            if name not in self._strip_styles:
-                self._strip_styles[name] = self.get_component_rich_style(f"lines--{name}", partial=True)
-            segments.append(Segment(text, base + self._strip_styles[name]))
+        segments = [Segment(text, self.paint(name)) for text, name in self.line(number)]
         return Strip(segments).adjust_cell_length(width, base)
 
 
