@@ -234,25 +234,27 @@ class LogTail:
                     continue
                 data, rest = rest + chunk[:end], chunk[end:]
                 self.offset += len(data)
-                yield self._parse_lines(data)
+                records, damaged = parse_lines(data)
+                self.damaged += damaged
+                yield records
 
-    def _parse_lines(self, data: bytes) -> list[dict[str, Any]]:
-        """The records in whole lines: all at once, or line by line where one of them is damaged."""
-        lines = data.split(b"\n")[:-1]
-        try:
-            records = json.loads(b"[" + b",".join(lines) + b"]")
-        except (ValueError, RecursionError):
-            records = []
-        if len(records) == len(lines) and all(type(record) is dict for record in records):
-            return records  # type: ignore[no-any-return]
-        return [record for record in map(self._parse, lines) if record is not None]
 
-    def _parse(self, line: bytes) -> dict[str, Any] | None:
-        try:
-            record = parse_json(line, "line") if len(line) <= MAX_LINE else None
-        except RunError:
-            record = None
-        if not isinstance(record, dict):
-            self.damaged += 1
-            return None
-        return record
+def parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The records in whole lines, and how many lines were damaged: all at once where none is, else line by line."""
+    lines = data.split(b"\n")[:-1]
+    try:
+        records = json.loads(b"[" + b",".join(lines) + b"]")
+    except (ValueError, RecursionError):
+        records = []
+    if len(records) == len(lines) and all(type(record) is dict for record in records):
+        return records, 0
+    records = [record for record in map(_parse_line, lines) if record is not None]
+    return records, len(lines) - len(records)
+
+
+def _parse_line(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = parse_json(line, "line") if len(line) <= MAX_LINE else None
+    except RunError:
+        return None
+    return record if isinstance(record, dict) else None

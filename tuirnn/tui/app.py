@@ -35,6 +35,9 @@ from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.chart import LINES
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
 
+BEAT = 0.1
+"""Seconds between two looks at the logs on the screen: a few calls of stat."""
+
 SCAN_EVERY = 0.5
 SCAN_SHARE = 20
 """A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
@@ -120,6 +123,7 @@ class DashboardApp(App[None]):
         self.query_one(TopLine).show_tab(self.tab)
         if self.wanted is not None:
             self.train.open_run(RunPaths(self.folder / self.wanted))
+        self.set_interval(BEAT, self._beat)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
         if not self.is_headless:
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
@@ -167,6 +171,11 @@ class DashboardApp(App[None]):
         """A terminal can vanish without a signal; reading from what is left of it would keep a core busy."""
         if sys.__stdin__ is None or not sys.__stdin__.isatty():
             self.exit(return_code=1)
+
+    def _beat(self) -> None:
+        tab = self.tabs[self.tab]
+        if tab.is_mounted:
+            tab.tick()
 
     def _scan_if_due(self) -> None:
         if time.monotonic() >= self._next_scan:
@@ -372,6 +381,7 @@ class DashboardApp(App[None]):
         """Bring a tab to the screen; it is where it was left."""
         await self._mounted(self.tabs[tab])
         if tab != self.tab:
+            self.tabs[self.tab].closed()
             self.tab = tab
             self.query_one("#body", ContentSwitcher).current = tab
             self.query_one(TopLine).show_tab(tab)

@@ -1,10 +1,12 @@
 """Run directories as the dashboard needs them: read in pieces, only when they have changed."""
 
 import contextlib
+import ctypes
 import dataclasses
 import math
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.errors import RunError
-from tuirnn.files import parse_json
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.listing import RunSummary, summarize
-from tuirnn.runs.reader import LogTail, as_number, read_status
+from tuirnn.runs.reader import LogTail, as_number, parse_lines, read_status
 from tuirnn.tui.smoothing import Smoother
 from tuirnn.tui.track import Curve, Track
 
@@ -29,13 +29,16 @@ KEPT_EVALUATIONS = 1_000
 MAX_SHOWN = 4_000
 """Characters of a sample, and symbols of mistakes, that a screen could ever want."""
 
-BATCH = 20_000
+BATCH = 10_000
 
 LONG = 4 * 2**20
 """Bytes of a log from which a sketch is drawn first."""
 
-GLANCES, GLANCE = 400, 4096
+GLANCES, GLANCE = 250, 4096
 """How many places of a long log are looked at for the sketch, and bytes at each."""
+
+BREATH, PIECES = 0.0005, 4
+"""Seconds of rest after so many pieces of a long log: time for the keys, which need the same interpreter."""
 
 SPARK, SPARK_BYTES = 10, 4096
 """Columns of a run's small curve, and bytes of the log that are looked at for each."""
@@ -243,10 +246,14 @@ class RunFeed:
                 return True
             more_metrics = self._take("metrics", self._metrics, limit)
             more_samples = self._take("samples", self._samples, limit)
-            if not more_metrics:
+            done = not more_metrics and self._sketch is not None
+            if done:
                 self._sketch = None
+                self._smooth_anew()
             self._renew()
-            return more_metrics or more_samples
+        if done:
+            give_memory_back()
+        return more_metrics or more_samples
 
     def smoothed(self, beta: float | None) -> None:
         """Smooth the whole curve anew with another beta."""
@@ -288,14 +295,21 @@ class RunFeed:
     def _take(self, log: str, tail: LogTail, limit: int) -> bool:
         """Read on in one log; its iterator is kept until it ends. Returns whether more are waiting."""
         iterator = self._waiting.setdefault(log, tail.batches())
-        taken = 0
-        for batch in iterator:
-            self._follow_generations()
-            (self._add_metrics if log == "metrics" else self._add_samples)(batch)
-            taken += len(batch)
-            if taken >= limit:
+        add = self._add_metrics if log == "metrics" else self._add_samples
+        records: list[dict[str, Any]] = []
+        generation = tail.generation
+        for number, batch in enumerate(iterator):
+            if tail.generation != generation:  # the file was cut: what came before belongs to the old one
+                generation, records = tail.generation, []
+            records += batch
+            if self._sketch is not None and number % PIECES == PIECES - 1:
+                time.sleep(BREATH)
+            if len(records) >= limit:
+                self._follow_generations()
+                add(records)
                 return True
         self._follow_generations()
+        add(records)
         del self._waiting[log]
         return False
 
@@ -313,6 +327,8 @@ class RunFeed:
         known = len(self._train)
         self._train.extend([record for record in records if record.get("split") == "train"])
         self._val.extend([record for record in records if record.get("split") == "val"])
+        if self._sketch is not None:
+            return  # the sketch has a smoothing of its own; the whole is smoothed when all of it is there
         if self.beta is None and len(self._train) > 2 * max(self._fitted, 64):
             self._smooth_anew()
         elif len(self._train) > known:
@@ -365,11 +381,9 @@ def glances(log: Path, places: int, length: int) -> list[dict[str, Any]]:
                 piece = file.read(length)
                 whole = piece[: piece.rfind(b"\n") + 1]
                 seen = start + len(whole)
-                for line in whole.split(b"\n")[:-1]:
-                    with contextlib.suppress(RunError):  # the first line of a piece may be the end of one
-                        record = parse_json(line, "line")
-                        if isinstance(record, dict):
-                            records.append(record)
+                if start:
+                    whole = whole[whole.find(b"\n") + 1 :]  # its first line may be the end of one
+                records += parse_lines(whole)[0]
     except OSError:
         pass
     return records
@@ -382,6 +396,12 @@ def spark(metrics: Path) -> tuple[float, ...]:
     if len(finite) < 2:
         return ()
     return tuple(float(part.mean()) for part in np.array_split(finite, min(SPARK, len(finite))))
+
+
+def give_memory_back() -> None:
+    """Let the system have what was only needed for reading, where the C library can (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def suited_beta(points: int) -> float:

@@ -113,24 +113,59 @@ class Columns:
 
 
 def into_columns(x: Curve, y: Curve, scale: Scale, columns: int) -> Columns:
-    """Gather points into dot columns; of `scale`, x and `log` count. Points outside its x range are left out."""
-    x, y = _ascending(x, y)
-    begin = int(np.searchsorted(x.values, scale.x0, "left"))
-    end = int(np.searchsorted(x.values, scale.x1, "right"))
-    odd = y.odd[np.searchsorted(y.odd, begin) : np.searchsorted(y.odd, end)]
-    infinite = y.values[odd]
-    above, below = odd[infinite == np.inf], odd[infinite == -np.inf]
-    if scale.log and (y.extremes(np.array([begin]), np.array([end]))[0] <= 0).any():
-        positive = y.values > 0
-        below = begin + np.flatnonzero(y.values[begin:end] <= 0)
-        y = Curve.of(np.where(positive, y.values, np.nan))
-        odd = begin + np.flatnonzero(~np.isfinite(y.values[begin:end]))
-    bounds = _bounds(x.values, begin, end, scale, columns)
+    """Gather points into dot columns. Points outside the scale's x range are left out."""
+    return _gather(Stretch.of(x, y, scale.x0, scale.x1, scale.log), scale, columns, {})
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The points of a line between two places on the x axis: `begin` to `end` of x and y, x ascending.
+
+    Attributes:
+        y: without the points that a logarithmic scale cannot show.
+        odd: positions of the points that are not finite or left out, ascending.
+        above, below: positions of those that lie beyond the upper, the lower edge.
+    """
+
+    x: Curve
+    y: Curve
+    begin: int
+    end: int
+    odd: Ints
+    above: Ints
+    below: Ints
+
+    @classmethod
+    def of(cls, x: Curve, y: Curve, x0: float, x1: float, log: bool) -> "Stretch":
+        """Cut the points from x0 to x1 out of a line."""
+        x, y = _ascending(x, y)
+        begin, end = int(np.searchsorted(x.values, x0, "left")), int(np.searchsorted(x.values, x1, "right"))
+        odd = y.odd[np.searchsorted(y.odd, begin) : np.searchsorted(y.odd, end)]
+        infinite = y.values[odd]
+        above, below = odd[infinite == np.inf], odd[infinite == -np.inf]
+        if log and (y.extremes(np.array([begin]), np.array([end]))[0] <= 0).any():
+            below = begin + np.flatnonzero(y.values[begin:end] <= 0)
+            y = Curve.of(np.where(y.values > 0, y.values, np.nan))
+            odd = begin + np.flatnonzero(~np.isfinite(y.values[begin:end]))
+        return cls(x, y, begin, end, odd, above, below)
+
+    def extremes(self) -> tuple[float, float]:
+        """Smallest and largest finite y; inf and -inf where there is none."""
+        low, high = self.y.extremes(np.array([self.begin]), np.array([self.end]))
+        return float(low[0]), float(high[0])
+
+
+def _gather(part: Stretch, scale: Scale, columns: int, known: dict[int, Ints]) -> Columns:
+    """Gather a stretch into dot columns; lines over the same x share where their columns begin through `known`."""
+    x, y = part.x.values, part.y
+    bounds = known.get(id(x))
+    if bounds is None:
+        bounds = known[id(x)] = _bounds(x, part.begin, part.end, scale, columns)
     full = np.flatnonzero(bounds[1:] > bounds[:-1])
     starts, ends = bounds[:-1][full], bounds[1:][full]
     low, high = y.extremes(starts, ends)
     first, last = starts.copy(), ends - 1
-    for k in np.flatnonzero(np.searchsorted(odd, ends) > np.searchsorted(odd, starts)):
+    for k in np.flatnonzero(np.searchsorted(part.odd, ends) > np.searchsorted(part.odd, starts)):
         finite = np.flatnonzero(np.isfinite(y.values[starts[k] : ends[k]]))
         if len(finite):
             first[k], last[k] = starts[k] + finite[0], starts[k] + finite[-1]
@@ -143,8 +178,8 @@ def into_columns(x: Curve, y: Curve, scale: Scale, columns: int) -> Columns:
         first=y.values[first],
         last=y.values[last],
         joined=first[1:] == last[:-1] + 1,
-        above=np.unique(scale.column(x.values[above], columns)),
-        below=np.unique(scale.column(x.values[below], columns)),
+        above=np.unique(scale.column(x[part.above], columns)),
+        below=np.unique(scale.column(x[part.below], columns)),
     )
 
 
@@ -325,39 +360,37 @@ def x_range(series: Sequence[Series], options: Options) -> tuple[float, float] |
     return low, high
 
 
-def fit_scale(series: Sequence[Series], options: Options, columns: int = 64) -> Scale | None:
+def fit_scale(series: Sequence[Series], options: Options) -> Scale | None:
     """The scale that shows every finite point; None where there is none to show."""
-    gathered = gather(series, options, columns)
-    return gathered[0] if gathered else None
+    found = _fit(series, options)
+    return found[0] if found else None
 
 
-def _shown(one: Series, scale: Scale, columns: int, options: Options) -> Columns:
-    """A series in its dot columns, in the unit that is shown."""
-    if options.unit == "perplexity":  # positive whatever the loss: nothing is lost on a log scale
-        scale = dataclasses.replace(scale, log=False)
-    gathered, unit = into_columns(one.x, one.y, scale, columns), UNITS[options.unit]
-    return dataclasses.replace(
-        gathered,
-        low=unit(gathered.low),
-        high=unit(gathered.high),
-        first=unit(gathered.first),
-        last=unit(gathered.last),
-    )
-
-
-def gather(series: Sequence[Series], options: Options, columns: int) -> tuple[Scale, list[Columns]] | None:
-    """The scale that shows every finite point, and each series in its dot columns."""
+def _fit(series: Sequence[Series], options: Options) -> tuple[Scale, list[Stretch]] | None:
+    """The scale that shows every finite point, and the part of each line that it shows."""
     found = x_range(series, options)
     if found is None:
         return None
-    scale = Scale(*found, log=options.log, log_x=options.log_x)
-    gathered = [_shown(one, scale, columns, options) for one in series]
-    low = min((float(one.low.min()) for one in gathered if len(one.low)), default=math.inf)
-    high = max((float(one.high.max()) for one in gathered if len(one.high)), default=-math.inf)
+    log = options.log and options.unit != "perplexity"  # positive whatever the loss: nothing is lost on a log scale
+    parts = [Stretch.of(one.x, one.y, *found, log) for one in series]
+    low, high = min(part.extremes()[0] for part in parts), max(part.extremes()[1] for part in parts)
     if low > high:
         low, high = (1.0, 10.0) if options.log else (0.0, 1.0)
-    y0, y1 = _open(low, high, options.log)
-    return dataclasses.replace(scale, y0=y0, y1=y1), gathered
+    else:
+        low, high = (float(y) for y in UNITS[options.unit](np.array([low, high])))
+    return Scale(*found, *_open(low, high, options.log), options.log, options.log_x), parts
+
+
+def _in_unit(gathered: Columns, unit: str) -> Columns:
+    """The same columns in the unit that is shown."""
+    shown = UNITS[unit]
+    return dataclasses.replace(
+        gathered,
+        low=shown(gathered.low),
+        high=shown(gathered.high),
+        first=shown(gathered.first),
+        last=shown(gathered.last),
+    )
 
 
 def _open(low: float, high: float, log: bool) -> tuple[float, float]:
@@ -377,10 +410,10 @@ def draw(series: Sequence[Series], width: int, height: int, options: Options | N
     canvas = Canvas(max(width, 0), max(height, 0))
     if width < 12 or height < 4:
         return canvas
-    gathered = gather(series, options, width * 2)
-    if gathered is None:
+    fitted = _fit(series, options)
+    if fitted is None:
         return canvas
-    scale = gathered[0]
+    scale, parts = fitted
     plot_height = height - 2
     ticks = (log_ticks if scale.log else linear_ticks)(scale.y0, scale.y1, max(2, plot_height // 3))
     labels = axis_labels(ticks)
@@ -390,7 +423,8 @@ def draw(series: Sequence[Series], width: int, height: int, options: Options | N
         return canvas
     area = Area(canvas, scale, left, W, plot_height)
     area.axes(ticks, labels, options.axis)
-    area.lines(series, [_shown(one, scale, 2 * W, options) for one in series])
+    known: dict[int, Ints] = {}
+    area.lines(series, [_in_unit(_gather(part, scale, 2 * W, known), options.unit) for part in parts])
     if math.isfinite(options.cursor):
         area.cursor(options.cursor)
     canvas.area = area

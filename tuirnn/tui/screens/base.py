@@ -16,9 +16,6 @@ from tuirnn.tui.feed import RunFeed, Signature, Snapshot
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
 
-POLL = 0.5
-"""Seconds between two looks at the logs on the screen."""
-
 REDRAW = 0.25
 """Seconds between two drawings while a long log is read."""
 
@@ -42,6 +39,12 @@ class Tab(Container):
 
     def opened(self) -> None:
         """The tab has come to the screen."""
+
+    def tick(self) -> None:
+        """Called every `BEAT` while the tab is open: the place to look at logs."""
+
+    def closed(self) -> None:
+        """Another tab has come to the screen."""
 
     def left(self) -> None:
         """Esc was pressed."""

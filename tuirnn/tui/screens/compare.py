@@ -14,7 +14,7 @@ from tuirnn.errors import one_line
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import text
 from tuirnn.tui.plot import Axis, Options, Series
-from tuirnn.tui.screens.base import POLL, Crew, FeedRead, Tab
+from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask
 from tuirnn.tui.widgets.chart import Chart
 
@@ -42,7 +42,6 @@ class CompareTab(Tab):
         self._crew = Crew(self, self._draw)
         self._table: tuple[Row, ...] = ()
         self.query_one("#compare-table-frame").border_title = "results, and settings that differ"
-        self.set_interval(POLL, self._tick)
 
     def runs(self) -> list[RunSummary]:
         """The marked runs; the newest few where fewer than two are marked."""
@@ -62,9 +61,9 @@ class CompareTab(Tab):
             self._crew.follow([run.paths for run in self.runs()])
             self._draw()
 
-    def _tick(self) -> None:
-        if self.is_open:
-            self._crew.poll()
+    def tick(self) -> None:
+        """Look at the logs on the screen."""
+        self._crew.poll()
 
     def on_feed_read(self, message: FeedRead) -> None:
         """More of a log is there."""

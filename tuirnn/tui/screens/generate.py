@@ -117,8 +117,10 @@ class GenerateTab(Tab):
         self._meter = ""
         self._measured: tuple[str, str] | None = None  # cell and text that the meter shows
         self._corpora: dict[str, Corpus | str] = {}  # what a cell has learned from, or why that cannot be had
-        self.set_interval(FRAME, self._drain)
-        self.set_interval(METER, self._measure)
+        self._clocks = (
+            self.set_interval(FRAME, self._drain, pause=True),
+            self.set_interval(METER, self._measure, pause=True),
+        )
         self._show_pace()
 
     def on_unmount(self) -> None:
@@ -128,8 +130,15 @@ class GenerateTab(Tab):
 
     # ── which cell ────────────────────────────────────────────────────────────
 
+    def closed(self) -> None:
+        """Nothing is drawn; the network goes on."""
+        for timer in self._clocks:
+            timer.pause()
+
     def opened(self) -> None:
         """The first time, open what was last looked at."""
+        for timer in self._clocks:
+            timer.resume()
         if self.engine is None:
             name = self.dashboard.current or next(iter(map(str, cell_files())), "")
             if name:

@@ -20,7 +20,7 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look, text
 from tuirnn.tui.feed import last_text
 from tuirnn.tui.plot import Series
-from tuirnn.tui.screens.base import POLL, Crew, FeedRead, Tab
+from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.paint import variables
@@ -91,7 +91,6 @@ class RunsTab(Tab):
         self._columns: tuple[str, ...] = ()
         self._sort = next(iter(SORTS))
         self._shown_lines: list[tuple[str, str, bytes]] = []
-        self.set_interval(POLL, self._tick)
         self.set_interval(10.0, self._refill)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
 
@@ -116,11 +115,11 @@ class RunsTab(Tab):
     def opened(self) -> None:
         """Look at once."""
         self._follow()
-        self._tick()
+        self.tick()
 
-    def _tick(self) -> None:
-        if self.is_open:
-            self._crew.poll()
+    def tick(self) -> None:
+        """Look at the logs on the screen."""
+        self._crew.poll()
 
     # ── the table ─────────────────────────────────────────────────────────────
 

@@ -21,7 +21,7 @@ from tuirnn.tui import measures, text
 from tuirnn.tui.feed import Evaluation, Snapshot
 from tuirnn.tui.measures import LOSS, Facts
 from tuirnn.tui.plot import UNITS, Options
-from tuirnn.tui.screens.base import POLL, FeedRead, Follower, Tab
+from tuirnn.tui.screens.base import FeedRead, Follower, Tab
 from tuirnn.tui.screens.dialogs import Confirm
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose, surprise_legend
@@ -71,7 +71,6 @@ class TrainTab(Tab):
         self._axis, self._measure, self._unit = "step", LOSS, "nats"
         self._window = Window()
         self._follower = Follower(self, self._draw)
-        self.set_interval(POLL, self._tick)
         self.query_one(Guesses).border_subtitle = surprise_legend("cost", "nats · beneath: its own guess")
         self._draw()
 
@@ -95,11 +94,11 @@ class TrainTab(Tab):
         """Without a run of its own, the tab shows the one under the cursor."""
         if self.paths is None and (run := self.dashboard.highlighted):
             self.open_run(run.paths)
-        self._tick()
+        self.tick()
 
-    def _tick(self) -> None:
-        if self.is_open:
-            self._follower.poll()
+    def tick(self) -> None:
+        """Look at the logs on the screen."""
+        self._follower.poll()
 
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """The status of the run may have changed."""
@@ -143,8 +142,8 @@ class TrainTab(Tab):
         if self._axis not in measures.axes(self.snapshot, self.facts):
             self._axis, self._window = "step", Window()
         self._draw_chart()
-        self._draw_small()
         self._draw_texts()
+        self.call_after_refresh(self._draw_small)  # what one looks at comes first
 
     def _draw_chart(self) -> None:
         snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
@@ -173,6 +172,8 @@ class TrainTab(Tab):
         words += ["log x"] if options.log_x else []
         words += [] if self._window.whole else ["part"]
         words += [f"{snapshot.damaged} damaged lines"] if snapshot.damaged else []
+        if not len(snapshot.train):
+            return []
         return [f"sketch, {100 * snapshot.share:.0f} % read", *words] if snapshot.share < 1 else words
 
     def _range(self) -> tuple[float, float]:

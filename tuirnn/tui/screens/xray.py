@@ -18,7 +18,7 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import text
 from tuirnn.tui.plot import Options, Series
 from tuirnn.tui.probes import Probe, ProbeLog
-from tuirnn.tui.screens.base import POLL, Tab
+from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Choose
 from tuirnn.tui.track import Curve
 from tuirnn.tui.widgets.bars import bar
@@ -73,7 +73,6 @@ class XrayTab(Tab):
         self._probe: int | None = None  # step of the probe on show; None: the newest
         self._logs: dict[RunPaths, ProbeLog] = {}
         self._reading = False
-        self.set_interval(POLL, self._tick)
         self._draw()
 
     # ── following ─────────────────────────────────────────────────────────────
@@ -83,7 +82,7 @@ class XrayTab(Tab):
         wanted = self.dashboard.current
         if not self.name_shown and wanted:
             self.look(wanted)
-        self._tick(always=True)
+        self.tick(always=True)
 
     def look(self, name: str, again: bool = False) -> None:
         """Look into a run."""
@@ -94,7 +93,7 @@ class XrayTab(Tab):
         self.name_shown, self._inside, self._found, self._problem = name, None, (), ""
         self._looking = True
         self.run_worker(lambda: self._look(name), thread=True, exclusive=True, group="look")
-        self._tick(always=True)
+        self.tick(always=True)
         self._draw()
 
     def _look(self, name: str) -> None:
@@ -130,10 +129,11 @@ class XrayTab(Tab):
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """Records may have come."""
         if self.is_open:
-            self._tick(always=True)
+            self.tick(always=True)
 
-    def _tick(self, always: bool = False) -> None:
-        if not self.is_open or self._reading:
+    def tick(self, always: bool = False) -> None:
+        """Look at the probes on the screen; with `always`, draw them in any case."""
+        if self._reading:
             return
         self._logs = {run.paths: self._logs.get(run.paths) or ProbeLog(run.paths.probes) for run in self._runs()}
         fresh = [log for log in self._logs.values() if log.changed()]

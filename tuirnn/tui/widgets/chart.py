@@ -134,7 +134,7 @@ class Chart(Painted):
         canvas = self.canvas()
         if self._strips is None:
             self._strips = [self._strip(canvas, row) for row in range(canvas.height)]
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.paint(""))
 
     def _draw(self, size: Size) -> Canvas:
         if not any(len(one.x) for one in self._series):

@@ -42,7 +42,7 @@ class HeatMap(Painted):
 
     def render_line(self, y: int) -> Strip:
         """One unit, or the text on the last line."""
-        width, base = self.content_size.width, self.rich_style
+        width, base = self.content_size.width, self.paint("")
         wide = max(map(len, self._labels), default=0) + 1
         if y == self.content_size.height - 1:
             text, used = "", wide

@@ -6,7 +6,6 @@ from textual.widget import Widget
 
 from tuirnn.tui import look
 
-
 _KNOWN: dict[str, dict[str, str]] = {}
 
 
@@ -20,13 +19,17 @@ def variables(app: App[object]) -> dict[str, str]:
 class Painted(Widget):
     """A widget whose lines are made of text and the names of `look.PAINTS`."""
 
-    _paints: tuple[str, dict[str, Style]] = ("", {})
+    _paints: dict[str, Style] | None = None
 
     def paint(self, name: str) -> Style:
         """The style of that name over the widget's own; '' is the widget's own."""
-        theme, known = self._paints
-        if theme != self.app.theme:
-            self._paints = (self.app.theme, known := {})
-        if name not in known:
-            known[name] = look.paint(name, variables(self.app)) if name else Style()
-        return self.rich_style + known[name]
+        if self._paints is None:
+            self._paints = {"": self.rich_style}
+        if name not in self._paints:
+            self._paints[name] = self._paints[""] + look.paint(name, variables(self.app))
+        return self._paints[name]
+
+    def notify_style_update(self) -> None:
+        """The theme has changed, or the widget's own style."""
+        self._paints = None
+        super().notify_style_update()

@@ -102,7 +102,7 @@ class Lines(Painted, ScrollView, can_focus=False):
     def render_line(self, y: int) -> Strip:
         """One row of what is in view."""
         width, number = self.size.width, y + self.scroll_offset.y
-        base = self.rich_style
+        base = self.paint("")
         if number >= self.virtual_size.height:
             return Strip.blank(width, base)
         segments = [Segment(text, self.paint(name)) for text, name in self.line(number)]
