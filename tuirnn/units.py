@@ -83,14 +83,16 @@ class Follower:
 
 
 def followers(states: npt.NDArray[np.floating], text: str) -> dict[str, list[Follower]]:
-    """All units for each feature that the text has, the one that follows it most closely first.
+    """All units for each feature that the text has, those that follow it most closely first; so too the features.
 
     Args:
         states: activation after each character, [T, H].
         text: the passage, T characters.
     """
+    if not len(text):
+        return {}
     units = _standard(states.astype(np.float64))
-    found = {}
+    found: dict[str, list[Follower]] = {}
     for name, feature in FEATURES.items():
         values = feature(text)[: len(units)]
         if not len(values) or values.std() == 0:
@@ -98,7 +100,7 @@ def followers(states: npt.NDArray[np.floating], text: str) -> dict[str, list[Fol
         r = _standard(values[:, None])[:, 0] @ units / len(values)
         order = np.argsort(-np.abs(r), kind="stable")
         found[name] = [Follower(int(unit), float(r[unit])) for unit in order]
-    return found
+    return dict(sorted(found.items(), key=lambda item: -abs(item[1][0].r)))
 
 
 def _standard(values: Floats) -> Floats:

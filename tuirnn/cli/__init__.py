@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from tuirnn.cli import bench, cells, compare, data, demo, novelty, proof, runs, train
+from tuirnn.cli import bench, cells, compare, data, demo, novelty, proof, runs, serve, train
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.errors import TuirnnError, one_line
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
 )
 app.callback(invoke_without_command=True)(dashboard)
-for group in (demo, train, cells, novelty, runs, compare, data, proof, bench):
+for group in (demo, train, cells, novelty, runs, compare, serve, data, proof, bench):
     group.register(app)
 
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

@@ -8,7 +8,7 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import read_record
-from tuirnn.tasks import lm, sources
+from tuirnn.tasks import datasets, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
 
@@ -80,5 +80,7 @@ def training_text(name: str, folder: Path) -> str:
         metadata = read_cell(Path(name)).metadata
         if not metadata.data:
             raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on")
+        if not datasets.is_here(metadata.data):
+            raise DataError(f"its text is not here; fetch it with: tuirnn data get {metadata.data}")
         data = lm.load(DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind), vocab=metadata.vocab)
     return data.vocab.decode(data.train.tolist())

@@ -35,7 +35,7 @@ PAINTS = {
     "note": ("foreground", 1.0, ""),
     "cursor": ("foreground", 0.45, ""),
     "alarm": ("error", 1.0, "bold"),
-    "raw": ("primary", 0.45, ""),
+    "raw": ("primary", 0.6, ""),
     "train": ("primary-lighten-2", 1.0, ""),
     "val": ("warning", 1.0, "bold"),
     "best": ("success", 1.0, "bold"),

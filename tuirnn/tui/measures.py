@@ -13,7 +13,7 @@ LOSS, SPEED = "loss", "tokens/s"
 
 NAMES = {"lr": "learning rate", "grad_norm": "gradient norm", "loss_blocks": "validation loss, blocks"}
 
-SPEED_POINTS = 400
+SPEED_POINTS = 80
 
 AXES = ("step", "epoch", "relative", "wall")
 

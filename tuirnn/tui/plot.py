@@ -415,8 +415,9 @@ def draw(series: Sequence[Series], width: int, height: int, options: Options | N
         return canvas
     scale, parts = fitted
     plot_height = height - 2
-    ticks = (log_ticks if scale.log else linear_ticks)(scale.y0, scale.y1, max(2, plot_height // 3))
-    labels = axis_labels(ticks)
+    most = max(2, plot_height // 3)
+    ticks = (log_ticks if scale.log else linear_ticks)(scale.y0, scale.y1, most)
+    labels = [f"{tick:.4g}" for tick in ticks] if scale.log else axis_labels(ticks)
     left = max(map(len, labels), default=0) + 2
     W = width - left
     if W < 4:
@@ -441,7 +442,7 @@ class Area:
         """The x that a column of the canvas stands for."""
         return self.scale.x_at(min(max((column - self.left + 0.5) / self.W, 0.0), 1.0))
 
-    def _cell(self, x: float) -> int:
+    def cell(self, x: float) -> int:
         """The column of the canvas that shows x."""
         return self.left + int(self.scale.column(np.array([x]), self.W * 2)[0]) // 2
 
@@ -457,7 +458,7 @@ class Area:
         canvas.put(self.H, left - 1, "└" + "─" * self.W, "axis")
         free = 0
         for x, label in axis.ticks(self.scale.x0, self.scale.x1, max(2, self.W // 12), self.scale.log_x):
-            at = self._cell(x)
+            at = self.cell(x)
             begin = min(max(at - len(label) // 2, 0), self.canvas.width - len(label))
             if begin >= free:
                 canvas.put(self.H, at, "┬", "axis")
@@ -503,7 +504,7 @@ class Area:
 
     def cursor(self, x: float) -> None:
         """A line at x, behind the curves."""
-        at = self._cell(x)
+        at = self.cell(x)
         for row in range(self.H):
             if self.canvas.rows[row][at] == " ":
                 self.canvas.put(row, at, CURSOR, "cursor")

@@ -187,7 +187,7 @@ class XrayTab(Tab):
         chart.show(lines, Options(log=self._log))
         chart.border_title = Content("gradient reaching back, by time step")
         chart.border_subtitle = Content(
-            "of the last step's error, relative to it" + ("" if len(runs) > 1 else " · mark runs to compare cells")
+            "relative to the last step" + ("" if len(runs) > 1 else " · mark runs to compare cells")
         )
         gates = self.query_one(Gates)
         own = runs[0] if runs and runs[0].name == self.name_shown else None

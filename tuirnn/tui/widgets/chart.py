@@ -1,5 +1,6 @@
 """A loss chart: `plot` on the screen, in the colours of the theme."""
 
+import math
 from collections.abc import Sequence
 
 from rich.segment import Segment
@@ -154,13 +155,16 @@ class Chart(Painted):
         return canvas
 
     def _put_note(self, canvas: Canvas) -> None:
-        """The note in the half of the plot where the cursor is not."""
-        wide = max(map(len, self._note), default=0)
+        """The note beside the cursor, to its left where there is room: losses fall, so there it hides least."""
         area = canvas.area
-        right = area is None or not self._options.cursor > area.x_at(area.left + area.W // 2)
-        at = canvas.width - wide - 1 if right else (area.left if area else 0) + 1
-        for row, line in enumerate(self._note, 2):
-            canvas.put(row, at, f" {line.ljust(wide)} ", "note")
+        if area is None or not self._note:
+            return
+        wide = max(map(len, self._note)) + 2
+        at = area.cell(self._options.cursor) if math.isfinite(self._options.cursor) else canvas.width
+        begin = at - wide if at - wide >= area.left else min(at + 1, canvas.width - wide)
+        for row, line in enumerate(self._note, 1):
+            if row <= area.H:
+                canvas.put(row, begin, f" {line}".ljust(wide), "note")
 
     def _legend(self, canvas: Canvas) -> None:
         """The names of the series, right-aligned above the plot."""

@@ -84,9 +84,10 @@ class Gates(Widget):
             return Content.styled("gates are recorded at each evaluation", "$text-muted")
         names = [NAMES.get(name, name) for name in self._gates]
         wide = max(map(len, names))
-        cells = max(3, (width - wide - 36) // 2)
+        cells = max(3, (width - wide - 38) // 2)
         lines = []
-        for name, shares in zip(names, self._gates.values(), strict=True):
+        for (letter, shares), name in zip(self._gates.items(), names, strict=True):
+            ends = ("  at -1 ", "  at +1 ") if letter in FROM_TANH else ("  shut  ", "  open  ")
             known = [share if share == share else 0.0 for share in shares]
             most = max(known, default=0.0) or 1.0
             picture = "".join("▁▂▃▄▅▆▇█"[round(share / most * 7)] for share in known)
@@ -94,8 +95,8 @@ class Gates(Widget):
             lines.append(
                 Content.assemble(
                     (name.ljust(wide), "bold"), "  ", (picture.ljust(10), "$accent"),
-                    ("  shut ", "$text-muted"), f"{100 * low:3.0f} % ", (bar(low, cells), "$warning"),
-                    ("  open ", "$text-muted"), f"{100 * high:3.0f} % ", (bar(high, cells), "$success"),
+                    (ends[0], "$text-muted"), f"{100 * low:3.0f} % ", (bar(low, cells), "$warning"),
+                    (ends[1], "$text-muted"), f"{100 * high:3.0f} % ", (bar(high, cells), "$success"),
                 )
             )  # fmt: skip
         return Content("\n").join(lines[: max(1, self.content_size.height)])
@@ -106,3 +107,6 @@ NAMES = {
     "h": "state",
 }  # fmt: skip
 """The gates' letters in words."""
+
+FROM_TANH = ("g", "n", "h")
+"""Those that run from -1 to 1; the others from 0, shut, to 1, open."""
