@@ -52,7 +52,7 @@ def share_cores() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(args=_named_run(sys.argv[1:]), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except TuirnnError as error:
         return _complain(str(error), error.exit_code)
@@ -74,6 +74,12 @@ def _run() -> int:
         return _ours(error)
     except Exception as error:
         return _ours(error)
+
+
+def _named_run(words: list[str]) -> list[str]:
+    """`--screenshot FILE RUN` as the parser wants it: a word of its own would be taken for a command."""
+    at = words.index("--screenshot") + 2 if "--screenshot" in words else len(words)
+    return [*words[:at], "--run", *words[at:]] if at < len(words) and not words[at].startswith("-") else words
 
 
 def _ours(error: Exception) -> int:

@@ -78,6 +78,7 @@ class DashboardApp(App[None]):
 
     CSS_PATH = "app.tcss"
     TITLE = "tuirnn"
+    AUTO_FOCUS = None  # a field that takes the focus by itself, after a dialog, would take the keys
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide"), (160, "-huge")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall"), (38, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
@@ -125,7 +126,7 @@ class DashboardApp(App[None]):
             self.train.open_run(RunPaths(self.folder / self.wanted))
         self.set_interval(BEAT, self._beat)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
-        if not self.is_headless:
+        if not (self.is_headless or self.is_web):
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()

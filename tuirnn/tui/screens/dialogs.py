@@ -25,6 +25,7 @@ class Confirm(ModalScreen[bool]):
         yes: the name of going through with it.
     """
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
         Binding("n,escape,q", "answer(False)", "no"),
@@ -61,6 +62,7 @@ class Confirm(ModalScreen[bool]):
 class Help(ModalScreen[None]):
     """All keys, from the table that binds them; those of the open tab first."""
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "close")]
 
     def __init__(self, tab: str) -> None:
@@ -92,6 +94,7 @@ class Choose(ModalScreen[str]):
         chosen: the id that is marked at first.
     """
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss('')", "close")]
 
     def __init__(self, title: str, options: list[tuple[str, str]], chosen: str) -> None:
@@ -125,6 +128,7 @@ class Ask(ModalScreen[str]):
         check: raises TuirnnError where a word will not do.
     """
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "close")]
 
     def __init__(self, title: str, value: str, hint: str, check: Callable[[str], object] = str) -> None:

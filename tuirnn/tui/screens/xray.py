@@ -266,7 +266,7 @@ class XrayTab(Tab):
                 f"▓ above zero ▒ below · characters {text.count(self._at)} … of {text.count(len(inside.symbols))}"
             )
             prose.border_subtitle = Content.assemble(
-                *((f" {level - 3:+d} ", f"$act-{level} reverse") for level in (0, 3, 6)), " low to high"
+                *((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6)), " its activation"
             )
 
     # ── keys ──────────────────────────────────────────────────────────────────

@@ -84,7 +84,7 @@ class Gates(Widget):
             return Content.styled("gates are recorded at each evaluation", "$text-muted")
         names = [NAMES.get(name, name) for name in self._gates]
         wide = max(map(len, names))
-        cells = max(3, (width - wide - 38) // 2)
+        cells = (width - wide - 38) // 2
         lines = []
         for (letter, shares), name in zip(self._gates.items(), names, strict=True):
             ends = ("  at -1 ", "  at +1 ") if letter in FROM_TANH else ("  shut  ", "  open  ")
@@ -92,6 +92,12 @@ class Gates(Widget):
             most = max(known, default=0.0) or 1.0
             picture = "".join("▁▂▃▄▅▆▇█"[round(share / most * 7)] for share in known)
             low, high = (known[0], known[-1]) if known else (0.0, 0.0)
+            if cells < 2:
+                figures = f"{100 * low:3.0f} %  {100 * high:3.0f} %"
+                lines.append(
+                    Content.assemble((name.ljust(wide), "bold"), " ", (picture.ljust(10), "$accent"), f" {figures}")
+                )
+                continue
             lines.append(
                 Content.assemble(
                     (name.ljust(wide), "bold"), "  ", (picture.ljust(10), "$accent"),
