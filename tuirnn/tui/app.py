@@ -1,6 +1,8 @@
 """The dashboard itself: the frame around the tabs, and what they share."""
 
 import asyncio
+import contextlib
+import signal
 import sys
 import time
 from collections import OrderedDict
@@ -127,6 +129,10 @@ class DashboardApp(App[None]):
         self.set_interval(BEAT, self._beat)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
         if not (self.is_headless or self.is_web):
+            for name in ("SIGTERM", "SIGHUP"):  # leave by the door: the terminal is put back as it was
+                with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has neither
+                    number = getattr(signal, name)
+                    asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()
