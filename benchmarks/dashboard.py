@@ -178,6 +178,34 @@ def record_to_pixel(terminal: Terminal, root: Path, points: int, records: int) -
     return found
 
 
+def watched_training(folder: Path, steps: int) -> tuple[float, float]:
+    """(share of a default training's time that goes into logs and status, into probes), evaluations not counted."""
+    from tuirnn.config import RunConfig
+    from tuirnn.runs.writer import RunWriter
+    from tuirnn.training import launch, observer
+
+    spent = {"log": 0.0, "probe": 0.0, "look": 0.0}
+
+    def timed(name, function):  # type: ignore[no-untyped-def]
+        def wrapped(*args, **more):  # type: ignore[no-untyped-def]
+            began = time.perf_counter()
+            try:
+                return function(*args, **more)
+            finally:
+                spent[name] += time.perf_counter() - began
+
+        return wrapped
+
+    RunWriter.append = timed("log", RunWriter.append)  # type: ignore[method-assign]
+    RunWriter.status = timed("log", RunWriter.status)  # type: ignore[method-assign]
+    observer.probe = timed("probe", observer.probe)
+    observer.Observer.look = timed("look", observer.Observer.look)  # type: ignore[method-assign]
+    began = time.perf_counter()
+    launch.start(RunConfig().replace(steps=steps, device="cpu"), folder, "watched", lambda event: None)
+    training = time.perf_counter() - began - spent["look"]
+    return spent["log"] / training, spent["probe"] / training
+
+
 def percentile(values: list[float], share: float) -> float:
     """The value below which a share of them lies."""
     return sorted(values)[min(len(values) - 1, math.ceil(share * len(values)) - 1)]
@@ -244,6 +272,9 @@ def main() -> None:
         row("idle on a live run", f"{100 * statistics.median(shares):.2f} %, {written} bytes", "≤ 1 %, 0 bytes")
         row("memory", f"{terminal.memory():.0f} MB", "≤ 130 MB")
         terminal.close()
+        logs, probes = watched_training(folder, 20 if options.quick else 1000)
+        row("training: logs and status", f"{100 * logs:.2f} %", "≤ 1 % together")
+        row("training: probes", f"{100 * probes:.2f} %", "")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -10,6 +10,7 @@ from tuirnn.runs.housekeeping import remove
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
+from tuirnn.tui import feed as feed_module
 from tuirnn.tui.feed import KEPT_EVALUATIONS, FolderWatch, RunFeed, last_text
 from tuirnn.tui.track import Column
 
@@ -151,3 +152,43 @@ def test_deleting(folder: Path) -> None:
     with RunWriter(held), pytest.raises(RunError, match="is training"):
         remove(held)
     assert held.record.is_file()
+
+
+def test_a_long_log_is_sketched_first_and_then_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write_run(tmp_path, "run", steps=3000)
+    plain = RunFeed(paths, 0.9)
+    read_all(plain)
+    assert plain.snapshot.share == 1
+    monkeypatch.setattr(feed_module, "LONG", 1000)
+    monkeypatch.setattr(feed_module, "GLANCES", 20)
+    monkeypatch.setattr(feed_module, "GLANCE", 500)
+    feed = RunFeed(paths, 0.9)
+    assert feed.advance(500)
+    sketch = feed.snapshot
+    assert sketch.share == 0
+    assert 20 <= len(sketch.train) < 300
+    assert (sketch.train.step.values[0], sketch.train.step.values[-1]) == (1, 3000)
+    assert set(sketch.train.step.values) <= set(plain.snapshot.train.step.values)
+    assert feed.advance(500)
+    assert 0 < feed.snapshot.share < 1
+    np.testing.assert_array_equal(feed.snapshot.train.step.values, sketch.train.step.values)
+    read_all(feed, 500)
+    assert feed.snapshot.share == 1
+    for name in ("loss", "grad_norm", "lr"):
+        np.testing.assert_array_equal(feed.snapshot.train[name].values, plain.snapshot.train[name].values)
+    np.testing.assert_allclose(feed.snapshot.smooth.values, plain.snapshot.smooth.values, rtol=1e-12)
+
+
+def test_whatever_a_run_records_becomes_a_column(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run", steps=10)
+    with RunWriter(paths) as writer:
+        writer.append("metrics", {"step": 11, "split": "train", "loss": 1.0, "entropy": 0.5})
+        writer.append("metrics", {"split": "train", "step": 12, "entropy": "Infinity", "loss": 10**400, "note": "x"})
+    feed = RunFeed(paths)
+    read_all(feed)
+    train = feed.snapshot.train
+    assert train["entropy"].values[-2:].tolist() == [0.5, np.inf]
+    assert np.isnan(train["entropy"].values[:10]).all()
+    assert train["loss"].values[-1] == np.inf
+    assert np.isnan(train["grad_norm"].values[-1])
+    assert "note" not in train.values

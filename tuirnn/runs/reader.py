@@ -180,7 +180,7 @@ def as_number(value: object) -> float:
         try:
             return float(value)
         except OverflowError:  # a whole number beyond all floats
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     return {"Infinity": math.inf, "-Infinity": -math.inf}.get(value, math.nan) if isinstance(value, str) else math.nan
 
 

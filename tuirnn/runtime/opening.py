@@ -81,6 +81,6 @@ def training_text(name: str, folder: Path) -> str:
         if not metadata.data:
             raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on")
         if not datasets.is_here(metadata.data):
-            raise DataError(f"its text is not here; fetch it with: tuirnn data get {metadata.data}")
+            raise DataError(f"its text is not here yet: tuirnn data get {metadata.data}")
         data = lm.load(DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind), vocab=metadata.vocab)
     return data.vocab.decode(data.train.tolist())

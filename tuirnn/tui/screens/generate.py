@@ -49,6 +49,11 @@ def cell_files() -> list[Path]:
     return own + [path for path in sorted(SHIPPED.glob("*.onnx")) if not any(_same(path, other) for other in own)]
 
 
+def called(cell: str) -> str:
+    """A run's name, or the name of a cell file without its folder."""
+    return Path(cell).name if cell.endswith(".onnx") else cell
+
+
 def _same(path: Path, other: Path) -> bool:
     return path.resolve() == other.resolve()
 
@@ -157,7 +162,7 @@ class GenerateTab(Tab):
         self._view = View()
         self._text.clear()
         self._clear_prime()
-        self._say(f"opening {name} …")
+        self._say(f"opening {called(name)} …")
         self._title()
         self.app.refresh_bindings()
 
@@ -278,7 +283,7 @@ class GenerateTab(Tab):
             self._show_line()
 
     def _title(self) -> None:
-        view, name = self._view, text.visible_line(self.engine.cell) if self.engine else "no cell"
+        view, name = self._view, text.visible_line(called(self.engine.cell)) if self.engine else "no cell"
         panel = self._text
         panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
         speed = f"able to {text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
