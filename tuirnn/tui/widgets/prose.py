@@ -74,7 +74,7 @@ def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int,
     return lines
 
 
-class Lines(Painted, ScrollView, can_focus=False):
+class Lines(ScrollView, Painted, can_focus=False):  # the first base is the one that CSS goes by
     """The common part: lines of styled pieces, in a scrolled view."""
 
     @property
