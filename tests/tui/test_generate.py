@@ -160,7 +160,7 @@ async def test_choosing_among_runs_and_files(
         assert isinstance(pilot.app.screen, Choose)
         assert "tiny   (cell file)" in screen_text(pilot.app)
         assert small_run.name in screen_text(pilot.app)
-        await pilot.press("end", "enter")
+        await pilot.press("down", "enter")
         await until(pilot, lambda: tab(pilot).can("step"))
         assert tab(pilot).engine is not None
         assert "tiny.onnx" in screen_text(pilot.app)
