@@ -1,6 +1,5 @@
 """What of a run can be drawn: the loss, every other number that was recorded, the speed; and against what."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +98,7 @@ def position(curves: Curves, axis: str, step: float) -> float:
 
 def step_at(curves: Curves, axis: str, x: float) -> float:
     """The recorded step nearest to a place on an axis; NaN where there is none."""
-    places: Sequence[float] = place(curves, axis).values  # type: ignore[assignment]
+    places = place(curves, axis).values
     if not len(places):
         return float("nan")
     right = min(int(np.searchsorted(places, x)), len(places) - 1)
