@@ -1,5 +1,6 @@
 """`tuirnn` alone: the dashboard."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -35,8 +36,11 @@ def dashboard(
     folder = runs_folder(runs)
     if run is not None:
         find_run(folder, run)
+    gc.disable()  # nothing that is imported is garbage; looking through it costs a seventh of the start
     from tuirnn.tui import app
 
+    gc.freeze()
+    gc.enable()
     if screenshot is not None:
         app.screenshot(folder, run, screenshot)
         return
