@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: the devices present, a small text, a small trained run of each cell."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,18 @@ def trained(runs: Path, small_text: Path) -> Callable[..., RunPaths]:
 def small_run(trained: Callable[..., RunPaths]) -> RunPaths:
     """A small trained LSTM."""
     return trained()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Callable[..., Path]:
+    """`alone(run, …)`: a folder of runs with copies of these and no others."""
+
+    def copy(*runs: RunPaths) -> Path:
+        for run in runs:
+            shutil.copytree(run.root, tmp_path / "runs" / run.name)
+        return tmp_path / "runs"
+
+    return copy
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ def valid(name: str) -> st.SearchStrategy[Any]:
         return st.integers(int(meta["low"]), min(int(meta["high"]), 10**6))
     if spec.type is float:
         return st.floats(meta["low"], meta["high"])
+    if spec.type is str:
+        return st.text()
     return st.lists(st.text(min_size=1), max_size=3).map(tuple)
 
 
@@ -49,8 +51,9 @@ def test_command_line_round_trip(config: RunConfig) -> None:
         got["sources"], words = tuple(words[cut + 1 :]), words[:cut]
     while words:
         flag = words.pop(0)
-        if flag.removeprefix("--no-").removeprefix("--").replace("-", "_") in ("residual", "tied"):
-            got[flag.removeprefix("--no-").removeprefix("--")] = not flag.startswith("--no-")
+        switch = flag.removeprefix("--no-").removeprefix("--").replace("-", "_")
+        if switch in FIELDS and FIELDS[switch][1].type is bool:
+            got[switch] = not flag.startswith("--no-")
         else:
             name = flag[2:].replace("-", "_")
             kind: Any = FIELDS[name][1].type

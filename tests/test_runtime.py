@@ -121,7 +121,7 @@ def test_evaluation_agrees_with_the_trainer(trained: Callable[..., RunPaths]) ->
         loss = evaluate(opened, held_out(paths.name, paths.root.parent, opened))
         recorded = checkpoint.load(paths).trainer["progress"]
         assert loss.carried == pytest.approx(as_number(recorded["val_loss"]), abs=2e-5)
-        assert loss.blocks == pytest.approx(as_number(recorded["val_loss_blocks"]), abs=2e-5)
+        assert loss.blocks == pytest.approx(as_number(recorded["figures"]["val_loss_blocks"]), abs=2e-5)
 
 
 def test_cells_open_by_path_and_by_name(small_run: RunPaths, cell: TrustedCell, tmp_path: Path) -> None:

@@ -62,30 +62,24 @@ def read_for_ever(run: Path, readings: Path) -> None:
             if checkpoint.pointed(paths, "last") is not None:
                 checkpoint.load(paths, "last")
             count += 1
-            readings.write_text(f"{count} readings, step {last}")
+            _say(readings, f"{count} readings, step {last}")
             time.sleep(0.05)
     except (Broken, RunError) as problem:
         if "last" in str(problem) or not isinstance(problem, RunError):
-            readings.write_text(f"BROKEN after {count} readings: {problem}")
+            _say(readings, f"BROKEN after {count} readings: {problem}")
             os._exit(3)
         raise
+
+
+def _say(path: Path, text: str) -> None:
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
 
 
 def with_readers(folder: Path, seconds: float) -> dict[str, Any]:
     """Train for `seconds` while ten readers read on and second trainers are turned away."""
     (folder / "text.txt").write_text(TEXT)
-    small = (
-        "--hidden",
-        "32",
-        "--embed",
-        "8",
-        "--eval-every",
-        "200",
-        "--checkpoint-every",
-        "100",
-        "--sample-length",
-        "40",
-    )
+    small = "--hidden 32 --embed 8 --eval-every 200 --checkpoint-every 100 --sample-length 40".split()
     trainer = _tuirnn(
         folder, "train", str(folder / "text.txt"), "--name", "one", "--minutes", f"{seconds / 60:.4f}", *small
     )
@@ -102,7 +96,7 @@ def with_readers(folder: Path, seconds: float) -> dict[str, Any]:
                 raise Broken(f"a second trainer was not refused: exit {second.returncode}, {message}")
             break
         refused += 1
-        time.sleep(min(5.0, seconds / 10))
+        time.sleep(min(60.0, seconds / 10))
     if trainer.wait():
         raise Broken(
             f"the training ended with exit code {trainer.returncode}: {trainer.stderr and trainer.stderr.read()}"

@@ -55,7 +55,14 @@ def write_run(folder: Path, name: str, *, steps: int = 300, age: float = 0.0, **
         "heartbeat": time.time(),
     }
     with RunWriter.create(folder, name, record) as writer:
-        curve = [{"step": k, "split": "train", "loss": 1.3 + 3 * math.exp(-k / 60)} for k in range(1, steps + 1)]
+        began = time.time() - age - steps
+        curve = [
+            {
+                "step": k, "split": "train", "at": began + k, "loss": 1.3 + 3 * math.exp(-k / 60), "grad_norm": 0.4,
+                "lr": 1e-3,
+            }
+            for k in range(1, steps + 1)
+        ]  # fmt: skip
         writer.append("metrics", *curve)
         for k in (steps // 2, steps):
             add_evaluation(writer, k, f"the sample of step {k}")
@@ -87,7 +94,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def until(pilot: Pilot[None], ready: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(pilot: Pilot[None], ready: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not ready():

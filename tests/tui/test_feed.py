@@ -10,7 +10,9 @@ from tuirnn.runs.housekeeping import remove
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.feed import KEPT_EVALUATIONS, Column, FolderWatch, RunFeed, last_text
+from tuirnn.tui import feed as feed_module
+from tuirnn.tui.feed import KEPT_EVALUATIONS, FolderWatch, RunFeed, last_text
+from tuirnn.tui.track import Column
 
 from .conftest import add_evaluation, write_run
 
@@ -26,10 +28,10 @@ def test_reading_in_pieces_is_reading_whole(tmp_path: Path) -> None:
     read_all(whole, 10**6)
     read_all(pieces, 7)
     a, b = whole.snapshot, pieces.snapshot
-    assert len(a.train_step) == 300
-    assert len(a.val_step) == 2
-    np.testing.assert_array_equal(a.train_loss, b.train_loss)
-    np.testing.assert_allclose(a.smooth, b.smooth, rtol=1e-12)
+    assert len(a.train.step) == 300
+    assert len(a.val.step) == 2
+    np.testing.assert_array_equal(a.train["loss"].values, b.train["loss"].values)
+    np.testing.assert_allclose(a.smooth.values, b.smooth.values, rtol=1e-12)
     assert a.evaluations == b.evaluations
     assert last_text(a) == "the sample of step 300"
     assert a.evaluations[0].mistakes is not None
@@ -46,9 +48,9 @@ def test_new_records_are_added_and_an_old_snapshot_stays(tmp_path: Path) -> None
         add_evaluation(writer, 301, "later")
     assert feed.signature() != seen
     read_all(feed)
-    assert len(before.train_step) == 300
-    assert len(feed.snapshot.train_step) == 301
-    assert np.isnan(feed.snapshot.train_loss[-1])
+    assert len(before.train.step) == 300
+    assert len(feed.snapshot.train.step) == 301
+    assert np.isnan(feed.snapshot.train["loss"].values[-1])
     assert last_text(feed.snapshot) == "later"
 
 
@@ -62,7 +64,7 @@ def test_a_rewound_log_is_read_anew(tmp_path: Path) -> None:
         writer.rewind({"metrics": sum(map(len, lines[:100])), "samples": sum(map(len, samples[:2])), "probes": 0})
         writer.append("metrics", {"step": 101, "split": "train", "loss": 0.5})
     read_all(feed)
-    assert len(feed.snapshot.train_step) == len(feed.snapshot.smooth) == 101
+    assert len(feed.snapshot.train.step) == len(feed.snapshot.smooth.values) == 101
     assert [one.step for one in feed.snapshot.evaluations] == [150]
 
 
@@ -80,9 +82,9 @@ def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
         )
     feed = RunFeed(paths)
     read_all(feed)
-    assert len(feed.snapshot.train_step) == 300
-    assert len(feed.snapshot.val_step) == 3
-    assert np.isnan(feed.snapshot.val_loss[-1])
+    assert len(feed.snapshot.train.step) == 300
+    assert len(feed.snapshot.val.step) == 3
+    assert np.isnan(feed.snapshot.val["loss"].values[-1])
     assert feed.snapshot.damaged == 1
     assert [one.step for one in feed.snapshot.evaluations] == [150, 300]
 
@@ -92,8 +94,8 @@ def test_another_smoothing_leaves_the_curve_alone(tmp_path: Path) -> None:
     read_all(feed)
     before = feed.snapshot
     feed.smoothed(0.0)
-    np.testing.assert_array_equal(feed.snapshot.smooth, before.train_loss)
-    np.testing.assert_array_equal(feed.snapshot.train_loss, before.train_loss)
+    np.testing.assert_array_equal(feed.snapshot.smooth.values, before.train["loss"].values)
+    np.testing.assert_array_equal(feed.snapshot.train["loss"].values, before.train["loss"].values)
 
 
 def test_only_the_newest_evaluations_are_kept(tmp_path: Path) -> None:
@@ -150,3 +152,43 @@ def test_deleting(folder: Path) -> None:
     with RunWriter(held), pytest.raises(RunError, match="is training"):
         remove(held)
     assert held.record.is_file()
+
+
+def test_a_long_log_is_sketched_first_and_then_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write_run(tmp_path, "run", steps=3000)
+    plain = RunFeed(paths, 0.9)
+    read_all(plain)
+    assert plain.snapshot.share == 1
+    monkeypatch.setattr(feed_module, "LONG", 1000)
+    monkeypatch.setattr(feed_module, "GLANCES", 20)
+    monkeypatch.setattr(feed_module, "GLANCE", 500)
+    feed = RunFeed(paths, 0.9)
+    assert feed.advance(500)
+    sketch = feed.snapshot
+    assert sketch.share == 0
+    assert 20 <= len(sketch.train) < 300
+    assert (sketch.train.step.values[0], sketch.train.step.values[-1]) == (1, 3000)
+    assert set(sketch.train.step.values) <= set(plain.snapshot.train.step.values)
+    assert feed.advance(500)
+    assert 0 < feed.snapshot.share < 1
+    np.testing.assert_array_equal(feed.snapshot.train.step.values, sketch.train.step.values)
+    read_all(feed, 500)
+    assert feed.snapshot.share == 1
+    for name in ("loss", "grad_norm", "lr"):
+        np.testing.assert_array_equal(feed.snapshot.train[name].values, plain.snapshot.train[name].values)
+    np.testing.assert_allclose(feed.snapshot.smooth.values, plain.snapshot.smooth.values, rtol=1e-12)
+
+
+def test_whatever_a_run_records_becomes_a_column(tmp_path: Path) -> None:
+    paths = write_run(tmp_path, "run", steps=10)
+    with RunWriter(paths) as writer:
+        writer.append("metrics", {"step": 11, "split": "train", "loss": 1.0, "entropy": 0.5})
+        writer.append("metrics", {"split": "train", "step": 12, "entropy": "Infinity", "loss": 10**400, "note": "x"})
+    feed = RunFeed(paths)
+    read_all(feed)
+    train = feed.snapshot.train
+    assert train["entropy"].values[-2:].tolist() == [0.5, np.inf]
+    assert np.isnan(train["entropy"].values[:10]).all()
+    assert train["loss"].values[-1] == np.inf
+    assert np.isnan(train["grad_norm"].values[-1])
+    assert "note" not in train.values

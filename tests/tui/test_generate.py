@@ -26,7 +26,7 @@ def written(pilot: Pilot[None]) -> str:
 
 
 async def ready(pilot: Pilot[None]) -> None:
-    await pilot.press("3")
+    await pilot.press("4")
     await until(pilot, lambda: tab(pilot).can("step"))
 
 
@@ -143,24 +143,28 @@ async def test_settings_count_as_soon_as_they_are_numbers(small_run: RunPaths, o
 
 async def test_a_run_without_a_checkpoint_is_refused_in_words(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
-        await pilot.press("3")
+        await pilot.press("4")
         await until(pilot, lambda: "checkpoint" in str(pilot.app.query_one("#generate-line", Static).render()))
         assert not tab(pilot).can("step")
 
 
 async def test_choosing_among_runs_and_files(
-    small_run: RunPaths, opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_run: RunPaths,
+    alone: Callable[..., Path],
+    opened: Opener,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tuirnn.export.exporter import export_run, write_cell
 
     write_cell(export_run(small_run), tmp_path / "export" / "cells" / "tiny.onnx")
     monkeypatch.chdir(tmp_path)
-    async with opened(small_run.root.parent, run=small_run.name) as pilot:
-        await pilot.press("3", "o")
+    async with opened(alone(small_run), run=small_run.name) as pilot:
+        await pilot.press("4", "o")
         assert isinstance(pilot.app.screen, Choose)
-        assert "tiny.onnx" in screen_text(pilot.app)
+        assert "tiny   (cell file)" in screen_text(pilot.app)
         assert small_run.name in screen_text(pilot.app)
-        await pilot.press("end", "enter")
+        await pilot.press("down", "enter")
         await until(pilot, lambda: tab(pilot).can("step"))
         assert tab(pilot).engine is not None
         assert "tiny.onnx" in screen_text(pilot.app)
@@ -175,8 +179,8 @@ def test_typing_with_other_tokens(trained: Callable[..., RunPaths], tokens: str)
     for k in range(1, len(typed) + 1):
         engine.send("typed", typed[:k])
     engine.send("step")
-    engine.send("back")
-    engine.send("back")
+    engine.send("back", 1)
+    engine.send("back_all")
     engine.send("end")
     engine.join(20)
     assert not engine.is_alive()

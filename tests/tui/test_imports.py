@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
-FOREIGN = ("torch", "onnx", "onnxruntime", "tuirnn.runtime", "tuirnn.export", "tuirnn.training", "tuirnn.cells")
+FOREIGN = (
+    "torch",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "tuirnn.runtime",
+    "tuirnn.export",
+    "tuirnn.training",
+    "tuirnn.cells",
+)
 
 
 def test_heavy_modules_stay_out() -> None:

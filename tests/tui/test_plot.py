@@ -19,7 +19,9 @@ from tuirnn.tui.plot import (
     to_braille,
 )
 from tuirnn.tui.smoothing import BLOCK, Smoother
-from tuirnn.tui.ticks import axis_labels, linear_ticks, log_ticks, step_label
+from tuirnn.tui.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
+from tuirnn.tui.track import BLOCK as STRETCH
+from tuirnn.tui.track import Curve, Track
 
 floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
 moderate = st.floats(-1e6, 1e6)
@@ -27,7 +29,7 @@ sizes = st.integers(1, 60)
 
 
 def series(x: object, y: object, **more: object) -> Series:
-    return Series("s", np.asarray(x, np.float64), np.asarray(y, np.float64), "train", **more)  # type: ignore[arg-type]
+    return Series("s", Curve.of(x), Curve.of(y), "train", **more)  # type: ignore[arg-type]
 
 
 @settings(max_examples=150, deadline=None)
@@ -37,7 +39,7 @@ def test_exact_extremes_of_every_dot_column_are_lit(ys: list[float], columns: in
     x = np.arange(len(y), dtype=np.float64)
     scale = fit_scale([series(x, y)], Options(log=log))
     assert scale is not None
-    dots = draw_dots(into_columns(x, y, scale, columns), scale, columns, rows)
+    dots = draw_dots(into_columns(Curve.of(x), Curve.of(y), scale, columns), scale, columns, rows)
     home = scale.column(x, columns)
     for column in set(home.tolist()):
         here = y[home == column]
@@ -61,7 +63,7 @@ def test_nan_leaves_a_gap(points: int, data: st.DataObject) -> None:
     x = np.arange(points, dtype=np.float64)
     scale = fit_scale([series(x, y)], Options())
     assert scale is not None
-    dots = draw_dots(into_columns(x, y, scale, points), scale, points, 16)  # one dot column a point
+    dots = draw_dots(into_columns(Curve.of(x), Curve.of(y), scale, points), scale, points, 16)  # one dot column a point
     assert [k for k in range(points) if not dots[:, k].any()] == sorted(missing)
 
 
@@ -69,7 +71,7 @@ def test_neighbours_are_connected_without_holes() -> None:
     x, y = np.array([0.0, 10.0]), np.array([0.0, 1.0])
     scale = fit_scale([series(x, y)], Options())
     assert scale is not None
-    dots = draw_dots(into_columns(x, y, scale, 11), scale, 11, 40)
+    dots = draw_dots(into_columns(Curve.of(x), Curve.of(y), scale, 11), scale, 11, 40)
     assert dots.any(0).all()
     assert dots.any(1).all()
     for column in range(10):
@@ -160,3 +162,28 @@ def test_labels() -> None:
     assert axis_labels([1.0, 1.5, 2.0]) == ["1.0", "1.5", "2.0"]
     assert axis_labels([2.0, 4.0]) == ["2", "4"]
     assert [step_label(k) for k in (0, 500, 1500, 20_000, 3e6)] == ["0", "500", "1.5k", "20k", "3M"]
+    assert linear_ticks(1, 2, 10, whole=True) == [1, 2]  # two evaluations have no step in between
+    assert [elapsed_label(s) for s in (5, 90, 120, 5400, 259_200)] == ["5s", "1m30s", "2m", "1h30m", "3d"]
+    assert time_ticks(0, 100, 4) == [0, 30, 60, 90]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.one_of(moderate, st.sampled_from([math.nan, math.inf, -math.inf])), max_size=5 * STRETCH),
+    st.lists(st.integers(1, 3 * STRETCH), min_size=1, max_size=5),
+    st.data(),
+)
+def test_extremes_of_any_stretch_are_exact(ys: list[float], cuts: list[int], data: st.DataObject) -> None:
+    track, at = Track(), 0
+    for cut in [*cuts, len(ys)]:
+        track.extend(ys[at : at + cut])
+        at = min(at + cut, len(ys))
+    curve = track.curve()
+    start = data.draw(st.integers(0, len(curve)))
+    end = data.draw(st.integers(start, len(curve)))
+    finite = [y for y in curve.values[start:end].tolist() if math.isfinite(y)]
+    low, high = curve.extremes(np.array([start]), np.array([end]))
+    assert (low[0], high[0]) == (min(finite, default=math.inf), max(finite, default=-math.inf))
+    assert curve.odd.tolist() == [k for k, y in enumerate(curve.values.tolist()) if not math.isfinite(y)]
+    values = curve.values.tolist()
+    assert curve.sorted == (not any(math.isnan(y) for y in values) and values == sorted(values))

@@ -115,6 +115,6 @@ def test_the_dashboard_opens_where_torch_cannot_be_imported(
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
     terminal = Terminal(small_run.root.parent, {**environment, "PYTHONPATH": str(tmp_path)})
     terminal.wait_for(small_run.name)
-    terminal.press("3")
+    terminal.press("4")
     terminal.wait_for("CPU")  # the provider: the cell is open
     assert terminal.end() == 0

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from tuirnn.cli import bench, cells, data, demo, predict, proof, runs, train
+from tuirnn.cli import bench, cells, compare, data, demo, novelty, predict, proof, runs, serve, train
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.errors import TuirnnError, one_line
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
 )
 app.callback(invoke_without_command=True)(dashboard)
-for group in (demo, train, cells, predict, runs, data, proof, bench):
+for group in (demo, train, cells, predict, novelty, runs, compare, serve, data, proof, bench):
     group.register(app)
 
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -67,7 +67,7 @@ def share_cores() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(args=_named_run(sys.argv[1:]), standalone_mode=False)
         return code if isinstance(code, int) else 0
     except TuirnnError as error:
         return _complain(str(error), error.exit_code)
@@ -89,6 +89,12 @@ def _run() -> int:
         return _ours(error)
     except Exception as error:
         return _ours(error)
+
+
+def _named_run(words: list[str]) -> list[str]:
+    """`--screenshot FILE RUN` as the parser wants it: a word of its own would be taken for a command."""
+    at = words.index("--screenshot") + 2 if "--screenshot" in words else len(words)
+    return [*words[:at], "--run", *words[at:]] if at < len(words) and not words[at].startswith("-") else words
 
 
 def _ours(error: Exception) -> int:

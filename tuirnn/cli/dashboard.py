@@ -1,5 +1,7 @@
 """`tuirnn` alone: the dashboard."""
 
+import gc
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +22,9 @@ def dashboard(
         typer.Option("--screenshot", metavar="FILE.svg", help="Write a picture of the dashboard and end."),
     ] = None,
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open the dashboard on this run.")] = None,
+    ascii: Annotated[
+        bool, typer.Option("--ascii", help="Draw with plain characters, for fonts without braille and boxes.")
+    ] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Open the dashboard: watch runs, start them, play with what they have learned."""
@@ -31,11 +36,24 @@ def dashboard(
     folder = runs_folder(runs)
     if run is not None:
         find_run(folder, run)
+    gc.disable()  # nothing that is imported is garbage; looking through it costs a seventh of the start
     from tuirnn.tui import app
 
+    gc.freeze()
+    gc.enable()
     if screenshot is not None:
         app.screenshot(folder, run, screenshot)
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_browser = os.environ.get("TEXTUAL_DRIVER") is not None  # `tuirnn serve`: the browser's end is no terminal
+    if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("the dashboard needs a terminal; 'tuirnn --help' lists the commands that do not")
-    raise typer.Exit(app.run(folder, run))
+    raise typer.Exit(app.run(folder, run, ascii or not _shows("─⣿")))
+
+
+def _shows(characters: str) -> bool:
+    """Whether the terminal's encoding has these characters."""
+    try:
+        characters.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Removing runs, and mending what a crash, a full disk or a stray hand did to one."""
+"""Removing, renaming and mending runs: what a crash, a full disk or a stray hand did to one."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ import filelock
 from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, parse_json
 from tuirnn.runs import checkpoint
-from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import CHUNK, LogTail, Status, parse_record, read_record, read_status
+from tuirnn.runs.layout import RunPaths, check_name
+from tuirnn.runs.reader import MAX_LINE, LogTail, Status, parse_line, parse_record, read_record, read_status
 from tuirnn.runs.writer import LOGS, RunWriter, acquired
 
 
@@ -25,16 +25,34 @@ def remove(paths: RunPaths) -> None:
         RunError: it is being trained, or the disk refuses.
     """
     doomed = paths.root.with_name(f".{paths.name}.{os.getpid()}.removed")
+    _move(paths, doomed, "remove")
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def rename(paths: RunPaths, name: str) -> RunPaths:
+    """Give a run another name; returns its new place.
+
+    Raises:
+        RunError: it is being trained, or the name is taken or not a name.
+    """
+    target = paths.root.with_name(check_name(name))
+    if os.path.lexists(target):
+        raise RunError(f"run '{name}' is already there; choose another name")
+    _move(paths, target, "rename")
+    return RunPaths(target)
+
+
+def _move(paths: RunPaths, target: Path, what: str) -> None:
+    """Move a run directory that no trainer is at work on."""
     try:
         with filelock.FileLock(paths.lock, timeout=0):
             if read_status(paths).live:
                 raise RunError(f"run '{paths.name}' is training; stop it first")
-            os.rename(paths.root, doomed)
+            os.rename(paths.root, target)
     except filelock.Timeout:
         raise RunError(f"run '{paths.name}' is training; stop it first") from None
     except OSError as error:
-        raise RunError(f"cannot remove run '{paths.name}': {error.strerror}") from None
-    shutil.rmtree(doomed, ignore_errors=True)
+        raise RunError(f"cannot {what} run '{paths.name}': {error.strerror}") from None
 
 
 def repair(paths: RunPaths) -> Iterator[str]:
@@ -96,13 +114,13 @@ def _repair_log(path: Path) -> Iterator[str]:
     aside = _aside(path)
     os.rename(path, aside)
     with open(path, "wb") as file:
-        file.writelines(line + b"\n" for line in _lines(aside) if tail.parse(line) is not None)
+        file.writelines(line + b"\n" for line in _lines(aside) if parse_line(line) is not None)
     yield f"{path.name}: {damaged} damaged lines left out, {kept} kept; the old log is {aside.name}"
 
 
 def _lines(path: Path) -> Iterator[bytes]:
     with open(open_own(path), "rb") as file:
-        while line := file.readline(CHUNK):
+        while line := file.readline(MAX_LINE):
             if line.endswith(b"\n"):
                 yield line[:-1]
 

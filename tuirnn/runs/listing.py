@@ -10,12 +10,13 @@ from tuirnn.runs.reader import RunRecord, Status, read_record, read_status
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run's record and status; `problem` says why the record could not be read."""
+    """One run's record and status; `problem` says why the record could not be read, `spark` is its loss in short."""
 
     paths: RunPaths
     status: Status
     record: RunRecord | None
     problem: str = ""
+    spark: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:

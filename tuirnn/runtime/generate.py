@@ -85,6 +85,12 @@ class TextWriter:
         token = choose(weights(self._logits.astype(np.float32), sampling), self._rng.random())
         return self.feed_token(token)
 
+    def seek(self, seed: int, lot: int) -> None:
+        """Take the next uniform number from `lot` on in the sequence of a seed."""
+        lots = np.random.PCG64(seed)
+        lots.advance(lot)
+        self._rng = np.random.Generator(lots)
+
     def stream(self, sampling: Sampling, length: int) -> Iterator[str]:
         """Write `length` tokens, yielding the text of each as it is known."""
         session, decode = self.session, self._decode

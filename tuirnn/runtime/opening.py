@@ -9,7 +9,7 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
-from tuirnn.tasks import TaskData, lm, sources
+from tuirnn.tasks import TaskData, datasets, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
 
@@ -77,3 +77,22 @@ def text_ids(path: str, vocab: Vocabulary) -> Ids:
     if len(ids) < 2:
         raise DataError(f"{source.name} has fewer than two tokens; there is nothing to predict")
     return ids
+
+
+def training_text(name: str, folder: Path) -> str:
+    """The text that a run or cell file was trained on, its training split alone.
+
+    Raises:
+        DataError: the data has changed or is not known.
+        RunError, CellFileError: no such run or file.
+    """
+    if not name.endswith(".onnx"):
+        data = run_text(find_run(folder, name))
+    else:
+        metadata = read_cell(Path(name)).metadata
+        if not metadata.data:
+            raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on")
+        if not datasets.is_here(metadata.data):
+            raise DataError(f"its text is not here yet: tuirnn data get {metadata.data}")
+        data = lm.load(DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind), vocab=metadata.vocab)
+    return data.vocab.decode(data.train.tolist())

@@ -165,3 +165,8 @@ def default_text() -> str:
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name].strip() for name in sorted(topics))
+
+
+def is_here(name: str) -> bool:
+    """Whether `fetch` would need no network."""
+    return name not in DATASETS or (cache_folder() / DATASETS[name].file).exists()

@@ -1,35 +1,44 @@
 """The dashboard itself: the frame around the tabs, and what they share."""
 
 import asyncio
+import contextlib
+import signal
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
-from textual.color import Color
+from textual.command import CommandList, CommandPalette
+from textual.filter import LineFilter
 from textual.message import Message
+from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
 
 from tuirnn.config import RunConfig
 from tuirnn.errors import RunError, TuirnnError
-from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
+from tuirnn.tui import look
 from tuirnn.tui.feed import FolderWatch, RunFeed
-from tuirnn.tui.keys import KEYS
+from tuirnn.tui.keys import KEYS, TABS, Key
 from tuirnn.tui.screens.base import Tab
-from tuirnn.tui.screens.dialogs import Help
+from tuirnn.tui.screens.compare import CompareTab
 from tuirnn.tui.screens.generate import GenerateTab
-from tuirnn.tui.screens.new_run import NewRun
 from tuirnn.tui.screens.runs import RunsTab
 from tuirnn.tui.screens.train import SMOOTHINGS, TrainTab
+from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.text import visible_line
+from tuirnn.tui.widgets.chart import LINES
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
+
+BEAT = 0.1
+"""Seconds between two looks at the logs on the screen: a few calls of stat."""
 
 SCAN_EVERY = 0.5
 SCAN_SHARE = 20
@@ -37,9 +46,10 @@ SCAN_SHARE = 20
 
 TERMINAL_EVERY = 1.0
 SMALLEST = (60, 16)
-KEPT_FEEDS = 4
+KEPT_FEEDS = 10
 
-THEMES = ("textual-dark", "textual-light", "nord", "gruvbox", "tokyo-night", "catppuccin-latte", "solarized-light")
+SWITCH = 0.001
+"""Seconds after which a thread that reads a long log lets another one on; Python's own 5 ms can be felt in keys."""
 
 
 class FolderRead(Message):
@@ -51,34 +61,53 @@ class FolderRead(Message):
         self.seconds = seconds
 
 
+class Palette(CommandPalette):
+    """The command palette; keys that come before its list is laid out are let go."""
+
+    def _action_command_list(self, action: str) -> None:
+        if self.query_one(CommandList).size.height:
+            super()._action_command_list(action)
+
+
 class DashboardApp(App[None]):
     """Tabs over one folder of runs.
 
     Args:
         folder: of runs; need not exist.
         run: to open at once.
+        ascii: draw with plain characters only.
     """
 
     CSS_PATH = "app.tcss"
     TITLE = "tuirnn"
-    ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = None  # a field that takes the focus by itself, after a dialog, would take the keys
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide"), (160, "-huge")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall"), (38, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
 
-    def __init__(self, folder: Path, run: str | None = None) -> None:
+    def __init__(self, folder: Path, run: str | None = None, ascii: bool = False) -> None:
         super().__init__()
+        sys.setswitchinterval(SWITCH)
+        self.register_theme(look.SAFE_DARK)
+        self.register_theme(look.SAFE_LIGHT)
+        self._plain = [look.Plain()] if ascii else []
+        self._small = False
         self.folder = folder
+        self.marked: dict[str, None] = {}
+        self._lines: dict[str, int] = {}
         self.wanted = run
         self.runs: list[RunSummary] = []
         self.scanned = False
         self.smoothing: float | None = SMOOTHINGS[0]
         self.tab = "runs" if run is None else "train"
         self.tabs: dict[str, Tab] = {
-            "runs": RunsTab(id="runs"),
-            "train": TrainTab(id="train"),
-            "generate": GenerateTab(id="generate"),
+            "runs": (runs := RunsTab(id="runs")),
+            "train": (train := TrainTab(id="train")),
+            "xray": (xray := XrayTab(id="xray")),
+            "generate": (generate := GenerateTab(id="generate")),
+            "compare": CompareTab(id="compare"),
         }
+        self.runs_tab, self.train, self.xray, self.generate = runs, train, xray, generate
         self._watch = FolderWatch(folder)
         self._scanning = False
         self._next_scan = 0.0
@@ -88,7 +117,7 @@ class DashboardApp(App[None]):
         """The frame."""
         yield TopLine(id="top")
         with ContentSwitcher(initial=self.tab, id="body"):
-            yield from self.tabs.values()
+            yield self.tabs[self.tab]  # the others come when they are wanted
         yield KeyLine(id="keys")
         yield Static("", id="too-small", markup=False)
 
@@ -96,27 +125,46 @@ class DashboardApp(App[None]):
         """First frame first; the runs come as soon as they are read."""
         self.query_one(TopLine).show_tab(self.tab)
         if self.wanted is not None:
-            self.query_one(TrainTab).open_run(RunPaths(self.folder / self.wanted))
+            self.train.open_run(RunPaths(self.folder / self.wanted))
+        self.set_interval(BEAT, self._beat)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
-        if not self.is_headless:
+        if not (self.is_headless or self.is_web):
+            for name in ("SIGTERM", "SIGHUP"):  # leave by the door: the terminal is put back as it was
+                with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has neither
+                    number = getattr(signal, name)
+                    asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()
 
     def get_css_variables(self) -> dict[str, str]:
-        """The theme's variables, and six shades from expected to surprising."""
-        variables = super().get_css_variables()
-        base, warm, hot = (Color.parse(variables[name]) for name in ("foreground", "warning", "error"))
-        ground = Color.parse(variables["background"])
-        shades = (
-            base.blend(ground, 0.35),
-            base.blend(ground, 0.1),
-            base.blend(warm, 0.55),
-            warm,
-            warm.blend(hot, 0.55),
-            hot,
-        )
-        return variables | {f"surprise-{level}": shade.hex for level, shade in enumerate(shades)}
+        """The theme's variables, and those of our own."""
+        variables, theme = super().get_css_variables(), self.current_theme
+        return variables | look.colours(variables, theme.ansi, theme.dark)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Plain characters, where they are asked for."""
+        return [*super().get_line_filters(), *self._plain]
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the command palette offers: every key, by what it does; and every theme."""
+        for key in KEYS:
+            if key.action not in ("leave", "command_palette") and not key.action.startswith("scroll"):
+                title = f"{TABS[key.tab]}: {key.help}" if key.tab else key.help
+                yield SystemCommand(title, f"key {key.shown}", partial(self._press, key))
+        for theme in look.THEMES:
+            yield SystemCommand(f"theme: {theme}", "colours", partial(setattr, self, "theme", theme))
+
+    async def _press(self, key: Key) -> None:
+        """Do what a key does, on its tab."""
+        if key.tab:
+            await self.action_show(key.tab)
+            if self.check_action("do", (key.tab, key.action)):
+                self.action_do(key.tab, key.action)
+            else:
+                self.say(f"not now: {key.help}")
+        else:
+            await self.run_action(key.action)
 
     # ── the folder ────────────────────────────────────────────────────────────
 
@@ -130,6 +178,11 @@ class DashboardApp(App[None]):
         """A terminal can vanish without a signal; reading from what is left of it would keep a core busy."""
         if sys.__stdin__ is None or not sys.__stdin__.isatty():
             self.exit(return_code=1)
+
+    def _beat(self) -> None:
+        tab = self.tabs[self.tab]
+        if tab.is_mounted:
+            tab.tick()
 
     def _scan_if_due(self) -> None:
         if time.monotonic() >= self._next_scan:
@@ -152,9 +205,12 @@ class DashboardApp(App[None]):
         if same and self.scanned:
             return
         self.runs, self.scanned = message.runs, True
+        for run in reversed(message.runs):
+            self._lines.setdefault(run.name, len(self._lines))
         self.query_one(TopLine).show_live(sum(run.status.live for run in self.runs), len(self.runs))
         for tab in self.tabs.values():
-            tab.runs_changed(self.runs)
+            if tab.is_mounted:
+                tab.runs_changed(self.runs)
         self.refresh_bindings()
 
     def feed(self, paths: RunPaths) -> RunFeed:
@@ -172,32 +228,64 @@ class DashboardApp(App[None]):
     @property
     def highlighted(self) -> RunSummary | None:
         """The run under the cursor of the Runs tab."""
-        return self.query_one(RunsTab).highlighted
+        return self.runs_tab.highlighted if self.runs_tab.is_mounted else next(iter(self.runs), None)
 
     @property
     def current(self) -> str:
         """Name of the run that one is looking at; '' for none."""
-        watched = self.query_one(TrainTab).paths
+        watched = self.train.paths
         return watched.name if watched else self.highlighted.name if self.highlighted else ""
+
+    def line_of(self, name: str) -> str:
+        """The style of a run's line, the same wherever it is drawn."""
+        return LINES[self._lines.setdefault(name, len(self._lines)) % len(LINES)]
+
+    def toggle_mark(self, name: str) -> None:
+        """Mark a run, or take its mark away."""
+        if name in self.marked:
+            del self.marked[name]
+        else:
+            self.marked[name] = None
 
     def open_run(self, paths: RunPaths) -> None:
         """Watch a run."""
-        self.query_one(TrainTab).open_run(paths)
-        self.action_show("train")
+        self._turn_to(self.train, lambda: self.train.open_run(paths))
+
+    def look_inside(self, name: str) -> None:
+        """X-ray a run."""
+        self._turn_to(self.xray, lambda: self.xray.look(name))
 
     def generate_with(self, name: str) -> None:
         """Write with a run."""
-        self.query_one(GenerateTab).open_cell(name)
-        self.action_show("generate")
+        self._turn_to(self.generate, lambda: self.generate.open_cell(name))
+
+    def _turn_to(self, tab: Tab, then: Callable[[], None]) -> None:
+        async def turn() -> None:
+            await self._mounted(tab)
+            then()
+            await self.action_show(str(tab.id))
+
+        self.call_later(turn)
+
+    async def _mounted(self, tab: Tab) -> None:
+        """Bring a tab into being."""
+        if not tab.is_mounted:
+            tab.display = False
+            await self.query_one("#body", ContentSwitcher).mount(tab)
+            tab.runs_changed(self.runs)
 
     def new_run(self) -> None:
         """The form for a new run."""
+        from tuirnn.tui.screens.new_run import NewRun
+
         self.push_screen(NewRun(self.folder))
 
     def start_run(self, config: RunConfig, name: str | None, failed: Callable[[TuirnnError], None]) -> None:
         """Start a training as a process of its own, and watch it; `failed` hears why it did not start."""
 
         def start() -> None:
+            from tuirnn.runs import detached
+
             try:
                 paths = detached.start(config, self.folder, name)
             except TuirnnError as error:
@@ -208,20 +296,71 @@ class DashboardApp(App[None]):
         self.run_worker(start, thread=True, group="start")
 
     def _started(self, paths: RunPaths) -> None:
-        if isinstance(self.screen, NewRun):
+        if isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)
         self.scan()
         self.open_run(RunPaths(self.folder / paths.name))
         self.say(f"{paths.name} is training; closing the dashboard does not end it")
 
-    def forget(self, paths: RunPaths) -> None:
-        """A run is gone."""
+    def delete(self, paths: RunPaths) -> None:
+        """Delete a run, in a thread."""
+        from tuirnn.runs.housekeeping import remove
+
+        self._move(lambda: remove(paths), paths, f"{paths.name} is deleted")
+
+    def rename(self, paths: RunPaths, name: str) -> None:
+        """Rename a run, in a thread."""
+        from tuirnn.runs.housekeeping import rename
+
+        if paths.name in self._lines:
+            self._lines[name] = self._lines[paths.name]
+        if paths.name in self.marked:
+            self.marked[name] = None
+        self._move(lambda: rename(paths, name), paths, f"{paths.name} is now called {name}")
+
+    def _move(self, action: Callable[[], object], paths: RunPaths, said: str) -> None:
+        def move() -> None:
+            try:
+                action()
+            except TuirnnError as error:
+                self.call_from_thread(self.say, str(error), error=True)
+            else:
+                self.call_from_thread(self._moved, paths, said)
+
+        self.run_worker(move, thread=True, group="move")
+
+    def _moved(self, paths: RunPaths, said: str) -> None:
+        """A run is no longer where it was."""
         self._feeds.pop(paths.root, None)
-        train = self.query_one(TrainTab)
-        if train.paths == paths:
-            train.close_run()
-        self.say(f"{paths.name} is deleted")
+        self.marked.pop(paths.name, None)
+        if self.train.paths == paths:
+            self.train.close_run()
+        self.say(said)
         self.scan()
+
+    def export(self, name: str) -> None:
+        """Write the cell file of a run, in a thread."""
+        if name.endswith(".onnx"):
+            self.say(f"{name} is a cell file already: that one file is all that a program needs")
+            return
+        path = Path("export") / "cells" / f"{name}.onnx"
+
+        def export() -> None:
+            from tuirnn.export.exporter import export_run, write_cell
+
+            try:
+                cell = export_run(RunPaths(self.folder / name))
+                write_cell(cell, path)
+            except TuirnnError as error:
+                self.call_from_thread(self.say, str(error), error=True)
+            else:
+                size = f"{len(cell.data) / 1e6:.1f} MB"
+                self.call_from_thread(
+                    self.say, f"wrote {path}, {size}, step {cell.step:,}: one step of the cell, checked"
+                )
+
+        self.say(f"exporting {name} …")
+        self.run_worker(export, thread=True, group="export")
 
     def say(self, line: str, error: bool = False) -> None:
         """A short notice in the corner."""
@@ -245,9 +384,11 @@ class DashboardApp(App[None]):
         """Carry out a tab's key."""
         getattr(self.tabs[tab], f"do_{what}")()
 
-    def action_show(self, tab: str) -> None:
+    async def action_show(self, tab: str) -> None:
         """Bring a tab to the screen; it is where it was left."""
+        await self._mounted(self.tabs[tab])
         if tab != self.tab:
+            self.tabs[self.tab].closed()
             self.tab = tab
             self.query_one("#body", ContentSwitcher).current = tab
             self.query_one(TopLine).show_tab(tab)
@@ -257,6 +398,7 @@ class DashboardApp(App[None]):
 
     def action_leave(self) -> None:
         """Out of a field: the keys are the tab's again."""
+        self.tabs[self.tab].left()
         self.leave_field()
 
     def leave_field(self) -> None:
@@ -265,23 +407,34 @@ class DashboardApp(App[None]):
 
     def action_help(self) -> None:
         """All keys."""
+        from tuirnn.tui.screens.dialogs import Help
+
         self.push_screen(Help(self.tab))
+
+    def action_command_palette(self) -> None:
+        """Everything by name; in a window that is too small there is only the message."""
+        if not self._small and not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette())
 
     def action_theme(self) -> None:
         """The next theme."""
-        now = THEMES.index(self.theme) if self.theme in THEMES else -1
-        self.theme = THEMES[(now + 1) % len(THEMES)]
+        now = look.THEMES.index(self.theme) if self.theme in look.THEMES else -1
+        self.theme = look.THEMES[(now + 1) % len(look.THEMES)]
+        self.notify(self.theme, timeout=2)
 
-    def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
+    async def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
         """A tab was clicked."""
-        self.action_show(event.tab)
+        await self.action_show(event.tab)
 
     def on_resize(self, event: events.Resize) -> None:
         """Below the smallest size there is only a message."""
         width, height = event.size
         small = width < SMALLEST[0] or height < SMALLEST[1]
-        base = self.screen_stack[0]
-        base.set_class(small, "-too-small")
+        self._small, base = small, self.screen_stack[0]
+        for screen in self.screen_stack:
+            screen.set_class(small, "-too-small")
+        if not small and isinstance(self.screen, ModalScreen) and self.screen.focused is None:
+            self.screen.focus_next()  # what is hidden has lost the focus
         if small:
             base.query_one("#too-small", Static).update(
                 f"tuirnn needs {SMALLEST[0]} × {SMALLEST[1]} characters;\nthis window has {width} × {height}."
@@ -289,16 +442,17 @@ class DashboardApp(App[None]):
             )
 
 
-def run(folder: Path, run: str | None = None) -> int:
+def run(folder: Path, run: str | None = None, ascii: bool = False) -> int:
     """Open the dashboard and stay until it is closed.
 
     Args:
         folder: of runs; need not exist.
         run: name of the run to open on.
+        ascii: draw with plain characters only.
     Returns:
         The exit status for the shell.
     """
-    app = DashboardApp(folder, run)
+    app = DashboardApp(folder, run, ascii)
     app.run()
     return app.return_code or 0
 

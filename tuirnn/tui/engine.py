@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ from tuirnn.tui.text import token_label
 from tuirnn.tui.widgets.prose import surprise_style
 
 if TYPE_CHECKING:
-    from tuirnn.runtime.generate import Moment
+    from tuirnn.runtime.generate import TextWriter
     from tuirnn.runtime.samplers import Sampling
+    from tuirnn.runtime.timeline import Token
 
 PACES = (20, 60, 250, 1_000, 0)
 """Tokens a second that are aimed at; 0: as fast as it goes."""
@@ -29,8 +31,8 @@ SHOWN_UNITS = 4_096
 SLICE = 0.015
 """Seconds of writing between two looks at the commands."""
 
-HISTORY_BYTES = 32 * 2**20
-HISTORY_MOST = 2_000
+LONGEST = 200_000
+"""Tokens after which a text stops growing by itself: its way back is kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,19 @@ class Change:
 
 
 @dataclass(frozen=True)
+class BranchView:
+    """A branch as it is listed: how deep it lies in the tree, where it went off, how long it is."""
+
+    name: str
+    depth: int
+    fork: int
+    length: int
+    open: bool
+
+
+@dataclass(frozen=True)
 class View:
-    """How the engine stands. `nouns` is what a token is called; `problem` one line or nothing."""
+    """How the engine stands. `noun` is what a token is called; `problem` one line or nothing."""
 
     ready: bool = False
     running: bool = False
@@ -68,6 +81,7 @@ class View:
     noun: str = "character"
     problem: str = ""
     tokens: int = 0
+    branches: tuple[BranchView, ...] = ()
 
 
 class Engine(threading.Thread):
@@ -89,8 +103,7 @@ class Engine(threading.Thread):
         self._folder = folder
         self._settings = settings
         self._commands: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
-        self._history: deque[tuple[Moment, int]] = deque(maxlen=HISTORY_MOST)
-        self._typed: tuple[str, list[int], list[Moment]] = ("", [], [])
+        self._typed: tuple[str, list[int]] = ("", [])
         self._running = False
         self._began, self._written = 0.0, 0
         self._busy, self._stepped = 0.0, 0
@@ -98,7 +111,7 @@ class Engine(threading.Thread):
     # ── from the screen ───────────────────────────────────────────────────────
 
     def send(self, command: str, value: object = None) -> None:
-        """Ask for 'toggle', 'step', 'back', 'reset', 'typed' (str), 'set' (Settings) or 'end'."""
+        """Ask for one of `COMMANDS`, for 'typed' (str), 'set' (Settings) or 'end'."""
         self._commands.put((command, value))
 
     def drain(self) -> list[Change]:
@@ -107,6 +120,23 @@ class Engine(threading.Thread):
         while self.changes:
             taken.append(self.changes.popleft())
         return taken
+
+    def text(self) -> str:
+        """All that was read and written on the open branch."""
+        return "".join(token.text for token in self._tokens())
+
+    def written(self) -> str:
+        """What the network has written since it last read something."""
+        tail: list[str] = []
+        for token in reversed(self._tokens()):
+            if not token.chosen:
+                break
+            tail.append(token.text)
+        return "".join(reversed(tail))
+
+    def _tokens(self) -> "list[Token]":
+        """A copy that the thread does not change; empty before a cell is open."""
+        return list(self._timeline.branch.tokens) if self.view.ready else []
 
     # ── in the thread ─────────────────────────────────────────────────────────
 
@@ -130,18 +160,12 @@ class Engine(threading.Thread):
         from tuirnn.runtime.generate import TextWriter
         from tuirnn.runtime.opening import open_cell
         from tuirnn.runtime.session import CellSession
+        from tuirnn.runtime.timeline import Timeline
 
         session = CellSession(open_cell(self.cell, self._folder))
 
-        def make(seed: int) -> TextWriter:
-            return TextWriter(session, seed)
-
-        self._make = make
-        self._writer = make(self._settings.seed)
+        self._timeline: Timeline = Timeline(TextWriter(session), self._settings.seed)
         self._sampling: Sampling = self._check(self._settings)
-        moment = self._writer.moment()
-        each = sum(part.nbytes for part in moment.state) + moment.logits.nbytes
-        self._history = deque(maxlen=min(max(HISTORY_BYTES // max(each, 1), 16), HISTORY_MOST))
         meta, kind = session.metadata, self._writer.vocab.kind
         layers = f"×{meta.layers}" if meta.layers > 1 else ""
         self.view = View(
@@ -151,6 +175,10 @@ class Engine(threading.Thread):
             described=f"{meta.cell.upper()} {meta.hidden}{layers} · {len(meta.vocab):,} symbols",
         )
         self._look()
+
+    @property
+    def _writer(self) -> "TextWriter":
+        return self._timeline.writer
 
     def _check(self, settings: Settings) -> "Sampling":
         from tuirnn.runtime.samplers import Sampling
@@ -167,18 +195,19 @@ class Engine(threading.Thread):
             return True
         if command == "end":
             return False
-        if command == "toggle":
+        if command == "set" and isinstance(value, Settings):
+            self._set(value)
+        elif command == "toggle":
             self._commit()
             self._running = not self._running
             self._began, self._written = time.perf_counter(), 0
         elif command == "typed":
             self._running = False
             self._read(str(value))
-        elif command == "set" and isinstance(value, Settings):
-            self._set(value)
-        elif command in ("step", "back", "reset"):
+        elif command in COMMANDS:
             self._running = False
-            getattr(self, f"_{command}")()
+            self._commit()
+            COMMANDS[command](self, value)
         self._look()
         return True
 
@@ -197,21 +226,33 @@ class Engine(threading.Thread):
             per_second=speed,
             tokens=self._stepped,
             top=tuple((name, float(p[i])) for name, i in zip(names, order, strict=True) if p[i] > 0),
+            branches=self._list_branches(),
         )
 
-    def _step(self) -> None:
-        """Write one token."""
-        self._commit()
-        self._write_one()
+    def _list_branches(self) -> tuple[BranchView, ...]:
+        """The tree of branches, each right under the one that it went off from."""
+        known = self._timeline.branches
+        rows: list[BranchView] = []
 
-    def _write_one(self) -> None:
-        before = self._writer.moment()
+        def add(parent: str, depth: int) -> None:
+            for branch in known.values():
+                if branch.parent == parent:
+                    own = branch is self._timeline.branch
+                    rows.append(BranchView(branch.name, depth, branch.fork, len(branch.tokens), own))
+                    add(branch.name, depth + 1)
+
+        add("", 0)
+        return tuple(rows)
+
+    # ── writing and reading ───────────────────────────────────────────────────
+
+    def _step(self, _: object = None) -> None:
+        """Write one token."""
         began = time.perf_counter()
-        written = self._writer.write(self._sampling)
+        token = self._timeline.write(self._sampling)
         self._busy += time.perf_counter() - began
         self._stepped += 1
-        self._history.append((before, len(written.text)))
-        self.changes.append(Change(text=written.text, style=surprise_style(written.nats)))
+        self.changes.append(Change(text=token.text, style=surprise_style(token.nats)))
 
     def _write_slice(self) -> None:
         """Write what the pace has come to owe, for a moment at most; then rest until more is due."""
@@ -219,7 +260,13 @@ class Engine(threading.Thread):
         while (now := time.perf_counter()) < end:
             if self.pace and self._written >= (now - self._began) * self.pace:
                 break
-            self._write_one()
+            if len(self._timeline) >= LONGEST:
+                self._running = False
+                self.view = dataclasses.replace(
+                    self.view, problem=f"{LONGEST:,} tokens are as long as a text gets here; r begins anew"
+                )
+                break
+            self._step()
             self._written += 1
         if self.pace and now - self._began > 1.0:  # a new second of account: a slow cell never owes for long
             self._began, self._written = now, 0
@@ -228,39 +275,73 @@ class Engine(threading.Thread):
 
     def _read(self, text: str) -> None:
         """Make the typed text `text`: go back to where it parts from what was read, and read on from there."""
-        old, ids, moments = self._typed
+        old, ids = self._typed
         new = self._writer.vocab.encode(text).tolist()
         same = next((k for k, (a, b) in enumerate(zip(ids, new, strict=False)) if a != b), min(len(ids), len(new)))
-        if same < len(ids):
-            self._writer.go_to(moments[same])
-        del moments[same:]
+        self._timeline.rewind(len(self._timeline) - len(ids) + same)
         for token in new[same:]:
-            moments.append(self._writer.moment())
-            self._writer.feed_token(token)
-        self._typed = (text, new, moments)
+            self._timeline.read(token)
+        self._typed = (text, new)
         self.changes.append(Change(take_back=len(old), text=text, style="prime"))
         self.view = dataclasses.replace(self.view, unknown=tuple(self._writer.vocab.unknown(text)))
 
     def _commit(self) -> None:
-        """What was typed is read for good; further typing goes on from here."""
-        text, _, moments = self._typed
-        if text:
-            self._history.append((moments[0], len(text)))
-            self._typed = ("", [], [])
+        """What was typed is read for good; further typing goes on from here.
 
-    def _back(self) -> None:
-        """Take the last token, or all that was typed at once, back."""
-        self._commit()
-        if self._history:
-            moment, characters = self._history.pop()
-            self._writer.go_to(moment)
+        What stands on the screen becomes what the tokens say, where that is not the same: an unknown symbol reads as
+        such, and a word vocabulary drops what is no word.
+        """
+        text, ids = self._typed
+        self._typed = ("", [])
+        if ids:
+            read = self._timeline.branch.tokens[-len(ids) :]
+            if "".join(token.text for token in read) != text:
+                self.changes.append(Change(take_back=len(text)))
+                self.changes.extend(map(_written, read))
+        elif text:
+            self.changes.append(Change(take_back=len(text)))
+
+    def _back(self, characters: object) -> None:
+        """Take back what was read or written last, by so many characters at least."""
+        self._taken_back(self._timeline.rewind_characters(int(characters or 1)))  # type: ignore[call-overload]
+
+    def _back_to(self, characters: object) -> None:
+        """Go back to where the text had so many characters."""
+        length = sum(len(token.text) for token in self._timeline.branch.tokens)
+        self._taken_back(self._timeline.rewind_characters(length - int(characters or 0)))  # type: ignore[call-overload]
+
+    def _back_line(self, _: object) -> None:
+        """Go back to the beginning of this line, or of the one before."""
+        text = self._timeline.branch.text
+        self._back_to(text.rfind("\n", 0, max(len(text) - 1, 0)) + 1)
+
+    def _back_all(self, _: object) -> None:
+        """Go back to the beginning."""
+        self._taken_back(self._timeline.rewind(0))
+
+    def _taken_back(self, characters: int) -> None:
+        if characters:
             self.changes.append(Change(take_back=characters))
 
-    def _reset(self) -> None:
-        """The zero state and the first of the seed's numbers."""
-        self._typed = ("", [], [])
-        self._history.clear()
-        self._writer = self._make(self._settings.seed)
+    # ── branches ──────────────────────────────────────────────────────────────
+
+    def _branch(self, name: object) -> None:
+        self._timeline.fork(str(name))
+
+    def _keep(self, name: object) -> None:
+        self._timeline.keep(str(name))
+
+    def _switch(self, name: object) -> None:
+        if str(name) in self._timeline.branches:
+            self._show_all(self._timeline.switch(str(name)).tokens)
+
+    def _show_all(self, tokens: "Iterable[Token]") -> None:
+        self.changes.append(Change(clear=True))
+        self.changes.extend(map(_written, tokens))
+
+    def _reset(self, _: object = None) -> None:
+        """The zero state and the first of the seed's numbers, in an empty text; kept branches stay."""
+        self._timeline.begin_anew(self._settings.seed)
         self.view = dataclasses.replace(self.view, unknown=())
         self.changes.append(Change(clear=True))
 
@@ -272,8 +353,24 @@ class Engine(threading.Thread):
             self.view = dataclasses.replace(self.view, problem=str(error))
             return
         if settings.seed != self._settings.seed:
-            moment = self._writer.moment()
-            self._writer = self._make(settings.seed)
-            self._writer.go_to(dataclasses.replace(moment, rng=self._writer.moment().rng))
+            self._timeline.reseed(settings.seed)
         self._settings = settings
         self.view = dataclasses.replace(self.view, problem="")
+
+
+def _written(token: "Token") -> Change:
+    return Change(text=token.text, style=surprise_style(token.nats) if token.chosen else "prime")
+
+
+COMMANDS: dict[str, Callable[[Engine, object], None]] = {
+    "step": Engine._step,
+    "back": Engine._back,
+    "back_to": Engine._back_to,
+    "back_line": Engine._back_line,
+    "back_all": Engine._back_all,
+    "branch": Engine._branch,
+    "keep": Engine._keep,
+    "switch": Engine._switch,
+    "reset": Engine._reset,
+}
+"""What the screen may ask for: 'back' and 'back_to' with a number of characters, branches with a name."""

@@ -1,9 +1,13 @@
 """Run directories as the dashboard needs them: read in pieces, only when they have changed."""
 
+import contextlib
+import ctypes
+import dataclasses
 import math
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,9 @@ import numpy.typing as npt
 
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.listing import RunSummary, summarize
-from tuirnn.runs.reader import LogTail, as_number, read_status
+from tuirnn.runs.reader import LogTail, as_number, parse_lines, read_status
 from tuirnn.tui.smoothing import Smoother
+from tuirnn.tui.track import Curve, Track
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,7 +29,22 @@ KEPT_EVALUATIONS = 1_000
 MAX_SHOWN = 4_000
 """Characters of a sample, and symbols of mistakes, that a screen could ever want."""
 
-BATCH = 20_000
+BATCH = 10_000
+
+LONG = 4 * 2**20
+"""Bytes of a log from which a sketch is drawn first."""
+
+GLANCES, GLANCE = 250, 4096
+"""How many places of a long log are looked at for the sketch, and bytes at each."""
+
+BREATH, PIECES = 0.0005, 4
+"""Seconds of rest after so many pieces of a long log: time for the keys, which need the same interpreter."""
+
+SPARK, SPARK_BYTES = 10, 4096
+"""Columns of a run's small curve, and bytes of the log that are looked at for each."""
+
+MOST_SERIES = 64
+SMOOTHED_AT_ONCE = 2**16
 
 Signature = tuple[tuple[int, int, int], ...]
 
@@ -59,12 +79,12 @@ class FolderWatch:
         paths = RunPaths(self.folder / name)
         record, status = signature(paths.record), signature(paths.status)
         if before is None or before[0][0] != record[0]:
-            return record + status, summarize(paths)
+            return record + status, dataclasses.replace(summarize(paths), spark=spark(paths.metrics))
         if before[0] != record + status or before[1].status.live:
             summary = before[1]
             now = read_status(paths) if summary.record is not None else summary.status
             if not _same(now, summary.status):
-                summary = RunSummary(paths, now, summary.record, summary.problem)
+                summary = dataclasses.replace(summary, status=now, spark=spark(paths.metrics))
             return record + status, summary
         return before
 
@@ -72,28 +92,6 @@ class FolderWatch:
 def _same(a: object, b: object) -> bool:
     """Equality under which NaN equals NaN."""
     return repr(a) == repr(b)
-
-
-class Column:
-    """Numbers that only ever grow; a view taken earlier stays as it was."""
-
-    def __init__(self) -> None:
-        self._data: Floats = np.empty(1024)
-        self._length = 0
-
-    def extend(self, values: "list[float] | Floats") -> None:
-        """Append values."""
-        end = self._length + len(values)
-        if end > len(self._data):
-            grown = np.empty(max(end, 2 * len(self._data)))
-            grown[: self._length] = self._data[: self._length]
-            self._data = grown
-        self._data[self._length : end] = values
-        self._length = end
-
-    def view(self) -> Floats:
-        """All values so far."""
-        return self._data[: self._length]
 
 
 @dataclass(frozen=True)
@@ -115,26 +113,98 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """The records of one split as columns of equal length: step, wall time, and every number that was recorded."""
+
+    step: Curve = field(default_factory=Curve)
+    at: Curve = field(default_factory=Curve)
+    values: Mapping[str, Curve] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def __getitem__(self, name: str) -> Curve:
+        """The column of this name; one of no points where nothing of the kind was recorded."""
+        return self.values.get(name, NOTHING)
+
+
+class Table:
+    """Growing `Curves`."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Track] = {"step": Track(), "at": Track()}
+
+    def __len__(self) -> int:
+        return len(self._columns["step"])
+
+    def extend(self, records: list[dict[str, Any]]) -> None:
+        """Add the records that have a step."""
+        if not records:
+            return
+        keys = list(records[0])
+        if all(list(record) == keys for record in records):
+            found: dict[str, Sequence[object]] = dict(
+                zip(keys, zip(*(record.values() for record in records), strict=True), strict=True)
+            )
+        else:
+            names = dict.fromkeys(name for record in records for name in record)
+            found = {name: [record.get(name) for record in records] for name in names}
+        steps = _numbers(found.get("step", [None] * len(records)))
+        kept = np.isfinite(steps)
+        known = len(self)
+        for name, values in found.items():
+            if name in ("split", "step"):
+                continue
+            numbers = _numbers(values)
+            if name not in self._columns:
+                if np.isnan(numbers).all() or len(self._columns) >= MOST_SERIES:
+                    continue
+                self._columns[name] = Track()
+                self._columns[name].extend(np.full(known, np.nan))
+            self._columns[name].extend(numbers[kept])
+        self._columns["step"].extend(steps[kept])
+        for track in self._columns.values():
+            if len(track) < len(self):
+                track.extend(np.full(len(self) - len(track), np.nan))
+
+    def curves(self) -> Curves:
+        """All so far."""
+        columns = {name: track.curve() for name, track in self._columns.items()}
+        return Curves(columns.pop("step"), columns.pop("at"), columns)
+
+
+def _numbers(values: Sequence[object]) -> Floats:
+    """JSON values as floats, NaN for what is no number."""
+    if set(map(type, values)) <= {int, float}:
+        with contextlib.suppress(OverflowError):
+            return np.array(values, np.float64)
+    return np.array([as_number(value) for value in values], np.float64)
+
+
+NOTHING = Curve()
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A run's logs up to a moment; never changes once made.
 
     Attributes:
         generation: grows when the logs were cut and read anew.
-        train_step, train_loss: every training step.
+        train: every training step.
         smooth: the training loss, smoothed.
-        val_step, val_loss: every evaluation.
+        val: every evaluation.
         evaluations: the newest ones, oldest first.
         damaged: lines that could not be read.
+        share: how much of the log has been read; below 1 the curves are a sketch, drawn from a sample of its lines.
     """
 
     generation: int = 0
-    train_step: Floats = field(default_factory=lambda: np.zeros(0))
-    train_loss: Floats = field(default_factory=lambda: np.zeros(0))
-    smooth: Floats = field(default_factory=lambda: np.zeros(0))
-    val_step: Floats = field(default_factory=lambda: np.zeros(0))
-    val_loss: Floats = field(default_factory=lambda: np.zeros(0))
+    train: Curves = field(default_factory=Curves)
+    smooth: Curve = NOTHING
+    val: Curves = field(default_factory=Curves)
     evaluations: tuple[Evaluation, ...] = ()
     damaged: int = 0
+    share: float = 1.0
 
 
 class RunFeed:
@@ -148,13 +218,14 @@ class RunFeed:
     def __init__(self, paths: RunPaths, beta: float | None = None) -> None:
         self.paths = paths
         self.beta = beta
-        self._fitted = 0  # points that the present smoothing was chosen for
         self._lock = threading.Lock()
         self._metrics, self._samples = LogTail(paths.metrics), LogTail(paths.samples)
-        self._waiting: dict[str, Iterator[dict[str, Any]]] = {}
+        self._waiting: dict[str, Iterator[list[dict[str, Any]]]] = {}
         self._generations = (0, 0)
-        self._clear_metrics()
+        self._train, self._val = Table(), Table()
         self._evaluations: dict[int, Evaluation] = {}
+        self._smooth_anew()
+        self._sketch: Snapshot | None = None
         self.snapshot = Snapshot()
 
     def signature(self) -> Signature:
@@ -162,75 +233,107 @@ class RunFeed:
         return signature(self.paths.metrics, self.paths.samples)
 
     def advance(self, limit: int = BATCH) -> bool:
-        """Read up to `limit` further records of each log and renew `snapshot`.
+        """Read about `limit` further records of each log and renew `snapshot`.
+
+        The first call on a long log reads a sample of its lines instead.
 
         Returns:
             Whether more are waiting.
         """
         with self._lock:
-            metrics, more_metrics = self._take("metrics", self._metrics, limit)
-            samples, more_samples = self._take("samples", self._samples, limit)
-            generations = (self._metrics.generation, self._samples.generation)
-            if generations[0] != self._generations[0]:
-                self._clear_metrics()
-            if generations[1] != self._generations[1]:
-                self._evaluations = {}
-            self._generations = generations
-            self._add_metrics(metrics)
-            self._add_samples(samples)
+            if self._metrics.offset == 0 and self._sketch is None and (sketch := self._look_over()):
+                self._sketch = self.snapshot = sketch
+                return True
+            more_metrics = self._take("metrics", self._metrics, limit)
+            more_samples = self._take("samples", self._samples, limit)
+            done = not more_metrics and self._sketch is not None
+            if done:
+                self._sketch = None
+                self._smooth_anew()
             self._renew()
-            return more_metrics or more_samples
+        if done:
+            give_memory_back()
+        return more_metrics or more_samples
 
     def smoothed(self, beta: float | None) -> None:
         """Smooth the whole curve anew with another beta."""
         with self._lock:
             self.beta = beta
             self._smooth_anew()
+            if self._sketch is not None:
+                smoother = Smoother(self._beta(len(self._sketch.train)))
+                smooth = Curve.of(smoother.extend(self._sketch.train["loss"].values))
+                self._sketch = dataclasses.replace(self._sketch, smooth=smooth)
             self._renew()
 
+    def _beta(self, points: int) -> float:
+        return suited_beta(points) if self.beta is None else self.beta
+
     def _smooth_anew(self) -> None:
-        losses = self._train_loss.view()
-        self._fitted = len(losses)
-        self._smoother = Smoother(suited_beta(len(losses)) if self.beta is None else self.beta)
-        self._smooth = Column()
-        self._smooth.extend(self._smoother.extend(losses))
+        losses = self._train.curves()["loss"].values
+        self._fitted = len(losses)  # points that the present smoothing was chosen for
+        self._smoother = Smoother(self._beta(len(losses)))
+        self._smooth = Track()
+        for start in range(0, len(losses), SMOOTHED_AT_ONCE):
+            self._smooth.extend(self._smoother.extend(losses[start : start + SMOOTHED_AT_ONCE]))
 
-    def _take(self, log: str, tail: LogTail, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """Records of one log; its iterator is kept until it ends, as the tail counts whole chunks."""
-        iterator = self._waiting.setdefault(log, tail.records())
-        before = tail.generation
-        taken: list[dict[str, Any]] = []
-        for record in iterator:
-            if tail.generation != before:  # the file was cut: what came before belongs to the old one
-                before = tail.generation
-                taken.clear()
-            taken.append(record)
-            if len(taken) >= limit:
-                return taken, True
+    def _look_over(self) -> Snapshot | None:
+        """A sketch of a long log from lines spread evenly over it; None where reading all of it takes no time."""
+        try:
+            if os.stat(self.paths.metrics).st_size < LONG:
+                return None
+        except OSError:
+            return None
+        train, val = Table(), Table()
+        records = glances(self.paths.metrics, GLANCES, GLANCE)
+        train.extend([record for record in records if record.get("split") == "train"])
+        val.extend([record for record in records if record.get("split") == "val"])
+        curves = train.curves()
+        smoother = Smoother(self._beta(len(curves)))
+        return Snapshot(-1, curves, Curve.of(smoother.extend(curves["loss"].values)), val.curves(), share=0.0)
+
+    def _take(self, log: str, tail: LogTail, limit: int) -> bool:
+        """Read on in one log; its iterator is kept until it ends. Returns whether more are waiting."""
+        iterator = self._waiting.setdefault(log, tail.batches())
+        add = self._add_metrics if log == "metrics" else self._add_samples
+        records: list[dict[str, Any]] = []
+        generation = tail.generation
+        for number, batch in enumerate(iterator):
+            if tail.generation != generation:  # the file was cut: what came before belongs to the old one
+                generation, records = tail.generation, []
+            records += batch
+            if self._sketch is not None and number % PIECES == PIECES - 1:
+                time.sleep(BREATH)
+            if len(records) >= limit:
+                self._follow_generations()
+                add(records)
+                return True
+        self._follow_generations()
+        add(records)
         del self._waiting[log]
-        return taken, False
+        return False
 
-    def _clear_metrics(self) -> None:
-        self._train_step, self._train_loss = Column(), Column()
-        self._val_step, self._val_loss = Column(), Column()
-        self._smooth_anew()
+    def _follow_generations(self) -> None:
+        """Forget what was read from a log that has been cut since."""
+        generations = (self._metrics.generation, self._samples.generation)
+        if generations[0] != self._generations[0]:
+            self._train, self._val = Table(), Table()
+            self._smooth_anew()
+        if generations[1] != self._generations[1]:
+            self._evaluations = {}
+        self._generations = generations
 
     def _add_metrics(self, records: list[dict[str, Any]]) -> None:
-        rows: dict[object, tuple[list[float], list[float]]] = {"train": ([], []), "val": ([], [])}
-        for record in records:
-            split, step = record.get("split"), as_number(record.get("step"))
-            if isinstance(split, str) and split in rows and math.isfinite(step):
-                rows[split][0].append(step)
-                rows[split][1].append(as_number(record.get("loss")))
-        steps, losses = rows["train"]
-        self._train_step.extend(steps)
-        self._train_loss.extend(losses)
-        if self.beta is None and len(self._train_loss.view()) > 2 * max(self._fitted, 64):
+        known = len(self._train)
+        self._train.extend([record for record in records if record.get("split") == "train"])
+        self._val.extend([record for record in records if record.get("split") == "val"])
+        if self._sketch is not None:
+            return  # the sketch has a smoothing of its own; the whole is smoothed when all of it is there
+        if self.beta is None and len(self._train) > 2 * max(self._fitted, 64):
             self._smooth_anew()
-        else:
-            self._smooth.extend(self._smoother.extend(np.array(losses, np.float64)))
-        self._val_step.extend(rows["val"][0])
-        self._val_loss.extend(rows["val"][1])
+        elif len(self._train) > known:
+            losses = self._train.curves()["loss"].values
+            self._smooth.extend(self._smoother.extend(losses[len(self._smooth) :]))
 
     def _add_samples(self, records: list[dict[str, Any]]) -> None:
         for record in records:
@@ -248,16 +351,57 @@ class RunFeed:
             del self._evaluations[next(iter(self._evaluations))]
 
     def _renew(self) -> None:
+        evaluations = tuple(self._evaluations.values())
+        if self._sketch is not None:
+            share = min(self._metrics.offset / max(self._metrics.size, 1), 0.99)
+            self.snapshot = dataclasses.replace(self._sketch, evaluations=evaluations, share=share)
+            return
         self.snapshot = Snapshot(
             sum(self._generations),
-            self._train_step.view(),
-            self._train_loss.view(),
-            self._smooth.view(),
-            self._val_step.view(),
-            self._val_loss.view(),
-            tuple(self._evaluations.values()),
+            self._train.curves(),
+            self._smooth.curve(),
+            self._val.curves(),
+            evaluations,
             self._metrics.damaged + self._samples.damaged,
         )
+
+
+def glances(log: Path, places: int, length: int) -> list[dict[str, Any]]:
+    """The readable records in pieces of `length` bytes spread evenly over a log, in order, each at most once."""
+    records: list[dict[str, Any]] = []
+    try:
+        with open(log, "rb") as file:
+            size, seen = os.fstat(file.fileno()).st_size, 0
+            for k in range(places):
+                start = max(0, (size - length) * k // max(places - 1, 1))
+                if start + length <= seen:
+                    continue
+                start = max(start, seen)
+                file.seek(start)
+                piece = file.read(length)
+                whole = piece[: piece.rfind(b"\n") + 1]
+                seen = start + len(whole)
+                if start:
+                    whole = whole[whole.find(b"\n") + 1 :]  # its first line may be the end of one
+                records += parse_lines(whole)[0]
+    except OSError:
+        pass
+    return records
+
+
+def spark(metrics: Path) -> tuple[float, ...]:
+    """The training loss in a few numbers: means of what is found at places spread evenly over the log."""
+    found = [as_number(r.get("loss")) for r in glances(metrics, SPARK, SPARK_BYTES) if r.get("split") == "train"]
+    finite = np.array([loss for loss in found if math.isfinite(loss)])
+    if len(finite) < 2:
+        return ()
+    return tuple(float(part.mean()) for part in np.array_split(finite, min(SPARK, len(finite))))
+
+
+def give_memory_back() -> None:
+    """Let the system have what was only needed for reading, where the C library can (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def suited_beta(points: int) -> float:

@@ -3,6 +3,7 @@
 import math
 import time
 import unicodedata
+from collections.abc import Sequence
 
 CONTROL_PICTURES = 0x2400
 """U+2400 + n is the printable picture of the control character n."""
@@ -103,6 +104,11 @@ def loss(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2e}"
 
 
+def figure(value: float) -> str:
+    """Any number in four significant digits: '0.4127', '12.35', '2.4e-05'."""
+    return "∞" if value == math.inf else "-∞" if value == -math.inf else "–" if math.isnan(value) else f"{value:.4g}"
+
+
 def rate(value: float) -> str:
     """A learning rate: '2.40e-3'."""
     if not math.isfinite(value) or value == 0:
@@ -150,6 +156,16 @@ def size(count_: float) -> str:
         if count_ >= limit:
             return f"{count_ / limit:.{1 if count_ < 10 * limit else 0}f} {unit}"
     return f"{count_:.0f} B"
+
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A small curve, one character a number."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    span = (high - low) or 1.0
+    return "".join(_LEVELS[round((value - low) / span * 7)] for value in values)
 
 
 STATES = {

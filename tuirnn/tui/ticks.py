@@ -1,19 +1,24 @@
 """Figures along an axis: few, round, and all written to the same number of places."""
 
+import bisect
 import itertools
 import math
+import time
 from collections.abc import Sequence
 
 MOST = 50
 """No axis ever has more ticks than this."""
 
 
-def linear_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about `most` multiples of 1, 2 or 5 × 10^k between low and high; the ends where none fits."""
+def linear_ticks(low: float, high: float, most: int, whole: bool = False) -> list[float]:
+    """At most about `most` multiples of 1, 2 or 5 × 10^k between low and high; the ends where none fits.
+
+    With `whole`, multiples of whole numbers only: what is counted has no halves.
+    """
     span = high - low
     if not (0 < span < math.inf) or most < 1:
         return sorted({low, high})
-    step = _round_step(span / most)
+    step = max(_round_step(span / most), 1.0 if whole else 0.0)
     if step == 0 or not math.isfinite(low / step) or abs(low / step) > 1e15:
         return [low, high]  # the span is lost in the figures' own precision
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -62,3 +67,46 @@ def step_label(step: float) -> str:
         if limit <= abs(step) < 1e15:
             return f"{step / limit:.4g}{unit}"
     return f"{step:.4g}"
+
+
+_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+"""Seconds between two ticks of a time axis; beyond the last, round numbers of days."""
+
+
+def time_ticks(low: float, high: float, most: int) -> list[float]:
+    """Multiples of round spans of time, in seconds."""
+    least = (high - low) / max(most, 1)
+    if not 1 <= least < math.inf:
+        return linear_ticks(low, high, most)
+    if least > _TIMES[-1]:
+        return [86_400 * day for day in linear_ticks(low / 86_400, high / 86_400, most)]
+    step = _TIMES[bisect.bisect_left(_TIMES, least)]
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [float(k * step) for k in range(first, min(last, first + MOST) + 1)] or [low, high]
+
+
+def elapsed_label(seconds: float) -> str:
+    """A span of time in few characters: '45s', '12m', '1h30m', '3d'."""
+    if not math.isfinite(seconds) or abs(seconds) < 60 or seconds < 0:
+        return f"{seconds:.3g}s"
+    minutes = round(seconds / 60)
+    if minutes >= 2 * 1440:
+        return f"{minutes / 1440:.3g}d"
+    hours, rest = divmod(minutes, 60)
+    if not hours:
+        over = round(seconds) - 60 * int(seconds // 60)
+        return f"{int(seconds // 60)}m{over}s" if over else f"{minutes}m"
+    return f"{hours}h{rest}m" if rest else f"{hours}h"
+
+
+def clock_labels(moments: Sequence[float]) -> list[str]:
+    """Local times of day; with the day of the month where they are of several days."""
+    try:
+        times = [time.localtime(moment) for moment in moments]
+    except (OverflowError, ValueError, OSError):
+        return [f"{moment:.4g}" for moment in moments]
+    apart = min((b - a for a, b in itertools.pairwise(moments)), default=60.0)
+    form = "%H:%M:%S" if apart < 60 else "%H:%M"
+    if len({(one.tm_yday, one.tm_year) for one in times}) > 1:
+        form = "%d. %H:%M"
+    return [time.strftime(form, one) for one in times]

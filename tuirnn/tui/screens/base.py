@@ -1,7 +1,7 @@
 """What every tab has, and how a tab follows the logs of a run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from textual.containers import Container
@@ -15,9 +15,6 @@ from tuirnn.tui.feed import RunFeed, Signature, Snapshot
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
-
-POLL = 0.5
-"""Seconds between two looks at the logs on the screen."""
 
 REDRAW = 0.25
 """Seconds between two drawings while a long log is read."""
@@ -42,6 +39,15 @@ class Tab(Container):
 
     def opened(self) -> None:
         """The tab has come to the screen."""
+
+    def tick(self) -> None:
+        """Called every `BEAT` while the tab is open: the place to look at logs."""
+
+    def closed(self) -> None:
+        """Another tab has come to the screen."""
+
+    def left(self) -> None:
+        """Esc was pressed."""
 
     def home(self) -> Widget | None:
         """The widget that takes the keys when no field does; None: the tab itself."""
@@ -97,7 +103,7 @@ class Follower:
         if now == self._seen:
             return
         feed, self._seen, self._reading = self.feed, now, True
-        self.tab.run_worker(lambda: self._read(feed), thread=True, exclusive=True, group="feed")
+        self.tab.run_worker(lambda: self._read(feed), thread=True, exclusive=True, group=f"feed-{id(self)}")
 
     def _read(self, feed: RunFeed) -> None:
         worker, due, more = get_current_worker(), 0.0, True
@@ -112,3 +118,36 @@ class Follower:
         if message.feed is self.feed and self.tab.is_running and self.tab.children:
             self._reading = not message.ended
             self.changed()
+
+
+class Crew:
+    """A follower for each of several runs.
+
+    Args:
+        tab, changed: as for `Follower`.
+    """
+
+    def __init__(self, tab: Tab, changed: Callable[[], None]) -> None:
+        self.tab = tab
+        self.changed = changed
+        self._followers: dict[RunPaths, Follower] = {}
+
+    def follow(self, runs: Sequence[RunPaths]) -> None:
+        """Follow these runs and no others."""
+        self._followers = {paths: self._followers.get(paths) or Follower(self.tab, self.changed) for paths in runs}
+        for paths, follower in self._followers.items():
+            follower.follow(paths)
+
+    def poll(self) -> None:
+        """Start reading where logs have changed."""
+        for follower in self._followers.values():
+            follower.poll()
+
+    def received(self, message: FeedRead) -> None:
+        """Hand a message to the follower whose it is."""
+        for follower in self._followers.values():
+            follower.received(message)
+
+    def snapshot(self, paths: RunPaths) -> Snapshot:
+        """What has been read of a run."""
+        return self._followers[paths].snapshot if paths in self._followers else Snapshot()

@@ -1,5 +1,6 @@
 """Small dialogs: a question with consequences, the help, a list to choose from."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -7,9 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, OptionList, Static
+from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuirnn.errors import TuirnnError
 from tuirnn.tui.keys import TABS, keys_of
 from tuirnn.tui.text import visible_line
 
@@ -23,6 +25,7 @@ class Confirm(ModalScreen[bool]):
         yes: the name of going through with it.
     """
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
         Binding("n,escape,q", "answer(False)", "no"),
@@ -59,6 +62,7 @@ class Confirm(ModalScreen[bool]):
 class Help(ModalScreen[None]):
     """All keys, from the table that binds them; those of the open tab first."""
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "close")]
 
     def __init__(self, tab: str) -> None:
@@ -90,6 +94,7 @@ class Choose(ModalScreen[str]):
         chosen: the id that is marked at first.
     """
 
+    AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss('')", "close")]
 
     def __init__(self, title: str, options: list[tuple[str, str]], chosen: str) -> None:
@@ -111,3 +116,39 @@ class Choose(ModalScreen[str]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter or a click chooses."""
         self.dismiss(self._options[event.option_index][0])
+
+
+class Ask(ModalScreen[str]):
+    """Asks for a word; the answer is '' where there is none.
+
+    Args:
+        title: of the dialog.
+        value: what the field begins with.
+        hint: what is wanted.
+        check: raises TuirnnError where a word will not do.
+    """
+
+    AUTO_FOCUS = "*"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "close")]
+
+    def __init__(self, title: str, value: str, hint: str, check: Callable[[str], object] = str) -> None:
+        super().__init__()
+        self._title, self._value, self._hint, self._check = title, value, hint, check
+
+    def compose(self) -> ComposeResult:
+        """The field, and what is wrong with what stands in it."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = "⏎ do it · esc close"
+            yield Input(self._value, compact=True, id="ask")
+            yield Static(Content(self._hint), classes="dialog-text", id="ask-hint")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter answers, if the word will do."""
+        event.stop()
+        try:
+            self._check(event.value.strip())
+        except TuirnnError as error:
+            self.query_one("#ask-hint", Static).update(Content.styled(visible_line(str(error)), "$text-error"))
+        else:
+            self.dismiss(event.value.strip())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -11,12 +11,16 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from tuirnn.errors import RunError, TuirnnError
 from tuirnn.tui import text
 from tuirnn.tui.engine import PACES, Engine, Settings, View
 from tuirnn.tui.screens.base import Tab
-from tuirnn.tui.screens.dialogs import Choose
+from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.widgets.bars import Bars, Cells
-from tuirnn.tui.widgets.prose import LEVELS, Prose
+from tuirnn.tui.widgets.prose import Prose, surprise_legend
+
+if TYPE_CHECKING:
+    from tuirnn.novelty import Corpus
 
 FRAME = 0.05
 """Seconds between two drawings while the network writes."""
@@ -31,7 +35,27 @@ FIELDS = (
     ("seed", "seed", "0", 8),
 )
 
+METER, METER_MOST = 1.0, 20_000
+"""Seconds between two looks of the novelty meter, and characters that it looks at."""
+
 CELLS = Path("export") / "cells"
+SHIPPED = Path(__file__).parents[3] / CELLS
+"""Where a clone of the project keeps the cell that comes with it."""
+
+
+def cell_files() -> list[Path]:
+    """The cell files of this folder, and those that come along."""
+    own = sorted(CELLS.glob("*.onnx"))
+    return own + [path for path in sorted(SHIPPED.glob("*.onnx")) if not any(_same(path, other) for other in own)]
+
+
+def called(cell: str) -> str:
+    """A run's name, or the name of a cell file without its folder."""
+    return Path(cell).name if cell.endswith(".onnx") else cell
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
 
 
 class Prime(Input):
@@ -65,10 +89,13 @@ class GenerateTab(Tab):
                 bars = Bars(id="generate-bars")
                 bars.border_title = "next"
                 yield bars
-                yield Static(self._legend(), id="generate-legend")
+                yield Static(surprise_legend("surprise"), id="generate-legend")
                 cells = Cells(id="generate-hidden")
                 cells.border_title = "hidden state"
                 yield cells
+                branches = Static("", id="generate-branches", markup=False)
+                branches.border_title = "branches"
+                yield branches
         yield Prime(
             placeholder="i: type here; the network reads along · ctrl+j newline",
             id="prime",
@@ -85,19 +112,20 @@ class GenerateTab(Tab):
             yield Static("", id="generate-pace")
         yield Static("", id="generate-line", markup=False)
 
-    @staticmethod
-    def _legend() -> Content:
-        shades = [(f" {level} ", f"$surprise-{level} reverse") for level in range(LEVELS)]
-        return Content.assemble(("surprise, nats\n", "$text-muted"), *shades, "+")
-
     def on_mount(self) -> None:
         """No cell is open yet."""
         self.engine: Engine | None = None
         self._view = View()
         self._settings = Settings()
         self._pace = PACES.index(250)
-        self._line = ""
-        self.set_interval(FRAME, self._drain)
+        self._line: tuple[str, str] = ("", "")
+        self._meter = ""
+        self._measured: tuple[str, str] | None = None  # cell and text that the meter shows
+        self._corpora: dict[str, Corpus | str] = {}  # what a cell has learned from, or why that cannot be had
+        self._clocks = (
+            self.set_interval(FRAME, self._drain, pause=True),
+            self.set_interval(METER, self._measure, pause=True),
+        )
         self._show_pace()
 
     def on_unmount(self) -> None:
@@ -107,14 +135,21 @@ class GenerateTab(Tab):
 
     # ── which cell ────────────────────────────────────────────────────────────
 
+    def closed(self) -> None:
+        """Nothing is drawn; the network goes on."""
+        for timer in self._clocks:
+            timer.pause()
+
     def opened(self) -> None:
         """The first time, open what was last looked at."""
+        for timer in self._clocks:
+            timer.resume()
         if self.engine is None:
-            name = self.dashboard.current
+            name = self.dashboard.current or next(iter(map(str, cell_files())), "")
             if name:
                 self.open_cell(name)
             else:
-                self._say("nothing to write with yet: train a run first, or press o for a cell file")
+                self._say("nothing to write with yet: press n on the Runs tab to train a network")
 
     def open_cell(self, name: str) -> None:
         """Open a run or cell file, in place of any other."""
@@ -127,7 +162,7 @@ class GenerateTab(Tab):
         self._view = View()
         self._text.clear()
         self._clear_prime()
-        self._say(f"opening {name} …")
+        self._say(f"opening {called(name)} …")
         self._title()
         self.app.refresh_bindings()
 
@@ -139,7 +174,7 @@ class GenerateTab(Tab):
             if (run.paths.root / "best").is_file() or (run.paths.root / "last").is_file()
         ]
         options = [(run.name, f"{run.name}   {run.cell}   {text.loss(run.status.best_val_loss)}") for run in runs]
-        options += [(str(path), str(path)) for path in sorted(CELLS.glob("*.onnx"))]
+        options += [(str(path), f"{path.stem}   (cell file)") for path in cell_files()]
         if not options:
             self._say("no run has a checkpoint yet, and there is no cell file in export/cells")
             return
@@ -182,6 +217,8 @@ class GenerateTab(Tab):
         before, self._view = self._view, view
         self.query_one(Bars).show(view.top)
         self.query_one(Cells).show(view.hidden)
+        if view.branches != before.branches:
+            self._show_branches(view)
         if (view.running, view.ready) != (before.running, before.ready):
             self._text.caret = view.ready
             self._text.relayout()
@@ -195,8 +232,58 @@ class GenerateTab(Tab):
             self._say("")
         self._title()
 
+    def _show_branches(self, view: View) -> None:
+        panel, lines = self.query_one("#generate-branches", Static), []
+        panel.set_class(len(view.branches) > 1, "-several")
+        for branch in view.branches:
+            stem = "  " * branch.depth + ("└ " if branch.depth else "")
+            fork = f" from {text.count(branch.fork)}" if branch.depth else ""
+            name = (f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
+            lines.append(Content.assemble(name, (f"{fork} · {text.count(branch.length)}", "$text-muted")))
+        panel.update(Content("\n").join(lines))
+
+    # ── the meter ─────────────────────────────────────────────────────────────
+
+    def _measure(self) -> None:
+        """Hold what has been written against the training text, in a thread, where there is more of it."""
+        if self.engine is None or not self.is_open or not self._view.ready:
+            return
+        now = (self.engine.cell, self.engine.written()[-METER_MOST:])
+        if now != self._measured and len(now[1]) >= 40:
+            self._measured = now
+            self.run_worker(lambda: self._hold_against(*now), thread=True, exclusive=True, group="meter")
+        elif len(now[1]) < 40 and self._meter:
+            self._meter, self._measured = "", None
+            self._show_line()
+
+    def _hold_against(self, cell: str, written: str) -> None:
+        if cell not in self._corpora:
+            self._corpora = {cell: self._corpus(cell)}
+        corpus = self._corpora[cell]
+        if isinstance(corpus, str):
+            line = corpus
+        else:
+            found = corpus.measure(written)
+            longest = f"{found.longest} characters" if found.longest else "under 8 characters"
+            line = f"novel 8-grams {found.novel * 100:.0f} % · longest copy from the training text {longest}"
+        self.app.call_from_thread(self._metered, cell, line)
+
+    def _corpus(self, cell: str) -> "Corpus | str":
+        from tuirnn.novelty import Corpus
+        from tuirnn.runtime.opening import training_text
+
+        try:
+            return Corpus(training_text(cell, self.dashboard.folder))
+        except TuirnnError as error:
+            return f"no novelty meter: {error}"
+
+    def _metered(self, cell: str, line: str) -> None:
+        if self.engine is not None and self.engine.cell == cell:
+            self._meter = line
+            self._show_line()
+
     def _title(self) -> None:
-        view, name = self._view, text.visible_line(self.engine.cell) if self.engine else "no cell"
+        view, name = self._view, text.visible_line(called(self.engine.cell)) if self.engine else "no cell"
         panel = self._text
         panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
         speed = f"able to {text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
@@ -206,11 +293,14 @@ class GenerateTab(Tab):
         self.query_one(Bars).border_title = Content(f"next {view.noun}")
 
     def _say(self, line: str, error: bool = False) -> None:
-        if line != self._line:
-            self._line = line
-            self.query_one("#generate-line", Static).update(
-                Content.styled(text.visible_line(line), "$text-error" if error else "$text-warning")
-            )
+        if (line, "$text-error" if error else "$text-warning") != self._line:
+            self._line = (line, "$text-error" if error else "$text-warning")
+            self._show_line()
+
+    def _show_line(self) -> None:
+        """What there is to say; else what the meter shows."""
+        line, style = self._line if self._line[0] else (self._meter, "$text-muted")
+        self.query_one("#generate-line", Static).update(Content.styled(text.visible_line(line), style))
 
     def _show_pace(self) -> None:
         pace = PACES[self._pace]
@@ -260,10 +350,10 @@ class GenerateTab(Tab):
         """Without an open cell there is only one to choose."""
         return action in ("choose", "type", "temperature", "slower", "faster") or self._view.ready
 
-    def _command(self, command: str) -> None:
+    def _command(self, command: str, value: object = None) -> None:
         if self.engine:
             self._clear_prime()
-            self.engine.send(command)
+            self.engine.send(command, value)
 
     def do_toggle(self) -> None:
         """Write, or hold."""
@@ -275,11 +365,99 @@ class GenerateTab(Tab):
 
     def do_back(self) -> None:
         """One token back."""
-        self._command("back")
+        self._command("back", 1)
+
+    def do_back_line(self) -> None:
+        """One line back."""
+        self._command("back_line")
+
+    def do_back_all(self) -> None:
+        """To the beginning."""
+        self._command("back_all")
+
+    def on_prose_pointed(self, event: Prose.Pointed) -> None:
+        """A click on a character goes back to right before it."""
+        if self._view.ready:
+            self._command("back_to", event.characters)
 
     def do_reset(self) -> None:
         """Back to the zero state."""
         self._command("reset")
+
+    def do_branch(self) -> None:
+        """Ask for a name, then go on in a branch."""
+        self._ask_name(
+            "branch off here", "branch", "What you write from here on; the text as it is stays under its name."
+        )
+
+    def do_keep(self) -> None:
+        """Ask for a name, and keep the state under it."""
+        self._ask_name("keep this state", "keep", "B comes back to it at any time.")
+
+    def _ask_name(self, title: str, command: str, hint: str) -> None:
+        stem = "kept" if command == "keep" else "branch"
+        taken = {branch.name for branch in self._view.branches}
+        name = next(name for n in range(1, len(taken) + 2) if (name := f"{stem} {n}") not in taken)
+
+        def answered(chosen: str | None) -> None:
+            if chosen:
+                self._command(command, chosen)
+
+        self.app.push_screen(Ask(title, name, hint), answered)
+
+    def do_switch(self) -> None:
+        """Choose a branch."""
+        branches = self._view.branches
+        if len(branches) < 2:
+            self.dashboard.say("there is one branch only; b begins another, m keeps this state under a name")
+            return
+        options = [
+            (branch.name, f"{'  ' * branch.depth}{branch.name}   {text.count(branch.length)} {self._view.noun}s")
+            for branch in branches
+        ]
+        now = next(branch.name for branch in branches if branch.open)
+
+        def chosen(name: str | None) -> None:
+            if name:
+                self._command("switch", name)
+
+        self.app.push_screen(Choose("branches", options, now), chosen)
+
+    def do_save(self) -> None:
+        """Ask for a file, and write the text to it."""
+        if self.engine is None:
+            return
+        engine = self.engine
+
+        def check(name: str) -> None:
+            if not name or Path(name).exists():
+                raise RunError(f"'{name}' is already there; choose another name" if name else "a file needs a name")
+
+        def answered(name: str | None) -> None:
+            if name:
+                try:
+                    Path(name).write_text(engine.text(), encoding="utf-8", errors="replace")
+                except OSError as error:
+                    self.dashboard.say(f"cannot write {name}: {error.strerror}", error=True)
+                else:
+                    self.dashboard.say(f"saved as {name}")
+
+        stem = Path(engine.cell).stem
+        self.app.push_screen(
+            Ask("save the text as", f"{stem}.txt", f"A file in {Path.cwd()}, or a path.", check), answered
+        )
+
+    def do_copy(self) -> None:
+        """Ask the terminal to put the text on the clipboard."""
+        if self.engine is not None:
+            written = self.engine.text()
+            self.app.copy_to_clipboard(written)
+            self.dashboard.say(f"{text.count(len(written))} characters copied, if your terminal allows it (OSC 52)")
+
+    def do_export(self) -> None:
+        """Write the cell file."""
+        if self.engine is not None:
+            self.dashboard.export(self.engine.cell)
 
     def do_type(self) -> None:
         """To the field."""

@@ -15,10 +15,11 @@ from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
 
 from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
+from tuirnn.estimate import estimate, rate, symbols
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
 from tuirnn.tasks.sources import STDIN
-from tuirnn.tui.text import visible_line
+from tuirnn.tui.text import duration, short, size, visible_line
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
@@ -153,6 +154,7 @@ class NewRun(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Begin at the name."""
+        self._changed()
         self.query_one("#field-name", Input).focus()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
@@ -213,6 +215,21 @@ class NewRun(ModalScreen[None]):
         config = self._check()
         if config is not None:
             self.query_one("#field-name", Input).placeholder = default_name(config, self._folder)
+            if not self._starting:
+                self._problem(self._estimate(config), "$text-muted")
+
+    def _estimate(self, config: RunConfig) -> str:
+        """What the run will take, measured by the fastest that this folder has seen."""
+        runs = cast("DashboardApp", self.app).runs
+        shown = [
+            (run.record.config, len(run.record.vocab), run.status.tokens_per_s)
+            for run in runs
+            if run.record is not None and run.status.tokens_per_s > 0
+        ]
+        found = estimate(config, symbols(config), rate(shown))
+        time = f"{duration(found.seconds)} for {short(found.steps)} steps" if found.seconds else "until you stop it"
+        about = "" if shown else ", on two ordinary cores"
+        return f"about {short(found.parameters)} parameters · {size(found.memory)} of memory · {time}{about}"
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check at once."""

@@ -1,6 +1,10 @@
 """The Runs tab: all runs of the folder, and a closer look at the one under the cursor."""
 
-import numpy as np
+import math
+from collections.abc import Callable
+from typing import Any
+
+from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -8,34 +12,55 @@ from textual.color import Color
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable, Input, Static
 
 from tuirnn.errors import RunError
-from tuirnn.runs.housekeeping import remove
+from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui import text
+from tuirnn.tui import look, text
 from tuirnn.tui.feed import last_text
 from tuirnn.tui.plot import Series
-from tuirnn.tui.screens.base import POLL, FeedRead, Follower, Tab
-from tuirnn.tui.screens.dialogs import Confirm
+from tuirnn.tui.screens.base import Crew, FeedRead, Tab
+from tuirnn.tui.screens.dialogs import Ask, Confirm
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.paint import variables
 
-COLUMNS = {"name": 14, "cell": 10, "data": 12, "state": 10, "step": 8, "done": 5, "best val": 8, "tok/s": 6, "age": 5}
+MOST_LINES = 8
+"""Runs that are overlaid in one chart."""
+
+COLUMNS = {
+    "name": 16, "cell": 8, "data": 10, "state": 10, "step": 13, "done": 5, "best val": 8, "tok/s": 6, "left": 7,
+    "age": 5, "loss": 10,
+}  # fmt: skip
 """Title and least width of each column."""
 
-NARROW = ("name", "cell", "data", "state", "done", "best val", "age")
+NARROW = ("name", "cell", "state", "done", "best val", "left", "age")
 """The columns that there is room for in 80."""
 
-RIGHT = {"step", "done", "best val", "tok/s", "age"}
+MIDDLE = ("name", "cell", "data", "state", "done", "best val", "tok/s", "left", "age", "loss")
 
-WIDE, ROOMY = 118, 100
-"""Widths from which all columns are shown, and from which names are shown at length."""
+RIGHT = {"step", "done", "best val", "tok/s", "left", "age"}
+
+ROOMY, WIDE = 112, 140
+"""Widths from which the middle columns are shown, and from which all are."""
+
+SORTS: dict[str, Callable[[RunSummary], Any]] = {
+    "newest": lambda run: -(run.record.created if run.record else 0.0),
+    "name": lambda run: run.name,
+    "best val": lambda run: run.status.best_val_loss if run.status.best_step else math.inf,
+    "state": lambda run: (not run.status.live, run.status.state),
+    "cell": lambda run: run.cell,
+    "done": lambda run: -run.status.progress,
+}
+"""Ways to sort, the first one at the start."""
 
 WELCOME = """\
 No runs here yet.
 
 Press  n  to train your first network: two minutes on a text that comes along,
 and you watch it learn to write.
+
+Press  4  to play with one that is trained already.
 
 Runs will live in {folder}
 """
@@ -50,10 +75,9 @@ class RunsTab(Tab):
         table: DataTable[Text] = DataTable(id="runs-table", cursor_type="row", cell_padding=1)
         table.border_title = "runs"
         yield table
+        yield Input(placeholder="show only runs with …  (⏎ keep, esc all)", id="runs-filter", compact=True)
         with Horizontal(id="runs-below"):
-            chart = Chart("no evaluation yet", id="runs-chart")
-            chart.border_title = "validation loss"
-            yield chart
+            yield Chart("no evaluation yet", id="runs-chart")
             details = Static("", id="runs-details", markup=False)
             details.border_title = "details"
             yield details
@@ -63,10 +87,10 @@ class RunsTab(Tab):
         self._runs: list[RunSummary] = []
         self._cells: dict[str, list[Text]] = {}
         self._details: Content | None = None
-        self._follower = Follower(self, self._draw_details)
+        self._crew = Crew(self, self._draw_details)
         self._columns: tuple[str, ...] = ()
-        self._roomy = True
-        self.set_interval(POLL, self._tick)
+        self._sort = next(iter(SORTS))
+        self._shown_lines: list[tuple[str, str, bytes]] = []
         self.set_interval(10.0, self._refill)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
 
@@ -82,50 +106,81 @@ class RunsTab(Tab):
 
     def can(self, action: str) -> bool:
         """Without a run there is only a new one to make."""
-        run = self.highlighted if action in ("open", "generate", "delete") else None
-        if action == "delete":
-            return run is not None and not run.status.live
-        return run is not None or action in ("new", "refresh")
+        if action == "unmark":
+            return bool(self.dashboard.marked)
+        if action in ("filter", "sort"):
+            return bool(self.dashboard.runs)
+        return action in ("new", "refresh") or self.highlighted is not None
 
     def opened(self) -> None:
         """Look at once."""
-        self._tick()
+        self._follow()
+        self.tick()
 
-    def _tick(self) -> None:
-        if self.is_open:
-            self._follower.poll()
+    def tick(self) -> None:
+        """Look at the logs on the screen."""
+        self._crew.poll()
 
     # ── the table ─────────────────────────────────────────────────────────────
 
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """Show the runs, the cursor on the same one as before."""
         before = self.highlighted
-        same_order = [run.name for run in runs] == [run.name for run in self._runs]
-        self._runs = runs
+        names = [run.name for run in self._runs]
+        self._runs = self._chosen(runs)
         self.set_class(not runs, "-empty")
         self.query_one("#welcome", Static).update(WELCOME.format(folder=text.visible_line(str(self.dashboard.folder))))
-        if same_order and self._columns:
+        if names == [run.name for run in self._runs] and self._columns:
             self._refill()
         else:
             self._rebuild(before.name if before else self.dashboard.wanted)
         self._follow()
 
+    def _chosen(self, runs: list[RunSummary]) -> list[RunSummary]:
+        """The runs that pass the filter, sorted."""
+        typed = self.query_one("#runs-filter", Input).value.casefold().split()
+        passed = [run for run in runs if all(word in _described(run) for word in typed)]
+        table = self.query_one(DataTable)
+        table.border_title = Content("runs" if len(passed) == len(runs) else f"runs · {len(passed)} of {len(runs)}")
+        table.border_subtitle = Content(f"sorted by {self._sort}" if self._sort != "newest" else "newest first")
+        return sorted(passed, key=SORTS[self._sort])
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter as one types."""
+        event.stop()
+        self.runs_changed(self.dashboard.runs)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter, back to the table."""
+        event.stop()
+        self.dashboard.leave_field()
+
+    def left(self) -> None:
+        """Esc shows all runs again."""
+        field = self.query_one("#runs-filter", Input)
+        if field.value or field.display:
+            field.value = ""
+            field.display = False
+            self.runs_changed(self.dashboard.runs)
+
     def on_resize(self, event: events.Resize) -> None:
         """Fewer columns where there is no room for all."""
-        if (self._columns, self._roomy) != (self._fitting(), self.size.width >= ROOMY):
+        if self._columns != self._fitting():
             self._rebuild(self.highlighted.name if self.highlighted else None)
 
     def _fitting(self) -> tuple[str, ...]:
-        return NARROW if self.size.width < WIDE else tuple(COLUMNS)
+        return tuple(COLUMNS) if self.size.width >= WIDE else MIDDLE if self.size.width >= ROOMY else NARROW
 
     def _rebuild(self, keep: str | None) -> None:
         table = self.query_one(DataTable)
-        self._columns, self._roomy = self._fitting(), self.size.width >= ROOMY
+        self._columns = self._fitting()
         table.clear(columns=True)
         for title in self._columns:
             label = Text(title)
             if title in RIGHT:
                 label.align("right", COLUMNS[title])
+            elif title == "name":
+                label.pad_left(2)
             table.add_column(label, key=title)
         self._cells = {run.name: self._row(run) for run in self._runs}
         for name, cells in self._cells.items():
@@ -140,7 +195,7 @@ class RunsTab(Tab):
         for run in self._runs:
             row = self._row(run)
             for title, old, new in zip(self._columns, self._cells[run.name], row, strict=True):
-                if old != new or old.style != new.style:
+                if old != new or old.style != new.style or old.spans != new.spans:
                     table.update_cell(run.name, title, new, update_width=True)
             self._cells[run.name] = row
 
@@ -148,26 +203,36 @@ class RunsTab(Tab):
         status, record = run.status, run.record
         data = text.visible_line(str(record.data.get("name", ""))) if record else "–"
         best = status.best_val_loss if status.best_step else float("nan")
+        total = f"/{text.count(status.total)}" if status.total else ""
         values = {
             "name": run.name,
             "cell": run.cell,
             "data": data,
             "state": text.state_label(status.state),
-            "step": text.count(status.step),
+            "step": text.count(status.step) + total,
             "best val": text.loss(best),
             "done": f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–",
             "tok/s": text.short(status.tokens_per_s) if status.live else "–",
+            "left": text.duration(status.eta) if status.live and status.eta else "–",
             "age": text.age(record.created if record else 0.0),
+            "loss": text.sparkline(run.spark),
         }
-        longest = {"name": 20, "data": 24} if self.size.width >= ROOMY else {"name": 14, "data": 12}
+        longest = {"name": 24 if self.size.width >= ROOMY else 16, "data": 24 if self.size.width >= WIDE else 13}
         cells = []
         for title in self._columns:
             cell = Text(values[title], style=self._state_style(status.state) if title == "state" else "", no_wrap=True)
             if title in longest:
                 cell.truncate(longest[title], overflow="ellipsis")
             cell.align("right" if title in RIGHT else "left", max(COLUMNS[title], cell.cell_len))
+            if title == "name":
+                marked = run.name in self.dashboard.marked
+                cell = Text.assemble(("● " if marked else "  ", self._line_style(run.name) if marked else ""), cell)
             cells.append(cell)
         return cells
+
+    def _line_style(self, name: str) -> Style:
+        """The colour of a run's line, as it is in the chart."""
+        return look.paint(self.dashboard.line_of(name), variables(self.app))
 
     def _state_style(self, state: str) -> str:
         name = text.STATE_STYLES.get(state, "muted")
@@ -186,27 +251,28 @@ class RunsTab(Tab):
         """Enter or a click."""
         self.do_open()
 
+    def _overlaid(self) -> list[RunSummary]:
+        """The runs whose lines the chart shows: those marked, and the one under the cursor."""
+        names = dict.fromkeys(self.dashboard.marked)
+        if run := self.highlighted:
+            names.setdefault(run.name)
+        known = {run.name: run for run in self.dashboard.runs}
+        return [known[name] for name in names if name in known][-MOST_LINES:]
+
     def _follow(self) -> None:
-        run = self.highlighted
         self.app.refresh_bindings()
         if self.is_open:
-            self._follower.follow(run.paths if run else None)
+            self._crew.follow([run.paths for run in self._overlaid()])
             self._draw_details()
 
     def on_feed_read(self, message: FeedRead) -> None:
         """More of the logs is there."""
-        self._follower.received(message)
+        self._crew.received(message)
 
     def _draw_details(self) -> None:
-        run, snapshot = self.highlighted, self._follower.snapshot
-        chart = self.query_one(Chart)
-        shown = snapshot.val_loss
-        old = chart.series[0].y if chart.series else np.zeros(0)
-        if not (old is shown or (len(old) == len(shown) and np.array_equal(old, shown, equal_nan=True))):
-            line = Series("", snapshot.val_step, shown, "val")
-            points = Series("validation", snapshot.val_step, shown, "val", mark="◇")
-            chart.show([line, points] if len(shown) else [])
-        content = self._describe(run, last_text(snapshot)) if run else Content("")
+        run = self.highlighted
+        self._draw_chart()
+        content = self._describe(run, last_text(self._crew.snapshot(run.paths))) if run else Content("")
         details = self.query_one("#runs-details", Static)
         title = run.name if run else "details"
         if details.border_title != title:
@@ -214,6 +280,22 @@ class RunsTab(Tab):
         if self._details is None or content.markup != self._details.markup:
             self._details = content
             details.update(content)
+
+    def _draw_chart(self) -> None:
+        """The validation losses of the runs that are overlaid, laid down again only where one is different."""
+        chart, runs = self.query_one("#runs-chart", Chart), self._overlaid()
+        lines: list[Series] = []
+        for run in runs:
+            val = self._crew.snapshot(run.paths).val
+            if len(runs) == 1:
+                lines += [Series("", val.step, val["loss"], "val"), Series("", val.step, val["loss"], "val", mark="◇")]
+            elif len(val):
+                lines.append(Series(run.name, val.step, val["loss"], self.dashboard.line_of(run.name)))
+        shown = [(one.name, one.style, one.y.values.tobytes()) for one in lines]
+        if shown != self._shown_lines:
+            self._shown_lines = shown
+            chart.show(lines if any(len(one.x) for one in lines) else [])
+        chart.border_title = Content("validation loss" + (", marked runs" if len(runs) > 1 else ""))
 
     def _describe(self, run: RunSummary, sample: str) -> Content:
         record, status = run.record, run.status
@@ -255,19 +337,78 @@ class RunsTab(Tab):
         if run := self.highlighted:
             self.dashboard.generate_with(run.name)
 
+    def do_xray(self) -> None:
+        """Look inside the run."""
+        if run := self.highlighted:
+            self.dashboard.look_inside(run.name)
+
+    def do_mark(self) -> None:
+        """Mark the run, or take its mark away; on to the next."""
+        if run := self.highlighted:
+            self.dashboard.toggle_mark(run.name)
+            self._refill()
+            self.query_one(DataTable).action_cursor_down()
+            self._follow()
+
+    def do_unmark(self) -> None:
+        """No marks."""
+        self.dashboard.marked.clear()
+        self._refill()
+        self._follow()
+
+    def do_filter(self) -> None:
+        """To the filter."""
+        field = self.query_one("#runs-filter", Input)
+        field.display = True
+        field.focus()
+
+    def do_sort(self) -> None:
+        """The next way to sort."""
+        ways = list(SORTS)
+        self._sort = ways[(ways.index(self._sort) + 1) % len(ways)]
+        self.runs_changed(self.dashboard.runs)
+
+    def do_export(self) -> None:
+        """Write the cell file."""
+        if run := self.highlighted:
+            self.dashboard.export(run.name)
+
     def do_refresh(self) -> None:
         """Read the folder now."""
         self.dashboard.scan()
 
+    def do_rename(self) -> None:
+        """Ask for a name."""
+        run = self.highlighted
+        if run is None:
+            return
+        if run.status.live:
+            self.dashboard.say(f"{run.name} is training; it can be renamed when it has ended")
+            return
+
+        def check(name: str) -> None:
+            if check_name(name) != run.name and (self.dashboard.folder / name).exists():
+                raise RunError(f"'{name}' is already there; choose another name")
+
+        def answered(name: str | None) -> None:
+            if name and name != run.name:
+                self.dashboard.rename(run.paths, name)
+
+        hint = "Letters, digits, '.', '_' and '-'. Exported cells keep their names."
+        self.app.push_screen(Ask(f"rename {run.name}", run.name, hint, check), answered)
+
     def do_delete(self) -> None:
         """Ask, then delete."""
         run = self.highlighted
-        if run is None or run.status.live:
+        if run is None:
+            return
+        if run.status.live:
+            self.dashboard.say(f"{run.name} is training; stop it first: ⏎ opens it, S stops it")
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.run_worker(lambda: self._delete(run), thread=True, group="delete")
+                self.dashboard.delete(run.paths)
 
         self.app.push_screen(
             Confirm(
@@ -278,10 +419,8 @@ class RunsTab(Tab):
             answered,
         )
 
-    def _delete(self, run: RunSummary) -> None:
-        try:
-            remove(run.paths)
-        except RunError as error:
-            self.app.call_from_thread(self.dashboard.say, str(error), error=True)
-        else:
-            self.app.call_from_thread(self.dashboard.forget, run.paths)
+
+def _described(run: RunSummary) -> str:
+    """What the filter looks through."""
+    data = str(run.record.data.get("name", "")) if run.record else ""
+    return f"{run.name} {run.cell} {data} {run.status.state}".casefold()

@@ -1,26 +1,32 @@
 """The Train tab: one run as it learns, and the keys that steer it."""
 
 import math
+import os
+import signal
+import socket
 from pathlib import Path
 
 import numpy as np
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
 from tuirnn.errors import TuirnnError
-from tuirnn.runs import control, detached
+from tuirnn.runs import control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import Status
-from tuirnn.tui import text
+from tuirnn.tui import measures, text
 from tuirnn.tui.feed import Evaluation, Snapshot
-from tuirnn.tui.plot import Options, Series
-from tuirnn.tui.screens.base import POLL, FeedRead, Follower, Tab
+from tuirnn.tui.measures import LOSS, Facts
+from tuirnn.tui.plot import UNITS, Options
+from tuirnn.tui.screens.base import FeedRead, Follower, Tab
 from tuirnn.tui.screens.dialogs import Confirm
 from tuirnn.tui.widgets.chart import Chart
-from tuirnn.tui.widgets.prose import Guesses, Prose
+from tuirnn.tui.widgets.prose import Guesses, Prose, surprise_legend
 from tuirnn.tui.widgets.vitals import Vitals
+from tuirnn.tui.window import Window
 
 SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
 """None: what suits the length of the curve."""
@@ -28,23 +34,28 @@ SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
 WIDE = 100
 """Width from which both texts are shown side by side."""
 
-ZOOMS = (1.0, 0.5, 0.2)
+SMALL_CHARTS = 3
 LR_UP, LR_DOWN = 1.25, 0.8
+PAN = 0.2
 
-LIVE_ONLY = {"pause", "faster", "slower", "evaluate", "checkpoint", "stop"}
+LIVE_ONLY = {"pause", "faster", "slower", "evaluate", "checkpoint"}
 
 
 class TrainTab(Tab):
-    """Chart, figures, what the network writes and what it gets wrong."""
+    """Charts, figures, what the network writes and what it gets wrong."""
+
+    paths: RunPaths | None = None
 
     def compose(self) -> ComposeResult:
-        """Chart and figures above, the two texts below."""
+        """Chart and figures above, small charts in the middle, the two texts below."""
         with Horizontal(id="train-top"):
-            chart = Chart("waiting for the first step", id="train-chart")
-            yield chart
+            yield Chart("waiting for the first step", id="train-chart")
             vitals = Vitals(id="train-vitals")
             vitals.border_title = "now"
             yield vitals
+        with Horizontal(id="train-small"):
+            for number in range(SMALL_CHARTS):
+                yield Chart("", id=f"train-small-{number}", classes="small")
         with Horizontal(id="train-texts"):
             yield Prose(id="train-sample")
             wrong = Guesses(id="train-wrong")
@@ -53,13 +64,14 @@ class TrainTab(Tab):
 
     def on_mount(self) -> None:
         """Nothing is followed yet."""
-        self.paths: RunPaths | None = None
         self._summary: RunSummary | None = None
-        self._at: int | None = None  # step of the evaluation on show; None: the newest
-        self._shown: tuple[int, Evaluation | None] = (-1, None)
-        self._log, self._zoom = False, 0
+        self._shown: tuple[int, Evaluation | None] | None = None
+        self._cursor: float | None = None  # a step; None: the newest
+        self._log = self._log_x = False
+        self._axis, self._measure, self._unit = "step", LOSS, "nats"
+        self._window = Window()
         self._follower = Follower(self, self._draw)
-        self.set_interval(POLL, self._tick)
+        self.query_one(Guesses).border_subtitle = surprise_legend("cost", "nats · beneath: its own guess")
         self._draw()
 
     # ── following ─────────────────────────────────────────────────────────────
@@ -67,13 +79,14 @@ class TrainTab(Tab):
     def open_run(self, paths: RunPaths) -> None:
         """Show this run."""
         if self.paths != paths:
-            self.paths, self._summary, self._at, self._shown = paths, None, None, (-1, None)
+            self.paths, self._summary, self._cursor, self._shown = paths, None, None, None
+            self._window, self._measure, self._axis = Window(), LOSS, "step"
             self.runs_changed(self.dashboard.runs)
         self._follower.follow(paths)
 
     def close_run(self) -> None:
         """Show no run."""
-        self.paths, self._summary = None, None
+        self.paths, self._summary, self._shown = None, None, None
         self._follower.follow(None)
         self._draw()
 
@@ -81,11 +94,11 @@ class TrainTab(Tab):
         """Without a run of its own, the tab shows the one under the cursor."""
         if self.paths is None and (run := self.dashboard.highlighted):
             self.open_run(run.paths)
-        self._tick()
+        self.tick()
 
-    def _tick(self) -> None:
-        if self.is_open:
-            self._follower.poll()
+    def tick(self) -> None:
+        """Look at the logs on the screen."""
+        self._follower.poll()
 
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """The status of the run may have changed."""
@@ -101,64 +114,125 @@ class TrainTab(Tab):
         """More of the logs is there."""
         self._follower.received(message)
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Other charts may have come into view."""
+        self.call_after_refresh(self._draw)
+
     @property
     def status(self) -> Status:
         """The run's status as last seen."""
         return self._summary.status if self._summary else Status(state="stale")
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """The run's logs as last read."""
+        return self._follower.snapshot
+
+    @property
+    def facts(self) -> Facts:
+        """What a step means."""
+        if self._summary is None or self._summary.record is None:
+            return Facts()
+        train, status = self._summary.record.config.train, self.status
+        return Facts(train.batch_size * train.seq_len, status.epoch / status.step if status.step else 0.0)
+
     # ── drawing ───────────────────────────────────────────────────────────────
 
     def _draw(self) -> None:
-        snapshot = self._follower.snapshot
-        self._draw_chart(snapshot)
-        self._draw_texts(snapshot)
+        if self._axis not in measures.axes(self.snapshot, self.facts):
+            self._axis, self._window = "step", Window()
+        self._draw_chart()
+        self._draw_texts()
+        self.call_after_refresh(self._draw_small)  # what one looks at comes first
 
-    def _draw_chart(self, snapshot: Snapshot) -> None:
-        beta = self.dashboard.smoothing
-        series = [Series("train", snapshot.train_step, snapshot.train_loss, "raw", faint=beta != 0)]
-        if beta != 0:
-            series.append(Series("smoothed", snapshot.train_step, snapshot.smooth, "train"))
-        series.append(Series("validation", snapshot.val_step, snapshot.val_loss, "val", mark="◆"))
-        if np.isfinite(snapshot.val_loss).any():
-            best = int(np.nanargmin(np.where(np.isfinite(snapshot.val_loss), snapshot.val_loss, np.nan)))
-            series.append(
-                Series("best", snapshot.val_step[best : best + 1], snapshot.val_loss[best : best + 1], "best", mark="★")
-            )
-        last = float(snapshot.train_step[-1]) if len(snapshot.train_step) else 0.0
-        x_from = -math.inf if self._zoom == 0 else last * (1 - ZOOMS[self._zoom])
-        cursor = math.nan if self._at is None else float(self._at)
+    def _draw_chart(self) -> None:
+        snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
+        known = measures.measures(snapshot, facts)
+        measure = self._measure if self._measure in known else LOSS
+        unit = self._unit if measure == LOSS else "nats"
+        low, high = self._range()
+        x_from, x_to = self._window.bounds(low, high)
+        options = Options(
+            self._log, x_from, self._cursor_x(), x_to, self._log_x and self._axis in ("step", "epoch"),
+            measures.axis_of(self._axis, snapshot, facts), unit,
+        )  # fmt: skip
         chart = self.query_one("#train-chart", Chart)
-        chart.show(series, Options(self._log, x_from, cursor), self._reading(snapshot))
-        unit = f"nats/{self._summary.record.vocab.kind}" if self._summary and self._summary.record else "nats"
+        chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, self._reading(unit))
+        noun = self._summary.record.vocab.kind if self._summary and self._summary.record else ""
         name = self.paths.name if self.paths else "no run"
-        chart.border_title = Content(f"{name} · loss ({unit})")
-        zoom = ("all steps", "last half", "last fifth")[self._zoom]
-        damaged = f" · {snapshot.damaged} damaged lines" if snapshot.damaged else ""
-        smooth, axis = "auto" if beta is None else beta, "log y" if self._log else "linear y"
-        chart.border_subtitle = Content(f"smooth {smooth} · {axis} · {zoom}{damaged}")
+        chart.border_title = Content(f"{name} · {measures.title(measure, noun, unit)}")
+        chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
 
-    def _reading(self, snapshot: Snapshot) -> list[str]:
-        """The figures at the cursor."""
-        if self._at is None:
+    def _how(self, snapshot: Snapshot, options: Options) -> list[str]:
+        """How the chart is drawn, in words."""
+        beta = self.dashboard.smoothing
+        words = [f"by {'wall clock' if self._axis == 'wall' else 'time' if self._axis == 'relative' else self._axis}"]
+        words += [f"smooth {'auto' if beta is None else beta or 'off'}"]
+        words += ["log y" if options.log else "linear y"]
+        words += ["log x"] if options.log_x else []
+        words += [] if self._window.whole else ["part"]
+        words += [f"{snapshot.damaged} damaged lines"] if snapshot.damaged else []
+        if not len(snapshot.train):
             return []
-        lines = [f"step {text.count(self._at)}"]
-        for name, steps, values in (
-            ("train", snapshot.train_step, snapshot.smooth),
-            ("val", snapshot.val_step, snapshot.val_loss),
-        ):
-            near = int(np.searchsorted(steps, self._at))
-            if near < len(steps):
-                lines.append(f"{name} {text.loss(float(values[near]))}")
+        return [f"sketch, {100 * snapshot.share:.0f} % read", *words] if snapshot.share < 1 else words
+
+    def _range(self) -> tuple[float, float]:
+        """First and last place on the axis."""
+        places = measures.place(self.snapshot.train, self._axis).values
+        return (float(places[0]), float(places[-1])) if len(places) else (0.0, 1.0)
+
+    def _cursor_x(self) -> float:
+        if self._cursor is None:
+            return math.nan
+        return measures.position(self.snapshot.train, self._axis, self._cursor)
+
+    def _reading(self, unit: str) -> list[str]:
+        """The figures at the cursor."""
+        if self._cursor is None:
+            return []
+        snapshot, step = self.snapshot, self._cursor
+        lines = [f"step {text.count(step)}"]
+        shown = [("train", snapshot.train, snapshot.smooth), ("val", snapshot.val, snapshot.val[LOSS])]
+        shown += [(measures.NAMES.get(n, n), snapshot.train, c) for n, c in snapshot.train.values.items() if n != LOSS]
+        for name, curves, values in shown:
+            steps = curves.step.values
+            at = int(np.searchsorted(steps, step, "right")) - 1
+            if 0 <= at < len(values):
+                value = values.values[at : at + 1]
+                loss = name in ("train", "val")
+                figure = float((UNITS[unit](value) if loss else value)[0])
+                lines.append(f"{name} {text.loss(figure) if loss else text.figure(figure)}")
         return lines
 
-    def _draw_texts(self, snapshot: Snapshot) -> None:
-        evaluations = snapshot.evaluations
-        chosen = next((one for one in evaluations if one.step == self._at), None) or (
-            evaluations[-1] if evaluations else None
-        )
+    def _draw_small(self) -> None:
+        """The measures that the large chart does not show, as many as there is room for."""
+        panel = self.query_one("#train-small")
+        if not panel.display or not panel.size.height:
+            return
+        snapshot, facts = self.snapshot, self.facts
+        others = [measure for measure in measures.measures(snapshot, facts) if measure != self._measure]
+        x_from, x_to = self._window.bounds(*self._range())
+        axis = measures.axis_of(self._axis, snapshot, facts)
+        options = Options(x_from=x_from, x_to=x_to, cursor=self._cursor_x(), axis=axis)
+        for number in range(SMALL_CHARTS):
+            chart = self.query_one(f"#train-small-{number}", Chart)
+            measure = others[number] if number < len(others) else ""
+            chart.set_class(not measure, "-unused")
+            chart.border_title = Content(measures.title(measure))
+            chart.show(measures.series_of(measure, snapshot, self._axis, facts) if measure else [], options)
+
+    def _evaluation(self) -> Evaluation | None:
+        """The evaluation to show: the last one up to the cursor, or the newest."""
+        known = self.snapshot.evaluations
+        if self._cursor is None:
+            return known[-1] if known else None
+        return next((one for one in reversed(known) if one.step <= self._cursor), known[0] if known else None)
+
+    def _draw_texts(self) -> None:
+        snapshot, chosen = self.snapshot, self._evaluation()
         sample = self.query_one("#train-sample", Prose)
-        total = evaluations[-1].step if evaluations else 0
-        where = f" · ◀ step {text.count(chosen.step)} of {text.count(total)} ▶" if chosen else ""
+        total = snapshot.evaluations[-1].step if snapshot.evaluations else 0
+        where = f" · [ step {text.count(chosen.step)} of {text.count(total)} ]" if chosen else ""
         title = f"what it writes{where}"
         if str(sample.border_title) != title:
             sample.border_title = Content(title)
@@ -173,19 +247,21 @@ class TrainTab(Tab):
             *((mistakes.symbols, mistakes.nats, mistakes.guesses) if mistakes else ((), (), ()))
         )
 
-    # ── keys ──────────────────────────────────────────────────────────────────
+    # ── keys: steering ────────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
         """Requests need a trainer; a resume needs that there is none."""
         if action in LIVE_ONLY:
             return self._summary is not None and self.status.live
         if action == "resume":
-            return self._summary is not None and self.status.state in ("stopped", "stale", "failed", "done")
-        if action in ("earlier", "later", "newest"):
-            return len(self._follower.snapshot.evaluations) > 1
+            return self._summary is not None and not self.status.live
+        if action in ("earlier", "later"):
+            return len(self.snapshot.evaluations) > 1
+        if action == "newest":
+            return self._cursor is not None or not self._window.whole
         if action == "panel":
             return self.app.size.width < WIDE
-        return self.paths is not None or action in ("new",)
+        return self.paths is not None or action == "new"
 
     def _ask(self, kind: str, said: str, value: float = 0.0) -> None:
         if self.paths is None:
@@ -202,37 +278,81 @@ class TrainTab(Tab):
         if self.status.state == "paused":
             self._ask("resume", "asked to go on")
         else:
-            self._ask("pause", "asked to pause after this step")
+            self._ask("pause", "asked to pause after this step; it stays in memory, p goes on")
 
     def do_faster(self) -> None:
         """Raise the learning rate."""
-        self._ask("lr", f"learning rate × {LR_UP}", LR_UP)
+        self._ask("lr", f"learning rate × {LR_UP} from the next step on: {self._rate(LR_UP)}", LR_UP)
 
     def do_slower(self) -> None:
         """Lower the learning rate."""
-        self._ask("lr", f"learning rate × {LR_DOWN}", LR_DOWN)
+        self._ask("lr", f"learning rate × {LR_DOWN} from the next step on: {self._rate(LR_DOWN)}", LR_DOWN)
+
+    def _rate(self, factor: float) -> str:
+        return f"about {text.rate(self.status.lr * factor)}"
 
     def do_evaluate(self) -> None:
         """Evaluate now."""
-        self._ask("evaluate", "asked for an evaluation")
+        self._ask("evaluate", "asked to evaluate and write a sample; the training waits for it a moment")
 
     def do_checkpoint(self) -> None:
         """Write a checkpoint now."""
-        self._ask("checkpoint", "asked for a checkpoint")
+        self._ask("checkpoint", "asked for a checkpoint; R can go on from it, g writes with it")
 
     def do_stop(self) -> None:
-        """Ask, then stop."""
+        """Ask, then stop; say why not where nothing is running."""
         if self.paths is None:
             return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._ask("stop", "asked to stop")
-
+        if not self.status.live:
+            self.dashboard.say(f"{self.paths.name} is not running ({self.status.state}); R resumes it")
+            return
         self.app.push_screen(
-            Confirm(f"Stop run '{self.paths.name}'?", "It writes a checkpoint and ends; resume later with R.", "stop"),
-            answered,
+            Confirm(
+                f"Stop run '{self.paths.name}'?",
+                "It writes a checkpoint and ends; resume later with R. (To leave it running, close the dashboard "
+                "with q: it trains on.)",
+                "stop",
+            ),
+            lambda yes: self._ask("stop", "asked to stop") if yes else None,
         )
+
+    def do_kill(self) -> None:
+        """Ask, then kill; only a process of this machine can be."""
+        if self.paths is None:
+            return
+        status, name = self.status, self.paths.name
+        if not status.live or status.pid <= 0:
+            self.dashboard.say(f"{name} is not running ({status.state}); there is nothing to kill")
+        elif status.host != socket.gethostname():
+            self.dashboard.say(f"{name} runs on {status.host}; it can be stopped (S) from here, not killed")
+        else:
+            last = text.count(self._last_checkpoint())
+            self.app.push_screen(
+                Confirm(
+                    f"Kill run '{name}'?",
+                    f"Process {status.pid} ends at once, without a checkpoint: what it learned after step {last} is "
+                    "lost. Resume from there with R.",
+                    "kill",
+                ),
+                lambda yes: self._kill(status.pid) if yes else None,
+            )
+
+    def _last_checkpoint(self) -> int:
+        """Step of the last checkpoint; 0 where there is none."""
+        assert self.paths is not None
+        try:
+            return int((self.paths.root / "last").read_text()[:40].strip().removeprefix("step_"))
+        except (OSError, ValueError):
+            return 0
+
+    def _kill(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError as error:
+            self.dashboard.say(f"cannot kill process {pid}: {error.strerror}", error=True)
+        else:
+            self.dashboard.say(f"process {pid} is killed; R resumes from the last checkpoint")
+            self.dashboard.scan()
 
     def do_resume(self) -> None:
         """Go on with an ended run."""
@@ -242,12 +362,16 @@ class TrainTab(Tab):
             self.run_worker(lambda: self._resume(paths), thread=True, group="resume", exclusive=True)
 
     def _resume(self, paths: RunPaths) -> None:
+        from tuirnn.runs import detached
+
         try:
             detached.resume(RunPaths(Path(paths.root).resolve()), [])
         except TuirnnError as error:
             self.app.call_from_thread(self.dashboard.say, str(error), error=True)
         else:
             self.app.call_from_thread(self.dashboard.say, f"{paths.name} goes on")
+
+    # ── keys: looking ─────────────────────────────────────────────────────────
 
     def do_earlier(self) -> None:
         """One evaluation back."""
@@ -257,18 +381,121 @@ class TrainTab(Tab):
         """One evaluation on."""
         self._scrub(1)
 
+    def _scrub(self, by: int) -> None:
+        chosen, steps = self._evaluation(), [one.step for one in self.snapshot.evaluations]
+        if chosen is not None:
+            to = min(max(steps.index(chosen.step) + by, 0), len(steps) - 1)
+            self._move(None if to == len(steps) - 1 else float(steps[to]))
+
+    def do_left(self) -> None:
+        """The cursor to the left."""
+        self._nudge(-1)
+
+    def do_right(self) -> None:
+        """The cursor to the right."""
+        self._nudge(1)
+
+    def _nudge(self, cells: int) -> None:
+        """Move the cursor by cells of the chart; it comes in at the end."""
+        area = self.query_one("#train-chart", Chart).canvas().area
+        if area is None:
+            return
+        x = self._cursor_x()
+        share = 1.0 if math.isnan(x) else (area.scale.column(np.array([x]), area.W * 10)[0]) / (area.W * 10)
+        step = measures.step_at(
+            self.snapshot.train, self._axis, area.scale.x_at(min(max(share + cells / area.W, 0), 1))
+        )
+        if step == self._cursor:  # fewer points than cells: on to the next one
+            steps = self.snapshot.train.step.values
+            at = int(np.searchsorted(steps, step)) + cells
+            step = float(steps[min(max(at, 0), len(steps) - 1)])
+        self._move(step)
+
+    def _move(self, step: float | None) -> None:
+        self._cursor = step
+        self._draw()
+        self.app.refresh_bindings()
+
     def do_newest(self) -> None:
-        """Follow the newest evaluation."""
-        self._at = None
+        """All of it, at its newest."""
+        self._window = Window()
+        self._move(None)
+
+    def do_zoom_in(self) -> None:
+        """More detail."""
+        self._zoom(1)
+
+    def do_zoom_out(self) -> None:
+        """Less."""
+        self._zoom(-1)
+
+    def _zoom(self, by: int, around: float = math.nan) -> None:
+        low, high = self._range()
+        around = self._cursor_x() if math.isnan(around) else around
+        self._window = self._window.zoomed(by, high if math.isnan(around) else around, low, high)
+        self._draw()
+        self.app.refresh_bindings()
+
+    def do_pan_left(self) -> None:
+        """Back."""
+        self._pan(-PAN)
+
+    def do_pan_right(self) -> None:
+        """On."""
+        self._pan(PAN)
+
+    def _pan(self, share: float) -> None:
+        self._window = self._window.panned(share, *self._range())
         self._draw()
 
-    def _scrub(self, by: int) -> None:
-        steps = [one.step for one in self._follower.snapshot.evaluations]
-        if not steps:
-            return
-        now = steps.index(self._at) if self._at in steps else len(steps) - 1
-        to = min(max(now + by, 0), len(steps) - 1)
-        self._at = None if to == len(steps) - 1 else steps[to]
+    def on_chart_pointed(self, event: Chart.Pointed) -> None:
+        """The cursor comes to the mouse."""
+        self._move(measures.step_at(self.snapshot.train, self._axis, event.x))
+
+    def on_chart_turned(self, event: Chart.Turned) -> None:
+        """The wheel zooms."""
+        self._zoom(event.by, event.x)
+
+    def on_chart_dragged(self, event: Chart.Dragged) -> None:
+        """The plot follows the mouse."""
+        self._pan(-event.share)
+
+    def do_axis(self) -> None:
+        """The next axis."""
+        known = measures.axes(self.snapshot, self.facts)
+        self._axis = known[(known.index(self._axis) + 1) % len(known)] if self._axis in known else "step"
+        self._window = Window()
+        self._draw()
+
+    def do_measure(self) -> None:
+        """The next measure on the large chart."""
+        known = measures.measures(self.snapshot, self.facts)
+        self._measure = known[(known.index(self._measure) + 1) % len(known)] if self._measure in known else LOSS
+        self._draw()
+
+    def do_unit(self) -> None:
+        """The next unit of the loss."""
+        units = list(UNITS)
+        self._unit = units[(units.index(self._unit) + 1) % len(units)]
+        self._draw()
+
+    def do_log(self) -> None:
+        """Linear or logarithmic y."""
+        self._log = not self._log
+        self._draw()
+
+    def do_log_x(self) -> None:
+        """Linear or logarithmic x."""
+        self._log_x = not self._log_x
+        if self._log_x and self._axis not in ("step", "epoch"):
+            self._axis, self._window = "step", Window()
+        self._draw()
+
+    def do_smooth(self) -> None:
+        """The next smoothing."""
+        self.dashboard.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.dashboard.smoothing) + 1) % len(SMOOTHINGS)]
+        if self._follower.feed:
+            self._follower.feed.smoothed(self.dashboard.smoothing)
         self._draw()
 
     def do_panel(self) -> None:
@@ -285,27 +512,15 @@ class TrainTab(Tab):
         for panel in self.query("Lines"):
             panel.scroll_down(animate=False)
 
-    def do_log(self) -> None:
-        """Linear or logarithmic loss."""
-        self._log = not self._log
-        self._draw()
-
-    def do_zoom(self) -> None:
-        """Show fewer of the steps, or all again."""
-        self._zoom = (self._zoom + 1) % len(ZOOMS)
-        self._draw()
-
-    def do_smooth(self) -> None:
-        """The next smoothing."""
-        self.dashboard.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.dashboard.smoothing) + 1) % len(SMOOTHINGS)]
-        if self._follower.feed:
-            self._follower.feed.smoothed(self.dashboard.smoothing)
-        self._draw()
-
     def do_generate(self) -> None:
         """Write with this run."""
         if self.paths:
             self.dashboard.generate_with(self.paths.name)
+
+    def do_xray(self) -> None:
+        """Look inside this run."""
+        if self.paths:
+            self.dashboard.look_inside(self.paths.name)
 
     def do_new(self) -> None:
         """The form for a new run."""

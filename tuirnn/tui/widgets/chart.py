@@ -1,36 +1,58 @@
 """A loss chart: `plot` on the screen, in the colours of the theme."""
 
+import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
+from textual import events
 from textual.geometry import Size
+from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
-from tuirnn.tui.plot import Canvas, Options, Series, draw
+from tuirnn.tui.plot import Canvas, Options, Scale, Series, draw
 from tuirnn.tui.text import visible_line
+from tuirnn.tui.widgets.paint import Painted
+
+LINES = tuple(f"line-{number}" for number in range(8))
+"""Styles that tell the lines of several runs apart, in the order in which they are given out."""
 
 
-class Chart(Widget):
+class Chart(Painted):
     """Draws the series it is handed; drawn anew only when they, the options or the size change.
 
-    The style of a series names one of the component classes `chart--…`.
+    The style of a series is one of `look.PAINTS`.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{name}" for name in ("axis", "label", "cursor", "alarm", "raw", "train", "val", "best")
-    }
+    class Pointed(Message):
+        """The mouse is pressed at an x."""
 
-    def __init__(self, empty: str = "", *, id: str | None = None) -> None:
-        super().__init__(id=id)
+        def __init__(self, chart: "Chart", x: float) -> None:
+            super().__init__()
+            self.chart, self.x = chart, x
+
+    class Turned(Message):
+        """The wheel was turned over an x: `by` is 1 towards more detail, -1 towards less."""
+
+        def __init__(self, chart: "Chart", x: float, by: int) -> None:
+            super().__init__()
+            self.chart, self.x, self.by = chart, x, by
+
+    class Dragged(Message):
+        """The plot was dragged by a share of its width, to the right where positive."""
+
+        def __init__(self, chart: "Chart", share: float) -> None:
+            super().__init__()
+            self.chart, self.share = chart, share
+
+    def __init__(self, empty: str = "", *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
         self.empty = empty
         self._series: tuple[Series, ...] = ()
         self._options = Options()
         self._note: tuple[str, ...] = ()
         self._drawn: tuple[Size, Canvas] | None = None
         self._strips: list[Strip] | None = None
+        self._dragging: int | None = None
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -62,6 +84,47 @@ class Chart(Widget):
             self._strips = None
         return self._drawn[1]
 
+    @property
+    def scale(self) -> Scale | None:
+        """What the plot shows at present; None where nothing is drawn."""
+        area = self.canvas().area
+        return area.scale if area else None
+
+    def _x_at(self, event: events.MouseEvent) -> float | None:
+        area = self.canvas().area
+        return area.x_at(event.x - self.gutter.left) if area else None
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Point at an x; a drag may follow."""
+        if (x := self._x_at(event)) is not None:
+            self._dragging = event.screen_x
+            self.capture_mouse()
+            self.post_message(self.Pointed(self, x))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag the plot."""
+        area = self.canvas().area
+        if self._dragging is not None and area and event.screen_x != self._dragging:
+            self.post_message(self.Dragged(self, (event.screen_x - self._dragging) / area.W))
+            self._dragging = event.screen_x
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """The drag is over."""
+        self._dragging = None
+        self.release_mouse()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """More detail."""
+        self._turn(event, 1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Less."""
+        self._turn(event, -1)
+
+    def _turn(self, event: events.MouseEvent, by: int) -> None:
+        if (x := self._x_at(event)) is not None:
+            self.post_message(self.Turned(self, x, by))
+
     def notify_style_update(self) -> None:
         """The theme has changed: same chart, other colours."""
         self._strips = None
@@ -72,7 +135,7 @@ class Chart(Widget):
         canvas = self.canvas()
         if self._strips is None:
             self._strips = [self._strip(canvas, row) for row in range(canvas.height)]
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.paint(""))
 
     def _draw(self, size: Size) -> Canvas:
         if not any(len(one.x) for one in self._series):
@@ -86,26 +149,33 @@ class Chart(Widget):
             return plot
         canvas = Canvas(size.width, size.height)
         canvas.rows[1:], canvas.styles[1:] = plot.rows, plot.styles
+        canvas.area = plot.area
         self._legend(canvas)
-        for row, line in enumerate(self._note, 2):
-            canvas.put(row, size.width - len(line) - 1, line, "label")
+        self._put_note(canvas)
         return canvas
+
+    def _put_note(self, canvas: Canvas) -> None:
+        """The note beside the cursor, to its left where there is room: losses fall, so there it hides least."""
+        area = canvas.area
+        if area is None or not self._note:
+            return
+        wide = max(map(len, self._note)) + 2
+        at = area.cell(self._options.cursor) if math.isfinite(self._options.cursor) else canvas.width
+        begin = at - wide if at - wide >= area.left else min(at + 1, canvas.width - wide)
+        for row, line in enumerate(self._note, 1):
+            if row <= area.H:
+                canvas.put(row, begin, f" {line}".ljust(wide), "note")
 
     def _legend(self, canvas: Canvas) -> None:
         """The names of the series, right-aligned above the plot."""
         entries = [(one.mark or "━", visible_line(one.name), one.style) for one in self._series if one.name]
-        at = canvas.width - sum(len(name) + 5 for _, name, _ in entries) + 2
+        while len(entries) > 1 and sum(len(name) + 5 for _, name, _ in entries) > canvas.width:
+            entries.pop()
+        at = max(0, canvas.width - sum(len(name) + 5 for _, name, _ in entries) + 2)
         for mark, name, style in entries:
             canvas.put(0, at, mark, style)
             canvas.put(0, at + 2, name, "label")
             at += len(name) + 5
 
     def _strip(self, canvas: Canvas, row: int) -> Strip:
-        base = self.rich_style
-        styles: dict[str, Style] = {"": base}
-        segments = []
-        for text, name in canvas.spans(row):
-            if name not in styles:
-                styles[name] = base + self.get_component_rich_style(f"chart--{name}", partial=True)
-            segments.append(Segment(text, styles[name]))
-        return Strip(segments, canvas.width)
+        return Strip([Segment(text, self.paint(name)) for text, name in canvas.spans(row)], canvas.width)

@@ -1,22 +1,26 @@
 """Running text that wraps and scrolls, each character in a style of its own; and text with guesses beneath."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
+from textual.content import Content
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tuirnn.tui.text import token_label, visible
+from tuirnn.tui.widgets.paint import Painted
 
 LEVELS = 6
 """Steps of surprise that can be told apart."""
 
 NATS_A_LEVEL = 1.0
+
+ACTIVATIONS = 7
+"""Steps from -1 to 1 that can be told apart."""
 
 Piece = tuple[str, str]
 """Text and the name of its style."""
@@ -25,6 +29,18 @@ Piece = tuple[str, str]
 def surprise_style(nats: float) -> str:
     """The style for a symbol that cost this much; NaN counts as the greatest surprise."""
     return f"nats-{int(min(max(nats / NATS_A_LEVEL, 0), LEVELS - 1))}" if nats == nats else f"nats-{LEVELS - 1}"
+
+
+def surprise_legend(before: str, after: str = "") -> Content:
+    """The shades of surprise, in nats, between two words of explanation."""
+    shades = [(f" {level}", f"$surprise-{level} reverse") for level in range(LEVELS)]
+    return Content.assemble(before, " ", *shades, "+", f" {after}" if after else "")
+
+
+def activation_style(value: float) -> str:
+    """The style for an activation from -1 to 1."""
+    middle = ACTIVATIONS // 2
+    return f"act-{round(min(max(value if value == value else 0.0, -1.0), 1.0) * middle) + middle}"
 
 
 def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int, int]]:
@@ -58,21 +74,8 @@ def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int,
     return lines
 
 
-class Lines(ScrollView, can_focus=False):
+class Lines(ScrollView, Painted, can_focus=False):  # the first base is the one that CSS goes by
     """The common part: lines of styled pieces, in a scrolled view."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "lines--plain",
-        "lines--prime",
-        "lines--dim",
-        "lines--wrong",
-        "lines--caret",
-        *(f"lines--nats-{level}" for level in range(LEVELS)),
-    }
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._strip_styles: dict[str, Style] = {}
 
     @property
     def line_width(self) -> int:
@@ -96,22 +99,13 @@ class Lines(ScrollView, can_focus=False):
         """The width may have changed."""
         self.relayout()
 
-    def notify_style_update(self) -> None:
-        """The theme has changed."""
-        self._strip_styles = {}
-        super().notify_style_update()
-
     def render_line(self, y: int) -> Strip:
         """One row of what is in view."""
         width, number = self.size.width, y + self.scroll_offset.y
-        base = self.rich_style
+        base = self.paint("")
         if number >= self.virtual_size.height:
             return Strip.blank(width, base)
-        segments = []
-        for text, name in self.line(number):
-            if name not in self._strip_styles:
-                self._strip_styles[name] = self.get_component_rich_style(f"lines--{name}", partial=True)
-            segments.append(Segment(text, base + self._strip_styles[name]))
+        segments = [Segment(text, self.paint(name)) for text, name in self.line(number)]
         return Strip(segments).adjust_cell_length(width, base)
 
 
@@ -122,9 +116,17 @@ class Prose(Lines):
         limit: characters kept; older ones are let go of.
     """
 
+    class Pointed(Message):
+        """A character was clicked: so many stand before it in all that has been shown."""
+
+        def __init__(self, characters: int) -> None:
+            super().__init__()
+            self.characters = characters
+
     def __init__(self, *, limit: int = 20_000, id: str | None = None) -> None:
         super().__init__(id=id)
         self.limit = limit
+        self._dropped = 0
         self.caret = False
         self._grows = self._follows = True
         self._characters: list[Piece] = []
@@ -138,7 +140,7 @@ class Prose(Lines):
 
     def clear(self) -> None:
         """Show nothing."""
-        self._characters, self._laid_width = [], 0
+        self._characters, self._laid_width, self._dropped = [], 0, 0
         self._grows = self._follows = True
         self.relayout()
 
@@ -155,6 +157,7 @@ class Prose(Lines):
         self._grows = True
         self._characters += [(ch, style) for text, style in pieces for ch in visible(text)]
         if len(self._characters) > self.limit + self.limit // 4:
+            self._dropped += len(self._characters) - self.limit
             del self._characters[: -self.limit]
             self._laid_width = 0
         self.relayout()
@@ -163,8 +166,23 @@ class Prose(Lines):
         """Remove this many characters from the end."""
         if characters:
             del self._characters[-characters:]
-            self._laid_width = 0
+            while len(self._lines) > 1 and self._lines[-1][0] >= len(self._characters):
+                self._lines.pop()
+            if len(self._lines) > 1:  # a shorter word may fit into the line before
+                self._lines.pop()
             self.relayout()
+
+    def on_click(self, event: events.Click) -> None:
+        """Say which character that was."""
+        number, x = event.y - self.gutter.top + self.scroll_offset.y, event.x - self.gutter.left
+        if 0 <= number < len(self._lines):
+            begin, end = self._lines[number]
+            cells = 0
+            for at in range(begin, end):
+                cells += cell_len(self._characters[at][0])
+                if cells > x:
+                    self.post_message(self.Pointed(self._dropped + at))
+                    return
 
     def relayout(self) -> None:
         """Lay out again; the end stays in view if it was."""

@@ -57,8 +57,7 @@ class Vitals(Widget):
             Content(""),
             _pair("device", text.visible_line(status.device) or "–", width),
             _pair("pid", str(status.pid or "–"), width),
-            _pair("cpu", f"{status.cpu:.0f} %", width),
-            _pair("memory", text.size(status.rss), width),
+            _pair("cpu, memory", f"{status.cpu:.0f} %, {text.size(status.rss)}", width),
         ]
         if status.message:
             lines[1:1] = [Content.styled(text.visible_line(status.message), "$text-warning")]

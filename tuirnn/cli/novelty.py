@@ -1,0 +1,82 @@
+"""`tuirnn novelty`: how much a network copies from its training text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuirnn.cli.options import Checkpoint, Json, Model, RunsFolder, print_json
+from tuirnn.errors import ConfigError, DataError, one_line
+from tuirnn.runs.layout import runs_folder
+
+MAX_BYTES = 16 * 2**20
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command."""
+    app.command(epilog="Example: tuirnn novelty lstm-384 --length 5000 --temperature 0.5")(novelty)
+
+
+def novelty(
+    model: Model,
+    text: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Text to measure \\[default: the network writes one].")
+    ] = None,
+    length: Annotated[int, typer.Option(metavar="N", help="Tokens to write.")] = 2000,
+    temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 safer, above 1 wilder; 0: greedy.")] = 0.8,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed writes the same text.")] = 0,
+    checkpoint: Checkpoint = "best",
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how much of what a network writes is copied from the text it was trained on."""
+    if not 1 <= length <= 1_000_000:
+        raise ConfigError(f"--length must be from 1 to 1,000,000, not {length}")
+    if seed < 0:
+        raise ConfigError(f"--seed must be at least 0, not {seed}")
+    from tuirnn.novelty import GRAM, Corpus
+    from tuirnn.runtime.generate import TextWriter
+    from tuirnn.runtime.opening import open_cell, training_text
+    from tuirnn.runtime.samplers import Sampling
+    from tuirnn.runtime.session import CellSession
+
+    folder = runs_folder(runs)
+    corpus = Corpus(training_text(model, folder))
+    if text is not None:
+        sample = _read(text)
+    else:
+        writer = TextWriter(CellSession(open_cell(model, folder, checkpoint)), seed)
+        sample = "".join(writer.stream(Sampling(temperature), length))
+    found = corpus.measure(sample)
+    copied = sample[found.start : found.start + found.longest]
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "characters": found.characters,
+                "novel_8grams": found.novel,
+                "longest_match": found.longest,
+                "match": copied,
+                "corpus_characters": len(corpus.text),
+            }
+        )
+        return
+    what = one_line(text) if text is not None else f"{length:,} tokens at temperature {temperature:g}"
+    print(
+        f"{one_line(model)}, {what}: {found.characters:,} characters, "
+        f"held against {len(corpus.text):,} of training text"
+    )
+    print(f"8-grams that the training text lacks   {100 * found.novel:.1f} %")
+    longest = f"{found.longest} characters: {one_line(copied, 100)}" if found.longest else f"under {GRAM} characters"
+    print(f"longest piece copied word for word     {longest}")
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{one_line(path)} is larger than {MAX_BYTES:,} bytes; give a sample, not a corpus")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{one_line(path)} is not UTF-8 text") from None
+    except OSError as error:
+        raise DataError(f"cannot read {one_line(path)}: {error.strerror}") from None

@@ -1,0 +1,116 @@
+"""What of a run can be drawn: the loss, every other number that was recorded, the speed; and against what."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuirnn.tui.feed import Curves, Snapshot
+from tuirnn.tui.plot import Axis, Series
+from tuirnn.tui.track import Curve
+
+LOSS, SPEED = "loss", "tokens/s"
+
+NAMES = {"lr": "learning rate", "grad_norm": "gradient norm", "loss_blocks": "validation loss, blocks"}
+
+SPEED_POINTS = 80
+
+AXES = ("step", "epoch", "relative", "wall")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the record and the status say of a run that its logs do not: tokens in a step, epochs in a step."""
+
+    tokens: int = 0
+    epochs: float = 0.0
+
+
+def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
+    """All that can be drawn of a run, the loss first."""
+    train = [name for name in snapshot.train.values if name != LOSS]
+    val = [name for name in snapshot.val.values if name != LOSS and name not in train]
+    timed = facts.tokens > 0 and bool(np.isfinite(snapshot.train.at.values[-1:]).all()) and len(snapshot.train) > 1
+    return [LOSS, *train, *([SPEED] if timed else []), *val]
+
+
+def title(measure: str, noun: str = "", unit: str = "nats") -> str:
+    """A measure in words; the loss with its unit."""
+    if measure == LOSS:
+        return f"loss ({unit}/{noun})" if unit != "perplexity" and noun else f"loss ({unit})"
+    return NAMES.get(measure, measure)
+
+
+def series_of(measure: str, snapshot: Snapshot, axis: str, facts: Facts, smooth: bool = True) -> list[Series]:
+    """The lines that show a measure."""
+    train, val = snapshot.train, snapshot.val
+    x, x_val = place(train, axis), place(val, axis)
+    if measure == LOSS:
+        lines = [Series("train", x, train[LOSS], "raw", faint=smooth)]
+        if smooth:
+            lines.append(Series("smoothed", x, snapshot.smooth, "train"))
+        return [*lines, *validation(x_val, val[LOSS])]
+    if measure == SPEED:
+        return [Series("", *_speed(train, x, facts), "train")]
+    if measure in train.values:
+        return [Series("", x, train[measure], "train")]
+    return [Series("", x_val, val[measure], "val"), Series("", x_val, val[measure], "val", mark="◆")]
+
+
+def validation(x: Curve, y: Curve) -> list[Series]:
+    """Validation losses as marks, the best of them as a star."""
+    lines = [Series("validation", x, y, "val", mark="◆")]
+    finite = np.isfinite(y.values)
+    if finite.any():
+        best = int(np.argmin(np.where(finite, y.values, np.inf)))
+        at = Curve.of(x.values[best : best + 1])
+        lines.append(Series("best", at, Curve.of(y.values[best : best + 1]), "best", mark="★"))
+    return lines
+
+
+def place(curves: Curves, axis: str) -> Curve:
+    """Where the points lie on an axis: wall-clock seconds for those of time, else steps."""
+    return curves.at if axis in ("wall", "relative") else curves.step
+
+
+def axis_of(axis: str, snapshot: Snapshot, facts: Facts) -> Axis:
+    """How the places on an axis are written."""
+    if axis == "epoch":
+        return Axis(factor=facts.epochs or 1.0, kind="number")
+    if axis == "relative":
+        at = snapshot.train.at.values
+        return Axis(origin=float(at[0]) if len(at) else 0.0, kind="time")
+    return Axis(kind="clock" if axis == "wall" else "count")
+
+
+def axes(snapshot: Snapshot, facts: Facts) -> list[str]:
+    """The axes that this run has what is needed for."""
+    timed = bool(np.isfinite(snapshot.train.at.values[:1]).any())
+    return [axis for axis in AXES if axis == "step" or (facts.epochs > 0 if axis == "epoch" else timed)]
+
+
+def position(curves: Curves, axis: str, step: float) -> float:
+    """Where a step lies on an axis; NaN where there is none."""
+    steps = curves.step.values
+    if not len(steps):
+        return float("nan")
+    return float(place(curves, axis).values[min(int(np.searchsorted(steps, step)), len(steps) - 1)])
+
+
+def step_at(curves: Curves, axis: str, x: float) -> float:
+    """The recorded step nearest to a place on an axis; NaN where there is none."""
+    places = place(curves, axis).values
+    if not len(places):
+        return float("nan")
+    right = min(int(np.searchsorted(places, x)), len(places) - 1)
+    left = max(right - 1, 0)
+    nearest = left if abs(places[left] - x) < abs(places[right] - x) else right
+    return float(curves.step.values[nearest])
+
+
+def _speed(train: Curves, x: Curve, facts: Facts) -> tuple[Curve, Curve]:
+    """Tokens a second over some stretches of the run, evaluations and pauses included."""
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), SPEED_POINTS + 1)).astype(np.int64))
+    steps, at = train.step.values[chosen], train.at.values[chosen]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        speed = facts.tokens * np.diff(steps) / np.diff(at)
+    return Curve.of(x.values[chosen[1:]]), Curve.of(np.where(np.diff(at) > 0, speed, np.nan))
