@@ -79,7 +79,8 @@ def _say(path: Path, text: str) -> None:
 def with_readers(folder: Path, seconds: float) -> dict[str, Any]:
     """Train for `seconds` while ten readers read on and second trainers are turned away."""
     (folder / "text.txt").write_text(TEXT)
-    small = "--hidden 32 --embed 8 --eval-every 200 --checkpoint-every 100 --sample-length 40".split()
+    small = ["--hidden", "32", "--embed", "8", "--eval-every", "200", "--checkpoint-every", "100",
+             "--sample-length", "40"]  # fmt: skip
     trainer = _tuirnn(
         folder, "train", str(folder / "text.txt"), "--name", "one", "--minutes", f"{seconds / 60:.4f}", *small
     )
