@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError
-from tuirnn.tasks import datasets, lm, sources, windows
+from tuirnn.tasks import datasets, lm, sources
 from tuirnn.vocab import KINDS, UNKNOWN, Vocabulary
 
 # ── vocabularies ─────────────────────────────────────────────────────────────────
@@ -132,7 +132,7 @@ def test_a_download_is_kept_only_when_it_is_right(tmp_path: Path, monkeypatch: p
 @given(n=st.integers(1, 3000), val=st.floats(0.01, 0.5), test=st.floats(0.0, 0.4))
 def test_splits_are_contiguous_and_disjoint(n: int, val: float, test: float) -> None:
     ids = np.arange(n)
-    train, tested, held = windows.split(ids, DataConfig(val_fraction=val, test_fraction=test))
+    train, tested, held = lm.split(ids, DataConfig(val_fraction=val, test_fraction=test))
     joined = np.concatenate([train, tested, held])
     assert (joined == ids[len(ids) - len(joined) :]).all()
     assert len(joined) == n
@@ -146,7 +146,7 @@ def batch_settings(draw: st.DrawFn) -> tuple[int, TrainConfig]:
     """A text's length and settings that it can fill."""
     T = draw(st.integers(1, 20))
     n = draw(st.integers(T + 1, 400))
-    kind = draw(st.sampled_from(sorted(windows.BATCHES)))
+    kind = draw(st.sampled_from(sorted(lm.BATCHES)))
     return n, TrainConfig(batches=kind, seq_len=T, batch_size=draw(st.integers(1, 50)), seed=draw(st.integers(0, 99)))
 
 
@@ -156,7 +156,7 @@ def test_batches_predict_the_next_token_and_resume_exactly(
 ) -> None:
     n, config = settings
     ids = np.arange(n, dtype=np.int64)
-    batches = windows.BATCHES[config.batches](ids, config, "text")
+    batches = lm.BATCHES[config.batches](ids, config)
     for _ in range(before):
         x, y, carry = batches.next()
         assert x.shape == y.shape == (config.seq_len, batches.B)
@@ -164,7 +164,7 @@ def test_batches_predict_the_next_token_and_resume_exactly(
         assert carry.shape == (batches.B,)
     cursor = batches.cursor()
     expected = [batches.next() for _ in range(after)]
-    again = windows.BATCHES[config.batches](ids, config, "text")
+    again = lm.BATCHES[config.batches](ids, config)
     again.restore(cursor)
     for got, wanted in zip([again.next() for _ in range(after)], expected, strict=True):
         assert all((a == b).all() for a, b in zip(got, wanted, strict=True))
@@ -173,7 +173,7 @@ def test_batches_predict_the_next_token_and_resume_exactly(
 @given(batch_settings())
 def test_carried_lanes_continue(settings: tuple[int, TrainConfig]) -> None:
     n, config = settings
-    batches = windows.StreamBatches(np.arange(n, dtype=np.int64), config, "text")
+    batches = lm.StreamBatches(np.arange(n, dtype=np.int64), config)
     x, _, carry = batches.next()
     assert not carry.any()
     for _ in range(10):
@@ -184,11 +184,11 @@ def test_carried_lanes_continue(settings: tuple[int, TrainConfig]) -> None:
 
 def test_windows_visit_every_start_once_an_epoch() -> None:
     config = TrainConfig(batches="windows", seq_len=3, batch_size=5)
-    batches = windows.WindowBatches(np.arange(28, dtype=np.int64), config, "text")
+    batches = lm.WindowBatches(np.arange(28, dtype=np.int64), config)
     starts = np.concatenate([batches.next()[0][0] for _ in range(batches.batches_per_epoch)])
     assert sorted(starts) == list(range(25))
 
 
 def test_a_text_shorter_than_a_sequence_is_refused() -> None:
     with pytest.raises(DataError, match="--seq-len"):
-        windows.StreamBatches(np.arange(10, dtype=np.int64), TrainConfig(seq_len=10), "text")
+        lm.StreamBatches(np.arange(10, dtype=np.int64), TrainConfig(seq_len=10))

@@ -142,9 +142,9 @@ class DataConfig(Section):
     test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
     fraction: float = option(1.0, "Use only this share of the data: the first of a text.", low=1e-6, high=1.0)
     classes: str = option("", "Classify: only these classes, with commas between; none: all.")
+    columns: str = option("", "Forecast: only these columns, with commas between; none: all that hold numbers.")
     text_column: str = option("", "Classify: the table's column of sequences; none: the first that is no label.")
     label_column: str = option("", "Classify: the table's column of labels; none: 'label', 'class' or the last.")
-    columns: str = option("", "Forecast: only these columns, with commas between; none: all that hold numbers.")
     split_seed: int = option(0, "Classify: seed of the split.", low=0, high=2**63 - 1)
 
     def check(self) -> None:
@@ -196,15 +196,15 @@ class TrainConfig(Section):
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
     keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
     sample_length: int = option(300, "Tokens written at each evaluation; 0: none.", low=0, high=100_000)
-    horizon: int = option(
-        200, "Forecast: points that each evaluation forecasts from its own forecasts.", low=1, high=100_000
-    )
     every_step: bool = option(
         False,
         "Classify, forecast: learn from every step, not only from a sequence's last. A stream always does, and is "
         "then used with its state carried; else a forecast reads the last --seq-len points from a zero state.",
     )
     class_weights: bool = option(False, "Classify: let every class count the same, however many sequences it has.")
+    horizon: int = option(
+        200, "Forecast: points that each evaluation forecasts from its own forecasts.", low=1, high=100_000
+    )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)

@@ -11,7 +11,7 @@ What is done with imperfect tables, and said in the run's notes:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Scaling
 from tuirnn.tasks import sources, tables
 from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.datasets import default_source
-from tuirnn.tasks.windows import BATCHES, split
+from tuirnn.tasks.lm import RandomBatches, StreamBatches, TextBatches, WindowBatches, split
 from tuirnn.vocab import Vocabulary
 
 Series = npt.NDArray[np.float64]
@@ -32,6 +32,9 @@ MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 MOST_MISSING = 0.5
 COARSE = 1e-3
 """Steps of float32 that a value may have, as a share of its column's deviation."""
+
+
+BATCHES: dict[str, type[TextBatches]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,20 @@ class SeriesData:
         return len(self.scaling)
 
     def batches(self, config: TrainConfig) -> Batches:
-        """The training split, normalised, as `config` wants it; raises DataError where it is too short."""
-        points = self.scaling.normalise(self.train).astype(np.float32)
-        return BATCHES[config.batches](points, config, "series")
+        """The training split, normalised, as `config` wants it: a text whose tokens are points [F].
+
+        Raises:
+            DataError: it is too short, or cannot be cut in that way.
+        """
+        if config.batches not in BATCHES:
+            raise DataError(f"a series is cut by --batches {', '.join(BATCHES)}, not {config.batches}")
+        if len(self.train) <= config.seq_len:
+            raise DataError(
+                f"{self.name} has {len(self.train):,} rows to train on, fewer than --seq-len {config.seq_len} and the "
+                f"next; lower --seq-len below {len(self.train):,} or give a longer series"
+            )
+        points: Any = self.scaling.normalise(self.train).astype(np.float32)
+        return BATCHES[config.batches](points, config)
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, columns with their normalisation, and the splits' lengths in points."""
@@ -122,9 +136,9 @@ def load(config: DataConfig, *, known: Mapping[str, Any] | None = None, stdin: P
     else:
         wanted = tuple(name.strip() for name in config.columns.split(",") if name.strip())
         values, columns, notes = _choose(table, wanted, config)
-        scaling = Scaling.fit(columns, split(values, config)[0])
+        scaling = Scaling.fit(columns, _split(values, config)[0])
     values = _share(values, config)
-    train, test, val = split(values, config)
+    train, test, val = _split(values, config)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"{source.name} has {len(values):,} rows, too few to split into training and validation; give a longer one"
@@ -198,7 +212,7 @@ def _choose(
     notes = []
     filled, _ = _filled(found)
     for name, column in filled.items():
-        if reason := _useless(split(_share(column, config), config)[0]):
+        if reason := _useless(_split(_share(column, config), config)[0]):
             unfit[name] = reason
     for name, reason in unfit.items():
         said = f"column '{one_line(name, 60)}' {reason}"
@@ -296,6 +310,13 @@ def _useless(train: Series) -> str:
     if largest * RESOLUTION > COARSE * std or std * LARGEST < 1:
         return f"varies by {std:.3g} around {float(train.mean()):.3g}, less than float32 tells apart"
     return ""
+
+
+def _split(values: Series, config: DataConfig) -> tuple[Series, Series, Series]:
+    """Train, test and validation, in the order of time."""
+    points: Any = values
+    train, test, val = (cast(Series, part) for part in split(points, config))
+    return train, test, val
 
 
 def _share(values: Series, config: DataConfig) -> Series:

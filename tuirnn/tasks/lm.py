@@ -1,16 +1,20 @@
-"""Language modelling: a text, split before it is windowed, as batches of token ids."""
+"""Language modelling: a text, split before it is windowed, as batches of token ids.
 
+Batches are time-major int64 arrays: x [T, B] and y [T, B], y one token ahead of x.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError
 from tuirnn.tasks import sources
-from tuirnn.tasks.batches import Batches
-from tuirnn.tasks.windows import BATCHES, split
+from tuirnn.tasks.batches import Batch, Batches
 from tuirnn.vocab import Ids, Vocabulary
 
 
@@ -44,14 +48,14 @@ class TextData:
 
     def batches(self, config: TrainConfig) -> Batches:
         """The training split as `config` wants it; raises DataError where it is too short."""
-        return BATCHES[config.batches](self.train, config, "text")
+        return BATCHES[config.batches](self.train, config)
 
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
         return [] if self.vocab.kind == "byte" else self.vocab.unknown(self.raw.decode("utf-8-sig"))
 
 
-def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None, **_: Any) -> TextData:
+def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> TextData:
     """Read, tokenize and split the sources of `config`.
 
     Args:
@@ -80,3 +84,118 @@ def token_ids(source: sources.Source, vocab: Vocabulary) -> Ids:
     if vocab.kind == "byte":
         return np.frombuffer(source.data, dtype=np.uint8).astype(np.int64)
     return vocab.encode(source.text())
+
+
+def split(ids: Ids, config: DataConfig) -> tuple[Ids, Ids, Ids]:
+    """Cut ids [n] into contiguous (train, test, val); nothing is in two of them."""
+    val = max(2, round(len(ids) * config.val_fraction))
+    test = round(len(ids) * config.test_fraction)
+    first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)
+    return ids[:first], ids[first:second], ids[second:]
+
+
+class TextBatches(Batches):
+    """Batches of windows of T + 1 tokens; subclasses say where the windows of an epoch start.
+
+    Args:
+        ids: the training split [n].
+        config: length, batch size and seed.
+    """
+
+    def __init__(self, ids: Ids, config: TrainConfig) -> None:
+        self.ids = ids
+        self.T = config.seq_len
+        if len(ids) < self.T + 1:
+            raise DataError(
+                f"the training text has {len(ids):,} tokens, fewer than one sequence of {self.T} and its next "
+                f"token; lower --seq-len below {len(ids):,} or give a longer text"
+            )
+        self.B = min(config.batch_size, self.most_lanes())
+        self._offsets = np.arange(self.T + 1)[:, None]
+        super().__init__(config.seed)
+
+    def most_lanes(self) -> int:
+        """The largest batch that this text fills."""
+        return len(self.ids) - self.T
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Draw an epoch; returns a function from a batch's number to the B window starts."""
+        raise AssertionError("subclasses define it")
+
+    def carry(self, position: int) -> npt.NDArray[np.float32]:
+        """Which sequences of a batch continue those of the batch before: 1, else 0."""
+        return np.zeros(self.B, np.float32)
+
+    def plan_epoch(self) -> Callable[[int], Batch]:
+        """Windows at the planned starts."""
+        starts = self.plan_starts()
+
+        def batch(position: int) -> Batch:
+            windows = self.ids[starts(position)[None, :] + self._offsets]  # [T+1, B]
+            return windows[:-1], windows[1:], self.carry(position)
+
+        return batch
+
+
+class StreamBatches(TextBatches):
+    """B contiguous lanes through the text, read side by side; the hidden state is carried along."""
+
+    carries_state = True
+
+    def most_lanes(self) -> int:
+        """Each lane needs one window."""
+        return (len(self.ids) - 1) // self.T
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Windows in each lane, one fewer than fits where the random phase needs room."""
+        return max(1, ((len(self.ids) - 1) // self.B - 1) // self.T)
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Shift every epoch by a random phase, so that window borders fall elsewhere each time."""
+        lane = (len(self.ids) - 1) // self.B
+        room = lane - self.batches_per_epoch * self.T
+        phase = int(self._rng.integers(0, room + 1))
+        lanes = np.arange(self.B, dtype=np.int64) * lane + phase
+        return lambda position: lanes + position * self.T
+
+    def carry(self, position: int) -> npt.NDArray[np.float32]:
+        """All but one lane in turn, so that the network also knows the zero state that every use begins with."""
+        carry = np.full(self.B, float(position > 0), np.float32)
+        carry[position % self.B] = 0.0
+        return carry
+
+
+class RandomBatches(TextBatches):
+    """B windows from anywhere in the text, each from a zero state."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """As many as read each token once on average."""
+        return max(1, (len(self.ids) - 1) // (self.B * self.T))
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Starts are drawn with replacement."""
+        starts = self._rng.integers(0, len(self.ids) - self.T, size=(self.batches_per_epoch, self.B))
+        return lambda position: starts[position]
+
+
+class WindowBatches(TextBatches):
+    """Every window of stride one, once an epoch, in random order, each from a zero state."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches of windows."""
+        return (len(self.ids) - self.T) // self.B
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Shuffle all starts."""
+        starts = self._rng.permutation(len(self.ids) - self.T)
+        return lambda position: starts[position * self.B : (position + 1) * self.B]
+
+
+BATCHES: dict[str, type[TextBatches]] = {
+    "stream": StreamBatches,
+    "random": RandomBatches,
+    "windows": WindowBatches,
+}

@@ -290,10 +290,10 @@ class Trainer:
         """One batch, one update."""
         progress, train = self.progress, self.config.train
         x, y, carry = self.batches.next()
-        source = torch.from_numpy(x).to(self.device, non_blocking=True)
+        tokens = torch.from_numpy(x).to(self.device, non_blocking=True)
         targets = torch.from_numpy(y).to(self.device, non_blocking=True)
-        outputs, after = self.model(source, self._carried(carry))
-        loss = self.observer.loss(outputs, targets)
+        logits, after = self.model(tokens, self._carried(carry))
+        loss = self.observer.loss(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
