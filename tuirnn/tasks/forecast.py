@@ -130,19 +130,20 @@ def load(config: DataConfig, *, known: Mapping[str, Any] | None = None, stdin: P
     """
     source = read_source(config.sources, stdin)
     table = tables.read(source.text(), source.name)
-    if known is not None:
-        scaling = Scaling.from_json(known)
-        values, notes = read_columns(table, scaling.columns)
+    scaling = None if known is None else Scaling.from_json(known)
+    if scaling is not None:
+        columns = scaling.columns
+        values, notes = read_columns(table, columns)
     else:
         wanted = tuple(name.strip() for name in config.columns.split(",") if name.strip())
         values, columns, notes = _choose(table, wanted, config)
-        scaling = Scaling.fit(columns, _split(values, config)[0])
     values = _share(values, config)
     train, test, val = _split(values, config)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"{source.name} has {len(values):,} rows, too few to split into training and validation; give a longer one"
         )
+    scaling = scaling or Scaling.fit(columns, train)
     return SeriesData(source.name, source.sha256, source.data, values, train, val, test, scaling, tuple(notes))
 
 
@@ -164,8 +165,7 @@ def read_columns(table: tables.Table, columns: tuple[str, ...]) -> tuple[Series,
     Raises:
         DataError: other columns, or cells that are no numbers.
     """
-    names, rows = _header(table)
-    named = names == _stripped(table)
+    names, rows, named = _header(table)
     if set(columns) <= set(names):
         places = [names.index(name) for name in columns]
     elif not named and len(names) == len(columns):
@@ -188,7 +188,7 @@ def _choose(
     table: tables.Table, wanted: tuple[str, ...], config: DataConfig
 ) -> tuple[Series, tuple[str, ...], list[str]]:
     """The wanted columns, or all that can be used: values, names, and what was left out or filled in."""
-    names, rows = _header(table)
+    names, rows, _ = _header(table)
     for name in wanted:
         if name not in names:
             raise DataError(f"{table.name} has no column '{one_line(name, 60)}'; {nearest(name, filter(None, names))}")
@@ -229,16 +229,12 @@ def _choose(
     return np.stack([filled[name] for name in order], 1), order, notes + filling
 
 
-def _stripped(table: tables.Table) -> tuple[str, ...]:
-    return tuple(name.strip() for name in table.header)
-
-
-def _header(table: tables.Table) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
-    """Names and rows; where the first line holds numbers, it is a row, and the columns are called 1, 2, …"""
-    names, rows = _stripped(table), list(table.rows)
+def _header(table: tables.Table) -> tuple[tuple[str, ...], list[tuple[int, list[str]]], bool]:
+    """Names, rows, and whether the table has names; where its first line holds numbers, they are 1, 2, …"""
+    names, rows = tuple(name.strip() for name in table.header), list(table.rows)
     if any(names) and all(to_number(name) is not None or name.lower() in MISSING for name in names):
-        return tuple(str(place) for place in range(1, len(names) + 1)), [(1, list(names)), *rows]
-    return names, rows
+        return tuple(str(place) for place in range(1, len(names) + 1)), [(1, list(names)), *rows], False
+    return names, rows, True
 
 
 @dataclass(frozen=True)

@@ -247,3 +247,19 @@ def describe(figures: Figures) -> str:
         lines.append(f"{name[:24]:<{width}}" + "".join(f"{float(x):>11.4g}" for x in ours))
         lines.append(f"{'  last':<{width}}" + "".join(f"{float(x):>11.4g}" for x in last))
     return "\n".join(lines)
+
+
+def brief(figures: Figures) -> str:
+    """The same in few words, over all columns, in deviations."""
+    off, last = figures.overall(figures.rollout_rmse**2), figures.overall(figures.naive_rollout_rmse**2)
+    ahead = [
+        (h, figures.overall(figures.rmse[h - 1] ** 2) ** 0.5, figures.overall(figures.naive_rmse[h - 1] ** 2) ** 0.5)
+        for h in figures.horizons
+    ]
+    lines = [
+        f"{'':<12}{'forecast':>10}{'last value':>12}",
+        f"{'MSE':<12}{figures.loss:>10.3g}{figures.overall(figures.naive_mse):>12.3g}",
+        *(f"{f'RMSE +{h}':<12}{ours:>10.3g}{naive:>12.3g}" for h, ours, naive in ahead),
+        f"{f'RMSE 1–{len(figures.rmse)}':<12}{off**0.5:>10.3g}{last**0.5:>12.3g}",
+    ]
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ from tuirnn.models import SequenceModel
 from tuirnn.scaling import Scaling
 from tuirnn.tasks import TaskData
 from tuirnn.tasks.forecast import Series, SeriesData, learns_every_step, look_back
-from tuirnn.tasks.rollout import Figures, describe, measure
+from tuirnn.tasks.rollout import Figures, brief, measure
 from tuirnn.training.evaluation import evaluating
 from tuirnn.training.observer import PROBE_LANES, Look, Observer
 from tuirnn.training.probes import probe
@@ -56,7 +56,7 @@ class ForecastObserver(Observer):
             "naive_loss": seen.overall(seen.naive_mse),
         }
         ahead = {f"rmse_{h}": seen.overall(seen.rmse[h - 1] ** 2) ** 0.5 for h in seen.horizons}
-        look = Look(seen.loss, describe(seen), figures)
+        look = Look(seen.loss, brief(seen), figures)
         self.write(step, look, {**figures, **ahead}, {"step": step, "kind": "forecast", **_shown(seen)})
         self.writer.append("probes", {"step": step, **inside})
         return look
