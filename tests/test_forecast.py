@@ -422,14 +422,10 @@ def test_the_commands(plant: RunPaths, table: Path, environment: dict[str, str],
     (tmp_path / "short.csv").write_text("power,valve\n1,2\n")
     for mistake in (
         ["predict", "plant", str(tmp_path / "none.csv")],
-        ["predict", "plant", "--horizon", "0"],
         ["predict", "plant", "--file", "x"],
-        ["predict", "plant", "--plot", "x.gif"],
         ["eval", "plant", "--text", str(tmp_path / "short.csv")],
         ["generate", "plant"],
-        ["novelty", "plant"],
         ["export", "plant", "--c"],
-        ["export", "plant", "--unroll", "4"],
     ):
         done = tuirnn(*mistake)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), (mistake, done.stderr)
