@@ -13,6 +13,7 @@ SYMBOLS = {"char": 100, "byte": 256}
 """Sizes of vocabularies that are not known yet; words have the configured limit."""
 
 COLUMNS = 4
+"""Of a series that has not been read yet."""
 
 CPU_RATE = 60e9
 """Floating-point operations a second, where no run of this machine tells."""
