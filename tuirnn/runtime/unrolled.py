@@ -67,13 +67,14 @@ class UnrolledSession:
 
     def _check_test_vector(self) -> None:
         test, N = self.metadata.test, self.steps
-        if len(test.tokens) % N:
-            raise CellFileError(f"its test vector has {len(test.tokens)} tokens, not a multiple of its {N} steps")
-        self.reset(test.tokens[0])
-        rest = np.array([*test.tokens[1:], 0])
+        tokens = np.array(test.inputs, np.int64)
+        if len(tokens) % N:
+            raise CellFileError(f"its test vector has {len(tokens)} tokens, not a multiple of its {N} steps")
+        self.reset(int(tokens[0]))
+        rest = np.append(tokens[1:], 0)
         for forced in rest.reshape(-1, N):
             _, logits = self.call(forced, np.zeros(N, np.float32))
-        compare(test, logits)
+        compare(self.metadata, logits)
 
 
 def verify(cell: TrustedCell, *, device: str = "auto") -> str:
