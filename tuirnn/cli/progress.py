@@ -86,7 +86,10 @@ class PlainReport:
         )
 
     def figures(self, e: dict[str, Any]) -> str:
-        """The held-out loss and what the task knows besides."""
+        """The held-out loss and what the task knows besides; called leaky where training has seen it."""
+        return self._figures(e) + " (leaky)" * bool(e.get("leaky"))
+
+    def _figures(self, e: dict[str, Any]) -> str:
         if "accuracy" in e:
             return f"{e['val_loss']:.4f} nats, accuracy {100 * e['accuracy']:.2f} %, macro F1 {e['macro_f1']:.3f}"
         return f"{e['val_loss']:.4f} carried, {e.get('val_loss_blocks', math.nan):.4f} blocks nats/{self.unit}"
@@ -107,7 +110,7 @@ class PlainReport:
         if math.isfinite(e["best_val_loss"]):
             self.say(
                 f"best validation {e['best_val_loss']:.4f} nats/{self.unit} ({bits:.3f} bits) at step "
-                f"{e['best_step']:,}; last {self.figures(e)}"
+                f"{e['best_step']:,}{' (leaky)' * bool(e.get('leaky'))}; last {self.figures(e)}"
             )
             use = "generate" if self.unit != "sequence" else "eval"
             self.say(f"next: tuirnn {use} {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")

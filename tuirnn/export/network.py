@@ -1,5 +1,6 @@
 """What is exported: an architecture, its weights and its vocabulary, wherever they come from."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,11 +63,17 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
         weights=read_weights(saved.files[checkpoint.MODEL], record.config.model, saved.path.name),
         vocab=record.vocab,
         step=saved.step,
-        val_nats=as_number(saved.trainer.get("progress", {}).get("val_loss")),
-        data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() else "",
+        val_nats=math.nan if record.leaky else as_number(saved.trainer.get("progress", {}).get("val_loss")),
+        data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() and _cut_plainly(record) else "",
         measure=lambda cell: _measured(cell, paths),
         classes=_classes(record),
     )
+
+
+def _cut_plainly(record: RunRecord) -> bool:
+    """Whether the data set's name alone tells what was held out."""
+    data = record.config.data
+    return not data.lines and data.split == "end"
 
 
 def _classes(record: RunRecord) -> tuple[str, ...]:
