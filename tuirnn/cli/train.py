@@ -53,7 +53,7 @@ def train(
         return
     config = load_recipe(recipe).config if recipe else RunConfig()
     if sources:
-        settings["sources"] = tuple(_lasting(source) for source in sources)
+        settings["sources"] = tuple(lasting(source) for source in sources)
     config = config.replace(**settings)
     if detach:
         if "-" in config.data.sources:
@@ -74,7 +74,7 @@ def train(
     _leave(outcome)
 
 
-def _lasting(source: str) -> str:
+def lasting(source: str) -> str:
     """A path that still means the same when the run is resumed from another folder; names stay names."""
     return str(Path(source).resolve()) if source not in ("", "-") and Path(source).exists() else source
 
@@ -92,7 +92,7 @@ def _resume(
     if recipe or name:
         raise ConfigError("--resume goes on with a run as it is; it takes no --recipe or --name")
     if sources:
-        settings["sources"] = tuple(_lasting(source) for source in sources)
+        settings["sources"] = tuple(lasting(source) for source in sources)
     if detach:
         detached.resume(paths, detached.words(settings))
         print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
