@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tuirnn.config import DataConfig, TrainConfig, load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError, DataError
+from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.tasks import datasets, lm
@@ -100,7 +101,56 @@ def test_other_lists_stand_in_for_a_data_set_that_is_brought(monkeypatch: pytest
         datasets.fetch("dinos")
 
 
+def test_new_lines_are_counted() -> None:
+    from tuirnn.novelty import new_lines
+
+    found = new_lines("\nRex\nDino\nDino\nAll", "\nRex\nSaurus\n")
+    assert found == {"lines": 3, "new_lines": pytest.approx(2 / 3), "different_lines": pytest.approx(2 / 3)}
+
+
 # ── as published ─────────────────────────────────────────────────────────────────
+
+
+def test_the_published_gru_gradient_lacks_nothing_but_transposes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With symmetric recurrent matrices the wrong gradient is the right one; otherwise it is far off."""
+    from tuirnn.config import ModelConfig
+    from tuirnn.models import SequenceModel
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    from gru_gradient import published_gradient
+
+    torch.manual_seed(0)
+    model = SequenceModel(ModelConfig(cell="gru", reset="before", hidden=12, embed=0, dropout=0.0), 9)
+    tokens = torch.randint(9, (7, 2))
+
+    def gradient() -> torch.Tensor:
+        model.zero_grad()
+        model(tokens, model.zero_state(2))[0].square().sum().backward()
+        weight = model.recurrent(0).weight_hh
+        assert weight.grad is not None
+        return weight.grad.clone()
+
+    right = gradient()
+    with published_gradient():
+        wrong = gradient()
+    assert (wrong - right).norm() > 0.05 * right.norm()
+    with torch.no_grad():
+        for W in model.recurrent(0).weight_hh.chunk(3):
+            W.copy_((W + W.t()) / 2)
+    right = gradient()
+    with published_gradient():
+        assert torch.allclose(gradient(), right, rtol=1e-4, atol=1e-6)
+
+
+def test_hidden_tokens_teach_the_unknown_one(tmp_path: Path, small_text: Path) -> None:
+    from safetensors.torch import load
+
+    for share in (0.0, 0.3):
+        paths = train_small(tmp_path, f"drop-{share}", small_text, token_dropout=share)
+        row = load(checkpoint.load(paths).files[checkpoint.MODEL])["embedding.weight"][-1]
+        assert bool(row.any()) == (share > 0)
+    with pytest.raises(ConfigError, match="no byte is"):
+        train_small(tmp_path, "bytes", small_text, tokens="byte", token_dropout=0.1)
 
 
 def test_summed_gradients_are_the_mean_times_the_tokens(tmp_path: Path, small_text: Path) -> None:

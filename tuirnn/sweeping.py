@@ -194,13 +194,11 @@ def table(points: Sequence[Point], folder: Path) -> list[Row]:
     for point in points:
         run = summarize(RunPaths(folder / point.name))
         status, record = run.status, run.record
-        accuracy = (
-            f"{100 * status.accuracy:.2f} %" + " leaky" * run.leaky if status.accuracy == status.accuracy else "–"
-        )
+        accuracy = "–" if math.isnan(status.accuracy) else f"{100 * status.accuracy:.2f} %" + " leaky" * run.leaky
         values = (_shown(point.at[name]) for name in axes)
         size = f"{record.parameters:,}" if record else "–"
         counts = (f"{status.best_step:,}", f"{status.elapsed:,.0f}", size)
-        rows.append((point.name, *values, figure(run), accuracy, *counts, status.state))
+        rows.append((point.name, *values, figure(run), accuracy, *counts, status.state if record else "failed"))
     return rows if any(row[-5] != "–" for row in rows[1:]) else [row[:-5] + row[-4:] for row in rows]
 
 

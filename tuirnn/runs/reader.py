@@ -172,6 +172,7 @@ class Status:
     best_step: int = 0
     rss: int = 0
     cpu: float = 0.0
+    leaky: bool = False
     message: str = ""
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuirnn.cells import State
 from tuirnn.config import RunConfig, flag_of
-from tuirnn.errors import ConfigError, DivergedError, RunError, TuirnnError, one_line
+from tuirnn.errors import DivergedError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
@@ -102,14 +102,16 @@ class Trainer:
         self.state = self.model.zero_state(self.batches.B)
         self.usage = Usage()
         self.status = Status(
-            pid=os.getpid(), host=socket.gethostname(), device=device_label(device), started=time.time()
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            device=device_label(device),
+            started=time.time(),
+            leaky=record.leaky,
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
         self.signals = Signals()
         self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self.signals.check)
         self.unknown = data.vocab.unk or 0
-        if train.token_dropout and data.vocab.unk is None:
-            raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
         self.leaky = {"leaky": True} if record.leaky else {}
         self._asked_to_stop = self._asked_to_evaluate = False
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
