@@ -30,6 +30,7 @@ from tuirnn.config import load_recipe
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_status
 
+CORES = os.cpu_count() or 1
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results.md"
 
@@ -94,7 +95,7 @@ def surnames(options: argparse.Namespace) -> list[str]:
         body.append([label, mean(found, 2), "–", "–", "–"])
     for recipe in ("surnames-rnn", "surnames-rnn2", "surnames"):
         points = [point(recipe, seed=seed, split_seed=seed) for seed in seeds]
-        measured = [_judged(paths) for paths in trained(options, points)]
+        measured = [_judged(paths) for paths in trained(options, points, CORES)]
         body.append([f"`{recipe}`", *(mean([m[key] for m in measured], digits) for key, digits in
                     (("accuracy", 2), ("seconds", 0), ("Tribbiani", 3))),
                     f"{max(m['difference'] for m in measured):.1e}"])  # fmt: skip
@@ -143,7 +144,7 @@ def _judged(paths: RunPaths) -> dict[str, float]:
 def surnames_18(options: argparse.Namespace) -> list[str]:
     """All 18 languages."""
     points = [point("surnames-18", seed=seed, split_seed=seed) for seed in range(options.seeds or 3)]
-    measured = [_judged(paths) for paths in trained(options, points)]
+    measured = [_judged(paths) for paths in trained(options, points, CORES)]
     keys = (("accuracy", 2), ("macro F1", 4), ("calibration", 4), ("seconds", 0))
     return rows([f"`surnames-18`, {len(points)} splits", *(key for key, _ in keys)],
                 [["test", *(mean([m[key] for m in measured], digits) for key, digits in keys)]])  # fmt: skip

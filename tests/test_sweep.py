@@ -1,8 +1,10 @@
 """A grid of runs: names, values, what is done, what goes on, what is said at the end."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +96,18 @@ def test_the_command(tmp_path: Path, small_text: Path, environment: dict[str, st
     done = tuirnn("--seed", "1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "several values" in done.stderr
+
+
+def test_an_interrupted_sweep_leaves_checkpoints(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
+    words = ["--hidden", "8", "--minutes", "5", "--seed", "0,1", "--jobs", "2", "--runs", str(tmp_path)]
+    command = [sys.executable, "-m", "tuirnn", "sweep", str(small_text), *words]
+    paths = [RunPaths(tmp_path / f"sweep-seed{seed}") for seed in (0, 1)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and min(read_status(run).step for run in paths) < 5:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    for run in paths:
+        assert read_status(run).state == "stopped"
+        assert checkpoint.load(run, "last").step >= 5

@@ -158,6 +158,7 @@ def _start(point: Point, folder: Path, environment: Mapping[str, str]) -> "subpr
         return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             [sys.executable, "-m", "tuirnn", "train", "--runs", str(folder.resolve()), *words],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(environment),
+            start_new_session=True,  # so that Ctrl-C reaches it once, through us: a second signal ends at once
         )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def table(points: Sequence[Point], folder: Path) -> list[Row]:
 
 
 def over_seeds(points: Sequence[Point], folder: Path) -> list[Row]:
-    """Means and standard deviations of the best held-out loss over the seeds; empty where the grid has one seed."""
+    """Means and deviations over the seeds, of the best held-out loss and the last accuracy; empty for one seed."""
     seeds = {"seed", "split_seed"} & points[0].at.keys()
     if not seeds:
         return []
@@ -212,13 +213,18 @@ def over_seeds(points: Sequence[Point], folder: Path) -> list[Row]:
     for point in points:
         key = tuple(_shown(point.at[name]) for name in axes)
         groups.setdefault(key, []).append(summarize(RunPaths(folder / point.name)))
-    rows: list[Row] = [(*axes, "runs", "mean best val", "deviation")]
+    rows: list[Row] = [(*axes, "runs", "mean best val", "deviation", "mean accuracy", "deviation of it")]
     for key, runs in groups.items():
+        leaky = any(run.leaky for run in runs)
         losses = [run.status.best_val_loss for run in runs if run.status.best_step]
-        mean = f"{statistics.fmean(losses):.4f}" + " leaky" * any(run.leaky for run in runs) if losses else "–"
-        deviation = f"{statistics.stdev(losses):.4f}" if len(losses) > 1 else "–"
-        rows.append((*key, str(len(losses)), mean, deviation))
-    return rows
+        shares = [100 * run.status.accuracy for run in runs if not math.isnan(run.status.accuracy)]
+        rows.append((*key, str(len(losses)), *_spread(losses, ".4f", leaky), *_spread(shares, ".2f", leaky)))
+    return rows if any(row[-2] != "–" for row in rows[1:]) else [row[:-2] for row in rows]
+
+
+def _spread(values: Sequence[float], digits: str, leaky: bool) -> tuple[str, str]:
+    mean = f"{statistics.fmean(values):{digits}}" + " leaky" * leaky if values else "–"
+    return mean, f"{statistics.stdev(values):{digits}}" if len(values) > 1 else "–"
 
 
 def _shown(value: Any) -> str:
