@@ -1,6 +1,5 @@
 """From a run to a cell file that has been checked, run, and found to be right."""
 
-import contextlib
 import json
 import math
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tuirnn.export import reference
 from tuirnn.export.graph import build
 from tuirnn.export.network import Network, read_network
 from tuirnn.export.options import CellOptions
-from tuirnn.files import atomic_write, to_json
+from tuirnn.files import atomic_write_all, to_json
 from tuirnn.runs.layout import RunPaths
 
 TEST_TOKENS = 16
@@ -139,11 +138,8 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
     twin = path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(twin, to_json(sidecar(cell), indent=1))
-        atomic_write(path, cell.data)
+        atomic_write_all({path: cell.data, twin: to_json(sidecar(cell), indent=1)})
     except OSError as error:
-        with contextlib.suppress(OSError):
-            twin.unlink(missing_ok=True)
         raise CellFileError(f"cannot write {one_line(path)}: {error.strerror}; choose another place with -o") from None
     return twin
 

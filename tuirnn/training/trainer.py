@@ -160,7 +160,8 @@ class Trainer:
 
     def _fits(self, state: list[State], saved: checkpoint.Checkpoint) -> None:
         wanted = self.model.zero_state(self.batches.B)
-        if [[t.shape for t in layer] for layer in state] != [[t.shape for t in layer] for layer in wanted]:
+        forms, ours = ([[(t.shape, t.dtype) for t in layer] for layer in each] for each in (state, wanted))
+        if forms != ours:
             raise RunError(f"{saved.path.name} carries a hidden state of another shape than this run's")
 
     def restart(self) -> None:
