@@ -47,7 +47,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     keep_freed_memory()
     device = pick_device(config.train.device)
     data = data or tasks.load(config.data)
-    if config.train.token_dropout and data.vocab.unk is None:
+    if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
     data.batches(config.train)  # refuses short texts before anything is written
     record = RunRecord(
