@@ -120,8 +120,9 @@ def test_unknown_symbols_of_a_prime_are_named(tuirnn, cell_path: str) -> None:
 
 
 def test_help_of_every_command_has_an_example(tuirnn) -> None:
-    commands = ["demo", "train", "recipes", "export", "generate", "eval", "inspect", "runs ls", "runs show", "runs rm",
-                "data ls", "data get", "data path", "verify", "doctor", "bench train", "bench cell"]  # fmt: skip
+    commands = ["demo", "train", "sweep", "recipes", "export", "generate", "eval", "inspect", "runs ls", "runs show",
+                "runs rm", "data ls", "data get", "data path", "verify", "doctor", "bench train",
+                "bench cell"]  # fmt: skip
     for command in commands:
         done = tuirnn(*command.split(), "--help")
         assert done.returncode == 0, command

@@ -156,7 +156,7 @@ def test_batches_predict_the_next_token_and_resume_exactly(
 ) -> None:
     n, config = settings
     ids = np.arange(n, dtype=np.int64)
-    batches = lm.BATCHES[config.batches](ids, config)
+    batches = lm.BATCHES[config.batches](ids, config, newline=0)
     for _ in range(before):
         x, y, carry = batches.next()
         assert x.shape == y.shape == (config.seq_len, batches.B)
@@ -164,7 +164,7 @@ def test_batches_predict_the_next_token_and_resume_exactly(
         assert carry.shape == (batches.B,)
     cursor = batches.cursor()
     expected = [batches.next() for _ in range(after)]
-    again = lm.BATCHES[config.batches](ids, config)
+    again = lm.BATCHES[config.batches](ids, config, newline=0)
     again.restore(cursor)
     for got, wanted in zip([again.next() for _ in range(after)], expected, strict=True):
         assert all((a == b).all() for a, b in zip(got, wanted, strict=True))

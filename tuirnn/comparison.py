@@ -71,16 +71,19 @@ def differing(runs: Sequence[Compared]) -> list[Row]:
 def results(runs: Sequence[Compared]) -> list[Row]:
     """What came of each run."""
 
+    def said(one: Compared, figure: str) -> str:
+        return f"{figure} leaky" if one.run.leaky else figure
+
     def blocks(one: Compared) -> str:
         steps, losses = one.snapshot.val.step.values, one.snapshot.val["loss_blocks"].values
         at = np.flatnonzero(steps == one.run.status.best_step)
-        return text.loss(float(losses[at[-1]])) if len(at) and len(losses) else "–"
+        return said(one, text.loss(float(losses[at[-1]]))) if len(at) and len(losses) else "–"
 
     def parameters(one: Compared) -> str:
         return text.count(one.run.record.parameters) if one.run.record else "–"
 
     def best(one: Compared) -> str:
-        return text.loss(one.run.status.best_val_loss if one.run.status.best_step else math.nan)
+        return said(one, text.loss(one.run.status.best_val_loss if one.run.status.best_step else math.nan))
 
     columns: dict[str, Callable[[Compared], str]] = {
         "best validation loss, carried": best,
@@ -161,7 +164,13 @@ def _draw(runs: Sequence[Compared], folder: Path, alignment: str) -> list[Path]:
         x, y = one.x(alignment, False).values, one.y(False).values
         thin = max(1, len(x) // 4000)
         axes.plot(x[::thin], y[::thin], color=colour, alpha=0.35, linewidth=0.8)
-        axes.plot(one.x(alignment, True).values, one.y(True).values, color=colour, marker=".", label=one.run.name)
+        axes.plot(
+            one.x(alignment, True).values,
+            one.y(True).values,
+            color=colour,
+            marker=".",
+            label=one.run.name + " (leaky)" * one.run.leaky,
+        )
     axes.set_xlabel(LABELS[alignment])
     axes.set_ylabel("loss, nats per token (faint: training, smoothed)")
     axes.legend()

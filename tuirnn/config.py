@@ -113,6 +113,9 @@ class ModelConfig(Section):
     )
     dropout: float = option(0.2, "Dropout between layers and before the head.", low=0.0, high=0.95)
     forget_bias: float = option(1.0, "Initial bias of the LSTM's forget gate.", low=-10.0, high=10.0)
+    init_std: float = option(
+        0.0, "Standard deviation of the first weights; 0: uniform within 1/√hidden, as torch.nn.", low=0.0, high=10.0
+    )
 
     def check(self) -> None:
         """Tied weights need equal widths on both ends."""
@@ -141,11 +144,22 @@ class DataConfig(Section):
     val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
     test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
     fraction: float = option(1.0, "Use only this share of the data: the first of a text.", low=1e-6, high=1.0)
+    lines: bool = option(
+        False, "The text is a list of lines in no order: drop its duplicates, shuffle it, cut it between lines."
+    )
+    split: str = option(
+        "end",
+        "end: held out is the end of the text; within: it is trained on as well, as in some published systems.",
+        choices=("end", "within"),
+    )
+    allow_leak: bool = option(False, "Go on where training and validation overlap; every figure is then called leaky.")
     classes: str = option("", "Classify: only these classes, with commas between; none: all.")
     columns: str = option("", "Forecast: only these columns, with commas between; none: all that hold numbers.")
     text_column: str = option("", "Classify: the table's column of sequences; none: the first that is no label.")
     label_column: str = option("", "Classify: the table's column of labels; none: 'label', 'class' or the last.")
-    split_seed: int = option(0, "Classify: seed of the split.", low=0, high=2**63 - 1)
+    split_seed: int = option(
+        0, "Seed of the shuffle before the split, of labelled sequences or lines.", low=0, high=2**63 - 1
+    )
 
     def check(self) -> None:
         """Something must be left to train on."""
@@ -162,8 +176,8 @@ class TrainConfig(Section):
     batches: str = option(
         "stream",
         "stream: contiguous lanes with carried state (truncated BPTT); random: windows from anywhere; "
-        "windows: every window once an epoch, shuffled.",
-        choices=("stream", "random", "windows"),
+        "windows: every window once an epoch, shuffled; lines: windows that begin where a line does, shuffled.",
+        choices=("stream", "random", "windows", "lines"),
     )
     batch_size: int = option(32, "Sequences trained side by side.", low=1, high=1_000_000)
     seq_len: int = option(
@@ -178,6 +192,7 @@ class TrainConfig(Section):
     lr_floor: float = option(0.02, "Cosine ends at this share of the peak rate.", low=0.0, high=1.0)
     lr_step: int = option(1_000, "Steps between two falls of the step schedule.", low=1, high=1_000_000_000)
     lr_factor: float = option(0.5, "What each fall of the step schedule multiplies by.", low=1e-6, high=1.0)
+    summed: bool = option(False, "Follow the loss summed over a batch's tokens, not their mean.")
     clip: float = option(1.0, "Largest gradient norm; 0: no clipping.", low=0.0, high=1e9)
     steps: int = option(0, "Stop after this many steps; 0: no such limit.", low=0, high=10**12)
     epochs: float = option(
@@ -192,10 +207,15 @@ class TrainConfig(Section):
         choices=("stop", "rollback"),
     )
     patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0, high=1_000_000)
-    eval_every: int = option(500, "Steps between two evaluations.", low=1, high=10**9)
+    eval_every: int = option(500, "Steps between two evaluations; 0: one after each epoch.", low=0, high=10**9)
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
     keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
     sample_length: int = option(300, "Tokens written at each evaluation; 0: none.", low=0, high=100_000)
+    sample_prime: str = option("", "What the text written at evaluations begins with; none: a new line.")
+    sample_temperature: float = option(0.8, "Temperature of that text; 0: greedy.", low=0.0, high=100.0)
+    token_dropout: float = option(
+        0.0, "Share of the tokens that training reads as unknown ones; not for bytes.", low=0.0, high=0.9
+    )
     every_step: bool = option(
         False,
         "Classify, forecast: learn from every step, not only from a sequence's last. A stream always does, and is "
@@ -322,18 +342,34 @@ def load_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: no such recipe, or a file that is not one.
     """
-    path = Path(name) if name.endswith(".toml") else _recipe_folder() / f"{name}.toml"
-    if not name.endswith(".toml") and name not in recipe_names():
-        raise ConfigError(f"no recipe '{one_line(name, 60)}'; {nearest(name, recipe_names())}")
+    path = recipe_path(name)
     where = one_line(path.name)
     try:
-        body = tomllib.loads(read_bounded(path, MAX_RECIPE_BYTES, ConfigError, follow_links=True).decode())
+        body = tomllib.loads(recipe_text(name))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not a readable recipe: {one_line(error)}") from None
     about = body.pop("about", "")
     if not isinstance(about, str):
         raise ConfigError(f"{where}: 'about' takes a string")
     return Recipe(path.stem, about, RunConfig.from_json(body, where=where))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe, by name or by path; raises ConfigError for an unknown name."""
+    if name.endswith(".toml"):
+        return Path(name)
+    if name not in recipe_names():
+        raise ConfigError(f"no recipe '{one_line(name, 60)}'; {nearest(name, recipe_names())}")
+    return _recipe_folder() / f"{name}.toml"
+
+
+def recipe_text(name: str) -> str:
+    """The TOML of a recipe as it stands in its file; raises ConfigError where it cannot be read."""
+    path = recipe_path(name)
+    try:
+        return read_bounded(path, MAX_RECIPE_BYTES, ConfigError, follow_links=True).decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{one_line(path.name)}: not a readable recipe: it is not UTF-8") from None
 
 
 def _recipe_folder() -> Path:

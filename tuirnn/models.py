@@ -93,6 +93,9 @@ class SequenceModel(nn.Module):
         with torch.no_grad():
             if self.embedding is not None:
                 self.embedding.weight.normal_(0.0, 1.0 if not config.tied else config.embed**-0.5)
+            for matrix in self.parameters() if config.init_std else ():
+                if matrix.dim() == 2:
+                    matrix.normal_(0.0, config.init_std)
             if unk is not None:
                 (
                     self.embedding.weight[unk] if self.embedding is not None else self.recurrent(0).weight_ih[:, unk]

@@ -15,6 +15,19 @@ GRAM = 8
 MOST = 16 * 2**20
 """Characters of the other text that are indexed; the rest is left out."""
 
+
+def new_lines(sample: str, corpus: str) -> dict[str, float]:
+    """Of the whole lines of a sample, how many there are, and the shares that the corpus lacks and that differ."""
+    lines = [line for line in sample.split("\n")[:-1] if line]  # the last one may be cut short
+    known = set(corpus.split("\n"))
+    count = max(1, len(lines))
+    return {
+        "lines": len(lines),
+        "new_lines": sum(line not in known for line in lines) / count,
+        "different_lines": len(set(lines)) / count,
+    }
+
+
 Ints = npt.NDArray[np.int64]
 
 

@@ -294,7 +294,7 @@ def _recipe(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
     from tuirnn.config import _recipe_folder, load_recipe
 
     path = paths.root / "mine.toml"
-    path.write_bytes((_recipe_folder() / "shakespeare.toml").read_bytes())
+    path.write_bytes((_recipe_folder() / "shakespeare-cpu.toml").read_bytes())
     return _file(path, lambda: load_recipe(str(path)) and None)
 
 

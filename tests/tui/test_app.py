@@ -367,7 +367,7 @@ async def test_a_recipe_fills_the_form(folder: Path, opened: Opener) -> None:
         await pilot.press("n")
         await pilot.pause()
         form = pilot.app.screen
-        form.query_one("#field-recipe", Select).value = "shakespeare"
+        form.query_one("#field-recipe", Select).value = "shakespeare-cpu"
         await pilot.pause()
         assert form.query_one("#field-sources", Input).value == "shakespeare"
         assert form.query_one("#field-minutes", Input).value == "3"

@@ -238,6 +238,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a network: on text under both protocols, on labelled sequences, or on a series of numbers."""
+    from tuirnn.runs.layout import find_run
+    from tuirnn.runs.reader import read_record
     from tuirnn.runtime.evaluate import evaluate as measure
     from tuirnn.runtime.opening import held_out, open_cell, text_ids
 
@@ -252,10 +254,11 @@ def evaluate(
     ids = text_ids(text, cell.metadata.vocab) if text is not None else held_out(model, folder, cell)
     loss = measure(cell, ids, device=device)
     values = loss.to_json()
+    leaky = text is None and not model.endswith(".onnx") and read_record(find_run(folder, model)).leaky
     if as_json:
-        print_json({"model": model, "text": text or "validation split", **values})
+        print_json({"model": model, "text": text or "validation split", **values, "leaky": leaky})
         return
-    what = one_line(text) if text is not None else "its validation split"
+    what = one_line(text) if text is not None else "its validation split" + " (leaky: trained on as well)" * leaky
     print(f"{one_line(model)} on {what}, {loss.tokens:,} {cell.metadata.vocab.kind}s")
     print(f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}")
     for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):

@@ -1,10 +1,13 @@
 """`tuirnn data`: the named data sets."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tuirnn.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from tuirnn.tasks.datasets import Dataset
 
 group = typer.Typer(help="List, download and find the named data sets.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -23,7 +26,7 @@ def ls(as_json: Json = False) -> None:
 
     rows = [(name, made.state, made.about) for name, made in MADE.items()]
     rows += [
-        (name, "here" if (cache_folder() / d.file).exists() else f"{d.bytes:,} bytes to download", d.about)
+        (name, "here" if (cache_folder() / d.file).exists() else _to_get(d), d.about)
         for name, d in sorted(DATASETS.items())
     ]
     if as_json:
@@ -48,6 +51,10 @@ def path(name: Name) -> None:
 
     fetch(name)
     print(_where(name))
+
+
+def _to_get(dataset: "Dataset") -> str:
+    return f"{dataset.bytes:,} bytes to download" if dataset.url else "to be brought"
 
 
 def _where(name: str) -> str:

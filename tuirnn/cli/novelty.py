@@ -7,7 +7,7 @@ import typer
 
 from tuirnn.cli.options import Checkpoint, Json, Model, RunsFolder, print_json
 from tuirnn.errors import ConfigError, DataError, one_line
-from tuirnn.runs.layout import runs_folder
+from tuirnn.runs.layout import find_run, runs_folder
 
 MAX_BYTES = 16 * 2**20
 
@@ -34,20 +34,24 @@ def novelty(
         raise ConfigError(f"--length must be from 1 to 1,000,000, not {length}")
     if seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
-    from tuirnn.novelty import GRAM, Corpus
+    from tuirnn.novelty import GRAM, Corpus, new_lines
+    from tuirnn.runs.reader import read_record
     from tuirnn.runtime.generate import TextWriter
     from tuirnn.runtime.opening import open_cell, training_text
     from tuirnn.runtime.samplers import Sampling
     from tuirnn.runtime.session import CellSession
 
     folder = runs_folder(runs)
-    corpus = Corpus(training_text(model, folder))
+    known = training_text(model, folder)
+    corpus = Corpus(known)
     if text is not None:
         sample = _read(text)
     else:
         writer = TextWriter(CellSession(open_cell(model, folder, checkpoint)), seed)
         sample = "".join(writer.stream(Sampling(temperature), length))
     found = corpus.measure(sample)
+    listed = not model.endswith(".onnx") and read_record(find_run(folder, model)).config.data.lines
+    lines = new_lines(sample, known) if listed else {}
     copied = sample[found.start : found.start + found.longest]
     if as_json:
         print_json(
@@ -58,6 +62,7 @@ def novelty(
                 "longest_match": found.longest,
                 "match": copied,
                 "corpus_characters": len(corpus.text),
+                **lines,
             }
         )
         return
@@ -69,6 +74,10 @@ def novelty(
     print(f"8-grams that the training text lacks   {100 * found.novel:.1f} %")
     longest = f"{found.longest} characters: {one_line(copied, 100)}" if found.longest else f"under {GRAM} characters"
     print(f"longest piece copied word for word     {longest}")
+
+    if lines:
+        print(f"of {lines['lines']:,.0f} whole lines{'':<23}{100 * lines['new_lines']:.1f} % are new, "
+              f"{100 * lines['different_lines']:.1f} % differ from one another")  # fmt: skip
 
 
 def _read(path: Path) -> str:

@@ -22,6 +22,11 @@ PLAIN_EVERY = 10.0
 """Seconds between two lines about steps in a pipe."""
 
 
+def leaky(event: dict[str, Any]) -> str:
+    """The word that goes with every figure of a run whose training has seen what is held out."""
+    return " (leaky)" * bool(event.get("leaky"))
+
+
 class PlainReport:
     """Lines for a pipe or a log: start, a step line now and then, every evaluation, the end."""
 
@@ -90,13 +95,13 @@ class PlainReport:
         )
 
     def figures(self, e: dict[str, Any]) -> str:
-        """The held-out loss and what the task knows besides."""
+        """The held-out loss and what the task knows besides; called leaky where training has seen it."""
         known = {name: e.get(name, math.nan) for name in FIGURES}
         return {
             "lm": "{loss} carried, {val_loss_blocks:.4f} blocks {unit}",
             "classify": "{loss} nats, accuracy {accuracy:.2%}, macro F1 {macro_f1:.3f}",
             "forecast": "MSE {loss} one step ahead (last value: {naive_loss:.3g}), RMSE {rollout_rmse:.3g} rolled out",
-        }[self.task].format(loss=figure(e["val_loss"]), unit=self.unit, **known)
+        }[self.task].format(loss=figure(e["val_loss"]), unit=self.unit, **known) + leaky(e)
 
     def on_sample(self, e: dict[str, Any]) -> None:
         """What it writes, on one line; a forecaster's table has no place there."""
@@ -113,7 +118,7 @@ class PlainReport:
         if math.isfinite(e["best_val_loss"]):
             bits = f" ({e['best_val_loss'] / math.log(2):.3f} bits)" if self.unit.startswith("nats") else ""
             self.say(
-                f"best validation {figure(e['best_val_loss'])} {self.unit}{bits} at step {e['best_step']:,}; "
+                f"best validation {figure(e['best_val_loss'])} {self.unit}{bits} at step {e['best_step']:,}{leaky(e)}; "
                 f"last {self.figures(e)}"
             )
             use = "generate" if self.task == "lm" else "eval"

@@ -53,6 +53,7 @@ def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
         status = run.status
         data = one_line(run.record.data.get("name", ""), 20) if run.record else "?"
         loss = f"{status.best_val_loss:.4f}" if math.isfinite(status.best_val_loss) else "–"
+        loss += " leaky" * run.leaky
         print(
             f"{MARKS.get(status.state, '✕')} {run.name:<{width}}  {run.cell:<12} {data:<20} {status.state:<8} "
             f"step {status.step:>7,}  best {loss:>7}  {_age(run)}"
@@ -164,6 +165,7 @@ def _brief(run: "RunSummary") -> dict[str, Any]:
         "total": status.total,
         "best_val_loss": status.best_val_loss,
         "best_step": status.best_step,
+        "leaky": run.leaky,
         "tokens_per_s": status.tokens_per_s,
         "problem": run.problem,
         "created": run.record.created if run.record else 0,

@@ -1,15 +1,16 @@
 """`tuirnn train` and `tuirnn recipes`."""
 
-import os
+import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
-from tuirnn.config import RunConfig, load_recipe, recipe_names
+from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError
 from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths, find_run, runs_folder
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: tuirnn train shakespeare --minutes 3 --cell gru --name first-gru")(
         with_settings(train)
     )
-    app.command(epilog="Example: tuirnn recipes --json")(recipes)
+    app.command(epilog="Example: tuirnn recipes surnames > mine.toml")(recipes)
 
 
 def train(
@@ -52,7 +53,7 @@ def train(
         return
     config = load_recipe(recipe).config if recipe else RunConfig()
     if sources:
-        settings["sources"] = tuple(_lasting(source) for source in sources)
+        settings["sources"] = tuple(lasting(source) for source in sources)
     config = config.replace(**settings)
     if detach:
         if "-" in config.data.sources:
@@ -73,7 +74,7 @@ def train(
     _leave(outcome)
 
 
-def _lasting(source: str) -> str:
+def lasting(source: str) -> str:
     """A path that still means the same when the run is resumed from another folder; names stay names."""
     return str(Path(source).resolve()) if source not in ("", "-") and Path(source).exists() else source
 
@@ -91,7 +92,7 @@ def _resume(
     if recipe or name:
         raise ConfigError("--resume goes on with a run as it is; it takes no --recipe or --name")
     if sources:
-        settings["sources"] = tuple(_lasting(source) for source in sources)
+        settings["sources"] = tuple(lasting(source) for source in sources)
     if detach:
         detached.resume(paths, detached.words(settings))
         print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
@@ -120,16 +121,31 @@ def _leave(outcome: str) -> None:
         raise typer.Exit(exit_code(outcome))
 
 
-def recipes(as_json: Json = False) -> None:
-    """List the ready-made configurations."""
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Print this recipe's TOML, to be copied and changed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the ready-made configurations, or print one."""
+    if name is not None:
+        recipe = load_recipe(name)  # refuses what is none
+        print_json(_recipe_json(recipe)) if as_json else print(recipe_text(name), end="")
+        return
     found = [load_recipe(name) for name in recipe_names()]
     if as_json:
-        print_json([{"name": r.name, "about": r.about, "settings": r.config.to_json()} for r in found])
+        print_json([_recipe_json(recipe) for recipe in found])
         return
-    width = max(len(r.name) for r in found)
-    for r in found:
-        print(f"{r.name:<{width}}  {r.about}")
-    print(
-        f"\nuse one: tuirnn train --recipe {found[0].name}    copy one: {Path(os.path.dirname(__file__)).parent}"
-        "/recipes/*.toml"
-    )
+    margin = max(len(recipe.name) for recipe in found) + 2
+    width = max(margin + 30, min(shutil.get_terminal_size().columns, 120))
+    for recipe in found:
+        print(
+            textwrap.fill(
+                recipe.about, width, initial_indent=f"{recipe.name:<{margin}}", subsequent_indent=" " * margin
+            )
+        )
+    print("\nuse one: tuirnn train --recipe demo    copy one: tuirnn recipes demo > mine.toml, then --recipe mine.toml")
+
+
+def _recipe_json(recipe: Recipe) -> dict[str, Any]:
+    return {"name": recipe.name, "about": recipe.about, "settings": recipe.config.to_json()}

@@ -1,5 +1,6 @@
 """What is exported: an architecture, its weights and its vocabulary, wherever they come from."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,8 +74,8 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
         weights=read_weights(saved.files[checkpoint.MODEL], record.config.model, saved.path.name),
         vocab=record.vocab,
         step=saved.step,
-        val_loss=as_number(saved.trainer.get("progress", {}).get("val_loss")),
-        data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() else "",
+        val_loss=math.nan if record.leaky else as_number(saved.trainer.get("progress", {}).get("val_loss")),
+        data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() and _cut_plainly(record) else "",
         measure=lambda cell: _measured(cell, paths),
         classes=_classes(record),
         scaling=_scaling(record) if forecasts else None,
@@ -87,6 +88,12 @@ def _scaling(record: RunRecord) -> Scaling:
         return Scaling.from_json(record.data)
     except DataError as error:
         raise RunError(f"run.json is damaged: {error}") from None
+
+
+def _cut_plainly(record: RunRecord) -> bool:
+    """Whether the data set's name alone tells what was held out."""
+    data = record.config.data
+    return not data.lines and data.split == "end"
 
 
 def _classes(record: RunRecord) -> tuple[str, ...]:

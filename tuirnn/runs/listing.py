@@ -24,6 +24,11 @@ class RunSummary:
         return self.paths.name
 
     @property
+    def leaky(self) -> bool:
+        """Whether its held-out figures come from a split that overlaps."""
+        return self.record is not None and self.record.leaky
+
+    @property
     def cell(self) -> str:
         """Such as 'LSTM 256' or 'GRU 512×3'."""
         if self.record is None:

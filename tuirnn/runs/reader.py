@@ -47,6 +47,17 @@ class RunRecord:
     created: float
     parameters: int
 
+    @property
+    def overlap(self) -> float:
+        """Share of the held-out part that is trained on as well; 0 where it was not measured."""
+        share = as_number(self.data.get("overlap", 0.0))
+        return share if 0.0 <= share <= 1.0 else 0.0
+
+    @property
+    def leaky(self) -> bool:
+        """Whether the run's held-out figures are from a split that overlaps; they are never shown without this word."""
+        return self.data.get("leaky") is True
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, `format` first."""
         return {
@@ -167,6 +178,7 @@ class Status:
     best_step: int = 0
     rss: int = 0
     cpu: float = 0.0
+    leaky: bool = False
     message: str = ""
 
     @property

@@ -17,10 +17,15 @@ from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batch, Batches
 from tuirnn.vocab import Ids, Vocabulary
 
+BOM = b"\xef\xbb\xbf"
+
 
 @dataclass(frozen=True)
 class TextData:
-    """A tokenized text in contiguous splits: train | test | validation, the last at the end of the text."""
+    """A tokenized text in contiguous splits: train | test | validation, the last at the end of the text.
+
+    With `--split within`, train is the whole text.
+    """
 
     name: str
     sha256: str
@@ -48,7 +53,8 @@ class TextData:
 
     def batches(self, config: TrainConfig) -> Batches:
         """The training split as `config` wants it; raises DataError where it is too short."""
-        return BATCHES[config.batches](self.train, config)
+        (newline,) = self.vocab.encode("\n").tolist()
+        return BATCHES[config.batches](self.train, config, newline=newline)
 
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
@@ -66,12 +72,14 @@ def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | N
         DataError: unreadable sources, or a split with fewer than two tokens.
     """
     source = sources.load(config.sources, stdin=stdin)
+    listed = shuffled_lines(source.data, config.split_seed) if config.lines else source.data
+    read = sources.Source(source.name, listed)
     if vocab is None:
-        text = "" if config.tokens == "byte" else source.text()
+        text = "" if config.tokens == "byte" else read.text()
         vocab = Vocabulary.build(text, config.tokens, config.vocab_size)
-    ids = token_ids(source, vocab)
+    ids = token_ids(read, vocab)
     ids = ids[: max(1, round(len(ids) * config.fraction))]
-    train, test, val = split(ids, config)
+    train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
@@ -86,12 +94,36 @@ def token_ids(source: sources.Source, vocab: Vocabulary) -> Ids:
     return vocab.encode(source.text())
 
 
-def split(ids: Ids, config: DataConfig) -> tuple[Ids, Ids, Ids]:
-    """Cut ids [n] into contiguous (train, test, val); nothing is in two of them."""
+def shuffled_lines(data: bytes, seed: int) -> bytes:
+    """The different lines of a list in random order, a newline before each and after the last.
+
+    Raises:
+        DataError: fewer than two lines.
+    """
+    stripped = (line.strip() for line in data.removeprefix(BOM).splitlines())
+    lines = list(dict.fromkeys(line for line in stripped if line))
+    if len(lines) < 2:
+        raise DataError(f"--lines shuffles a list with one thing a line; here are {len(lines)} different lines")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(lines))
+    return b"\n" + b"\n".join(lines[i] for i in order) + b"\n"
+
+
+def split(ids: Ids, config: DataConfig, *, at: int | None = None) -> tuple[Ids, Ids, Ids]:
+    """Cut ids [n] into contiguous (train, test, val); nothing is in two of them, unless `--split within` says so.
+
+    Args:
+        ids: the text.
+        config: the shares.
+        at: token that a part may begin with, such as a list's newline; None: any.
+    """
     val = max(2, round(len(ids) * config.val_fraction))
     test = round(len(ids) * config.test_fraction)
     first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)
-    return ids[:first], ids[first:second], ids[second:]
+    if at is not None:
+        places = np.flatnonzero(ids == at)
+        first, second = (int(places[np.searchsorted(places, cut, "right") - 1]) for cut in (first, second))
+    train = ids if config.split == "within" else ids[:first]
+    return train, ids[first:second], ids[second:]
 
 
 class TextBatches(Batches):
@@ -100,10 +132,11 @@ class TextBatches(Batches):
     Args:
         ids: the training split [n].
         config: length, batch size and seed.
+        newline: the token that lines begin after.
     """
 
-    def __init__(self, ids: Ids, config: TrainConfig) -> None:
-        self.ids = ids
+    def __init__(self, ids: Ids, config: TrainConfig, *, newline: int = -1) -> None:
+        self.ids, self.newline = ids, newline
         self.T = config.seq_len
         if len(ids) < self.T + 1:
             raise DataError(
@@ -194,8 +227,33 @@ class WindowBatches(TextBatches):
         return lambda position: starts[position * self.B : (position + 1) * self.B]
 
 
+class LineBatches(TextBatches):
+    """Windows that begin with the newline before a line, each line's once an epoch, from a zero state.
+
+    So the zero state and a newline together mean 'begin', and a newline 'end'.
+    """
+
+    def most_lanes(self) -> int:
+        """The lines that a whole window fits after."""
+        self._lines = np.flatnonzero(self.ids[: len(self.ids) - self.T] == self.newline)
+        if not len(self._lines):
+            raise DataError("--batches lines needs a text of several lines, longer than --seq-len after the first")
+        return len(self._lines)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches of lines."""
+        return len(self._lines) // self.B
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Shuffle the lines."""
+        starts = self._rng.permutation(self._lines)
+        return lambda position: starts[position * self.B : (position + 1) * self.B]
+
+
 BATCHES: dict[str, type[TextBatches]] = {
     "stream": StreamBatches,
     "random": RandomBatches,
     "windows": WindowBatches,
+    "lines": LineBatches,
 }

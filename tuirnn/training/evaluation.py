@@ -18,9 +18,6 @@ BLOCK = 256
 LANES, WARM_UP = 64, 512
 """The carried protocol in training runs this many lanes side by side, each warmed on the tokens before it."""
 
-SAMPLE_TEMPERATURE = 0.8
-
-
 Check = Callable[[], None]
 """Called between two pieces of long work; it may raise to cut the work short."""
 
@@ -101,24 +98,28 @@ def _nats(logits: Tensor, targets: Tensor) -> Tensor:
 def write_sample(
     model: SequenceModel,
     vocab: Vocabulary,
-    first: int,
+    prime: Ids,
     length: int,
     seed: int,
     device: torch.device,
     *,
+    temperature: float = 0.8,
     check: Check = go_on,
 ) -> str:
-    """Text of `length` tokens that the network writes after the token `first`, at temperature 0.8."""
+    """Text of `length` tokens that the network writes after the tokens `prime` [n], n at least 1; greedy at 0."""
     generator = torch.Generator().manual_seed(seed)
-    state, token, tokens = model.zero_state(1), first, []
-    for _ in range(length):
+    logits, state = model(torch.from_numpy(prime).to(device)[:, None], model.zero_state(1))
+    tokens: list[int] = []
+    while len(tokens) < length:
         check()
-        logits, state = model(torch.tensor([[token]], device=device), state)
-        scores = logits[0, 0].float().cpu() / SAMPLE_TEMPERATURE
+        scores = logits[-1, 0].float().cpu()
         if vocab.unk is not None:
             scores[vocab.unk] = -torch.inf
-        token = int(torch.multinomial(scores.softmax(0), 1, generator=generator))
-        tokens.append(token)
+        if temperature:
+            tokens.append(int(torch.multinomial((scores / temperature).softmax(0), 1, generator=generator)))
+        else:
+            tokens.append(int(scores.argmax()))
+        logits, state = model(torch.tensor([[tokens[-1]]], device=device), state)
     return vocab.decode(tokens)
 
 

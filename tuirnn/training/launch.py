@@ -14,6 +14,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, present_record
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks import TaskData, sources
+from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
 from tuirnn.training.trainer import Report, Trainer, build_model
 
@@ -46,11 +47,13 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     keep_freed_memory()
     device = pick_device(config.train.device)
     data = data or tasks.load(config.data)
+    if config.train.token_dropout and not data.vocab.symbols:
+        raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
     data.batches(config.train)  # refuses short texts before anything is written
     record = RunRecord(
         config=config,
         vocab=data.vocab,
-        data=data.summary(),
+        data=_described(config, data),
         environment=environment(device),
         created=time.time(),
         parameters=_parameters(config, data),
@@ -58,6 +61,21 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     stdin = data.raw if sources.STDIN in config.data.sources else None
     with RunWriter.create(folder, name, record, stdin) as writer:
         return Trainer(record, data, writer, device, report).run()
+
+
+def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
+    """What the record says of the data, with the overlap of its training and validation parts.
+
+    Raises:
+        DataError: they overlap, and the settings do not allow it.
+    """
+    share = overlap(data)
+    if share >= LIMIT and not config.data.allow_leak:
+        raise DataError(
+            f"{100 * share:.0f} % of what {data.name} holds out stands word for word in what is trained on, so its "
+            "loss would say nothing; give the text once, or go on with --allow-leak and have every figure called leaky"
+        )
+    return {**data.summary(), "overlap": round(share, 4), "leaky": share >= LIMIT}
 
 
 def _parameters(config: RunConfig, data: TaskData) -> int:
@@ -91,7 +109,9 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     config = record.config.replace(**changes)
     device = pick_device(config.train.device)
     data = _data_again(paths, record, config, other="sources" in changes)
-    record = replace(record, config=config, data=data.summary())
+    if "sources" in changes:
+        record = replace(record, data=_described(config, data))
+    record = replace(record, config=config)
     with RunWriter(paths) as writer:
         trainer = Trainer(record, data, writer, device, report)
         saved = _last_good(paths, trainer)

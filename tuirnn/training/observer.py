@@ -106,13 +106,14 @@ class LanguageObserver(Observer):
 
     def _sample(self, step: int) -> str:
         vocab, train = self.data.vocab, self.config.train
-        newline = vocab.encode("\n")
-        known = len(newline) == 1 and int(newline[0]) != vocab.unk
-        first = int(newline[0]) if known else int(self.data.val[0])
-        seed = train.seed + step
-        return evaluation.write_sample(
-            self.model, vocab, first, train.sample_length, seed, self.device, check=self.check
-        )
+        prime = vocab.encode(train.sample_prime or "\n")
+        if not len(prime) or (not train.sample_prime and int(prime[0]) == vocab.unk):
+            prime = self.data.val[:1]
+        written = evaluation.write_sample(
+            self.model, vocab, prime, train.sample_length, train.seed + step, self.device,
+            temperature=train.sample_temperature, check=self.check,
+        )  # fmt: skip
+        return train.sample_prime + written if written else ""
 
     def _probe_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The first held-out tokens as a few sequences of the training length: x and y [T, lanes]."""

@@ -22,6 +22,7 @@ from tuirnn.runs import checkpoint, control
 from tuirnn.runs.reader import FIGURES, RunRecord, Status, as_number
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.tasks import TaskData
+from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
@@ -106,18 +107,24 @@ class Trainer:
         self.state = self.model.zero_state(self.batches.B)
         self.usage = Usage()
         self.status = Status(
-            pid=os.getpid(), host=socket.gethostname(), device=device_label(device), started=time.time()
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            device=device_label(device),
+            started=time.time(),
+            leaky=record.leaky,
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
         self.signals = Signals()
         self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self.signals.check)
+        self.unknown = data.vocab.unk or 0
+        self.leaky = {"leaky": True} if record.leaky else {}
         self._asked_to_stop = self._asked_to_evaluate = False
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
         self._rollbacks = 0  # since the last checkpoint
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
         self._rate_from = (self._clock, 0)
-        for note in data.notes:
+        for note in (*data.notes, *_overlap_notes(record)):
             self.note(note)
         if train.batch_size > self.batches.B:
             self.note(
@@ -198,6 +205,8 @@ class Trainer:
         try:
             with self.signals:
                 outcome = self._train()
+            if self.finished:  # a signal or a request that came with the last step
+                outcome = "done"
         except Exception as error:
             self._end("failed", str(error) if isinstance(error, TuirnnError) else f"{type(error).__name__}: {error}")
             raise
@@ -213,6 +222,7 @@ class Trainer:
                 "best_step": self.progress.best_step,
                 "val_loss": self.progress.val_loss,
                 **self.progress.figures,
+                **self.leaky,
                 "seconds": seconds,
                 "tokens_per_s": (self.progress.tokens - first_tokens) / max(seconds, 1e-9),
             }
@@ -255,8 +265,8 @@ class Trainer:
 
     @property
     def _evaluation_due(self) -> bool:
-        step = self.progress.step
-        return step % self.config.train.eval_every == 0 and self.progress.evaluated != step
+        step, every = self.progress.step, self.config.train.eval_every or self.batches.batches_per_epoch
+        return step % every == 0 and self.progress.evaluated != step
 
     def _roll_back(self, error: DivergedError) -> None:
         """Go back to the last good checkpoint with a lower rate, where that was asked for and may still help."""
@@ -293,10 +303,14 @@ class Trainer:
         x, y, carry = self.batches.next()
         tokens = torch.from_numpy(x).to(self.device, non_blocking=True)
         targets = torch.from_numpy(y).to(self.device, non_blocking=True)
+        if train.token_dropout:
+            hidden = torch.rand(tokens.shape, device=self.device) < train.token_dropout
+            tokens = tokens.masked_fill(hidden, self.unknown)
         logits, after = self.model(tokens, self._carried(carry))
         loss = self.observer.loss(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        objective = loss * int((y != IGNORE).sum()) if train.summed else loss
+        objective.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
         rate = learning_rate(train, progress.step, share) * progress.lr_scale
         for group in self.optimizer.param_groups:
@@ -387,7 +401,8 @@ class Trainer:
         if best:
             progress.best_val_loss, progress.best_step = seen.loss, step
         progress.evaluations_without_best = 0 if best else progress.evaluations_without_best + 1
-        self.report({"event": "eval", "step": step, "val_loss": seen.loss, **seen.figures, "best": best})
+        figures = {"val_loss": seen.loss, **seen.figures, **self.leaky}
+        self.report({"event": "eval", "step": step, **figures, "best": best})
         self.report({"event": "sample", "step": step, "text": seen.text})
         if best:
             self.checkpoint()
@@ -504,6 +519,14 @@ class Trainer:
     def _end(self, state: str, message: str) -> None:
         self._heartbeat(state, message=message)
         self.writer.event("end", state=state, message=message, step=self.progress.step)
+
+
+def _overlap_notes(record: RunRecord) -> list[str]:
+    if record.leaky:
+        return [f"leaky: {100 * record.overlap:.0f} % of what is held out is trained on as well"]
+    if record.overlap >= 0.01:
+        return [f"{100 * record.overlap:.0f} % of the held-out text stands word for word in the training text"]
+    return []
 
 
 def build_model(config: RunConfig, data: TaskData) -> SequenceModel:

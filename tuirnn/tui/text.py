@@ -95,6 +95,11 @@ def short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"
 
 
+def held_out(value: float, leaky: bool) -> str:
+    """A held-out loss, with the word that one needs whose text was trained on."""
+    return loss(value) + " leaky" * leaky
+
+
 def loss(value: float) -> str:
     """Nats to three places; a dash where there are none yet."""
     if math.isnan(value):

@@ -173,7 +173,10 @@ class GenerateTab(Tab):
             for run in self.dashboard.runs
             if (run.paths.root / "best").is_file() or (run.paths.root / "last").is_file()
         ]
-        options = [(run.name, f"{run.name}   {run.cell}   {text.loss(run.status.best_val_loss)}") for run in runs]
+        options = [
+            (run.name, f"{run.name}   {run.cell}   {text.held_out(run.status.best_val_loss, run.leaky)}")
+            for run in runs
+        ]
         options += [(str(path), f"{path.stem}   (cell file)") for path in cell_files()]
         if not options:
             self._say("no run has a checkpoint yet, and there is no cell file in export/cells")

@@ -210,7 +210,7 @@ class RunsTab(Tab):
             "data": data,
             "state": text.state_label(status.state),
             "step": text.count(status.step) + total,
-            "best val": text.loss(best),
+            "best val": text.held_out(best, run.leaky),
             "done": f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–",
             "tok/s": text.short(status.tokens_per_s) if status.live else "–",
             "left": text.duration(status.eta) if status.live and status.eta else "–",
@@ -313,7 +313,9 @@ class RunsTab(Tab):
         if status.live and status.eta:
             facts.append(f"{text.duration(status.eta)} left")
         if status.best_step:
-            facts.append(f"best {text.loss(status.best_val_loss)} at step {text.count(status.best_step)}")
+            facts.append(
+                f"best {text.held_out(status.best_val_loss, run.leaky)} at step {text.count(status.best_step)}"
+            )
         lines = [Content(" · ".join(facts))]
         if status.message:
             lines.append(Content.styled(status.message, "$text-warning"))

@@ -48,7 +48,7 @@ class Vitals(Widget):
             _pair("speed", f"{text.short(status.tokens_per_s)} tok/s", width),
             Content(""),
             _pair("train", text.loss(status.train_loss), width),
-            _pair("val", text.loss(status.val_loss), width),
+            _pair("val", text.held_out(status.val_loss, status.leaky), width),
             _pair("best", _best(status), width, "bold $text-success"),
             Content(""),
             _pair("lr", text.rate(status.lr), width),
@@ -80,7 +80,7 @@ class Vitals(Widget):
             ("train ", "$text-muted"),
             text.loss(status.train_loss),
             ("  val ", "$text-muted"),
-            text.loss(status.val_loss),
+            text.held_out(status.val_loss, status.leaky),
             ("  best ", "$text-muted"),
             (_best(status), "bold $text-success"),
             ("  lr ", "$text-muted"),
@@ -113,7 +113,7 @@ def _steps(status: Status) -> str:
 
 def _best(status: Status) -> str:
     at = f" @ {text.short(status.best_step)}" if status.best_step else ""
-    return f"★ {text.loss(status.best_val_loss)}{at}" if status.best_step else "–"
+    return f"★ {text.held_out(status.best_val_loss, status.leaky)}{at}" if status.best_step else "–"
 
 
 def _progress(status: Status, width: int) -> Content:
