@@ -3,7 +3,8 @@
 import ctypes
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnxruntime as ort
 
 from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.errors import CellFileError, ConfigError, one_line
+from tuirnn.errors import CellFileError, ConfigError, TuirnnError, one_line
 
 Logits = npt.NDArray[np.float32]
 Snapshot = tuple[npt.NDArray[np.float32], ...]
@@ -76,13 +77,14 @@ class CellSession:
                 "without --unroll"
             )
         cores = os.cpu_count() or 1
-        self._open(cell.data, threads or 1)
-        if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
-            single = self._trial()
-            self._open(cell.data, cores)
-            if self._trial() > 0.9 * single:
-                self._open(cell.data, 1)
-        self._check_test_vector()
+        with refusals():
+            self._open(cell.data, threads or 1)
+            if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
+                single = self._trial()
+                self._open(cell.data, cores)
+                if self._trial() > 0.9 * single:
+                    self._open(cell.data, 1)
+            self._check_test_vector()
 
     @property
     def provider(self) -> str:
@@ -130,15 +132,10 @@ class CellSession:
             state.update_inplace(np.ascontiguousarray(values, dtype=np.float32))
 
     def _open(self, data: bytes, threads: int) -> None:
-        try:
-            self._session: Any = open_onnx(data, self._device, threads)
-            if self._session.get_providers()[0] == "CPUExecutionProvider":
-                self._device = "cpu"
-            self._bind()
-        except CellFileError:
-            raise
-        except Exception as error:  # ONNX Runtime raises many kinds of its own
-            raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
+        self._session: Any = open_onnx(data, self._device, threads)
+        if self._session.get_providers()[0] == "CPUExecutionProvider":
+            self._device = "cpu"
+        self._bind()
 
     def _bind(self) -> None:
         meta = self.metadata
@@ -201,6 +198,17 @@ class CellSession:
             self.step(fed)
         compare(self.metadata, self.logits)
         self.reset()
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What ONNX Runtime says of a graph, when it loads it or first runs it, becomes a CellFileError."""
+    try:
+        yield
+    except TuirnnError:
+        raise
+    except Exception as error:  # it raises many kinds of its own
+        raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
 
 
 def compare(metadata: CellMetadata, outputs: Logits) -> None:
