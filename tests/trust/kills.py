@@ -22,7 +22,8 @@ from tuirnn.vocab import Vocabulary
 from . import Broken
 
 TEXT = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n" * 60
-NAMES = "name\tlabel\n" + "".join(f"{word}{i}\t{len(word) % 2}\n" for i in range(8) for word in sorted(set(TEXT.split())))
+WORDS = sorted(set(TEXT.split()))
+NAMES = "name\tlabel\n" + "".join(f"{word}{i}\t{len(word) % 2}\n" for i in range(8) for word in WORDS)
 SETTINGS: dict[str, Any] = {
     "hidden": 16, "embed": 8, "batch_size": 4, "seq_len": 16, "steps": 60, "eval_every": 20, "checkpoint_every": 7,
     "sample_length": 10, "device": "cpu", "schedule": "cosine", "warmup": 5, "keep": 2,
