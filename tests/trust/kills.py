@@ -22,7 +22,8 @@ from tuirnn.vocab import Vocabulary
 from . import Broken
 
 TEXT = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n" * 60
-NAMES = "name,label\n" + "".join(f"{word}{i},{len(word) % 2}\n" for i in range(8) for word in sorted(set(TEXT.split())))
+WORDS = sorted(set(TEXT.split()))
+NAMES = "name\tlabel\n" + "".join(f"{word}{i}\t{len(word) % 2}\n" for i in range(8) for word in WORDS)
 SETTINGS: dict[str, Any] = {
     "hidden": 16, "embed": 8, "batch_size": 4, "seq_len": 16, "steps": 60, "eval_every": 20, "checkpoint_every": 7,
     "sample_length": 10, "device": "cpu", "schedule": "cosine", "warmup": 5, "keep": 2,
@@ -36,7 +37,7 @@ VARIANTS: list[dict[str, Any]] = [
     )
 ]
 VARIANTS[2:2] = [
-    {"cell": "lstm", "task": "classify", "sources": ("names.csv",), "every_step": True, "lr": 0.01},
+    {"cell": "lstm", "task": "classify", "sources": ("names.tsv",), "every_step": True, "lr": 0.01},
     {"cell": "gru", "task": "forecast", "sources": ("sincos",), "horizon": 5, "lr": 0.01},
 ]
 """Every task, cell, optimizer and kind of batches; the other tasks come early, so that short forms try them too."""
@@ -86,7 +87,7 @@ def over_training(folder: Path, kills: int, *, seed: int = 0) -> dict[str, Any]:
     """Kill trainings `kills` times, resuming each to its end; hold every result against one never killed."""
     draw = random.Random(seed)
     (folder / "text.txt").write_text(TEXT)
-    (folder / "names.csv").write_text(NAMES)
+    (folder / "names.tsv").write_text(NAMES)
     done, runs, variants = 0, 0, itertools.cycle(enumerate(VARIANTS))
     whole: dict[int, RunPaths] = {}
     longest: dict[int, float] = {}

@@ -298,7 +298,7 @@ def _filled(found: dict[str, Series]) -> tuple[dict[str, Series], list[str]]:
 
 def _useless(train: Series) -> str:
     """Why nothing can be learned from a column's training part [n]; empty where something can."""
-    if not len(train):
+    if len(train) < 2:
         return ""  # too short altogether, which is said elsewhere
     std, largest = float(train.std()), float(np.abs(train).max())
     if train.min() == train.max():
