@@ -52,10 +52,10 @@ def trained(options: argparse.Namespace, points: Sequence[sweeping.Point], jobs:
 
 
 def point(recipe: str, name: str = "", **changes: Any) -> sweeping.Point:
-    """A run of a recipe, its name made of the settings that are changed."""
+    """A run of a recipe; without a name of its own it is called by the settings that are changed."""
     config = load_recipe(recipe).config.replace(**changes)
     words = [f"{key}{value:g}" if isinstance(value, float) else f"{key}{value}" for key, value in changes.items()]
-    return sweeping.Point("-".join([name or recipe, *words]).replace("_", ""), config, changes)
+    return sweeping.Point(name or "-".join([recipe, *words]).replace("_", ""), config, changes)
 
 
 def mean(values: Sequence[float], digits: int = 4) -> str:
@@ -210,19 +210,17 @@ def essay(cell: str) -> Callable[[argparse.Namespace], list[str]]:
     """The published settings on the honest split, and on the published one for as long."""
 
     def measure(options: argparse.Namespace) -> list[str]:
-        budget: dict[str, Any] = {"epochs": options.epochs} if options.epochs else {}
-        if options.hidden:
-            budget["hidden"] = options.hidden
+        budget: dict[str, Any] = {
+            name: getattr(options, name) for name in ("epochs", "hidden") if getattr(options, name)
+        }
         if options.steps:
             budget |= {"steps": options.steps, "epochs": 0.0, "eval_every": max(1, options.steps // 10)}
-        honest = trained(options, [point(f"essay-{cell}", **budget)])
-        seen = trained(
-            options, [point(f"essay-{cell}", f"essay-{cell}-within", **budget, split="within", allow_leak=True)]
-        )
-        table = loss_table(
-            [(f"`essay-{cell}`, held out", honest), ("the same, trained on as well as published: leaky", seen)]
-        )
-        return [*table, "", f"Greedy text of the first: {last_sample(honest[0])}"]
+        tag = "".join(f"-{name}{value:g}" for name, value in budget.items() if value and name != "eval_every")
+        leaky = {"split": "within", "allow_leak": True}
+        honest = trained(options, [point(f"essay-{cell}", f"essay-{cell}{tag}", **budget)])
+        seen = trained(options, [point(f"essay-{cell}", f"essay-{cell}-within{tag}", **budget, **leaky)])
+        named = [(f"`essay-{cell}`, held out", honest), ("the same, trained on as well, as published: leaky", seen)]
+        return [*loss_table(named), "", f"Greedy text of the first: {last_sample(honest[0])}"]
 
     return measure
 
