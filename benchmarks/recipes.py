@@ -15,7 +15,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,13 +306,13 @@ PARTS: dict[str, Part] = {
 }
 
 
-def append(part: str, command: str, seconds: float, lines: Sequence[str]) -> None:
+def append(part: str, command: str, lines: Sequence[str]) -> None:
     """Add a part's result to docs/results.md, under a heading of its own."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     date = datetime.date.today().isoformat()
-    head = [f"### {part}", "", f"{date}, commit {commit}, `{command}`, {seconds:,.0f} s:", ""]
+    head = [f"### {part}", "", f"{date}, commit {commit}, `{command}`:", ""]
     text = RESULTS.read_text()
     if HEADING not in text:
         text = text.rstrip("\n") + f"\n\n{HEADING}\n\nAppended by `python benchmarks/recipes.py`.\n"
@@ -343,12 +342,16 @@ def main() -> None:
         for name, part in PARTS.items():
             print(f"{name:<16} {part.about}")
     for name in options.parts:
-        began = time.monotonic()
         lines = PARTS[name].measure(options)
         print("\n".join([f"\n{name}", "", *lines]), flush=True)
-        given = [word for word in sys.argv[1:] if word not in PARTS and word != "--no-write"]
         if not options.no_write:
-            append(name, " ".join(["python benchmarks/recipes.py", name, *given]), time.monotonic() - began, lines)
+            append(name, " ".join(["python benchmarks/recipes.py", name, *limits(options)]), lines)
+
+
+def limits(options: argparse.Namespace) -> list[str]:
+    """The options that bear on the figures, as they were given."""
+    names = ("seeds", "steps", "epochs", "hidden", "minutes")
+    return [f"--{name} {getattr(options, name):g}" for name in names if getattr(options, name)]
 
 
 if __name__ == "__main__":
