@@ -15,7 +15,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +51,10 @@ def trained(options: argparse.Namespace, points: Sequence[sweeping.Point], jobs:
 
 
 def point(recipe: str, name: str = "", **changes: Any) -> sweeping.Point:
-    """A run of a recipe, its name made of the settings that are changed."""
+    """A run of a recipe; without a name of its own it is called by the settings that are changed."""
     config = load_recipe(recipe).config.replace(**changes)
     words = [f"{key}{value:g}" if isinstance(value, float) else f"{key}{value}" for key, value in changes.items()]
-    return sweeping.Point("-".join([name or recipe, *words]).replace("_", ""), config, changes)
+    return sweeping.Point(name or "-".join([recipe, *words]).replace("_", ""), config, changes)
 
 
 def mean(values: Sequence[float], digits: int = 4) -> str:
@@ -210,19 +209,17 @@ def essay(cell: str) -> Callable[[argparse.Namespace], list[str]]:
     """The published settings on the honest split, and on the published one for as long."""
 
     def measure(options: argparse.Namespace) -> list[str]:
-        budget: dict[str, Any] = {"epochs": options.epochs} if options.epochs else {}
-        if options.hidden:
-            budget["hidden"] = options.hidden
+        budget: dict[str, Any] = {
+            name: getattr(options, name) for name in ("epochs", "hidden") if getattr(options, name)
+        }
         if options.steps:
             budget |= {"steps": options.steps, "epochs": 0.0, "eval_every": max(1, options.steps // 10)}
-        honest = trained(options, [point(f"essay-{cell}", **budget)])
-        seen = trained(
-            options, [point(f"essay-{cell}", f"essay-{cell}-within", **budget, split="within", allow_leak=True)]
-        )
-        table = loss_table(
-            [(f"`essay-{cell}`, held out", honest), ("the same, trained on as well as published: leaky", seen)]
-        )
-        return [*table, "", f"Greedy text of the first: {last_sample(honest[0])}"]
+        tag = "".join(f"-{name}{value:g}" for name, value in budget.items() if value and name != "eval_every")
+        leaky = {"split": "within", "allow_leak": True}
+        honest = trained(options, [point(f"essay-{cell}", f"essay-{cell}{tag}", **budget)])
+        seen = trained(options, [point(f"essay-{cell}", f"essay-{cell}-within{tag}", **budget, **leaky)])
+        named = [(f"`essay-{cell}`, held out", honest), ("the same, trained on as well, as published: leaky", seen)]
+        return [*loss_table(named), "", f"Greedy text of the first: {last_sample(honest[0])}"]
 
     return measure
 
@@ -309,13 +306,13 @@ PARTS: dict[str, Part] = {
 }
 
 
-def append(part: str, command: str, seconds: float, lines: Sequence[str]) -> None:
+def append(part: str, command: str, lines: Sequence[str]) -> None:
     """Add a part's result to docs/results.md, under a heading of its own."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     date = datetime.date.today().isoformat()
-    head = [f"### {part}", "", f"{date}, commit {commit}, `{command}`, {seconds:,.0f} s:", ""]
+    head = [f"### {part}", "", f"{date}, commit {commit}, `{command}`:", ""]
     text = RESULTS.read_text()
     if HEADING not in text:
         text = text.rstrip("\n") + f"\n\n{HEADING}\n\nAppended by `python benchmarks/recipes.py`.\n"
@@ -345,12 +342,16 @@ def main() -> None:
         for name, part in PARTS.items():
             print(f"{name:<16} {part.about}")
     for name in options.parts:
-        began = time.monotonic()
         lines = PARTS[name].measure(options)
         print("\n".join([f"\n{name}", "", *lines]), flush=True)
-        given = [word for word in sys.argv[1:] if word not in PARTS and word != "--no-write"]
         if not options.no_write:
-            append(name, " ".join(["python benchmarks/recipes.py", name, *given]), time.monotonic() - began, lines)
+            append(name, " ".join(["python benchmarks/recipes.py", name, *limits(options)]), lines)
+
+
+def limits(options: argparse.Namespace) -> list[str]:
+    """The options that bear on the figures, as they were given."""
+    names = ("seeds", "steps", "epochs", "hidden", "minutes")
+    return [f"--{name} {getattr(options, name):g}" for name in names if getattr(options, name)]
 
 
 if __name__ == "__main__":
