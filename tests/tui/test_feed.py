@@ -93,7 +93,8 @@ def test_another_smoothing_leaves_the_curve_alone(tmp_path: Path) -> None:
     feed = RunFeed(write_run(tmp_path, "run"), 0.9)
     read_all(feed)
     before = feed.snapshot
-    feed.smoothed(0.0)
+    feed.beta = 0.0
+    assert not feed.advance()
     np.testing.assert_array_equal(feed.snapshot.smooth.values, before.train["loss"].values)
     np.testing.assert_array_equal(feed.snapshot.train["loss"].values, before.train["loss"].values)
 

@@ -25,7 +25,7 @@ from tuirnn.errors import RunError, TuirnnError
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look
-from tuirnn.tui.feed import FolderWatch, RunFeed
+from tuirnn.tui.feed import FolderWatch, Manners, RunFeed
 from tuirnn.tui.keys import KEYS, TABS, Key
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
@@ -109,6 +109,7 @@ class DashboardApp(App[None]):
         }
         self.runs_tab, self.train, self.xray, self.generate = runs, train, xray, generate
         self._watch = FolderWatch(folder)
+        self._manners = Manners()
         self._scanning = False
         self._next_scan = 0.0
         self._feeds: OrderedDict[Path, RunFeed] = OrderedDict()
@@ -136,6 +137,12 @@ class DashboardApp(App[None]):
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()
+
+    async def on_event(self, event: events.Event) -> None:
+        """What the hand does goes before all reading."""
+        if isinstance(event, events.InputEvent):
+            self._manners.touched()
+        await super().on_event(event)
 
     def get_css_variables(self) -> dict[str, str]:
         """The theme's variables, and those of our own."""
@@ -215,9 +222,8 @@ class DashboardApp(App[None]):
 
     def feed(self, paths: RunPaths) -> RunFeed:
         """The feed of a run; those of the last few runs are kept."""
-        feed = self._feeds.pop(paths.root, None) or RunFeed(paths, self.smoothing)
-        if feed.beta != self.smoothing:
-            feed.smoothed(self.smoothing)
+        feed = self._feeds.pop(paths.root, None) or RunFeed(paths, rest=self._manners.wait)
+        feed.beta = self.smoothing
         self._feeds[paths.root] = feed
         while len(self._feeds) > KEPT_FEEDS:
             self._feeds.popitem(last=False)

@@ -195,10 +195,9 @@ class TrainTab(Tab):
         shown = [("train", snapshot.train, snapshot.smooth), ("val", snapshot.val, snapshot.val[LOSS])]
         shown += [(measures.NAMES.get(n, n), snapshot.train, c) for n, c in snapshot.train.values.items() if n != LOSS]
         for name, curves, values in shown:
-            steps = curves.step.values
-            at = int(np.searchsorted(steps, step, "right")) - 1
+            at = curves.step.upto(step) - 1
             if 0 <= at < len(values):
-                value = values.values[at : at + 1]
+                value = values.at(slice(at, at + 1))
                 loss = name in ("train", "val")
                 figure = float((UNITS[unit](value) if loss else value)[0])
                 lines.append(f"{name} {text.loss(figure) if loss else text.figure(figure)}")
@@ -406,9 +405,9 @@ class TrainTab(Tab):
             self.snapshot.train, self._axis, area.scale.x_at(min(max(share + cells / area.W, 0), 1))
         )
         if step == self._cursor:  # fewer points than cells: on to the next one
-            steps = self.snapshot.train.step.values
-            at = int(np.searchsorted(steps, step)) + cells
-            step = float(steps[min(max(at, 0), len(steps) - 1)])
+            steps = self.snapshot.train.step
+            at = steps.before(step) + cells
+            step = float(steps.values[min(max(at, 0), len(steps) - 1)])
         self._move(step)
 
     def _move(self, step: float | None) -> None:
@@ -495,7 +494,8 @@ class TrainTab(Tab):
         """The next smoothing."""
         self.dashboard.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.dashboard.smoothing) + 1) % len(SMOOTHINGS)]
         if self._follower.feed:
-            self._follower.feed.smoothed(self.dashboard.smoothing)
+            self._follower.feed.beta = self.dashboard.smoothing
+            self._follower.poll()
         self._draw()
 
     def do_panel(self) -> None:
