@@ -25,7 +25,7 @@ from tuirnn.errors import RunError, TuirnnError
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look
-from tuirnn.tui.feed import FolderWatch, Manners, RunFeed
+from tuirnn.tui.feed import FolderWatch, Manners, RunFeed, keep_memory_small
 from tuirnn.tui.keys import KEYS, TABS, Key
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
@@ -37,16 +37,19 @@ from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.chart import LINES
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
 
-BEAT = 0.1
+BEAT = 0.15
 """Seconds between two looks at the logs on the screen: a few calls of stat."""
 
-SCAN_EVERY = 0.5
+SCAN_EVERY = 1.0
 SCAN_SHARE = 20
 """A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
 
 TERMINAL_EVERY = 1.0
 SMALLEST = (60, 16)
 KEPT_FEEDS = 10
+
+SETTLE = 0.3
+"""Seconds between two tabs that are made ready while nobody presses a key: the first look at one is as quick as any."""
 
 SWITCH = 0.001
 """Seconds after which a thread that reads a long log lets another one on; Python's own 5 ms can be felt in keys."""
@@ -88,6 +91,7 @@ class DashboardApp(App[None]):
     def __init__(self, folder: Path, run: str | None = None, ascii: bool = False) -> None:
         super().__init__()
         sys.setswitchinterval(SWITCH)
+        keep_memory_small()
         self.register_theme(look.SAFE_DARK)
         self.register_theme(look.SAFE_LIGHT)
         self._plain = [look.Plain()] if ascii else []
@@ -137,6 +141,16 @@ class DashboardApp(App[None]):
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()
+        self.set_timer(SETTLE, self._mount_next)
+
+    async def _mount_next(self) -> None:
+        """Bring the tabs that are not open into being, one after the other, while nothing else is to be done."""
+        if self._manners.quiet:
+            waiting = [tab for tab in self.tabs.values() if not tab.is_mounted]
+            if not waiting:
+                return
+            await self._mounted(waiting[0])
+        self.set_timer(SETTLE, self._mount_next)
 
     async def on_event(self, event: events.Event) -> None:
         """What the hand does goes before all reading."""

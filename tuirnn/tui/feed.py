@@ -217,6 +217,11 @@ class Manners:
         """A key was pressed."""
         self._until = time.monotonic() + QUIET
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no key was pressed just now."""
+        return time.monotonic() >= self._until
+
     def wait(self) -> None:
         """Called by a reader between two pieces: waits for the keys to rest, but not for ever."""
         end = time.monotonic() + PATIENCE
@@ -416,6 +421,17 @@ def spark(metrics: Path) -> tuple[float, ...]:
     if len(finite) < 2:
         return ()
     return tuple(float(part.mean()) for part in np.array_split(finite, min(SPARK, len(finite))))
+
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+LARGE = 2**18
+
+
+def keep_memory_small() -> None:
+    """Large arrays apart, where each can be given back, and one heap for all threads, where that can be had (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        for parameter, value in ((M_MMAP_THRESHOLD, LARGE), (M_ARENA_MAX, 1)):
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def give_memory_back() -> None:

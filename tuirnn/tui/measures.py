@@ -5,13 +5,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from tuirnn.runs.reader import RunRecord
 from tuirnn.tui.feed import Curves, Snapshot
 from tuirnn.tui.plot import Axis, Series
 from tuirnn.tui.track import Curve
 
-LOSS, SPEED = "loss", "tokens/s"
+LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"
 
-NAMES = {"lr": "learning rate", "grad_norm": "gradient norm", "loss_blocks": "validation loss, blocks"}
+NAMES = {"macro_f1": "macro F1", "lr": "learning rate", "grad_norm": "gradient norm", BLOCKS: "validation loss, blocks"}
 
 SPEED_POINTS = 80
 
@@ -27,13 +28,21 @@ class Facts:
 
 
 def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
-    """All that can be drawn of a run, the loss first."""
+    """All that can be drawn of a run: the loss, what held-out data say beside it, how the training goes."""
     train = [name for name in snapshot.train.values if name != LOSS]
     val = [name for name in snapshot.val.values if name != LOSS and name not in train]
     timed = (
         facts.tokens > 0 and bool(np.isfinite(snapshot.train.at.at(slice(-1, None))).all()) and len(snapshot.train) > 1
     )
-    return [LOSS, *train, *([SPEED] if timed else []), *val]
+    judged = [name for name in val if name != BLOCKS]
+    return [LOSS, *judged, *train, *([SPEED] if timed else []), *(name for name in val if name == BLOCKS)]
+
+
+def noun(record: RunRecord | None) -> str:
+    """What a loss is per: a token by its kind, or what else the task counts; nothing where that is not known."""
+    if record is None:
+        return ""
+    return {"lm": record.vocab.kind, "classify": "sequence"}.get(record.config.data.task, "")
 
 
 def title(measure: str, noun: str = "", unit: str = "nats") -> str:

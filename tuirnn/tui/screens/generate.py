@@ -35,6 +35,9 @@ FIELDS = (
     ("seed", "seed", "0", 8),
 )
 
+WRITING = {"toggle", "step", "temperature", "slower", "faster"}
+"""What a classifier cannot do."""
+
 METER, METER_MOST = 1.0, 20_000
 """Seconds between two looks of the novelty meter, and characters that it looks at."""
 
@@ -223,13 +226,14 @@ class GenerateTab(Tab):
             self._text.caret = view.ready
             self._text.relayout()
             self.app.refresh_bindings()
+        empty = view.judges and not view.top
         unknown = ", ".join(text.token_label(symbol) for symbol in view.unknown[:12])
         if view.problem:
             self._say(view.problem, error=True)
         elif unknown:
             self._say(f"not in its vocabulary, read as unknown: {unknown}")
         elif view.ready:
-            self._say("")
+            self._say("a classifier: press i and type; it says after each symbol what it thinks" if empty else "")
         self._title()
 
     def _show_branches(self, view: View) -> None:
@@ -286,6 +290,10 @@ class GenerateTab(Tab):
         view, name = self._view, text.visible_line(called(self.engine.cell)) if self.engine else "no cell"
         panel = self._text
         panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
+        if view.judges:
+            panel.border_subtitle = Content(f"reading · {view.provider}")
+            self.query_one(Bars).border_title = Content("which class is it?")
+            return
         speed = f"able to {text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
         panel.border_subtitle = Content(
             f"{'▶ writing' if view.running else '‖ paused'} · {speed}{view.provider}" if view.ready else ""
@@ -347,7 +355,9 @@ class GenerateTab(Tab):
     # ── keys ──────────────────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
-        """Without an open cell there is only one to choose."""
+        """Without an open cell there is only one to choose; a classifier only reads."""
+        if self._view.judges and action in WRITING:
+            return False
         return action in ("choose", "type", "temperature", "slower", "faster") or self._view.ready
 
     def _command(self, command: str, value: object = None) -> None:

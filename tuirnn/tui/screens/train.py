@@ -106,6 +106,8 @@ class TrainTab(Tab):
         if new is not self._summary:
             known, self._summary = self._summary is not None, new
             if not known:
+                record = new.record if new else None
+                self.set_class(record is not None and record.config.data.task != "lm", "-judging")
                 self._draw()  # what a token is called stands in the record
             self.query_one(Vitals).show(new.status if new else None)
             self.app.refresh_bindings()
@@ -158,7 +160,7 @@ class TrainTab(Tab):
         )  # fmt: skip
         chart = self.query_one("#train-chart", Chart)
         chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, self._reading(unit))
-        noun = self._summary.record.vocab.kind if self._summary and self._summary.record else ""
+        noun = measures.noun(self._summary.record if self._summary else None)
         name = self.paths.name if self.paths else "no run"
         chart.border_title = Content(f"{name} · {measures.title(measure, noun, unit)}")
         chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
@@ -232,7 +234,7 @@ class TrainTab(Tab):
         sample = self.query_one("#train-sample", Prose)
         total = snapshot.evaluations[-1].step if snapshot.evaluations else 0
         where = f" · [ step {text.count(chosen.step)} of {text.count(total)} ]" if chosen else ""
-        title = f"what it writes{where}"
+        title = f"{'what it says of held-out data' if self.has_class('-judging') else 'what it writes'}{where}"
         if str(sample.border_title) != title:
             sample.border_title = Content(title)
         if self._shown == (snapshot.generation, chosen):

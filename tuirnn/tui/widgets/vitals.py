@@ -1,5 +1,7 @@
 """How a run stands now, in figures: tall beside the chart, or flat above it."""
 
+import math
+
 from textual.content import Content
 from textual.widget import Widget
 
@@ -50,6 +52,7 @@ class Vitals(Widget):
             _pair("train", text.loss(status.train_loss), width),
             _pair("val", text.loss(status.val_loss), width),
             _pair("best", _best(status), width, "bold $text-success"),
+            *([_pair("accuracy", _accuracy(status), width)] if math.isfinite(status.accuracy) else []),
             Content(""),
             _pair("lr", text.rate(status.lr), width),
             _pair("‖g‖", text.loss(status.grad_norm), width),
@@ -76,6 +79,7 @@ class Vitals(Widget):
             f"{text.duration(status.eta)} left · " if status.live else "",
             f"{text.short(status.tokens_per_s)} tok/s",
         )
+        judged = math.isfinite(status.accuracy)
         figures = Content.assemble(
             ("train ", "$text-muted"),
             text.loss(status.train_loss),
@@ -83,6 +87,8 @@ class Vitals(Widget):
             text.loss(status.val_loss),
             ("  best ", "$text-muted"),
             (_best(status), "bold $text-success"),
+            ("  accuracy " if judged else "", "$text-muted"),
+            _accuracy(status) if judged else "",
             ("  lr ", "$text-muted"),
             text.rate(status.lr),
             ("  ‖g‖ ", "$text-muted"),
@@ -114,6 +120,10 @@ def _steps(status: Status) -> str:
 def _best(status: Status) -> str:
     at = f" @ {text.short(status.best_step)}" if status.best_step else ""
     return f"★ {text.loss(status.best_val_loss)}{at}" if status.best_step else "–"
+
+
+def _accuracy(status: Status) -> str:
+    return f"{100 * status.accuracy:.1f} %"
 
 
 def _progress(status: Status, width: int) -> Content:
