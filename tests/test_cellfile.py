@@ -133,6 +133,18 @@ def test_a_wrong_export_is_not_written(exported: ExportedCell, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cell_and_its_twin_are_replaced_together(exported: ExportedCell, tmp_path: Path) -> None:
+    path = tmp_path / "c.onnx"
+    twin = write_cell(exported, path)
+    twin.write_text("the former twin")
+    path.unlink()
+    (path / "in the way").mkdir(parents=True)
+    with pytest.raises(CellFileError, match="choose another place"):
+        write_cell(exported, path)
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["c.json", "c.onnx"]
+    assert twin.read_text() == "the former twin"
+
+
 def test_a_damaged_checkpoint_is_not_exported(small_run: RunPaths, tmp_path: Path) -> None:
     import shutil
 

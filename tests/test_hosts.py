@@ -6,11 +6,16 @@ Python hosts use the environment that `make conformance` made, Node installs fro
 import http.server
 import os
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -136,6 +141,30 @@ def test_the_page_is_fast_and_asks_nobody_else(clean: Path) -> None:
     print(f"{said[0]:,.0f} steps/s")
     assert said[0] >= 2_000  # whatever else the machine is doing
     assert all((clean / path.lstrip("/")).exists() for path in asked), asked
+    the_readmes_server_has(asked, clean)
+
+
+def the_readmes_server_has(paths: list[str], folder: Path) -> None:
+    """The web README's own server hands out every file that the page asked for."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = shlex.split(commands("web")[1].replace("8000", str(port)))
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        for path in paths:
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+                        assert answer.status == 200
+                    break
+                except urllib.error.URLError:
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_no_host_imports_tuirnn() -> None:

@@ -1,4 +1,4 @@
-"""The promises of docs/trust.md in their short form; `make soak` has the long one."""
+"""The promises of docs/durability.md and docs/threat-model.md in their short form; `make soak` has the long one."""
 
 import json
 import os
@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 from conftest import train_small
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from trust import company, faults, kills, mutations
 
 from tuirnn.errors import DivergedError, RunError, TuirnnError
@@ -107,6 +109,13 @@ def _replace_file(name: str, content: bytes) -> Callable[[RunPaths], None]:
     return lambda run: _sign(run, **{name: content})
 
 
+def _in_float64(run: RunPaths, file: str, ending: str) -> None:
+    """Tensors whose names end so become wider, the manifest with them."""
+    tensors = load_tensors(checkpoint.load(run, "last").files[file])
+    wide = {name: tensor.double() if name.endswith(ending) else tensor for name, tensor in tensors.items()}
+    _sign(run, **{file: save_tensors(wide)})
+
+
 def _link(name: str) -> Callable[[RunPaths], None]:
     def attack(run: RunPaths) -> None:
         target = run.root / name
@@ -148,6 +157,8 @@ ATTACKS: dict[str, Callable[[RunPaths], None]] = {
     "model lies about its size": _replace_file(
         checkpoint.MODEL, len(LYING_HEADER).to_bytes(8, "little") + LYING_HEADER
     ),
+    "optimizer in another precision": lambda run: _in_float64(run, checkpoint.OPTIMIZER, ".exp_avg"),
+    "carried state in another precision": lambda run: _in_float64(run, checkpoint.OPTIMIZER, "carried.0.0"),
     "optimizer is a huge header": _replace_file(checkpoint.OPTIMIZER, HUGE_HEADER),
     "trainer is deep": _replace_file(checkpoint.TRAINER, DEEP),
     "trainer is a list": _replace_file(checkpoint.TRAINER, b"[]"),

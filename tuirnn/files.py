@@ -6,6 +6,7 @@ import math
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +46,27 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises:
         OSError: the disk is full, read-only and so on; nothing is left behind.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    atomic_write_all({path: data}, durable=durable)
+
+
+def atomic_write_all(files: Mapping[Path, bytes], *, durable: bool = True) -> None:
+    """As `atomic_write`, for several files of one folder: none is replaced before all are on the disk."""
+    aside: dict[str, Path] = {}
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        for path, data in files.items():
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            aside[name] = path
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+        for name, path in aside.items():
+            os.replace(name, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        for name in aside:
+            Path(name).unlink(missing_ok=True)
         raise
     if durable:
         sync_folder(path.parent)

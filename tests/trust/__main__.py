@@ -1,6 +1,6 @@
 """`make soak`: the long forms of every promise, and their figures in docs/results.md.
 
-python -m tests.trust [PART ...] [--scale X]    parts: kills records faults flips mutations leaving runs company
+python -m tests.trust [PART ...] [--scale X]    parts: kills records faults flips 'mutated KIND' leaving runs company
 """
 
 import argparse
@@ -32,16 +32,15 @@ def parts(scale: float) -> dict[str, Callable[[Path], Iterator[Figures]]]:
             place.mkdir()
             yield {"optimizer": optimizer, **faults.at_every(place, cell=cell, optimizer=optimizer)}
 
-    def every_kind(folder: Path) -> Iterator[Figures]:
-        for kind in mutations.kinds():
-            yield mutations.mutated(folder, kind, times(100_000))
+    def of_kind(kind: str) -> Callable[[Path], Iterator[Figures]]:
+        return lambda folder: iter([mutations.mutated(folder, kind, times(100_000))])
 
     return {
         "kills": lambda folder: iter([kills.over_training(folder, times(1000))]),
         "records": lambda folder: iter([kills.over_records(folder, times(1000))]),
         "faults": every_fault,
         "flips": lambda folder: iter([mutations.bit_flips(folder, times(10_000))]),
-        "mutations": every_kind,
+        **{f"mutated {kind}": of_kind(kind) for kind in mutations.kinds()},
         "leaving": lambda folder: iter([company.leaving(folder, times(100))]),
         "runs": lambda folder: iter([company.many_runs(folder)]),
         "company": lambda folder: iter([company.with_readers(folder, 3600 * scale)]),

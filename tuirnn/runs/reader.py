@@ -126,13 +126,16 @@ def _typed(value: dict[str, Any], key: str, kind: Any) -> Any:
     return value[key]
 
 
-FIGURES = ("val_loss_blocks", "accuracy", "macro_f1")
+FIGURES = ("val_loss_blocks", "accuracy", "macro_f1", "mae", "rollout_rmse", "naive_loss")
 """Held-out figures beside the loss; which of them a run has is its task's affair."""
 
 
 @dataclass
 class Status:
     """`status.json`: how a run stands. Times are seconds since the epoch, losses nats per token.
+
+    A forecast's losses are squared errors in squared deviations of the training part, its `mae` and `rollout_rmse` in
+    deviations; `naive_loss` is the loss of saying the last value again.
 
     `state` is starting, running, paused, done, stopped or failed; readers see 'stale' where a run claims
     to live and does not.
@@ -158,6 +161,9 @@ class Status:
     val_loss_blocks: float = math.nan
     accuracy: float = math.nan
     macro_f1: float = math.nan
+    mae: float = math.nan
+    rollout_rmse: float = math.nan
+    naive_loss: float = math.nan
     best_val_loss: float = math.nan
     best_step: int = 0
     rss: int = 0

@@ -76,7 +76,8 @@ def unpack(
         optimizer.state.pop(parameter, None)
         if state:
             if state.keys() != state_names(optimizer) or any(
-                t.dim() and t.shape != parameter.shape for t in state.values()
+                (tuple(t.shape), t.dtype) != (((), torch.float32) if key == "step" else (shapes[name], kinds[name]))
+                for key, t in state.items()
             ):
                 raise RunError(f"{checkpoint.path.name} holds the state of another optimizer than this run's")
             optimizer.state[parameter] = {

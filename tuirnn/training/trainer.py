@@ -25,6 +25,7 @@ from tuirnn.tasks import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.forecasting import ForecastObserver
 from tuirnn.training.observer import LanguageObserver, Observer
 from tuirnn.training.optimizers import learning_rate, make_optimizer
 from tuirnn.training.signals import Interrupted, Signals
@@ -37,7 +38,11 @@ CONTROL_POLL = 0.1
 ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
 """What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
 
-OBSERVERS: dict[str, type[Observer]] = {"lm": LanguageObserver, "classify": ClassObserver}
+OBSERVERS: dict[str, type[Observer]] = {
+    "lm": LanguageObserver,
+    "classify": ClassObserver,
+    "forecast": ForecastObserver,
+}
 """How each task is judged."""
 
 LOG_EVERY_CUDA = 20
@@ -153,7 +158,8 @@ class Trainer:
 
     def _fits(self, state: list[State], saved: checkpoint.Checkpoint) -> None:
         wanted = self.model.zero_state(self.batches.B)
-        if [[t.shape for t in layer] for layer in state] != [[t.shape for t in layer] for layer in wanted]:
+        forms, ours = ([[(t.shape, t.dtype) for t in layer] for layer in each] for each in (state, wanted))
+        if forms != ours:
             raise RunError(f"{saved.path.name} carries a hidden state of another shape than this run's")
 
     def restart(self) -> None:
@@ -186,7 +192,7 @@ class Trainer:
                 "parameters": count_parameters(self.model),
                 "device": self.status.device,
                 "data": self.data.name,
-                "vocab": len(self.data.vocab),
+                "vocab": self.data.inputs,
             }
         )
         try:
@@ -298,7 +304,7 @@ class Trainer:
         self.optimizer.step()
         self.state = detached(after)
         progress.step += 1
-        progress.tokens += x.size
+        progress.tokens += x.shape[0] * x.shape[1]
         progress.epoch = progress.step / self.batches.batches_per_epoch
         self._pending.append((progress.step, time.time(), rate, loss.detach(), norm))
 
@@ -504,7 +510,7 @@ def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
     """The untrained network for this data."""
     return SequenceModel(
         config.model,
-        len(data.vocab),
+        data.inputs,
         outputs=data.outputs,
         unk=data.vocab.unk,
         compute_dtype=COMPUTE_DTYPES[config.train.dtype],

@@ -145,7 +145,9 @@ class DashboardApp(App[None]):
 
     async def _mount_next(self) -> None:
         """Bring the tabs that are not open into being, one after the other, while nothing else is to be done."""
-        if self._manners.quiet:
+        if not self.query("#body"):  # a dialog is open, or the dashboard is closing
+            pass
+        elif self._manners.quiet or not self.runs_tab.is_mounted:
             waiting = [tab for tab in self.tabs.values() if not tab.is_mounted]
             if not waiting:
                 return

@@ -12,7 +12,18 @@ from tuirnn.tui.track import Curve
 
 LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"
 
-NAMES = {"macro_f1": "macro F1", "lr": "learning rate", "grad_norm": "gradient norm", BLOCKS: "validation loss, blocks"}
+NAMES = {
+    "macro_f1": "macro F1",
+    "mae": "mean absolute error",
+    "rollout_rmse": "roll-out RMSE",
+    "naive_loss": "loss of saying the last value again",
+    "lr": "learning rate",
+    "grad_norm": "gradient norm",
+    BLOCKS: "validation loss, blocks",
+}
+
+VALUE = "value"
+"""What the loss of a forecaster is per: an error, not nats."""
 
 SPEED_POINTS = 80
 
@@ -42,11 +53,13 @@ def noun(record: RunRecord | None) -> str:
     """What a loss is per: a token by its kind, or what else the task counts; nothing where that is not known."""
     if record is None:
         return ""
-    return {"lm": record.vocab.kind, "classify": "sequence"}.get(record.config.data.task, "")
+    return {"lm": record.vocab.kind, "classify": "sequence", "forecast": VALUE}.get(record.config.data.task, "")
 
 
 def title(measure: str, noun: str = "", unit: str = "nats") -> str:
     """A measure in words; the loss with its unit."""
+    if measure == LOSS and noun == VALUE:
+        return "loss (squared error, in deviations)"
     if measure == LOSS:
         return f"loss ({unit}/{noun})" if unit != "perplexity" and noun else f"loss ({unit})"
     return NAMES.get(measure, measure)

@@ -170,4 +170,6 @@ class CompareTab(Tab):
 def _unit(runs: list[RunSummary]) -> str:
     """What the losses are in."""
     tasks = {run.record.config.data.task for run in runs if run.record}
-    return {"lm": "nats per token", "classify": "nats per sequence"}.get("".join(tasks), "each in its task's unit")
+    return {"lm": "nats per token", "classify": "nats per sequence", "forecast": "squared error"}.get(
+        "".join(tasks), "each in its task's unit"
+    )

@@ -18,6 +18,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.prose import Prose, surprise_legend
+from tuirnn.tui.widgets.rollout import STEPS, RolledOut, RollOut, roll_out
 
 if TYPE_CHECKING:
     from tuirnn.novelty import Corpus
@@ -34,6 +35,11 @@ FIELDS = (
     ("top-p", "top_p", "1.0", 6),
     ("seed", "seed", "0", 8),
 )
+
+ROLLING = {
+    "toggle", "step", "back", "back_all", "reset", "choose", "slower", "faster", "scroll_up", "scroll_down", "export",
+}  # fmt: skip
+"""What can be done with a series."""
 
 WRITING = {"toggle", "step", "temperature", "slower", "faster"}
 """What a classifier cannot do."""
@@ -88,6 +94,7 @@ class GenerateTab(Tab):
         """The text and the bars above, the fields below."""
         with Horizontal(id="generate-top"):
             yield Prose(id="generate-text")
+            yield RollOut(id="generate-rollout")
             with Vertical(id="generate-side"):
                 bars = Bars(id="generate-bars")
                 bars.border_title = "next"
@@ -118,6 +125,8 @@ class GenerateTab(Tab):
     def on_mount(self) -> None:
         """No cell is open yet."""
         self.engine: Engine | None = None
+        self._series = ""  # the run whose roll-out is drawn, in place of a text
+        self._rolling = False
         self._view = View()
         self._settings = Settings()
         self._pace = PACES.index(250)
@@ -147,7 +156,7 @@ class GenerateTab(Tab):
         """The first time, open what was last looked at."""
         for timer in self._clocks:
             timer.resume()
-        if self.engine is None:
+        if self.engine is None and not self._series:
             name = self.dashboard.current or next(iter(map(str, cell_files())), "")
             if name:
                 self.open_cell(name)
@@ -156,6 +165,12 @@ class GenerateTab(Tab):
 
     def open_cell(self, name: str) -> None:
         """Open a run or cell file, in place of any other."""
+        forecaster = any(run.name == name and run.task == "forecast" for run in self.dashboard.runs)
+        self.set_class(forecaster, "-series")
+        if forecaster:
+            self._open_series(name)
+            return
+        self._series = ""
         if self.engine is not None:
             if self.engine.cell == name and self.engine.is_alive():
                 return
@@ -168,6 +183,64 @@ class GenerateTab(Tab):
         self._say(f"opening {called(name)} …")
         self._title()
         self.app.refresh_bindings()
+
+    def _open_series(self, name: str) -> None:
+        """Roll a forecaster out over its own history, in a thread."""
+        if self._series == name:
+            return
+        if self.engine is not None:
+            self.engine.send("end")
+            self.engine = None
+        self._series, self._rolling, self._view = name, False, View()
+        self._rollout.open(None)
+        self._rollout.border_title = Content(text.visible_line(name))
+        self._say(f"opening {name} …")
+        self.app.refresh_bindings()
+
+        def read() -> None:
+            try:
+                found = roll_out(name, self.dashboard.folder)
+            except TuirnnError as error:
+                self.app.call_from_thread(self._say, str(error), error=True)
+            else:
+                self.app.call_from_thread(self._rolled_out, name, found)
+
+        self.run_worker(read, thread=True, exclusive=True, group="rollout")
+
+    def _rolled_out(self, name: str, found: RolledOut) -> None:
+        if name == self._series:
+            self._rollout.open(found)
+            self._say("")
+            self._toggle_rolling()
+
+    def _toggle_rolling(self) -> None:
+        self._rolling = not self._rolling
+        self._title_series()
+
+    def _go(self, to: int) -> None:
+        """Draw the roll-out up to a step."""
+        self._rolling = False
+        self._rollout.go(to)
+        self._title_series()
+
+    def _roll(self) -> None:
+        """Draw the roll-out on, at the pace that is set."""
+        before = self._rollout.drawn
+        self._rollout.go(before + (max(round(PACES[self._pace] * FRAME), 1) if PACES[self._pace] else STEPS))
+        if self._rollout.drawn == before:
+            self._rolling = False
+        self._title_series()
+
+    def _title_series(self) -> None:
+        chart = self._rollout
+        described = f" · {chart.described}" if chart.described else ""
+        chart.border_title = Content(f"{text.visible_line(self._series)}{text.visible_line(described)}")
+        state = "▶ rolling on" if self._rolling else "‖ paused"
+        chart.border_subtitle = Content(f"{text.visible_line(chart.title)} · {state}")
+
+    @property
+    def _rollout(self) -> RollOut:
+        return self.query_one(RollOut)
 
     def do_choose(self) -> None:
         """Runs that have a checkpoint, and cell files."""
@@ -184,12 +257,13 @@ class GenerateTab(Tab):
 
         def chosen(name: str | None) -> None:
             if name:
+                self._series = ""
                 if self.engine is not None:
                     self.engine.send("end")
                     self.engine = None  # the same run again: its newest checkpoint
                 self.open_cell(name)
 
-        self.app.push_screen(Choose("write with", options, self.engine.cell if self.engine else ""), chosen)
+        self.app.push_screen(Choose("write with", options, self.engine.cell if self.engine else self._series), chosen)
 
     # ── drawing ───────────────────────────────────────────────────────────────
 
@@ -199,6 +273,8 @@ class GenerateTab(Tab):
 
     def _drain(self) -> None:
         """Show what the engine has done since the last frame."""
+        if self._series and self._rolling:
+            self._roll()
         if self.engine is None:
             return
         changes, view = self.engine.drain(), self.engine.view
@@ -355,7 +431,9 @@ class GenerateTab(Tab):
     # ── keys ──────────────────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
-        """Without an open cell there is only one to choose; a classifier only reads."""
+        """Without an open cell there is only one to choose; a classifier only reads, a forecaster only rolls on."""
+        if self._series:
+            return action in ROLLING
         if self._view.judges and action in WRITING:
             return False
         return action in ("choose", "type", "temperature", "slower", "faster") or self._view.ready
@@ -367,14 +445,20 @@ class GenerateTab(Tab):
 
     def do_toggle(self) -> None:
         """Write, or hold."""
+        if self._series:
+            self._toggle_rolling()
         self._command("toggle")
 
     def do_step(self) -> None:
         """One token."""
+        if self._series:
+            self._go(self._rollout.drawn + 1)
         self._command("step")
 
     def do_back(self) -> None:
         """One token back."""
+        if self._series:
+            self._go(self._rollout.drawn - 1)
         self._command("back", 1)
 
     def do_back_line(self) -> None:
@@ -383,6 +467,8 @@ class GenerateTab(Tab):
 
     def do_back_all(self) -> None:
         """To the beginning."""
+        if self._series:
+            self._go(0)
         self._command("back_all")
 
     def on_prose_pointed(self, event: Prose.Pointed) -> None:
@@ -392,6 +478,8 @@ class GenerateTab(Tab):
 
     def do_reset(self) -> None:
         """Back to the zero state."""
+        if self._series:
+            self._go(0)
         self._command("reset")
 
     def do_branch(self) -> None:
@@ -466,8 +554,8 @@ class GenerateTab(Tab):
 
     def do_export(self) -> None:
         """Write the cell file."""
-        if self.engine is not None:
-            self.dashboard.export(self.engine.cell)
+        if name := self._series or (self.engine.cell if self.engine else ""):
+            self.dashboard.export(name)
 
     def do_type(self) -> None:
         """To the field."""
@@ -492,9 +580,15 @@ class GenerateTab(Tab):
         self._show_pace()
 
     def do_scroll_up(self) -> None:
-        """Back through the text."""
+        """Back through the text; the column before."""
+        if self._series:
+            self._rollout.turn(-1)
+            self._title_series()
         self._text.scroll_page_up(animate=False)
 
     def do_scroll_down(self) -> None:
-        """Towards its end."""
+        """Towards its end; the column after."""
+        if self._series:
+            self._rollout.turn(1)
+            self._title_series()
         self._text.scroll_page_down(animate=False)

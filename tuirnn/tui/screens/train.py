@@ -151,7 +151,8 @@ class TrainTab(Tab):
         snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
         known = measures.measures(snapshot, facts)
         measure = self._measure if self._measure in known else LOSS
-        unit = self._unit if measure == LOSS else "nats"
+        noun = measures.noun(self._summary.record if self._summary else None)
+        unit = self._unit if measure == LOSS and noun != measures.VALUE else "nats"
         low, high = self._range()
         x_from, x_to = self._window.bounds(low, high)
         options = Options(
@@ -160,7 +161,6 @@ class TrainTab(Tab):
         )  # fmt: skip
         chart = self.query_one("#train-chart", Chart)
         chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, self._reading(unit))
-        noun = measures.noun(self._summary.record if self._summary else None)
         name = self.paths.name if self.paths else "no run"
         chart.border_title = Content(f"{name} · {measures.title(measure, noun, unit)}")
         chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
