@@ -300,7 +300,7 @@ def report_session(folder: Path, root: Path, points: int, rounds: int, only: Seq
     terminal.until(has_chart)
     terminal.settle(0.1)
     if "keys" in only:
-        busy = keys(terminal, 1)
+        busy = keys(terminal, 2)
         row(f"key → first bytes, while the log is read ({len(busy)} keys)", median_and_95(busy), "≤ 20 / ≤ 50 ms")
     terminal.until(lambda text: not reading(text))
     terminal.press("0")
