@@ -296,6 +296,7 @@ class GenerateTab(Tab):
         before, self._view = self._view, view
         self.query_one(Bars).show(view.top)
         self.query_one(Cells).show(view.hidden)
+        self.set_class(view.judges, "-judging")
         if view.branches != before.branches:
             self._show_branches(view)
         if (view.running, view.ready) != (before.running, before.ready):

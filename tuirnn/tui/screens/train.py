@@ -261,7 +261,7 @@ class TrainTab(Tab):
         if action == "newest":
             return self._cursor is not None or not self._window.whole
         if action == "panel":
-            return self.app.size.width < WIDE
+            return self.app.size.width < WIDE and not self.has_class("-judging")
         return self.paths is not None or action == "new"
 
     def _ask(self, kind: str, said: str, value: float = 0.0) -> None:

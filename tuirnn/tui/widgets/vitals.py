@@ -87,12 +87,10 @@ class Vitals(Widget):
             text.loss(status.val_loss),
             ("  best ", "$text-muted"),
             (_best(status), "bold $text-success"),
-            ("  accuracy " if judged else "", "$text-muted"),
-            _accuracy(status) if judged else "",
             ("  lr ", "$text-muted"),
             text.rate(status.lr),
-            ("  ‖g‖ ", "$text-muted"),
-            text.loss(status.grad_norm),
+            ("  accuracy " if judged else "  ‖g‖ ", "$text-muted"),
+            _accuracy(status) if judged else text.loss(status.grad_norm),
         )
         machine = Content.assemble(
             ("pid ", "$text-muted"),
