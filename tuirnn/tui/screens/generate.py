@@ -18,7 +18,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.prose import Prose, surprise_legend
-from tuirnn.tui.widgets.rollout import STEPS, RolledOut, RollOut, roll_out
+from tuirnn.tui.widgets.rollout import STEPS, RollOut
 
 if TYPE_CHECKING:
     from tuirnn.novelty import Corpus
@@ -126,7 +126,6 @@ class GenerateTab(Tab):
         """No cell is open yet."""
         self.engine: Engine | None = None
         self._series = ""  # the run whose roll-out is drawn, in place of a text
-        self._rolling = False
         self._view = View()
         self._settings = Settings()
         self._pace = PACES.index(250)
@@ -185,58 +184,20 @@ class GenerateTab(Tab):
         self.app.refresh_bindings()
 
     def _open_series(self, name: str) -> None:
-        """Roll a forecaster out over its own history, in a thread."""
+        """Roll a forecaster out over its own history."""
         if self._series == name:
             return
         if self.engine is not None:
             self.engine.send("end")
             self.engine = None
-        self._series, self._rolling, self._view = name, False, View()
-        self._rollout.open(None)
-        self._rollout.border_title = Content(text.visible_line(name))
+        self._series, self._view = name, View()
         self._say(f"opening {name} …")
+        self._rollout.open_run(name, self.dashboard.folder)
         self.app.refresh_bindings()
 
-        def read() -> None:
-            try:
-                found = roll_out(name, self.dashboard.folder)
-            except TuirnnError as error:
-                self.app.call_from_thread(self._say, str(error), error=True)
-            else:
-                self.app.call_from_thread(self._rolled_out, name, found)
-
-        self.run_worker(read, thread=True, exclusive=True, group="rollout")
-
-    def _rolled_out(self, name: str, found: RolledOut) -> None:
-        if name == self._series:
-            self._rollout.open(found)
-            self._say("")
-            self._toggle_rolling()
-
-    def _toggle_rolling(self) -> None:
-        self._rolling = not self._rolling
-        self._title_series()
-
-    def _go(self, to: int) -> None:
-        """Draw the roll-out up to a step."""
-        self._rolling = False
-        self._rollout.go(to)
-        self._title_series()
-
-    def _roll(self) -> None:
-        """Draw the roll-out on, at the pace that is set."""
-        before = self._rollout.drawn
-        self._rollout.go(before + (max(round(PACES[self._pace] * FRAME), 1) if PACES[self._pace] else STEPS))
-        if self._rollout.drawn == before:
-            self._rolling = False
-        self._title_series()
-
-    def _title_series(self) -> None:
-        chart = self._rollout
-        described = f" · {chart.described}" if chart.described else ""
-        chart.border_title = Content(f"{text.visible_line(self._series)}{text.visible_line(described)}")
-        state = "▶ rolling on" if self._rolling else "‖ paused"
-        chart.border_subtitle = Content(f"{text.visible_line(chart.title)} · {state}")
+    def on_roll_out_opened(self, event: RollOut.Opened) -> None:
+        """The roll-out is there, or cannot be had."""
+        self._say(event.problem, error=True)
 
     @property
     def _rollout(self) -> RollOut:
@@ -273,8 +234,9 @@ class GenerateTab(Tab):
 
     def _drain(self) -> None:
         """Show what the engine has done since the last frame."""
-        if self._series and self._rolling:
-            self._roll()
+        if self._series:
+            pace = PACES[self._pace]
+            self._rollout.roll(max(round(pace * FRAME), 1) if pace else STEPS)
         if self.engine is None:
             return
         changes, view = self.engine.drain(), self.engine.view
@@ -447,19 +409,19 @@ class GenerateTab(Tab):
     def do_toggle(self) -> None:
         """Write, or hold."""
         if self._series:
-            self._toggle_rolling()
+            self._rollout.toggle()
         self._command("toggle")
 
     def do_step(self) -> None:
         """One token."""
         if self._series:
-            self._go(self._rollout.drawn + 1)
+            self._rollout.go(self._rollout.drawn + 1)
         self._command("step")
 
     def do_back(self) -> None:
         """One token back."""
         if self._series:
-            self._go(self._rollout.drawn - 1)
+            self._rollout.go(self._rollout.drawn - 1)
         self._command("back", 1)
 
     def do_back_line(self) -> None:
@@ -469,7 +431,7 @@ class GenerateTab(Tab):
     def do_back_all(self) -> None:
         """To the beginning."""
         if self._series:
-            self._go(0)
+            self._rollout.go(0)
         self._command("back_all")
 
     def on_prose_pointed(self, event: Prose.Pointed) -> None:
@@ -480,7 +442,7 @@ class GenerateTab(Tab):
     def do_reset(self) -> None:
         """Back to the zero state."""
         if self._series:
-            self._go(0)
+            self._rollout.go(0)
         self._command("reset")
 
     def do_branch(self) -> None:
@@ -584,12 +546,10 @@ class GenerateTab(Tab):
         """Back through the text; the column before."""
         if self._series:
             self._rollout.turn(-1)
-            self._title_series()
         self._text.scroll_page_up(animate=False)
 
     def do_scroll_down(self) -> None:
         """Towards its end; the column after."""
         if self._series:
             self._rollout.turn(1)
-            self._title_series()
         self._text.scroll_page_down(animate=False)
