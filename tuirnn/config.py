@@ -162,11 +162,13 @@ class DataConfig(Section):
     )
 
     def check(self) -> None:
-        """Something must be left to train on."""
+        """Something must be left to train on, and a text's ways of cutting are for texts."""
         if self.val_fraction + self.test_fraction > 0.95:
             raise ConfigError(
                 "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"
             )
+        if self.task != "lm" and (self.lines or self.split != "end"):
+            raise ConfigError(f"--lines and --split are for texts; leave them out with --task {self.task}")
 
 
 @dataclass(frozen=True, kw_only=True)
