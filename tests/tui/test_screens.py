@@ -28,7 +28,7 @@ KEYS = {"runs": "1", "train": "2", "help": "question_mark", "compare": "5"}
 
 def write(folder: Path, name: str, cell: str, steps: int, days: int) -> RunPaths:
     """A run that ended days ago, the same whenever it is written."""
-    began = time.time() - 86_400 * days - 3600
+    began = float(int(time.time() - 86_400 * days - 3600))  # whole seconds: the log is as long whenever it is written
     record = RunRecord(
         RunConfig().replace(cell=cell, hidden=64),
         Vocabulary.build("abc \n'", "char"),

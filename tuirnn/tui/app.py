@@ -204,7 +204,7 @@ class DashboardApp(App[None]):
 
     def _beat(self) -> None:
         tab = self.tabs[self.tab]
-        if tab.is_mounted:
+        if tab.furnished:
             tab.tick()
 
     def _scan_if_due(self) -> None:
@@ -232,7 +232,7 @@ class DashboardApp(App[None]):
             self._lines.setdefault(run.name, len(self._lines))
         self.query_one(TopLine).show_live(sum(run.status.live for run in self.runs), len(self.runs))
         for tab in self.tabs.values():
-            if tab.is_mounted:
+            if tab.furnished:
                 tab.runs_changed(self.runs)
         self.refresh_bindings()
 
@@ -250,7 +250,7 @@ class DashboardApp(App[None]):
     @property
     def highlighted(self) -> RunSummary | None:
         """The run under the cursor of the Runs tab."""
-        return self.runs_tab.highlighted if self.runs_tab.is_mounted else next(iter(self.runs), None)
+        return self.runs_tab.highlighted if self.runs_tab.furnished else next(iter(self.runs), None)
 
     @property
     def current(self) -> str:
@@ -294,7 +294,8 @@ class DashboardApp(App[None]):
         if not tab.is_mounted:
             tab.display = False
             await self.query_one("#body", ContentSwitcher).mount(tab)
-            tab.runs_changed(self.runs)
+            if tab.furnished:
+                tab.runs_changed(self.runs)
 
     def new_run(self) -> None:
         """The form for a new run."""
@@ -400,7 +401,7 @@ class DashboardApp(App[None]):
         if name != self.tab or not self.is_running:
             return False
         tab = self.tabs[name]
-        return tab.is_mounted and tab.can(what)
+        return tab.furnished and tab.can(what)
 
     def action_do(self, tab: str, what: str) -> None:
         """Carry out a tab's key."""

@@ -29,7 +29,7 @@ KEPT_EVALUATIONS = 1_000
 MAX_SHOWN = 4_000
 """Characters of a sample, and symbols of mistakes, that a screen could ever want."""
 
-BATCH = 4_000
+BATCH = 1_000
 
 LONG = 4 * 2**20
 """Bytes of a log from which a sketch is drawn first."""

@@ -21,12 +21,23 @@ REDRAW = 0.25
 
 
 class Tab(Container):
-    """A tab: `do_<action>` for each of its keys, `can` for whether the key works now."""
+    """A tab: `do_<action>` for each of its keys, `can` for whether the key works now; nothing before `furnished`."""
+
+    furnished = False
 
     @property
     def dashboard(self) -> "DashboardApp":
         """The app, by its own type."""
         return cast("DashboardApp", self.app)
+
+    def on_mount(self) -> None:
+        """Begin, unless the dashboard is closing already and nothing of the tab has come into being."""
+        if self.children:
+            self.furnish()
+            self.furnished = True
+
+    def furnish(self) -> None:
+        """The tab's parts are there: what it shows before anything is known."""
 
     @property
     def is_open(self) -> bool:

@@ -36,7 +36,7 @@ class CompareTab(Tab):
             with VerticalScroll(id="compare-table-frame", can_focus=False):
                 yield Static("", id="compare-table", markup=False)
 
-    def on_mount(self) -> None:
+    def furnish(self) -> None:
         """Nothing is compared yet."""
         self._alignment, self._validation, self._log = ALIGNMENTS[0], True, False
         self._crew = Crew(self, self._draw)

@@ -90,6 +90,8 @@ class Prime(Input):
 class GenerateTab(Tab):
     """Text, what comes next, and the settings."""
 
+    engine: Engine | None = None
+
     def compose(self) -> ComposeResult:
         """The text and the bars above, the fields below."""
         with Horizontal(id="generate-top"):
@@ -122,9 +124,8 @@ class GenerateTab(Tab):
             yield Static("", id="generate-pace")
         yield Static("", id="generate-line", markup=False)
 
-    def on_mount(self) -> None:
+    def furnish(self) -> None:
         """No cell is open yet."""
-        self.engine: Engine | None = None
         self._series = ""  # the run whose roll-out is drawn, in place of a text
         self._view = View()
         self._settings = Settings()

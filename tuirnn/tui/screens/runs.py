@@ -82,7 +82,7 @@ class RunsTab(Tab):
             details.border_title = "details"
             yield details
 
-    def on_mount(self) -> None:
+    def furnish(self) -> None:
         """Columns, and a look at the logs every now and then."""
         self._runs: list[RunSummary] = []
         self._cells: dict[str, list[Text]] = {}

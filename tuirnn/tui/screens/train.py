@@ -62,7 +62,7 @@ class TrainTab(Tab):
             wrong.border_title = "what it still gets wrong"
             yield wrong
 
-    def on_mount(self) -> None:
+    def furnish(self) -> None:
         """Nothing is followed yet."""
         self._summary: RunSummary | None = None
         self._shown: tuple[int, Evaluation | None] | None = None
@@ -118,7 +118,8 @@ class TrainTab(Tab):
 
     def on_resize(self, event: events.Resize) -> None:
         """Other charts may have come into view."""
-        self.call_after_refresh(self._draw)
+        if self.furnished:
+            self.call_after_refresh(self._draw)
 
     @property
     def status(self) -> Status:

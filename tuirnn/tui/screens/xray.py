@@ -62,7 +62,7 @@ class XrayTab(Tab):
             yield HeatMap(id="xray-heat")
             yield Prose(id="xray-text")
 
-    def on_mount(self) -> None:
+    def furnish(self) -> None:
         """Nothing is looked into yet."""
         self.name_shown = ""
         self._inside: Inside | None = None
