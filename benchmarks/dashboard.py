@@ -1,6 +1,6 @@
 """The dashboard's performance in a real pseudo-terminal of 120×40, as one table.
 
-    .venv/bin/python benchmarks/dashboard.py [--rounds 5] [--quick]
+    .venv/bin/python benchmarks/dashboard.py [--rounds 5] [--quick] [--only open keys …] [--folder FOLDER]
 
 Makes a run of 3 series × 1,000,000 points in a temporary folder (about 150 MB), opens it, presses keys, appends
 records, waits idly. Everything is measured from outside, at the terminal's end of the line. `--quick` takes a
@@ -25,10 +25,14 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 KEYS = ("\x1b[D", "\x1b[C", "+", "-", "y", "m", "u", "[", "]", "1", "2", "0")
 BRAILLE = range(0x2801, 0x2900)
+PARTS = ("open", "keys", "pixel", "idle", "training")
+BLOCK = 20
+"""Training steps with logs, and then as many without."""
 
 
 class Terminal:
@@ -40,6 +44,7 @@ class Terminal:
         self.began = time.perf_counter()
         command = [sys.executable, "-m", "tuirnn", "--runs", str(folder), *words]
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: compiled once
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
         os.close(slave)
         self.text = ""
@@ -95,6 +100,12 @@ class Terminal:
         os.close(self.master)
 
 
+def write_status(root: Path, points: int) -> None:
+    """This process stands for the trainer."""
+    status = {"state": "running", "pid": os.getpid(), "host": socket.gethostname(), "step": points}
+    (root / "status.json").write_text(json.dumps({**status, "heartbeat": time.time()}))
+
+
 def make_run(folder: Path, name: str, points: int) -> Path:
     """A run as a trainer leaves it, with so many training steps of three series."""
     root = folder / name
@@ -110,8 +121,7 @@ def make_run(folder: Path, name: str, points: int) -> Path:
         "parameters": 823_362,
     }
     (root / "run.json").write_text(json.dumps(record))
-    status = {"state": "running", "pid": os.getpid(), "host": socket.gethostname(), "step": points, "heartbeat": now}
-    (root / "status.json").write_text(json.dumps(status))
+    write_status(root, points)
     rng = random.Random(1)
     with open(root / "metrics.jsonl", "w") as file:
         for step in range(1, points + 1):
@@ -179,31 +189,51 @@ def record_to_pixel(terminal: Terminal, root: Path, points: int, records: int) -
 
 
 def watched_training(folder: Path, steps: int) -> tuple[float, float]:
-    """(share of a default training's time that goes into logs and status, into probes), evaluations not counted."""
+    """What a default training spends on being watched, as shares of its time: (logs and status, probes).
+
+    Logs: blocks of steps with and without them take turns, and the medians are compared. Probes, which come with
+    an evaluation, are timed themselves, against the steps from one evaluation to the next.
+    """
     from tuirnn.config import RunConfig
     from tuirnn.runs.writer import RunWriter
     from tuirnn.training import launch, observer
 
-    spent = {"log": 0.0, "probe": 0.0, "look": 0.0}
+    append, status, probe = RunWriter.append, RunWriter.status, observer.probe
+    took: dict[bool, list[float]] = {True: [], False: []}
+    probes: list[float] = []
+    began, steps_seen, clean = time.perf_counter(), 0, False
 
-    def timed(name, function):  # type: ignore[no-untyped-def]
-        def wrapped(*args, **more):  # type: ignore[no-untyped-def]
-            began = time.perf_counter()
-            try:
-                return function(*args, **more)
-            finally:
-                spent[name] += time.perf_counter() - began
+    def logs() -> bool:
+        return steps_seen // BLOCK % 2 == 0
 
-        return wrapped
+    def appended(self, log, *records):  # type: ignore[no-untyped-def]
+        nonlocal began, steps_seen, clean
+        if log != "metrics" or records[0]["split"] != "train":  # an evaluation: this block counts for nothing
+            clean = False
+            return append(self, log, *records)
+        if logs():
+            append(self, log, *records)
+        steps_seen += 1
+        if steps_seen % BLOCK == 0:
+            now = time.perf_counter()
+            if clean:
+                took[not logs()].append((now - began) / BLOCK)
+            began, clean = now, True
 
-    RunWriter.append = timed("log", RunWriter.append)  # type: ignore[method-assign]
-    RunWriter.status = timed("log", RunWriter.status)  # type: ignore[method-assign]
-    observer.probe = timed("probe", observer.probe)
-    observer.Observer.look = timed("look", observer.Observer.look)  # type: ignore[method-assign]
-    began = time.perf_counter()
-    launch.start(RunConfig().replace(steps=steps, device="cpu"), folder, "watched", lambda event: None)
-    training = time.perf_counter() - began - spent["look"]
-    return spent["log"] / training, spent["probe"] / training
+    def probed(*args):  # type: ignore[no-untyped-def]
+        started = time.perf_counter()
+        found = probe(*args)
+        probes.append(time.perf_counter() - started)
+        return found
+
+    RunWriter.append = appended  # type: ignore[method-assign]
+    RunWriter.status = lambda self, now: status(self, now) if logs() else None  # type: ignore[method-assign]
+    observer.probe = probed
+    config = RunConfig().replace(steps=steps, device="cpu")
+    launch.start(config, folder, "watched", lambda event: None)
+    with_logs, without = statistics.median(took[True]), statistics.median(took[False])
+    between = min(config.train.eval_every, steps)
+    return with_logs / without - 1, statistics.median(probes) / (between * without)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -216,67 +246,89 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these rows of the table")
+    parser.add_argument("--folder", type=Path, help="make the long run here, or use the one that is there")
     options = parser.parse_args()
     rounds, points = (2, 10_000) if options.quick else (options.rounds, 1_000_000)
-    folder = Path(tempfile.mkdtemp(prefix="tuirnn-bench-"))
-    rows: list[tuple[str, str, str]] = []
-
-    def row(what: str, figure: str, bar: str) -> None:
-        rows.append((what, figure, bar))
-        print(f"{what:<52} {figure:<28} {bar}", flush=True)
-
-    def each(values: list[float]) -> str:
-        return f"{statistics.median(values):.2f} s ({min(values):.2f}–{max(values):.2f})"
-
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="tuirnn-bench-"))
     try:
-        root = make_run(folder, "long", points)
+        root = folder / "long"
+        if not root.exists():
+            make_run(folder, "long", points)
+        write_status(root, points)
         print(f"3 series × {points:,} points, {(root / 'metrics.jsonl').stat().st_size / 1e6:.0f} MB, "
               f"pseudo-terminal 120×40, medians of {rounds} rounds\n")  # fmt: skip
-        found = openings(folder, rounds)
-        row("first bytes on the screen", each(found["first bytes"]), "≤ 0.6 s")
-        row("first chart (a sketch of the whole), cold", each(found["first chart"]), "≤ 1.0 s")
-        row("exact chart", each(found["exact"]), "soon after")
-        terminal = Terminal(folder, "--run", "long")
-        terminal.until(has_chart)
-        terminal.settle(0.1)
-        busy = keys(terminal, 1)
-        row(
-            "key → first bytes, while the log is read",
-            f"{1e3 * statistics.median(busy):.1f} / {1e3 * percentile(busy, 0.95):.1f} ms",
-            "median ≤ 20, 95 % ≤ 50 ms",
-        )
-        terminal.until(lambda text: not reading(text))
-        terminal.press("0")
-        terminal.settle(0.5)
-        calm = keys(terminal, max(rounds, 3))
-        row(
-            f"key → first bytes, all read ({len(calm)} keys)",
-            f"{1e3 * statistics.median(calm):.1f} / {1e3 * percentile(calm, 0.95):.1f} ms",
-            "median ≤ 20, 95 % ≤ 50 ms",
-        )
-        terminal.press("0")
-        pixels = record_to_pixel(terminal, root, points, 10 * rounds)
-        row(
-            f"record written → pixel ({len(pixels)} records)",
-            f"{1e3 * statistics.median(pixels):.0f} / {1e3 * percentile(pixels, 0.95):.0f} ms",
-            "95 % ≤ 300 ms",
-        )
-        terminal.settle(1.0)
-        shares, written = [], 0
-        for _ in range(rounds):
-            before, began, length = terminal.cpu(), time.perf_counter(), len(terminal.text)
-            while time.perf_counter() - began < 4:
-                terminal.read(0.5)
-            shares.append((terminal.cpu() - before) / (time.perf_counter() - began))
-            written += len(terminal.text) - length
-        row("idle on a live run", f"{100 * statistics.median(shares):.2f} %, {written} bytes", "≤ 1 %, 0 bytes")
-        row("memory", f"{terminal.memory():.0f} MB", "≤ 130 MB")
-        terminal.close()
-        logs, probes = watched_training(folder, 20 if options.quick else 1000)
-        row("training: logs and status", f"{100 * logs:.2f} %", "≤ 1 % together")
-        row("training: probes", f"{100 * probes:.2f} %", "")
+        if "open" in options.only:
+            report_openings(folder, rounds)
+        if {"keys", "pixel", "idle"} & set(options.only):
+            report_session(folder, root, points, rounds, options.only)
+        if "training" in options.only:
+            logs, probes = watched_training(Path(tempfile.mkdtemp(dir=folder)), 200 if options.quick else 1200)
+            row("training slowed by logs and status", f"{100 * logs:.2f} %", "≤ 1 % together")
+            row("training slowed by probes", f"{100 * probes:.2f} %", "")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not options.folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def row(what: str, figure: str, bar: str) -> None:
+    """A line of the table."""
+    print(f"{what:<52} {figure:<28} {bar}", flush=True)
+
+
+def spread(values: list[float]) -> str:
+    """Median and range in seconds."""
+    return f"{statistics.median(values):.2f} s ({min(values):.2f}–{max(values):.2f})"
+
+
+def median_and_95(values: list[float]) -> str:
+    """Both in milliseconds."""
+    return f"{1e3 * statistics.median(values):.1f} / {1e3 * percentile(values, 0.95):.1f} ms"
+
+
+def report_openings(folder: Path, rounds: int) -> None:
+    """The rows on cold starts."""
+    found = openings(folder, rounds)
+    row("first bytes on the screen", spread(found["first bytes"]), "≤ 0.6 s")
+    row("first chart (a sketch of the whole), cold", spread(found["first chart"]), "≤ 1.0 s")
+    row("exact chart", spread(found["exact"]), "soon after")
+
+
+def report_session(folder: Path, root: Path, points: int, rounds: int, only: Sequence[str]) -> None:
+    """The rows on one dashboard that stays open."""
+    terminal = Terminal(folder, "--run", "long")
+    terminal.until(has_chart)
+    terminal.settle(0.1)
+    if "keys" in only:
+        busy = keys(terminal, 2)
+        row(f"key → first bytes, while the log is read ({len(busy)} keys)", median_and_95(busy), "≤ 20 / ≤ 50 ms")
+    terminal.until(lambda text: not reading(text))
+    terminal.press("0")
+    terminal.settle(0.5)
+    if "keys" in only:
+        calm = keys(terminal, max(rounds, 3))
+        row(f"key → first bytes, all read ({len(calm)} keys)", median_and_95(calm), "≤ 20 / ≤ 50 ms")
+        terminal.press("0")
+    if "pixel" in only:
+        pixels = record_to_pixel(terminal, root, points, 10 * rounds)
+        row(f"record written → pixel ({len(pixels)} records)", median_and_95(pixels), "95 % ≤ 300 ms")
+    if "idle" in only:
+        share, written = idle(terminal, rounds)
+        row("idle on a live run", f"{100 * share:.2f} %, {written} bytes", "≤ 1 %, 0 bytes")
+    row("memory", f"{terminal.memory():.0f} MB", "≤ 130 MB")
+    terminal.close()
+
+
+def idle(terminal: Terminal, rounds: int) -> tuple[float, int]:
+    """(median share of a processor, bytes written) of a few stretches in which nothing happens."""
+    terminal.settle(1.0)
+    shares, length = [], len(terminal.text)
+    for _ in range(rounds):
+        before, began = terminal.cpu(), time.perf_counter()
+        while time.perf_counter() - began < 4:
+            terminal.read(0.5)
+        shares.append((terminal.cpu() - before) / (time.perf_counter() - began))
+    return statistics.median(shares), len(terminal.text) - length
 
 
 if __name__ == "__main__":

@@ -70,6 +70,12 @@ def attacks() -> dict[str, Callable[[onnx.ModelProto], None]]:
         model.graph.node.extend(helper.make_node("MatMul", [a, "square"], [b]) for a, b in itertools.pairwise(names))
         signed(model)
 
+    def no_such_axis(model: onnx.ModelProto) -> None:
+        """It loads, and fails in the first step."""
+        split = next(node for node in model.graph.node if node.op_type == "Split")
+        split.attribute[0].i = -(1 << 36)
+        signed(model)
+
     def nested_functions(model: onnx.ModelProto) -> None:
         """Each calls the one before it ten times: 10^30 operators in two kilobytes."""
         for depth in range(30):
@@ -136,6 +142,7 @@ def attacks() -> dict[str, Callable[[onnx.ModelProto], None]]:
         "doubling 40 times": doubling,
         "a terabyte by broadcasting": broadcast,
         "an hour of products": products,
+        "no such axis": no_such_axis,
         "nested functions": nested_functions,
         "endless loop": endless_loop,
         "256 GB constant": lambda model: model.graph.node.append(helper.make_node("ConstantOfShape", ["s"], ["big"])),

@@ -33,7 +33,14 @@ def valid(name: str) -> st.SearchStrategy[Any]:
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     """Any valid configuration."""
-    values = {name: draw(valid(name)) for name in FIELDS if name not in ("tied", "val_fraction", "test_fraction")}
+    bound = (
+        "tied",
+        "val_fraction",
+        "test_fraction",
+        "lines",
+        "split",
+    )  # not every value of theirs goes with every other
+    values = {name: draw(valid(name)) for name in FIELDS if name not in bound}
     return RunConfig().replace(**values)
 
 
@@ -83,6 +90,7 @@ def test_anything_else_is_one_clear_error(value: Any) -> None:
         ({"lr": -1.0}, ["--lr", "at least"]),
         ({"dropout": 1.5}, ["--dropout", "at most"]),
         ({"tied": True, "embed": 3}, ["--tied", "--embed"]),
+        ({"task": "forecast", "split": "within"}, ["--split", "forecast"]),
         ({"val_fraction": 0.6, "test_fraction": 0.6}, ["--val-fraction"]),
         ({"sources": "shakespeare"}, ["SOURCE", "list"]),
     ],

@@ -25,17 +25,19 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 for name in sys.argv[2:]:
-    before, began, said = peak(), time.perf_counter(), "accepted"
+    before, began, worked, said = peak(), time.perf_counter(), time.process_time(), "accepted"
     try:
         CellSession(read_cell(Path(sys.argv[1]) / name), device="cpu")
     except CellFileError as error:
         said = str(error)
-    print(json.dumps([name, time.perf_counter() - began, peak() - before, said]), flush=True)
+    took = time.perf_counter() - began, time.process_time() - worked
+    print(json.dumps([name, *took, peak() - before, said]), flush=True)
 """
-"""Loads files as every command does; prints seconds, growth of the peak memory in MB, and the answer for each."""
+"""Loads files as every command does; prints seconds by the clock and of the processor, growth of the peak memory in
+MB, and the answer for each."""
 
 
-def load_all(folder: Path, names: list[str]) -> list[tuple[str, float, float, str]]:
+def load_all(folder: Path, names: list[str]) -> list[tuple[str, float, float, float, str]]:
     """What the loader says to each file, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", LOADER, str(folder), *names], capture_output=True, text=True, timeout=300, check=False
@@ -84,12 +86,12 @@ def test_strangers_are_refused_quickly_and_in_little_memory(small_run: RunPaths,
     assert len(names) >= 45
     found = load_all(tmp_path, names)
     assert [row[0] for row in found] == names
-    slow = [row for row in found if row[1] > 0.2]
-    again = {row[0]: row[1] for row in load_all(tmp_path, [row[0] for row in slow])} if slow else {}
-    for name, seconds, megabytes, said in found:
+    print(f"{len(found)} files, slowest {max(row[1] for row in found):.3f} s, {max(row[3] for row in found):.0f} MB")
+    for name, seconds, processor, megabytes, said in found:
         assert said != "accepted", name
         assert len(said.splitlines()) == 1, said
-        assert min(seconds, again.get(name, seconds)) <= 0.2, (name, seconds)
+        assert processor <= 0.2, (name, processor)
+        assert seconds <= 5, (name, seconds)  # an idle machine keeps to 0.2 here too
         assert megabytes <= 200, (name, megabytes)
 
 
@@ -125,6 +127,6 @@ def test_random_damage_never_hurts(small_run: RunPaths, tmp_path: Path) -> None:
         found = load_all(tmp_path, names)
         assert len(found) == len(names)
         assert max(row[1] for row in found) < 5
-        assert all(len(row[3].splitlines()) == 1 for row in found)
+        assert all(len(row[4].splitlines()) == 1 for row in found)
         for name in names:
             (tmp_path / name).unlink()

@@ -279,7 +279,11 @@ def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
         hidden.append(state[0][0])
     loss = torch.nn.functional.cross_entropy(logits[-1], y[-1])
     expected = [float(g.norm()) for g in torch.autograd.grad(loss, hidden[:-1])]
-    assert probe(model, x, y)["gradient"][0][:-1] == pytest.approx(expected, rel=1e-3)
+
+    def next_token(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(logits[-1], targets[-1])
+
+    assert probe(model, next_token, x, y)["gradient"][0][:-1] == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("length", [3, 40, 700, 1500, 5000])

@@ -99,7 +99,9 @@ class ModelConfig(Section):
     cell: str = option("lstm", "Recurrent cell.", choices=("rnn", "lstm", "gru"))
     hidden: int = option(384, "Hidden units in each layer.", low=1, high=65_536)
     layers: int = option(1, "Recurrent layers.", low=1, high=256)
-    embed: int = option(128, "Width of the learned embedding; 0 feeds one-hot vectors.", low=0, high=65_536)
+    embed: int = option(
+        128, "Width of the learned embedding; 0 feeds one-hot vectors. A series has none.", low=0, high=65_536
+    )
     residual: bool = option(False, "Add each layer's input to its output, from the second layer on.")
     projection: int = option(0, "Width of a linear layer between the stack and the head; 0: none.", low=0, high=65_536)
     tied: bool = option(False, "The head shares the embedding's weights.")
@@ -130,10 +132,13 @@ class DataConfig(Section):
 
     task: str = option(
         "lm",
-        "What is learned: lm, the next token of a text; classify, which class a sequence belongs to.",
-        choices=("lm", "classify"),
+        "What is learned: lm, the next token of a text; classify, which class a sequence belongs to; forecast, the "
+        "next point of a series of numbers.",
+        choices=("lm", "classify", "forecast"),
     )
-    sources: tuple[str, ...] = option((), "Files, folders, '-' or data set names; none: the embedded text.")
+    sources: tuple[str, ...] = option(
+        (), "Files, folders, '-' or data set names; none: the embedded text, of a forecast sine and cosine."
+    )
     tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
     vocab_size: int = option(10_000, "Largest word vocabulary; rarer words are unknown.", low=2, high=1_000_000)
     val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
@@ -149,6 +154,7 @@ class DataConfig(Section):
     )
     allow_leak: bool = option(False, "Go on where training and validation overlap; every figure is then called leaky.")
     classes: str = option("", "Classify: only these classes, with commas between; none: all.")
+    columns: str = option("", "Forecast: only these columns, with commas between; none: all that hold numbers.")
     text_column: str = option("", "Classify: the table's column of sequences; none: the first that is no label.")
     label_column: str = option("", "Classify: the table's column of labels; none: 'label', 'class' or the last.")
     split_seed: int = option(
@@ -156,11 +162,13 @@ class DataConfig(Section):
     )
 
     def check(self) -> None:
-        """Something must be left to train on."""
+        """Something must be left to train on, and a text's ways of cutting are for texts."""
         if self.val_fraction + self.test_fraction > 0.95:
             raise ConfigError(
                 "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"
             )
+        if self.task != "lm" and (self.lines or self.split != "end"):
+            raise ConfigError(f"--lines and --split are for texts; leave them out with --task {self.task}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +218,15 @@ class TrainConfig(Section):
     token_dropout: float = option(
         0.0, "Share of the tokens that training reads as unknown ones; not for bytes.", low=0.0, high=0.9
     )
-    every_step: bool = option(False, "Classify: learn from every step, not only from a sequence's last.")
+    every_step: bool = option(
+        False,
+        "Classify, forecast: learn from every step, not only from a sequence's last. A stream always does, and is "
+        "then used with its state carried; else a forecast reads the last --seq-len points from a zero state.",
+    )
     class_weights: bool = option(False, "Classify: let every class count the same, however many sequences it has.")
+    horizon: int = option(
+        200, "Forecast: points that each evaluation forecasts from its own forecasts.", low=1, high=100_000
+    )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
@@ -243,6 +258,13 @@ class RunConfig:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
+
+    def __post_init__(self) -> None:
+        """The numbers of a series go straight into the first layer: there is no embedding to learn or to share."""
+        if self.data.task == "forecast":
+            if self.model.tied:
+                raise ConfigError("--tied shares an embedding, and a forecast's numbers have none; leave it out")
+            object.__setattr__(self, "model", dataclasses.replace(self.model, embed=0))
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with the flat field names in `changes` set.

@@ -12,6 +12,9 @@ SAVED = {"rnn": 1, "gru": 5, "lstm": 6}
 SYMBOLS = {"char": 100, "byte": 256}
 """Sizes of vocabularies that are not known yet; words have the configured limit."""
 
+COLUMNS = 4
+"""Of a series that has not been read yet."""
+
 CPU_RATE = 60e9
 """Floating-point operations a second, where no run of this machine tells."""
 
@@ -30,7 +33,9 @@ class Estimate:
 
 
 def symbols(config: RunConfig) -> int:
-    """About how many symbols the vocabulary will have."""
+    """About how many symbols the vocabulary will have, or how many columns a series."""
+    if config.data.task == "forecast":
+        return COLUMNS
     return SYMBOLS.get(config.data.tokens, config.data.vocab_size)
 
 

@@ -1,4 +1,4 @@
-"""Sequence models: tokens -> embedding -> stack of recurrent layers -> head.
+"""Sequence models: tokens -> embedding, or points as they are -> stack of recurrent layers -> head.
 
 Parameter names follow torch.nn: `layers.0.weight_ih`, `embedding.weight`, `head.weight`, so that state dicts read
 like those of `nn.Embedding`, `nn.LSTM` and `nn.Linear`.
@@ -22,7 +22,7 @@ class RecurrentLayer(nn.Module):
 
     Args:
         config: which cell.
-        inputs: width of x; the vocabulary's size for one-hot tokens.
+        inputs: width of x; the number of tokens where they are read one-hot.
     """
 
     def __init__(self, config: ModelConfig, inputs: int) -> None:
@@ -63,12 +63,12 @@ class RecurrentLayer(nn.Module):
 
 
 class SequenceModel(nn.Module):
-    """Tokens [T, B] and a state to logits [T, B, V] and the next state.
+    """Tokens [T, B] or points [T, B, F], and a state, to outputs [T, B, ·] and the next state.
 
     Args:
         config: the architecture.
-        vocab: number of tokens V.
-        outputs: width of the head; None: V.
+        inputs: number of tokens, or width F of a point, which takes a `config` without embedding.
+        outputs: width of the head; None: as the inputs.
         unk: token whose input row starts at zero, so that unknown symbols add nothing.
         compute_dtype: of the recurrent layers' products; parameters keep float32 unless it is float64.
     """
@@ -76,7 +76,7 @@ class SequenceModel(nn.Module):
     def __init__(
         self,
         config: ModelConfig,
-        vocab: int,
+        inputs: int,
         *,
         outputs: int | None = None,
         unk: int | None = None,
@@ -85,11 +85,11 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = compute_dtype
-        self.embedding = nn.Embedding(vocab, config.embed) if config.embed else None
-        widths = [config.embed or vocab] + [config.hidden] * (config.layers - 1)
+        self.embedding = nn.Embedding(inputs, config.embed) if config.embed else None
+        widths = [config.embed or inputs] + [config.hidden] * (config.layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
         self.projection = nn.Linear(config.hidden, config.projection) if config.projection else None
-        self.head = nn.Linear(config.projection or config.hidden, outputs or vocab)
+        self.head = nn.Linear(config.projection or config.hidden, outputs or inputs)
         with torch.no_grad():
             if self.embedding is not None:
                 self.embedding.weight.normal_(0.0, 1.0 if not config.tied else config.embed**-0.5)
@@ -119,7 +119,7 @@ class SequenceModel(nn.Module):
 
     def forward(
         self,
-        tokens: Tensor,
+        source: Tensor,
         state: Sequence[State],
         *,
         masks: Sequence[Tensor] | None = None,
@@ -128,14 +128,14 @@ class SequenceModel(nn.Module):
         """Run the network over a batch of sequences.
 
         Args:
-            tokens: int64 [T, B].
+            source: tokens, int64 [T, B], or points, floating [T, B, F].
             state: one per layer, each tensor [B, H].
             masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
             observe: receives one `Trace` per layer.
         Returns:
-            logits [T, B, V] and the state after the last token.
+            outputs [T, B, ·], logits where tokens are predicted, and the state after the last step.
         """
-        x: Tensor = tokens
+        x: Tensor = source
         after: list[State] = []
         for i in range(len(self.layers)):
             embedding = self.embedding.weight if i == 0 and self.embedding is not None else None

@@ -18,7 +18,9 @@ from tuirnn.errors import DataError
 
 Ids = npt.NDArray[np.int64]
 
-KINDS = ("char", "byte", "word")
+KINDS = ("char", "byte", "word", "point")
+"""What a token is. A series has points, numbers that no symbol stands for: its vocabulary is empty."""
+
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 MAX_SYMBOLS = 2_000_000
 
@@ -30,8 +32,8 @@ class Vocabulary:
     """Symbols of one kind; `symbols[i]` is what token `i` stands for.
 
     Attributes:
-        kind: 'char', 'byte' or 'word'.
-        symbols: distinct symbols in id order; empty for 'byte', whose ids are the byte values.
+        kind: one of `KINDS`.
+        symbols: distinct symbols in id order; empty for 'byte', whose ids are the byte values, and for 'point'.
     """
 
     kind: str
@@ -42,8 +44,8 @@ class Vocabulary:
             raise DataError(f"vocabulary kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if len(set(self.symbols)) != len(self.symbols) or len(self.symbols) > MAX_SYMBOLS:
             raise DataError(f"vocabulary symbols must be distinct and at most {MAX_SYMBOLS:,}")
-        if self.kind == "byte" and self.symbols:
-            raise DataError("a byte vocabulary lists no symbols of its own")
+        if self.kind in ("byte", "point") and self.symbols:
+            raise DataError(f"a {self.kind} vocabulary lists no symbols of its own")
         if self.kind == "char" and any(len(symbol) != 1 for symbol in self.symbols):
             raise DataError("each symbol of a character vocabulary is one character")
         object.__setattr__(self, "_index", {symbol: i for i, symbol in enumerate(self.symbols)})
@@ -78,11 +80,11 @@ class Vocabulary:
 
     @property
     def unk(self) -> int | None:
-        """Id of the slot for unknown symbols; None for bytes, which are all known."""
-        return None if self.kind == "byte" else len(self.symbols)
+        """Id of the slot for unknown symbols; None for bytes, which are all known, and where there are none."""
+        return None if self.kind in ("byte", "point") else len(self.symbols)
 
     def __len__(self) -> int:
-        return 256 if self.kind == "byte" else len(self.symbols) + 1
+        return {"byte": 256, "point": 0}.get(self.kind, len(self.symbols) + 1)
 
     def encode(self, text: str) -> Ids:
         """Token ids of `text`, int64 [n]; unknown symbols become `unk`, lone surrogates `?` bytes."""

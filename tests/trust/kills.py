@@ -22,6 +22,8 @@ from tuirnn.vocab import Vocabulary
 from . import Broken
 
 TEXT = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n" * 60
+WORDS = sorted(set(TEXT.split()))
+NAMES = "name\tlabel\n" + "".join(f"{word}{i}\t{len(word) % 2}\n" for i in range(8) for word in WORDS)
 SETTINGS: dict[str, Any] = {
     "hidden": 16, "embed": 8, "batch_size": 4, "seq_len": 16, "steps": 60, "eval_every": 20, "checkpoint_every": 7,
     "sample_length": 10, "device": "cpu", "schedule": "cosine", "warmup": 5, "keep": 2,
@@ -34,6 +36,12 @@ VARIANTS: list[dict[str, Any]] = [
         strict=False,
     )
 ]
+VARIANTS[2:2] = [
+    {"cell": "lstm", "task": "classify", "sources": ("names.tsv",), "every_step": True, "lr": 0.01},
+    {"cell": "gru", "task": "forecast", "sources": ("sincos",), "horizon": 5, "lr": 0.01},
+]
+"""Every task, cell, optimizer and kind of batches; the other tasks come early, so that short forms try them too."""
+
 VISIBLE = re.compile(
     r"run\.json|status\.json|(metrics|samples|probes|events)\.jsonl|control|lock|best|last|step_\d{8}|cell\.(onnx|json)"
 )
@@ -78,14 +86,15 @@ def train_and_export(folder: Path, name: str, settings: dict[str, Any], exports:
 def over_training(folder: Path, kills: int, *, seed: int = 0) -> dict[str, Any]:
     """Kill trainings `kills` times, resuming each to its end; hold every result against one never killed."""
     draw = random.Random(seed)
-    text = folder / "text.txt"
-    text.write_text(TEXT)
+    (folder / "text.txt").write_text(TEXT)
+    (folder / "names.tsv").write_text(NAMES)
     done, runs, variants = 0, 0, itertools.cycle(enumerate(VARIANTS))
     whole: dict[int, RunPaths] = {}
     longest: dict[int, float] = {}
     while done < kills:
         number, variant = next(variants)
-        settings = {**SETTINGS, **variant, "sources": (str(text),)}
+        settings = {**SETTINGS, "sources": ("text.txt",), **variant}
+        settings["sources"] = tuple(str(folder / name) if "." in name else name for name in settings["sources"])
         if number not in whole:
             began = time.monotonic()
             _finish(fork(train_and_export, folder, f"whole-{number}", settings, 3))

@@ -160,6 +160,9 @@ async def test_nothing_is_drawn_while_nothing_changes(
     folder: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(folder) as pilot:
+        app = pilot.app
+        assert isinstance(app, DashboardApp)
+        await until(pilot, lambda: all(tab.is_mounted for tab in app.tabs.values()))
         for tab in ("1", "2"):
             await pilot.press(tab)
             await pilot.pause(0.8)

@@ -31,7 +31,7 @@ def test_reading_in_pieces_is_reading_whole(tmp_path: Path) -> None:
     assert len(a.train.step) == 300
     assert len(a.val.step) == 2
     np.testing.assert_array_equal(a.train["loss"].values, b.train["loss"].values)
-    np.testing.assert_allclose(a.smooth.values, b.smooth.values, rtol=1e-12)
+    np.testing.assert_allclose(a.smooth.values, b.smooth.values, rtol=1e-6)
     assert a.evaluations == b.evaluations
     assert last_text(a) == "the sample of step 300"
     assert a.evaluations[0].mistakes is not None
@@ -93,8 +93,9 @@ def test_another_smoothing_leaves_the_curve_alone(tmp_path: Path) -> None:
     feed = RunFeed(write_run(tmp_path, "run"), 0.9)
     read_all(feed)
     before = feed.snapshot
-    feed.smoothed(0.0)
-    np.testing.assert_array_equal(feed.snapshot.smooth.values, before.train["loss"].values)
+    feed.beta = 0.0
+    assert not feed.advance()
+    np.testing.assert_allclose(feed.snapshot.smooth.values, before.train["loss"].values, rtol=1e-6)
     np.testing.assert_array_equal(feed.snapshot.train["loss"].values, before.train["loss"].values)
 
 
@@ -176,7 +177,7 @@ def test_a_long_log_is_sketched_first_and_then_exact(tmp_path: Path, monkeypatch
     assert feed.snapshot.share == 1
     for name in ("loss", "grad_norm", "lr"):
         np.testing.assert_array_equal(feed.snapshot.train[name].values, plain.snapshot.train[name].values)
-    np.testing.assert_allclose(feed.snapshot.smooth.values, plain.snapshot.smooth.values, rtol=1e-12)
+    np.testing.assert_allclose(feed.snapshot.smooth.values, plain.snapshot.smooth.values, rtol=1e-6)
 
 
 def test_whatever_a_run_records_becomes_a_column(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The Generate tab with a real, tiny cell: state that carries, text that can be taken back."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import train_small
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -15,6 +17,8 @@ from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.widgets.prose import Prose
 
 from .conftest import SIZES, Opener, screen_text, until
+
+CLASSES = ("early", "late")
 
 
 def tab(pilot: Pilot[None]) -> GenerateTab:
@@ -203,3 +207,30 @@ def test_writing_is_fast(small_run: RunPaths) -> None:
     engine.send("end")
     engine.join(5)
     assert engine.view.per_second > 200
+
+
+async def test_a_classifier_says_what_it_thinks_as_one_types(tmp_path: Path, opened: Opener) -> None:
+    for name, letters in zip(CLASSES, ("ab", "bc"), strict=True):
+        lines = ["".join(one) for n in (2, 3, 4) for one in itertools.product(letters, repeat=n)]
+        (tmp_path / "words").mkdir(exist_ok=True)
+        (tmp_path / "words" / f"{name}.txt").write_text("\n".join(lines))
+    runs = tmp_path / "runs"
+    train_small(runs, "kinds", tmp_path / "words", task="classify", hidden=8, steps=20, eval_every=10)
+    async with opened(runs, run="kinds") as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: tab(pilot)._view.ready)
+        assert not tab(pilot).can("toggle")
+        assert "press i and type" in screen_text(pilot.app)
+        await pilot.press("i", "a")
+        await until(pilot, lambda: len(tab(pilot)._view.top) == 2)
+        before = tab(pilot)._view.top
+        assert [name for name, _ in before] == list(CLASSES)
+        assert sum(p for _, p in before) == pytest.approx(1.0)
+        await pilot.press("b")
+        await until(pilot, lambda: tab(pilot)._view.top != before)
+        await pilot.press("backspace")
+        await until(pilot, lambda: tab(pilot)._view.top == before)  # back to the bit
+        assert "which class is it?" in screen_text(pilot.app)
+        await pilot.press("escape", "2")
+        await until(pilot, lambda: "loss (nats/sequence)" in screen_text(pilot.app))
+        assert "accuracy" in screen_text(pilot.app)

@@ -1,11 +1,13 @@
 """Names and metadata of the cell file, schema 1."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from tuirnn.errors import CellFileError, DataError, one_line
 from tuirnn.files import parse_json
+from tuirnn.scaling import Scaling
 from tuirnn.vocab import Vocabulary
 
 SCHEMA = "1"
@@ -18,15 +20,15 @@ KEYS = (
     "variant",
     "layers",
     "hidden",
-    "vocab",
-    "unk",
     "state_map",
     "state_init",
     "precision",
-    "val_bpc",
     "data",
     "test_vector",
 )
+TOKEN_KEYS = ("vocab", "unk", "val_bpc")
+POINT_KEYS = ("normalisation", "look_back", "val_mse")
+"""Keys of every file, of those that read tokens, and of those that read points."""
 
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
@@ -34,10 +36,14 @@ FINGERPRINT = PREFIX + "sha256"
 OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes")
 """Keys that only some files have; a reader that does not know them reads the others as before."""
 
-TASKS = ("lm", "classify")
+TASKS = ("lm", "classify", "forecast")
 MAX_CLASSES = 65_536
+MAX_LOOK_BACK = 1_000_000
 
 TOKEN, LOGITS = "token", "logits"
+POINT, NEXT_POINT = "x", "y"
+"""What is fed and what comes out: of tokens, and of points."""
+
 TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_token"
 """Inputs and output of the sampler, where the file has one."""
 
@@ -54,6 +60,8 @@ STATE_MAP = {
 TEST_TOLERANCE = 1e-4
 """Largest |difference| from the test vector's logits that a loader accepts, for floating-point weights."""
 
+FLOAT32_MAX = 3.4028235e38
+
 LARGEST_TOLERANCE = 0.25
 """The most that a file may ask for itself: integer arithmetic may round an activation to either side."""
 
@@ -65,15 +73,23 @@ Shape = tuple[str, list[int | str]]
 """dtype and dimensions of an input or output; a free batch axis is a string."""
 
 
+Fed = int | tuple[float, ...]
+"""A token, or a point."""
+
+
 @dataclass(frozen=True)
 class TestVector:
-    """Tokens fed one by one from the zero state, and the first logits after the last of them."""
+    """What is fed step by step from the zero state, and (the first of) what comes out after the last of it."""
 
     __test__ = False  # not a pytest class
 
-    tokens: tuple[int, ...]
-    logits: tuple[float, ...]
+    inputs: tuple[Fed, ...]
+    outputs: tuple[float, ...]
     atol: float = TEST_TOLERANCE
+
+    def to_json(self, task: str) -> dict[str, Any]:
+        """Plain values under the names that a task gives them."""
+        return dict(zip((*_test_keys(task), "atol"), vars(self).values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -109,6 +125,9 @@ class CellMetadata:
         sampler: whether the graph chooses the next token.
         unroll: steps in one call.
         classes: what the logits stand for in a classifier; empty in a language model, where that is `vocab`.
+        scaling: columns of a forecaster's points, and the normalisation that its graph applies.
+        look_back: points that a forecaster reads from the zero state for each forecast; 0: the state is carried.
+        val_mse: of a forecaster, one step ahead on the validation split, in squared deviations.
     """
 
     cell: str
@@ -128,18 +147,28 @@ class CellMetadata:
     sampler: bool = False
     unroll: int = 1
     classes: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    look_back: int = 0
+    val_mse: float | None = None
 
     @property
     def outputs(self) -> int:
-        """Width of the logits."""
-        return len(self.classes) or len(self.vocab)
+        """Width of what comes out."""
+        return len(self.scaling) if self.scaling else len(self.classes) or len(self.vocab)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of what is fed and of what comes out."""
+        return (POINT, NEXT_POINT) if self.scaling else (TOKEN, LOGITS)
 
     def interface(self, batch: int | str) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Inputs and outputs of the graph: name -> dtype and shape."""
         state: Shape = ("float32", [self.layers, batch, self.hidden])
-        inputs: dict[str, Shape] = {TOKEN: ("int64", [batch]), **dict.fromkeys(self.state_map.values(), state)}
+        fed, out = self.names
+        read: Shape = ("float32", [batch, len(self.scaling)]) if self.scaling else ("int64", [batch])
+        inputs: dict[str, Shape] = {fed: read, **dict.fromkeys(self.state_map.values(), state)}
         outputs: dict[str, Shape] = {
-            LOGITS: ("float32", [batch, self.outputs]),
+            out: ("float32", [batch, self.outputs]),
             **dict.fromkeys(self.state_map, state),
         }
         if self.sampler:
@@ -160,15 +189,20 @@ class CellMetadata:
             "variant": self.variant,
             "layers": str(self.layers),
             "hidden": str(self.hidden),
-            "vocab": json.dumps(self.vocab.to_json(), ensure_ascii=False),
-            "unk": "" if self.vocab.unk is None else str(self.vocab.unk),
             "state_map": json.dumps(self.state_map),
             "state_init": self.state_init,
             "precision": self.precision,
-            "val_bpc": f"{self.val_bpc:.4f}",
             "data": self.data,
-            "test_vector": json.dumps(vars(self.test)),
+            "test_vector": json.dumps(self.test.to_json(self.task)),
         }
+        if self.scaling:
+            values["normalisation"] = json.dumps(self.scaling.to_json(), ensure_ascii=False)
+            values["look_back"] = str(self.look_back)
+            values["val_mse"] = f"{math.nan if self.val_mse is None else self.val_mse:.6g}"
+        else:
+            values["vocab"] = json.dumps(self.vocab.to_json(), ensure_ascii=False)
+            values["unk"] = "" if self.vocab.unk is None else str(self.vocab.unk)
+            values["val_bpc"] = f"{self.val_bpc:.4f}"
         if self.classes:
             values["classes"] = json.dumps(self.classes, ensure_ascii=False)
         if self.loss:
@@ -186,7 +220,8 @@ class CellMetadata:
         Raises:
             CellFileError: not a tuirnn cell, a newer schema, or values that contradict themselves.
         """
-        values = {key: props.get(PREFIX + key) for key in KEYS}
+        forecasts = props.get(PREFIX + "task") == "forecast"
+        values = {key: props.get(PREFIX + key) for key in (*KEYS, *(POINT_KEYS if forecasts else TOKEN_KEYS))}
         if values["schema"] is None:
             raise CellFileError(
                 "it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with 'tuirnn export RUN'"
@@ -202,12 +237,9 @@ class CellMetadata:
         if text["task"] not in TASKS or text["cell"] not in STATE_MAP:
             raise CellFileError(
                 f"it holds task '{one_line(text['task'], 20)}' with cell "
-                f"'{one_line(text['cell'], 20)}'; known: lm or classify with rnn, lstm or gru"
+                f"'{one_line(text['cell'], 20)}'; known: {', '.join(TASKS)} with rnn, lstm or gru"
             )
-        try:
-            vocab = Vocabulary.from_json(parse_json(text["vocab"].encode(), "vocab", CellFileError))
-        except DataError as error:
-            raise CellFileError(f"its vocabulary is damaged: {error}") from None
+        vocab, scaling = _reads(text)
         state_map = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         if state_map != STATE_MAP[text["cell"]] or text["state_init"] != "zeros":
             raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
@@ -217,8 +249,11 @@ class CellMetadata:
             layers=_count(text, "layers", 256),
             hidden=_count(text, "hidden", 65_536),
             vocab=vocab,
-            test=_test_vector(text["test_vector"], len(vocab)),
-            val_bpc=_number(text["val_bpc"]),
+            test=_test_vector(text["test_vector"], vocab, scaling),
+            val_bpc=_number(text.get("val_bpc", "nan")),
+            val_mse=_number(text["val_mse"]) if scaling else None,
+            scaling=scaling,
+            look_back=_count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
             precision=one_line(text["precision"], 10),
@@ -229,6 +264,21 @@ class CellMetadata:
             classes=_classes(text["task"], props.get(PREFIX + "classes")),
             unroll=_count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
         )
+
+
+def _reads(text: dict[str, str]) -> tuple[Vocabulary, Scaling | None]:
+    """What the network reads: symbols, or the columns of a series."""
+    key = "normalisation" if text["task"] == "forecast" else "vocab"
+    value = parse_json(text[key].encode(), key, CellFileError)
+    try:
+        if key == "normalisation":
+            return Vocabulary("point"), Scaling.from_json(value)
+        vocab = Vocabulary.from_json(value)
+    except DataError as error:
+        raise CellFileError(f"its {'vocabulary' if key == 'vocab' else key} is damaged: {error}") from None
+    if not len(vocab):
+        raise CellFileError("its vocabulary is empty")
+    return vocab, None
 
 
 def _classes(task: str, text: str | None) -> tuple[str, ...]:
@@ -245,11 +295,11 @@ def _classes(task: str, text: str | None) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _count(values: dict[str, str], key: str, most: int) -> int:
+def _count(values: dict[str, str], key: str, most: int, least: int = 1) -> int:
     if not (
-        values[key].isascii() and values[key].isdecimal() and len(values[key]) < 9 and 1 <= int(values[key]) <= most
+        values[key].isascii() and values[key].isdecimal() and len(values[key]) < 9 and least <= int(values[key]) <= most
     ):
-        raise CellFileError(f"its metadata '{key}' must be a number from 1 to {most:,}")
+        raise CellFileError(f"its metadata '{key}' must be a number from {least} to {most:,}")
     return int(values[key])
 
 
@@ -257,24 +307,43 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise CellFileError("its metadata 'val_bpc' must be a number") from None
+        raise CellFileError("its validation loss must be a number") from None
 
 
-def _test_vector(text: str, vocab: int) -> TestVector:
+def _test_keys(task: str) -> tuple[str, str]:
+    return ("x", "y") if task == "forecast" else ("tokens", "logits")
+
+
+def _test_vector(text: str, vocab: Vocabulary, scaling: Scaling | None) -> TestVector:
     value: Any = parse_json(text.encode(), "test_vector", CellFileError)
-    tokens, logits = (value.get("tokens"), value.get("logits")) if isinstance(value, dict) else (None, None)
+    fed, out = _test_keys("forecast" if scaling else "lm")
+    inputs, outputs = (value.get(fed), value.get(out)) if isinstance(value, dict) else (None, None)
     if not (
-        isinstance(tokens, list)
-        and isinstance(logits, list)
-        and 1 <= len(tokens) <= 1024
-        and 1 <= len(logits) <= vocab
-        and all(type(token) is int and 0 <= token < vocab for token in tokens)
-        and all(type(logit) in (int, float) for logit in logits)
+        isinstance(inputs, list)
+        and isinstance(outputs, list)
+        and 1 <= len(inputs) <= 1024
+        and (len(outputs) == len(scaling) if scaling else 1 <= len(outputs) <= len(vocab))
+        and all(_is_point(one, len(scaling)) if scaling else _is_token(one, len(vocab)) for one in inputs)
+        and _is_point(outputs, len(outputs))
         and type(atol := value.get("atol", TEST_TOLERANCE)) in (int, float)
         and 0 < atol <= LARGEST_TOLERANCE
     ):
         raise CellFileError("its test vector is damaged")
-    return TestVector(tuple(tokens), tuple(map(float, logits)), float(atol))
+    read = tuple(tuple(map(float, one)) if scaling else one for one in inputs)
+    return TestVector(read, tuple(map(float, outputs)), float(atol))
+
+
+def _is_token(value: object, vocab: int) -> bool:
+    return type(value) is int and 0 <= value < vocab
+
+
+def _is_point(value: object, width: int) -> bool:
+    """Whether a JSON value is a list of so many numbers that float32 holds."""
+    return (
+        isinstance(value, list)
+        and len(value) == width
+        and all(type(number) in (int, float) and abs(number) <= FLOAT32_MAX for number in value)
+    )
 
 
 def _loss(text: str | None) -> HeldOutLoss | None:

@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from tuirnn.cellfile.contract import FINGERPRINT, TOKEN, CellMetadata
+from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
 from tuirnn.cellfile.sizes import check_sizes
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
@@ -203,8 +203,8 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
 
 
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> None:
-    token = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == TOKEN), None)
-    fixed = token[0].dim_value if token and token[0].HasField("dim_value") else None
+    fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
+    fixed = fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
     if fixed is not None and fixed < 1:
         raise CellFileError(f"its batch axis is {fixed}")
     sides = metadata.interface(fixed or FREE)

@@ -34,7 +34,7 @@ def check_sizes(model: onnx.ModelProto, metadata: CellMetadata) -> None:
             total += size
         if node.op_type in ("MatMul", "MatMulInteger", "Gemm"):
             work += prod(shapes.get(node.output[0], [0])) * max(shapes.get(node.input[0], [1]), default=1)
-    work *= -(-len(metadata.test.tokens) // metadata.unroll)
+    work *= -(-len(metadata.test.inputs) // metadata.unroll)
     if total > MAX_VALUES or work > MAX_WORK:
         raise CellFileError(f"it would take {total:,} elements of memory and {work:,} multiplications to verify")
 

@@ -7,11 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, print_json, print_json_pretty
+from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, figure, print_json, print_json_pretty
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
 MAX_LENGTH = 100_000_000
+
+LOSS_UNITS = {
+    "lm": ("nats", "tokens"),
+    "classify": ("nats", "sequences"),
+    "forecast": ("squared deviations", "points"),
+}
+"""What a task's held-out loss is measured in, and on."""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +72,8 @@ def export(
     if c and precision != "fp32":
         raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
     network = read_network(paths, checkpoint)
+    if c and network.task == "forecast":
+        raise ConfigError(f"--c writes networks that read symbols; {paths.name} reads numbers: embed its ONNX file")
     cell = export_network(network, options, max_loss_increase=max_loss_increase)
     twin = write_cell(cell, path)
     sources = path.with_name(path.stem + "-c")
@@ -88,15 +97,17 @@ def export(
     what = "one step" if unroll == 1 else f"{unroll} steps in a call"
     print(f"{path}: {what} of {paths.name} (step {cell.step:,}), {size}")
     if loss := cell.metadata.loss:
+        unit, counted = LOSS_UNITS[network.task]
         print(
-            f"{precision}: held-out loss {loss.nats_fp32:.4f} → {loss.nats:.4f} nats "
-            f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} tokens"
+            f"{precision}: held-out loss {figure(loss.nats_fp32)} → {figure(loss.nats)} {unit} "
+            f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} {counted}"
         )
     print("checked: onnx checker, ONNX Runtime against an independent reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
     if c:
         print(f"{sources}/: the network as C99 source; make -C {sources} && {sources}/example")
-    print(f'next: tuirnn generate {path} --prime "…"' if unroll == 1 else f"next: tuirnn inspect {path}")
+    use = {"lm": 'generate {} --prime "…"', "classify": 'predict {} "…"', "forecast": "predict {} DATA.csv"}
+    print("next: tuirnn " + (use[network.task] if unroll == 1 else "inspect {}").format(path))
 
 
 def import_weights(
@@ -219,14 +230,14 @@ def _visible(symbol: str) -> str:
 def evaluate(
     model: Model,
     text: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Text to measure on \\[default: the held-out split].")
+        str | None, typer.Option(metavar="FILE", help="Text, or table, to measure on \\[default: the held-out split].")
     ] = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a network on text: nats and bits per token, perplexity, under both protocols."""
+    """Measure a network: on text under both protocols, on labelled sequences, or on a series of numbers."""
     from tuirnn.runs.layout import find_run
     from tuirnn.runs.reader import read_record
     from tuirnn.runtime.evaluate import evaluate as measure
@@ -234,8 +245,11 @@ def evaluate(
 
     folder = runs_folder(runs)
     cell = open_cell(model, folder, checkpoint)
-    if cell.metadata.classes:
+    if cell.metadata.task == "classify":
         _eval_classes(model, folder, cell, text, device, as_json)
+        return
+    if cell.metadata.task == "forecast":
+        _eval_series(model, folder, cell, text, device, as_json)
         return
     ids = text_ids(text, cell.metadata.vocab) if text is not None else held_out(model, folder, cell)
     loss = measure(cell, ids, device=device)
@@ -281,6 +295,23 @@ def _eval_classes(model: str, folder: Path, cell: Any, text: str | None, device:
         print(f"{name:<14}" + "".join(f"{count:>6}" for count in row))
 
 
+def _eval_series(model: str, folder: Path, cell: Any, table: str | None, device: str, as_json: bool) -> None:
+    """A forecaster on the test part of its run's data, or the validation part where there is none; or on a table."""
+    from tuirnn.runtime.forecast import measure, series
+    from tuirnn.tasks.rollout import describe
+
+    found = series(model, folder, cell, table)
+    figures = measure(cell, found.values, found.first, horizon=found.horizon, device=device)
+    if as_json:
+        print_json({"model": model, "on": found.what, **figures.to_json()})
+        return
+    for note in found.notes:
+        print(f"tuirnn: {note}", file=sys.stderr)
+    print(f"{one_line(model)} on {found.what}: {figures.points:,} points one step ahead, {figures.origins} roll-outs")
+    print(describe(figures))
+    print("in the data's own units; 'last': the last value said again; +h: RMSE of the h-th point of a roll-out")
+
+
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A cell file.")],
     as_json: Json = False,
@@ -311,16 +342,26 @@ def inspect(
     if as_json:
         print_json_pretty(values)
         return
-    vocab = cell.metadata.vocab
-    values["tuirnn.vocab"] = f"{len(vocab)} {vocab.kind} tokens: " + one_line("".join(vocab.symbols), 70)
-    values["tuirnn.test_vector"] = f"{len(cell.metadata.test.tokens)} tokens, {len(cell.metadata.test.logits)} logits"
+    vocab, test = cell.metadata.vocab, cell.metadata.test
+    if scaling := cell.metadata.scaling:
+        columns = zip(scaling.columns, scaling.mean, scaling.std, strict=True)
+        values["tuirnn.normalisation"] = one_line(", ".join(f"{name} {m:.4g} ± {s:.4g}" for name, m, s in columns), 200)
+        back = cell.metadata.look_back
+        values["tuirnn.look_back"] = f"{back} points from a zero state" if back else "0: carry the state"
+        values["tuirnn.test_vector"] = f"{len(test.inputs)} points, {len(test.outputs)} columns"
+    else:
+        values["tuirnn.vocab"] = f"{len(vocab)} {vocab.kind} tokens: " + one_line("".join(vocab.symbols), 70)
+        values["tuirnn.test_vector"] = f"{len(test.inputs)} tokens, {len(test.outputs)} logits"
+    if cell.metadata.classes:
+        values["tuirnn.classes"] = one_line(", ".join(cell.metadata.classes), 200)
     for side in ("inputs", "outputs"):
         values[side] = ", ".join(
             f"{name} {io['dtype']}{io['shape']}".replace("'", "") for name, io in values[side].items()
         )
     if loss := cell.metadata.loss:
+        unit, counted = LOSS_UNITS[cell.metadata.task]
         values["tuirnn.loss"] = (
-            f"{loss.nats:.4f} nats; {loss.nats_fp32:.4f} in fp32, on {loss.tokens:,} held-out tokens"
+            f"{figure(loss.nats)} {unit}; {figure(loss.nats_fp32)} in fp32, on {loss.tokens:,} held-out {counted}"
         )
     if cell.metadata.sampler:
         values["tuirnn.sampler"] = ", ".join(values["tuirnn.sampler"])

@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
 @group.command("ls", epilog="Example: tuirnn data ls")
 def ls(as_json: Json = False) -> None:
     """List the data sets and whether they are here."""
-    from tuirnn.tasks.datasets import DATASETS, DEFAULT, cache_folder
+    from tuirnn.tasks.datasets import DATASETS, MADE, cache_folder
 
-    rows = [(DEFAULT, "embedded", "the Python language reference, in every Python")]
+    rows = [(name, made.state, made.about) for name, made in MADE.items()]
     rows += [
         (name, "here" if (cache_folder() / d.file).exists() else _to_get(d), d.about)
         for name, d in sorted(DATASETS.items())
@@ -58,6 +58,6 @@ def _to_get(dataset: "Dataset") -> str:
 
 
 def _where(name: str) -> str:
-    from tuirnn.tasks.datasets import DATASETS, cache_folder
+    from tuirnn.tasks.datasets import DATASETS, MADE, cache_folder
 
-    return str(cache_folder() / DATASETS[name].file) if name in DATASETS else "embedded in Python (pydoc_data.topics)"
+    return str(cache_folder() / DATASETS[name].file) if name in DATASETS else MADE[name].state

@@ -73,3 +73,8 @@ def _ascii_json(value: Any, indent: int | None) -> str:
     from tuirnn.files import to_json
 
     return json.dumps(json.loads(to_json(value)), indent=indent)
+
+
+def figure(loss: float, places: int = 4) -> str:
+    """A loss to so many places, or to three digits where these would be lost."""
+    return f"{loss:.{places}f}" if not 0 < abs(loss) < 10 ** (2 - places) else f"{loss:.3g}"

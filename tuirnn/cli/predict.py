@@ -1,8 +1,8 @@
-"""`tuirnn predict`: a classifier's answer, as the text arrives."""
+"""`tuirnn predict`: a classifier's answer, as the text arrives; how a series goes on."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,35 +11,75 @@ from tuirnn.errors import ConfigError, DataError, one_line
 from tuirnn.files import read_bounded
 from tuirnn.runs.layout import runs_folder
 
+if TYPE_CHECKING:
+    from tuirnn.cellfile.guard import TrustedCell
+
 BAR = 24
 MAX_FILE_BYTES = 256 * 2**20
+MAX_HORIZON = 10_000_000
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
-    app.command(epilog='Example: tuirnn predict surnames "Tribbiani"')(predict)
+    app.command(
+        epilog='Examples: tuirnn predict surnames "Tribbiani"    tuirnn predict power.onnx may.csv --horizon 96'
+    )(predict)
 
 
 def predict(
     model: Model,
-    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to classify.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TEXT|TABLE",
+            help="What to classify; or a CSV file, data set or '-' to forecast from \\[default: the run's own data].",
+        ),
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="Classify every line of a file ('-': standard input).")
+    ] = None,
+    horizon: Annotated[
+        int | None, typer.Option(metavar="N", help="Points to forecast, each read as if it were true \\[default: 200].")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write the forecast here.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg|png", help="Draw the forecast (needs matplotlib).")
+    ] = None,
+    chart: Annotated[
+        bool | None, typer.Option("--chart/--no-chart", help="A chart, or CSV \\[default: a chart on a terminal].")
     ] = None,
     checkpoint: Checkpoint = "best",
     device: Device = "auto",
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Say which class a text belongs to: the probabilities after each symbol, or one line for each line of a file."""
+    """Say which class a text belongs to, symbol by symbol or for each line of a file; or forecast a series."""
+    from tuirnn.cli.forecast import Wanted, forecast
+    from tuirnn.runtime.opening import open_cell
+
+    if horizon is not None and not 1 <= horizon <= MAX_HORIZON:
+        raise ConfigError(f"--horizon must be from 1 to {MAX_HORIZON:,}, not {horizon}")
+    cell = open_cell(model, runs_folder(runs), checkpoint)
+    if cell.metadata.task == "forecast":
+        if file is not None:
+            raise ConfigError("a series is named without --file: tuirnn predict MODEL TABLE")
+        forecast(cell, model, runs_folder(runs), Wanted(text, horizon or 200, output, plot, chart, as_json), device)
+        return
+    if any(option is not None for option in (horizon, output, plot, chart)):
+        raise ConfigError(f"--horizon, -o, --plot and --chart are for forecasts; {one_line(model)} makes none")
     if (text is None) == (file is None):
         raise ConfigError("predict takes either a TEXT or --file FILE")
+    _classify(cell, one_line(model), text, file, device, as_json)
+
+
+def _classify(cell: "TrustedCell", model: str, text: str | None, file: Path | None, device: str, as_json: bool) -> None:
+    """The probabilities after each symbol of a text, or one line for each line of a file."""
     from tuirnn.runtime.classify import Classifier, need_classifier
-    from tuirnn.runtime.opening import open_cell
     from tuirnn.runtime.session import CellSession
 
-    cell = open_cell(model, runs_folder(runs), checkpoint)
-    need_classifier(cell.metadata, one_line(model))
+    need_classifier(cell.metadata, model)
     classes = cell.metadata.classes
     if file is not None:
         _many(cell, _lines(file), device, as_json)

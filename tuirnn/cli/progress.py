@@ -13,19 +13,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from tuirnn.cli.options import print_json
+from tuirnn.cli.options import figure, print_json
 from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
+from tuirnn.runs.reader import FIGURES
 
 PLAIN_EVERY = 10.0
 """Seconds between two lines about steps in a pipe."""
+
+
+def leaky(event: dict[str, Any]) -> str:
+    """The word that goes with every figure of a run whose training has seen what is held out."""
+    return " (leaky)" * bool(event.get("leaky"))
 
 
 class PlainReport:
     """Lines for a pipe or a log: start, a step line now and then, every evaluation, the end."""
 
     def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
-        self.unit = config.data.tokens if config.data.task == "lm" else "sequence"
+        self.task = config.data.task
+        self.unit = {"lm": f"nats/{config.data.tokens}", "classify": "nats/sequence"}.get(self.task, "squared error")
+        self.noun = "points" if self.task == "forecast" else "tokens"
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = 0.0
 
@@ -58,7 +66,8 @@ class PlainReport:
         """Which run, on what."""
         verb = f"goes on at step {e['step']:,}" if e["step"] else "begins"
         self.say(
-            f"run {e['run']} {verb}: {e['parameters']:,} parameters, {e['vocab']} symbols, {e['data']}, "
+            f"run {e['run']} {verb}: {e['parameters']:,} parameters, {e['vocab']} "
+            f"{'columns' if self.task == 'forecast' else 'symbols'}, {e['data']}, "
             f"on {e['device']}",
             "bold",
         )
@@ -73,8 +82,8 @@ class PlainReport:
         if now >= self._next:
             self._next = now + PLAIN_EVERY
             self.say(
-                f"step {e['step']:,}  {100 * e['progress']:.0f} %  train {e['loss']:.3f}  "
-                f"{e['tokens_per_s']:,.0f} tokens/s  {duration(e['eta'])} left"
+                f"step {e['step']:,}  {100 * e['progress']:.0f} %  train {figure(e['loss'], 3)}  "
+                f"{e['tokens_per_s']:,.0f} {self.noun}/s  {duration(e['eta'])} left"
             )
 
     def on_eval(self, e: dict[str, Any]) -> None:
@@ -87,32 +96,32 @@ class PlainReport:
 
     def figures(self, e: dict[str, Any]) -> str:
         """The held-out loss and what the task knows besides; called leaky where training has seen it."""
-        return self._figures(e) + " (leaky)" * bool(e.get("leaky"))
-
-    def _figures(self, e: dict[str, Any]) -> str:
-        if "accuracy" in e:
-            return f"{e['val_loss']:.4f} nats, accuracy {100 * e['accuracy']:.2f} %, macro F1 {e['macro_f1']:.3f}"
-        return f"{e['val_loss']:.4f} carried, {e.get('val_loss_blocks', math.nan):.4f} blocks nats/{self.unit}"
+        known = {name: e.get(name, math.nan) for name in FIGURES}
+        return {
+            "lm": "{loss} carried, {val_loss_blocks:.4f} blocks {unit}",
+            "classify": "{loss} nats, accuracy {accuracy:.2%}, macro F1 {macro_f1:.3f}",
+            "forecast": "MSE {loss} one step ahead (last value: {naive_loss:.3g}), RMSE {rollout_rmse:.3g} rolled out",
+        }[self.task].format(loss=figure(e["val_loss"]), unit=self.unit, **known) + leaky(e)
 
     def on_sample(self, e: dict[str, Any]) -> None:
-        """What it writes, on one line."""
-        if e["text"]:
+        """What it writes, on one line; a forecaster's table has no place there."""
+        if e["text"] and self.task != "forecast":
             self.say(f"    {one_line(e['text'].replace(chr(10), ' ⏎ '), 150)}", "dim")
 
     def on_end(self, e: dict[str, Any]) -> None:
         """The result, and what to do next."""
-        bits = e["best_val_loss"] / math.log(2)
         self.say(
             f"run {e['run']} {'is done' if e['outcome'] == 'done' else 'is stopped'} at step {e['step']:,} after "
-            f"{duration(e['seconds'])}, {e['tokens_per_s']:,.0f} tokens/s",
+            f"{duration(e['seconds'])}, {e['tokens_per_s']:,.0f} {self.noun}/s",
             "bold",
         )
         if math.isfinite(e["best_val_loss"]):
+            bits = f" ({e['best_val_loss'] / math.log(2):.3f} bits)" if self.unit.startswith("nats") else ""
             self.say(
-                f"best validation {e['best_val_loss']:.4f} nats/{self.unit} ({bits:.3f} bits) at step "
-                f"{e['best_step']:,}{' (leaky)' * bool(e.get('leaky'))}; last {self.figures(e)}"
+                f"best validation {figure(e['best_val_loss'])} {self.unit}{bits} at step {e['best_step']:,}{leaky(e)}; "
+                f"last {self.figures(e)}"
             )
-            use = "generate" if self.unit != "sequence" else "eval"
+            use = "generate" if self.task == "lm" else "eval"
             self.say(f"next: tuirnn {use} {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")
         if e["outcome"] != "done":
             self.say(f"go on: tuirnn train --resume {e['run']}{self.where}")
@@ -135,12 +144,12 @@ class TerminalReport(PlainReport):
         self.bar = Progress(
             BarColumn(bar_width=28),
             TextColumn("{task.percentage:>3.0f} %"),
-            _Numbers(),
+            _Numbers(self.noun),
             console=self.console,
             transient=True,
             refresh_per_second=5,
         )
-        self.task = self.bar.add_task("", total=1.0, visible=False, loss=0.0, rate=0.0, eta=0.0, step=0)
+        self.line = self.bar.add_task("", total=1.0, visible=False, loss=0.0, rate=0.0, eta=0.0, step=0)
 
     def __enter__(self) -> "TerminalReport":
         self.bar.start()
@@ -158,7 +167,7 @@ class TerminalReport(PlainReport):
     def on_step(self, e: dict[str, Any]) -> None:
         """Move the bar."""
         self.bar.update(
-            self.task,
+            self.line,
             completed=min(1.0, e["progress"]),
             visible=True,
             loss=e["loss"],
@@ -174,10 +183,14 @@ class TerminalReport(PlainReport):
 
 
 class _Numbers(ProgressColumn):
+    def __init__(self, noun: str) -> None:
+        super().__init__()
+        self.noun = noun
+
     def render(self, task: Task) -> Text:
         f = task.fields
         return Text(
-            f"step {f['step']:,} · train {f['loss']:.3f} · {f['rate'] / 1000:,.1f}k tokens/s · "
+            f"step {f['step']:,} · train {figure(f['loss'], 3)} · {f['rate'] / 1000:,.1f}k {self.noun}/s · "
             f"{duration(f['eta'])} left",
             style="dim",
         )

@@ -129,13 +129,13 @@ def _tables(network: Network, test: TestVector) -> Iterator[tuple[str, str]]:
         yield f"extern {declared}", f"{declared} = {{\n    {quoted}\n}};\n"
         declared = "const int cell_symbol_lengths[CELL_VOCAB]"
         yield f"extern {declared}", f"{declared} = {{{', '.join(str(len(symbol)) for symbol in symbols)}}};\n"
-    largest = max(1.0, max(map(abs, test.logits)))
+    largest = max(1.0, max(map(abs, test.outputs)))
     yield (
-        f"#define CELL_TEST_TOKENS {len(test.tokens)}\n#define CELL_TEST_LOGITS {min(V, len(test.logits))}\n"
+        f"#define CELL_TEST_TOKENS {len(test.inputs)}\n#define CELL_TEST_LOGITS {min(V, len(test.outputs))}\n"
         f"#define CELL_TEST_TOLERANCE {TOLERANCE * largest:.6g}f\nextern const int cell_test_tokens[]",
-        f"const int cell_test_tokens[] = {{{', '.join(map(str, test.tokens))}}};\n",
+        f"const int cell_test_tokens[] = {{{', '.join(map(str, test.inputs))}}};\n",
     )
-    yield _array("cell_test_logits", "[]", [_floats(test.logits)])
+    yield _array("cell_test_logits", "[]", [_floats(test.outputs)])
 
 
 def _vector(name: str, value: Array, *, static: bool = False) -> tuple[str, str]:

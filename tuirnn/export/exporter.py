@@ -11,19 +11,21 @@ import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard
-from tuirnn.cellfile.contract import FINGERPRINT, LOGITS, STATE_MAP, TOKEN, CellMetadata, HeldOutLoss, TestVector
+from tuirnn.cellfile.contract import FINGERPRINT, STATE_MAP, CellMetadata, Fed, HeldOutLoss, TestVector
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import reference
 from tuirnn.export.graph import build
 from tuirnn.export.network import Network, read_network
 from tuirnn.export.options import CellOptions
+from tuirnn.export.weights import Array
 from tuirnn.files import atomic_write_all, to_json
 from tuirnn.runs.layout import RunPaths
+from tuirnn.scaling import Scaling
 
 TEST_TOKENS = 16
 TEST_LOGITS = 256
 MAX_LOSS_INCREASE = 0.005
-"""Nats a token that a lossy precision may cost."""
+"""What a lossy precision may cost: nats, or of a forecaster squared deviations."""
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-4, "int8": 0.1, "int4": 0.1}
 """Of the test vector, by precision: a product in 8 bits that rounds to the other side moves a logit by hundredths."""
@@ -71,8 +73,8 @@ def export_network(
 ) -> ExportedCell:
     """As `export_run`, from a network in memory."""
     options = options or CellOptions()
-    if network.classes and (options.samples or options.unroll > 1):
-        raise ConfigError(f"{network.name} is a classifier: its cell has no sampler and chooses no next token")
+    if network.task != "lm" and options.samples:
+        raise ConfigError(f"{network.name} is no language model: its cell has no sampler and chooses no next token")
     loss = None
     if options.precision != "fp32" and network.measure is not None:
         loss = weigh(network, options.precision)
@@ -101,7 +103,8 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None) -> E
         hidden=network.config.hidden,
         vocab=network.vocab,
         test=_test_vector(network, options),
-        val_bpc=round(network.val_nats / math.log(2), 4),
+        val_bpc=math.nan if network.scaling else round(network.val_loss / math.log(2), 4),
+        val_mse=float(f"{network.val_loss:.6g}") if network.scaling else None,
         data=network.data,
         version=__version__,
         precision=options.precision,
@@ -109,8 +112,10 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None) -> E
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,
-        task="classify" if network.classes else "lm",
+        task=network.task,
         classes=network.classes,
+        scaling=network.scaling,
+        look_back=network.look_back,
     )
     model = build(network.config, network.weights, metadata, options)
     model.metadata_props.add(key=FINGERPRINT, value=guard.fingerprint(model))
@@ -158,40 +163,62 @@ def sidecar(cell: ExportedCell) -> dict[str, Any]:
     return {**values, "inputs": inputs, "outputs": outputs}
 
 
-STRUCTURED = ("vocab", "state_map", "test_vector", "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll")
+STRUCTURED = (
+    "vocab", "classes", "normalisation", "look_back", "val_mse", "state_map", "test_vector", "layers", "hidden", "unk",
+    "val_bpc", "loss", "sampler", "unroll",
+)  # fmt: skip
 """Metadata keys whose values are JSON."""
 
 
 def _test_vector(network: Network, options: CellOptions) -> TestVector:
-    """Tokens spread over the vocabulary, and the logits after them: in float32 the reference's, else those of ONNX's
-    own evaluator on the graph, which holds the rounded weights."""
-    V = len(network.vocab)
+    """Tokens spread over the vocabulary, or points that swing about the mean, and what comes out after them.
+
+    In float32 that is the reference's answer, else that of ONNX's own evaluator on the graph, which holds the rounded
+    weights.
+    """
     count = -(-TEST_TOKENS // options.unroll) * options.unroll
-    tokens = tuple((7 * i + 1) % V for i in range(count))
+    inputs = _points(network.scaling, count) if network.scaling else _tokens(len(network.vocab), count)
     if options.precision == "fp32":
         state = reference.zero_state(network.config)
-        for token in tokens:
-            logits, state = reference.step(network.config, network.weights, token, state)
+        for fed in inputs:
+            x = fed if isinstance(fed, int) else _normalised(network, fed)
+            outputs, state = reference.step(network.config, network.weights, x, state)
+        outputs = network.scaling.restore(outputs) if network.scaling else outputs
     else:
-        logits = _evaluated(network, options.precision, tokens)
-    shown = tuple(float(f"{x:.7g}") for x in logits[:TEST_LOGITS])
-    return TestVector(tokens, shown, TOLERANCE[options.precision])
+        outputs = _evaluated(network, options.precision, inputs)
+    shown = tuple(float(f"{x:.7g}") for x in outputs[: None if network.scaling else TEST_LOGITS])
+    return TestVector(inputs, shown, TOLERANCE[options.precision])
 
 
-def _evaluated(network: Network, precision: str, tokens: tuple[int, ...]) -> Any:
-    """Logits after `tokens` from ONNX's reference evaluator on the plain cell of that precision."""
+def _normalised(network: Network, point: tuple[float, ...]) -> Array:
+    assert network.scaling is not None
+    return network.scaling.normalise(np.array(point))
+
+
+def _tokens(vocab: int, count: int) -> tuple[int, ...]:
+    return tuple((7 * i + 1) % vocab for i in range(count))
+
+
+def _points(scaling: Scaling, count: int) -> tuple[tuple[float, ...], ...]:
+    swings = np.sin(0.7 * np.arange(count)[:, None] + np.arange(len(scaling)))
+    return tuple(tuple(point) for point in scaling.restore(swings).astype(np.float32).tolist())
+
+
+def _evaluated(network: Network, precision: str, inputs: tuple[Fed, ...]) -> Any:
+    """What ONNX's reference evaluator answers to `inputs` on the plain cell of that precision."""
     from onnx.reference import ReferenceEvaluator
 
     state_map = STATE_MAP[network.config.cell]
-    unknown = CellMetadata(
-        network.config.cell, "", network.config.layers, network.config.hidden, network.vocab,
-        TestVector((0,), (0.0,)), state_map=dict(state_map), classes=network.classes,
+    metadata = CellMetadata(
+        network.config.cell, "", network.config.layers, network.config.hidden, network.vocab, TestVector((0,), (0.0,)),
+        state_map=dict(state_map), task=network.task, classes=network.classes, scaling=network.scaling,
     )  # fmt: skip
-    evaluator = ReferenceEvaluator(build(network.config, network.weights, unknown, CellOptions(precision=precision)))
+    evaluator = ReferenceEvaluator(build(network.config, network.weights, metadata, CellOptions(precision=precision)))
+    read, out = metadata.names
     shape = (network.config.layers, 1, network.config.hidden)
     state = {name: np.zeros(shape, np.float32) for name in state_map.values()}
-    for token in tokens:
-        feeds = {TOKEN: np.array([token]), **state}
+    for fed in inputs:
+        feeds = {read: np.array([fed], np.float32 if network.scaling else np.int64), **state}
         outputs = dict(zip(evaluator.output_names, evaluator.run(None, feeds), strict=True))
-        state = {into: outputs[out] for out, into in state_map.items()}
-    return outputs[LOGITS][0]
+        state = {into: outputs[name] for name, into in state_map.items()}
+    return outputs[out][0]

@@ -1,9 +1,10 @@
 """A network as an ONNX graph of one step, in primitive operators that every runtime has.
 
 States keep their layer axis ([1, B, H] for each layer), which broadcasts against [B, ·] for free. The first layer's
-embedding, input weights and biases become the rows of one table. The LSTM's gates are stored as i, f, o, g, so that
-one Sigmoid serves three of them. How weights are stored and multiplied is the precision's affair; the optional sampler
-and the unrolled form, many steps in one call, are built from the same step.
+embedding, input weights and biases become the rows of one table. Points come in the data's own units: they are
+normalised first, and the head's weights carry the way back; both products stay in float32 whatever the precision. The
+LSTM's gates are stored as i, f, o, g, so that one Sigmoid serves three of them. How weights are stored and multiplied
+is the precision's affair; the optional sampler and the unrolled form, many steps in a call, are made of the same step.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tuirnn.cellfile.contract import LOGITS, STATE_MAP, TOKEN, TOKENS, CellMetadata
+from tuirnn.cellfile.contract import STATE_MAP, TOKENS, CellMetadata
 from tuirnn.config import ModelConfig
 from tuirnn.export.builder import GraphBuilder
 from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import PRECISIONS, Precision
 from tuirnn.export.sampling import sample
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
+from tuirnn.scaling import Scaling
 
 HEAD_SPLITS_FROM = 64
 """Width of the head's input from which its sum is split."""
@@ -34,8 +36,8 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
         options: the file's form.
     """
     b = GraphBuilder()
-    step = _Step(b, config, weights, PRECISIONS[options.precision])
-    states, token, chosen, logits = list(STATE_MAP[config.cell].values()), TOKEN, [], ""
+    step = _Step(b, config, weights, PRECISIONS[options.precision], metadata.scaling, metadata.names[1])
+    states, token, chosen, logits = list(STATE_MAP[config.cell].values()), metadata.names[0], [], ""
     for t in range(options.unroll):
         b.prefix = f"t{t}_" if options.unroll > 1 else ""
         logits, states = step.take(token, states)
@@ -44,7 +46,7 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
             chosen.append(token)
     if options.unroll > 1:
         b.prefix = ""
-        for name, value in zip((LOGITS, *STATE_MAP[config.cell]), (logits, *states), strict=True):
+        for name, value in zip((metadata.names[1], *STATE_MAP[config.cell]), (logits, *states), strict=True):
             b.op("Identity", value, name=name)
         rows = [b.op("Unsqueeze", token, b.constant("axis0", [0]), name=token + "_row") for token in chosen]
         b.op("Concat", *rows, name=TOKENS, axis=0)
@@ -81,9 +83,11 @@ class _Step:
     config: ModelConfig
     weights: ModelWeights
     precision: Precision
+    scaling: Scaling | None
+    out: str
 
     def take(self, token: str, before: list[str]) -> tuple[str, list[str]]:
-        """Read a token; returns the names of the logits and of the new states."""
+        """Read a token or point; returns the names of what comes out and of the new states."""
         b, config, L = self.b, self.config, self.config.layers
         letters = [out[0] for out in STATE_MAP[config.cell]]
         old = [
@@ -92,8 +96,7 @@ class _Step:
         ]
         new: list[list[str]] = []
         bound: float | None = None if config.cell == "rnn" and config.nonlinearity == "relu" else 1.0  # of a state
-        table = _ordered(config, input_table(config, self.weights).T).T
-        x, x_bound = self.precision.rows(b, table, token, "gx0"), bound  # [B, G·H]
+        x, x_bound = self._read(token), bound  # [B, G·H]
         for i in range(L):
             names = [f"{letter}_out" if L == 1 else f"{letter}{i}_out" for letter in letters]
             state = [pieces[i] for pieces in old]
@@ -117,10 +120,21 @@ class _Step:
             x, x_bound = b.add(x, b.constant("projection_bias", bias), "projection"), None
         return self._head(x, x_bound), after
 
+    def _read(self, fed: str) -> str:
+        """The first layer's input half with its biases: a row of a table for a token, a product for a point."""
+        b, config, first = self.b, self.config, self.weights.layers[0]
+        if self.scaling is None:
+            table = _ordered(config, input_table(config, self.weights).T).T
+            return self.precision.rows(b, table, fed, "gx0")
+        off = b.op("Sub", fed, b.constant("mean", np.array(self.scaling.mean)), name="off_mean")
+        x = b.op("Mul", off, b.constant("one_over_std", 1 / np.array(self.scaling.std)), name="normalised")
+        xw = PRECISIONS["fp32"].product(b, x, _ordered(config, first.weight_ih).T, "l0_xw", None)
+        return b.add(xw, b.constant("l0_bias", _ordered(config, input_bias(config, first))), "gx0")
+
     def _input(self, i: int, x: str, bound: float | None) -> str:
         """The input half of layer i with all biases that can be added before the recurrent product."""
         if i == 0:
-            return x  # a row of the table
+            return x  # complete: see `_read`
         b, config, layer = self.b, self.config, self.weights.layers[i]
         xw = self.precision.product(b, x, _ordered(config, layer.weight_ih).T, f"l{i}_xw", bound)
         return b.add(xw, b.constant(f"l{i}_bias", _ordered(config, input_bias(config, layer))), f"l{i}_gx")
@@ -171,20 +185,21 @@ class _Step:
         return [b.add(n, kept, out[0])]
 
     def _head(self, x: str, bound: float | None) -> str:
-        """The logits; where it matters as two sums over half of the units each: half the rounding error of one.
+        """The logits, or the next point; where it matters as two sums over half of the units each, for half the error.
 
         A trained network's logits reach ±17, where a float32 sum over 256 units alone is off by 1e-5.
         """
-        b, (weight, bias_values) = self.b, self.weights.head
-        bias, width = b.constant("logits_bias", bias_values), weight.shape[1]
-        if width < HEAD_SPLITS_FROM or not self.precision.exact:
-            return b.add(self.precision.product(b, x, weight.T, "logits_xw", bound), bias, LOGITS)
+        b, out, precision, (weight, bias_values) = self.b, self.out, self.precision, self.weights.head
+        if self.scaling is not None:
+            std, precision = np.array(self.scaling.std), PRECISIONS["fp32"]
+            weight, bias_values = weight * std[:, None], self.scaling.restore(bias_values)
+        bias, width = b.constant(out + "_bias", bias_values), weight.shape[1]
+        if width < HEAD_SPLITS_FROM or not precision.exact:
+            return b.add(precision.product(b, x, weight.T, out + "_xw", bound), bias, out)
         half = width // 2
         first, second = b.split(x, ["top_first", "top_second"], [half, width - half])
-        low = b.add(
-            self.precision.product(b, first, weight[:, :half].T, "logits_xw_first", bound), bias, "logits_first"
-        )
-        return b.add(self.precision.product(b, second, weight[:, half:].T, "logits_xw_second", bound), low, LOGITS)
+        low = b.add(precision.product(b, first, weight[:, :half].T, out + "_xw_first", bound), bias, out + "_first")
+        return b.add(precision.product(b, second, weight[:, half:].T, out + "_xw_second", bound), low, out)
 
 
 def _ordered(config: ModelConfig, rows: Array) -> Array:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.config import ModelConfig
-from tuirnn.errors import RunError
+from tuirnn.errors import DataError, RunError
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, as_number, read_record
-from tuirnn.tasks.datasets import dataset_names
+from tuirnn.scaling import Scaling
+from tuirnn.tasks.datasets import dataset_names, default_source
+from tuirnn.tasks.forecast import SeriesData, look_back
 from tuirnn.vocab import Vocabulary
 
 
@@ -25,11 +27,12 @@ class Network:
         weights: float64.
         vocab: what the tokens stand for.
         step: training step of the checkpoint.
-        val_nats: carried loss on the validation split; NaN where unknown.
+        val_loss: on the validation split, nats or of a forecaster squared deviations; NaN where unknown.
         data: name of the data set that it was trained on; empty for others.
-        measure: held-out nats of a cell file and the tokens or sequences they were measured on, for weighing a lossy
+        measure: held-out loss of a cell file and on how many tokens, sequences or points, for weighing a lossy
             precision; raises DataError where the data are gone; None where there are none.
         classes: of a classifier.
+        scaling, look_back: of a forecaster, see `CellMetadata`.
     """
 
     name: str
@@ -37,10 +40,17 @@ class Network:
     weights: ModelWeights
     vocab: Vocabulary
     step: int = 0
-    val_nats: float = float("nan")
+    val_loss: float = float("nan")
     data: str = ""
     measure: Callable[[TrustedCell], tuple[float, int]] | None = None
     classes: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    look_back: int = 0
+
+    @property
+    def task(self) -> str:
+        """What was learned."""
+        return "forecast" if self.scaling else "classify" if self.classes else "lm"
 
     @property
     def variant(self) -> str:
@@ -56,18 +66,28 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
     """
     record = read_record(paths)
     saved = checkpoint.load(paths, which)
-    sources = record.config.data.sources or ("default",)
+    forecasts = record.config.data.task == "forecast"
+    sources = record.config.data.sources or (default_source(record.config.data.task),)
     return Network(
         name=paths.name,
         config=record.config.model,
         weights=read_weights(saved.files[checkpoint.MODEL], record.config.model, saved.path.name),
         vocab=record.vocab,
         step=saved.step,
-        val_nats=math.nan if record.leaky else as_number(saved.trainer.get("progress", {}).get("val_loss")),
+        val_loss=math.nan if record.leaky else as_number(saved.trainer.get("progress", {}).get("val_loss")),
         data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() and _cut_plainly(record) else "",
         measure=lambda cell: _measured(cell, paths),
         classes=_classes(record),
+        scaling=_scaling(record) if forecasts else None,
+        look_back=look_back(record.config.train) if forecasts else 0,
     )
+
+
+def _scaling(record: RunRecord) -> Scaling:
+    try:
+        return Scaling.from_json(record.data)
+    except DataError as error:
+        raise RunError(f"run.json is damaged: {error}") from None
 
 
 def _cut_plainly(record: RunRecord) -> bool:
@@ -86,13 +106,16 @@ def _classes(record: RunRecord) -> tuple[str, ...]:
 
 
 def _measured(cell: TrustedCell, paths: RunPaths) -> tuple[float, int]:
-    """Held-out nats of a cell of this run, through ONNX Runtime."""
-    from tuirnn.runtime import classify, evaluate
+    """Held-out loss of a cell of this run, through ONNX Runtime."""
+    from tuirnn.runtime import classify, evaluate, forecast
     from tuirnn.runtime.opening import run_data
     from tuirnn.tasks.classify import LabelledData
     from tuirnn.tasks.lm import TextData
 
     data = run_data(paths)
+    if isinstance(data, SeriesData):
+        found = forecast.measure(cell, *data.until("val"), horizon=1, device="cpu")
+        return found.loss, found.points
     if isinstance(data, LabelledData):
         return classify.measure(cell, data.val, device="cpu").nats, len(data.val)
     assert isinstance(data, TextData)

@@ -15,10 +15,12 @@ def zero_state(config: ModelConfig) -> State:
     return [tuple(np.zeros(config.hidden) for _ in range(names)) for _ in range(config.layers)]
 
 
-def step(config: ModelConfig, weights: ModelWeights, token: int, state: State) -> tuple[Array, State]:
-    """Feed one token; returns logits [V] and the next state. Equations: `tuirnn.cells`."""
-    first = weights.layers[0]
-    x = weights.embedding[token] if weights.embedding is not None else np.eye(first.weight_ih.shape[1])[token]
+def step(config: ModelConfig, weights: ModelWeights, fed: "int | Array", state: State) -> tuple[Array, State]:
+    """Feed one token, or one normalised point [F]; returns the outputs [·] and the next state.
+
+    Equations: `tuirnn.cells`.
+    """
+    x = _vector(weights, fed) if isinstance(fed, int) else fed
     after: State = []
     for i, (layer, before) in enumerate(zip(weights.layers, state, strict=True)):
         new = _cell(config, layer, x, before)
@@ -27,6 +29,13 @@ def step(config: ModelConfig, weights: ModelWeights, token: int, state: State) -
     for weight, bias in filter(None, (weights.projection, weights.head)):
         x = weight @ x + bias
     return x, after
+
+
+def _vector(weights: ModelWeights, token: int) -> Array:
+    """What stands for a token: its embedding, or a one-hot vector."""
+    if weights.embedding is not None:
+        return np.asarray(weights.embedding[token])
+    return np.asarray(np.eye(weights.layers[0].weight_ih.shape[1])[token])
 
 
 def _cell(config: ModelConfig, w: LayerWeights, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -29,6 +29,11 @@ class RunSummary:
         return self.record is not None and self.record.leaky
 
     @property
+    def task(self) -> str:
+        """What it learns; '' where that cannot be read."""
+        return self.record.config.data.task if self.record else ""
+
+    @property
     def cell(self) -> str:
         """Such as 'LSTM 256' or 'GRU 512×3'."""
         if self.record is None:

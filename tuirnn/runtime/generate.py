@@ -43,7 +43,7 @@ class TextWriter:
         session: of batch 1; owned from here on.
         seed: of the uniform numbers; the same seed and the same calls give the same text.
     Raises:
-        ConfigError: the network is a classifier.
+        ConfigError: the network is no language model.
     """
 
     def __init__(self, session: CellSession, seed: int = 0) -> None:
@@ -160,5 +160,6 @@ def opening(vocab: Vocabulary) -> int:
 
 def need_writer(metadata: CellMetadata) -> None:
     """Raise ConfigError for a network that was not made to write."""
-    if metadata.classes:
-        raise ConfigError("this network is a classifier and writes nothing; ask it with 'tuirnn predict'")
+    if metadata.task != "lm":
+        what = {"classify": "classifies", "forecast": "forecasts numbers"}[metadata.task]
+        raise ConfigError(f"this network {what} and writes nothing; ask it with 'tuirnn predict'")

@@ -39,6 +39,10 @@ def look_inside(name: str, folder: Path) -> Inside:
         TuirnnError: no such run or file, no checkpoint, no text.
     """
     cell = open_cell(name, folder)
+    if cell.metadata.classes:
+        raise DataError("a classifier reads many short sequences: there is no one text to follow a unit through")
+    if cell.metadata.task == "forecast":
+        raise DataError("it reads numbers: there are no symbols to look at")
     session = CellSession(cell)
     vocab = cell.metadata.vocab
     try:

@@ -12,6 +12,9 @@ from tuirnn.runs.reader import present_record
 from tuirnn.tasks import TaskData, datasets, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
+LEARNED = {"classify": "labelled sequences", "forecast": "a series of numbers"}
+"""What the tasks without a text learn from."""
+
 
 def open_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
     """The cell in the file `name` (ending in .onnx), or of the run `name` in `folder`.
@@ -33,6 +36,8 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
         DataError: the data has changed or is not known.
     """
     vocab = cell.metadata.vocab
+    if cell.metadata.task in LEARNED and name.endswith(".onnx"):
+        raise DataError(f"{one_line(Path(name).name)} has learned from {LEARNED[cell.metadata.task]}, not from a text")
     if not name.endswith(".onnx"):
         paths = find_run(folder, name)
         return run_text(paths).val
@@ -46,7 +51,7 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
 def run_data(paths: RunPaths) -> TaskData:
     """The data of a run, checked to be what the run was trained on."""
     record = present_record(paths)
-    data = tasks.load(record.config.data, vocab=record.vocab, stdin=paths.stdin)
+    data = tasks.load(record.config.data, vocab=record.vocab, known=record.data, stdin=paths.stdin)
     if data.sha256 != record.data.get("sha256"):
         raise DataError(
             f"the data of run '{paths.name}' has changed since it was trained; give a text with --text FILE"
@@ -62,7 +67,8 @@ def run_text(paths: RunPaths) -> lm.TextData:
     """
     data = run_data(paths)
     if not isinstance(data, lm.TextData):
-        raise DataError(f"run '{paths.name}' has learned from labelled sequences, not from a text")
+        learned = LEARNED[present_record(paths).config.data.task]
+        raise DataError(f"run '{paths.name}' has learned from {learned}, not from a text")
     return data
 
 
@@ -90,6 +96,8 @@ def training_text(name: str, folder: Path) -> str:
         data = run_text(find_run(folder, name))
     else:
         metadata = read_cell(Path(name)).metadata
+        if metadata.task in LEARNED:
+            raise DataError(f"{one_line(Path(name).name)} has learned from {LEARNED[metadata.task]}, not from a text")
         if not metadata.data:
             raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on")
         if not datasets.is_here(metadata.data):

@@ -3,15 +3,17 @@
 import ctypes
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from tuirnn.cellfile.contract import LOGITS, NEXT, TEMPERATURE, TOKEN, TOP_K, UNIFORM, TestVector
+from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.errors import CellFileError, ConfigError, one_line
+from tuirnn.errors import CellFileError, ConfigError, TuirnnError, one_line
 
 Logits = npt.NDArray[np.float32]
 Snapshot = tuple[npt.NDArray[np.float32], ...]
@@ -21,6 +23,9 @@ THREADS_PAY_FROM = 4 * 2**20
 """Bytes of a model from which it is worth trying more than one thread."""
 
 TRIAL_SECONDS = 0.02
+
+RELATIVE_TOLERANCE = 1e-5
+"""Of a forecaster's test vector, beside its `atol` in deviations."""
 
 
 def open_onnx(data: bytes, device: str, threads: int) -> Any:
@@ -45,7 +50,7 @@ def cuda_is_there() -> bool:
 
 
 class CellSession:
-    """Feeds tokens to a cell, one step at a time.
+    """Feeds tokens, or points, to a cell, one step at a time.
 
     Two sets of state buffers take turns as input and output, bound once, so that a step copies nothing and
     allocates nothing.
@@ -72,13 +77,14 @@ class CellSession:
                 "without --unroll"
             )
         cores = os.cpu_count() or 1
-        self._open(cell.data, threads or 1)
-        if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
-            single = self._trial()
-            self._open(cell.data, cores)
-            if self._trial() > 0.9 * single:
-                self._open(cell.data, 1)
-        self._check_test_vector()
+        with refusals():
+            self._open(cell.data, threads or 1)
+            if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
+                single = self._trial()
+                self._open(cell.data, cores)
+                if self._trial() > 0.9 * single:
+                    self._open(cell.data, 1)
+            self._check_test_vector()
 
     @property
     def provider(self) -> str:
@@ -86,19 +92,19 @@ class CellSession:
         name: str = self._session.get_providers()[0]
         return name.removesuffix("ExecutionProvider")
 
-    def step(self, token: "int | npt.NDArray[np.int64]") -> Logits:
-        """Feed one token per sequence and carry the state on.
+    def step(self, token: "int | Sequence[float] | npt.NDArray[Any]") -> Logits:
+        """Feed one token or point per sequence and carry the state on.
 
         Args:
-            token: an id for all sequences, or int64 [batch].
+            token: an id for all sequences, or int64 [batch]; a point for all, or [batch, F], in the data's own units.
         Returns:
-            logits float32 [batch, V]; the buffer is overwritten by the next step.
+            logits float32 [batch, V], or the next points [batch, F]; the buffer is overwritten by the next step.
         """
         self.token[:] = token
         return self.advance()
 
     def advance(self) -> Logits:
-        """As `step`, with what stands in `token`, int64 [batch]: for a sampler that writes there."""
+        """As `step`, with what stands in `token`, int64 [batch] or float32 [batch, F]: for whoever writes there."""
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn ^= 1
         return self.logits
@@ -126,15 +132,10 @@ class CellSession:
             state.update_inplace(np.ascontiguousarray(values, dtype=np.float32))
 
     def _open(self, data: bytes, threads: int) -> None:
-        try:
-            self._session: Any = open_onnx(data, self._device, threads)
-            if self._session.get_providers()[0] == "CPUExecutionProvider":
-                self._device = "cpu"
-            self._bind()
-        except CellFileError:
-            raise
-        except Exception as error:  # ONNX Runtime raises many kinds of its own
-            raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
+        self._session: Any = open_onnx(data, self._device, threads)
+        if self._session.get_providers()[0] == "CPUExecutionProvider":
+            self._device = "cpu"
+        self._bind()
 
     def _bind(self) -> None:
         meta = self.metadata
@@ -146,7 +147,9 @@ class CellSession:
                 "--static-batch"
             )
         self._shape = (meta.layers, self.batch, meta.hidden)
-        self.token = np.zeros(self.batch, np.int64)
+        read, answer = meta.names
+        dtype, shape = meta.interface(self.batch)[0][read]
+        self.token: npt.NDArray[Any] = np.zeros(tuple(map(int, shape)), dtype)
         self.logits = np.zeros((self.batch, meta.outputs), np.float32)
         self.next_token = np.zeros(self.batch, np.int64)
         self._sampler_inputs: dict[str, npt.NDArray[Any]] = {}
@@ -167,8 +170,8 @@ class CellSession:
         self._bindings = []
         for before, after in (self._states, self._states[::-1]):
             binding = self._session.io_binding()
-            binding.bind_input(TOKEN, "cpu", 0, np.int64, self.token.shape, self.token.ctypes.data)
-            binding.bind_output(LOGITS, "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
+            binding.bind_input(read, "cpu", 0, self.token.dtype, self.token.shape, self.token.ctypes.data)
+            binding.bind_output(answer, "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
             for name, buffer in self._sampler_inputs.items():
                 binding.bind_input(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
             if meta.sampler:
@@ -191,18 +194,36 @@ class CellSession:
 
     def _check_test_vector(self) -> None:
         self.reset()
-        for token in self.metadata.test.tokens:
-            self.step(token)
-        compare(self.metadata.test, self.logits)
+        for fed in self.metadata.test.inputs:
+            self.step(fed)
+        compare(self.metadata, self.logits)
         self.reset()
 
 
-def compare(test: TestVector, logits: Logits) -> None:
-    """Hold logits [B, V] against those of the test vector; raises CellFileError where they differ."""
-    expected = np.asarray(test.logits, np.float32)
-    worst = float(np.abs(logits[:, : len(expected)] - expected).max())
-    if not worst <= test.atol * max(1.0, float(np.abs(expected).max())):
-        raise CellFileError(f"the cell does not reproduce its own test vector (off by {worst:.3g}); export it anew")
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What ONNX Runtime says of a graph, when it loads it or first runs it, becomes a CellFileError."""
+    try:
+        yield
+    except TuirnnError:
+        raise
+    except Exception as error:  # it raises many kinds of its own
+        raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
+
+
+def compare(metadata: CellMetadata, outputs: Logits) -> None:
+    """Hold outputs [B, ·] against those of the test vector; raises CellFileError where they differ."""
+    test = metadata.test
+    expected = np.asarray(test.outputs, np.float64)
+    if metadata.scaling:  # each column in its own units, beside what float32 loses in a value of that size
+        allowed = test.atol * np.array(metadata.scaling.std) + RELATIVE_TOLERANCE * np.abs(expected)
+    else:
+        allowed = np.full(len(expected), test.atol * max(1.0, float(np.abs(expected).max())))
+    off = np.abs(outputs[:, : len(expected)] - expected)
+    if not (off <= allowed).all():
+        raise CellFileError(
+            f"the cell does not reproduce its own test vector (off by {float(off.max()):.3g}); export it anew"
+        )
 
 
 def pick_device(wanted: str) -> str:

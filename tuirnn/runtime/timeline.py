@@ -7,12 +7,35 @@ settings being the same, exactly what was written before it.
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from tuirnn.runtime.generate import Moment, TextWriter
+from tuirnn.runtime.generate import Moment, Written
 from tuirnn.runtime.samplers import Sampling
 
 STRIDE = 32
 """Tokens between two kept moments: a rewind feeds at most so many again."""
+
+
+class Reader(Protocol):
+    """What is fed tokens and can go back to a moment; one that also writes chooses by numbers of a seed."""
+
+    def reset(self) -> None:
+        """Forget all that was read."""
+
+    def feed_token(self, token: int) -> Written:
+        """Read one token."""
+
+    def write(self, sampling: Sampling) -> Written:
+        """Choose a token and read it."""
+
+    def seek(self, seed: int, lot: int) -> None:
+        """Choose by the numbers of a seed from `lot` on."""
+
+    def moment(self) -> Moment:
+        """Everything needed to go on from here."""
+
+    def go_to(self, moment: Moment) -> None:
+        """Go back to a moment."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +73,7 @@ class Branch:
 
 
 class Timeline:
-    """A writer that knows its way back.
+    """A reader or writer that knows its way back.
 
     Args:
         writer: owned from here on.
@@ -58,7 +81,7 @@ class Timeline:
         first: name of the first branch.
     """
 
-    def __init__(self, writer: TextWriter, seed: int = 0, first: str = "main") -> None:
+    def __init__(self, writer: Reader, seed: int = 0, first: str = "main") -> None:
         self.writer = writer
         self.branches: dict[str, Branch] = {}
         self._begin(seed, first)

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from tuirnn.cellfile.contract import FORCED, TEMPERATURE, TOKEN, TOKENS, TOP_K, UNIFORM
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.errors import CellFileError, one_line
-from tuirnn.runtime.session import CellSession, compare, open_onnx, pick_device
+from tuirnn.errors import CellFileError
+from tuirnn.runtime.session import CellSession, compare, open_onnx, pick_device, refusals
 from tuirnn.vocab import Ids
 
 
@@ -25,14 +25,12 @@ class UnrolledSession:
     def __init__(self, cell: TrustedCell, *, device: str = "auto") -> None:
         self.metadata = cell.metadata
         self.steps = cell.metadata.unroll
-        try:
+        with refusals():
             self._session: Any = open_onnx(cell.data, pick_device(device), 1)
-        except Exception as error:  # ONNX Runtime raises many kinds of its own
-            raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
-        fixed = self._session.get_inputs()[0].shape[0]
-        self.batch = fixed if isinstance(fixed, int) else 1
-        self._names = [output.name for output in self._session.get_outputs()]
-        self._check_test_vector()
+            fixed = self._session.get_inputs()[0].shape[0]
+            self.batch = fixed if isinstance(fixed, int) else 1
+            self._names = [output.name for output in self._session.get_outputs()]
+            self._check_test_vector()
 
     def reset(self, token: int) -> None:
         """Go back to the state before the first token, which is `token`."""
@@ -69,13 +67,14 @@ class UnrolledSession:
 
     def _check_test_vector(self) -> None:
         test, N = self.metadata.test, self.steps
-        if len(test.tokens) % N:
-            raise CellFileError(f"its test vector has {len(test.tokens)} tokens, not a multiple of its {N} steps")
-        self.reset(test.tokens[0])
-        rest = np.array([*test.tokens[1:], 0])
+        tokens = np.array(test.inputs, np.int64)
+        if len(tokens) % N:
+            raise CellFileError(f"its test vector has {len(tokens)} tokens, not a multiple of its {N} steps")
+        self.reset(int(tokens[0]))
+        rest = np.append(tokens[1:], 0)
         for forced in rest.reshape(-1, N):
             _, logits = self.call(forced, np.zeros(N, np.float32))
-        compare(test, logits)
+        compare(self.metadata, logits)
 
 
 def verify(cell: TrustedCell, *, device: str = "auto") -> str:

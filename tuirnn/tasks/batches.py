@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn.errors import DataError
-from tuirnn.vocab import Ids
 
 IGNORE = -100
 """A target that no loss looks at: PyTorch's own convention."""
 
-Batch = tuple[Ids, Ids, npt.NDArray[np.float32]]
-"""(x [T, B], y [T, B], carry [B]); where `carry` is 0, the sequence begins with a zero state."""
+Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]
+"""x and y, [T, B] of tokens or [T, B, F] of points; carry [B]: where it is 0, a sequence begins with a zero state."""
 
 
 class Batches:

@@ -4,8 +4,6 @@ Batches are padded to their longest sequence, and no loss ever sees the padding:
 the last real step, or with `every_step` at every real step, so that the network's answer means something at any time.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import numpy as np
 
 from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError, nearest, one_line
-from tuirnn.tasks import sources
+from tuirnn.tasks import sources, tables
 from tuirnn.tasks.batches import IGNORE, Batch, Batches
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -65,6 +63,11 @@ class LabelledData:
     val: Examples
     test: Examples
     notes: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """How many symbols there are to read."""
+        return len(self.vocab)
 
     @property
     def outputs(self) -> int:
@@ -119,7 +122,7 @@ class ExampleBatches(Batches):
         return x, y, np.zeros(self.B, np.float32)
 
 
-def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> LabelledData:
+def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None, **_: Any) -> LabelledData:
     """Read, clean and split labelled sequences.
 
     Args:
@@ -174,26 +177,15 @@ def _read(config: DataConfig, stdin: Path | None) -> tuple[dict[str, list[str]],
 
 def _table(text: str, name: str, config: DataConfig) -> dict[str, list[str]]:
     """Sequences by label from CSV or TSV with a header line."""
-    header = text.split("\n", 1)[0]
-    try:
-        rows = list(csv.reader(io.StringIO(text), delimiter="\t" if "\t" in header else ",", strict=True))
-    except csv.Error as error:
-        raise DataError(f"{name} is not a readable table: {one_line(error)}") from None
-    head, *body = rows or [[]]
+    table = tables.read(text, name)
+    head = table.header
     if len(head) < 2:
         raise DataError(f"{name} has {len(head)} column; a table for a classifier has a text and a label column")
     label = config.label_column or next((c for c in head if c.strip().lower() in ("label", "class")), head[-1])
-    text_column = config.text_column or next((c for c in head if c != label), "")
-    for column in (label, text_column):
-        if column not in head:
-            raise DataError(f"{name} has no column '{one_line(column, 60)}'; {nearest(column, head)}")
-    at, of = head.index(text_column), head.index(label)
+    of = table.position(label)
+    at = table.position(config.text_column or next((c for c in head if c != label), ""))
     groups: dict[str, list[str]] = {}
-    for number, row in enumerate(body, 2):
-        if not row:
-            continue
-        if len(row) != len(head):
-            raise DataError(f"{name}, line {number}: {len(row)} fields where the header has {len(head)}")
+    for number, row in table.rows:
         if not row[of].strip():
             raise DataError(f"{name}, line {number}: no label in column '{one_line(label, 60)}'")
         groups.setdefault(row[of].strip(), []).append(row[at])

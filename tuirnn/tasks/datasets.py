@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import math
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +16,8 @@ import platformdirs
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.files import atomic_write
 
-DEFAULT = "default"
-"""Name of the embedded text: CPython's own language reference, `pydoc_data.topics`."""
+DEFAULT, SINCOS = "default", "sincos"
+"""Names of what needs no download: CPython's own language reference, `pydoc_data.topics`, and a generated series."""
 
 DOWNLOAD_TIMEOUT = 30.0
 
@@ -81,18 +83,23 @@ def cache_folder() -> Path:
 
 
 def dataset_names() -> list[str]:
-    """Every name that `fetch` and the command line know, the embedded text first."""
-    return [DEFAULT, *sorted(DATASETS)]
+    """Every name that `fetch` and the command line know, those that need no download first."""
+    return [*MADE, *sorted(DATASETS)]
+
+
+def default_source(task: str) -> str:
+    """What is learned from where no source is named."""
+    return SINCOS if task == "forecast" else DEFAULT
 
 
 def fetch(name: str) -> list[tuple[str, bytes]]:
-    """The files of a named data set, each with its name: embedded, from the cache, or downloaded once and checked.
+    """The files of a named data set, each with its name: made here, from the cache, or downloaded once and checked.
 
     Raises:
         DataError: unknown name, no network and no copy, or a copy that fails its checksum.
     """
-    if name == DEFAULT:
-        return [(name, default_text().encode())]
+    if name in MADE:
+        return [(name, MADE[name].body().encode())]
     if name not in DATASETS:
         raise DataError(f"no data set '{one_line(name, 60)}'; {nearest(name, dataset_names())}")
     dataset = DATASETS[name]
@@ -177,6 +184,34 @@ def default_text() -> str:
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name].strip() for name in sorted(topics))
+
+
+@cache
+def sincos_table() -> str:
+    """sin t and cos t at 1,000 times from 0 to 100, as CSV; nine places, the same bytes on every machine."""
+    times = (100 * i / 999 for i in range(1000))
+    return "\n".join(["sin,cos", *(f"{math.sin(t):.9f},{math.cos(t):.9f}" for t in times), ""])
+
+
+@dataclass(frozen=True)
+class Made:
+    """A data set that needs no download.
+
+    Attributes:
+        body: makes its text.
+        state: where it comes from.
+        about: one line.
+    """
+
+    body: Callable[[], str]
+    state: str
+    about: str
+
+
+MADE: dict[str, Made] = {
+    DEFAULT: Made(default_text, "embedded in Python", "the Python language reference, in every Python"),
+    SINCOS: Made(sincos_table, "generated", "sine and cosine, 1,000 points from 0 to 100; for --task forecast"),
+}
 
 
 def is_here(name: str) -> bool:

@@ -42,6 +42,11 @@ class TextData:
         return {"name": self.name, "sha256": self.sha256, **splits}
 
     @property
+    def inputs(self) -> int:
+        """How many tokens there are to read."""
+        return len(self.vocab)
+
+    @property
     def outputs(self) -> int:
         """Width of the network's output: a logit for each token."""
         return len(self.vocab)

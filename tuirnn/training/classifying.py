@@ -41,7 +41,7 @@ class ClassObserver(Observer):
         model, val = self.model, self.data.val
         with evaluating(model):
             scores = last_logits(model, val, self.device, check=self.check).log_softmax(-1)
-            inside = probe(model, *self._probe_batch())
+            inside = probe(model, super().loss, *self._probe_batch())
         labels = torch.from_numpy(val.labels)
         guesses = scores.argmax(-1)
         confusion = np.zeros((self.data.outputs, self.data.outputs), np.int64)
@@ -51,7 +51,7 @@ class ClassObserver(Observer):
             self._verdicts(scores),
             {"accuracy": float((guesses == labels).double().mean()), "macro_f1": macro_f1(confusion)},
         )
-        self.write(step, look, {"accuracy": "accuracy", "macro_f1": "macro_f1"})
+        self.write(step, look, look.figures)
         self.writer.append("probes", {"step": step, **inside})
         return look
 

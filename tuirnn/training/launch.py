@@ -134,7 +134,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
 def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other: bool) -> TaskData:
     """The data that the run has been trained on, or with `other` the data that it goes on with."""
     try:
-        data = tasks.load(config.data, vocab=record.vocab, stdin=paths.stdin)
+        data = tasks.load(config.data, vocab=record.vocab, known=record.data, stdin=paths.stdin)
     except DataError as error:
         again = "cannot be read" if other else "cannot be read again"
         raise DataError(f"the data of run '{paths.name}' {again}: {error}") from None

@@ -30,9 +30,9 @@ class Look:
     """What one evaluation found.
 
     Attributes:
-        loss: nats a token, or a sequence.
+        loss: nats a token or a sequence; of a forecast the squared error, in squared deviations.
         figures: others by name, as `status.json` has them.
-        text: what the network writes, or how it judges a few held-out sequences.
+        text: what the network writes, or how it judges held-out data.
     """
 
     loss: float
@@ -68,17 +68,16 @@ class Observer:
         """Keep the data of this observer's own task."""
         raise AssertionError("subclasses define it")
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean nats over the targets [T, B] that are not `IGNORE`; logits [T, B, outputs]."""
-        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE)
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean nats over the targets [T, B] that are not `IGNORE`; `outputs` [T, B, V] are logits."""
+        return cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE)
 
     def look(self, step: int) -> Look:
         """Evaluate, and write what was seen."""
         raise AssertionError("subclasses define it")
 
-    def write(self, step: int, look: Look, names: dict[str, str], *samples: dict[str, Any]) -> None:
-        """Put a look into the logs; `names` are those of its figures in the metrics."""
-        figures = {name: look.figures[figure] for name, figure in names.items()}
+    def write(self, step: int, look: Look, figures: dict[str, float], *samples: dict[str, Any]) -> None:
+        """Put a look into the logs; `figures` stand beside its loss in the metrics."""
         at = round(time.time(), 3)
         self.writer.append("metrics", {"step": step, "split": "val", "at": at, "loss": look.loss, **figures})
         self.writer.append("samples", {"step": step, "kind": "sample", "text": look.text}, *samples)
@@ -100,8 +99,8 @@ class LanguageObserver(Observer):
             blocks = evaluation.blocks_loss(model, data.val, self.device, check=self.check)
             seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
             look = Look(carried, self._sample(step), {"val_loss_blocks": blocks})
-            inside = probe(model, *self._probe_batch())
-        self.write(step, look, {"loss_blocks": "val_loss_blocks"}, {"step": step, "kind": "mistakes", **seen})
+            inside = probe(model, self.loss, *self._probe_batch())
+        self.write(step, look, {"loss_blocks": blocks}, {"step": step, "kind": "mistakes", **seen})
         self.writer.append("probes", {"step": step, **inside})
         return look
 

@@ -1,10 +1,10 @@
 """What is seen inside the network: how far back the error reaches, how saturated the gates are."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from tuirnn.kernels import Trace
 from tuirnn.models import SequenceModel
@@ -12,13 +12,18 @@ from tuirnn.models import SequenceModel
 BINS = 10
 
 
-def probe(model: SequenceModel, x: Tensor, y: Tensor) -> dict[str, Any]:
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of outputs and targets, each [T, B, …]."""
+
+
+def probe(model: SequenceModel, loss: Loss, x: Tensor, y: Tensor) -> dict[str, Any]:
     """Look into the network on one batch.
 
     Args:
         model: the network; its gradients are left as they were.
-        x: tokens [T, B].
-        y: the next tokens [T, B].
+        loss: what the network is trained on.
+        x: what it reads, [T, B, …].
+        y: what was to come, [T, B, …].
     Returns:
         `gradient`: per layer, the norm of ∂(loss at the last step)/∂h_t for t = 0..T-1.
         `gates`: per layer, per gate, the share of its values in ten equal bins of (0, 1), or of (-1, 1) for those
@@ -26,10 +31,9 @@ def probe(model: SequenceModel, x: Tensor, y: Tensor) -> dict[str, Any]:
     """
     traces: list[Trace] = []
     with torch.enable_grad():
-        logits, _ = model(x, model.zero_state(x.shape[1]), observe=traces)
+        outputs, _ = model(x, model.zero_state(x.shape[1]), observe=traces)
         gates = [_gate_histograms(model, i, trace) for i, trace in enumerate(traces)]
-        loss = cross_entropy(logits[-1].float(), y[-1])
-        torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        torch.autograd.grad(loss(outputs[-1:], y[-1:]), list(model.parameters()), allow_unused=True)
     norms = [trace.dh_norm for trace in traces]
     return {
         "gradient": [[float(f"{float(v):.4g}") for v in norm] if norm is not None else [] for norm in norms],

@@ -26,6 +26,7 @@ from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.forecasting import ForecastObserver
 from tuirnn.training.observer import LanguageObserver, Observer
 from tuirnn.training.optimizers import learning_rate, make_optimizer
 from tuirnn.training.signals import Interrupted, Signals
@@ -38,7 +39,11 @@ CONTROL_POLL = 0.1
 ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
 """What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
 
-OBSERVERS: dict[str, type[Observer]] = {"lm": LanguageObserver, "classify": ClassObserver}
+OBSERVERS: dict[str, type[Observer]] = {
+    "lm": LanguageObserver,
+    "classify": ClassObserver,
+    "forecast": ForecastObserver,
+}
 """How each task is judged."""
 
 LOG_EVERY_CUDA = 20
@@ -194,12 +199,14 @@ class Trainer:
                 "parameters": count_parameters(self.model),
                 "device": self.status.device,
                 "data": self.data.name,
-                "vocab": len(self.data.vocab),
+                "vocab": self.data.inputs,
             }
         )
         try:
             with self.signals:
                 outcome = self._train()
+            if self.finished:  # a signal or a request that came with the last step
+                outcome = "done"
         except Exception as error:
             self._end("failed", str(error) if isinstance(error, TuirnnError) else f"{type(error).__name__}: {error}")
             raise
@@ -311,7 +318,7 @@ class Trainer:
         self.optimizer.step()
         self.state = detached(after)
         progress.step += 1
-        progress.tokens += x.size
+        progress.tokens += x.shape[0] * x.shape[1]
         progress.epoch = progress.step / self.batches.batches_per_epoch
         self._pending.append((progress.step, time.time(), rate, loss.detach(), norm))
 
@@ -526,7 +533,7 @@ def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
     """The untrained network for this data."""
     return SequenceModel(
         config.model,
-        len(data.vocab),
+        data.inputs,
         outputs=data.outputs,
         unk=data.vocab.unk,
         compute_dtype=COMPUTE_DTYPES[config.train.dtype],

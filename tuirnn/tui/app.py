@@ -25,7 +25,7 @@ from tuirnn.errors import RunError, TuirnnError
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look
-from tuirnn.tui.feed import FolderWatch, RunFeed
+from tuirnn.tui.feed import FolderWatch, Manners, RunFeed, keep_memory_small
 from tuirnn.tui.keys import KEYS, TABS, Key
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
@@ -37,16 +37,19 @@ from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.chart import LINES
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
 
-BEAT = 0.1
+BEAT = 0.15
 """Seconds between two looks at the logs on the screen: a few calls of stat."""
 
-SCAN_EVERY = 0.5
+SCAN_EVERY = 1.0
 SCAN_SHARE = 20
 """A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
 
 TERMINAL_EVERY = 1.0
 SMALLEST = (60, 16)
 KEPT_FEEDS = 10
+
+SETTLE = 0.3
+"""Seconds between two tabs that are made ready while nobody presses a key: the first look at one is as quick as any."""
 
 SWITCH = 0.001
 """Seconds after which a thread that reads a long log lets another one on; Python's own 5 ms can be felt in keys."""
@@ -88,6 +91,7 @@ class DashboardApp(App[None]):
     def __init__(self, folder: Path, run: str | None = None, ascii: bool = False) -> None:
         super().__init__()
         sys.setswitchinterval(SWITCH)
+        keep_memory_small()
         self.register_theme(look.SAFE_DARK)
         self.register_theme(look.SAFE_LIGHT)
         self._plain = [look.Plain()] if ascii else []
@@ -109,6 +113,7 @@ class DashboardApp(App[None]):
         }
         self.runs_tab, self.train, self.xray, self.generate = runs, train, xray, generate
         self._watch = FolderWatch(folder)
+        self._manners = Manners()
         self._scanning = False
         self._next_scan = 0.0
         self._feeds: OrderedDict[Path, RunFeed] = OrderedDict()
@@ -136,6 +141,24 @@ class DashboardApp(App[None]):
             self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
         self.scan()
         self.leave_field()
+        self.set_timer(SETTLE, self._mount_next)
+
+    async def _mount_next(self) -> None:
+        """Bring the tabs that are not open into being, one after the other, while nothing else is to be done."""
+        if not self.query("#body"):  # a dialog is open, or the dashboard is closing
+            pass
+        elif self._manners.quiet or not self.runs_tab.is_mounted:
+            waiting = [tab for tab in self.tabs.values() if not tab.is_mounted]
+            if not waiting:
+                return
+            await self._mounted(waiting[0])
+        self.set_timer(SETTLE, self._mount_next)
+
+    async def on_event(self, event: events.Event) -> None:
+        """What the hand does goes before all reading."""
+        if isinstance(event, events.InputEvent):
+            self._manners.touched()
+        await super().on_event(event)
 
     def get_css_variables(self) -> dict[str, str]:
         """The theme's variables, and those of our own."""
@@ -215,9 +238,8 @@ class DashboardApp(App[None]):
 
     def feed(self, paths: RunPaths) -> RunFeed:
         """The feed of a run; those of the last few runs are kept."""
-        feed = self._feeds.pop(paths.root, None) or RunFeed(paths, self.smoothing)
-        if feed.beta != self.smoothing:
-            feed.smoothed(self.smoothing)
+        feed = self._feeds.pop(paths.root, None) or RunFeed(paths, rest=self._manners.wait)
+        feed.beta = self.smoothing
         self._feeds[paths.root] = feed
         while len(self._feeds) > KEPT_FEEDS:
             self._feeds.popitem(last=False)

@@ -19,7 +19,6 @@ from tuirnn.tui.text import token_label
 from tuirnn.tui.widgets.prose import surprise_style
 
 if TYPE_CHECKING:
-    from tuirnn.runtime.generate import TextWriter
     from tuirnn.runtime.samplers import Sampling
     from tuirnn.runtime.timeline import Token
 
@@ -68,9 +67,13 @@ class BranchView:
 
 @dataclass(frozen=True)
 class View:
-    """How the engine stands. `noun` is what a token is called; `problem` one line or nothing."""
+    """How the engine stands. `noun` is what a token is called; `problem` one line or nothing.
+
+    `judges`: it is a classifier, which reads and writes nothing; `top` are its classes.
+    """
 
     ready: bool = False
+    judges: bool = False
     running: bool = False
     top: tuple[tuple[str, float], ...] = ()
     hidden: tuple[float, ...] = ()
@@ -157,6 +160,7 @@ class Engine(threading.Thread):
         self.view = dataclasses.replace(self.view, ready=False, running=False, problem=problem)
 
     def _open(self) -> None:
+        from tuirnn.runtime.classify import TextJudge
         from tuirnn.runtime.generate import TextWriter
         from tuirnn.runtime.opening import open_cell
         from tuirnn.runtime.session import CellSession
@@ -164,21 +168,21 @@ class Engine(threading.Thread):
 
         session = CellSession(open_cell(self.cell, self._folder))
 
-        self._timeline: Timeline = Timeline(TextWriter(session), self._settings.seed)
+        self._writer: TextWriter | TextJudge
+        self._writer = TextJudge(session) if session.metadata.classes else TextWriter(session)
+        self._timeline: Timeline = Timeline(self._writer, self._settings.seed)
         self._sampling: Sampling = self._check(self._settings)
         meta, kind = session.metadata, self._writer.vocab.kind
         layers = f"×{meta.layers}" if meta.layers > 1 else ""
+        many = f"{len(meta.classes)} classes" if meta.classes else f"{len(meta.vocab):,} symbols"
         self.view = View(
             ready=True,
+            judges=bool(meta.classes),
             provider=session.provider,
             noun={"char": "character"}.get(kind, kind),
-            described=f"{meta.cell.upper()} {meta.hidden}{layers} · {len(meta.vocab):,} symbols",
+            described=f"{meta.cell.upper()} {meta.hidden}{layers} · {many}",
         )
         self._look()
-
-    @property
-    def _writer(self) -> "TextWriter":
-        return self._timeline.writer
 
     def _check(self, settings: Settings) -> "Sampling":
         from tuirnn.runtime.samplers import Sampling
@@ -215,8 +219,9 @@ class Engine(threading.Thread):
         """Renew the view."""
         p = self._writer.distribution(self._sampling)
         order = p.argsort()[::-1][:TOP]
-        vocab = self._writer.vocab
-        names = [f"0x{i:02x}" if vocab.kind == "byte" and i > 127 else token_label(vocab.symbol(int(i))) for i in order]
+        if self.view.judges and len(p) <= TOP:
+            order.sort()  # few classes keep their places: the bars move, not their names
+        names = [self._named(int(i)) for i in order]
         state = self._writer.session.snapshot()[0][-1, 0]  # h of the last layer
         speed = self._stepped / self._busy if self._busy else 0.0
         self.view = dataclasses.replace(
@@ -228,6 +233,13 @@ class Engine(threading.Thread):
             top=tuple((name, float(p[i])) for name, i in zip(names, order, strict=True) if p[i] > 0),
             branches=self._list_branches(),
         )
+
+    def _named(self, number: int) -> str:
+        """What output `number` is called: a class, or a token."""
+        vocab = self._writer.vocab
+        if self.view.judges:
+            return token_label(self._writer.session.metadata.classes[number])
+        return f"0x{number:02x}" if vocab.kind == "byte" and number > 127 else token_label(vocab.symbol(number))
 
     def _list_branches(self) -> tuple[BranchView, ...]:
         """The tree of branches, each right under the one that it went off from."""

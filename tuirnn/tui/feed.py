@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ KEPT_EVALUATIONS = 1_000
 MAX_SHOWN = 4_000
 """Characters of a sample, and symbols of mistakes, that a screen could ever want."""
 
-BATCH = 10_000
+BATCH = 4_000
 
 LONG = 4 * 2**20
 """Bytes of a log from which a sketch is drawn first."""
@@ -37,8 +37,8 @@ LONG = 4 * 2**20
 GLANCES, GLANCE = 250, 4096
 """How many places of a long log are looked at for the sketch, and bytes at each."""
 
-BREATH, PIECES = 0.0005, 4
-"""Seconds of rest after so many pieces of a long log: time for the keys, which need the same interpreter."""
+QUIET, PATIENCE = 0.1, 0.3
+"""Seconds after a key before a long log is read on, and seconds after which it is read on in any case."""
 
 SPARK, SPARK_BYTES = 10, 4096
 """Columns of a run's small curve, and bytes of the log that are looked at for each."""
@@ -207,25 +207,50 @@ class Snapshot:
     share: float = 1.0
 
 
+class Manners:
+    """Whoever reads a long log gives way to the keys: both need the same interpreter."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def touched(self) -> None:
+        """A key was pressed."""
+        self._until = time.monotonic() + QUIET
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no key was pressed just now."""
+        return time.monotonic() >= self._until
+
+    def wait(self) -> None:
+        """Called by a reader between two pieces: waits for the keys to rest, but not for ever."""
+        end = time.monotonic() + PATIENCE
+        while (now := time.monotonic()) < min(self._until, end):
+            time.sleep(min(self._until, end) - now)
+
+
 class RunFeed:
     """Follows the metrics and samples of one run. `advance` may run in any thread, one at a time.
 
     Args:
         paths: the run.
-        beta: smoothing of the training loss; None: what suits the number of points.
+        beta: smoothing of the training loss; None: what suits the number of points. Another one can be set at
+            any time; the next `advance` smooths the whole curve anew.
+        rest: called between the pieces of a long log; may take its time.
     """
 
-    def __init__(self, paths: RunPaths, beta: float | None = None) -> None:
+    def __init__(self, paths: RunPaths, beta: float | None = None, rest: Callable[[], None] = lambda: None) -> None:
         self.paths = paths
         self.beta = beta
+        self._rest = rest
         self._lock = threading.Lock()
         self._metrics, self._samples = LogTail(paths.metrics), LogTail(paths.samples)
         self._waiting: dict[str, Iterator[list[dict[str, Any]]]] = {}
         self._generations = (0, 0)
         self._train, self._val = Table(), Table()
         self._evaluations: dict[int, Evaluation] = {}
-        self._smooth_anew()
         self._sketch: Snapshot | None = None
+        self._smooth_anew()
         self.snapshot = Snapshot()
 
     def signature(self) -> Signature:
@@ -244,6 +269,8 @@ class RunFeed:
             if self._metrics.offset == 0 and self._sketch is None and (sketch := self._look_over()):
                 self._sketch = self.snapshot = sketch
                 return True
+            if self.beta != self._smoothed_with:
+                self._smooth_anew()
             more_metrics = self._take("metrics", self._metrics, limit)
             more_samples = self._take("samples", self._samples, limit)
             done = not more_metrics and self._sketch is not None
@@ -255,27 +282,24 @@ class RunFeed:
             give_memory_back()
         return more_metrics or more_samples
 
-    def smoothed(self, beta: float | None) -> None:
-        """Smooth the whole curve anew with another beta."""
-        with self._lock:
-            self.beta = beta
-            self._smooth_anew()
-            if self._sketch is not None:
-                smoother = Smoother(self._beta(len(self._sketch.train)))
-                smooth = Curve.of(smoother.extend(self._sketch.train["loss"].values))
-                self._sketch = dataclasses.replace(self._sketch, smooth=smooth)
-            self._renew()
-
     def _beta(self, points: int) -> float:
         return suited_beta(points) if self.beta is None else self.beta
 
     def _smooth_anew(self) -> None:
-        losses = self._train.curves()["loss"].values
+        losses = self._train.curves()["loss"]
+        self._smoothed_with = self.beta
         self._fitted = len(losses)  # points that the present smoothing was chosen for
         self._smoother = Smoother(self._beta(len(losses)))
-        self._smooth = Track()
+        self._smooth = Track(exact=False)
+        if self._sketch is not None:  # it has a smoothing of its own; the whole is smoothed when all of it is there
+            smoother = Smoother(self._beta(len(self._sketch.train)))
+            smooth = Curve.of(smoother.extend(self._sketch.train["loss"].at(slice(None))))
+            self._sketch = dataclasses.replace(self._sketch, smooth=smooth)
+            return
         for start in range(0, len(losses), SMOOTHED_AT_ONCE):
-            self._smooth.extend(self._smoother.extend(losses[start : start + SMOOTHED_AT_ONCE]))
+            self._smooth.extend(self._smoother.extend(losses.at(slice(start, start + SMOOTHED_AT_ONCE))))
+            if len(losses) > SMOOTHED_AT_ONCE:
+                self._rest()
 
     def _look_over(self) -> Snapshot | None:
         """A sketch of a long log from lines spread evenly over it; None where reading all of it takes no time."""
@@ -290,7 +314,8 @@ class RunFeed:
         val.extend([record for record in records if record.get("split") == "val"])
         curves = train.curves()
         smoother = Smoother(self._beta(len(curves)))
-        return Snapshot(-1, curves, Curve.of(smoother.extend(curves["loss"].values)), val.curves(), share=0.0)
+        smooth = Curve.of(smoother.extend(curves["loss"].at(slice(None))))
+        return Snapshot(-1, curves, smooth, val.curves(), share=0.0)
 
     def _take(self, log: str, tail: LogTail, limit: int) -> bool:
         """Read on in one log; its iterator is kept until it ends. Returns whether more are waiting."""
@@ -298,12 +323,12 @@ class RunFeed:
         add = self._add_metrics if log == "metrics" else self._add_samples
         records: list[dict[str, Any]] = []
         generation = tail.generation
-        for number, batch in enumerate(iterator):
+        for batch in iterator:
             if tail.generation != generation:  # the file was cut: what came before belongs to the old one
                 generation, records = tail.generation, []
             records += batch
-            if self._sketch is not None and number % PIECES == PIECES - 1:
-                time.sleep(BREATH)
+            if self._sketch is not None:
+                self._rest()
             if len(records) >= limit:
                 self._follow_generations()
                 add(records)
@@ -328,12 +353,12 @@ class RunFeed:
         self._train.extend([record for record in records if record.get("split") == "train"])
         self._val.extend([record for record in records if record.get("split") == "val"])
         if self._sketch is not None:
-            return  # the sketch has a smoothing of its own; the whole is smoothed when all of it is there
+            return
         if self.beta is None and len(self._train) > 2 * max(self._fitted, 64):
             self._smooth_anew()
         elif len(self._train) > known:
-            losses = self._train.curves()["loss"].values
-            self._smooth.extend(self._smoother.extend(losses[len(self._smooth) :]))
+            losses = self._train.curves()["loss"].at(slice(len(self._smooth), None))
+            self._smooth.extend(self._smoother.extend(losses))
 
     def _add_samples(self, records: list[dict[str, Any]]) -> None:
         for record in records:
@@ -396,6 +421,17 @@ def spark(metrics: Path) -> tuple[float, ...]:
     if len(finite) < 2:
         return ()
     return tuple(float(part.mean()) for part in np.array_split(finite, min(SPARK, len(finite))))
+
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+LARGE = 2**18
+
+
+def keep_memory_small() -> None:
+    """Large arrays apart, where each can be given back, and one heap for all threads, where that can be had (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        for parameter, value in ((M_MMAP_THRESHOLD, LARGE), (M_ARENA_MAX, 1)):
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def give_memory_back() -> None:

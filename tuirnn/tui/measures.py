@@ -1,16 +1,29 @@
 """What of a run can be drawn: the loss, every other number that was recorded, the speed; and against what."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from tuirnn.runs.reader import RunRecord
 from tuirnn.tui.feed import Curves, Snapshot
 from tuirnn.tui.plot import Axis, Series
 from tuirnn.tui.track import Curve
 
-LOSS, SPEED = "loss", "tokens/s"
+LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"
 
-NAMES = {"lr": "learning rate", "grad_norm": "gradient norm", "loss_blocks": "validation loss, blocks"}
+NAMES = {
+    "macro_f1": "macro F1",
+    "mae": "mean absolute error",
+    "rollout_rmse": "roll-out RMSE",
+    "naive_loss": "loss of saying the last value again",
+    "lr": "learning rate",
+    "grad_norm": "gradient norm",
+    BLOCKS: "validation loss, blocks",
+}
+
+VALUE = "value"
+"""What the loss of a forecaster is per: an error, not nats."""
 
 SPEED_POINTS = 80
 
@@ -26,15 +39,27 @@ class Facts:
 
 
 def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
-    """All that can be drawn of a run, the loss first."""
+    """All that can be drawn of a run: the loss, what held-out data say beside it, how the training goes."""
     train = [name for name in snapshot.train.values if name != LOSS]
     val = [name for name in snapshot.val.values if name != LOSS and name not in train]
-    timed = facts.tokens > 0 and bool(np.isfinite(snapshot.train.at.values[-1:]).all()) and len(snapshot.train) > 1
-    return [LOSS, *train, *([SPEED] if timed else []), *val]
+    timed = (
+        facts.tokens > 0 and bool(np.isfinite(snapshot.train.at.at(slice(-1, None))).all()) and len(snapshot.train) > 1
+    )
+    judged = [name for name in val if name != BLOCKS]
+    return [LOSS, *judged, *train, *([SPEED] if timed else []), *(name for name in val if name == BLOCKS)]
+
+
+def noun(record: RunRecord | None) -> str:
+    """What a loss is per: a token by its kind, or what else the task counts; nothing where that is not known."""
+    if record is None:
+        return ""
+    return {"lm": record.vocab.kind, "classify": "sequence", "forecast": VALUE}.get(record.config.data.task, "")
 
 
 def title(measure: str, noun: str = "", unit: str = "nats") -> str:
     """A measure in words; the loss with its unit."""
+    if measure == LOSS and noun == VALUE:
+        return "loss (squared error, in deviations)"
     if measure == LOSS:
         return f"loss ({unit}/{noun})" if unit != "perplexity" and noun else f"loss ({unit})"
     return NAMES.get(measure, measure)
@@ -56,15 +81,16 @@ def series_of(measure: str, snapshot: Snapshot, axis: str, facts: Facts, smooth:
     return [Series("", x_val, val[measure], "val"), Series("", x_val, val[measure], "val", mark="◆")]
 
 
-def validation(x: Curve, y: Curve) -> list[Series]:
-    """Validation losses as marks, the best of them as a star."""
+@lru_cache(maxsize=16)
+def validation(x: Curve, y: Curve) -> tuple[Series, ...]:
+    """Validation losses as marks, the best of them as a star; the same objects for the same curves."""
     lines = [Series("validation", x, y, "val", mark="◆")]
     finite = np.isfinite(y.values)
     if finite.any():
         best = int(np.argmin(np.where(finite, y.values, np.inf)))
-        at = Curve.of(x.values[best : best + 1])
-        lines.append(Series("best", at, Curve.of(y.values[best : best + 1]), "best", mark="★"))
-    return lines
+        at = Curve.of(x.at(slice(best, best + 1)))
+        lines.append(Series("best", at, Curve.of(y.at(slice(best, best + 1))), "best", mark="★"))
+    return tuple(lines)
 
 
 def place(curves: Curves, axis: str) -> Curve:
@@ -90,27 +116,26 @@ def axes(snapshot: Snapshot, facts: Facts) -> list[str]:
 
 def position(curves: Curves, axis: str, step: float) -> float:
     """Where a step lies on an axis; NaN where there is none."""
-    steps = curves.step.values
-    if not len(steps):
+    if not len(curves):
         return float("nan")
-    return float(place(curves, axis).values[min(int(np.searchsorted(steps, step)), len(steps) - 1)])
+    return float(place(curves, axis).values[min(curves.step.before(step), len(curves) - 1)])
 
 
 def step_at(curves: Curves, axis: str, x: float) -> float:
     """The recorded step nearest to a place on an axis; NaN where there is none."""
-    places = place(curves, axis).values
+    places = place(curves, axis)
     if not len(places):
         return float("nan")
-    right = min(int(np.searchsorted(places, x)), len(places) - 1)
+    right = min(places.before(x), len(places) - 1)
     left = max(right - 1, 0)
-    nearest = left if abs(places[left] - x) < abs(places[right] - x) else right
+    nearest = left if abs(float(places.values[left]) - x) < abs(float(places.values[right]) - x) else right
     return float(curves.step.values[nearest])
 
 
 def _speed(train: Curves, x: Curve, facts: Facts) -> tuple[Curve, Curve]:
     """Tokens a second over some stretches of the run, evaluations and pauses included."""
     chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), SPEED_POINTS + 1)).astype(np.int64))
-    steps, at = train.step.values[chosen], train.at.values[chosen]
+    steps, at = train.step.at(chosen), train.at.at(chosen)
     with np.errstate(divide="ignore", invalid="ignore"):
         speed = facts.tokens * np.diff(steps) / np.diff(at)
-    return Curve.of(x.values[chosen[1:]]), Curve.of(np.where(np.diff(at) > 0, speed, np.nan))
+    return Curve.of(x.at(chosen[1:])), Curve.of(np.where(np.diff(at) > 0, speed, np.nan))

@@ -139,7 +139,7 @@ class Stretch:
     def of(cls, x: Curve, y: Curve, x0: float, x1: float, log: bool) -> "Stretch":
         """Cut the points from x0 to x1 out of a line."""
         x, y = _ascending(x, y)
-        begin, end = int(np.searchsorted(x.values, x0, "left")), int(np.searchsorted(x.values, x1, "right"))
+        begin, end = x.before(x0), x.upto(x1)
         odd = y.odd[np.searchsorted(y.odd, begin) : np.searchsorted(y.odd, end)]
         infinite = y.values[odd]
         above, below = odd[infinite == np.inf], odd[infinite == -np.inf]
@@ -157,7 +157,7 @@ class Stretch:
 
 def _gather(part: Stretch, scale: Scale, columns: int, known: dict[int, Ints]) -> Columns:
     """Gather a stretch into dot columns; lines over the same x share where their columns begin through `known`."""
-    x, y = part.x.values, part.y
+    x, y = part.x, part.y
     bounds = known.get(id(x))
     if bounds is None:
         bounds = known[id(x)] = _bounds(x, part.begin, part.end, scale, columns)
@@ -175,11 +175,11 @@ def _gather(part: Stretch, scale: Scale, columns: int, known: dict[int, Ints]) -
         column=full[some],
         low=low[some],
         high=high[some],
-        first=y.values[first],
-        last=y.values[last],
+        first=y.at(first),
+        last=y.at(last),
         joined=first[1:] == last[:-1] + 1,
-        above=np.unique(scale.column(x[part.above], columns)),
-        below=np.unique(scale.column(x[part.below], columns)),
+        above=np.unique(scale.column(x.at(part.above), columns)),
+        below=np.unique(scale.column(x.at(part.below), columns)),
     )
 
 
@@ -193,14 +193,14 @@ def _ascending(x: Curve, y: Curve) -> tuple[Curve, Curve]:
     return Curve.of(x.values[order]), Curve.of(y.values[order])
 
 
-def _bounds(x: Floats, begin: int, end: int, scale: Scale, columns: int) -> Ints:
+def _bounds(x: Curve, begin: int, end: int, scale: Scale, columns: int) -> Ints:
     """Where each dot column begins among x[begin:end], and the end of the last: [C + 1], by bisection."""
     target = np.arange(columns + 1)
     low, high = np.full(columns + 1, begin), np.full(columns + 1, end)
     high[0], low[-1] = begin, end
     while (open_ := low < high).any():
         middle = (low + high) // 2
-        before = scale.column(x[np.minimum(middle, len(x) - 1)], columns) < target
+        before = scale.column(x.at(np.minimum(middle, len(x) - 1)), columns) < target
         low = np.where(open_ & before, middle + 1, low)
         high = np.where(open_ & ~before, middle, high)
     return low
@@ -343,14 +343,13 @@ def x_range(series: Sequence[Series], options: Options) -> tuple[float, float] |
     """The smallest and largest x to show; None where there is no point."""
     low, high = math.inf, -math.inf
     for one in series:
-        x = one.x.values
-        if not one.x.sorted or len(one.x.odd):
-            x = np.sort(x[np.isfinite(x)])
+        x = one.x
+        if not x.sorted or len(x.odd):
+            x = Curve.of(np.sort(x.values[np.isfinite(x.values)]))
         floor = math.nextafter(0, 1) if options.log_x else -math.inf
-        begin = int(np.searchsorted(x, max(options.x_from, floor), "left"))
-        end = int(np.searchsorted(x, options.x_to, "right"))
+        begin, end = x.before(max(options.x_from, floor)), x.upto(options.x_to)
         if begin < end:
-            low, high = min(low, float(x[begin])), max(high, float(x[end - 1]))
+            low, high = min(low, float(x.values[begin])), max(high, float(x.values[end - 1]))
     if low > high:
         return None
     if math.isfinite(options.x_from):

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-BLOCK = 128
+BLOCK = 32
 
 
 class Smoother:
@@ -20,34 +20,36 @@ class Smoother:
     def __init__(self, beta: float) -> None:
         self.beta = beta
         self._carry = np.zeros(2)  # running sums of the values and of their weights
-        lag = np.arange(BLOCK)[:, None] - np.arange(BLOCK)[None, :]
-        self._kernel = np.where(lag >= 0, (1 - beta) * beta ** np.maximum(lag, 0), 0.0)  # [BLOCK, BLOCK]
-        self._decay = beta ** np.arange(1, BLOCK + 1)
 
     def extend(self, values: Floats) -> Floats:
         """The smoothed curve at further points [n], going on where the last call ended."""
-        if self.beta <= 0:
-            return np.where(np.isfinite(values), values, np.nan)
         finite = np.isfinite(values)
-        pair = np.stack([np.where(finite, values, 0.0), finite.astype(np.float64)])  # [2, n]
-        sums = np.concatenate([self._run(part) for part in self._split(pair)], axis=1)
+        if self.beta <= 0 or not len(values):
+            return np.where(finite, values, np.nan)
+        pair = (1 - self.beta) * np.stack([np.where(finite, values, 0.0), finite])  # [2, n]
+        sums = decaying_sums(pair, self.beta, self._carry)
+        self._carry = sums[:, -1]
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(finite, sums[0] / sums[1], np.nan)
 
-    def _split(self, pair: Floats) -> list[Floats]:
-        """Whole blocks in one piece and the rest in another."""
-        whole = pair.shape[1] // BLOCK * BLOCK
-        return [part for part in (pair[:, :whole], pair[:, whole:]) if part.shape[1]] or [pair]
 
-    def _run(self, pair: Floats) -> Floats:
-        length = min(BLOCK, pair.shape[1])
-        if not length:
-            return pair
-        blocks = pair.reshape(2, -1, length)  # [2, blocks, length]
-        inner = blocks @ self._kernel[:length, :length].T
-        carries = np.empty((blocks.shape[1], 2))
-        for number in range(blocks.shape[1]):
-            carries[number] = self._carry
-            self._carry = inner[:, number, -1] + self._decay[length - 1] * self._carry
-        inner += carries.T[:, :, None] * self._decay[:length]
-        return inner.reshape(2, -1)
+def decaying_sums(x: Floats, decay: float, before: Floats) -> Floats:
+    """s_t = decay · s_(t-1) + x_t along the last axis of x [2, n], where s was `before` [2].
+
+    Blocks are summed side by side; what each hands on to the next is a decaying sum again, over fewer terms.
+    """
+    n = x.shape[1]
+    whole = n // BLOCK * BLOCK
+    if n > BLOCK and whole < n:
+        head = decaying_sums(x[:, :whole], decay, before)
+        return np.concatenate([head, decaying_sums(x[:, whole:], decay, head[:, -1])], axis=1)
+    length = min(n, BLOCK)
+    lag = np.arange(length)[:, None] - np.arange(length)[None, :]
+    kernel = np.where(lag >= 0, decay ** np.maximum(lag, 0), 0.0)  # [length, length]
+    sums = x.reshape(2, -1, length) @ kernel.T  # [2, blocks, length]
+    carried = before[:, None]
+    if n > BLOCK:
+        ends = decaying_sums(np.ascontiguousarray(sums[:, :-1, -1]), decay**BLOCK, before)
+        carried = np.concatenate([carried, ends], axis=1)
+    sums += carried[:, :, None] * decay ** np.arange(1, length + 1)
+    return sums.reshape(2, n)

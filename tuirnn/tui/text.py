@@ -101,11 +101,13 @@ def held_out(value: float, leaky: bool) -> str:
 
 
 def loss(value: float) -> str:
-    """Nats to three places; a dash where there are none yet."""
+    """To three places, or two digits where that is next to nothing; a dash where there is none yet."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.1e}"
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2e}"
 
 

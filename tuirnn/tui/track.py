@@ -1,15 +1,20 @@
 """Numbers that only ever grow, and the extremes of any stretch of them without looking at each.
 
 Beside the numbers stand the smallest and largest finite one of every `BLOCK` of them, so that a chart of a
-million points touches thousands. Legend of shapes: N numbers, K stretches.
+million points touches thousands. Numbers that single precision holds exactly, as the losses of a training and its
+steps are, take half the room. Legend of shapes: N numbers, K stretches.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Stored = npt.NDArray[np.floating[Any]]
+"""In single or double precision: of a value that is computed with, `Curve.at` makes the latter."""
 Ints = npt.NDArray[np.int64]
 
 BLOCK = 64
@@ -19,9 +24,9 @@ def _none() -> Floats:
     return np.zeros(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
-    """Numbers up to a moment; never changes once made.
+    """Numbers up to a moment; never changes once made, and is the same object as long as none is added.
 
     Attributes:
         values: the numbers, [N].
@@ -30,7 +35,7 @@ class Curve:
         sorted: whether no number is smaller than the one before it.
     """
 
-    values: Floats = field(default_factory=_none)
+    values: Stored = field(default_factory=_none)
     low: Floats = field(default_factory=_none)
     high: Floats = field(default_factory=_none)
     odd: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -46,6 +51,18 @@ class Curve:
         track.extend(np.asarray(values, np.float64))
         return track.curve()
 
+    def at(self, where: Ints | slice | npt.NDArray[np.bool_]) -> Floats:
+        """The numbers at these positions."""
+        return self.values[where].astype(np.float64)
+
+    def before(self, value: float) -> int:
+        """How many numbers of an ascending curve are smaller than a value."""
+        return bisect_left(self.values, value, key=float)
+
+    def upto(self, value: float) -> int:
+        """How many numbers of an ascending curve are not larger than a value."""
+        return bisect_right(self.values, value, key=float)
+
     def extremes(self, starts: Ints, ends: Ints) -> tuple[Floats, Floats]:
         """Smallest and largest finite number of each stretch [start, end), [K]; +inf and -inf where it has none."""
         first, last = -(-starts // BLOCK), ends // BLOCK  # whole blocks inside
@@ -60,7 +77,7 @@ class Curve:
         return low, high
 
 
-def _lower(low: Floats, high: Floats, lows: Floats, highs: Floats, starts: Ints, ends: Ints) -> None:
+def _lower(low: Floats, high: Floats, lows: Stored, highs: Stored, starts: Ints, ends: Ints) -> None:
     """Let the finite numbers of each stretch of `lows` and `highs` count in `low` and `high` [K], in place."""
     some = np.flatnonzero(ends > starts)
     if not len(some):
@@ -68,45 +85,65 @@ def _lower(low: Floats, high: Floats, lows: Floats, highs: Floats, starts: Ints,
     lengths = ends[some] - starts[some]
     offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     at = np.repeat(starts[some] - offsets, lengths) + np.arange(int(lengths.sum()))
-    a, b = lows[at], highs[at]
+    a, b = lows[at].astype(np.float64), highs[at].astype(np.float64)
     a[~np.isfinite(a)], b[~np.isfinite(b)] = np.inf, -np.inf
     low[some] = np.minimum(low[some], np.minimum.reduceat(a, offsets))
     high[some] = np.maximum(high[some], np.maximum.reduceat(b, offsets))
 
 
 class Column:
-    """Numbers that only ever grow; a view taken earlier stays as it was."""
+    """Numbers that only ever grow; a view taken earlier stays as it was.
 
-    def __init__(self, dtype: npt.DTypeLike = np.float64) -> None:
-        self._data: npt.NDArray[np.generic] = np.empty(1024, dtype)
+    Args:
+        dtype: the smallest that holds the first ones; a float32 column becomes float64 for the first number that
+            it would not hold exactly.
+        exact: whether it does; otherwise it rounds.
+    """
+
+    def __init__(self, dtype: npt.DTypeLike = np.float64, exact: bool = True) -> None:
+        self._data: npt.NDArray[Any] = np.empty(1024, dtype)
         self._length = 0
+        self._exact = exact
 
     def __len__(self) -> int:
         return self._length
 
     def extend(self, values: npt.ArrayLike) -> None:
         """Append values."""
-        new = np.asarray(values, self._data.dtype)
+        new = np.asarray(values)
+        dtype = self._data.dtype
+        if dtype == np.float32 and self._exact and not _fits_single(new):
+            dtype = np.dtype(np.float64)
         end = self._length + len(new)
-        if end > len(self._data):
-            grown = np.empty(max(end, 2 * len(self._data)), self._data.dtype)
+        if end > len(self._data) or dtype != self._data.dtype:
+            room = len(self._data) if end <= len(self._data) else max(end, len(self._data) * 5 // 4)
+            grown = np.empty(room, dtype)
             grown[: self._length] = self._data[: self._length]
             self._data = grown
         self._data[self._length : end] = new
         self._length = end
 
-    def view(self) -> npt.NDArray[np.generic]:
+    def view(self) -> npt.NDArray[Any]:
         """All values so far."""
         return self._data[: self._length]
 
 
-class Track:
-    """A growing `Curve`."""
+def _fits_single(values: npt.NDArray[Any]) -> bool:
+    """Whether single precision holds these numbers exactly."""
+    if values.dtype == np.float32:
+        return True
+    with np.errstate(over="ignore"):
+        return bool(((values.astype(np.float32) == values) | np.isnan(values)).all())
 
-    def __init__(self) -> None:
-        self._values, self._low, self._high = Column(), Column(), Column()
+
+class Track:
+    """A growing `Curve`; one that need not be exact is kept in single precision."""
+
+    def __init__(self, exact: bool = True) -> None:
+        self._values, self._low, self._high = (Column(np.float32, exact) for _ in range(3))
         self._odd = Column(np.int64)
         self._sorted = True
+        self._curve: Curve | None = None
 
     def __len__(self) -> int:
         return len(self._values)
@@ -116,6 +153,7 @@ class Track:
         new: Floats = np.asarray(values, np.float64)
         if not len(new):
             return
+        self._curve = None
         begin = len(self._values)
         if self._sorted:
             together = np.concatenate([self._values.view()[-1:].astype(np.float64), new])
@@ -133,7 +171,8 @@ class Track:
 
     def curve(self) -> Curve:
         """All so far."""
-        values, low, high = (
-            column.view().astype(np.float64, copy=False) for column in (self._values, self._low, self._high)
-        )
-        return Curve(values, low, high, self._odd.view().astype(np.int64, copy=False), self._sorted)
+        if self._curve is None:
+            self._curve = Curve(
+                self._values.view(), self._low.view(), self._high.view(), self._odd.view(), self._sorted
+            )
+        return self._curve

@@ -79,7 +79,7 @@ class Follower:
         self.changed = changed
         self.feed: RunFeed | None = None
         self._reading = False
-        self._seen: Signature | None = None
+        self._seen: tuple[Signature, float | None] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -99,7 +99,7 @@ class Follower:
         """Start reading if the logs have changed."""
         if self.feed is None or self._reading:
             return
-        now = self.feed.signature()
+        now = (self.feed.signature(), self.feed.beta)
         if now == self._seen:
             return
         feed, self._seen, self._reading = self.feed, now, True

@@ -72,7 +72,8 @@ class CompareTab(Tab):
     # ── drawing ───────────────────────────────────────────────────────────────
 
     def _draw(self) -> None:
-        compared = [Compared(run, self._crew.snapshot(run.paths)) for run in self.runs()]
+        runs = self.runs()
+        compared = [Compared(run, self._crew.snapshot(run.paths)) for run in runs]
         lines = [
             Series(
                 one.run.name, one.x(self._alignment, self._validation), one.y(self._validation),
@@ -83,7 +84,7 @@ class CompareTab(Tab):
         chart = self.query_one("#compare-chart", Chart)
         chart.show(lines if len(lines) > 1 else [], Options(log=self._log, axis=AXES[self._alignment]))
         measure = "validation loss" if self._validation else "training loss, smoothed"
-        chart.border_title = Content(f"{measure}, nats per token")
+        chart.border_title = Content(f"{measure}, {_unit(runs)}")
         marked = len(self.dashboard.marked) > 1
         chart.border_subtitle = Content(
             f"{BY[self._alignment]} · {'log' if self._log else 'linear'} y · "
@@ -164,3 +165,11 @@ class CompareTab(Tab):
             )  # fmt: skip
             folder = str(Path(folder))
         self.app.call_from_thread(self.dashboard.say, said, error=bool(done.returncode))
+
+
+def _unit(runs: list[RunSummary]) -> str:
+    """What the losses are in."""
+    tasks = {run.record.config.data.task for run in runs if run.record}
+    return {"lm": "nats per token", "classify": "nats per sequence", "forecast": "squared error"}.get(
+        "".join(tasks), "each in its task's unit"
+    )

@@ -18,6 +18,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.prose import Prose, surprise_legend
+from tuirnn.tui.widgets.rollout import STEPS, RollOut
 
 if TYPE_CHECKING:
     from tuirnn.novelty import Corpus
@@ -34,6 +35,14 @@ FIELDS = (
     ("top-p", "top_p", "1.0", 6),
     ("seed", "seed", "0", 8),
 )
+
+ROLLING = {
+    "toggle", "step", "back", "back_all", "reset", "choose", "slower", "faster", "scroll_up", "scroll_down", "export",
+}  # fmt: skip
+"""What can be done with a series."""
+
+WRITING = {"toggle", "step", "temperature", "slower", "faster"}
+"""What a classifier cannot do."""
 
 METER, METER_MOST = 1.0, 20_000
 """Seconds between two looks of the novelty meter, and characters that it looks at."""
@@ -85,6 +94,7 @@ class GenerateTab(Tab):
         """The text and the bars above, the fields below."""
         with Horizontal(id="generate-top"):
             yield Prose(id="generate-text")
+            yield RollOut(id="generate-rollout")
             with Vertical(id="generate-side"):
                 bars = Bars(id="generate-bars")
                 bars.border_title = "next"
@@ -115,6 +125,7 @@ class GenerateTab(Tab):
     def on_mount(self) -> None:
         """No cell is open yet."""
         self.engine: Engine | None = None
+        self._series = ""  # the run whose roll-out is drawn, in place of a text
         self._view = View()
         self._settings = Settings()
         self._pace = PACES.index(250)
@@ -144,7 +155,7 @@ class GenerateTab(Tab):
         """The first time, open what was last looked at."""
         for timer in self._clocks:
             timer.resume()
-        if self.engine is None:
+        if self.engine is None and not self._series:
             name = self.dashboard.current or next(iter(map(str, cell_files())), "")
             if name:
                 self.open_cell(name)
@@ -153,6 +164,12 @@ class GenerateTab(Tab):
 
     def open_cell(self, name: str) -> None:
         """Open a run or cell file, in place of any other."""
+        forecaster = any(run.name == name and run.task == "forecast" for run in self.dashboard.runs)
+        self.set_class(forecaster, "-series")
+        if forecaster:
+            self._open_series(name)
+            return
+        self._series = ""
         if self.engine is not None:
             if self.engine.cell == name and self.engine.is_alive():
                 return
@@ -165,6 +182,26 @@ class GenerateTab(Tab):
         self._say(f"opening {called(name)} …")
         self._title()
         self.app.refresh_bindings()
+
+    def _open_series(self, name: str) -> None:
+        """Roll a forecaster out over its own history."""
+        if self._series == name:
+            return
+        if self.engine is not None:
+            self.engine.send("end")
+            self.engine = None
+        self._series, self._view = name, View()
+        self._say(f"opening {name} …")
+        self._rollout.open_run(name, self.dashboard.folder)
+        self.app.refresh_bindings()
+
+    def on_roll_out_opened(self, event: RollOut.Opened) -> None:
+        """The roll-out is there, or cannot be had."""
+        self._say(event.problem, error=True)
+
+    @property
+    def _rollout(self) -> RollOut:
+        return self.query_one(RollOut)
 
     def do_choose(self) -> None:
         """Runs that have a checkpoint, and cell files."""
@@ -184,12 +221,13 @@ class GenerateTab(Tab):
 
         def chosen(name: str | None) -> None:
             if name:
+                self._series = ""
                 if self.engine is not None:
                     self.engine.send("end")
                     self.engine = None  # the same run again: its newest checkpoint
                 self.open_cell(name)
 
-        self.app.push_screen(Choose("write with", options, self.engine.cell if self.engine else ""), chosen)
+        self.app.push_screen(Choose("write with", options, self.engine.cell if self.engine else self._series), chosen)
 
     # ── drawing ───────────────────────────────────────────────────────────────
 
@@ -199,6 +237,9 @@ class GenerateTab(Tab):
 
     def _drain(self) -> None:
         """Show what the engine has done since the last frame."""
+        if self._series:
+            pace = PACES[self._pace]
+            self._rollout.roll(max(round(pace * FRAME), 1) if pace else STEPS)
         if self.engine is None:
             return
         changes, view = self.engine.drain(), self.engine.view
@@ -220,19 +261,21 @@ class GenerateTab(Tab):
         before, self._view = self._view, view
         self.query_one(Bars).show(view.top)
         self.query_one(Cells).show(view.hidden)
+        self.set_class(view.judges, "-judging")
         if view.branches != before.branches:
             self._show_branches(view)
         if (view.running, view.ready) != (before.running, before.ready):
             self._text.caret = view.ready
             self._text.relayout()
             self.app.refresh_bindings()
+        empty = view.judges and not view.top
         unknown = ", ".join(text.token_label(symbol) for symbol in view.unknown[:12])
         if view.problem:
             self._say(view.problem, error=True)
         elif unknown:
             self._say(f"not in its vocabulary, read as unknown: {unknown}")
         elif view.ready:
-            self._say("")
+            self._say("a classifier: press i and type; it says after each symbol what it thinks" if empty else "")
         self._title()
 
     def _show_branches(self, view: View) -> None:
@@ -289,6 +332,10 @@ class GenerateTab(Tab):
         view, name = self._view, text.visible_line(called(self.engine.cell)) if self.engine else "no cell"
         panel = self._text
         panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
+        if view.judges:
+            panel.border_subtitle = Content(f"reading · {view.provider}")
+            self.query_one(Bars).border_title = Content("which class is it?")
+            return
         speed = f"able to {text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
         panel.border_subtitle = Content(
             f"{'▶ writing' if view.running else '‖ paused'} · {speed}{view.provider}" if view.ready else ""
@@ -350,7 +397,11 @@ class GenerateTab(Tab):
     # ── keys ──────────────────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
-        """Without an open cell there is only one to choose."""
+        """Without an open cell there is only one to choose; a classifier only reads, a forecaster only rolls on."""
+        if self._series:
+            return action in ROLLING
+        if self._view.judges and action in WRITING:
+            return False
         return action in ("choose", "type", "temperature", "slower", "faster") or self._view.ready
 
     def _command(self, command: str, value: object = None) -> None:
@@ -360,14 +411,20 @@ class GenerateTab(Tab):
 
     def do_toggle(self) -> None:
         """Write, or hold."""
+        if self._series:
+            self._rollout.toggle()
         self._command("toggle")
 
     def do_step(self) -> None:
         """One token."""
+        if self._series:
+            self._rollout.go(self._rollout.drawn + 1)
         self._command("step")
 
     def do_back(self) -> None:
         """One token back."""
+        if self._series:
+            self._rollout.go(self._rollout.drawn - 1)
         self._command("back", 1)
 
     def do_back_line(self) -> None:
@@ -376,6 +433,8 @@ class GenerateTab(Tab):
 
     def do_back_all(self) -> None:
         """To the beginning."""
+        if self._series:
+            self._rollout.go(0)
         self._command("back_all")
 
     def on_prose_pointed(self, event: Prose.Pointed) -> None:
@@ -385,6 +444,8 @@ class GenerateTab(Tab):
 
     def do_reset(self) -> None:
         """Back to the zero state."""
+        if self._series:
+            self._rollout.go(0)
         self._command("reset")
 
     def do_branch(self) -> None:
@@ -459,8 +520,8 @@ class GenerateTab(Tab):
 
     def do_export(self) -> None:
         """Write the cell file."""
-        if self.engine is not None:
-            self.dashboard.export(self.engine.cell)
+        if name := self._series or (self.engine.cell if self.engine else ""):
+            self.dashboard.export(name)
 
     def do_type(self) -> None:
         """To the field."""
@@ -485,9 +546,13 @@ class GenerateTab(Tab):
         self._show_pace()
 
     def do_scroll_up(self) -> None:
-        """Back through the text."""
+        """Back through the text; the column before."""
+        if self._series:
+            self._rollout.turn(-1)
         self._text.scroll_page_up(animate=False)
 
     def do_scroll_down(self) -> None:
-        """Towards its end."""
+        """Towards its end; the column after."""
+        if self._series:
+            self._rollout.turn(1)
         self._text.scroll_page_down(animate=False)

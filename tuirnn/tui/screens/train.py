@@ -106,6 +106,8 @@ class TrainTab(Tab):
         if new is not self._summary:
             known, self._summary = self._summary is not None, new
             if not known:
+                record = new.record if new else None
+                self.set_class(record is not None and record.config.data.task != "lm", "-judging")
                 self._draw()  # what a token is called stands in the record
             self.query_one(Vitals).show(new.status if new else None)
             self.app.refresh_bindings()
@@ -149,7 +151,8 @@ class TrainTab(Tab):
         snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
         known = measures.measures(snapshot, facts)
         measure = self._measure if self._measure in known else LOSS
-        unit = self._unit if measure == LOSS else "nats"
+        noun = measures.noun(self._summary.record if self._summary else None)
+        unit = self._unit if measure == LOSS and noun != measures.VALUE else "nats"
         low, high = self._range()
         x_from, x_to = self._window.bounds(low, high)
         options = Options(
@@ -158,7 +161,6 @@ class TrainTab(Tab):
         )  # fmt: skip
         chart = self.query_one("#train-chart", Chart)
         chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, self._reading(unit))
-        noun = self._summary.record.vocab.kind if self._summary and self._summary.record else ""
         name = self.paths.name if self.paths else "no run"
         chart.border_title = Content(f"{name} · {measures.title(measure, noun, unit)}")
         chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
@@ -195,10 +197,9 @@ class TrainTab(Tab):
         shown = [("train", snapshot.train, snapshot.smooth), ("val", snapshot.val, snapshot.val[LOSS])]
         shown += [(measures.NAMES.get(n, n), snapshot.train, c) for n, c in snapshot.train.values.items() if n != LOSS]
         for name, curves, values in shown:
-            steps = curves.step.values
-            at = int(np.searchsorted(steps, step, "right")) - 1
+            at = curves.step.upto(step) - 1
             if 0 <= at < len(values):
-                value = values.values[at : at + 1]
+                value = values.at(slice(at, at + 1))
                 loss = name in ("train", "val")
                 figure = float((UNITS[unit](value) if loss else value)[0])
                 lines.append(f"{name} {text.loss(figure) if loss else text.figure(figure)}")
@@ -233,7 +234,7 @@ class TrainTab(Tab):
         sample = self.query_one("#train-sample", Prose)
         total = snapshot.evaluations[-1].step if snapshot.evaluations else 0
         where = f" · [ step {text.count(chosen.step)} of {text.count(total)} ]" if chosen else ""
-        title = f"what it writes{where}"
+        title = f"{'what it says of held-out data' if self.has_class('-judging') else 'what it writes'}{where}"
         if str(sample.border_title) != title:
             sample.border_title = Content(title)
         if self._shown == (snapshot.generation, chosen):
@@ -260,7 +261,7 @@ class TrainTab(Tab):
         if action == "newest":
             return self._cursor is not None or not self._window.whole
         if action == "panel":
-            return self.app.size.width < WIDE
+            return self.app.size.width < WIDE and not self.has_class("-judging")
         return self.paths is not None or action == "new"
 
     def _ask(self, kind: str, said: str, value: float = 0.0) -> None:
@@ -406,9 +407,9 @@ class TrainTab(Tab):
             self.snapshot.train, self._axis, area.scale.x_at(min(max(share + cells / area.W, 0), 1))
         )
         if step == self._cursor:  # fewer points than cells: on to the next one
-            steps = self.snapshot.train.step.values
-            at = int(np.searchsorted(steps, step)) + cells
-            step = float(steps[min(max(at, 0), len(steps) - 1)])
+            steps = self.snapshot.train.step
+            at = steps.before(step) + cells
+            step = float(steps.values[min(max(at, 0), len(steps) - 1)])
         self._move(step)
 
     def _move(self, step: float | None) -> None:
@@ -495,7 +496,8 @@ class TrainTab(Tab):
         """The next smoothing."""
         self.dashboard.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.dashboard.smoothing) + 1) % len(SMOOTHINGS)]
         if self._follower.feed:
-            self._follower.feed.smoothed(self.dashboard.smoothing)
+            self._follower.feed.beta = self.dashboard.smoothing
+            self._follower.poll()
         self._draw()
 
     def do_panel(self) -> None:

@@ -72,7 +72,10 @@ class Chart(Painted):
             options: scale, zoom and cursor.
             note: lines to write beside the cursor.
         """
-        self._series, self._options, self._note = tuple(series), options or Options(), tuple(note)
+        wanted = tuple(series), options or Options(), tuple(note)
+        if wanted == (self._series, self._options, self._note):
+            return
+        self._series, self._options, self._note = wanted
         self._drawn = self._strips = None
         self.refresh()
 

@@ -1,5 +1,7 @@
 """How a run stands now, in figures: tall beside the chart, or flat above it."""
 
+import math
+
 from textual.content import Content
 from textual.widget import Widget
 
@@ -50,6 +52,7 @@ class Vitals(Widget):
             _pair("train", text.loss(status.train_loss), width),
             _pair("val", text.held_out(status.val_loss, status.leaky), width),
             _pair("best", _best(status), width, "bold $text-success"),
+            *([_pair("accuracy", _accuracy(status), width)] if math.isfinite(status.accuracy) else []),
             Content(""),
             _pair("lr", text.rate(status.lr), width),
             _pair("‖g‖", text.loss(status.grad_norm), width),
@@ -76,6 +79,7 @@ class Vitals(Widget):
             f"{text.duration(status.eta)} left · " if status.live else "",
             f"{text.short(status.tokens_per_s)} tok/s",
         )
+        judged = math.isfinite(status.accuracy)
         figures = Content.assemble(
             ("train ", "$text-muted"),
             text.loss(status.train_loss),
@@ -85,8 +89,8 @@ class Vitals(Widget):
             (_best(status), "bold $text-success"),
             ("  lr ", "$text-muted"),
             text.rate(status.lr),
-            ("  ‖g‖ ", "$text-muted"),
-            text.loss(status.grad_norm),
+            ("  accuracy " if judged else "  ‖g‖ ", "$text-muted"),
+            _accuracy(status) if judged else text.loss(status.grad_norm),
         )
         machine = Content.assemble(
             ("pid ", "$text-muted"),
@@ -114,6 +118,10 @@ def _steps(status: Status) -> str:
 def _best(status: Status) -> str:
     at = f" @ {text.short(status.best_step)}" if status.best_step else ""
     return f"★ {text.held_out(status.best_val_loss, status.leaky)}{at}" if status.best_step else "–"
+
+
+def _accuracy(status: Status) -> str:
+    return f"{100 * status.accuracy:.1f} %"
 
 
 def _progress(status: Status, width: int) -> Content:
