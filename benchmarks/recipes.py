@@ -5,11 +5,12 @@
     python benchmarks/recipes.py shakespeare-cpu --minutes 10
 
 Runs are kept in --runs (checkpoints/recipes): what is done is not trained again, what was cut short goes on. A part's
-figures are appended when the part is complete; --no-write prints them alone. `sincos` is measured where its recipe is.
+figures are appended when the part is complete; --no-write prints them alone.
 """
 
 import argparse
 import datetime
+import json
 import math
 import os
 import statistics
@@ -238,7 +239,7 @@ def dinos(options: argparse.Namespace) -> list[str]:
     for cell in ("rnn", "gru"):
         (paths,) = trained(options, [point("dinos", cell=cell)])
         found = losses(paths)
-        said = _novelty(paths)
+        said = _asked("novelty", paths, "--length", "20000", "--temperature", "1")
         body.append([f"`dinos --cell {cell}`", f"{found['carried']:.4f}", f"{found['at step']:,.0f}",
                      f"{100 * said['new_lines']:.1f} %", f"{100 * said['different_lines']:.1f} %",
                      f"{found['seconds']:.0f}", ", ".join(last_sample(paths).split(" ⏎ ")[:5])])  # fmt: skip
@@ -253,21 +254,22 @@ def dinos(options: argparse.Namespace) -> list[str]:
     return rows(["", *titles], body)
 
 
-def _novelty(paths: RunPaths) -> dict[str, Any]:
-    import json
+def sincos(options: argparse.Namespace) -> list[str]:
+    """The exported cell on the test part: one step ahead, and closed loop over 200 steps; the worse column."""
+    body = []
+    for nonlinearity in ("tanh", "relu"):
+        points = [point("sincos", nonlinearity=nonlinearity, seed=seed) for seed in range(options.seeds or 3)]
+        for paths in trained(options, points, CORES):
+            columns = _asked("eval", paths)["columns"].values()
+            error, wander = (max(column[key] for column in columns) for key in ("mse", "rollout_rmse"))
+            body.append([paths.name, f"{error:.1e}", f"{wander:.1e}", f"{read_status(paths).elapsed:.0f}"])
+    return rows(["", "test MSE, one step", "RMSE, closed loop over 200", "seconds"], body)
 
-    words = [
-        "novelty",
-        paths.name,
-        "--runs",
-        str(paths.root.parent),
-        "--length",
-        "20000",
-        "--temperature",
-        "1",
-        "--json",
-    ]
-    done = subprocess.run([sys.executable, "-m", "tuirnn", *words], check=True, capture_output=True, text=True)
+
+def _asked(command: str, paths: RunPaths, *words: str) -> dict[str, Any]:
+    """What a command of tuirnn answers on a run."""
+    given = [sys.executable, "-m", "tuirnn", command, paths.name, "--runs", str(paths.root.parent), *words, "--json"]
+    done = subprocess.run(given, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -295,6 +297,7 @@ PARTS: dict[str, Part] = {
     "surnames-18": Part("all languages, three seeds: 10 minutes", surnames_18),
     "residual-gru": Part("with and without residuals: 6 minutes", residual_gru),
     "gru-gradient": Part("published against corrected GRU, three cells, three seeds: 12 minutes", gru_gradient),
+    "sincos": Part("tanh and relu, three seeds: 2 minutes", sincos),
     "dinos": Part("two cells: 1 minute", dinos),
     "essay-batches": Part("three cells: 10 minutes", essay_batches),
     "essay-rnn": Part("as published, both splits: hours; --steps or --epochs cut it short", essay("rnn")),

@@ -261,7 +261,9 @@ def test_the_overlap_is_the_share_that_was_copied(share: float, seed: int) -> No
     copied = int(share * 2000)
     val[:copied] = train[700 : 700 + copied]
     found = overlap(lm.TextData("", "", b"", Vocabulary("byte"), train, val, val[:0]))
-    assert found == pytest.approx(max(0, copied - STRETCH + 1) / (2000 - STRETCH + 1), abs=1e-9)
+    assert found == pytest.approx(
+        max(0, copied - STRETCH + 1) / (2000 - STRETCH + 1), abs=3e-3
+    )  # chance may go on copying
 
 
 def test_unknown_recipes_are_not_printed() -> None:
