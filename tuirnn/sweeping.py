@@ -163,7 +163,7 @@ def _start(point: Point, folder: Path, environment: Mapping[str, str]) -> "subpr
 
 
 def _log(folder: Path, name: str) -> Path:
-    return folder / f".{name}.log"
+    return folder / f".{name}.{os.getpid()}.log"
 
 
 def _ended(paths: RunPaths, code: int, say: Callable[[str], None]) -> dict[str, str]:
