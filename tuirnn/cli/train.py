@@ -46,7 +46,7 @@ def train(
     as_json: Json = False,
     settings: dict[str, Any],
 ) -> None:
-    """Train a network on text; everything it does is in its run directory, where 'tuirnn' shows it."""
+    """Train a network on text, labelled sequences or a series; 'tuirnn' shows its run directory live."""
     folder = runs_folder(runs)
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)

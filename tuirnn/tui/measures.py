@@ -16,7 +16,7 @@ NAMES = {
     "macro_f1": "macro F1",
     "mae": "mean absolute error",
     "rollout_rmse": "roll-out RMSE",
-    "naive_loss": "loss of saying the last value again",
+    "naive_loss": "loss of the last value",
     "lr": "learning rate",
     "grad_norm": "gradient norm",
     BLOCKS: "validation loss, blocks",
