@@ -146,7 +146,7 @@ class Status:
     """`status.json`: how a run stands. Times are seconds since the epoch, losses nats per token.
 
     A forecast's losses are squared errors in squared deviations of the training part, its `mae` and `rollout_rmse` in
-    deviations; `naive_loss` is the loss of the last value.
+    deviations; `naive_loss` is the loss of saying the last value again.
 
     `state` is starting, running, paused, done, stopped or failed; readers see 'stale' where a run claims
     to live and does not.
