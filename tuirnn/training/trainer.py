@@ -5,7 +5,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from tuirnn.errors import DivergedError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
 from tuirnn.runs import checkpoint, control
-from tuirnn.runs.reader import FIGURES, RunRecord, Status, as_number
+from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
@@ -29,6 +28,7 @@ from tuirnn.training.devices import Usage, device_label
 from tuirnn.training.forecasting import ForecastObserver
 from tuirnn.training.observer import LanguageObserver, Observer
 from tuirnn.training.optimizers import learning_rate, make_optimizer
+from tuirnn.training.progress import Progress
 from tuirnn.training.signals import Interrupted, Signals
 
 Report = Callable[[dict[str, Any]], None]
@@ -48,38 +48,6 @@ OBSERVERS: dict[str, type[Observer]] = {
 
 LOG_EVERY_CUDA = 20
 """Losses are fetched from the GPU this many steps at a time: each fetch waits for the device."""
-
-
-@dataclass
-class Progress:
-    """Where the run stands; everything that `trainer.json` must hold to go on from here."""
-
-    step: int = 0
-    epoch: float = 0.0
-    tokens: int = 0
-    elapsed: float = 0.0
-    best_val_loss: float = math.inf
-    best_step: int = 0
-    val_loss: float = math.nan
-    figures: dict[str, float] = field(default_factory=dict)
-    evaluations_without_best: int = 0
-    evaluated: int = 0
-    lr_scale: float = 1.0
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Progress":
-        """Read the fields back, numbers that JSON lacks from their strings; raises TypeError if they do not fit."""
-        if not isinstance(value["figures"], dict) or not value["figures"].keys() <= set(FIGURES):
-            raise TypeError("its figures are not known")
-        kinds = {spec.name: spec.type for spec in fields(cls) if spec.name != "figures"}
-        figures = {name: as_number(number) for name, number in value["figures"].items()}
-        numbers: dict[str, Any] = {
-            k: as_number(v) if kinds.get(k) is float else v for k, v in value.items() if k != "figures"
-        }
-        for name, number in numbers.items():
-            if type(number) is not kinds.get(name) or (type(number) is int and not 0 <= number < 2**53):
-                raise TypeError(f"{one_line(name, 60)} is not a number that belongs here")
-        return cls(**numbers, figures=figures)
 
 
 class Trainer:
