@@ -4,7 +4,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from tuirnn.config import RunConfig
+from tuirnn.runs import control, detached
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.reader import LogTail, RunRecord, Status, read_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tui.app import DashboardApp
 from tuirnn.vocab import Vocabulary
@@ -92,6 +93,30 @@ def folder(tmp_path: Path) -> Path:
     write_run(tmp_path, "finished", age=7200)
     write_run(tmp_path, "night-shift", state="running", progress=0.41, total=700, eta=192.0)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Iterator[RunPaths]:
+    """A detached training, alive while its module's tests run; in the end its log must have every step once."""
+    config = RunConfig().replace(
+        hidden=16, embed=8, minutes=60.0, eval_every=200, batch_size=4, seq_len=16, sources=(str(small_text),)
+    )
+    run = detached.start(config, tmp_path_factory.mktemp("live"), "night")
+    yield run
+    control.send(run, control.Request("stop"))
+    end = time.monotonic() + 60
+    while read_status(run).live and time.monotonic() < end:
+        time.sleep(0.1)
+    steps = [r["step"] for r in LogTail(run.metrics).read() if r["split"] == "train"]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def trains_on(run: RunPaths) -> bool:
+    """Whether a live run goes on from the step where it is now."""
+    before, end = read_status(run), time.monotonic() + 20
+    while (now := read_status(run)).step <= before.step and time.monotonic() < end:
+        time.sleep(0.1)
+    return now.state == "running" and now.step > before.step
 
 
 async def until(pilot: Pilot[None], ready: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -23,7 +23,7 @@ from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths
 from tuirnn.tui.keys import KEYS
 
-from .conftest import Opener, write_run
+from .conftest import Opener, trains_on, write_run
 
 LONG = bool(os.environ.get("TUIRNN_LONG"))
 ROUNDS = 25 if LONG else 1
@@ -83,12 +83,14 @@ class Pty:
 
 
 @pytest.mark.parametrize("ending", ["q", "SIGTERM", "SIGHUP", "exception", "SIGKILL"])
-def test_the_terminal_is_as_it_was(folder: Path, environment: dict[str, str], ending: str) -> None:
+def test_the_terminal_is_as_it_was_and_the_training_goes_on(
+    training: RunPaths, environment: dict[str, str], ending: str
+) -> None:
     for _ in range(ROUNDS):
         words = ["-c", RAISE] if ending == "exception" else ["-m", "tuirnn"]
-        terminal = Pty([*words, "--runs", str(folder)], environment)
+        terminal = Pty([*words, "--runs", str(training.root.parent)], environment)
         try:
-            terminal.wait_for("night-shift")
+            terminal.wait_for("night")
             assert ENTERED in terminal.text
             if ending.startswith("SIG"):
                 terminal.process.send_signal(getattr(signal, ending))
@@ -105,13 +107,14 @@ def test_the_terminal_is_as_it_was(folder: Path, environment: dict[str, str], en
                 now = termios.tcgetattr(terminal.slave)
                 assert now[3] & termios.ICANON
                 assert now[3] & termios.ECHO
-                continue
-            assert termios.tcgetattr(terminal.slave)[:4] == terminal.before[:4]
-            assert terminal.text.rindex(LEFT) > terminal.text.rindex(ENTERED)
-            assert terminal.text.rindex(MOUSE_OFF) > terminal.text.rindex(MOUSE_ON)
-            assert CURSOR_SHOWN in terminal.text
+            else:
+                assert termios.tcgetattr(terminal.slave)[:4] == terminal.before[:4]
+                assert terminal.text.rindex(LEFT) > terminal.text.rindex(ENTERED)
+                assert terminal.text.rindex(MOUSE_OFF) > terminal.text.rindex(MOUSE_ON)
+                assert CURSOR_SHOWN in terminal.text
         finally:
             terminal.close()
+        assert trains_on(training)
 
 
 async def test_random_keys_and_sizes_break_nothing(
