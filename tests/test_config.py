@@ -88,6 +88,7 @@ def test_anything_else_is_one_clear_error(value: Any) -> None:
         ({"hidden": True}, ["--hidden"]),
         ({"lr": math.nan}, ["--lr", "finite"]),
         ({"lr": -1.0}, ["--lr", "at least"]),
+        ({"lr": 10**400}, ["--lr", "fewer digits"]),
         ({"dropout": 1.5}, ["--dropout", "at most"]),
         ({"tied": True, "embed": 3}, ["--tied", "--embed"]),
         ({"task": "forecast", "split": "within"}, ["--split", "forecast"]),
