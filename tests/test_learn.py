@@ -5,9 +5,11 @@ import re
 import runpy
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tuirnn import cells
@@ -96,6 +98,16 @@ def small(command: str, shakespeare: Path) -> list[str]:
     return words
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks of eight units are no work to share: on a busy machine threads would wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
