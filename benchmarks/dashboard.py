@@ -28,7 +28,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-KEYS = ("\x1b[D", "\x1b[C", "+", "-", "y", "m", "u", "[", "]", "1", "2", "0")
+KEYS = ("\x1b[D", "\x1b[C", "+", "-", "y", "m", "u", "[", "]", "1", "2", "+", "0")
+"""Each changes something on the screen of the long run; a key that does not would be timed by whatever is drawn next."""
 BRAILLE = range(0x2801, 0x2900)
 PARTS = ("open", "keys", "pixel", "idle", "training")
 BLOCK = 20
@@ -134,7 +135,10 @@ def make_run(folder: Path, name: str, points: int) -> Path:
             if step % (points // 200) == 0:
                 val = {"step": step, "split": "val", "at": at, "loss": loss + 0.2, "loss_blocks": loss + 0.25}
                 file.write(json.dumps(val) + "\n")
-    for log in ("samples", "probes", "events"):
+    with open(root / "samples.jsonl", "w") as file:
+        for step in range(points // 20, points + 1, points // 20):
+            file.write(json.dumps({"step": step, "kind": "sample", "text": f"written at step {step}. " * 20}) + "\n")
+    for log in ("probes", "events"):
         (root / f"{log}.jsonl").touch()
     return root
 

@@ -168,6 +168,14 @@ def test_labels() -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(width=32) | st.sampled_from([0.0, -1.0, math.nan]), max_size=400))
+def test_what_a_logarithmic_scale_can_show(ys: list[float]) -> None:
+    ours = Curve.of(ys).positive()
+    wanted = Curve.of([y if y > 0 else math.nan for y in ys])
+    for name in ("values", "low", "high", "odd"):
+        assert np.array_equal(getattr(ours, name), getattr(wanted, name), equal_nan=True), name
+
+
 @given(
     st.lists(st.one_of(moderate, st.sampled_from([math.nan, math.inf, -math.inf])), max_size=5 * STRETCH),
     st.lists(st.integers(1, 3 * STRETCH), min_size=1, max_size=5),

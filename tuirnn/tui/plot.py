@@ -145,8 +145,8 @@ class Stretch:
         above, below = odd[infinite == np.inf], odd[infinite == -np.inf]
         if log and (y.extremes(np.array([begin]), np.array([end]))[0] <= 0).any():
             below = begin + np.flatnonzero(y.values[begin:end] <= 0)
-            y = Curve.of(np.where(y.values > 0, y.values, np.nan))
-            odd = begin + np.flatnonzero(~np.isfinite(y.values[begin:end]))
+            y = y.positive()
+            odd = y.odd[np.searchsorted(y.odd, begin) : np.searchsorted(y.odd, end)]
         return cls(x, y, begin, end, odd, above, below)
 
     def extremes(self) -> tuple[float, float]:

@@ -63,6 +63,16 @@ class Curve:
         """How many numbers of an ascending curve are not larger than a value."""
         return bisect_right(self.values, value, key=float)
 
+    def positive(self) -> "Curve":
+        """The same with NaN in place of every number that is not above zero."""
+        values = np.where(self.values > 0, self.values, np.nan).astype(self.values.dtype, copy=False)
+        low, high = self.low.copy(), self.high.copy()
+        lost = np.flatnonzero(low <= 0)  # blocks to be looked through anew
+        left = values[: len(low) * BLOCK].reshape(-1, BLOCK)[lost].astype(np.float64)
+        finite = np.isfinite(left)
+        low[lost], high[lost] = np.where(finite, left, np.inf).min(1), np.where(finite, left, -np.inf).max(1)
+        return Curve(values, low, high, np.flatnonzero(~np.isfinite(values)), sorted=False)
+
     def extremes(self, starts: Ints, ends: Ints) -> tuple[Floats, Floats]:
         """Smallest and largest finite number of each stretch [start, end), [K]; +inf and -inf where it has none."""
         first, last = -(-starts // BLOCK), ends // BLOCK  # whole blocks inside
