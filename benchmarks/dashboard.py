@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KEYS = ("\x1b[D", "\x1b[C", "+", "-", "y", "m", "u", "[", "]", "1", "2", "+", "0")
-"""Each changes something on the screen of the long run; a key that does not would be timed by whatever is drawn next."""
+"""Each changes something on the screen; a key that does not would be timed by whatever is drawn next."""
 BRAILLE = range(0x2801, 0x2900)
 PARTS = ("open", "keys", "pixel", "idle", "training")
 BLOCK = 20
