@@ -44,7 +44,10 @@ def stop_at(paths: RunPaths, step: int) -> Callable[[dict[str, Any]], None]:
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("batches", ["stream", "random", "windows"])
-def test_resumed_training_gives_the_same_bits(cell: str, batches: str, tmp_path: Path, small_text: Path) -> None:
+def test_resumed_training_gives_the_same_bits(
+    cell: str, batches: str, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuirnn.training.trainer.CONTROL_POLL", 0.0)  # 24 steps may take less than a tenth of a second
     settings = {"cell": cell, "batches": batches, "layers": 2, "dropout": 0.3, "steps": 24, "eval_every": 7,
                 "checkpoint_every": 5}  # fmt: skip
     whole = train_small(tmp_path, "whole", small_text, **settings)

@@ -73,6 +73,22 @@ def test_mutated_files_get_one_line_or_an_answer(kind: str, seed: Path) -> None:
     assert mutations.mutated(seed, kind, 2000)["refused"] >= 0
 
 
+def test_a_checkpoint_replaced_while_it_is_read_is_read_again(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same step is saved again with another loss between a reader's manifest and its last file."""
+    good = checkpoint.load(run, "last")
+    newer = {**good.files, checkpoint.TRAINER: good.files[checkpoint.TRAINER] + b" "}
+    read_bounded, replaced = checkpoint.read_bounded, []
+
+    def read(path: Path, *arguments: Any) -> bytes:
+        if path.name == checkpoint.TRAINER and not replaced:
+            replaced.append(checkpoint.save(run, good.step, newer))
+        return read_bounded(path, *arguments)
+
+    monkeypatch.setattr(checkpoint, "read_bounded", read)
+    assert checkpoint.load(run, "last").files == newer
+    assert replaced
+
+
 def test_one_trainer_and_ten_readers(tmp_path: Path) -> None:
     assert company.with_readers(tmp_path, 6)["torn"] == 0
 

@@ -130,6 +130,10 @@ def steps(paths: RunPaths) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
+ATTEMPTS = 5
+"""To read a checkpoint that is being replaced meanwhile."""
+
+
 def load(paths: RunPaths, which: str = "best") -> Checkpoint:
     """Read and verify a checkpoint.
 
@@ -139,13 +143,26 @@ def load(paths: RunPaths, which: str = "best") -> Checkpoint:
     Raises:
         RunError: none there, or damaged; the message names the file and the newest good checkpoint.
     """
-    path = _resolve(paths, which)
+    for attempt in range(ATTEMPTS):
+        path = _resolve(paths, which)
+        before = _identity(path)
+        try:
+            return verify(path)
+        except RunError as damage:
+            if attempt < ATTEMPTS - 1 and _identity(path) != before:
+                continue  # the trainer has put another in its place between two of the files
+            good = newest_good(paths, without=path)
+            remedy = f"the newest good checkpoint is step {good.step}" if good else "no other checkpoint is good"
+            raise RunError(f"{damage}; {remedy}") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _identity(path: Path) -> int:
+    """Tells a step directory from another that bears the same name after it; 0 where there is none."""
     try:
-        return verify(path)
-    except RunError as damage:
-        good = newest_good(paths, without=path)
-        remedy = f"the newest good checkpoint is step {good.step}" if good else "no other checkpoint is good"
-        raise RunError(f"{damage}; {remedy}") from None
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0
 
 
 def _resolve(paths: RunPaths, which: str) -> Path:
