@@ -232,6 +232,12 @@ class TrainConfig(Section):
     )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
+    memory: str = option(
+        "save",
+        "What stays of a step for its backward pass: save, all gates; recompute, the states alone, for about half of "
+        "the memory and a third more arithmetic. The result is the same.",
+        choices=("save", "recompute"),
+    )
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
 
     @property

@@ -56,10 +56,13 @@ class RecurrentLayer(nn.Module):
         embedding: Tensor | None = None,
         dtype: torch.dtype | None = None,
         observe: list[Trace] | None = None,
+        memory: str = "save",
     ) -> tuple[Tensor, State]:
         """See `kernels.recurrent_layer`."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return recurrent_layer(self.cell, source, embedding, weights, state, dtype=dtype, observe=observe)
+        return recurrent_layer(
+            self.cell, source, embedding, weights, state, dtype=dtype, memory=memory, observe=observe
+        )
 
 
 class SequenceModel(nn.Module):
@@ -71,6 +74,7 @@ class SequenceModel(nn.Module):
         outputs: width of the head; None: as the inputs.
         unk: token whose input row starts at zero, so that unknown symbols add nothing.
         compute_dtype: of the recurrent layers' products; parameters keep float32 unless it is float64.
+        memory: 'save' or 'recompute', see `kernels.recurrent_layer`.
     """
 
     def __init__(
@@ -81,10 +85,11 @@ class SequenceModel(nn.Module):
         outputs: int | None = None,
         unk: int | None = None,
         compute_dtype: torch.dtype = torch.float32,
+        memory: str = "save",
     ) -> None:
         super().__init__()
         self.config = config
-        self.compute_dtype = compute_dtype
+        self.compute_dtype, self.memory = compute_dtype, memory
         self.embedding = nn.Embedding(inputs, config.embed) if config.embed else None
         widths = [config.embed or inputs] + [config.hidden] * (config.layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
@@ -139,7 +144,7 @@ class SequenceModel(nn.Module):
         after: list[State] = []
         for i in range(len(self.layers)):
             embedding = self.embedding.weight if i == 0 and self.embedding is not None else None
-            y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe)
+            y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe, self.memory)
             if self.config.residual and i > 0:
                 y = y + x
             x = self._drop(y, masks[i] if masks is not None else None)

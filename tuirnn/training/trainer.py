@@ -505,4 +505,5 @@ def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
         outputs=data.outputs,
         unk=data.vocab.unk,
         compute_dtype=COMPUTE_DTYPES[config.train.dtype],
+        memory=config.train.memory,
     )
