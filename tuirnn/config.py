@@ -231,6 +231,13 @@ class TrainConfig(Section):
         200, "Forecast: points that each evaluation forecasts from its own forecasts.", low=1, high=100_000
     )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
+    processes: int = option(
+        1,
+        "Processes that share each batch, on a GPU each or on a part of the processor's cores; results do not depend "
+        "on how many.",
+        low=1,
+        high=4_096,
+    )
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
     memory: str = option(
         "save",

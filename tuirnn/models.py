@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tuirnn.cells import State, make_cell
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import Trace, recurrent_layer
+from tuirnn.tasks.batches import Lanes
 
 COMPUTE_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
@@ -128,6 +129,7 @@ class SequenceModel(nn.Module):
         state: Sequence[State],
         *,
         masks: Sequence[Tensor] | None = None,
+        lanes: Lanes | None = None,
         observe: list[Trace] | None = None,
     ) -> tuple[Tensor, list[State]]:
         """Run the network over a batch of sequences.
@@ -136,6 +138,7 @@ class SequenceModel(nn.Module):
             source: tokens, int64 [T, B], or points, floating [T, B, F].
             state: one per layer, each tensor [B, H].
             masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
+            lanes: which of a larger batch these sequences are; dropout is then drawn for all of it.
             observe: receives one `Trace` per layer.
         Returns:
             outputs [T, B, ·], logits where tokens are predicted, and the state after the last step.
@@ -147,29 +150,37 @@ class SequenceModel(nn.Module):
             y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe, self.memory)
             if self.config.residual and i > 0:
                 y = y + x
-            x = self._drop(y, masks[i] if masks is not None else None)
+            x = self._drop(y, masks[i] if masks is not None else None, lanes)
             after.append(last)
         if self.projection is not None:
             x = self.projection(x)
         return self.head(x), after
 
-    def _drop(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _drop(self, x: Tensor, mask: Tensor | None, lanes: Lanes | None) -> Tensor:
         if mask is None and self.training and self.config.dropout:
-            mask = dropout_mask(x, self.config.dropout)
+            mask = dropout_mask(x, self.config.dropout, lanes)
         return x if mask is None else x * mask
 
 
-def dropout_mask(like: Tensor, p: float) -> Tensor:
-    """Zeros with probability p (to 1/65536), else the number that keeps the mean; same shape as `like`.
+def dropout_mask(like: Tensor, p: float, lanes: Lanes | None = None) -> Tensor:
+    """Zeros with probability p (to 1/65536), else the number that keeps the mean; same shape as `like`, [T, B, H].
 
     On the CPU four elements share one 64-bit draw: PyTorch's own Bernoulli draws for each, which cost a sixth of
     a training step.
+
+    Args:
+        like: what is to be masked.
+        p: share of zeros.
+        lanes: which part of a larger batch `like` is. Numbers are drawn for the whole of it, so that a mask does not
+            depend on how many processes share the batch.
     """
+    T, _, H = like.shape
+    lanes = lanes or Lanes(0, like.shape[1], like.shape[1])
     if like.device.type != "cpu":
-        return nn.functional.dropout(torch.ones_like(like), p)
-    dropped = round(p * 65_536)
-    draws = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    kept = draws[: like.numel()].view(like.shape) >= dropped - 32_768
+        return nn.functional.dropout(like.new_ones(T, lanes.B, H), p)[:, lanes.own]
+    dropped, drawn = round(p * 65_536), T * lanes.B * H
+    draws = torch.empty(-(-drawn // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = draws[:drawn].view(T, lanes.B, H)[:, lanes.own] >= dropped - 32_768
     return kept.to(like.dtype).mul_(65_536 / (65_536 - dropped))
 
 

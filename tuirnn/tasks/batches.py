@@ -1,6 +1,7 @@
 """Batches without end whose place is a small JSON value, whatever the task."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,23 @@ IGNORE = -100
 
 Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]
 """x and y, [T, B] of tokens or [T, B, F] of points; carry [B]: where it is 0, a sequence begins with a zero state."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Some of the sequences that lie side by side in a batch: `first` up to, not including, `last`, of `B`."""
+
+    first: int
+    last: int
+    B: int
+
+    @property
+    def own(self) -> slice:
+        """Picks them out of an axis of B."""
+        return slice(self.first, self.last)
+
+    def __len__(self) -> int:
+        return self.last - self.first
 
 
 class Batches:
