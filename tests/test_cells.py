@@ -235,13 +235,16 @@ def test_residual_projection_and_tied_weights_shape_the_network() -> None:
 @pytest.mark.parametrize("p", [0.0001, 0.2, 0.5, 0.95])
 def test_dropout_masks_drop_as_often_as_asked_and_keep_the_mean(p: float, device: str) -> None:
     torch.manual_seed(0)
-    mask = dropout_mask(torch.empty(64, 33, 129, device=device), p)
-    n = mask.numel()
-    dropped = int((mask == 0).sum())
+    kept = dropout_mask(torch.empty(64, 33, 129, device=device), p)
+    n = kept.numel()
+    dropped = int((~kept).sum())
     assert abs(dropped - p * n) < 5 * (p * (1 - p) * n) ** 0.5 + n / 65_536
-    assert mask.unique().numel() <= 2
-    assert float(mask.mean()) == pytest.approx(1.0, abs=0.05)
-    assert not torch.equal(mask, dropout_mask(mask, p)) or p < 0.01
+    model = SequenceModel(ModelConfig(hidden=129, dropout=p), 7)
+    x = torch.rand(64, 33, 129, device=device, requires_grad=True)
+    y = model._drop(x, None, None)
+    assert float((y.mean() / x.mean()).detach()) == pytest.approx(1.0, abs=0.05)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0] * x, y)
+    assert not torch.equal(kept, dropout_mask(kept, p)) or p < 0.01
 
 
 @pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)

@@ -1,10 +1,13 @@
 """Less memory, the same numbers: spans of steps, gates made again, a step in parts, and what was said beforehand."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import train_small
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -103,6 +106,43 @@ def test_a_graph_can_be_walked_twice(memory: str) -> None:
     second = torch.autograd.grad(outputs.sum(), list(layer.parameters()))
     for a, b in zip(first, second, strict=True):
         torch.testing.assert_close(a, b)
+
+
+# ── a step in parts ──────────────────────────────────────────────────────────────
+
+
+def losses_of(folder: Path, source: Path, **changes: Any) -> tuple[list[float], list[float]]:
+    """Training losses, gradient norms after them, of a short run."""
+    run = train_small(
+        folder, f"run{len(list(folder.iterdir()))}", source, steps=8, hidden=12, batch_size=5, dropout=0.3, **changes
+    )
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    training = [record for record in records if record["split"] == "train"]
+    return [record["loss"] for record in training], [record["grad_norm"] for record in training]
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"accumulate": 1000}, {"accumulate": 3, "memory": "recompute"}])
+@pytest.mark.parametrize("batches", ["stream", "random"])
+def test_parts_of_a_batch_add_up_to_it(changes: dict[str, Any], batches: str, tmp_path: Path, small_text: Path) -> None:
+    """Five lanes in two, three and five parts, dropout and hidden tokens among it, eight steps of carried state."""
+    plain = losses_of(tmp_path, small_text, batches=batches, token_dropout=0.1)
+    parts = losses_of(tmp_path, small_text, batches=batches, token_dropout=0.1, **changes)
+    for whole, added in zip(plain, parts, strict=True):
+        assert added == pytest.approx(whole, rel=2e-5)
+
+
+def test_parts_of_sequences_of_unequal_length_add_up(tmp_path: Path) -> None:
+    """Labelled sequences, with the parts' losses weighted by the targets in them."""
+    table = tmp_path / "names.csv"
+    words = [(letter * length, "ab"[length % 2]) for letter in "qrstuv" for length in range(1, 9)]
+    table.write_text("text,label\n" + "".join(f"{word},{label}\n" for word, label in words))
+    settings: dict[str, Any] = {"task": "classify", "summed": True, "every_step": True, "class_weights": True}
+    whole, parts = (losses_of(tmp_path, table, **settings, accumulate=count) for count in (1, 2))
+    assert parts[0] == pytest.approx(whole[0], rel=2e-5)
+    assert parts[1] == pytest.approx(whole[1], rel=2e-5)
+
+
+# ── how much it takes ────────────────────────────────────────────────────────────
 
 
 def layer_step(memory: str) -> Callable[[], None]:
