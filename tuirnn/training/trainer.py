@@ -21,6 +21,7 @@ from tuirnn.tasks import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import share_checkpoint
 from tuirnn.training.forecasting import ForecastObserver
 from tuirnn.training.learner import Learner
@@ -157,6 +158,7 @@ class Trainer:
                 "processes": self.team.place.size,
                 "data": self.data.name,
                 "vocab": self.data.inputs,
+                "memory": round(Fitting(self.config, self.data, self.batches.B, self.device).takes),
             }
         )
         try:

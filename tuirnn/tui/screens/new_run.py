@@ -16,10 +16,11 @@ from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
 from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
 from tuirnn.estimate import estimate, rate, symbols
+from tuirnn.machine import size
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
 from tuirnn.tasks.sources import STDIN
-from tuirnn.tui.text import duration, short, size, visible_line
+from tuirnn.tui.text import duration, short, visible_line
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
