@@ -89,9 +89,9 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     lanes = max(1, -(-train.batch_size // (train.accumulate * train.processes)))
     G, extra = GATES[model.cell], EXTRA[model.cell]
     unit = wide * T * lanes * H  # a buffer of all steps
-    cuts = spans.cut(T, lanes, train.memory, device)
-    span = unit * cuts[0].stop / T  # a buffer of one span
-    share = spans.kept(len(cuts), train.memory) / len(cuts)
+    steps = spans.length(T, lanes, train.memory, device)
+    span, count = unit * steps / T, -(-T // steps)  # a buffer of one span, and how many there are
+    share = spans.kept(count, train.memory) / count
     gates = 0.0 if model.cell == "rnn" else unit * share * (G + extra)
     masks = T * lanes * H + unit if model.dropout else unit * (model.residual and L > 1)
     stays = L * (STATES[model.cell] * unit + gates + masks) + wide * T * lanes * model.projection
@@ -109,7 +109,7 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
 def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
     """Bytes that an evaluation takes at its peak, roughly."""
     model, wide = config.model, _bytes(config.train)
-    span = spans.cut(EVALUATED, 1, "none", "cpu")[0].stop
+    span = spans.length(EVALUATED, 1, "none", "cpu")
     gates = wide * span * model.hidden * (GATES[model.cell] + EXTRA[model.cell] + 1)
     return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
 

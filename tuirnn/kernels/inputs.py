@@ -41,10 +41,10 @@ class InputHalf:
         """gx of some steps, [t, B, G·H], in the weights' dtype."""
         if self.table is not None:
             tokens = self.source[steps]
-            return self.table.index_select(0, tokens.flatten()).view(*tokens.shape, -1)
+            return self.table.index_select(0, tokens.flatten()).view(*tokens.shape, len(self.bias))
         x = self.vectors(steps)
         product = multiply(x.flatten(0, 1).to(self.operand), self.W.t())
-        return product.to(self.bias.dtype).add_(self.bias).view(*x.shape[:2], -1)
+        return product.to(self.bias.dtype).add_(self.bias).view(*x.shape[:2], len(self.bias))
 
 
 class InputGradients:
