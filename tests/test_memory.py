@@ -147,6 +147,14 @@ def test_parts_of_sequences_of_unequal_length_add_up(tmp_path: Path) -> None:
     assert parts[1] == pytest.approx(whole[1], rel=2e-5)
 
 
+def test_a_run_goes_on_with_less_memory(tmp_path: Path, small_text: Path) -> None:
+    settings: dict[str, Any] = {"schedule": "constant", "dropout": 0.3}
+    whole, half = (train_small(tmp_path, f"to{steps}", small_text, steps=steps, **settings) for steps in (20, 10))
+    launch.resume(half, {"steps": 20, "memory": "recompute", "accumulate": 2}, lambda event: None)
+    ends = [json.loads(run.metrics.read_text().splitlines()[-1])["loss"] for run in (whole, half)]
+    assert ends[1] == pytest.approx(ends[0], rel=1e-5)
+
+
 # ── how much it takes ────────────────────────────────────────────────────────────
 
 
