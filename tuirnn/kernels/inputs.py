@@ -58,18 +58,18 @@ class InputGradients:
     def __init__(self, half: InputHalf, needs_source: bool) -> None:
         self.half = half
         self._source = torch.empty_like(half.source) if needs_source else None
-        self._table = torch.zeros_like(half.table) if half.table is not None else None
+        self._sum = torch.zeros_like(half.weight_ih if half.table is None else half.table)
         looked_up = half.embedding if half.table is None else None
         self._embedding = torch.zeros_like(looked_up) if looked_up is not None else None  # [V, I]
-        self._weight_ih, self._bias = torch.zeros_like(half.weight_ih), torch.zeros_like(half.bias)
+        self._bias = torch.zeros_like(half.bias)
 
     def add(self, steps: slice, dgx: Tensor) -> None:
         """Take in dgx of some steps, [t, B, G·H]."""
         half, d, read = self.half, dgx.flatten(0, 1), self.half.source[steps]
-        if self._table is not None:
-            self._table.index_add_(0, read.flatten(), d)
+        if half.table is not None:
+            self._sum.index_add_(0, read.flatten(), d)
             return
-        self._weight_ih += product_over_time(dgx, half.vectors(steps), half.operand)
+        self._sum += product_over_time(dgx, half.vectors(steps), half.operand)
         self._bias += d.sum(0)
         if self._source is not None:
             self._source[steps] = multiply(d.to(half.operand), half.W).view_as(read)
@@ -79,12 +79,13 @@ class InputGradients:
 
     def total(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
         """Gradients of (source, embedding, weight_ih, bias)."""
-        dtable, embedding = self._table, self.half.embedding
-        if dtable is None:
-            return self._source, self._embedding, self._weight_ih, self._bias
+        half, embedding = self.half, self.half.embedding
+        if half.table is None:
+            return self._source, self._embedding, self._sum, self._bias
+        dtable = self._sum
         if embedding is None:
             return None, None, dtable.t().contiguous(), dtable.sum(0)
-        return None, torch.mm(dtable, self.half.weight_ih), torch.mm(dtable.t(), embedding), dtable.sum(0)
+        return None, torch.mm(dtable, half.weight_ih), torch.mm(dtable.t(), embedding), dtable.sum(0)
 
 
 def product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
