@@ -110,7 +110,7 @@ class Team(Alone):
 
     def _store(self) -> Any:
         """Where the processes find one another; None: as torchrun says."""
-        meeting = os.environ.get(MEETING) or (self._followers.meeting if self._followers else None)
+        meeting = self._followers.meeting if self._followers else os.environ.get(MEETING)
         if meeting is None:
             return None
         store = dist.FileStore(meeting, self.place.size)  # type: ignore[attr-defined]
