@@ -20,17 +20,18 @@ class Fitting:
         data: of its task.
         lanes: sequences side by side in a batch, of which the data may fill fewer than were asked for.
         device: where it computes.
+        processes: of the run that are on this machine.
     """
 
-    def __init__(self, config: RunConfig, data: TaskData, lanes: int, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, data: TaskData, lanes: int, device: torch.device, processes: int) -> None:
         self.config, self.data, self.device = config.replace(batch_size=lanes), data, device
+        self.count = 1 if device.type == "cuda" else processes  # each has a GPU of its own
         self.takes = self.needed()
 
     def needed(self, **changes: Any) -> float:
-        """Bytes at the peak, estimated, with changes to the settings: of all processes, or of one GPU."""
+        """Bytes at the peak, estimated, with changes to the settings: of this machine's processes, or of a GPU."""
         config = self.config.replace(**changes)
-        each = memory(config, self.data.inputs, self.data.outputs, self.device.type)
-        return each if self.device.type == "cuda" else each * config.train.processes
+        return self.count * memory(config, self.data.inputs, self.data.outputs, self.device.type)
 
     def room(self) -> Room | None:
         """What there is for it; None where the system does not say."""

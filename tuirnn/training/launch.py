@@ -55,7 +55,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     data = data or tasks.load(config.data)
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
-    tight = Fitting(config, data, _lanes(config, data), device).check()
+    tight = Fitting(config, data, _lanes(config, data), device, _place(config).local_size).check()
     record = RunRecord(
         config=config,
         vocab=data.vocab,
@@ -150,7 +150,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     if "sources" in changes:
         record = replace(record, data=_described(config, data))
     record = replace(record, config=config)
-    tight = Fitting(config, data, _lanes(config, data), device).check()
+    tight = Fitting(config, data, _lanes(config, data), device, _place(config).local_size).check()
     with gathered(config.train.processes) as team, RunWriter(paths) as writer:
         introduce(team, record, paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
