@@ -107,8 +107,8 @@ def estimates() -> None:
                 events = [json.loads(line) for line in process.stdout]
                 _, _, used = os.wait4(process.pid, 0)
                 process.returncode = 0
-            said, taken = events[0]["memory"], used.ru_maxrss * 1024
-            said /= events[0].get("processes", 1)
+            start = next(event for event in events if event["event"] == "start")
+            said, taken = start["memory"] / start["processes"], used.ru_maxrss * 1024
             print(f"| `{options}` | {said / 1e6:.0f} | {taken / 1e6:.0f} | {said / taken:.2f} |", flush=True)
 
 

@@ -7,7 +7,7 @@ the memory small.
 
 ROWS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 32_768)}
 """Rows (steps times batch) that keep a device's products near their best rate: the fewest with `recompute`, the most
-with it, and those with `save`. Measured on the CPU: 512 rows cost a fifth of the rate, 1024 a twelfth; beyond 2048
+with it, and those without. Measured on the CPU: 512 rows cost a fifth of the rate, 1024 a twelfth; beyond 2048
 buffers are so large that their pages come fresh from the system."""
 
 
@@ -21,7 +21,7 @@ def length(T: int, B: int, memory: str, device: str) -> int:
         device: 'cpu' or 'cuda'.
     """
     fewest, most, saving = ROWS.get(device, ROWS["cpu"])
-    rows = saving if memory == "save" else min(most, max(fewest, T * B // 8))
+    rows = min(most, max(fewest, T * B // 8)) if memory == "recompute" else saving
     return max(1, min(T, rows // max(1, B)))
 
 
