@@ -5,6 +5,8 @@ A layer reads vectors x [T, B, I] or tokens [T, B]. Tokens need no product over 
 tokens than the vocabulary, their rows of the embedding are vectors like others.
 """
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -27,10 +29,14 @@ class InputHalf:
     ) -> None:
         self.source, self.embedding, self.weight_ih, self.bias = source, embedding, weight_ih, bias
         self.operand, self.W = operand, weight_ih.to(operand)
-        self.table: Tensor | None = None  # [V, G·H]
-        if not source.is_floating_point() and (embedding is None or len(embedding) <= source.numel()):
-            rows = self.W.t() if embedding is None else torch.mm(embedding.to(operand), self.W.t())
-            self.table = rows.to(bias.dtype) + bias
+        self.tabular = not source.is_floating_point() and (embedding is None or len(embedding) <= source.numel())
+
+    @cached_property
+    def table(self) -> Tensor:
+        """The half of every token of the vocabulary, [V, G·H]."""
+        embedding, W = self.embedding, self.W.t()
+        rows = W if embedding is None else torch.mm(embedding.to(self.operand), W)
+        return rows.to(self.bias.dtype) + self.bias
 
     def vectors(self, steps: slice) -> Tensor:
         """x of some steps, [t, B, I]."""
@@ -39,7 +45,7 @@ class InputHalf:
 
     def __call__(self, steps: slice) -> Tensor:
         """gx of some steps, [t, B, G·H], in the weights' dtype."""
-        if self.table is not None:
+        if self.tabular:
             tokens = self.source[steps]
             return self.table.index_select(0, tokens.flatten()).view(*tokens.shape, len(self.bias))
         x = self.vectors(steps)
@@ -58,18 +64,21 @@ class InputGradients:
     def __init__(self, half: InputHalf, needs_source: bool) -> None:
         self.half = half
         self._source = torch.empty_like(half.source) if needs_source else None
-        self._sum = torch.zeros_like(half.weight_ih if half.table is None else half.table)
-        looked_up = half.embedding if half.table is None else None
+        looked_up = None if half.tabular else half.embedding
         self._embedding = torch.zeros_like(looked_up) if looked_up is not None else None  # [V, I]
         self._bias = torch.zeros_like(half.bias)
+        self._sum: Tensor | None = None  # dtable [V, G·H], or dweight_ih
 
     def add(self, steps: slice, dgx: Tensor) -> None:
         """Take in dgx of some steps, [t, B, G·H]."""
         half, d, read = self.half, dgx.flatten(0, 1), self.half.source[steps]
-        if half.table is not None:
+        if half.tabular:
+            if self._sum is None:
+                self._sum = d.new_zeros(half.W.shape[1] if half.embedding is None else len(half.embedding), d.shape[1])
             self._sum.index_add_(0, read.flatten(), d)
             return
-        self._sum += product_over_time(dgx, half.vectors(steps), half.operand)
+        product = product_over_time(dgx, half.vectors(steps), half.operand).to(half.weight_ih.dtype)
+        self._sum = product if self._sum is None else self._sum.add_(product)
         self._bias += d.sum(0)
         if self._source is not None:
             self._source[steps] = multiply(d.to(half.operand), half.W).view_as(read)
@@ -79,10 +88,10 @@ class InputGradients:
 
     def total(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
         """Gradients of (source, embedding, weight_ih, bias)."""
-        half, embedding = self.half, self.half.embedding
-        if half.table is None:
-            return self._source, self._embedding, self._sum, self._bias
-        dtable = self._sum
+        half, embedding, dtable = self.half, self.half.embedding, self._sum
+        assert dtable is not None, "there is a span at least"
+        if not half.tabular:
+            return self._source, self._embedding, dtable, self._bias
         if embedding is None:
             return None, None, dtable.t().contiguous(), dtable.sum(0)
         return None, torch.mm(dtable, half.weight_ih), torch.mm(dtable.t(), embedding), dtable.sum(0)
