@@ -25,7 +25,7 @@ EVALUATED = 64 * 64
 STATES, EXTRA = {"rnn": 1, "gru": 1, "lstm": 2}, {"rnn": 0, "gru": 1, "lstm": 0}
 """Buffers of H that a step keeps besides its gates: the states, and what else the backward pass needs."""
 
-WRITTEN = 1.5
+WRITTEN = 2.0
 """Copies of what lasts while a checkpoint is written: what a step has freed stays the process's, and is not enough."""
 
 SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
