@@ -98,7 +98,7 @@ class _Layer(torch.autograd.Function):
             dsource,
             dembedding,
             dweight_ih,
-            dW.to(weight_ih.dtype),
+            dW,
             dbias,
             dbias_hh,
             *dfirst,
@@ -112,7 +112,7 @@ def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:
 
 def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
     """Σ_t d_tᵀ operand_t: the weight gradient [rows, columns] in one product over all T·B."""
-    return multiply(d.flatten(0, 1).t().to(dtype), operand.flatten(0, 1).to(dtype))
+    return multiply(d.flatten(0, 1).t(), operand.flatten(0, 1), dtype=dtype)
 
 
 def _input_half(
@@ -120,13 +120,11 @@ def _input_half(
 ) -> Tensor:
     """gx = x weight_ihᵀ + bias, [T, B, G·H], in the weights' dtype."""
     T, B = source.shape[:2]
-    W = weight_ih.to(operand)
     if not source.is_floating_point():
-        rows = W.t() if embedding is None else torch.mm(embedding.to(operand), W.t())
-        table = rows.to(bias.dtype) + bias  # [V, G·H]
+        W = weight_ih.t()
+        table = (W if embedding is None else multiply(embedding, W, dtype=operand)) + bias  # [V, G·H]
         return table.index_select(0, source.flatten()).view(T, B, -1)
-    x = source.reshape(T * B, -1).to(operand)
-    return multiply(x, W.t()).to(bias.dtype).add_(bias).view(T, B, -1)
+    return multiply(source.reshape(T * B, -1), weight_ih.t(), bias, dtype=operand).view(T, B, -1)
 
 
 def _input_half_backward(
@@ -142,9 +140,8 @@ def _input_half_backward(
     if source.is_floating_point():
         dsource = None
         if needs_source:
-            dx = multiply(d.to(operand), weight_ih.to(operand))
-            dsource = dx.to(source.dtype).view_as(source)
-        return dsource, None, _product_over_time(dgx, source, operand).to(weight_ih.dtype), d.sum(0)
+            dsource = multiply(d, weight_ih, dtype=operand).view_as(source)
+        return dsource, None, _product_over_time(dgx, source, operand), d.sum(0)
     V = weight_ih.shape[1] if embedding is None else embedding.shape[0]
     dtable = d.new_zeros(V, d.shape[1]).index_add_(0, source.flatten(), d)
     dbias = dtable.sum(0)

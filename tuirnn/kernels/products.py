@@ -49,11 +49,22 @@ def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
     return lambda x: torch.mm(x, Wt)
 
 
-def multiply(A: Tensor, B: Tensor) -> Tensor:
-    """A [M, K] B [K, N], both large: the native product where it runs, else oneDNN, else `torch.mm`."""
-    on_cpu = A.device.type == "cpu" and A.dtype == torch.float32
-    if on_cpu and A.numel() >= PACKING_PAYS and native.library() is not None:
-        return native.product(A, B)
-    if on_cpu and A.stride(1) == 1:
-        return times_transposed(B.t(), len(A))(A)
-    return torch.mm(A, B)
+def multiply(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype) -> Tensor:
+    """A [M, K] B [K, N] (+ bias [N]), all large: the native product where it runs, else oneDNN, else `torch.mm`.
+
+    Args:
+        A: left factor.
+        B: right factor.
+        bias: added to each row.
+        dtype: what the factors are rounded to.
+    Returns:
+        [M, N] in A's type.
+    """
+    if A.numel() >= PACKING_PAYS and A.dtype == torch.float32 and native.multiplies(dtype, A.device):
+        return native.product(A, B, bias, dtype=dtype)
+    left, right = A.to(dtype), B.to(dtype)
+    if left.device.type == "cpu" and dtype == torch.float32 and left.stride(1) == 1:
+        C = times_transposed(right.t(), len(left))(left)
+    else:
+        C = torch.mm(left, right).to(A.dtype)
+    return C if bias is None else C.add_(bias)
