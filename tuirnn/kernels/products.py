@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tuirnn.kernels import native
 
-TimesTransposed = Callable[[Tensor], Tensor]
-"""x [n, K] -> x Wᵀ [n, N]."""
+TimesTransposed = Callable[[Tensor, Tensor | None], Tensor]
+"""(x [n, K], plus) -> x Wᵀ + plus, with plus a [n, N], a bias [N] or None; in plus's dtype where it is given."""
 
 PACKING_PAYS = 64 * 64
 """Smallest number of weights for which packing is worth its call."""
@@ -33,20 +33,30 @@ PACKING_WORKS = _packing_works()
 
 
 def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
-    """Prepare `x -> x Wᵀ`.
+    """Prepare `x Wᵀ`.
 
     Args:
         W: [N, K], in the products' dtype; any strides.
         rows: how many rows x will have, a hint for the packing.
-    Returns:
-        A function of x [rows, K] in W's dtype.
     """
     if PACKING_WORKS and rows > 1 and W.device.type == "cpu" and W.dtype == torch.float32 and W.numel() >= PACKING_PAYS:
         packed = torch.ops.mkldnn._reorder_linear_weight(W, rows)
-        linear = torch.ops.mkldnn._linear_pointwise.default
-        return lambda x: linear(x, packed, None, "none", [], "")
+        linear, linear_plus = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._linear_pointwise.binary
+
+        def packed_product(x: Tensor, plus: Tensor | None) -> Tensor:
+            if plus is None or plus.dim() == 1:
+                return linear(x, packed, plus, "none", [], "")  # type: ignore[no-any-return]
+            return linear_plus(x, plus, packed, None, "add")  # type: ignore[no-any-return]
+
+        return packed_product
     Wt = W.t()
-    return lambda x: torch.mm(x, Wt)
+
+    def product(x: Tensor, plus: Tensor | None) -> Tensor:
+        if plus is None or plus.dtype != x.dtype:
+            return torch.mm(x, Wt) if plus is None else torch.mm(x, Wt) + plus
+        return torch.addmm(plus, x, Wt)
+
+    return product
 
 
 def multiply(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype) -> Tensor:
@@ -63,8 +73,14 @@ def multiply(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.d
     if A.numel() >= PACKING_PAYS and A.dtype == torch.float32 and native.multiplies(dtype, A.device):
         return native.product(A, B, bias, dtype=dtype)
     left, right = A.to(dtype), B.to(dtype)
-    if left.device.type == "cpu" and dtype == torch.float32 and left.stride(1) == 1:
-        C = times_transposed(right.t(), len(left))(left)
+    if PACKING_WORKS and left.device.type == "cpu" and dtype == torch.float32:
+        C = _linear(left, right.t()) if left.stride(1) == 1 else _linear(right.t(), left).t()
     else:
         C = torch.mm(left, right).to(A.dtype)
     return C if bias is None else C.add_(bias)
+
+
+def _linear(x: Tensor, W: Tensor) -> Tensor:
+    """x Wᵀ through oneDNN, which reads W with any strides and copies x unless its rows are contiguous."""
+    linear = torch.ops.mkldnn._linear_pointwise.default
+    return linear(x.contiguous(), W, None, "none", [], "")  # type: ignore[no-any-return]
