@@ -13,7 +13,8 @@ from tuirnn.tasks import TaskData
 from tuirnn.tasks.forecast import Series, SeriesData, learns_every_step, look_back
 from tuirnn.tasks.rollout import Figures, brief, measure
 from tuirnn.training.evaluation import evaluating
-from tuirnn.training.observer import PROBE_LANES, Look, Observer
+from tuirnn.training.losses import SquaredError
+from tuirnn.training.observer import PROBE_LANES, PROBE_ROWS, Look, Observer
 from tuirnn.training.probes import probe
 
 SHOWN_COLUMNS, SHOWN_POINTS = 8, 1_000
@@ -27,12 +28,6 @@ class ForecastObserver(Observer):
         """A series."""
         assert isinstance(data, SeriesData)
         self.data = data
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean squared error over the steps that count; outputs and targets normalised, [T, B, F]."""
-        if not learns_every_step(self.config.train):
-            outputs, targets = outputs[-1:], targets[-1:]
-        return (outputs.float() - targets.float()).square().mean()
 
     def look(self, step: int) -> Look:
         """See `Observer.look`."""
@@ -49,7 +44,7 @@ class ForecastObserver(Observer):
                 horizon=train.horizon,
                 check=self.check,
             )
-            inside = probe(self.model, self.loss, *self._probe_batch())
+            inside = probe(self.model, SquaredError(learns_every_step(train)), *self._probe_batch())
         figures = {
             "mae": seen.absolute(seen.mae),
             "rollout_rmse": seen.overall(seen.rollout_rmse**2) ** 0.5,
@@ -65,7 +60,7 @@ class ForecastObserver(Observer):
         """The first held-out points as a few sequences of the training length: x and y [T, lanes, F]."""
         values, first = self.data.until("val")
         T = min(self.config.train.seq_len, len(values) - 1)
-        lanes = max(1, min(PROBE_LANES, (len(values) - first) // T))
+        lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (len(values) - first) // T))
         begin = max(0, min(first, len(values) - lanes * T - 1))
         points = self.data.scaling.normalise(values[begin : begin + lanes * T + 1]).astype(np.float32)
         held = torch.from_numpy(points).to(self.device)
