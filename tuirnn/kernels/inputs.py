@@ -28,15 +28,14 @@ class InputHalf:
         self, source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor, operand: torch.dtype
     ) -> None:
         self.source, self.embedding, self.weight_ih, self.bias = source, embedding, weight_ih, bias
-        self.operand, self.W = operand, weight_ih.to(operand)
+        self.operand = operand
         self.tabular = not source.is_floating_point() and (embedding is None or len(embedding) <= source.numel())
 
     @cached_property
     def table(self) -> Tensor:
         """The half of every token of the vocabulary, [V, G·H]."""
-        embedding, W = self.embedding, self.W.t()
-        rows = W if embedding is None else torch.mm(embedding.to(self.operand), W)
-        return rows.to(self.bias.dtype) + self.bias
+        embedding, W = self.embedding, self.weight_ih.t()
+        return W + self.bias if embedding is None else multiply(embedding, W, self.bias, dtype=self.operand)
 
     def vectors(self, steps: slice) -> Tensor:
         """x of some steps, [t, B, I]."""
@@ -49,8 +48,8 @@ class InputHalf:
             tokens = self.source[steps]
             return self.table.index_select(0, tokens.flatten()).view(*tokens.shape, len(self.bias))
         x = self.vectors(steps)
-        product = multiply(x.flatten(0, 1).to(self.operand), self.W.t())
-        return product.to(self.bias.dtype).add_(self.bias).view(*x.shape[:2], len(self.bias))
+        gx = multiply(x.flatten(0, 1), self.weight_ih.t(), self.bias, dtype=self.operand)
+        return gx.view(*x.shape[:2], len(self.bias))
 
 
 class InputGradients:
@@ -74,17 +73,18 @@ class InputGradients:
         half, d, read = self.half, dgx.flatten(0, 1), self.half.source[steps]
         if half.tabular:
             if self._sum is None:
-                self._sum = d.new_zeros(half.W.shape[1] if half.embedding is None else len(half.embedding), d.shape[1])
+                vocabulary = half.weight_ih.shape[1] if half.embedding is None else len(half.embedding)
+                self._sum = d.new_zeros(vocabulary, d.shape[1])
             self._sum.index_add_(0, read.flatten(), d)
             return
-        product = product_over_time(dgx, half.vectors(steps), half.operand).to(half.weight_ih.dtype)
+        product = product_over_time(dgx, half.vectors(steps), half.operand)
         self._sum = product if self._sum is None else self._sum.add_(product)
         self._bias += d.sum(0)
         if self._source is not None:
-            self._source[steps] = multiply(d.to(half.operand), half.W).view_as(read)
+            self._source[steps] = multiply(d, half.weight_ih, dtype=half.operand).view_as(read)
         if self._embedding is not None:
-            dx = multiply(d.to(half.operand), half.W)
-            self._embedding.index_add_(0, read.flatten(), dx.to(self._embedding.dtype))
+            dx = multiply(d, half.weight_ih, dtype=half.operand)
+            self._embedding.index_add_(0, read.flatten(), dx)
 
     def total(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
         """Gradients of (source, embedding, weight_ih, bias)."""
@@ -99,4 +99,4 @@ class InputGradients:
 
 def product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
     """Σ_t d_tᵀ operand_t: a weight gradient [rows, columns] in one product over all T·B."""
-    return multiply(d.flatten(0, 1).t().to(dtype), operand.flatten(0, 1).to(dtype))
+    return multiply(d.flatten(0, 1).t(), operand.flatten(0, 1), dtype=dtype)

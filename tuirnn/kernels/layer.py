@@ -110,7 +110,6 @@ class _Layer(torch.autograd.Function):
             factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)
             del trace  # its gates make room for the products
             products = [product_over_time(dgh[..., rows], operand, ctx.operand) for rows, operand in factors]
-            products = [product.to(weight_ih.dtype) for product in products]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
             if not cell.folds_bias:
                 dbias_hh += dgh.sum((0, 1))
