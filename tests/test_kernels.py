@@ -16,7 +16,9 @@ HAS_BF16 = native.multiplies(torch.bfloat16, torch.device("cpu"))
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="needs a compiler and a processor with AVX512_BF16")
 needs_native = pytest.mark.skipif(native.library() is None, reason=native.why_not() or "native kernels")
 
-SHAPES = [(1, 1, 1), (5, 3, 7), (4, 2, 16), (3, 13, 17), (6, 5, 33), (3, 26, 64), (7, 32, 100), (2, 4, 130)]
+SHAPES = [
+    (1, 1, 1), (5, 3, 7), (4, 2, 16), (3, 13, 17), (6, 5, 33), (3, 26, 64), (7, 32, 100), (2, 4, 130), (4, 1, 400),
+]  # fmt: skip
 
 
 def run(kernel: Any, cell: Any, T: int, B: int, H: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:

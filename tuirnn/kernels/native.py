@@ -19,6 +19,9 @@ SOURCE = Path(__file__).parent / "cpp" / "library.cpp"
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3, "gru_before": 4}
 """Cells that the library knows, by its own numbers."""
 
+SHARING_PAYS = 2**17
+"""Fewest recurrent weights whose products are split between threads by units."""
+
 FLAGS = [
     "-std=c++20",
     "-O3",
@@ -76,10 +79,10 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
     for buffer, first in zip(states, state, strict=True):
         buffer[0] = first
     saved = gx.new_empty(T, B, cell.saved_width * H)
-    weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, H)
+    weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_forward(
         *_kind(cell, weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
-        _p(weights), _p(bias_hh), _p(scratch), _threads(B),
+        _p(weights), _p(bias_hh), _p(scratch), _threads(cell, B, H),
     )  # fmt: skip
     return Trace(gx, states, saved)
 
@@ -88,12 +91,12 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
     """As `portable.backward`."""
     T, B, _ = trace.a.shape
     H = weight_hh.shape[1]
-    threads = _threads(B)
+    threads = _threads(cell, B, H)
     dgh = torch.empty_like(trace.a)
     dgx = torch.empty_like(trace.a) if cell.saved_width else dgh
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
     squares = torch.zeros(threads, T, dtype=torch.float64)
-    weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, H)
+    weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_backward(
         *_kind(cell, weight_hh.dtype), *_longs(T, B, H), _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]),
         _p(trace.saved), _p(weights), _p(dh_all), _p(dgh), _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares),
@@ -116,7 +119,7 @@ def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dt
     A, B = (M if 1 in M.stride() else M.contiguous() for M in (A, B))
     (M, K), N = A.shape, B.shape[1]
     C = A.new_empty(M, N)
-    threads = _threads(M)
+    threads = min(torch.get_num_threads(), M)
     scratch = torch.empty(lib.tuirnn_product_scratch(*_longs(N), threads), dtype=torch.int32)
     lib.tuirnn_product(
         int(dtype == torch.bfloat16), *_longs(M, N, K), _p(A), *_longs(*A.stride()), _p(B), *_longs(*B.stride()),
@@ -130,8 +133,8 @@ def _kind(cell: Cell, dtype: torch.dtype) -> tuple[int, int]:
     return int(dtype == torch.bfloat16), KINDS[cell.name]
 
 
-def _recurrence_scratch(cell: Cell, H: int) -> Tensor:
-    return torch.empty(_library().tuirnn_recurrence_scratch(KINDS[cell.name], ctypes.c_long(H)), dtype=torch.int32)
+def _recurrence_scratch(cell: Cell, B: int, H: int) -> Tensor:
+    return torch.empty(_library().tuirnn_recurrence_scratch(KINDS[cell.name], *_longs(B, H)), dtype=torch.int32)
 
 
 def _library() -> ctypes.CDLL:
@@ -140,8 +143,10 @@ def _library() -> ctypes.CDLL:
     return loaded
 
 
-def _threads(rows: int) -> int:
-    return max(1, min(torch.get_num_threads(), rows))
+def _threads(cell: Cell, B: int, H: int) -> int:
+    """As many as can share the rows; all of them on fewer rows where the weights are worth their waiting."""
+    threads = torch.get_num_threads()
+    return threads if cell.G * H * H >= SHARING_PAYS else min(threads, B)
 
 
 def _p(tensor: Tensor) -> ctypes.c_void_p:

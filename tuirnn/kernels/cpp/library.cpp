@@ -12,9 +12,9 @@ extern "C" int tuirnn_has_bf16() { return HAS_BF16; }
 extern "C" long tuirnn_product_scratch(long N, int threads) { return product_scratch(N, threads); }
 
 // Words of scratch that tuirnn_forward and tuirnn_backward need.
-extern "C" long tuirnn_recurrence_scratch(int kind, long H) {
+extern "C" long tuirnn_recurrence_scratch(int kind, long B, long H) {
     const long padded = (H + WIDE * L - 1) / (WIDE * L) * (WIDE * L);
-    return gates(kind) * padded * H;
+    return gates(kind) * padded * H + B * H;
 }
 
 // C [M, N] = A B (+ bias [N], where given); A(m, k) at m·a_row + k·a_column, B(k, n) at k·b_row + n·b_column.

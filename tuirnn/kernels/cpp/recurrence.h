@@ -1,6 +1,7 @@
 // The time loops of the cells. Letters as in cells/base.py: T steps, B batch, H hidden, G gates; float32, [T, B, ·].
 //
-// - The batch is split between threads once; each walks all T steps on its rows, so there is no barrier in a step.
+// - The batch is split between threads once; each walks all T steps on its rows, so there is no barrier in a step. Where
+//   there are fewer rows than threads, each takes all rows and its share of the units, and they wait for each other.
 // - weight_hh is packed into panels whose columns are one block of units with all its gates side by side: a tile of
 //   accumulators then holds every gate of the same units, and the cell's mathematics run on it in the registers.
 
@@ -20,6 +21,25 @@ struct Sequence {
 };
 
 static long gates(int kind) { return kind == LSTM ? 4 : kind == RNN_TANH || kind == RNN_RELU ? 1 : 3; }
+
+// What of every step is a thread's: rows of the batch, and pieces of GRAIN units.
+constexpr long GRAIN = 4 * L;
+
+struct Share {
+    Range rows, units;
+    bool waits;  // for the others, before it reads what they wrote
+
+    Share(const Sequence& s, long me, long threads) : rows{0, s.B}, units{0, s.H}, waits(s.B < threads) {
+        if (waits) units = part(s.H, me, threads, GRAIN);
+        else rows = part(s.B, me, threads);
+    }
+    long count() const { return rows.last - rows.first; }
+    void wait() const {
+        if (waits) {
+#pragma omp barrier
+        }
+    }
+};
 
 // A matrix [K, blocks of units · VECS] packed for products with the rows of a step.
 //
@@ -45,13 +65,13 @@ struct Panels {
             }
     }
 
-    // For all rows and units: sums of A P, which begin as `first(r, v, unit, n)`, go to `finish(r, unit, n, sums)` with
-    // the `gates` sums of units unit … unit + n.
+    // For all rows and units of a share: sums of A P, which begin as `first(r, v, unit, n)`, go to `finish(r, unit, n,
+    // sums)` with the `gates` sums of units unit … unit + n.
     template <int GATES, class First, class Finish>
-    INLINE void multiply(const Panels& P, const Word* A, long row, long rows, First first, Finish finish) {
+    INLINE void multiply(const Panels& P, const Word* A, long row, const Share& share, First first, Finish finish) {
         const long deep = words<E>(P.K);
-        for (long p = 0, u = 0; u < P.H; ++p, u += span(GATES))
-            tiles<TILE / VECS>(rows, [&]<int R>(long r0) {
+        for (long u = share.units.first, p = u / span(GATES); u < share.units.last; ++p, u += span(GATES))
+            tiles<TILE / VECS>(share.count(), [&]<int R>(long r0) {
                 V sum[R][VECS];
 #pragma GCC unroll 24
                 for (int r = 0; r < R; ++r)
@@ -97,6 +117,7 @@ static void forward(const Sequence& s, Word* scratch, long me, long threads) {
     const long H = s.H;
     const Matrix W = {s.weight, 1, H};  // element (k, gate row)
     Word* const second = scratch + Panels<E, PAIR>::size(H, H, 2);
+    float* const products = (float*)(second + Panels<E, WIDE>::size(H, H, 1));  // r h [B, H], of the GRU with reset before
     if constexpr (kind == LSTM) Panels<E, WIDE>::pack(W, H, H, 4, scratch, me, threads);
     else if constexpr (kind == GRU_AFTER) Panels<E, GRU_WIDE>::pack(W, H, H, 3, scratch, me, threads);
     else if constexpr (kind == GRU_BEFORE) {
@@ -104,12 +125,12 @@ static void forward(const Sequence& s, Word* scratch, long me, long threads) {
         Panels<E, WIDE>::pack(Matrix::from(W, 0, 2 * H), H, H, 1, second, me, threads);
     } else Panels<E, WIDE>::pack(W, H, H, 1, scratch, me, threads);
 #pragma omp barrier
-    const Range mine = part(s.B, me, threads);
-    const long rows = mine.last - mine.first;
+    const Share mine(s, me, threads);
+    const long rows = mine.count();
+    float* const rh = products + mine.rows.first * H;
     Operand<E> operand, gated;
-    std::vector<float> rh(kind == GRU_BEFORE ? rows * H : 0);
     for (long t = 0; t < s.T; ++t) {
-        const long at = t * s.B + mine.first;
+        const long at = t * s.B + mine.rows.first;
         float* const a = s.a + at * gates(kind) * H;
         const float* const h = s.h + at * H;
         float* const h_next = s.h + (at + s.B) * H;
@@ -118,7 +139,7 @@ static void forward(const Sequence& s, Word* scratch, long me, long threads) {
             const float* const c = s.c + at * H;
             float* const c_next = s.c + (at + s.B) * H;
             Panels<E, WIDE>::template multiply<4>(
-                {scratch, H, H, 4}, A, operand.row, rows,
+                {scratch, H, H, 4}, A, operand.row, mine,
                 [&](long r, int v, long u, long n) { return load_ahead(a + (r * 4 + v) * H + u, n); },
                 [&](long r, long u, long n, const V* sum) {
                     const V di = sigmoid_denominator(sum[0]), df = sigmoid_denominator(sum[1]);
@@ -136,7 +157,7 @@ static void forward(const Sequence& s, Word* scratch, long me, long threads) {
         } else if constexpr (kind == GRU_AFTER) {
             float* const saved = s.saved + at * H;
             Panels<E, GRU_WIDE>::template multiply<3>(
-                {scratch, H, H, 3}, A, operand.row, rows,
+                {scratch, H, H, 3}, A, operand.row, mine,
                 [&](long r, int v, long u, long n) {
                     const V bias = load(s.bias + v * H + u, n);
                     const V gx = load_ahead(a + (r * 3 + v) * H + u, n);
@@ -153,18 +174,19 @@ static void forward(const Sequence& s, Word* scratch, long me, long threads) {
                 });
         } else if constexpr (kind == GRU_BEFORE) {
             Panels<E, PAIR>::template multiply<2>(
-                {scratch, H, H, 2}, A, operand.row, rows,
+                {scratch, H, H, 2}, A, operand.row, mine,
                 [&](long r, int v, long u, long n) { return load_ahead(a + (r * 3 + v) * H + u, n); },
                 [&](long r, long u, long n, const V* sum) {
                     float* const out = a + r * 3 * H + u;
                     const V rd = sigmoid_denominator(sum[0]), zd = sigmoid_denominator(sum[1]);
                     const V once = splat(1.0f) / (rd * zd), reset = once * zd;
                     store(out, reset, n), store(out + H, once * rd, n);
-                    store(rh.data() + r * H + u, reset * load(h + r * H + u, n), n);
+                    store(rh + r * H + u, reset * load(h + r * H + u, n), n);
                 });
-            const Word* const RH = gated.of(rh.data(), H, rows, H);
+            mine.wait();
+            const Word* const RH = gated.of(rh, H, rows, H);
             Panels<E, WIDE>::template multiply<1>(
-                {second, H, H, 1}, RH, gated.row, rows,
+                {second, H, H, 1}, RH, gated.row, mine,
                 [&](long r, int, long u, long n) { return load(a + (r * 3 + 2) * H + u, n); },
                 [&](long r, long u, long n, const V* sum) {
                     float* const out = a + r * 3 * H + u;
@@ -174,13 +196,14 @@ static void forward(const Sequence& s, Word* scratch, long me, long threads) {
                 });
         } else {
             Panels<E, WIDE>::template multiply<1>(
-                {scratch, H, H, 1}, A, operand.row, rows,
+                {scratch, H, H, 1}, A, operand.row, mine,
                 [&](long r, int, long u, long n) { return load_ahead(a + r * H + u, n); },
                 [&](long r, long u, long n, const V* sum) {
                     const V x = sum[0];
                     store(h_next + r * H + u, kind == RNN_TANH ? tanh_(x) : x < splat(0.0f) ? splat(0.0f) : x, n);
                 });
         }
+        mine.wait();
     }
 }
 
@@ -241,36 +264,38 @@ static void backward(const Sequence& s, const Gradients& d, Word* scratch, long 
     Panels<E, WIDE>::pack(W, K, H, 1, scratch, me, threads);
     if constexpr (kind == GRU_BEFORE) Panels<E, WIDE>::pack(Matrix::from(W, K, 0), H, H, 1, second, me, threads);
 #pragma omp barrier
-    const Range mine = part(s.B, me, threads);
-    const long rows = mine.last - mine.first;
-    float* const dh = d.dh + mine.first * H;
+    const Share mine(s, me, threads);
+    const long rows = mine.count();
+    float* const dh = d.dh + mine.rows.first * H;
     const auto zero = [](long, int, long, long) { return V{}; };
     Operand<E> operand, gated;
     for (long t = s.T - 1; t >= 0; --t) {
         double squares = 0;
-        for (long b = mine.first; b < mine.last; ++b) {
+        for (long b = mine.rows.first; b < mine.rows.last; ++b) {
             V sum = {};
-            for (long u = 0; u < H; u += L) {
+            for (long u = mine.units.first; u < mine.units.last; u += L) {
                 const V whole = step_backward<kind>(s, d, t * s.B + b, b, u, std::min<long>(L, H - u));
                 sum += whole * whole;
             }
             for (int v = 0; v < L; ++v) squares += sum[v];
         }
         d.squares[t] = squares;
-        const long at = t * s.B + mine.first;
+        mine.wait();
+        const long at = t * s.B + mine.rows.first;
         float* const dgh = d.dgh + at * G * H;
         if constexpr (kind == GRU_BEFORE) {
             const Word* const dn = gated.of(dgh + 2 * H, 3 * H, rows, H);
             Panels<E, WIDE>::template multiply<1>(
-                {second, H, H, 1}, dn, gated.row, rows, zero, [&](long r, long u, long n, const V* sum) {  // sum: δ(r h)
+                {second, H, H, 1}, dn, gated.row, mine, zero, [&](long r, long u, long n, const V* sum) {  // sum: δ(r h)
                     const V reset = load(s.a + (at + r) * 3 * H + u, n), h = load(s.h + (at + r) * H + u, n);
                     store(dgh + r * 3 * H + u, sum[0] * h * reset * (splat(1.0f) - reset), n);
                     store(dh + r * H + u, load(dh + r * H + u, n) + sum[0] * reset, n);
                 });
+            mine.wait();
         }
         const Word* const A = operand.of(dgh, G * H, rows, K);
         Panels<E, WIDE>::template multiply<1>(
-            {scratch, K, H, 1}, A, operand.row, rows, zero, [&](long r, long u, long n, const V* sum) {
+            {scratch, K, H, 1}, A, operand.row, mine, zero, [&](long r, long u, long n, const V* sum) {
                 store(dh + r * H + u, load(dh + r * H + u, n) + sum[0], n);  // dh += dgh weight_hh
             });
     }
