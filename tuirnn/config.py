@@ -239,6 +239,18 @@ class TrainConfig(Section):
         high=4_096,
     )
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
+    accumulate: int = option(
+        1,
+        "Parts in which a step goes through its batch, for less memory; the result is the same.",
+        low=1,
+        high=1_000_000,
+    )
+    memory: str = option(
+        "save",
+        "What stays of a step for its backward pass: save, all gates; recompute, the states alone, for about half of "
+        "the memory and a third more arithmetic. The result is the same.",
+        choices=("save", "recompute"),
+    )
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
 
     @property

@@ -1,5 +1,6 @@
 """Batches without end whose place is a small JSON value, whatever the task."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,12 @@ class Lanes:
 
     def __len__(self) -> int:
         return self.last - self.first
+
+    def divided(self, parts: int) -> "list[Lanes]":
+        """These lanes in so many parts, or in parts of one; they differ by one at most."""
+        n, parts = len(self), min(parts, len(self))
+        bounds = [self.first + n * i // parts for i in range(parts + 1)]
+        return [Lanes(first, last, self.B) for first, last in itertools.pairwise(bounds)]
 
 
 class Batches:

@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from tuirnn.cells import State
 from tuirnn.models import SequenceModel
 from tuirnn.vocab import Ids, Vocabulary
 
 BLOCK = 256
 """Length of the blocks protocol's independent sequences, as nanoGPT's."""
+
+PIECE, LOGITS_AT_ONCE = 64, 1 << 22
+"""Steps, and at most so many logits, that are in memory together; the state is carried from one piece to the next."""
 
 LANES, WARM_UP = 64, 512
 """The carried protocol in training runs this many lanes side by side, each warmed on the tokens before it."""
@@ -60,17 +64,16 @@ def carried_loss(
     counted = torch.from_numpy(np.arange(L)[:, None] + starts[None, :] < n).to(device)  # [L, lanes]
     state = model.zero_state(lanes)
     if lanes > 1:
-        _, state = model(text[:warm_up], state)
+        state = [after for _, after in _in_pieces(model, text[:warm_up], state, check)][-1]
         for layer in state:
             for tensor in layer:
                 tensor[0] = 0  # the first lane has nothing before it
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    for t in range(0, L, BLOCK):
-        check()
-        end = min(t + BLOCK, L)
-        logits, state = model(text[warm_up + t : warm_up + end], state)
+    total, t = torch.zeros((), dtype=torch.float64, device=device), 0
+    for logits, _ in _in_pieces(model, text[warm_up:-1], state, check):
+        end = t + len(logits)
         nats = _nats(logits, text[warm_up + t + 1 : warm_up + end + 1])
         total += (nats * counted[t:end]).sum(dtype=torch.float64)
+        t = end
     return float(total) / n
 
 
@@ -82,13 +85,25 @@ def blocks_loss(
     blocks = np.arange((len(ids) - 1) // length) * length
     total, count = 0.0, 0
     for first in range(0, len(blocks), batch):
-        check()
         windows = ids[blocks[first : first + batch][None, :] + np.arange(length + 1)[:, None]]
-        text = torch.from_numpy(windows).to(device)
-        logits, _ = model(text[:-1], model.zero_state(text.shape[1]))
-        total += float(_nats(logits, text[1:]).sum(dtype=torch.float64))
+        text, t = torch.from_numpy(windows).to(device), 0
+        for logits, _ in _in_pieces(model, text[:-1], model.zero_state(text.shape[1]), check):
+            nats = _nats(logits, text[t + 1 : t + len(logits) + 1])
+            total += float(nats.sum(dtype=torch.float64))
+            t += len(logits)
         count += text[1:].numel()
     return total / count
+
+
+def _in_pieces(
+    model: SequenceModel, text: Tensor, state: list[State], check: Check
+) -> Iterator[tuple[Tensor, list[State]]]:
+    """Run over text [T, lanes] some steps at a time: the logits of each piece, and the state after it."""
+    steps = max(1, min(PIECE, LOGITS_AT_ONCE // (text.shape[1] * model.head.out_features)))
+    for t in range(0, len(text), steps):
+        check()
+        logits, state = model(text[t : t + steps], state)
+        yield logits, state
 
 
 def _nats(logits: Tensor, targets: Tensor) -> Tensor:

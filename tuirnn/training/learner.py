@@ -1,6 +1,8 @@
 """What every process of a training does: its lanes of each batch, there and back, and the same update as all others."""
 
+import contextlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
         outputs=data.outputs,
         unk=data.vocab.unk,
         compute_dtype=COMPUTE_DTYPES[config.train.dtype],
+        memory=config.train.memory,
     )
 
 
@@ -46,6 +49,7 @@ class Learner:
 
     Attributes:
         lanes: this process's part of a batch.
+        parts: those that are in memory at once, one after the other.
         state: carried, of these lanes.
     """
 
@@ -55,6 +59,7 @@ class Learner:
         self.model = build_model(config, data).to(device)
         self.batches = data.batches(config.train)
         self.lanes = team.lanes(self.batches.B)
+        self.parts = self.lanes.divided(config.train.accumulate)
         self.optimizer = make_optimizer(self.model, config.train)
         self.loss = make_loss(config, data, device)
         self.unknown = data.vocab.unk or 0
@@ -69,24 +74,35 @@ class Learner:
         Returns:
             the loss and the gradient's norm before clipping, of the whole batch, and the batch's size in tokens.
         """
-        train, own = self.config.train, self.lanes.own
+        train = self.config.train
         x, y, carry = self.batches.next()
-        tokens = torch.from_numpy(x[:, own]).to(self.device, non_blocking=True)
-        targets = torch.from_numpy(y[:, own]).to(self.device, non_blocking=True)
-        if train.token_dropout:
-            hidden = torch.rand(x.shape, device=self.device) < train.token_dropout
-            tokens = tokens.masked_fill(hidden[:, own], self.unknown)
-        logits, after = self.network(tokens, self._carried(carry[own]), lanes=self.lanes)
-        loss = self.loss(logits, targets) * (self.loss.weight(y[:, own]) / self.loss.weight(y))
+        hidden = torch.rand(x.shape, device=self.device) < train.token_dropout if train.token_dropout else None
         self.optimizer.zero_grad(set_to_none=True)
-        objective = loss * int((y != IGNORE).sum()) if train.summed else loss
-        objective.backward()  # type: ignore[no-untyped-call]
+        unit = int((y != IGNORE).sum()) if train.summed else 1
+        before = self._carried(carry[self.lanes.own])
+        random = random_state(self.device) if len(self.parts) > 1 else None
+        loss, after = torch.zeros((), device=self.device), []
+        for part in self.parts:
+            tokens = torch.from_numpy(x[:, part.own]).to(self.device, non_blocking=True)
+            targets = torch.from_numpy(y[:, part.own]).to(self.device, non_blocking=True)
+            if hidden is not None:
+                tokens = tokens.masked_fill(hidden[:, part.own], self.unknown)
+            local = slice(part.first - self.lanes.first, part.last - self.lanes.first)
+            if random is not None:
+                set_random_state(random, self.device)  # every part draws for the whole batch, the same
+            with self.team.holding(self.network) if part is not self.parts[-1] else contextlib.nullcontext():
+                logits, state = self.network(tokens, _lanes_of(before, local), lanes=part)
+                share = self.loss(logits, targets) * (self.loss.weight(y[:, part.own]) / self.loss.weight(y))
+                del logits
+                (share * unit).backward()  # type: ignore[no-untyped-call]
+            loss += share.detach()
+            after.append(detached(state))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        self.state = detached(after)
-        return self.team.add(loss.detach()), norm, x.shape[0] * x.shape[1]
+        self.state = _side_by_side(after)
+        return self.team.add(loss), norm, x.shape[0] * x.shape[1]
 
     def _carried(self, carry: npt.NDArray[np.float32]) -> list[State]:
         if not carry.any():
@@ -140,3 +156,22 @@ class Learner:
         forms, ours = ([[(t.shape, t.dtype) for t in layer] for layer in each] for each in (state, wanted))
         if forms != ours:
             raise RunError(f"{saved.path.name} carries a hidden state of another shape than this run's")
+
+
+def random_state(device: torch.device) -> Tensor:
+    """Where the random numbers of a device come from next."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def set_random_state(state: Tensor, device: torch.device) -> None:
+    """Draw from there again."""
+    torch.cuda.set_rng_state(state, device) if device.type == "cuda" else torch.set_rng_state(state)
+
+
+def _lanes_of(state: Sequence[State], own: slice) -> list[State]:
+    return [tuple(tensor[own] for tensor in layer) for layer in state]
+
+
+def _side_by_side(parts: Sequence[Sequence[State]]) -> list[State]:
+    """The states of all lanes from those of their parts, each tensor [B, H]."""
+    return [tuple(torch.cat(tensors) for tensors in zip(*layers, strict=True)) for layers in zip(*parts, strict=True)]

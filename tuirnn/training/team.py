@@ -57,6 +57,10 @@ class Alone:
         """The model, so that a backward pass leaves the gradients of the whole batch in every process."""
         return model
 
+    def holding(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """Inside, a backward pass of `wrap`'s network only adds to this process's gradients."""
+        return contextlib.nullcontext()
+
     def add(self, tensor: Tensor) -> Tensor:
         """The sum of every process's tensor."""
         return tensor
@@ -131,6 +135,12 @@ class Team(Alone):
         network = nn.parallel.DistributedDataParallel(model, process_group=self._group, gradient_as_bucket_view=True)
         network.register_comm_hook(self._group, lambda group, bucket: total(group, bucket.buffer()))
         return network
+
+    def holding(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """See `Alone.holding`."""
+        assert isinstance(network, nn.parallel.DistributedDataParallel)
+        held: contextlib.AbstractContextManager[None] = network.no_sync()
+        return held
 
     def add(self, tensor: Tensor) -> Tensor:
         """See `Alone.add`."""
