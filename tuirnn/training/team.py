@@ -224,6 +224,9 @@ def gathered(processes: int) -> Iterator[Alone]:
     """A team of so many processes that this one leads; those that torchrun has not started are started here.
 
     They end with the block: told to where it ends well, otherwise by force, as they hold nothing.
+
+    Raises:
+        LostError: one of them has ended before.
     """
     if processes == 1:
         yield Alone()
@@ -238,8 +241,12 @@ def gathered(processes: int) -> Iterator[Alone]:
             followers = stack.enter_context(Followers(processes))
         team = Team(place, followers)
         stack.callback(team.part)
-        yield team
-        team.order(Order.LEAVE)
+        try:
+            yield team
+        except RuntimeError as error:
+            raise (team.explain(error) or error) from None
+        with contextlib.suppress(RuntimeError):  # one that ended when all was done is no loss
+            team.order(Order.LEAVE)
 
 
 def connection_broke(error: BaseException) -> bool:
