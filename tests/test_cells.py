@@ -247,6 +247,26 @@ def test_dropout_masks_drop_as_often_as_asked_and_keep_the_mean(p: float, device
     assert not torch.equal(kept, dropout_mask(kept, p)) or p < 0.01
 
 
+def test_weight_dropout_masks_the_recurrent_weights_of_a_batch_in_training_alone(device: str) -> None:
+    layer, plain = (
+        RecurrentLayer(ModelConfig(cell="gru", hidden=20, weight_dropout=p), 7).to(device) for p in (0.5, 0.0)
+    )
+    plain.load_state_dict(layer.state_dict())
+    x, state = torch.randn(6, 3, 7, device=device), layer.zero_state(3)
+    layer.eval()
+    assert torch.equal(layer(x, state)[0], plain(x, state)[0])
+    layer.train()
+    torch.manual_seed(0)
+    kept = dropout_mask(layer.weight_hh[None], 0.5)[0]
+    with torch.no_grad():
+        plain.weight_hh.mul_(2 * kept)
+    torch.manual_seed(0)
+    y = layer(x, state)[0]
+    torch.testing.assert_close(y, plain(x, state)[0])
+    y.square().sum().backward()
+    assert torch.equal(layer.weight_hh.grad != 0, kept)
+
+
 @pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
 def test_bfloat16_stays_close_to_float32(cell: str, variant: str, device: str) -> None:
     config = ModelConfig(cell=cell, hidden=32, embed=16, dropout=0.0, reset=variant if cell == "gru" else "after")

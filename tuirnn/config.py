@@ -115,6 +115,9 @@ class ModelConfig(Section):
         choices=("after", "before"),
     )
     dropout: float = option(0.2, "Dropout between layers and before the head.", low=0.0, high=0.95)
+    weight_dropout: float = option(
+        0.0, "Dropout of the recurrent weights in training, one mask a batch.", low=0.0, high=0.95
+    )
     forget_bias: float = option(1.0, "Initial bias of the LSTM's forget gate.", low=-10.0, high=10.0)
     init_std: float = option(
         0.0, "Standard deviation of the first weights; 0: uniform within 1/√hidden, as torch.nn.", low=0.0, high=10.0

@@ -35,7 +35,7 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.cell = make_cell(config.cell, nonlinearity=config.nonlinearity, reset=config.reset)
         H, rows = config.hidden, self.cell.G * config.hidden
-        self.hidden = H
+        self.hidden, self.weight_dropout = H, config.weight_dropout
         self.weight_ih = nn.Parameter(torch.empty(rows, inputs))
         self.weight_hh = nn.Parameter(torch.empty(rows, H))
         self.bias_ih = nn.Parameter(torch.zeros(rows))
@@ -64,8 +64,11 @@ class RecurrentLayer(nn.Module):
         observe: list[Trace] | None = None,
         memory: str = "save",
     ) -> tuple[Tensor, State]:
-        """See `kernels.recurrent_layer`."""
-        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        """See `kernels.recurrent_layer`; in training with `weight_dropout` (Merity et al. 2018) on weight_hh."""
+        weight_hh: Tensor = self.weight_hh
+        if self.training and self.weight_dropout:
+            weight_hh = _dropped(weight_hh[None], self.weight_dropout)[0]
+        weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh)
         return recurrent_layer(
             self.cell, source, embedding, weights, state, dtype=dtype, memory=memory, observe=observe
         )
@@ -166,9 +169,11 @@ class SequenceModel(nn.Module):
             return x * mask
         if not self.training or not self.config.dropout:
             return x
-        kept = dropout_mask(x, self.config.dropout, lanes)
-        dropped: Tensor = _Dropout.apply(x, kept, 1 / (1 - self.config.dropout))  # type: ignore[no-untyped-call]
-        return dropped
+        return _dropped(x, self.config.dropout, lanes)
+
+
+def _dropped(x: Tensor, p: float, lanes: Lanes | None = None) -> Tensor:
+    return _Dropout.apply(x, dropout_mask(x, p, lanes), 1 / (1 - p))  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Dropout(torch.autograd.Function):
