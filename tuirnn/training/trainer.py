@@ -276,7 +276,7 @@ class Trainer:
             tokens = tokens.masked_fill(hidden, self.unknown)
         logits, after = self.model(tokens, self._carried(carry))
         loss = self.observer.loss(logits, targets)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         objective = loss * int((y != IGNORE).sum()) if train.summed else loss
         objective.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
