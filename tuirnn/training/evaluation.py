@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from tuirnn.cells import State
 from tuirnn.models import SequenceModel
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -17,6 +18,9 @@ BLOCK = 256
 
 LANES, WARM_UP = 64, 512
 """The carried protocol in training runs this many lanes side by side, each warmed on the tokens before it."""
+
+PIECE = 64
+"""Steps run at a time: the buffers of a few thousand tokens stay small enough to be had again without fresh pages."""
 
 Check = Callable[[], None]
 """Called between two pieces of long work; it may raise to cut the work short."""
@@ -60,17 +64,14 @@ def carried_loss(
     counted = torch.from_numpy(np.arange(L)[:, None] + starts[None, :] < n).to(device)  # [L, lanes]
     state = model.zero_state(lanes)
     if lanes > 1:
-        _, state = model(text[:warm_up], state)
+        *_, (_, _, state) = _in_pieces(model, text[:warm_up], state, check)
         for layer in state:
             for tensor in layer:
                 tensor[0] = 0  # the first lane has nothing before it
     total = torch.zeros((), dtype=torch.float64, device=device)
-    for t in range(0, L, BLOCK):
-        check()
-        end = min(t + BLOCK, L)
-        logits, state = model(text[warm_up + t : warm_up + end], state)
-        nats = _nats(logits, text[warm_up + t + 1 : warm_up + end + 1])
-        total += (nats * counted[t:end]).sum(dtype=torch.float64)
+    targets = text[warm_up + 1 :]
+    for steps, logits, _ in _in_pieces(model, text[warm_up:-1], state, check):
+        total += (_nats(logits, targets[steps]) * counted[steps]).sum(dtype=torch.float64)
     return float(total) / n
 
 
@@ -80,15 +81,26 @@ def blocks_loss(
     """Mean nats per token over independent blocks of 256 tokens, each from a zero state."""
     length = min(BLOCK, len(ids) - 1)
     blocks = np.arange((len(ids) - 1) // length) * length
-    total, count = 0.0, 0
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
     for first in range(0, len(blocks), batch):
-        check()
         windows = ids[blocks[first : first + batch][None, :] + np.arange(length + 1)[:, None]]
         text = torch.from_numpy(windows).to(device)
-        logits, _ = model(text[:-1], model.zero_state(text.shape[1]))
-        total += float(_nats(logits, text[1:]).sum(dtype=torch.float64))
-        count += text[1:].numel()
-    return total / count
+        targets = text[1:]
+        for steps, logits, _ in _in_pieces(model, text[:-1], model.zero_state(text.shape[1]), check):
+            total += _nats(logits, targets[steps]).sum(dtype=torch.float64)
+        count += targets.numel()
+    return float(total) / count
+
+
+def _in_pieces(
+    model: SequenceModel, text: Tensor, state: list[State], check: Check
+) -> Iterator[tuple[slice, Tensor, list[State]]]:
+    """Run over text [T, B] a few steps at a time: which steps, their logits [·, B, V], the state after them."""
+    for t in range(0, len(text), PIECE):
+        check()
+        steps = slice(t, t + PIECE)
+        logits, state = model(text[steps], state)
+        yield steps, logits, state
 
 
 def _nats(logits: Tensor, targets: Tensor) -> Tensor:
