@@ -117,7 +117,7 @@ def _judged(paths: RunPaths) -> dict[str, float]:
     from tuirnn.runtime.session import CellSession
     from tuirnn.tasks.classify import LabelledData
     from tuirnn.training.classifying import last_logits
-    from tuirnn.training.trainer import build_model
+    from tuirnn.training.learner import build_model
 
     data = run_data(paths)
     assert isinstance(data, LabelledData)

@@ -123,7 +123,7 @@ def bare_step(config: Any) -> Callable[[], None]:
     from tuirnn import tasks
     from tuirnn.models import detached
     from tuirnn.training.optimizers import learning_rate, make_optimizer
-    from tuirnn.training.trainer import build_model
+    from tuirnn.training.learner import build_model
 
     data, train = tasks.load(config.data), config.train
     model, batches = build_model(config, data), data.batches(train)

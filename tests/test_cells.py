@@ -1,8 +1,6 @@
 """The cells' forward and backward passes against references that share no code with them."""
 
 import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,8 @@ from torch import Tensor
 
 from tuirnn.cells import CELLS, make_cell
 from tuirnn.config import ModelConfig
+from tuirnn.kernels import inputs, portable, recurrent_layer
 from tuirnn.kernels import layer as layer_module
-from tuirnn.kernels import portable, recurrent_layer
 from tuirnn.models import RecurrentLayer, SequenceModel, dropout_mask
 from tuirnn.training import proof
 
@@ -97,7 +95,9 @@ def test_a_dropped_transpose_of_any_gate_is_noticed(
 
 
 @pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
-def test_a_dropped_transpose_of_the_input_weights_is_noticed(cell: str, variant: str) -> None:
+def test_a_dropped_transpose_of_the_input_weights_is_noticed(
+    cell: str, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """dx = dgx weight_ih: with square blocks the wrong way round would have the right shape."""
     config = ModelConfig(cell=cell, hidden=4, reset=variant if cell == "gru" else "after",
                          nonlinearity=variant if cell == "rnn" else "tanh")  # fmt: skip
@@ -109,24 +109,20 @@ def test_a_dropped_transpose_of_the_input_weights_is_noticed(cell: str, variant:
 
     assert torch.autograd.gradcheck(loss, (x,), eps=1e-6, atol=1e-7)
     (dx,) = torch.autograd.grad(loss(x), x)
-    with wrong_input_transpose(layer):
-        (wrong,) = torch.autograd.grad(loss(x), x)
+    monkeypatch.setattr(inputs.InputGradients, "add", wrong_input_transpose(layer))
+    (wrong,) = torch.autograd.grad(loss(x), x)
     assert (dx - wrong).abs().max() > 1e-3
 
 
-@contextmanager
-def wrong_input_transpose(layer: RecurrentLayer) -> Iterator[None]:
-    original = layer_module._input_half_backward
+def wrong_input_transpose(layer: RecurrentLayer) -> Any:
+    original = inputs.InputGradients.add
 
-    def wrong(dgx: Tensor, source: Tensor, embedding: Any, weight_ih: Tensor, *rest: Any) -> Any:
-        blocks = torch.cat([block.t() for block in weight_ih.chunk(layer.cell.G)])
-        return original(dgx, source, embedding, blocks, *rest)
+    def wrong(self: inputs.InputGradients, *rest: Any) -> None:
+        blocks = torch.cat([block.t() for block in layer.weight_ih.detach().chunk(layer.cell.G)])
+        self.half = inputs.InputHalf(self.half.source, None, blocks, self.half.bias, self.half.operand)
+        original(self, *rest)
 
-    layer_module._input_half_backward = wrong
-    try:
-        yield
-    finally:
-        layer_module._input_half_backward = original
+    return wrong
 
 
 # ── the ONNX operators' own reference cases ──────────────────────────────────────
@@ -239,13 +235,16 @@ def test_residual_projection_and_tied_weights_shape_the_network() -> None:
 @pytest.mark.parametrize("p", [0.0001, 0.2, 0.5, 0.95])
 def test_dropout_masks_drop_as_often_as_asked_and_keep_the_mean(p: float, device: str) -> None:
     torch.manual_seed(0)
-    mask = dropout_mask(torch.empty(64, 33, 129, device=device), p)
-    n = mask.numel()
-    dropped = int((mask == 0).sum())
+    kept = dropout_mask(torch.empty(64, 33, 129, device=device), p)
+    n = kept.numel()
+    dropped = int((~kept).sum())
     assert abs(dropped - p * n) < 5 * (p * (1 - p) * n) ** 0.5 + n / 65_536
-    assert mask.unique().numel() <= 2
-    assert float(mask.mean()) == pytest.approx(1.0, abs=0.05)
-    assert not torch.equal(mask, dropout_mask(mask, p)) or p < 0.01
+    model = SequenceModel(ModelConfig(hidden=129, dropout=p), 7)
+    x = torch.rand(64, 33, 129, device=device, requires_grad=True)
+    y = model._drop(x, None, None)
+    assert float((y.mean() / x.mean()).detach()) == pytest.approx(1.0, abs=0.05)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0] * x, y)
+    assert not torch.equal(kept, dropout_mask(kept, p)) or p < 0.01
 
 
 @pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)

@@ -27,7 +27,7 @@ from tuirnn.tasks import classify
 from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import launch
 from tuirnn.training.classifying import last_logits
-from tuirnn.training.trainer import build_model
+from tuirnn.training.learner import build_model
 
 CONSONANTS, VOWELS = "bcdfghjkl", "aeiou"
 

@@ -268,8 +268,8 @@ def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
     from safetensors.torch import load
 
     from tuirnn.runtime.opening import run_data
+    from tuirnn.training.learner import build_model
     from tuirnn.training.probes import probe
-    from tuirnn.training.trainer import build_model
 
     data = run_data(small_run)
     model = build_model(read_record(small_run).config, data).eval()
@@ -292,7 +292,7 @@ def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
 @pytest.mark.parametrize("length", [3, 40, 700, 1500, 5000])
 def test_carried_loss_in_lanes_equals_the_single_pass(length: int, small_run: RunPaths) -> None:
     from tuirnn.runtime.opening import run_data
-    from tuirnn.training.trainer import build_model
+    from tuirnn.training.learner import build_model
 
     data = run_data(small_run)
     model = build_model(read_record(small_run).config, data)

@@ -231,7 +231,26 @@ class TrainConfig(Section):
         200, "Forecast: points that each evaluation forecasts from its own forecasts.", low=1, high=100_000
     )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
+    processes: int = option(
+        1,
+        "Processes that share each batch, on a GPU each or on a part of the processor's cores; results do not depend "
+        "on how many.",
+        low=1,
+        high=4_096,
+    )
     dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
+    accumulate: int = option(
+        1,
+        "Parts in which a step goes through its batch, for less memory; the result is the same.",
+        low=1,
+        high=1_000_000,
+    )
+    memory: str = option(
+        "save",
+        "What stays of a step for its backward pass: save, all gates; recompute, the states alone, for about half of "
+        "the memory and a third more arithmetic. The result is the same.",
+        choices=("save", "recompute"),
+    )
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
 
     @property

@@ -34,6 +34,10 @@ class DivergedError(TuirnnError):
     """Training reached a loss or gradient that is not finite."""
 
 
+class LostError(RunError):
+    """A process of a training that several share has ended before its time."""
+
+
 class VerificationError(TuirnnError):
     """Something of ours disagrees with its independent reference."""
 

@@ -6,6 +6,7 @@ like those of `nn.Embedding`, `nn.LSTM` and `nn.Linear`.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,13 @@ from torch import Tensor, nn
 from tuirnn.cells import State, make_cell
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import Trace, recurrent_layer
+from tuirnn.tasks.batches import Lanes
 
 COMPUTE_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+DRAWN_AT_ONCE = 1 << 20
+"""Elements of a dropout mask whose random numbers lie in memory together."""
 
 
 class RecurrentLayer(nn.Module):
@@ -56,10 +62,13 @@ class RecurrentLayer(nn.Module):
         embedding: Tensor | None = None,
         dtype: torch.dtype | None = None,
         observe: list[Trace] | None = None,
+        memory: str = "save",
     ) -> tuple[Tensor, State]:
         """See `kernels.recurrent_layer`."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return recurrent_layer(self.cell, source, embedding, weights, state, dtype=dtype, observe=observe)
+        return recurrent_layer(
+            self.cell, source, embedding, weights, state, dtype=dtype, memory=memory, observe=observe
+        )
 
 
 class SequenceModel(nn.Module):
@@ -71,6 +80,7 @@ class SequenceModel(nn.Module):
         outputs: width of the head; None: as the inputs.
         unk: token whose input row starts at zero, so that unknown symbols add nothing.
         compute_dtype: of the recurrent layers' products; parameters keep float32 unless it is float64.
+        memory: 'save' or 'recompute', see `kernels.recurrent_layer`.
     """
 
     def __init__(
@@ -81,10 +91,11 @@ class SequenceModel(nn.Module):
         outputs: int | None = None,
         unk: int | None = None,
         compute_dtype: torch.dtype = torch.float32,
+        memory: str = "save",
     ) -> None:
         super().__init__()
         self.config = config
-        self.compute_dtype = compute_dtype
+        self.compute_dtype, self.memory = compute_dtype, memory
         self.embedding = nn.Embedding(inputs, config.embed) if config.embed else None
         widths = [config.embed or inputs] + [config.hidden] * (config.layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
@@ -123,6 +134,7 @@ class SequenceModel(nn.Module):
         state: Sequence[State],
         *,
         masks: Sequence[Tensor] | None = None,
+        lanes: Lanes | None = None,
         observe: list[Trace] | None = None,
     ) -> tuple[Tensor, list[State]]:
         """Run the network over a batch of sequences.
@@ -131,6 +143,7 @@ class SequenceModel(nn.Module):
             source: tokens, int64 [T, B], or points, floating [T, B, F].
             state: one per layer, each tensor [B, H].
             masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
+            lanes: which of a larger batch these sequences are; dropout is then drawn for all of it.
             observe: receives one `Trace` per layer.
         Returns:
             outputs [T, B, ·], logits where tokens are predicted, and the state after the last step.
@@ -139,33 +152,65 @@ class SequenceModel(nn.Module):
         after: list[State] = []
         for i in range(len(self.layers)):
             embedding = self.embedding.weight if i == 0 and self.embedding is not None else None
-            y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe)
+            y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe, self.memory)
             if self.config.residual and i > 0:
                 y = y + x
-            x = self._drop(y, masks[i] if masks is not None else None)
+            x = self._drop(y, masks[i] if masks is not None else None, lanes)
             after.append(last)
         if self.projection is not None:
             x = self.projection(x)
         return self.head(x), after
 
-    def _drop(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is None and self.training and self.config.dropout:
-            mask = dropout_mask(x, self.config.dropout)
-        return x if mask is None else x * mask
+    def _drop(self, x: Tensor, mask: Tensor | None, lanes: Lanes | None) -> Tensor:
+        if mask is not None:
+            return x * mask
+        if not self.training or not self.config.dropout:
+            return x
+        kept = dropout_mask(x, self.config.dropout, lanes)
+        dropped: Tensor = _Dropout.apply(x, kept, 1 / (1 - self.config.dropout))  # type: ignore[no-untyped-call]
+        return dropped
 
 
-def dropout_mask(like: Tensor, p: float) -> Tensor:
-    """Zeros with probability p (to 1/65536), else the number that keeps the mean; same shape as `like`.
+class _Dropout(torch.autograd.Function):
+    """x where `kept`, enlarged so that the mean stays, else 0; for the backward pass one byte an element is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        ctx.save_for_backward(kept)
+        return kept.to(x.dtype).mul_(scale).mul_(x)  # a product with bool is slower than this conversion
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors
+        return kept.to(dy.dtype).mul_(ctx.scale).mul_(dy), None, None
+
+
+def dropout_mask(like: Tensor, p: float, lanes: Lanes | None = None) -> Tensor:
+    """Which elements of `like` [T, B, H] stay: bool, false with probability p (on the CPU to 1/65536).
 
     On the CPU four elements share one 64-bit draw: PyTorch's own Bernoulli draws for each, which cost a sixth of
     a training step.
+
+    Args:
+        like: what is to be masked.
+        p: share that is dropped.
+        lanes: which part of a larger batch `like` is. Numbers are drawn for the whole of it, so that a mask does not
+            depend on how many processes, or parts of a step, share the batch.
     """
+    T, B, H = like.shape
+    lanes = lanes or Lanes(0, B, B)
     if like.device.type != "cpu":
-        return nn.functional.dropout(torch.ones_like(like), p)
-    dropped = round(p * 65_536)
-    draws = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    kept = draws[: like.numel()].view(like.shape) >= dropped - 32_768
-    return kept.to(like.dtype).mul_(65_536 / (65_536 - dropped))
+        whole = torch.empty(T, lanes.B, H, dtype=torch.bool, device=like.device).bernoulli_(1 - p)
+        return whole[:, lanes.own].contiguous()
+    least = round(p * 65_536) - 32_768
+    kept = torch.empty(T, B, H, dtype=torch.bool)
+    span = 4 * max(1, DRAWN_AT_ONCE // (4 * lanes.B * H))  # a multiple of four, so that no draw is cut
+    for piece in torch.split(kept, span):
+        drawn = len(piece) * lanes.B * H
+        draws = torch.empty(-(-drawn // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        torch.ge(draws[:drawn].view(-1, lanes.B, H)[:, lanes.own], least, out=piece)
+    return kept
 
 
 def detached(state: Sequence[State]) -> list[State]:

@@ -53,6 +53,9 @@ class Cell(ABC):
     folds_bias: ClassVar[bool] = True
     """Whether bias_hh enters additively next to gx, so that the loop may add it there once."""
 
+    gates_are_states: ClassVar[bool] = False
+    """Whether the one gate is the new h itself: then nothing but the states has to stay for the backward pass."""
+
     @property
     def G(self) -> int:
         """Number of gates."""

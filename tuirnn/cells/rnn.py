@@ -16,6 +16,7 @@ class RNNTanh(Cell):
 
     name = "rnn_tanh"
     gates = ("h",)
+    gates_are_states = True
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
@@ -33,6 +34,7 @@ class RNNRelu(Cell):
 
     name = "rnn_relu"
     gates = ("h",)
+    gates_are_states = True
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""

@@ -14,6 +14,7 @@ from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_t
 from tuirnn.errors import ConfigError
 from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+from tuirnn.training.place import find_place
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +48,11 @@ def train(
     settings: dict[str, Any],
 ) -> None:
     """Train a network on text, labelled sequences or a series; 'tuirnn' shows its run directory live."""
+    if (place := find_place()).follows:
+        from tuirnn.training.following import follow
+
+        follow(place)
+        return
     folder = runs_folder(runs)
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)

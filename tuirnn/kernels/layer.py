@@ -3,8 +3,8 @@
 `torch.autograd.Function` is only the socket into PyTorch (modules, optimizers, DistributedDataParallel);
 every derivative in it is written out here or in `cells`.
 
-The layer reads either vectors x [T, B, I] or tokens [T, B]. Tokens need no product over time: the input half
-of a gate is a row of `table = embedding weight_ihᵀ + bias` (V rows), gathered forward and summed backward.
+The sequence is walked in spans of steps (`spans`). The states of all steps stay from the forward pass; a span whose
+gates did not stay is run forward again from its first state when its gradients are due.
 """
 
 from types import ModuleType
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from tuirnn.cells import Cell, State
-from tuirnn.kernels import native, portable
-from tuirnn.kernels.products import multiply
+from tuirnn.kernels import native, portable, spans
+from tuirnn.kernels.inputs import InputGradients, InputHalf, product_over_time
 from tuirnn.kernels.trace import Trace
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -30,6 +30,7 @@ def recurrent_layer(
     state: State,
     *,
     dtype: torch.dtype | None = None,
+    memory: str = "save",
     observe: list[Trace] | None = None,
 ) -> tuple[Tensor, State]:
     """Run a layer over a sequence.
@@ -41,11 +42,15 @@ def recurrent_layer(
         weights: the layer's parameters, in PyTorch's layout.
         state: each [B, H].
         dtype: of the products' operands; None: the weights' own.
-        observe: receives the layer's `Trace`.
+        memory: 'save' keeps all gates for the backward pass; 'recompute' those of some last steps, and makes the others
+            again. Without gradients nothing stays but h.
+        observe: receives the layer's `Trace`, all steps in one.
     Returns:
         h of every step [T, B, H] and the last state.
     """
-    outputs, *last = _Layer.apply(cell, dtype, observe, source, embedding, *weights, *state)  # type: ignore[no-untyped-call]
+    if observe is not None or not torch.is_grad_enabled():
+        memory = "none" if observe is None else "save"
+    outputs, *last = _Layer.apply(cell, dtype, memory, observe, source, embedding, *weights, *state)  # type: ignore[no-untyped-call]
     return outputs, tuple(last)
 
 
@@ -55,6 +60,7 @@ class _Layer(torch.autograd.Function):
         ctx: Any,
         cell: Cell,
         dtype: torch.dtype | None,
+        memory: str,
         observe: list[Trace] | None,
         source: Tensor,
         embedding: Tensor | None,
@@ -64,90 +70,64 @@ class _Layer(torch.autograd.Function):
         bias_hh: Tensor,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        operand = dtype or weight_hh.dtype
+        (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
-        gx = _input_half(source, embedding, weight_ih, bias, operand)  # [T, B, G·H]
-        W = weight_hh.to(operand)
-        trace = _kernel(cell, W).forward(cell, gx, W, bias_hh, tuple(state))
+        gx, W = InputHalf(source, embedding, weight_ih, bias, operand), weight_hh.to(operand)
+        kernel = _kernel(cell, W)
+        cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, W.device.type)
+        first_kept = len(cuts) - spans.kept(len(cuts), "save" if cell.gates_are_states else memory)
+        traces: dict[int, Trace] = {}
+        states: State = ()
+        for index, steps in enumerate(cuts):
+            trace = kernel.forward(cell, gx(steps), W, bias_hh, state)
+            state = tuple(s[-1] for s in trace.states)
+            states = _joined(states, trace.states[: 1 if memory == "none" else None], steps, T)
+            if index >= first_kept:
+                traces[index] = trace.on(cell, states, steps)
+            del trace  # before the next span makes its own
         if observe is not None:
-            observe.append(trace)
-        ctx.cell, ctx.operand, ctx.trace = cell, operand, trace
-        ctx.save_for_backward(source, embedding, weight_ih, W)
-        return (trace.states[0][1:], *(s[-1].clone() for s in trace.states))
+            observe.append(traces[0])
+        ctx.cell, ctx.operand, ctx.cuts, ctx.traces = cell, operand, cuts, traces
+        ctx.save_for_backward(source, embedding, weight_ih, bias, W, bias_hh, *states)
+        return (states[0][1:], *(s.clone() for s in state))
 
     @staticmethod
-    def backward(ctx: Any, dh_all: Tensor, *dlast: Tensor) -> tuple[Tensor | None, ...]:
-        source, embedding, weight_ih, W = ctx.saved_tensors
-        cell, trace = ctx.cell, ctx.trace
-        dgx, dgh, dfirst = _kernel(cell, W).backward(cell, trace, W, dh_all, dlast)
-        before = tuple(s[:-1] for s in trace.states)
-        dW = torch.cat(
-            [
-                _product_over_time(dgh[..., rows], operand, ctx.operand)
-                for rows, operand in cell.operands(before, trace.a)
-            ]
-        )  # [G·H, H]
-        dsource, dembedding, dweight_ih, dbias = _input_half_backward(
-            dgx, source, embedding, weight_ih, ctx.operand, ctx.needs_input_grad[3]
-        )
-        dbias_hh = dbias if cell.folds_bias else dgh.sum((0, 1))
-        return (
-            None,
-            None,
-            None,
-            dsource,
-            dembedding,
-            dweight_ih,
-            dW.to(weight_ih.dtype),
-            dbias,
-            dbias_hh,
-            *dfirst,
-        )
+    def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
+        source, embedding, weight_ih, bias, W, bias_hh, *states = ctx.saved_tensors
+        cell, kernel = ctx.cell, _kernel(ctx.cell, W)
+        gx = InputHalf(source, embedding, weight_ih, bias, ctx.operand)
+        inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
+        dW, dbias_hh = torch.zeros_like(W, dtype=weight_ih.dtype), torch.zeros_like(bias_hh)
+        for index in range(len(ctx.cuts) - 1, -1, -1):
+            steps = ctx.cuts[index]
+            trace = ctx.traces.pop(index, None)  # its room is free after this span
+            if trace is None:
+                before = tuple(s[steps.start] for s in states)
+                trace = kernel.forward(cell, gx(steps), W, bias_hh, before).on(cell, states, steps)
+            dgx, dgh, dstate = kernel.backward(cell, trace, W, dh_all[steps], dstate)
+            factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)
+            del trace  # its gates make room for the products
+            for rows, operand in factors:
+                dW[rows] += product_over_time(dgh[..., rows], operand, ctx.operand)
+            if not cell.folds_bias:
+                dbias_hh += dgh.sum((0, 1))
+            inputs.add(steps, dgx)
+            del dgx, dgh, factors, operand
+        dsource, dembedding, dweight_ih, dbias = inputs.total()
+        dbias_hh = dbias if cell.folds_bias else dbias_hh
+        return None, None, None, None, dsource, dembedding, dweight_ih, dW, dbias, dbias_hh, *dstate
+
+
+def _joined(states: State, made: State, steps: slice, T: int) -> State:
+    """The states of all steps, each [T+1, B, H], with those of a span, each [t+1, B, H], put in their place."""
+    if steps.start == 0:
+        states = made if steps.stop == T else tuple(s.new_empty(T + 1, *s.shape[1:]) for s in made)
+    for whole, part in zip(states, made, strict=True):
+        if whole is not part:
+            whole[steps.start : steps.stop + 1] = part
+    return states
 
 
 def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:
     """The fastest kernel that runs this cell here."""
     return native if native.runs(cell, weight_hh) else portable
-
-
-def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
-    """Σ_t d_tᵀ operand_t: the weight gradient [rows, columns] in one product over all T·B."""
-    return multiply(d.flatten(0, 1).t().to(dtype), operand.flatten(0, 1).to(dtype))
-
-
-def _input_half(
-    source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor, operand: torch.dtype
-) -> Tensor:
-    """gx = x weight_ihᵀ + bias, [T, B, G·H], in the weights' dtype."""
-    T, B = source.shape[:2]
-    W = weight_ih.to(operand)
-    if not source.is_floating_point():
-        rows = W.t() if embedding is None else torch.mm(embedding.to(operand), W.t())
-        table = rows.to(bias.dtype) + bias  # [V, G·H]
-        return table.index_select(0, source.flatten()).view(T, B, -1)
-    x = source.reshape(T * B, -1).to(operand)
-    return multiply(x, W.t()).to(bias.dtype).add_(bias).view(T, B, -1)
-
-
-def _input_half_backward(
-    dgx: Tensor,
-    source: Tensor,
-    embedding: Tensor | None,
-    weight_ih: Tensor,
-    operand: torch.dtype,
-    needs_source: bool,
-) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-    """Gradients of (source, embedding, weight_ih, bias) from dgx [T, B, G·H]."""
-    d = dgx.flatten(0, 1)  # [T·B, G·H]
-    if source.is_floating_point():
-        dsource = None
-        if needs_source:
-            dx = multiply(d.to(operand), weight_ih.to(operand))
-            dsource = dx.to(source.dtype).view_as(source)
-        return dsource, None, _product_over_time(dgx, source, operand).to(weight_ih.dtype), d.sum(0)
-    V = weight_ih.shape[1] if embedding is None else embedding.shape[0]
-    dtable = d.new_zeros(V, d.shape[1]).index_add_(0, source.flatten(), d)
-    dbias = dtable.sum(0)
-    if embedding is None:
-        return None, None, dtable.t().contiguous(), dbias
-    return None, torch.mm(dtable, weight_ih), torch.mm(dtable.t(), embedding), dbias

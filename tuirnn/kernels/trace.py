@@ -1,10 +1,11 @@
 """What a forward pass over a sequence leaves behind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from tuirnn.cells import State
+from tuirnn.cells import Cell, State
 
 
 @dataclass
@@ -22,3 +23,8 @@ class Trace:
     states: State
     saved: Tensor
     dh_norm: Tensor | None = None
+
+    def on(self, cell: Cell, states: Sequence[Tensor], steps: slice) -> "Trace":
+        """The same as views of the whole sequence's states, each [T+1, B, H], which hold the same numbers."""
+        part = tuple(s[steps.start : steps.stop + 1] for s in states)
+        return Trace(part[0][1:] if cell.gates_are_states else self.a, part, self.saved)

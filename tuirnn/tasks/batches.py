@@ -1,6 +1,8 @@
 """Batches without end whose place is a small JSON value, whatever the task."""
 
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,29 @@ IGNORE = -100
 
 Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]
 """x and y, [T, B] of tokens or [T, B, F] of points; carry [B]: where it is 0, a sequence begins with a zero state."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Some of the sequences that lie side by side in a batch: `first` up to, not including, `last`, of `B`."""
+
+    first: int
+    last: int
+    B: int
+
+    @property
+    def own(self) -> slice:
+        """Picks them out of an axis of B."""
+        return slice(self.first, self.last)
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def divided(self, parts: int) -> "list[Lanes]":
+        """These lanes in so many parts, or in parts of one; they differ by one at most."""
+        n, parts = len(self), min(parts, len(self))
+        bounds = [self.first + n * i // parts for i in range(parts + 1)]
+        return [Lanes(first, last, self.B) for first, last in itertools.pairwise(bounds)]
 
 
 class Batches:

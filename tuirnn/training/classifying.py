@@ -5,14 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from tuirnn.errors import one_line
 from tuirnn.models import SequenceModel
 from tuirnn.tasks import TaskData
-from tuirnn.tasks.batches import IGNORE
 from tuirnn.tasks.classify import Examples, LabelledData, macro_f1
 from tuirnn.training.evaluation import evaluating, go_on
+from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.observer import Look, Observer
 from tuirnn.training.probes import probe
 
@@ -26,22 +25,16 @@ class ClassObserver(Observer):
     """Held-out figures, the verdict on a few sequences, and the probes."""
 
     def take(self, data: TaskData) -> None:
-        """Labelled sequences; with `--class-weights` their losses count as their classes are rare."""
+        """Labelled sequences."""
         assert isinstance(data, LabelledData)
         self.data = data
-        self._weight = torch.from_numpy(data.class_weights).to(self.device) if self.config.train.class_weights else None
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """As `Observer.loss`, weighted by class where that was asked for."""
-        flat = logits.flatten(0, 1).float()
-        return cross_entropy(flat, targets.flatten(), weight=self._weight, ignore_index=IGNORE)
 
     def look(self, step: int) -> Look:
         """See `Observer.look`."""
         model, val = self.model, self.data.val
         with evaluating(model):
             scores = last_logits(model, val, self.device, check=self.check).log_softmax(-1)
-            inside = probe(model, super().loss, *self._probe_batch())
+            inside = probe(model, CrossEntropy(), *self._probe_batch())
         labels = torch.from_numpy(val.labels)
         guesses = scores.argmax(-1)
         confusion = np.zeros((self.data.outputs, self.data.outputs), np.int64)

@@ -11,21 +11,29 @@ import torch
 
 from tuirnn import __version__
 from tuirnn.errors import ConfigError
+from tuirnn.training.place import ALONE, Place
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device that 'auto', 'cpu' or 'cuda' names here.
+def pick_device(wanted: str, place: Place = ALONE) -> torch.device:
+    """The device that 'auto', 'cpu' or 'cuda' names here; of several GPUs the one that is `place`'s.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there.
+        ConfigError: CUDA was asked for and is not there, or has fewer GPUs than processes.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         why = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch finds no GPU"
         raise ConfigError(f"--device cuda: {why}; use --device auto or cpu, or see 'tuirnn doctor'")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda":
+        if torch.cuda.device_count() < place.local_size:
+            raise ConfigError(
+                f"{place.local_size} processes need a GPU each, and this machine has {torch.cuda.device_count()}; "
+                "lower --processes, or use --device cpu"
+            )
+        torch.cuda.set_device(place.local_rank)
     return torch.device(wanted)
 
 

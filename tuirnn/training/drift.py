@@ -14,7 +14,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
 from tuirnn.runtime.opening import run_text
 from tuirnn.runtime.session import CellSession
-from tuirnn.training.trainer import build_model
+from tuirnn.training.learner import build_model
 from tuirnn.vocab import Ids
 
 DRIFT_BOUND = 1e-5

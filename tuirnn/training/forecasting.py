@@ -13,6 +13,7 @@ from tuirnn.tasks import TaskData
 from tuirnn.tasks.forecast import Series, SeriesData, learns_every_step, look_back
 from tuirnn.tasks.rollout import Figures, brief, measure
 from tuirnn.training.evaluation import evaluating
+from tuirnn.training.losses import SquaredError
 from tuirnn.training.observer import PROBE_LANES, Look, Observer
 from tuirnn.training.probes import probe
 
@@ -27,12 +28,6 @@ class ForecastObserver(Observer):
         """A series."""
         assert isinstance(data, SeriesData)
         self.data = data
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean squared error over the steps that count; outputs and targets normalised, [T, B, F]."""
-        if not learns_every_step(self.config.train):
-            outputs, targets = outputs[-1:], targets[-1:]
-        return (outputs.float() - targets.float()).square().mean()
 
     def look(self, step: int) -> Look:
         """See `Observer.look`."""
@@ -49,7 +44,7 @@ class ForecastObserver(Observer):
                 horizon=train.horizon,
                 check=self.check,
             )
-            inside = probe(self.model, self.loss, *self._probe_batch())
+            inside = probe(self.model, SquaredError(learns_every_step(train)), *self._probe_batch())
         figures = {
             "mae": seen.absolute(seen.mae),
             "rollout_rmse": seen.overall(seen.rollout_rmse**2) ** 0.5,

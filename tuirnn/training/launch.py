@@ -16,7 +16,11 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks import TaskData, sources
 from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
-from tuirnn.training.trainer import Report, Trainer, build_model
+from tuirnn.training.following import introduce
+from tuirnn.training.learner import build_model
+from tuirnn.training.place import Place, find_place
+from tuirnn.training.team import gathered
+from tuirnn.training.trainer import Report, Trainer
 
 FIXED_ON_RESUME = frozenset(
     name for name, (section, _) in FIELDS.items() if section in ("model", "data") and name != "sources"
@@ -45,11 +49,12 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
     """
     keep_freed_memory()
-    device = pick_device(config.train.device)
+    config = config.replace(processes=_processes(config.train.processes))
+    device = pick_device(config.train.device, _place(config))
     data = data or tasks.load(config.data)
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
-    data.batches(config.train)  # refuses short texts before anything is written
+    _check_lanes(config, data)
     record = RunRecord(
         config=config,
         vocab=data.vocab,
@@ -59,8 +64,34 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
         parameters=_parameters(config, data),
     )
     stdin = data.raw if sources.STDIN in config.data.sources else None
-    with RunWriter.create(folder, name, record, stdin) as writer:
-        return Trainer(record, data, writer, device, report).run()
+    with gathered(config.train.processes) as team, RunWriter.create(folder, name, record, stdin) as writer:
+        introduce(team, record, writer.paths, data.sha256)
+        return Trainer(record, data, writer, device, report, team).run()
+
+
+def _processes(wanted: int) -> int:
+    """How many processes there will be: as many as torchrun has started, else as many as are wanted.
+
+    Raises:
+        ConfigError: torchrun has started another number.
+    """
+    started = find_place().size
+    if started > 1 and wanted not in (1, started):
+        raise ConfigError(f"--processes {wanted}, but torchrun has started {started}; leave --processes out")
+    return max(started, wanted)
+
+
+def _place(config: RunConfig) -> Place:
+    """The leader's: this process's."""
+    place, size = find_place(), config.train.processes
+    return place if place.size > 1 else Place(0, size, 0, size)
+
+
+def _check_lanes(config: RunConfig, data: TaskData) -> None:
+    """Refuse texts that are too short, or batches too small for the processes, before anything is written."""
+    batch, processes = data.batches(config.train).B, config.train.processes
+    if batch < processes:
+        raise ConfigError(f"{processes} processes cannot share a batch of {batch}; lower --processes")
 
 
 def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
@@ -100,6 +131,8 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     keep_freed_memory()
     record = present_record(paths)
     known = record.config.flat()
+    if find_place().size > 1:
+        changes = {**changes, "processes": _processes(changes.get("processes", 1))}
     changes = {name: value for name, value in changes.items() if value != known[name]}
     for setting in FIXED_ON_RESUME & changes.keys():
         raise RunError(
@@ -107,13 +140,15 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
             f"{known[setting]}; start a new run with it"
         )
     config = record.config.replace(**changes)
-    device = pick_device(config.train.device)
+    device = pick_device(config.train.device, _place(config))
     data = _data_again(paths, record, config, other="sources" in changes)
     if "sources" in changes:
         record = replace(record, data=_described(config, data))
     record = replace(record, config=config)
-    with RunWriter(paths) as writer:
-        trainer = Trainer(record, data, writer, device, report)
+    _check_lanes(config, data)
+    with gathered(config.train.processes) as team, RunWriter(paths) as writer:
+        introduce(team, record, paths, data.sha256)
+        trainer = Trainer(record, data, writer, device, report, team)
         saved = _last_good(paths, trainer)
         if saved is None:
             trainer.note("there is no checkpoint yet; training from the beginning")

@@ -1,4 +1,4 @@
-"""Judging the network: the loss of a batch, and now and then a look at held-out data; all of it written down.
+"""Judging the network: now and then a look at held-out data, all of it written down.
 
 Each task has one observer. A look ends in one figure, the held-out loss that `best` and `--patience` go by, in further
 figures, and in a text for people.
@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from tuirnn.config import RunConfig
 from tuirnn.models import SequenceModel
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks import TaskData
-from tuirnn.tasks.batches import IGNORE
 from tuirnn.tasks.lm import TextData
 from tuirnn.training import evaluation
+from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.probes import probe
 
 PROBE_LANES = 8
@@ -68,10 +66,6 @@ class Observer:
         """Keep the data of this observer's own task."""
         raise AssertionError("subclasses define it")
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean nats over the targets [T, B] that are not `IGNORE`; `outputs` [T, B, V] are logits."""
-        return cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE)
-
     def look(self, step: int) -> Look:
         """Evaluate, and write what was seen."""
         raise AssertionError("subclasses define it")
@@ -99,7 +93,7 @@ class LanguageObserver(Observer):
             blocks = evaluation.blocks_loss(model, data.val, self.device, check=self.check)
             seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
             look = Look(carried, self._sample(step), {"val_loss_blocks": blocks})
-            inside = probe(model, self.loss, *self._probe_batch())
+            inside = probe(model, CrossEntropy(), *self._probe_batch())
         self.write(step, look, {"loss_blocks": blocks}, {"step": step, "kind": "mistakes", **seen})
         self.writer.append("probes", {"step": step, **inside})
         return look

@@ -25,7 +25,7 @@ class Optimizer:
     """A rule over groups of parameters; attributes and the names in `state` are those of `torch.optim`.
 
     Args:
-        groups: each with 'params', 'weight_decay' and 'lr'; the values may be changed between steps.
+        groups: each with 'params', 'weight_decay' and 'lr', a number or a tensor beside the parameters.
 
     Attributes:
         param_groups: the groups.
@@ -83,6 +83,7 @@ class SGD(Optimizer):
         sgd(
             parameters, gradients, [state.get("momentum_buffer") for state in states], lr=group["lr"],
             weight_decay=group["weight_decay"], momentum=self.momentum, dampening=0.0, nesterov=False, maximize=False,
+            fused=parameters[0].is_cuda,
         )  # fmt: skip
 
 
@@ -141,17 +142,30 @@ def _no_steps(parameter: Tensor) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """The optimizer that `config` names; weight decay acts on matrices, not on biases."""
+    """The optimizer that `config` names; weight decay acts on matrices, not on biases.
+
+    On CUDA its rate is a tensor there: its update can be held in a CUDA graph, and never waits for the device.
+    """
     named = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate = torch.tensor(config.lr, device=named[0].device) if named[0].is_cuda else config.lr
     groups = [
-        {"params": [p for p in named if p.dim() >= 2], "weight_decay": config.weight_decay, "lr": config.lr},
-        {"params": [p for p in named if p.dim() < 2], "weight_decay": 0.0, "lr": config.lr},
+        {"params": [p for p in named if p.dim() >= 2], "weight_decay": config.weight_decay, "lr": rate},
+        {"params": [p for p in named if p.dim() < 2], "weight_decay": 0.0, "lr": rate},
     ]
     if config.optimizer == "sgd":
         return SGD(groups, config.momentum)
     if config.optimizer == "rmsprop":
         return RMSprop(groups, config.momentum)
     return Adam(groups, decoupled=config.optimizer == "adamw")
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """The learning rate of the next update, put where the optimizer's own is."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def learning_rate(config: TrainConfig, step: int, progress: float) -> float:

@@ -7,29 +7,28 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tuirnn.cells import State
-from tuirnn.config import RunConfig, flag_of
-from tuirnn.errors import DivergedError, RunError, TuirnnError, one_line
+from tuirnn.config import flag_of
+from tuirnn.errors import DataError, DivergedError, LostError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
-from tuirnn.models import COMPUTE_DTYPES, SequenceModel, count_parameters, detached
+from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.tasks import TaskData
-from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.following import share_checkpoint
 from tuirnn.training.forecasting import ForecastObserver
+from tuirnn.training.learner import Learner
 from tuirnn.training.observer import LanguageObserver, Observer
-from tuirnn.training.optimizers import learning_rate, make_optimizer
+from tuirnn.training.optimizers import learning_rate
 from tuirnn.training.progress import Progress
 from tuirnn.training.signals import Interrupted, Signals
+from tuirnn.training.team import Alone, Order
 
 Report = Callable[[dict[str, Any]], None]
 """Receives each event: {'event': 'start' | 'step' | 'eval' | 'sample' | 'checkpoint' | 'note' | 'end', …}."""
@@ -51,7 +50,7 @@ LOG_EVERY_CUDA = 20
 
 
 class Trainer:
-    """One training of one run, from wherever its last checkpoint left it.
+    """One training of one run, from wherever its last checkpoint left it; of several processes, the one that leads.
 
     Args:
         record: what the run is, with any changes of a resume.
@@ -59,32 +58,29 @@ class Trainer:
         writer: the run directory, owned.
         device: where to compute.
         report: receives the run's events, for a terminal or a program.
+        team: the processes that share each batch.
     """
 
     def __init__(
-        self, record: RunRecord, data: TaskData, writer: RunWriter, device: torch.device, report: Report
+        self, record: RunRecord, data: TaskData, writer: RunWriter, device: torch.device, report: Report, team: Alone
     ) -> None:
         self.record, self.data, self.writer, self.device, self.report = record, data, writer, device, report
         self.config = config = record.config
-        train = config.train
-        torch.manual_seed(train.seed)
-        self.model = build_model(config, data).to(device)
-        self.batches = data.batches(train)
-        self.optimizer = make_optimizer(self.model, train)
+        self.team, self.learner = team, Learner(config, data, team, device)
+        self.model, self.batches = self.learner.model, self.learner.batches
         self.progress = Progress()
-        self.state = self.model.zero_state(self.batches.B)
         self.usage = Usage()
         self.status = Status(
             pid=os.getpid(),
             host=socket.gethostname(),
-            device=device_label(device),
+            device=device_label(device) + (f", {team.place.size} processes" if team.place.size > 1 else ""),
             started=time.time(),
             leaky=record.leaky,
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
         self.signals = Signals()
-        self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self.signals.check)
-        self.unknown = data.vocab.unk or 0
+        self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self._check)
+        team.when_stuck(lambda lost: self._end("failed", lost))
         self.leaky = {"leaky": True} if record.leaky else {}
         self._asked_to_stop = self._asked_to_evaluate = False
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
@@ -94,9 +90,10 @@ class Trainer:
         self._rate_from = (self._clock, 0)
         for note in (*data.notes, *_overlap_notes(record)):
             self.note(note)
-        if train.batch_size > self.batches.B:
+        if config.train.batch_size > self.batches.B:
             self.note(
-                f"the data fill {self.batches.B} sequences side by side, not {train.batch_size}; going on with these"
+                f"the data fill {self.batches.B} sequences side by side, not {config.train.batch_size}; going on with "
+                "these"
             )
 
     # ── the road ──────────────────────────────────────────────────────────────
@@ -111,31 +108,22 @@ class Trainer:
         """
         self._pending.clear()
         self._saved = None
-        carried, values = checkpoints.unpack(saved, self.model, self.optimizer, self.device)
         try:
+            values = self.learner.restore(saved)
             self.progress = Progress.from_json(values["progress"])
-            if values["data"] == self.data.sha256:
-                self.batches.restore(values["cursor"])
-                self.state = carried or self.model.zero_state(self.batches.B)
-            else:
+            if values["data"] != self.data.sha256:
                 self.progress.best_val_loss, self.progress.best_step = math.inf, 0
                 self.progress.evaluations_without_best = 0
             lengths = {log: int(length) for log, length in values["lengths"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, TuirnnError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, DataError) as error:
             raise RunError(f"{saved.path.name}/{checkpoint.TRAINER} is damaged: {one_line(error)}") from None
-        self._fits(self.state, saved)
+        share_checkpoint(self.team, saved)
         self.writer.rewind(lengths)
         best = self.progress.best_step
         with disk_of(self.writer.paths, "put the checkpoints in order"):
             if best in checkpoint.steps(self.writer.paths):  # a kill may have come before the pointer was moved
                 checkpoint.point(self.writer.paths, "best", best)
         self._clock = time.perf_counter() - self.progress.elapsed
-
-    def _fits(self, state: list[State], saved: checkpoint.Checkpoint) -> None:
-        wanted = self.model.zero_state(self.batches.B)
-        forms, ours = ([[(t.shape, t.dtype) for t in layer] for layer in each] for each in (state, wanted))
-        if forms != ours:
-            raise RunError(f"{saved.path.name} carries a hidden state of another shape than this run's")
 
     def restart(self) -> None:
         """Begin again from nothing; cuts the logs to nothing."""
@@ -156,16 +144,17 @@ class Trainer:
         """
         self._clock = time.perf_counter() - self.progress.elapsed
         self._rate_from = (time.perf_counter(), self.progress.tokens)
-        first_tokens, began = self.progress.tokens, time.perf_counter()
+        first_tokens, began, name = self.progress.tokens, time.perf_counter(), self.writer.paths.name
         self.writer.event("resume" if self.progress.step else "start", step=self.progress.step, pid=os.getpid())
         self.report(
             {
                 "event": "start",
-                "run": self.writer.paths.name,
+                "run": name,
                 "step": self.progress.step,
                 "total": self.config.train.step_limit,
                 "parameters": count_parameters(self.model),
                 "device": self.status.device,
+                "processes": self.team.place.size,
                 "data": self.data.name,
                 "vocab": self.data.inputs,
             }
@@ -176,6 +165,9 @@ class Trainer:
             if self.finished:  # a signal or a request that came with the last step
                 outcome = "done"
         except Exception as error:
+            if lost := self.team.explain(error):
+                self._end("failed", str(lost))
+                raise LostError(f"{lost}; {self._kept()}: go on with 'tuirnn train --resume {name}'") from None
             self._end("failed", str(error) if isinstance(error, TuirnnError) else f"{type(error).__name__}: {error}")
             raise
         seconds = time.perf_counter() - began
@@ -183,7 +175,7 @@ class Trainer:
         self.report(
             {
                 "event": "end",
-                "run": self.writer.paths.name,
+                "run": name,
                 "step": self.progress.step,
                 "outcome": outcome,
                 "best_val_loss": self.progress.best_val_loss,
@@ -227,6 +219,11 @@ class Trainer:
         self.checkpoint()
         return (self.signals.name or "request") if self._leaving else "done"
 
+    def _check(self) -> None:
+        """Cut long work short where a signal asks to leave, or another process has gone."""
+        self.signals.check()
+        self.team.check()
+
     @property
     def _leaving(self) -> bool:
         return self.signals.received is not None or self._asked_to_stop
@@ -266,37 +263,15 @@ class Trainer:
         return max(shares)
 
     def training_step(self, share: float) -> None:
-        """One batch, one update."""
-        progress, train = self.progress, self.config.train
-        x, y, carry = self.batches.next()
-        tokens = torch.from_numpy(x).to(self.device, non_blocking=True)
-        targets = torch.from_numpy(y).to(self.device, non_blocking=True)
-        if train.token_dropout:
-            hidden = torch.rand(tokens.shape, device=self.device) < train.token_dropout
-            tokens = tokens.masked_fill(hidden, self.unknown)
-        logits, after = self.model(tokens, self._carried(carry))
-        loss = self.observer.loss(logits, targets)
-        self.optimizer.zero_grad()
-        objective = loss * int((y != IGNORE).sum()) if train.summed else loss
-        objective.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
-        rate = learning_rate(train, progress.step, share) * progress.lr_scale
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.state = detached(after)
+        """One step of all processes, at the rate that belongs to the share of the run that is done."""
+        progress = self.progress
+        rate = learning_rate(self.config.train, progress.step, share) * progress.lr_scale
+        self.team.order(Order.STEP, rate)
+        loss, norm, tokens = self.learner.training_step(rate)
         progress.step += 1
-        progress.tokens += x.shape[0] * x.shape[1]
+        progress.tokens += tokens
         progress.epoch = progress.step / self.batches.batches_per_epoch
-        self._pending.append((progress.step, time.time(), rate, loss.detach(), norm))
-
-    def _carried(self, carry: npt.NDArray[np.float32]) -> list[State]:
-        if not carry.any():
-            return self.model.zero_state(self.batches.B)
-        if carry.all():
-            return self.state
-        keep = torch.from_numpy(carry)[:, None].to(self.device, self.state[0][0].dtype)
-        return [tuple(tensor * keep for tensor in layer) for layer in self.state]
+        self._pending.append((progress.step, time.time(), rate, loss, norm))
 
     # ── what is written down ──────────────────────────────────────────────────
 
@@ -344,14 +319,16 @@ class Trainer:
         )
 
     def _diverged(self, record: dict[str, Any]) -> DivergedError:
-        last = checkpoint.pointed(self.writer.paths, "last")
-        kept = f"the last good checkpoint is {last.name}" if last else "there is no checkpoint yet"
         what = "loss" if not math.isfinite(record["loss"]) else "gradient"
         clip = "--clip 1" if not self.config.train.clip else f"--clip {self.config.train.clip / 4:g}"
         return DivergedError(
-            f"the {what} is not finite at step {record['step']}; {kept}; try --lr "
+            f"the {what} is not finite at step {record['step']}; {self._kept()}; try --lr "
             f"{self.config.train.lr / 3:.2g} or {clip}"
         )
+
+    def _kept(self) -> str:
+        last = checkpoint.pointed(self.writer.paths, "last")
+        return f"the last good checkpoint is {last.name}" if last else "there is no checkpoint yet"
 
     def evaluate(self) -> None:
         """Look at the network, and keep it if it is the best so far."""
@@ -360,7 +337,8 @@ class Trainer:
         self._measure_rate()
         progress, step = self.progress, self.progress.step
         try:
-            seen = self.observer.look(step)
+            with self.team.resting():
+                seen = self.observer.look(step)
         except Interrupted:  # a resume finds that it is due
             return
         progress.evaluated = step
@@ -383,7 +361,8 @@ class Trainer:
         paths, progress = self.writer.paths, self.progress
         if self._saved != (progress.step, progress.val_loss):
             progress.elapsed = time.perf_counter() - self._clock
-            carried = self.state if self.batches.carries_state else []
+            self.team.order(Order.SHOW)
+            carried = self.learner.show()
             self.writer.sync()
             values = {
                 "progress": vars(progress),
@@ -391,7 +370,7 @@ class Trainer:
                 "data": self.data.sha256,
                 "lengths": self.writer.lengths(),
             }
-            files = checkpoints.pack(self.model, self.optimizer, carried, values, self.device)
+            files = checkpoints.pack(self.model, self.learner.optimizer, carried, values, self.device)
             files[checkpoint.RECORD] = to_json(self.record.to_json(), indent=1)
             with disk_of(paths, "write a checkpoint"):
                 checkpoint.save(paths, progress.step, files)
@@ -425,12 +404,14 @@ class Trainer:
         """Take the requests that wait in the control folder; hold here while paused."""
         if time.perf_counter() < self._next_poll:
             return
+        self.team.check()
         paused = self._take_requests(False)
         if paused:
             self._flush()
             self._measure_rate()
             self._heartbeat("paused")
             while paused and self.signals.received is None and not self._asked_to_stop:
+                self.team.check()
                 began = time.perf_counter()
                 time.sleep(CONTROL_POLL)
                 self._clock += time.perf_counter() - began  # a pause is not training time
@@ -495,14 +476,3 @@ def _overlap_notes(record: RunRecord) -> list[str]:
     if record.overlap >= 0.01:
         return [f"{100 * record.overlap:.0f} % of the held-out text stands word for word in the training text"]
     return []
-
-
-def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
-    """The untrained network for this data."""
-    return SequenceModel(
-        config.model,
-        data.inputs,
-        outputs=data.outputs,
-        unk=data.vocab.unk,
-        compute_dtype=COMPUTE_DTYPES[config.train.dtype],
-    )

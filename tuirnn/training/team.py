@@ -1,0 +1,278 @@
+"""Several processes that share each batch: what one has to tell the others, and how their gradients become one.
+
+One process leads. It alone decides what comes next (a step, a checkpoint, the end) and says so in an `Order`; the
+others wait for its word and do the same. So nobody waits for anybody at a place of its own: an evaluation, a pause or
+a signal is the leader's affair, and the others stand where it has left them, for as long as it takes.
+"""
+
+import contextlib
+import datetime
+import os
+import socket
+import time
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from tuirnn.errors import ConfigError, LostError
+from tuirnn.tasks.batches import Lanes
+from tuirnn.training.followers import Followers
+from tuirnn.training.place import ALONE, MEETING, Place, find_place
+
+PATIENT = datetime.timedelta(days=3650)
+"""How long a process waits for another's word: who has died is noticed otherwise, and at once."""
+
+TO_NOTICE = 3.0
+"""Seconds in which the system tells that a process has ended whose connection has broken."""
+
+
+class Order(IntEnum):
+    """What the leader has all do next."""
+
+    STEP = 0
+    """One training step, at the learning rate that comes with the order."""
+    SHOW = 1
+    """Bring the carried state together, for a checkpoint."""
+    RESTORE = 2
+    """Go on from a checkpoint, which follows."""
+    LEAVE = 3
+    """End."""
+
+
+class Alone:
+    """A training in one process: nobody to tell, nothing to add up."""
+
+    place = ALONE
+
+    def lanes(self, B: int) -> Lanes:
+        """This process's part of a batch of B, at least as many as there are processes; parts differ by one at most."""
+        rank, size = self.place.rank, self.place.size
+        return Lanes(rank * B // size, (rank + 1) * B // size, B)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, so that a backward pass leaves the gradients of the whole batch in every process."""
+        return model
+
+    def holding(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """Inside, a backward pass of `wrap`'s network only adds to this process's gradients."""
+        return contextlib.nullcontext()
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """The sum of every process's tensor."""
+        return tensor
+
+    def agree(self, model: nn.Module) -> bool:
+        """Whether all have the same weights, to the bit."""
+        return True
+
+    def order(self, order: Order, value: float = 0.0) -> None:
+        """Tell the others what comes next; the leader's part, which `Team.listen` answers."""
+
+    def send(self, data: bytes) -> None:
+        """Give the others some bytes; the leader's part, which `Team.receive` answers."""
+
+    def check(self) -> None:
+        """Raise LostError if one of the others has ended."""
+
+    def explain(self, error: Exception) -> LostError | None:
+        """What has become of the others, if that is the cause of this error."""
+        return None
+
+    def when_stuck(self, last_words: Any) -> None:
+        """Have `last_words(message)` called where a process is lost and this one hangs for it."""
+
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[None]:
+        """Inside, the others wait, and their cores are the leader's."""
+        yield
+
+
+class Team(Alone):
+    """The processes of a training, joined by gloo, on GPUs by nccl as well.
+
+    Args:
+        place: of this process.
+        followers: the others, where this one has started them.
+    Raises:
+        LostError: another process ended before all were there.
+    """
+
+    def __init__(self, place: Place, followers: Followers | None = None) -> None:
+        self.place, self._followers = place, followers
+        self._group: Any = None  # gloo's: on GPUs `wrap` makes one of nccl
+        if place.local_size == place.size:
+            _stay_on_this_machine()
+        dist.init_process_group("gloo", store=self._store(), rank=place.rank, world_size=place.size, timeout=PATIENT)
+        self._cores = torch.get_num_threads()
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(max(1, self._cores // place.local_size))
+        self._share = torch.get_num_threads()
+
+    def _store(self) -> Any:
+        """Where the processes find one another; None: as torchrun says."""
+        meeting = os.environ.get(MEETING) or (self._followers.meeting if self._followers else None)
+        if meeting is None:
+            return None
+        store = dist.FileStore(meeting, self.place.size)  # type: ignore[attr-defined]
+        if self._followers is None:
+            store.set(f"here {self.place.rank}", "")
+        else:
+            others = [f"here {rank}" for rank in range(1, self.place.size)]
+            while not store.check(others):
+                self.check()
+                time.sleep(0.02)
+        return store
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """See `Alone.wrap`. Sums are taken in the order of the ranks, so that equal runs have equal bits."""
+        if next(model.parameters()).is_cuda:
+            self._group = dist.new_group(backend="nccl")
+        total = _sum_by_nccl if self._group else _sum_in_order
+        network = nn.parallel.DistributedDataParallel(model, process_group=self._group, gradient_as_bucket_view=True)
+        network.register_comm_hook(self._group, lambda group, bucket: total(group, bucket.buffer()))
+        return network
+
+    def holding(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """See `Alone.holding`."""
+        assert isinstance(network, nn.parallel.DistributedDataParallel)
+        held: contextlib.AbstractContextManager[None] = network.no_sync()
+        return held
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """See `Alone.add`."""
+        total = tensor.clone()
+        dist.all_reduce(total, group=self._group)
+        return total
+
+    def agree(self, model: nn.Module) -> bool:
+        """See `Alone.agree`."""
+        bits = {4: torch.int32, 8: torch.int64}
+        words = [p.detach().view(bits[p.element_size()]).sum(dtype=torch.int64).cpu() for p in model.parameters()]
+        ours = torch.stack(words)
+        all_words = [torch.empty_like(ours) for _ in range(self.place.size)]
+        dist.all_gather(all_words, ours)
+        return all(torch.equal(ours, theirs) for theirs in all_words)
+
+    def order(self, order: Order, value: float = 0.0) -> None:
+        """See `Alone.order`."""
+        dist.broadcast(torch.tensor([float(order), value], dtype=torch.float64), 0)
+
+    def listen(self) -> tuple[Order, float]:
+        """The leader's next order and the value that comes with it."""
+        heard = torch.empty(2, dtype=torch.float64)
+        dist.broadcast(heard, 0)
+        return Order(int(heard[0])), float(heard[1])
+
+    def send(self, data: bytes) -> None:
+        """See `Alone.send`."""
+        dist.broadcast(torch.tensor([len(data)]), 0)
+        dist.broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0)
+
+    def receive(self) -> bytes:
+        """What the leader sends, never empty."""
+        length = torch.empty(1, dtype=torch.int64)
+        dist.broadcast(length, 0)
+        data = torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(data, 0)
+        return data.numpy().tobytes()
+
+    def check(self) -> None:
+        """See `Alone.check`."""
+        if self._followers and (lost := self._followers.lost()):
+            raise LostError(lost)
+
+    def explain(self, error: Exception) -> LostError | None:
+        """See `Alone.explain`."""
+        if isinstance(error, LostError):
+            return error
+        if not connection_broke(error):
+            return None
+        until = time.monotonic() + TO_NOTICE
+        while self._followers and time.monotonic() < until:
+            if lost := self._followers.lost():
+                return LostError(lost)
+            time.sleep(0.05)
+        return LostError(f"another of the {self.place.size} processes has ended")
+
+    def when_stuck(self, last_words: Any) -> None:
+        """See `Alone.when_stuck`."""
+        if self._followers:
+            self._followers.last_words = last_words
+
+    @contextlib.contextmanager
+    def resting(self) -> Iterator[None]:
+        """See `Alone.resting`."""
+        torch.set_num_threads(self._cores)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._share)
+
+    def part(self) -> None:
+        """Undo the joining."""
+        dist.destroy_process_group()
+        torch.set_num_threads(self._cores)
+
+
+@contextlib.contextmanager
+def gathered(processes: int) -> Iterator[Alone]:
+    """A team of so many processes that this one leads; those that torchrun has not started are started here.
+
+    They end with the block: told to where it ends well, otherwise by force, as they hold nothing.
+    """
+    if processes == 1:
+        yield Alone()
+        return
+    if not dist.is_available():
+        raise ConfigError("this PyTorch is built without torch.distributed; leave --processes out")
+    place = find_place()
+    with contextlib.ExitStack() as stack:
+        followers = None
+        if place.size == 1:
+            place = Place(0, processes, 0, processes)
+            followers = stack.enter_context(Followers(processes))
+        team = Team(place, followers)
+        stack.callback(team.part)
+        yield team
+        team.order(Order.LEAVE)
+
+
+def connection_broke(error: BaseException) -> bool:
+    """Whether an error is what PyTorch says where another process has gone."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+
+
+def _sum_in_order(group: Any, own: Tensor) -> Any:
+    """The processes' gradients, added up in the order of their ranks: a future of the sum, which is left in `own`.
+
+    A ring adds in an order that depends on where a number stands in a bucket, and the buckets are rebuilt after the
+    first step, of a resumed run as well: with three processes or more its bits would be others.
+    """
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+
+    def added(_: Any) -> Tensor:
+        torch.add(parts[0], parts[1], out=own)
+        for part in parts[2:]:
+            own.add_(part)
+        return own
+
+    gathering: Any = dist.all_gather(parts, own, group=group, async_op=True)
+    return gathering.get_future().then(added)
+
+
+def _sum_by_nccl(group: Any, own: Tensor) -> Any:
+    """As `_sum_in_order`, in nccl's own order."""
+    reducing: Any = dist.all_reduce(own, group=group, async_op=True)
+    return reducing.get_future().then(lambda done: done.value()[0])
+
+
+def _stay_on_this_machine() -> None:
+    """Have gloo and nccl talk over the loopback interface, which no other machine can reach."""
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
+    if loopback:
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, loopback)
