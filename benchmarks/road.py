@@ -122,8 +122,8 @@ def bare_step(config: Any) -> Callable[[], None]:
 
     from tuirnn import tasks
     from tuirnn.models import detached
-    from tuirnn.training.optimizers import learning_rate, make_optimizer
     from tuirnn.training.learner import build_model
+    from tuirnn.training.optimizers import learning_rate, make_optimizer
 
     data, train = tasks.load(config.data), config.train
     model, batches = build_model(config, data), data.batches(train)
