@@ -12,6 +12,7 @@ from tuirnn.cli import app
 from tuirnn.errors import VerificationError
 from tuirnn.training import benchmark
 from tuirnn.training.benchmark import Case, check, compare, interleaved
+from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
 
 SMALL = {"small": (3, 5, 8)}
 
@@ -74,3 +75,31 @@ def test_the_portable_loop_runs_in_a_process_without_the_compiled_one() -> None:
         ("portable", "3×5×8", False), ("portable", "3×5×8", True),
     ]  # fmt: skip
     assert os.environ == before
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_profile_adds_up_and_leaves_everything_as_it_was(cell: str) -> None:
+    before = [getattr(owner, name) for places in PARTS.values() for owner, name in places]
+    parts = parts_of_a_step(Case("model", cell, 4, 6, 16, 8, True), 3)
+    assert [getattr(owner, name) for places in PARTS.values() for owner, name in places] == before
+    assert all(seconds > 0 for seconds in parts.values()), parts
+    assert {*PARTS, REST, CLIP, UPDATE} == set(parts)
+
+
+def test_time_belongs_to_the_innermost_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(now)))
+    watch = Stopwatch(lambda: None)
+    with watch.part("outer"):
+        with watch.part("inner"):
+            pass
+        watch.around("inner", lambda: None)()
+    assert watch.seconds == {"outer": 3.0, "inner": 2.0}
+
+
+def test_profile_as_json() -> None:
+    done = CliRunner().invoke(app, ["bench", "train", "--cell", "rnn", "--shape", "2x3x8", "--profile", "--json"])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.output)["rows"]
+    assert row["seconds"] == pytest.approx(sum(row["parts"].values()))
+    assert (row["cell"], row["batch"], row["length"], row["hidden"], row["embed"]) == ("rnn", 2, 3, 8, 8)

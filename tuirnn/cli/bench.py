@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,7 +52,9 @@ def train(
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Measure peaks as well, each in a process of its own.")
     ] = True,
-    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of a model's step goes.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show instead where the time of a model's training step goes.")
+    ] = False,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to compute.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -74,6 +77,9 @@ def train(
     where = pick_device(device)
     machine = _machine(where)
     kinds = ("native", "portable") if kernels == "both" else (kernels,)
+    if profile:
+        _profile(cells, shapes, embed, dtype, where.type, kinds, rounds, as_json)
+        return
     rows = []
     if not as_json:
         print(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}, {machine['kernels']}; "
@@ -88,6 +94,30 @@ def train(
             _print_lines(lines)
     if as_json:
         print_json({**machine, "rounds": rounds, "rows": rows})
+
+
+def _profile(
+    cells: list[str], shapes: "dict[str, tuple[int, int, int]]", embed: int, dtype: str, device: str,
+    kinds: tuple[str, ...], rounds: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Print the parts of a model's training step at each shape, largest first."""
+    from tuirnn.training.benchmark import Case
+    from tuirnn.training.profile import profiles
+
+    sizes = [(cell, *size) for size in shapes.values() for cell in cells]
+    cases = [Case("model", cell, B, T, H, embed or H, True, dtype, device) for cell, B, T, H in sizes]
+    rows = []
+    for case, kind, parts in profiles(cases, kinds, rounds):
+        whole = sum(parts.values())
+        rows.append({**asdict(case), "kernels": kind, "seconds": whole, "parts": parts})
+        if not quiet:
+            size = f"{case.batch}×{case.length}×{case.hidden}, embedding {case.embed}"
+            print(f"{case.cell.upper()} {size}, {kind}: a training step {whole * 1e3:.2f} ms, median of {rounds}")
+            for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
+                print(f"  {name:<22}{seconds * 1e3:>9.2f} ms {seconds / whole:>5.0%}")
+            print(flush=True)
+    if quiet:
+        print_json({"rounds": rounds, "rows": rows})
 
 
 def _print_lines(lines: "list[Comparison]") -> None:

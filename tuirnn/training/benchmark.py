@@ -159,13 +159,13 @@ def compare(
     """
     keep_freed_memory()
     with ExitStack() as open_until_done:
-        places = {kind: open_until_done.enter_context(_place(kind)) for kind in kernels}
+        places = {kind: open_until_done.enter_context(place_of(kind)) for kind in kernels}
         for shape, (B, T, H) in shapes.items():
             for cell in cells:
                 width = embed or H if what == "model" else H
                 case = Case(what, cell, B, T, H, width, False, dtype, device)
                 for place in places.values():
-                    _in(place, check, case, against)
+                    call(place, check, case, against)
                 both = (case, replace(case, backward=True))
                 yield [line for each in both for line in _lines(each, against, shape, places, rounds, memory)]
 
@@ -175,7 +175,7 @@ def _lines(
 ) -> Iterator[Comparison]:
     peer = replace(case, dtype=against)
     clocks: dict[str, Clock] = {"torch": partial(seconds, torch_step, peer)}
-    clocks |= {kind: partial(_in, place, seconds, our_step, case) for kind, place in places.items()}
+    clocks |= {kind: partial(call, place, seconds, our_step, case) for kind, place in places.items()}
     clocks |= {name: partial(seconds, build, case) for name, build in MACHINE.items()}
     times = interleaved(clocks, rounds)
     medians = {name: statistics.median(found) for name, found in times.items()}
@@ -245,7 +245,7 @@ def _kernels(kind: str) -> Iterator[None]:
 
 
 @contextmanager
-def _place(kind: str) -> Iterator[Executor | None]:
+def place_of(kind: str) -> Iterator[Executor | None]:
     """A process with these kernels; None where that is this one."""
     if kind != "portable":
         yield None
@@ -261,7 +261,8 @@ def _prepare(threads: int) -> None:
     keep_freed_memory()
 
 
-def _in(place: Executor | None, work: Callable[..., Any], *arguments: Any) -> Any:
+def call(place: Executor | None, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do some work there."""
     return work(*arguments) if place is None else place.submit(work, *arguments).result()
 
 
