@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tuirnn import spans
 from tuirnn.config import ModelConfig
-from tuirnn.kernels import spans
 from tuirnn.models import RecurrentLayer
 from tuirnn.training import proof
 from tuirnn.training.peak import peak_of

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tuirnn import spans
 from tuirnn.cells import Cell, State
-from tuirnn.kernels import native, portable, spans
+from tuirnn.kernels import native, portable
 from tuirnn.kernels.inputs import InputGradients, InputHalf, product_over_time
 from tuirnn.kernels.trace import Trace
 

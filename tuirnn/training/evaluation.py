@@ -19,8 +19,9 @@ BLOCK = 256
 LANES, WARM_UP = 64, 512
 """The carried protocol in training runs this many lanes side by side, each warmed on the tokens before it."""
 
-PIECE = 64
-"""Steps run at a time: the buffers of a few thousand tokens stay small enough to be had again without fresh pages."""
+PIECE, LOGITS_AT_ONCE = 64, 1 << 22
+"""Steps, and at most so many logits, that are in memory together: buffers of a few thousand tokens are had again
+without fresh pages."""
 
 Check = Callable[[], None]
 """Called between two pieces of long work; it may raise to cut the work short."""
@@ -96,9 +97,10 @@ def _in_pieces(
     model: SequenceModel, text: Tensor, state: list[State], check: Check
 ) -> Iterator[tuple[slice, Tensor, list[State]]]:
     """Run over text [T, B] a few steps at a time: which steps, their logits [·, B, V], the state after them."""
-    for t in range(0, len(text), PIECE):
+    length = max(1, min(PIECE, LOGITS_AT_ONCE // (text.shape[1] * model.head.out_features)))
+    for t in range(0, len(text), length):
         check()
-        steps = slice(t, t + PIECE)
+        steps = slice(t, t + length)
         logits, state = model(text[steps], state)
         yield steps, logits, state
 
