@@ -18,6 +18,7 @@ from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
+from tuirnn.training.feed import Feed
 from tuirnn.training.losses import make_loss
 from tuirnn.training.optimizers import make_optimizer, set_rate
 from tuirnn.training.team import Alone
@@ -58,6 +59,7 @@ class Learner:
         torch.manual_seed(config.train.seed)
         self.model = build_model(config, data).to(device)
         self.batches = data.batches(config.train)
+        self.feed = Feed(self.batches, device)
         self.lanes = team.lanes(self.batches.B)
         self.parts = self.lanes.divided(config.train.accumulate)
         self.optimizer = make_optimizer(self.model, config.train)
@@ -75,7 +77,7 @@ class Learner:
             the loss and the gradient's norm before clipping, of the whole batch, and the batch's size in tokens.
         """
         train = self.config.train
-        x, y, carry = self.batches.next()
+        x, y, carry = batch = self.batches.next()
         hidden = torch.rand(x.shape, device=self.device) < train.token_dropout if train.token_dropout else None
         self.optimizer.zero_grad()
         unit = int((y != IGNORE).sum()) if train.summed else 1
@@ -83,8 +85,7 @@ class Learner:
         random = random_state(self.device) if len(self.parts) > 1 else None
         loss, after = torch.zeros((), device=self.device), []
         for part in self.parts:
-            tokens = torch.from_numpy(x[:, part.own]).to(self.device, non_blocking=True)
-            targets = torch.from_numpy(y[:, part.own]).to(self.device, non_blocking=True)
+            tokens, targets = self.feed(batch, part.own)
             if hidden is not None:
                 tokens = tokens.masked_fill(hidden[:, part.own], self.unknown)
             local = slice(part.first - self.lanes.first, part.last - self.lanes.first)
