@@ -1,13 +1,20 @@
 """Peak memory and speed of a training step: ours with --memory save and recompute, and torch.nn.
 
     python benchmarks/memory.py [--cells lstm,gru,rnn] [--shapes A,B,C,D] [--what layer,model] [--embed 0] [--rounds 7]
+    python benchmarks/memory.py --estimates      # what `tuirnn train` says beforehand, and what it then takes
 
 Memory is what a step (forward, loss, backward) takes beyond weights and batch, each in a process of its own; times are
 medians of interleaved rounds in one process.
 """
 
 import argparse
+import json
+import os
+import shlex
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -22,6 +29,17 @@ from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
 
 WAYS = ("torch", "save", "recompute")
+
+LARGE = "--hidden 512 --layers 3 --seq-len 128 --batch-size 64"
+TRAININGS = [
+    "", "--hidden 1024 --batch-size 16", LARGE, f"{LARGE} --memory recompute", f"{LARGE} --accumulate 4",
+    f"{LARGE} --memory recompute --accumulate 4", "--cell gru --hidden 512 --seq-len 128 --batch-size 128",
+    "--cell rnn --hidden 512 --layers 2 --seq-len 128 --batch-size 128",
+    "--cell gru --reset before --hidden 256 --seq-len 128 --batch-size 64",
+    "--hidden 256 --seq-len 4000 --batch-size 4 --memory recompute", "--tokens word --hidden 256 --batch-size 64",
+    "--hidden 512 --dtype bfloat16 --seq-len 128 --batch-size 64", "--hidden 512 --dtype float64 --seq-len 128",
+    "--hidden 2048 --layers 2 --batch-size 8 --seq-len 16", "--hidden 256 --processes 2",
+]  # fmt: skip
 
 
 def layer_step(way: str, cell: str, shape: str, embed: int) -> Callable[[], None]:
@@ -77,6 +95,23 @@ def interleaved(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, 
     return {name: statistics.median(found) for name, found in times.items()}
 
 
+def estimates() -> None:
+    """Print, for each of some short trainings, the estimate and the largest resident set (children's apart)."""
+    print("| `tuirnn train` with | said MB | taken MB | said / taken |\n|---|---|---|---|")
+    for options in TRAININGS:
+        with tempfile.TemporaryDirectory() as folder:
+            command = f"train {options} --steps 6 --eval-every 3 --sample-length 5 --device cpu --json --runs {folder}"
+            words = [sys.executable, "-m", "tuirnn", *shlex.split(command)]
+            with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                assert process.stdout is not None
+                events = [json.loads(line) for line in process.stdout]
+                _, _, used = os.wait4(process.pid, 0)
+                process.returncode = 0
+            start = next(event for event in events if event["event"] == "start")
+            said, taken = start["memory"] / start["processes"], used.ru_maxrss * 1024
+            print(f"| `{options}` | {said / 1e6:.0f} | {taken / 1e6:.0f} | {said / taken:.2f} |", flush=True)
+
+
 def main() -> None:
     """Measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,7 +120,11 @@ def main() -> None:
     parser.add_argument("--what", default="layer,model")
     parser.add_argument("--embed", type=int, default=0, help="width of the model's embedding; 0: as hidden")
     parser.add_argument("--rounds", type=int, default=7, help="0: memory alone")
+    parser.add_argument("--estimates", action="store_true", help="instead: trainings, said and taken")
     asked = parser.parse_args()
+    if asked.estimates:
+        estimates()
+        return
     keep_freed_memory()
     print("| | cell | shape | torch MB | save | recompute | torch ms | save | recompute |\n" + "|---" * 9 + "|")
     for what in asked.what.split(","):

@@ -25,7 +25,7 @@ def compiler(language: str) -> str | None:
 
 
 def load(source: Path, language: str, flags: Sequence[str]) -> tuple[ctypes.CDLL | None, str]:
-    """The library of `source`, compiled first where this machine has not yet.
+    """The library of `source` and the headers beside it, compiled first where this machine has not yet.
 
     Returns:
         The library, or None and the reason in a few words.
@@ -47,7 +47,8 @@ def load(source: Path, language: str, flags: Sequence[str]) -> tuple[ctypes.CDLL
 def _cached(found: str, source: Path, flags: Sequence[str]) -> Path:
     """Where the library for this source, compiler and processor is kept."""
     version = subprocess.run([found, "--version"], capture_output=True, timeout=20, check=True).stdout  # noqa: S603
-    key = hashlib.sha256(source.read_bytes() + version + " ".join(flags).encode() + _processor().encode())
+    sources = b"".join(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h"))))
+    key = hashlib.sha256(sources + version + " ".join(flags).encode() + _processor().encode())
     return Path(platformdirs.user_cache_dir("tuirnn")) / f"{source.stem}-{key.hexdigest()[:16]}.so"
 
 

@@ -247,8 +247,8 @@ class TrainConfig(Section):
     )
     memory: str = option(
         "save",
-        "What stays of a step for its backward pass: save, all gates; recompute, the states alone, for about half of "
-        "the memory and a third more arithmetic. The result is the same.",
+        "What stays of a step for its backward pass: save, all gates; recompute, the states alone, for about "
+        "three fifths of the memory and up to a third more arithmetic. The result is the same.",
         choices=("save", "recompute"),
     )
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)

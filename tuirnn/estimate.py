@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tuirnn.config import ModelConfig, RunConfig
+from tuirnn import spans
+from tuirnn.config import ModelConfig, RunConfig, TrainConfig
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-SAVED = {"rnn": 1, "gru": 5, "lstm": 6}
-"""Activations per hidden unit and token that the backward pass needs."""
-
 SYMBOLS = {"char": 100, "byte": 256}
 """Sizes of vocabularies that are not known yet; words have the configured limit."""
 
@@ -19,7 +17,19 @@ CPU_RATE = 60e9
 """Floating-point operations a second, where no run of this machine tells."""
 
 BASE_MEMORY = 350e6
-"""Bytes that a trainer occupies before it has a network."""
+"""Bytes that a trainer occupies before it has a network: Python, PyTorch, the data of an ordinary text."""
+
+EVALUATED = 64 * 64
+"""Rows of held-out text that are read at once: lanes times steps."""
+
+STATES, EXTRA = {"rnn": 1, "gru": 1, "lstm": 2}, {"rnn": 0, "gru": 1, "lstm": 0}
+"""Buffers of H that a step keeps besides its gates: the states, and what else the backward pass needs."""
+
+WRITTEN = 2.0
+"""Copies of what lasts while a checkpoint is written: what a step has freed stays the process's, and is not enough."""
+
+SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
+"""Numbers that an optimizer keeps for each parameter."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,9 @@ def symbols(config: RunConfig) -> int:
     return SYMBOLS.get(config.data.tokens, config.data.vocab_size)
 
 
-def parameters(model: ModelConfig, vocab: int) -> int:
-    """Trainable numbers of a network over `vocab` symbols, exactly."""
+def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> int:
+    """Trainable numbers of a network over `vocab` symbols, exactly; `outputs` None: as many as symbols."""
+    outputs = vocab if outputs is None else outputs
     H, G = model.hidden, GATES[model.cell]
     total = vocab * model.embed
     for layer in range(model.layers):
@@ -49,7 +60,7 @@ def parameters(model: ModelConfig, vocab: int) -> int:
     top = model.projection or H
     if model.projection:
         total += (H + 1) * model.projection
-    return total + vocab + (0 if model.tied else vocab * top)
+    return total + outputs + (0 if model.tied else outputs * top)
 
 
 def operations(model: ModelConfig, vocab: int) -> float:
@@ -64,13 +75,68 @@ def rate(runs: Iterable[tuple[RunConfig, int, float]]) -> float:
     return max((speed * operations(config.model, vocab) for config, vocab, speed in runs), default=0.0) or CPU_RATE
 
 
+def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
+    """Bytes that a training step takes at its peak, beyond weights, their gradients and the optimizer's numbers.
+
+    Args:
+        config: every setting.
+        inputs: tokens, or columns of a series.
+        outputs: what the network answers with at each step.
+        device: 'cpu' or 'cuda'.
+    """
+    model, train = config.model, config.train
+    T, H, L, wide = train.seq_len, model.hidden, model.layers, _bytes(train)
+    lanes = max(1, -(-train.batch_size // (train.accumulate * train.processes)))
+    G, extra = GATES[model.cell], EXTRA[model.cell]
+    unit = wide * T * lanes * H  # a buffer of all steps
+    steps = spans.length(T, lanes, train.memory, device)
+    span, count = unit * steps / T, -(-T // steps)  # a buffer of one span, and how many there are
+    share = spans.kept(count, train.memory) / count
+    gates = 0.0 if model.cell == "rnn" else unit * share * (G + extra)
+    masks = T * lanes * H + unit if model.dropout else unit * (model.residual and L > 1)
+    stays = L * (STATES[model.cell] * unit + gates + masks) + wide * T * lanes * model.projection
+    logits = 4 * T * lanes * outputs
+    read_gradient = unit if L > 1 else 0
+    making = span * G * (2 if model.cell == "gru" else 1)  # the gradients of both halves
+    again = span * (G + extra + STATES[model.cell]) + read_gradient - gates
+    made_again = 0.0 if share == 1 or model.cell == "rnn" else again  # later than the kept gates, which have gone
+    backward = unit + making + max(read_gradient * span / unit, made_again)
+    table = 2 * wide * G * H * inputs if model.embed == 0 or inputs <= T * lanes else 0
+    matrices = wide * G * H * max(H, model.embed)  # a product before it is added up
+    return float(stays + max(3 * logits, backward + table + matrices))
+
+
+def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
+    """Bytes that an evaluation takes at its peak, roughly."""
+    model, wide = config.model, _bytes(config.train)
+    span = spans.length(EVALUATED, 1, "none", "cpu")
+    gates = wide * span * model.hidden * (GATES[model.cell] + EXTRA[model.cell] + 1)
+    return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
+
+
+def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
+    """Bytes that each process of a run takes at its peak; on a GPU, of the GPU's memory."""
+    train = config.train
+    weights = _bytes(train) * parameters(config.model, inputs, outputs)
+    lasting = weights * (1 + SLOTS[train.optimizer] + (train.momentum > 0))
+    gradients = weights * (2 if train.processes > 1 else 1)  # and once more on their way between processes
+    peak = gradients + max(step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs))
+    if device != "cpu":
+        return lasting + peak
+    return BASE_MEMORY + lasting + peak + WRITTEN * lasting
+
+
+def _bytes(train: TrainConfig) -> float:
+    """Of a number."""
+    return 8.0 if train.dtype == "float64" else 4.0
+
+
 def estimate(config: RunConfig, vocab: int, speed: float) -> Estimate:
     """What a run takes at `speed` operations a second."""
     model, train = config.model, config.train
     count, tokens = parameters(model, vocab), train.batch_size * train.seq_len
-    activations = 4.0 * tokens * (SAVED[model.cell] * model.hidden * model.layers + 3 * vocab)
     seconds_a_step = tokens * operations(model, vocab) / speed
     limits = [60 * train.minutes] if train.minutes else []
     limits += [train.step_limit * seconds_a_step] if train.step_limit else []
     seconds = min(limits, default=0.0)
-    return Estimate(count, BASE_MEMORY + 16.0 * count + activations, seconds, seconds / seconds_a_step)
+    return Estimate(count, train.processes * memory(config, vocab, vocab), seconds, seconds / seconds_a_step)

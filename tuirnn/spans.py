@@ -7,23 +7,28 @@ the memory small.
 
 ROWS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 32_768)}
 """Rows (steps times batch) that keep a device's products near their best rate: the fewest with `recompute`, the most
-with it, and those with `save`. Measured on the CPU: 512 rows cost a fifth of the rate, 1024 a twelfth; beyond 2048
+with it, and those without. Measured on the CPU: 512 rows cost a fifth of the rate, 1024 a twelfth; beyond 2048
 buffers are so large that their pages come fresh from the system."""
 
 
-def cut(T: int, B: int, memory: str, device: str) -> list[slice]:
-    """Spans of equal length, but for the last, that cover T steps of B rows.
+def length(T: int, B: int, memory: str, device: str) -> int:
+    """Steps of a span.
 
     Args:
-        T: steps.
+        T: steps of the sequence.
         B: sequences side by side.
         memory: 'save', 'recompute', or 'none' where there will be no backward pass.
         device: 'cpu' or 'cuda'.
     """
     fewest, most, saving = ROWS.get(device, ROWS["cpu"])
-    rows = saving if memory == "save" else min(most, max(fewest, T * B // 8))
-    length = max(1, rows // B)
-    return [slice(first, min(first + length, T)) for first in range(0, T, length)]
+    rows = min(most, max(fewest, T * B // 8)) if memory == "recompute" else saving
+    return max(1, min(T, rows // max(1, B)))
+
+
+def cut(T: int, B: int, memory: str, device: str) -> list[slice]:
+    """The spans that cover T steps, each of `length` but for the last."""
+    steps = length(T, B, memory, device)
+    return [slice(first, min(first + steps, T)) for first in range(0, max(1, T), steps)]
 
 
 def kept(count: int, memory: str) -> int:

@@ -20,7 +20,7 @@ State = tuple[Tensor, ...]
 """(h,) or (h, c), each [B, H]; with a leading T in functions that treat all steps at once."""
 
 Product = Callable[..., Tensor]
-"""`product(h, onto=gx, rows=slice)`: onto + h weight_hh[rows]ᵀ in place; without `onto`, a new tensor with bias_hh.
+"""`product(h, onto=gx, rows=slice)`: a new tensor, h weight_hh[rows]ᵀ + onto; without `onto`, + bias_hh[rows].
 
 Backward, `product_T(dgh, rows=slice)`: dgh weight_hh[rows], the gradient that reaches h.
 """

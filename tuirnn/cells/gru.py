@@ -66,8 +66,8 @@ class GRUBefore(Cell):
         (h,) = s.before
         H = h.shape[-1]
         rz, n = s.a[:, : 2 * H], s.a[:, 2 * H :]
-        r, z = product(h, onto=rz, rows=slice(0, 2 * H)).sigmoid_().chunk(2, -1)
-        product(r * h, onto=n, rows=slice(2 * H, 3 * H)).tanh_()
+        r, z = torch.sigmoid(product(h, onto=rz, rows=slice(0, 2 * H)), out=rz).chunk(2, -1)
+        torch.tanh(product(r * h, onto=n, rows=slice(2 * H, 3 * H)), out=n)
         torch.lerp(n, h, z, out=s.after[0])
 
     def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:

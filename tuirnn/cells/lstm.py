@@ -26,26 +26,30 @@ class LSTM(Cell):
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        (h, c), (h_next, c_next), a = s.before, s.after, s.a
-        i, f, g, o = product(h, onto=a).chunk(4, -1)  # each [B, H]
-        a[:, : 2 * h.shape[-1]].sigmoid_()  # i and f at once
-        g.tanh_()
-        o.sigmoid_()
+        (h, c), (h_next, c_next), H = s.before, s.after, s.before[0].shape[-1]
+        gx_gh = product(h, onto=s.a)
+        i, f, g, o = s.a.chunk(4, -1)  # each [B, H]
+        torch.sigmoid(gx_gh[:, : 2 * H], out=s.a[:, : 2 * H])  # i and f at once
+        torch.tanh(gx_gh[:, 2 * H : 3 * H], out=g)
+        torch.sigmoid(gx_gh[:, 3 * H :], out=o)
         torch.mul(f, c, out=c_next).addcmul_(i, g)
         torch.tanh(c_next, out=h_next).mul_(o)
 
     def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
-        """Backward, see the module's equations."""
+        """Backward, see the module's equations; x (1 − y) is written x − x y, one operation instead of two."""
         (dh, dc), c, c_next = dstate, s.before[1], s.after[1]
+        H = c.shape[-1]
         i, f, g, o = s.a.chunk(4, -1)
         di, df, dg, do = dgh.chunk(4, -1)
-        tanh_c = c_next.tanh()
-        torch.mul(dh, o, out=do)  # δh' o, until δo takes its place
-        dc = torch.addcmul(dc.add_(do), do.mul(tanh_c), tanh_c, value=-1)
-        do.mul_(1 - o).mul_(tanh_c)
+        tanh_c, dh_o = c_next.tanh(), dh * o
+        torch.mul(dh_o, tanh_c, out=do)
+        dc.add_(dh_o).addcmul_(do, tanh_c, value=-1)
+        do.addcmul_(do, o, value=-1)
         torch.mul(dc, i, out=dg)
-        torch.mul(dg, g, out=di).mul_(1 - i)
-        dg.addcmul_(dg * g, g, value=-1)
+        torch.mul(dg, g, out=di)
+        dg.addcmul_(di, g, value=-1)
         dc_prev = dc * f
-        torch.mul(dc_prev, c, out=df).mul_(1 - f)
+        torch.mul(dc_prev, c, out=df)
+        d_if = dgh[:, : 2 * H]
+        d_if.addcmul_(d_if, s.a[:, : 2 * H], value=-1)  # i and f at once
         return product_T(dgh), dc_prev

@@ -16,6 +16,7 @@ from rich.text import Text
 from tuirnn.cli.options import figure, print_json
 from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
+from tuirnn.machine import size
 from tuirnn.runs.reader import FIGURES
 
 PLAIN_EVERY = 10.0
@@ -68,7 +69,7 @@ class PlainReport:
         self.say(
             f"run {e['run']} {verb}: {e['parameters']:,} parameters, {e['vocab']} "
             f"{'columns' if self.task == 'forecast' else 'symbols'}, {e['data']}, "
-            f"on {e['device']}",
+            f"on {e['device']}, about {size(e['memory'])} of memory",
             "bold",
         )
 

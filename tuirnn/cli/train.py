@@ -53,6 +53,8 @@ def train(
 
         follow(place)
         return
+    if detach and place.size > 1:
+        raise ConfigError("--detach is for --processes, not for torchrun, which has started this training already")
     folder = runs_folder(runs)
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)

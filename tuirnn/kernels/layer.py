@@ -98,7 +98,8 @@ class _Layer(torch.autograd.Function):
         cell, kernel = ctx.cell, _kernel(ctx.cell, W)
         gx = InputHalf(source, embedding, weight_ih, bias, ctx.operand)
         inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
-        dW, dbias_hh = torch.zeros_like(W, dtype=weight_ih.dtype), torch.zeros_like(bias_hh)
+        dbias_hh = torch.zeros_like(bias_hh)
+        dW: list[Tensor] = []  # of the rows that met the same operand
         for index in range(len(ctx.cuts) - 1, -1, -1):
             steps = ctx.cuts[index]
             trace = ctx.traces.pop(index, None)  # its room is free after this span
@@ -108,15 +109,16 @@ class _Layer(torch.autograd.Function):
             dgx, dgh, dstate = kernel.backward(cell, trace, W, dh_all[steps], dstate)
             factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)
             del trace  # its gates make room for the products
-            for rows, operand in factors:
-                dW[rows] += product_over_time(dgh[..., rows], operand, ctx.operand)
+            products = [product_over_time(dgh[..., rows], operand, ctx.operand) for rows, operand in factors]
+            dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
             if not cell.folds_bias:
                 dbias_hh += dgh.sum((0, 1))
             inputs.add(steps, dgx)
-            del dgx, dgh, factors, operand
+            del dgx, dgh, factors, products
         dsource, dembedding, dweight_ih, dbias = inputs.total()
         dbias_hh = dbias if cell.folds_bias else dbias_hh
-        return None, None, None, None, dsource, dembedding, dweight_ih, dW, dbias, dbias_hh, *dstate
+        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW)
+        return None, None, None, None, dsource, dembedding, dweight_ih, dweight_hh, dbias, dbias_hh, *dstate
 
 
 def _joined(states: State, made: State, steps: slice, T: int) -> State:

@@ -15,9 +15,12 @@ from tuirnn import compiling
 from tuirnn.cells import Cell, State
 from tuirnn.kernels.trace import Trace
 
-SOURCE = Path(__file__).with_name("native.cpp")
-KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
+SOURCE = Path(__file__).parent / "cpp" / "library.cpp"
+KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3, "gru_before": 4}
 """Cells that the library knows, by its own numbers."""
+
+SHARING_PAYS = 2**17
+"""Fewest recurrent weights whose products are split between threads by units."""
 
 FLAGS = [
     "-std=c++20",
@@ -56,72 +59,94 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     return loaded, ""
 
 
+def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the library multiplies operands of this type here."""
+    lib = library() if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) else None
+    return lib is not None and (dtype == torch.float32 or bool(lib.tuirnn_has_bf16()))
+
+
 def runs(cell: Cell, weight_hh: Tensor) -> bool:
-    """Whether the library can run this cell on these weights."""
-    fits = cell.name in KINDS and weight_hh.device.type == "cpu" and weight_hh.dtype == torch.float32
-    return fits and library() is not None
+    """Whether the library can run this cell on these weights, whose type is that of the products' operands."""
+    return cell.name in KINDS and multiplies(weight_hh.dtype, weight_hh.device)
 
 
 def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
-    """As `portable.forward`."""
-    lib = _library()
+    """As `portable.forward`; gx and the state are float32."""
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
-    gx, weight_hh, bias_hh = gx.contiguous(), weight_hh.contiguous(), bias_hh.contiguous()
+    gx, bias_hh = gx.contiguous(), bias_hh.contiguous()
     states = tuple(gx.new_empty(T + 1, B, H) for _ in state)
     for buffer, first in zip(states, state, strict=True):
         buffer[0] = first
     saved = gx.new_empty(T, B, cell.saved_width * H)
-    kind = KINDS[cell.name]
-    scratch = gx.new_empty(lib.tuirnn_recurrence_scratch(kind, ctypes.c_long(H)))
-    lib.tuirnn_forward(
-        kind, *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved), _p(weight_hh), _p(bias_hh),
-        _p(scratch), _threads(B),
+    weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
+    _library().tuirnn_forward(
+        *_kind(cell, weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
+        _p(weights), _p(bias_hh), _p(scratch), _threads(cell, B, H),
     )  # fmt: skip
     return Trace(gx, states, saved)
 
 
 def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
     """As `portable.backward`."""
-    lib = _library()
     T, B, _ = trace.a.shape
     H = weight_hh.shape[1]
-    kind, threads = KINDS[cell.name], _threads(B)
+    threads = _threads(cell, B, H)
     dgh = torch.empty_like(trace.a)
     dgx = torch.empty_like(trace.a) if cell.saved_width else dgh
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
     squares = torch.zeros(threads, T, dtype=torch.float64)
-    scratch = dgh.new_empty(lib.tuirnn_recurrence_scratch(kind, ctypes.c_long(H)))
-    weight_hh, dh_all = weight_hh.contiguous(), dh_all.contiguous()
-    lib.tuirnn_backward(
-        kind, *_longs(T, B, H), _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]), _p(trace.saved),
-        _p(weight_hh), _p(dh_all), _p(dgh), _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares), _p(scratch), threads,
+    weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
+    _library().tuirnn_backward(
+        *_kind(cell, weight_hh.dtype), *_longs(T, B, H), _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]),
+        _p(trace.saved), _p(weights), _p(dh_all), _p(dgh), _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares),
+        _p(scratch), threads,
     )  # fmt: skip
     trace.dh_norm = squares.sum(0).sqrt()
     return dgx, dgh, dstate
 
 
-def product(A: Tensor, B: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A [M, K] B [K, N] (+ bias [N]) for float32 matrices on the CPU with any strides; a new [M, N]."""
+def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A [M, K] B [K, N] (+ bias [N]), float32 on the CPU, each with a stride of one; a new float32 [M, N].
+
+    Args:
+        A: left factor.
+        B: right factor.
+        bias: added to each row.
+        dtype: what the factors are rounded to; sums are float32.
+    """
     lib = _library()
+    A, B = (M if 1 in M.stride() else M.contiguous() for M in (A, B))
     (M, K), N = A.shape, B.shape[1]
     C = A.new_empty(M, N)
-    scratch = A.new_empty(lib.tuirnn_product_scratch(*_longs(N, K)))
+    threads = min(torch.get_num_threads(), M)
+    scratch = torch.empty(lib.tuirnn_product_scratch(*_longs(N), threads), dtype=torch.int32)
     lib.tuirnn_product(
-        *_longs(M, N, K), _p(A), *_longs(*A.stride()), _p(B), *_longs(*B.stride()),
-        _p(bias) if bias is not None else None, _p(C), _p(scratch), _threads(M),
+        int(dtype == torch.bfloat16), *_longs(M, N, K), _p(A), *_longs(*A.stride()), _p(B), *_longs(*B.stride()),
+        _p(bias) if bias is not None else None, _p(C), _p(scratch), threads,
     )  # fmt: skip
     return C
 
 
+def _kind(cell: Cell, dtype: torch.dtype) -> tuple[int, int]:
+    """Whether products are of bfloat16, and the library's number of the cell."""
+    return int(dtype == torch.bfloat16), KINDS[cell.name]
+
+
+def _recurrence_scratch(cell: Cell, B: int, H: int) -> Tensor:
+    return torch.empty(_library().tuirnn_recurrence_scratch(KINDS[cell.name], *_longs(B, H)), dtype=torch.int32)
+
+
 def _library() -> ctypes.CDLL:
     loaded = library()
-    assert loaded is not None, "callers ask `runs` first"
+    assert loaded is not None, "callers ask `runs` or `multiplies` first"
     return loaded
 
 
-def _threads(rows: int) -> int:
-    return max(1, min(torch.get_num_threads(), rows))
+def _threads(cell: Cell, B: int, H: int) -> int:
+    """As many as can share the rows; all of them on fewer rows where the weights are worth their waiting."""
+    threads = torch.get_num_threads()
+    return threads if cell.G * H * H >= SHARING_PAYS else min(threads, B)
 
 
 def _p(tensor: Tensor) -> ctypes.c_void_p:

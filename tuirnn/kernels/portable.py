@@ -54,8 +54,7 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows], B))
 
     def product(h: Tensor, onto: Tensor | None = None, rows: slice = slice(None)) -> Tensor:
-        gh = times(rows)(h.to(weight_hh.dtype))
-        return gh + bias_hh[rows] if onto is None else onto.add_(gh)
+        return times(rows)(h.to(weight_hh.dtype), bias_hh[rows] if onto is None else onto)
 
     trace = Trace(gx, states, saved)
     for step in _steps(trace):
@@ -80,7 +79,7 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
 
     def product_T(d: Tensor, rows: slice = slice(None)) -> Tensor:
-        return times(rows)(d.to(weight_hh.dtype)).to(d.dtype)
+        return times(rows)(d.to(weight_hh.dtype), None).to(d.dtype)
 
     dh_each = dh_all.clone()  # becomes the whole gradient that reaches each h
     dh_rows, dgh_rows, kept_rows = dh_each.unbind(0), dgh.unbind(0), kept.unbind(0)

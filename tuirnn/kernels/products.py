@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tuirnn.kernels import native
 
-TimesTransposed = Callable[[Tensor], Tensor]
-"""x [n, K] -> x Wᵀ [n, N]."""
+TimesTransposed = Callable[[Tensor, Tensor | None], Tensor]
+"""(x [n, K], plus) -> x Wᵀ + plus, with plus a [n, N], a bias [N] or None; in plus's dtype where it is given."""
 
 PACKING_PAYS = 64 * 64
 """Smallest number of weights for which packing is worth its call."""
@@ -33,27 +33,54 @@ PACKING_WORKS = _packing_works()
 
 
 def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
-    """Prepare `x -> x Wᵀ`.
+    """Prepare `x Wᵀ`.
 
     Args:
         W: [N, K], in the products' dtype; any strides.
         rows: how many rows x will have, a hint for the packing.
-    Returns:
-        A function of x [rows, K] in W's dtype.
     """
     if PACKING_WORKS and rows > 1 and W.device.type == "cpu" and W.dtype == torch.float32 and W.numel() >= PACKING_PAYS:
         packed = torch.ops.mkldnn._reorder_linear_weight(W, rows)
-        linear = torch.ops.mkldnn._linear_pointwise.default
-        return lambda x: linear(x, packed, None, "none", [], "")
+        linear, linear_plus = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._linear_pointwise.binary
+
+        def packed_product(x: Tensor, plus: Tensor | None) -> Tensor:
+            if plus is None or plus.dim() == 1:
+                return linear(x, packed, plus, "none", [], "")  # type: ignore[no-any-return]
+            return linear_plus(x, plus, packed, None, "add")  # type: ignore[no-any-return]
+
+        return packed_product
     Wt = W.t()
-    return lambda x: torch.mm(x, Wt)
+
+    def product(x: Tensor, plus: Tensor | None) -> Tensor:
+        if plus is None or plus.dtype != x.dtype:
+            return torch.mm(x, Wt) if plus is None else torch.mm(x, Wt) + plus
+        return torch.addmm(plus, x, Wt)
+
+    return product
 
 
-def multiply(A: Tensor, B: Tensor) -> Tensor:
-    """A [M, K] B [K, N], both large: the native product where it runs, else oneDNN, else `torch.mm`."""
-    on_cpu = A.device.type == "cpu" and A.dtype == torch.float32
-    if on_cpu and A.numel() >= PACKING_PAYS and native.library() is not None:
-        return native.product(A, B)
-    if on_cpu and A.stride(1) == 1:
-        return times_transposed(B.t(), len(A))(A)
-    return torch.mm(A, B)
+def multiply(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype) -> Tensor:
+    """A [M, K] B [K, N] (+ bias [N]), all large: the native product where it runs, else oneDNN, else `torch.mm`.
+
+    Args:
+        A: left factor.
+        B: right factor.
+        bias: added to each row.
+        dtype: what the factors are rounded to.
+    Returns:
+        [M, N] in A's type.
+    """
+    if A.numel() >= PACKING_PAYS and A.dtype == torch.float32 and native.multiplies(dtype, A.device):
+        return native.product(A, B, bias, dtype=dtype)
+    left, right = A.to(dtype), B.to(dtype)
+    if PACKING_WORKS and left.device.type == "cpu" and dtype == torch.float32:
+        C = _linear(left, right.t()) if left.stride(1) == 1 else _linear(right.t(), left).t()
+    else:
+        C = torch.mm(left, right).to(A.dtype)
+    return C if bias is None else C.add_(bias)
+
+
+def _linear(x: Tensor, W: Tensor) -> Tensor:
+    """x Wᵀ through oneDNN, which reads W with any strides and copies x unless its rows are contiguous."""
+    linear = torch.ops.mkldnn._linear_pointwise.default
+    return linear(x.contiguous(), W, None, "none", [], "")  # type: ignore[no-any-return]

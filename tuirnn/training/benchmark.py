@@ -388,7 +388,7 @@ def packed_square(case: Case) -> Step:
     A, times = _matrix(case, SQUARE, SQUARE), times_transposed(_matrix(case, SQUARE, SQUARE), SQUARE)
 
     def step() -> None:
-        times(A)
+        times(A, None)
 
     return step
 
@@ -408,9 +408,9 @@ def packed_chain(case: Case) -> Step:
 
     def step() -> None:
         for _ in range(T):
-            there(h)
+            there(h, None)
         for _ in range(T if case.backward else 0):
-            back(d)
+            back(d, None)
 
     return step
 

@@ -13,14 +13,17 @@ from tuirnn import __version__
 from tuirnn.errors import ConfigError
 from tuirnn.training.place import ALONE, Place
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+FEW_PROCESSES = 4
+"""As many may share even one core."""
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
 def pick_device(wanted: str, place: Place = ALONE) -> torch.device:
     """The device that 'auto', 'cpu' or 'cuda' names here; of several GPUs the one that is `place`'s.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there, or has fewer GPUs than processes.
+        ConfigError: CUDA was asked for and is not there, or the machine is too small for its processes.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         why = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch finds no GPU"
@@ -34,6 +37,10 @@ def pick_device(wanted: str, place: Place = ALONE) -> torch.device:
                 "lower --processes, or use --device cpu"
             )
         torch.cuda.set_device(place.local_rank)
+    elif place.local_size > max(FEW_PROCESSES, 2 * (os.cpu_count() or 1)):
+        raise ConfigError(
+            f"--processes {place.local_size} are more than twice the {os.cpu_count()} cores of this machine; lower it"
+        )
     return torch.device(wanted)
 
 
@@ -52,8 +59,8 @@ def keep_freed_memory() -> None:
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

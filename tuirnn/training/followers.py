@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from tuirnn.errors import LostError
+from tuirnn.errors import LostError, RunError
 from tuirnn.training.place import MEETING, Place
 
 PATIENCE = 12.0
@@ -34,6 +34,9 @@ class Followers:
     Attributes:
         meeting: the file through which the team finds together, in a folder that only this user can read.
         last_words: called with what was lost where this process hangs for it, right before it is ended by force.
+
+    Raises:
+        RunError: the system starts no more processes.
     """
 
     def __init__(self, size: int, *, patience: float = PATIENCE) -> None:
@@ -43,19 +46,22 @@ class Followers:
         self.meeting = os.path.join(self._folder, "meeting")
         self._over = threading.Event()
         self._processes: list[subprocess.Popen[Any]] = []
-
-        for rank in range(1, size):
-            place = Place(rank, size, rank, size)
-            self._processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tuirnn", "train"],
-                    env={**os.environ, **place.environment(), MEETING: self.meeting},
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    start_new_session=True,  # a terminal's signals are the leader's affair
-                )
-            )
+        try:
+            for rank in range(1, size):
+                self._processes.append(self._begin(Place(rank, size, rank, size)))
+        except OSError as error:
+            self._end()
+            raise RunError(f"cannot start {size} processes: {error.strerror}; lower --processes") from None
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def _begin(self, place: Place) -> "subprocess.Popen[Any]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "tuirnn", "train"],
+            env={**os.environ, **place.environment(), MEETING: self.meeting},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's signals are the leader's affair
+        )
 
     def lost(self) -> str:
         """Which of them has ended, and how; empty while all are there."""

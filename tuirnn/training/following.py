@@ -1,5 +1,6 @@
 """A process that shares the batches of a training which another one leads: it writes nothing and says nothing."""
 
+import contextlib
 import json
 import os
 import signal
@@ -104,6 +105,10 @@ class _Witness:
         with self._once:
             if self.place.rank == 1 and self.run is not None:
                 self._say(self.run)
+            if meeting := os.environ.get(MEETING):
+                with contextlib.suppress(OSError):  # another has been faster
+                    Path(meeting).unlink(missing_ok=True)
+                    Path(meeting).parent.rmdir()
             os._exit(1)
 
     def _say(self, run: RunPaths) -> None:

@@ -14,7 +14,7 @@ from tuirnn.tasks.forecast import Series, SeriesData, learns_every_step, look_ba
 from tuirnn.tasks.rollout import Figures, brief, measure
 from tuirnn.training.evaluation import evaluating
 from tuirnn.training.losses import SquaredError
-from tuirnn.training.observer import PROBE_LANES, Look, Observer
+from tuirnn.training.observer import PROBE_LANES, PROBE_ROWS, Look, Observer
 from tuirnn.training.probes import probe
 
 SHOWN_COLUMNS, SHOWN_POINTS = 8, 1_000
@@ -60,7 +60,7 @@ class ForecastObserver(Observer):
         """The first held-out points as a few sequences of the training length: x and y [T, lanes, F]."""
         values, first = self.data.until("val")
         T = min(self.config.train.seq_len, len(values) - 1)
-        lanes = max(1, min(PROBE_LANES, (len(values) - first) // T))
+        lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (len(values) - first) // T))
         begin = max(0, min(first, len(values) - lanes * T - 1))
         points = self.data.scaling.normalise(values[begin : begin + lanes * T + 1]).astype(np.float32)
         held = torch.from_numpy(points).to(self.device)

@@ -16,6 +16,7 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks import TaskData, sources
 from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
+from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import introduce
 from tuirnn.training.learner import build_model
 from tuirnn.training.place import Place, find_place
@@ -54,7 +55,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     data = data or tasks.load(config.data)
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
-    _check_lanes(config, data)
+    tight = Fitting(config, data, _lanes(config, data), device, _place(config).local_size).check()
     record = RunRecord(
         config=config,
         vocab=data.vocab,
@@ -66,7 +67,10 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     stdin = data.raw if sources.STDIN in config.data.sources else None
     with gathered(config.train.processes) as team, RunWriter.create(folder, name, record, stdin) as writer:
         introduce(team, record, writer.paths, data.sha256)
-        return Trainer(record, data, writer, device, report, team).run()
+        trainer = Trainer(record, data, writer, device, report, team)
+        if tight:
+            trainer.note(tight)
+        return trainer.run()
 
 
 def _processes(wanted: int) -> int:
@@ -87,11 +91,12 @@ def _place(config: RunConfig) -> Place:
     return place if place.size > 1 else Place(0, size, 0, size)
 
 
-def _check_lanes(config: RunConfig, data: TaskData) -> None:
-    """Refuse texts that are too short, or batches too small for the processes, before anything is written."""
+def _lanes(config: RunConfig, data: TaskData) -> int:
+    """Sequences side by side in a batch; refuses short texts, and fewer sequences than processes."""
     batch, processes = data.batches(config.train).B, config.train.processes
     if batch < processes:
         raise ConfigError(f"{processes} processes cannot share a batch of {batch}; lower --processes")
+    return batch
 
 
 def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
@@ -145,10 +150,12 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     if "sources" in changes:
         record = replace(record, data=_described(config, data))
     record = replace(record, config=config)
-    _check_lanes(config, data)
+    tight = Fitting(config, data, _lanes(config, data), device, _place(config).local_size).check()
     with gathered(config.train.processes) as team, RunWriter(paths) as writer:
         introduce(team, record, paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
+        if tight:
+            trainer.note(tight)
         saved = _last_good(paths, trainer)
         if saved is None:
             trainer.note("there is no checkpoint yet; training from the beginning")

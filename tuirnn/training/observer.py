@@ -20,7 +20,8 @@ from tuirnn.training import evaluation
 from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.probes import probe
 
-PROBE_LANES = 8
+PROBE_LANES, PROBE_ROWS = 8, 2048
+"""Sequences that are looked into, and at most so many steps of all together."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,6 @@ class LanguageObserver(Observer):
         """The first held-out tokens as a few sequences of the training length: x and y [T, lanes]."""
         held = self.data.val
         T = min(self.config.train.seq_len, len(held) - 1)
-        lanes = max(1, min(PROBE_LANES, (len(held) - 1) // T))
+        lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (len(held) - 1) // T))
         text = torch.from_numpy(held[: lanes * T + 1]).to(self.device)
         return text[:-1].view(lanes, T).t(), text[1:].view(lanes, T).t()

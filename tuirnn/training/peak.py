@@ -37,11 +37,17 @@ def peak_of(build: Callable[..., Step], *arguments: Any, device: str = "cpu") ->
     Raises:
         OSError: on a system that keeps no peak of a process (/proc of Linux), for a step on the CPU.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, build, arguments, device, torch.get_num_threads()).result()
+    with fresh_process() as process:
+        return process.submit(measure, build, arguments, device, torch.get_num_threads()).result()
 
 
-def _measure(build: Callable[..., Step], arguments: tuple[Any, ...], device: str, threads: int) -> int:
+def fresh_process() -> ProcessPoolExecutor:
+    """A process of its own that measures what is submitted to it, one after the other."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+def measure(build: Callable[..., Step], arguments: tuple[Any, ...], device: str = "cpu", threads: int = 1) -> int:
+    """As `peak_of`, in this process, whose allocator is changed for good."""
     torch.set_num_threads(threads)
     if device == "cpu":
         _map_blocks()

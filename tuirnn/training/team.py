@@ -114,7 +114,7 @@ class Team(Alone):
 
     def _store(self) -> Any:
         """Where the processes find one another; None: as torchrun says."""
-        meeting = os.environ.get(MEETING) or (self._followers.meeting if self._followers else None)
+        meeting = self._followers.meeting if self._followers else os.environ.get(MEETING)
         if meeting is None:
             return None
         store = dist.FileStore(meeting, self.place.size)  # type: ignore[attr-defined]
@@ -187,16 +187,17 @@ class Team(Alone):
 
     def explain(self, error: Exception) -> LostError | None:
         """See `Alone.explain`."""
-        if isinstance(error, LostError):
-            return error
-        if not connection_broke(error):
-            return None
-        until = time.monotonic() + TO_NOTICE
-        while self._followers and time.monotonic() < until:
+        if isinstance(error, LostError) or not isinstance(error, RuntimeError):
+            return error if isinstance(error, LostError) else None
+        broke = connection_broke(error)
+        until = time.monotonic() + (TO_NOTICE if broke else 0.0)
+        while self._followers:
             if lost := self._followers.lost():
                 return LostError(lost)
+            if time.monotonic() >= until:
+                break
             time.sleep(0.05)
-        return LostError(f"another of the {self.place.size} processes has ended")
+        return LostError(f"another of the {self.place.size} processes has ended") if broke else None
 
     def when_stuck(self, last_words: Any) -> None:
         """See `Alone.when_stuck`."""
@@ -223,6 +224,9 @@ def gathered(processes: int) -> Iterator[Alone]:
     """A team of so many processes that this one leads; those that torchrun has not started are started here.
 
     They end with the block: told to where it ends well, otherwise by force, as they hold nothing.
+
+    Raises:
+        LostError: one of them has ended before.
     """
     if processes == 1:
         yield Alone()
@@ -237,8 +241,12 @@ def gathered(processes: int) -> Iterator[Alone]:
             followers = stack.enter_context(Followers(processes))
         team = Team(place, followers)
         stack.callback(team.part)
-        yield team
-        team.order(Order.LEAVE)
+        try:
+            yield team
+        except RuntimeError as error:
+            raise (team.explain(error) or error) from None
+        with contextlib.suppress(RuntimeError):  # one that ended when all was done is no loss
+            team.order(Order.LEAVE)
 
 
 def connection_broke(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from tuirnn.tasks import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import share_checkpoint
 from tuirnn.training.forecasting import ForecastObserver
 from tuirnn.training.learner import Learner
@@ -145,6 +146,8 @@ class Trainer:
         self._clock = time.perf_counter() - self.progress.elapsed
         self._rate_from = (time.perf_counter(), self.progress.tokens)
         first_tokens, began, name = self.progress.tokens, time.perf_counter(), self.writer.paths.name
+        place = self.team.place
+        fitting = Fitting(self.config, self.data, self.batches.B, self.device, place.local_size)
         self.writer.event("resume" if self.progress.step else "start", step=self.progress.step, pid=os.getpid())
         self.report(
             {
@@ -154,9 +157,10 @@ class Trainer:
                 "total": self.config.train.step_limit,
                 "parameters": count_parameters(self.model),
                 "device": self.status.device,
-                "processes": self.team.place.size,
+                "processes": place.size,
                 "data": self.data.name,
                 "vocab": self.data.inputs,
+                "memory": round(fitting.takes),
             }
         )
         try:

@@ -157,14 +157,6 @@ def clock(moment: float) -> str:
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", then)
 
 
-def size(count_: float) -> str:
-    """Bytes: '610 MB'."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count_ >= limit:
-            return f"{count_ / limit:.{1 if count_ < 10 * limit else 0}f} {unit}"
-    return f"{count_:.0f} B"
-
-
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 

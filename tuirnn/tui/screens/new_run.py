@@ -13,13 +13,15 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
 
+from tuirnn import machine
 from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
 from tuirnn.estimate import estimate, rate, symbols
+from tuirnn.machine import size
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
 from tuirnn.tasks.sources import STDIN
-from tuirnn.tui.text import duration, short, size, visible_line
+from tuirnn.tui.text import duration, short, visible_line
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
@@ -229,7 +231,9 @@ class NewRun(ModalScreen[None]):
         found = estimate(config, symbols(config), rate(shown))
         time = f"{duration(found.seconds)} for {short(found.steps)} steps" if found.seconds else "until you stop it"
         about = "" if shown else ", on two ordinary cores"
-        return f"about {short(found.parameters)} parameters · {size(found.memory)} of memory · {time}{about}"
+        there = machine.room()
+        tight = f", {size(there.free)} free" if there and found.memory > there.free else ""
+        return f"about {short(found.parameters)} parameters · {size(found.memory)} of memory{tight} · {time}{about}"
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check at once."""

@@ -5,6 +5,7 @@ import math
 from textual.content import Content
 from textual.widget import Widget
 
+from tuirnn.machine import size
 from tuirnn.runs.reader import Status
 from tuirnn.tui import text
 from tuirnn.tui.widgets.bars import bar
@@ -60,7 +61,7 @@ class Vitals(Widget):
             Content(""),
             _pair("device", text.visible_line(status.device) or "–", width),
             _pair("pid", str(status.pid or "–"), width),
-            _pair("cpu, memory", f"{status.cpu:.0f} %, {text.size(status.rss)}", width),
+            _pair("cpu, memory", f"{status.cpu:.0f} %, {size(status.rss)}", width),
         ]
         if status.message:
             lines[1:1] = [Content.styled(text.visible_line(status.message), "$text-warning")]
@@ -98,7 +99,7 @@ class Vitals(Widget):
             ("  cpu ", "$text-muted"),
             f"{status.cpu:.0f} %",
             ("  memory ", "$text-muted"),
-            text.size(status.rss),
+            size(status.rss),
             ("  ", ""),
             (text.visible_line(status.message), "$text-warning"),
         )
