@@ -1,6 +1,8 @@
 """`tuirnn bench`: how fast is it here, beside the libraries."""
 
+import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,8 +12,11 @@ from tuirnn.errors import ConfigError, nearest
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
+    import torch
+
     from tuirnn.cellfile.guard import TrustedCell
     from tuirnn.export.network import Network
+    from tuirnn.training.benchmark import Comparison
 
 group = typer.Typer(help="Measure training and generation on this machine.", no_args_is_help=True,
                     rich_markup_mode="rich")  # fmt: skip
@@ -22,58 +27,148 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="bench")
 
 
-@group.command("train", epilog="Example: tuirnn bench train --cell lstm --shape A,B --what model")
+@group.command("train", epilog="Example: tuirnn bench train --cell lstm --shape A,B,16x200x384 --what model --profile")
 def train(
     cell: Annotated[str, typer.Option(metavar="CELLS", help="Cells, with commas.")] = "lstm,gru,rnn",
     shape: Annotated[
         str,
         typer.Option(
             metavar="SHAPES",
-            help="A 32×64×256, B 32×64×512, C 64×128×256, D 128×128×512, "
-            "E 64×100×128, F 1×100×512 (batch × length × hidden).",
+            help="A 32×64×256, B 32×64×512, C 64×128×256, D 128×128×512, E 64×100×128, F 1×100×512 (batch × length × "
+            "hidden), or sizes of your own such as 16x200x384.",
         ),
     ] = "A,B,C,D,E,F",
     what: Annotated[
         str, typer.Option(metavar="layer|model", help="A layer on vectors, or embedding, layer, head and loss.")
     ] = "layer",
     embed: Annotated[int, typer.Option(metavar="N", help="The model's embedding width; 0: as hidden.")] = 0,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of our products: float32, bfloat16.")] = "float32",
+    against: Annotated[str, typer.Option(metavar="TYPE", help="What torch.nn computes in.")] = "float32",
+    kernels: Annotated[
+        str,
+        typer.Option(metavar="native|portable|both", help="Ours as it is here, as without a compiler, or both."),
+    ] = "native",
     rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds; medians are shown.")] = 9,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Measure peaks as well, each in a process of its own.")
+    ] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show instead where the time of a model's training step goes.")
+    ] = False,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to compute.")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Time the hand-written cells against torch.nn, interleaved, with the spread over the rounds."""
+    """Time the hand-written cells against torch.nn and against what the machine's products allow, interleaved."""
+    from tuirnn.models import COMPUTE_DTYPES
+    from tuirnn.training import benchmark
+    from tuirnn.training.devices import pick_device
+
+    cells, shapes = _words(cell, "--cell", benchmark.TORCH_LAYERS), _shapes(shape, benchmark.SHAPES)
+    for value, flag, known in (
+        (what, "--what", ("layer", "model")),
+        (dtype, "--dtype", tuple(COMPUTE_DTYPES)),
+        (against, "--against", tuple(COMPUTE_DTYPES)),
+        (kernels, "--kernels", ("native", "portable", "both")),
+    ):
+        if value not in known:
+            raise ConfigError(f"{flag} '{value}' is unknown; {nearest(value, known)}")
+    if not 1 <= rounds <= 10_000 or not 0 <= embed <= 100_000:
+        raise ConfigError("--rounds must be from 1 to 10,000, --embed from 0 to 100,000")
+    where = pick_device(device)
+    machine = _machine(where)
+    kinds = ("native", "portable") if kernels == "both" else (kernels,)
+    if profile:
+        _profile(cells, shapes, embed, dtype, where.type, kinds, rounds, as_json)
+        return
+    rows = []
+    if not as_json:
+        print(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}, {machine['kernels']}; "
+              f"{dtype} against {against};\nmedians of {rounds} interleaved rounds\n")  # fmt: skip
+        print(_line("", "", "ours ms", "torch ms", "ratio", "spread", "of mm", "of best", "of own", "MB", "torch"))
+    for lines in benchmark.compare(
+        cells, shapes, rounds=rounds, what=what, embed=embed, device=where.type, dtype=dtype, against=against,
+        kernels=kinds, memory=memory,
+    ):  # fmt: skip
+        rows += [line.to_json() for line in lines]
+        if not as_json:
+            _print_lines(lines)
+    if as_json:
+        print_json({**machine, "rounds": rounds, "rows": rows})
+
+
+def _profile(
+    cells: list[str], shapes: "dict[str, tuple[int, int, int]]", embed: int, dtype: str, device: str,
+    kinds: tuple[str, ...], rounds: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Print the parts of a model's training step at each shape, largest first."""
+    from tuirnn.training.benchmark import Case
+    from tuirnn.training.profile import profiles
+
+    sizes = [(cell, *size) for size in shapes.values() for cell in cells]
+    cases = [Case("model", cell, B, T, H, embed or H, True, dtype, device) for cell, B, T, H in sizes]
+    rows = []
+    for case, kind, parts in profiles(cases, kinds, rounds):
+        whole = sum(parts.values())
+        rows.append({**asdict(case), "kernels": kind, "seconds": whole, "parts": parts})
+        if not quiet:
+            size = f"{case.batch}×{case.length}×{case.hidden}, embedding {case.embed}"
+            print(f"{case.cell.upper()} {size}, {kind}: a training step {whole * 1e3:.2f} ms, median of {rounds}")
+            for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
+                print(f"  {name:<22}{seconds * 1e3:>9.2f} ms {seconds / whole:>5.0%}")
+            print(flush=True)
+    if quiet:
+        print_json({"rounds": rounds, "rows": rows})
+
+
+def _print_lines(lines: "list[Comparison]") -> None:
+    """A cell at a shape: the machine, then a line for each pass and kind of kernels."""
+    first, last = lines[0], lines[-1]
+    size = f"{first.batch}×{first.length}×{first.hidden}"
+    name = size if first.shape == size else f"{first.shape} {size}"
+    inner = f", embedding {first.embed}" if first.what == "model" else ""
+    rates, floors = (last.matrix_flops / 1e9, last.best_flops / 1e9), [line.floor * 1e3 for line in (first, last)]
+    print(f"{first.cell.upper()} {name}{inner}: mm {rates[0]:.0f}, best {rates[1]:.0f} GFLOP/s; "
+          f"{first.length} products in turn {floors[0]:.2f} ms, and back {floors[1]:.2f}")  # fmt: skip
+    for line in lines:
+        print(_line(
+            "  fwd+bwd" if line.backward else "  fwd", line.kernels, f"{line.ours * 1e3:.2f}",
+            f"{line.theirs * 1e3:.2f}", f"{line.ratio:.2f}×", f"{line.low:.2f}–{line.high:.2f}", f"{line.share:.0%}",
+            f"{line.share * line.matrix_flops / line.best_flops:.0%}", f"{line.products / line.ours:.0%}",
+            *("" if peak is None else f"{peak / 1e6:.1f}" for peak in (line.peak, line.peak_theirs)),
+        ), flush=True)  # fmt: skip
+
+
+def _line(*cells: str) -> str:
+    widths = (-10, -9, 9, 9, 7, 11, 7, 8, 7, 8, 8)
+    return "".join(f"{cell:<{-w}}" if w < 0 else f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True)).rstrip()
+
+
+def _shapes(text: str, known: "dict[str, tuple[int, int, int]]") -> "dict[str, tuple[int, int, int]]":
+    """Shapes by letter, or by their sizes."""
+    found = {}
+    for word in _list(text, "--shape", known):
+        sizes = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})[x×](\d{1,5})", word)
+        if word in known:
+            found[word] = known[word]
+        elif sizes and all(int(size) for size in sizes.groups()):
+            B, T, H = (int(size) for size in sizes.groups())
+            found[f"{B}×{T}×{H}"] = (B, T, H)
+        else:
+            raise ConfigError(
+                f"--shape '{word}' is none of {', '.join(known)}, nor batch, length and hidden as 16x200x384"
+            )
+    return found
+
+
+def _machine(where: "torch.device") -> dict[str, Any]:
     import torch
 
     from tuirnn.kernels import native
-    from tuirnn.training import benchmark
-    from tuirnn.training.devices import device_label, keep_freed_memory, pick_device
+    from tuirnn.training.devices import device_label
 
-    cells = _words(cell, "--cell", benchmark.TORCH_LAYERS)
-    shapes = _words(shape, "--shape", benchmark.SHAPES)
-    if what not in ("layer", "model"):
-        raise ConfigError(f"--what takes layer or model, not '{what}'")
-    if rounds < 1 or embed < 0:
-        raise ConfigError("--rounds must be at least 1, --embed at least 0")
-    keep_freed_memory()
-    where = pick_device(device)
-    rate = benchmark.matrix_rate()
-    if not as_json:
-        kernels = "native kernels" if native.library() is not None else f"portable loop ({native.why_not()})"
-        print(f"{device_label(where)}, {torch.get_num_threads()} threads, torch {torch.__version__}, {kernels}; "
-              f"torch.mm {rate / 1e9:.0f} GFLOP/s; medians of {rounds} interleaved rounds")  # fmt: skip
-        print(f"{'':<6} {'cell':<5} {'shape':<15} {'pass':<9} {'ours ms':>9} {'torch ms':>9} {'ratio':>6} "
-              f"{'spread':>12} {'of mm':>6}")  # fmt: skip
-    rows = []
-    for row in benchmark.compare(cells, shapes, rounds=rounds, what=what, embed=embed, device=where.type):
-        rows.append(row.to_json())
-        if not as_json:
-            size = f"{row.shape} {row.batch}×{row.length}×{row.hidden}"
-            print(f"{row.what:<6} {row.cell:<5} {size:<15} {'fwd+bwd' if row.backward else 'fwd':<9} "
-                  f"{row.ours * 1e3:>9.2f} {row.theirs * 1e3:>9.2f} {row.ratio:>5.2f}× "
-                  f"{row.low:>5.2f}–{row.high:<5.2f} {row.share:>6.0%}", flush=True)  # fmt: skip
-    if as_json:
-        print_json({"device": device_label(where), "threads": torch.get_num_threads(), "torch": torch.__version__,
-                    "matrix_flops": rate, "rounds": rounds, "rows": rows})  # fmt: skip
+    kernels = "native kernels" if native.library() is not None else f"portable loop ({native.why_not()})"
+    return {"device": device_label(where), "threads": torch.get_num_threads(), "torch": torch.__version__,
+            "kernels": kernels}  # fmt: skip
 
 
 @group.command("cell", epilog="Example: tuirnn bench cell export/cells/demo.onnx    tuirnn bench cell --grid")
@@ -169,10 +264,15 @@ def _time_cells(
 
 
 def _words(text: str, flag: str, known: Iterable[str]) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = _list(text, flag, known)
     for word in words:
         if word not in known:
             raise ConfigError(f"{flag} '{word}' is unknown; {nearest(word, known)}")
+    return words
+
+
+def _list(text: str, flag: str, known: Iterable[str]) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
         raise ConfigError(f"{flag} is empty; {nearest('', known)}")
     return words

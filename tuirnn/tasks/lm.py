@@ -133,7 +133,12 @@ class TextBatches(Batches):
         ids: the training split [n].
         config: length, batch size and seed.
         newline: the token that lines begin after.
+
+    Attributes:
+        starts: where the windows of the last batch begin, [B].
     """
+
+    starts: Ids
 
     def __init__(self, ids: Ids, config: TrainConfig, *, newline: int = -1) -> None:
         self.ids, self.newline = ids, newline
@@ -164,7 +169,8 @@ class TextBatches(Batches):
         starts = self.plan_starts()
 
         def batch(position: int) -> Batch:
-            windows = self.ids[starts(position)[None, :] + self._offsets]  # [T+1, B]
+            self.starts = starts(position)
+            windows = self.ids[self.starts + self._offsets]  # [T+1, B]
             return windows[:-1], windows[1:], self.carry(position)
 
         return batch

@@ -14,12 +14,12 @@ from tuirnn.errors import RunError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import SequenceModel
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
-from tuirnn.training.optimizers import state_names
+from tuirnn.training.optimizers import Optimizer
 
 
 def pack(
     model: SequenceModel,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     carried: Sequence[State],
     progress: dict[str, Any],
     device: torch.device,
@@ -47,7 +47,7 @@ def pack(
 
 
 def unpack(
-    checkpoint: Checkpoint, model: SequenceModel, optimizer: torch.optim.Optimizer, device: torch.device
+    checkpoint: Checkpoint, model: SequenceModel, optimizer: Optimizer, device: torch.device
 ) -> tuple[list[State] | None, dict[str, Any]]:
     """Put a checkpoint's values into the model, the optimizer and the random generators.
 
@@ -75,15 +75,12 @@ def unpack(
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         optimizer.state.pop(parameter, None)
         if state:
-            if state.keys() != state_names(optimizer) or any(
+            if state.keys() != optimizer.begin(parameter).keys() or any(
                 (tuple(t.shape), t.dtype) != (((), torch.float32) if key == "step" else (shapes[name], kinds[name]))
                 for key, t in state.items()
             ):
                 raise RunError(f"{checkpoint.path.name} holds the state of another optimizer than this run's")
-            optimizer.state[parameter] = {
-                key: value.to(parameter.device if value.dim() or _fused(optimizer) else "cpu")
-                for key, value in state.items()
-            }
+            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
     try:
         torch.set_rng_state(tensors["rng.cpu"])
         if device.type == "cuda" and "rng.cuda" in tensors:
@@ -93,17 +90,12 @@ def unpack(
         raise RunError(f"{checkpoint.path.name}/{OPTIMIZER} is damaged: {one_line(error)}") from None
 
 
-def _optimizer_tensors(model: SequenceModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _optimizer_tensors(model: SequenceModel, optimizer: Optimizer) -> dict[str, Tensor]:
     return {
         f"optimizer.{name}.{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
     }
-
-
-def _fused(optimizer: torch.optim.Optimizer) -> bool:
-    return bool(optimizer.defaults.get("fused"))
 
 
 def _carried(tensors: dict[str, Tensor], model: SequenceModel, device: torch.device) -> list[State] | None:

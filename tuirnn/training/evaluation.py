@@ -16,11 +16,12 @@ from tuirnn.vocab import Ids, Vocabulary
 BLOCK = 256
 """Length of the blocks protocol's independent sequences, as nanoGPT's."""
 
-PIECE, LOGITS_AT_ONCE = 64, 1 << 22
-"""Steps, and at most so many logits, that are in memory together; the state is carried from one piece to the next."""
-
 LANES, WARM_UP = 64, 512
 """The carried protocol in training runs this many lanes side by side, each warmed on the tokens before it."""
+
+PIECE, LOGITS_AT_ONCE = 64, 1 << 22
+"""Steps, and at most so many logits, that are in memory together: buffers of a few thousand tokens are had again
+without fresh pages."""
 
 Check = Callable[[], None]
 """Called between two pieces of long work; it may raise to cut the work short."""
@@ -64,16 +65,14 @@ def carried_loss(
     counted = torch.from_numpy(np.arange(L)[:, None] + starts[None, :] < n).to(device)  # [L, lanes]
     state = model.zero_state(lanes)
     if lanes > 1:
-        state = [after for _, after in _in_pieces(model, text[:warm_up], state, check)][-1]
+        *_, (_, _, state) = _in_pieces(model, text[:warm_up], state, check)
         for layer in state:
             for tensor in layer:
                 tensor[0] = 0  # the first lane has nothing before it
-    total, t = torch.zeros((), dtype=torch.float64, device=device), 0
-    for logits, _ in _in_pieces(model, text[warm_up:-1], state, check):
-        end = t + len(logits)
-        nats = _nats(logits, text[warm_up + t + 1 : warm_up + end + 1])
-        total += (nats * counted[t:end]).sum(dtype=torch.float64)
-        t = end
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    targets = text[warm_up + 1 :]
+    for steps, logits, _ in _in_pieces(model, text[warm_up:-1], state, check):
+        total += (_nats(logits, targets[steps]) * counted[steps]).sum(dtype=torch.float64)
     return float(total) / n
 
 
@@ -83,27 +82,27 @@ def blocks_loss(
     """Mean nats per token over independent blocks of 256 tokens, each from a zero state."""
     length = min(BLOCK, len(ids) - 1)
     blocks = np.arange((len(ids) - 1) // length) * length
-    total, count = 0.0, 0
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
     for first in range(0, len(blocks), batch):
         windows = ids[blocks[first : first + batch][None, :] + np.arange(length + 1)[:, None]]
-        text, t = torch.from_numpy(windows).to(device), 0
-        for logits, _ in _in_pieces(model, text[:-1], model.zero_state(text.shape[1]), check):
-            nats = _nats(logits, text[t + 1 : t + len(logits) + 1])
-            total += float(nats.sum(dtype=torch.float64))
-            t += len(logits)
-        count += text[1:].numel()
-    return total / count
+        text = torch.from_numpy(windows).to(device)
+        targets = text[1:]
+        for steps, logits, _ in _in_pieces(model, text[:-1], model.zero_state(text.shape[1]), check):
+            total += _nats(logits, targets[steps]).sum(dtype=torch.float64)
+        count += targets.numel()
+    return float(total) / count
 
 
 def _in_pieces(
     model: SequenceModel, text: Tensor, state: list[State], check: Check
-) -> Iterator[tuple[Tensor, list[State]]]:
-    """Run over text [T, lanes] some steps at a time: the logits of each piece, and the state after it."""
-    steps = max(1, min(PIECE, LOGITS_AT_ONCE // (text.shape[1] * model.head.out_features)))
-    for t in range(0, len(text), steps):
+) -> Iterator[tuple[slice, Tensor, list[State]]]:
+    """Run over text [T, B] a few steps at a time: which steps, their logits [·, B, V], the state after them."""
+    length = max(1, min(PIECE, LOGITS_AT_ONCE // (text.shape[1] * model.head.out_features)))
+    for t in range(0, len(text), length):
         check()
-        logits, state = model(text[t : t + steps], state)
-        yield logits, state
+        steps = slice(t, t + length)
+        logits, state = model(text[steps], state)
+        yield steps, logits, state
 
 
 def _nats(logits: Tensor, targets: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
+from tuirnn.training.feed import Feed
 from tuirnn.training.losses import make_loss
-from tuirnn.training.optimizers import make_optimizer
+from tuirnn.training.optimizers import make_optimizer, set_rate
 from tuirnn.training.team import Alone
 
 
@@ -58,6 +59,7 @@ class Learner:
         torch.manual_seed(config.train.seed)
         self.model = build_model(config, data).to(device)
         self.batches = data.batches(config.train)
+        self.feed = Feed(self.batches, device)
         self.lanes = team.lanes(self.batches.B)
         self.parts = self.lanes.divided(config.train.accumulate)
         self.optimizer = make_optimizer(self.model, config.train)
@@ -75,16 +77,15 @@ class Learner:
             the loss and the gradient's norm before clipping, of the whole batch, and the batch's size in tokens.
         """
         train = self.config.train
-        x, y, carry = self.batches.next()
+        x, y, carry = batch = self.batches.next()
         hidden = torch.rand(x.shape, device=self.device) < train.token_dropout if train.token_dropout else None
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         unit = int((y != IGNORE).sum()) if train.summed else 1
         before = self._carried(carry[self.lanes.own])
         random = random_state(self.device) if len(self.parts) > 1 else None
         loss, after = torch.zeros((), device=self.device), []
         for part in self.parts:
-            tokens = torch.from_numpy(x[:, part.own]).to(self.device, non_blocking=True)
-            targets = torch.from_numpy(y[:, part.own]).to(self.device, non_blocking=True)
+            tokens, targets = self.feed(batch, part.own)
             if hidden is not None:
                 tokens = tokens.masked_fill(hidden[:, part.own], self.unknown)
             local = slice(part.first - self.lanes.first, part.last - self.lanes.first)
@@ -98,8 +99,7 @@ class Learner:
             loss += share.detach()
             after.append(detached(state))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         self.optimizer.step()
         self.state = _side_by_side(after)
         return self.team.add(loss), norm, x.shape[0] * x.shape[1]

@@ -1,0 +1,105 @@
+"""`tuirnn bench train`: the same weights on both sides, and a table whose figures belong together."""
+
+import json
+import os
+import statistics
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tuirnn.cli import app
+from tuirnn.errors import VerificationError
+from tuirnn.training import benchmark
+from tuirnn.training.benchmark import Case, check, compare, interleaved
+from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
+
+SMALL = {"small": (3, 5, 8)}
+
+
+@pytest.mark.parametrize("what", ["layer", "model"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("cell", benchmark.TORCH_LAYERS)
+def test_a_comparison_in_this_process(cell: str, dtype: str, what: str) -> None:
+    (lines,) = compare([cell], SMALL, rounds=2, what=what, embed=6, dtype=dtype)
+    forward, both = lines
+    assert (forward.backward, both.backward) == (False, True)
+    assert (both.embed, both.dtype, both.against) == (8 if what == "layer" else 6, dtype, "float32")
+    for line in lines:
+        assert line.ratio == pytest.approx(line.theirs / line.ours)
+        assert line.share == pytest.approx(line.flops / line.ours / line.matrix_flops)
+        assert line.low <= line.high
+        assert line.best_flops >= line.matrix_flops
+        assert line.peak is line.peak_theirs is None
+    assert both.flops == 3 * forward.flops
+
+
+def test_both_sides_have_the_same_weights_and_the_check_would_see_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for what in ("layer", "model"):
+        case = Case(what, "gru", 3, 5, 8, 8 if what == "layer" else 6, False)
+        with torch.no_grad():
+            ours, theirs = benchmark._ours(case).outputs(), benchmark._theirs(case).outputs()
+        assert torch.allclose(ours, theirs, atol=1e-5)
+        check(case, "float32")
+    monkeypatch.setattr(benchmark, "_copy", lambda *_: None)
+    with pytest.raises(VerificationError, match="differs by"):
+        check(case, "float32")
+
+
+def test_nominal_operations() -> None:
+    """The formula of the field: 2gH(I + H) a token forward, three times that with backward."""
+    assert Case("layer", "lstm", 2, 3, 16, 16, False).flops == 2 * 4 * 16 * (16 + 16) * 2 * 3
+    assert Case("model", "gru", 2, 3, 16, 4, True).flops == 3 * (2 * 3 * 16 * (4 + 16) + 2 * 16 * 65) * 2 * 3
+
+
+def test_rounds_run_every_contender_in_turn_and_drop_the_first() -> None:
+    calls: list[str] = []
+
+    def clock(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    times = interleaved({"a": lambda: clock("a"), "b": lambda: clock("b")}, 3)
+    assert calls == ["a", "b"] * 4
+    assert times == {"a": [3.0, 5.0, 7.0], "b": [4.0, 6.0, 8.0]}
+    assert statistics.median(times["a"]) == 5.0
+
+
+def test_the_portable_loop_runs_in_a_process_without_the_compiled_one() -> None:
+    before = dict(os.environ)
+    words = ["--cell", "rnn", "--shape", "3x5x8", "--kernels", "portable", "--rounds", "1", "--no-memory", "--json"]
+    done = CliRunner().invoke(app, ["bench", "train", *words])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.output)
+    assert [(row["kernels"], row["shape"], row["backward"]) for row in report["rows"]] == [
+        ("portable", "3×5×8", False), ("portable", "3×5×8", True),
+    ]  # fmt: skip
+    assert os.environ == before
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_profile_adds_up_and_leaves_everything_as_it_was(cell: str) -> None:
+    before = [getattr(owner, name) for places in PARTS.values() for owner, name in places]
+    parts = parts_of_a_step(Case("model", cell, 4, 6, 16, 8, True), 3)
+    assert [getattr(owner, name) for places in PARTS.values() for owner, name in places] == before
+    assert all(seconds > 0 for seconds in parts.values()), parts
+    assert {*PARTS, REST, CLIP, UPDATE} == set(parts)
+
+
+def test_time_belongs_to_the_innermost_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(now)))
+    watch = Stopwatch(lambda: None)
+    with watch.part("outer"):
+        with watch.part("inner"):
+            pass
+        watch.around("inner", lambda: None)()
+    assert watch.seconds == {"outer": 3.0, "inner": 2.0}
+
+
+def test_profile_as_json() -> None:
+    done = CliRunner().invoke(app, ["bench", "train", "--cell", "rnn", "--shape", "2x3x8", "--profile", "--json"])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.output)["rows"]
+    assert row["seconds"] == pytest.approx(sum(row["parts"].values()))
+    assert (row["cell"], row["batch"], row["length"], row["hidden"], row["embed"]) == ("rnn", 2, 3, 8, 8)

@@ -1,0 +1,45 @@
+"""Batches as tensors where the network is.
+
+A text lies on the GPU once; what a step sends is where its windows begin: a few kilobytes, for which the driver need
+not wait until the device has caught up, as it may for two whole copies of a batch. Everything else is sent batch by
+batch; on the CPU there is nothing to send.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tuirnn.tasks.batches import Batch, Batches
+from tuirnn.tasks.lm import TextBatches
+
+SMALL_TYPES = (np.uint8, np.int16, np.int32)
+
+
+class Feed:
+    """Sends batches, or some of their lanes, to a device.
+
+    Args:
+        batches: where they come from.
+        device: where they go.
+        resident: whether a text is kept there; None: where the device is not the CPU.
+    """
+
+    def __init__(self, batches: Batches, device: torch.device, *, resident: bool | None = None) -> None:
+        self.batches, self.device = batches, device
+        self._text: Tensor | None = None
+        if isinstance(batches, TextBatches) and (device.type != "cpu" if resident is None else resident):
+            most = int(batches.ids.max())
+            kind = next((kind for kind in SMALL_TYPES if most <= np.iinfo(kind).max), np.int64)
+            self._text = torch.from_numpy(batches.ids.astype(kind)).to(device)
+            self._offsets = torch.arange(batches.T + 1, device=device)[:, None]
+
+    def __call__(self, batch: Batch, lanes: slice) -> tuple[Tensor, Tensor]:
+        """x and y of some lanes of the batch that `Batches.next` gave last."""
+        x, y, _ = batch
+        if self._text is None:
+            first, second = (torch.from_numpy(part[:, lanes]).to(self.device, non_blocking=True) for part in (x, y))
+            return first, second
+        assert isinstance(self.batches, TextBatches)
+        starts = torch.from_numpy(self.batches.starts[lanes]).to(self.device, non_blocking=True)
+        windows = self._text[starts + self._offsets].long()  # [T+1, B]
+        return windows[:-1], windows[1:]
