@@ -38,13 +38,14 @@ static void of_kind(int kind, F f) {
     }
 }
 
-// Call f<E, kind>(thread, threads) on every thread.
+// Call f<E, kind>(crew) on every thread.
 template <class F>
 static void on_threads(int bf16, int kind, int threads, F f) {
+    std::vector<Counter> counters(threads);
 #pragma omp parallel num_threads(threads)
     {
-        const long me = omp_get_thread_num();
-        const auto run = [&]<class E, Kind k>() { f.template operator()<E, k>(me); };
+        const Crew crew = {omp_get_thread_num(), omp_get_num_threads(), counters.data()};
+        const auto run = [&]<class E, Kind k>() { f.template operator()<E, k>(crew); };
 #if HAS_BF16
         if (bf16) of_kind<BF16>(kind, run);
         else
@@ -56,14 +57,14 @@ static void on_threads(int bf16, int kind, int threads, F f) {
 extern "C" void tuirnn_forward(int bf16, int kind, long T, long B, long H, float* a, float* h, float* c, float* saved,
                                const float* weight_hh, const float* bias_hh, Word* scratch, int threads) {
     const Sequence s = {T, B, H, a, h, c, saved, weight_hh, bias_hh};
-    on_threads(bf16, kind, threads, [&]<class E, Kind k>(long me) { forward<E, k>(s, scratch, me, threads); });
+    on_threads(bf16, kind, threads, [&]<class E, Kind k>(const Crew& crew) { forward<E, k>(s, scratch, crew); });
 }
 
 extern "C" void tuirnn_backward(int bf16, int kind, long T, long B, long H, float* a, float* h, float* c, float* saved,
                                 const float* weight_hh, const float* dh_all, float* dgh, float* dgx, float* dh,
                                 float* dc, double* squares, Word* scratch, int threads) {
     const Sequence s = {T, B, H, a, h, c, saved, weight_hh, nullptr};
-    on_threads(bf16, kind, threads, [&]<class E, Kind k>(long me) {
-        backward<E, k>(s, {dh_all, dgh, dgx, dh, dc, squares + me * T}, scratch, me, threads);
+    on_threads(bf16, kind, threads, [&]<class E, Kind k>(const Crew& crew) {
+        backward<E, k>(s, {dh_all, dgh, dgx, dh, dc, squares + crew.me * T}, scratch, crew);
     });
 }

@@ -8,6 +8,7 @@
 #include <omp.h>
 #else
 static int omp_get_thread_num() { return 0; }
+static int omp_get_num_threads() { return 1; }
 #endif
 
 struct Range { long first, last; };
@@ -103,8 +104,8 @@ static void multiply(long M, long N, long K, const Matrix& A, const Matrix& B, c
                      int threads) {
 #pragma omp parallel num_threads(threads)
     {
-        const long me = omp_get_thread_num(), panels = (N + GEMM_WIDTH - 1) / GEMM_WIDTH;
-        const Range rows = part(M, me, threads, GEMM_ROWS), columns = part(panels, me, threads);
+        const long me = omp_get_thread_num(), count = omp_get_num_threads(), panels = (N + GEMM_WIDTH - 1) / GEMM_WIDTH;
+        const Range rows = part(M, me, count, GEMM_ROWS), columns = part(panels, me, count);
         Word* const mine = scratch + panels * GEMM_WIDTH * GEMM_DEPTH + me * GEMM_BLOCK * GEMM_STRIDE;
         const bool across = A.row == 1 && A.column != 1;  // rows of A lie side by side
         const long row = across ? 1 : GEMM_STRIDE, column = across ? GEMM_ROWS : 1;

@@ -1,12 +1,14 @@
 // The time loops of the cells. Letters as in cells/base.py: T steps, B batch, H hidden, G gates; float32, [T, B, ·].
 //
 // - The batch is split between threads once; each walks all T steps on its rows, so there is no barrier in a step. Where
-//   there are fewer rows than threads, each takes all rows and its share of the units, and they wait for each other.
+//   there are too few rows for that, teams of threads split the units of the same rows, and wait for each other.
 // - weight_hh is packed into panels whose columns are one block of units with all its gates side by side: a tile of
 //   accumulators then holds every gate of the same units, and the cell's mathematics run on it in the registers.
 
 #pragma once
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "products.h"
@@ -22,22 +24,46 @@ struct Sequence {
 
 static long gates(int kind) { return kind == LSTM ? 4 : kind == RNN_TANH || kind == RNN_RELU ? 1 : 3; }
 
-// What of every step is a thread's: rows of the batch, and pieces of GRAIN units.
-constexpr long GRAIN = 4 * L;
+// How often threads have come to the end of what the others wait for.
+struct alignas(64) Counter { std::atomic<long> arrived{0}; };
 
+// The threads of a call, and which of them this is.
+struct Crew {
+    long me, threads;
+    Counter* counters;  // one for each thread, zero
+};
+
+constexpr long GRAIN = 4 * L;       // units that stay together
+constexpr long FEWEST_ROWS = 16;    // of a thread: with fewer it waits for the weights more than it computes
+constexpr int SPINS = 2000;
+
+// What of every step is a thread's: rows of the batch and, where these are few, a part of the units of its team's rows.
 struct Share {
     Range rows, units;
-    bool waits;  // for the others, before it reads what they wrote
+    long team;                // threads with the same rows
+    std::atomic<long>* arrived;
+    long awaited = 0;
 
-    Share(const Sequence& s, long me, long threads) : rows{0, s.B}, units{0, s.H}, waits(s.B < threads) {
-        if (waits) units = part(s.H, me, threads, GRAIN);
-        else rows = part(s.B, me, threads);
+    Share(const Sequence& s, const Crew& crew) {
+        const long teams = std::clamp<long>(s.B / FEWEST_ROWS, 1, crew.threads);
+        long mine = 0;
+        while (part(crew.threads, mine, teams).last <= crew.me) ++mine;
+        const Range members = part(crew.threads, mine, teams);
+        team = members.last - members.first;
+        rows = part(s.B, mine, teams);
+        units = part(s.H, crew.me - members.first, team, GRAIN);
+        arrived = &crew.counters[mine].arrived;
     }
     long count() const { return rows.last - rows.first; }
-    void wait() const {
-        if (waits) {
-#pragma omp barrier
-        }
+
+    // Wait until the team has written what each of it will read. A thread whose core is taken lets the others wait no
+    // longer than it is away: they give up theirs.
+    void wait() {
+        if (team == 1) return;
+        awaited += team;
+        arrived->fetch_add(1, std::memory_order_acq_rel);
+        for (int spin = 0; arrived->load(std::memory_order_acquire) < awaited; ++spin)
+            if (spin > SPINS) std::this_thread::yield();
     }
 };
 
@@ -54,9 +80,9 @@ struct Panels {
     static long count(long H, int gates) { return (H + span(gates) - 1) / span(gates); }
     static long size(long K, long H, int gates) { return count(H, gates) * words<E>(K) * VECS * L; }
 
-    // The part of thread `me`.
-    static void pack(const Matrix& M, long K, long H, int gates, Word* out, long me, long threads) {
-        const Range mine = part(count(H, gates), me, threads);
+    // This thread's part.
+    static void pack(const Matrix& M, long K, long H, int gates, Word* out, const Crew& crew) {
+        const Range mine = part(count(H, gates), crew.me, crew.threads);
         for (long p = mine.first; p < mine.last; ++p)
             for (int v = 0; v < VECS; ++v) {
                 const long unit = p * span(gates) + v / gates * L, n = std::clamp<long>(H - unit, 0, L);
@@ -113,19 +139,19 @@ struct Operand {
 constexpr int WIDE = 4, GRU_WIDE = 3, PAIR = 2;
 
 template <class E, Kind kind>
-static void forward(const Sequence& s, Word* scratch, long me, long threads) {
+static void forward(const Sequence& s, Word* scratch, const Crew& crew) {
     const long H = s.H;
     const Matrix W = {s.weight, 1, H};  // element (k, gate row)
     Word* const second = scratch + Panels<E, PAIR>::size(H, H, 2);
     float* const products = (float*)(second + Panels<E, WIDE>::size(H, H, 1));  // r h [B, H], of the GRU with reset before
-    if constexpr (kind == LSTM) Panels<E, WIDE>::pack(W, H, H, 4, scratch, me, threads);
-    else if constexpr (kind == GRU_AFTER) Panels<E, GRU_WIDE>::pack(W, H, H, 3, scratch, me, threads);
+    if constexpr (kind == LSTM) Panels<E, WIDE>::pack(W, H, H, 4, scratch, crew);
+    else if constexpr (kind == GRU_AFTER) Panels<E, GRU_WIDE>::pack(W, H, H, 3, scratch, crew);
     else if constexpr (kind == GRU_BEFORE) {
-        Panels<E, PAIR>::pack(W, H, H, 2, scratch, me, threads);
-        Panels<E, WIDE>::pack(Matrix::from(W, 0, 2 * H), H, H, 1, second, me, threads);
-    } else Panels<E, WIDE>::pack(W, H, H, 1, scratch, me, threads);
+        Panels<E, PAIR>::pack(W, H, H, 2, scratch, crew);
+        Panels<E, WIDE>::pack(Matrix::from(W, 0, 2 * H), H, H, 1, second, crew);
+    } else Panels<E, WIDE>::pack(W, H, H, 1, scratch, crew);
 #pragma omp barrier
-    const Share mine(s, me, threads);
+    Share mine(s, crew);
     const long rows = mine.count();
     float* const rh = products + mine.rows.first * H;
     Operand<E> operand, gated;
@@ -257,14 +283,14 @@ INLINE V step_backward(const Sequence& s, const Gradients& d, long row, long b, 
 }
 
 template <class E, Kind kind>
-static void backward(const Sequence& s, const Gradients& d, Word* scratch, long me, long threads) {
+static void backward(const Sequence& s, const Gradients& d, Word* scratch, const Crew& crew) {
     const long H = s.H, G = gates(kind), K = kind == GRU_BEFORE ? 2 * H : G * H;
     Word* const second = scratch + Panels<E, WIDE>::size(K, H, 1);
     const Matrix W = {s.weight, H, 1};
-    Panels<E, WIDE>::pack(W, K, H, 1, scratch, me, threads);
-    if constexpr (kind == GRU_BEFORE) Panels<E, WIDE>::pack(Matrix::from(W, K, 0), H, H, 1, second, me, threads);
+    Panels<E, WIDE>::pack(W, K, H, 1, scratch, crew);
+    if constexpr (kind == GRU_BEFORE) Panels<E, WIDE>::pack(Matrix::from(W, K, 0), H, H, 1, second, crew);
 #pragma omp barrier
-    const Share mine(s, me, threads);
+    Share mine(s, crew);
     const long rows = mine.count();
     float* const dh = d.dh + mine.rows.first * H;
     const auto zero = [](long, int, long, long) { return V{}; };
