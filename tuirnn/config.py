@@ -231,7 +231,11 @@ class TrainConfig(Section):
         200, "Forecast: points that each evaluation forecasts from its own forecasts.", low=1, high=100_000
     )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
-    dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
+    dtype: str = option(
+        "float32",
+        "Arithmetic of the recurrent layers; tf32: float32 whose products a GPU rounds to 10 bits.",
+        choices=("float32", "tf32", "float64", "bfloat16"),
+    )
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
 
     @property

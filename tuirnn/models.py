@@ -14,7 +14,12 @@ from tuirnn.cells import State, make_cell
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import Trace, recurrent_layer
 
-COMPUTE_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+COMPUTE_DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+}
 
 
 class RecurrentLayer(nn.Module):

@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 from tuirnn.cells import Cell, State
-from tuirnn.kernels import native, portable
+from tuirnn.kernels import cuda, native, portable
 from tuirnn.kernels.products import multiply
 from tuirnn.kernels.trace import Trace
+
+ONE_HOT_PAYS = 1024
+"""Largest vocabulary whose gradient is summed by a product with one-hot rows on a GPU."""
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """(weight_ih [G·H, I], weight_hh [G·H, H], bias_ih [G·H], bias_hh [G·H])."""
@@ -66,9 +69,11 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         operand = dtype or weight_hh.dtype
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
-        gx = _input_half(source, embedding, weight_ih, bias, operand)  # [T, B, G·H]
         W = weight_hh.to(operand)
-        trace = _kernel(cell, W).forward(cell, gx, W, bias_hh, tuple(state))
+        kernel = _kernel(cell, W)
+        stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
+        gx = _input_half(source, embedding, weight_ih, bias, operand, stored)  # [T, B, G·H]
+        trace = kernel.forward(cell, gx, W, bias_hh, tuple(state))
         if observe is not None:
             observe.append(trace)
         ctx.cell, ctx.operand, ctx.trace = cell, operand, trace
@@ -90,7 +95,7 @@ class _Layer(torch.autograd.Function):
         dsource, dembedding, dweight_ih, dbias = _input_half_backward(
             dgx, source, embedding, weight_ih, ctx.operand, ctx.needs_input_grad[3]
         )
-        dbias_hh = dbias if cell.folds_bias else dgh.sum((0, 1))
+        dbias_hh = dbias if cell.folds_bias else dgh.sum((0, 1), dtype=weight_ih.dtype)
         return (
             None,
             None,
@@ -107,7 +112,7 @@ class _Layer(torch.autograd.Function):
 
 def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:
     """The fastest kernel that runs this cell here."""
-    return native if native.runs(cell, weight_hh) else portable
+    return next((kernel for kernel in (cuda, native) if kernel.runs(cell, weight_hh)), portable)
 
 
 def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
@@ -116,17 +121,19 @@ def _product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor
 
 
 def _input_half(
-    source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor, operand: torch.dtype
+    source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor, operand: torch.dtype, stored: torch.dtype
 ) -> Tensor:
-    """gx = x weight_ihᵀ + bias, [T, B, G·H], in the weights' dtype."""
+    """gx = x weight_ihᵀ + bias, [T, B, G·H], of type `stored`."""
     T, B = source.shape[:2]
     W = weight_ih.to(operand)
     if not source.is_floating_point():
         rows = W.t() if embedding is None else torch.mm(embedding.to(operand), W.t())
-        table = rows.to(bias.dtype) + bias  # [V, G·H]
+        table = (rows.to(bias.dtype) + bias).to(stored)  # [V, G·H]
         return table.index_select(0, source.flatten()).view(T, B, -1)
     x = source.reshape(T * B, -1).to(operand)
-    return multiply(x, W.t()).to(bias.dtype).add_(bias).view(T, B, -1)
+    if x.is_cuda and stored == operand:
+        return torch.addmm(bias.to(operand), x, W.t()).view(T, B, -1)
+    return multiply(x, W.t()).to(stored).add_(bias).view(T, B, -1)
 
 
 def _input_half_backward(
@@ -144,10 +151,24 @@ def _input_half_backward(
         if needs_source:
             dx = multiply(d.to(operand), weight_ih.to(operand))
             dsource = dx.to(source.dtype).view_as(source)
-        return dsource, None, _product_over_time(dgx, source, operand).to(weight_ih.dtype), d.sum(0)
+        dweight = _product_over_time(dgx, source, operand).to(weight_ih.dtype)
+        return dsource, None, dweight, d.sum(0, dtype=weight_ih.dtype)
     V = weight_ih.shape[1] if embedding is None else embedding.shape[0]
-    dtable = d.new_zeros(V, d.shape[1]).index_add_(0, source.flatten(), d)
+    dtable = _sum_by_token(d, source.flatten(), V).to(weight_ih.dtype)
     dbias = dtable.sum(0)
     if embedding is None:
         return None, None, dtable.t().contiguous(), dbias
     return None, torch.mm(dtable, weight_ih), torch.mm(dtable.t(), embedding), dbias
+
+
+def _sum_by_token(d: Tensor, tokens: Tensor, V: int) -> Tensor:
+    """Row v: the sum of d's rows [n, columns] whose token is v.
+
+    On a GPU a product with one-hot rows where these are few: thousands of atomic additions to one address wait for
+    each other, and in an order that changes.
+    """
+    if d.is_cuda and V <= ONE_HOT_PAYS:
+        one_hot = (tokens == torch.arange(V, device=d.device)[:, None]).to(d.dtype)  # [V, n]
+        return torch.mm(one_hot, d)
+    exact = torch.promote_types(d.dtype, torch.float32)
+    return d.new_zeros(V, d.shape[1], dtype=exact).index_add_(0, tokens, d.to(exact))

@@ -81,7 +81,7 @@ def unpack(
             ):
                 raise RunError(f"{checkpoint.path.name} holds the state of another optimizer than this run's")
             optimizer.state[parameter] = {
-                key: value.to(parameter.device if value.dim() or _fused(optimizer) else "cpu")
+                key: value.to(parameter.device if value.dim() or _counts_on_device(optimizer) else "cpu")
                 for key, value in state.items()
             }
     try:
@@ -102,8 +102,8 @@ def _optimizer_tensors(model: SequenceModel, optimizer: torch.optim.Optimizer) -
     }
 
 
-def _fused(optimizer: torch.optim.Optimizer) -> bool:
-    return bool(optimizer.defaults.get("fused"))
+def _counts_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    return bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
 
 
 def _carried(tensors: dict[str, Tensor], model: SequenceModel, device: torch.device) -> list[State] | None:

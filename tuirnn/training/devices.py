@@ -11,6 +11,8 @@ import torch
 
 from tuirnn import __version__
 from tuirnn.errors import ConfigError
+from tuirnn.kernels import cuda
+from tuirnn.models import SequenceModel
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
@@ -34,6 +36,26 @@ def device_label(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda:{torch.cuda.current_device()} {torch.cuda.get_device_name()}"
     return "cpu"
+
+
+def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device) -> list[str]:
+    """Get a GPU ready for a network's training: the arithmetic that was asked for, the fastest kernels for its size.
+
+    Args:
+        model: on the device.
+        batch: sequences side by side.
+        dtype: as the settings name it.
+        device: where it is; nothing is done for the CPU.
+    Returns:
+        lines for the user where something is missing.
+    """
+    if device.type != "cuda":
+        return []
+    torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+    layer = model.recurrent(0)
+    cuda.measure(layer.cell, batch, layer.hidden, model.compute_dtype)
+    why = cuda.why_not()
+    return [f"not all GPU kernels run here, slower ones do their work: {why}"] if why else []
 
 
 def keep_freed_memory() -> None:

@@ -10,19 +10,33 @@ from tuirnn.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer that `config` names; weight decay acts on matrices, not on biases."""
+    """The optimizer that `config` names; weight decay acts on matrices, not on biases.
+
+    On CUDA its rate is a tensor there and its update holds in a CUDA graph.
+    """
     named = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    cuda = named[0].is_cuda
+    rate: Any = torch.tensor(config.lr, device=named[0].device) if cuda else config.lr
     groups = [
         {"params": [p for p in named if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in named if p.dim() < 2], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        return torch.optim.SGD(groups, lr=rate, momentum=config.momentum, fused=True if cuda else None)
     if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=config.lr, momentum=config.momentum)
+        return torch.optim.RMSprop(groups, lr=rate, momentum=config.momentum, capturable=cuda)
     kind: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    optimizer: torch.optim.Optimizer = kind(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    optimizer: torch.optim.Optimizer = kind(groups, lr=rate, betas=(0.9, 0.99), fused=True, capturable=cuda)
     return optimizer
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next update, put where the optimizer's own rate is."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def state_names(optimizer: torch.optim.Optimizer) -> set[str]:

@@ -24,10 +24,11 @@ from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
-from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.devices import Usage, device_label, prepare
 from tuirnn.training.forecasting import ForecastObserver
+from tuirnn.training.graphed import Graphed, capture_on
 from tuirnn.training.observer import LanguageObserver, Observer
-from tuirnn.training.optimizers import learning_rate, make_optimizer
+from tuirnn.training.optimizers import learning_rate, make_optimizer, set_rate
 from tuirnn.training.progress import Progress
 from tuirnn.training.signals import Interrupted, Signals
 
@@ -85,6 +86,7 @@ class Trainer:
         self.signals = Signals()
         self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self.signals.check)
         self.unknown = data.vocab.unk or 0
+        self.take_step = Graphed(self._update, capture_on(device), self.note)
         self.leaky = {"leaky": True} if record.leaky else {}
         self._asked_to_stop = self._asked_to_evaluate = False
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
@@ -92,7 +94,8 @@ class Trainer:
         self._clock = time.perf_counter()
         self._next_poll = self._next_heartbeat = 0.0
         self._rate_from = (self._clock, 0)
-        for note in (*data.notes, *_overlap_notes(record)):
+        prepared = prepare(self.model, self.batches.B, train.dtype, device)
+        for note in (*data.notes, *_overlap_notes(record), *prepared):
             self.note(note)
         if train.batch_size > self.batches.B:
             self.note(
@@ -111,6 +114,7 @@ class Trainer:
         """
         self._pending.clear()
         self._saved = None
+        self.take_step.forget()
         carried, values = checkpoints.unpack(saved, self.model, self.optimizer, self.device)
         try:
             self.progress = Progress.from_json(values["progress"])
@@ -271,24 +275,38 @@ class Trainer:
         x, y, carry = self.batches.next()
         tokens = torch.from_numpy(x).to(self.device, non_blocking=True)
         targets = torch.from_numpy(y).to(self.device, non_blocking=True)
-        if train.token_dropout:
-            hidden = torch.rand(tokens.shape, device=self.device) < train.token_dropout
-            tokens = tokens.masked_fill(hidden, self.unknown)
-        logits, after = self.model(tokens, self._carried(carry))
-        loss = self.observer.loss(logits, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        objective = loss * int((y != IGNORE).sum()) if train.summed else loss
-        objective.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
         rate = learning_rate(train, progress.step, share) * progress.lr_scale
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.state = detached(after)
+        set_rate(self.optimizer, rate)
+        carried = [tensor for layer in self._carried(carry) for tensor in layer]
+        loss, norm, *after = self.take_step([tokens, targets, *carried])
+        self.state = self._by_layer(after)
         progress.step += 1
         progress.tokens += x.shape[0] * x.shape[1]
         progress.epoch = progress.step / self.batches.batches_per_epoch
-        self._pending.append((progress.step, time.time(), rate, loss.detach(), norm))
+        self._pending.append((progress.step, time.time(), rate, loss, norm))
+
+    def _update(self, inputs: list[Tensor]) -> list[Tensor]:
+        """From (tokens, targets, carried state) to (loss, gradient norm, state), the weights a step further.
+
+        On CUDA it is recorded once and replayed: only the device's values may decide what it does.
+        """
+        train = self.config.train
+        tokens, targets, *carried = inputs
+        if train.token_dropout:
+            hidden = torch.rand(tokens.shape, device=self.device) < train.token_dropout
+            tokens = tokens.masked_fill(hidden, self.unknown)
+        logits, after = self.model(tokens, self._by_layer(carried))
+        loss = self.observer.loss(logits, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        objective = loss * (targets != IGNORE).sum() if train.summed else loss
+        objective.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
+        self.optimizer.step()
+        return [loss.detach(), norm, *(tensor for layer in detached(after) for tensor in layer)]
+
+    def _by_layer(self, tensors: list[Tensor]) -> list[State]:
+        each = len(tensors) // len(self.model.layers)
+        return [tuple(tensors[i : i + each]) for i in range(0, len(tensors), each)]
 
     def _carried(self, carry: npt.NDArray[np.float32]) -> list[State]:
         if not carry.any():

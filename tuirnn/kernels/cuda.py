@@ -1,0 +1,354 @@
+"""The Triton kernels on a GPU: how a pass is launched, which way is taken, and what happens where it fails.
+
+There are three ways to run a pass over T steps, `Plan`s over the same two kernels:
+
+    one launch for all steps     no launch between steps; as many programs as the device has processors at most
+    one launch a step            any size; meant for a captured graph, where a launch costs microseconds less
+    cuBLAS and the gates         two launches a step; for sizes at which a large product is bound by its arithmetic
+
+`candidates` orders them by what a program has to read in each step; `measure` times them on the device and keeps the
+fastest in the cache folder. A plan that does not compile or does not fit is left out; with none left, or without
+Triton, everything runs on `portable`. docs/cuda.md has the reasoning and the figures.
+"""
+
+import hashlib
+import json
+import os
+import statistics
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from tuirnn.cells import Cell, State
+from tuirnn.files import atomic_write
+from tuirnn.kernels import portable
+from tuirnn.kernels.trace import Trace
+
+KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
+"""Cells that the kernels know, by their own numbers."""
+
+OPERANDS = (torch.float32, torch.bfloat16, torch.float16)
+TILES = ((16, 32, 64, 128), (16, 32, 64))
+"""Sequences and units that a program may own."""
+
+MEASURED_STEPS, ROUNDS = 32, 5
+
+
+@cache
+def _kernels() -> tuple[ModuleType | None, str]:
+    """The Triton kernels, or None and the reason."""
+    if os.environ.get("TUIRNN_KERNELS") == "portable":
+        return None, "TUIRNN_KERNELS=portable"
+    try:
+        from tuirnn.kernels import triton_cells
+    except ImportError as error:
+        return None, f"no Triton ({error})"
+    return triton_cells, ""
+
+
+def why_not() -> str:
+    """What the device misses, in a few words; empty where every plan tried so far works."""
+    return _kernels()[1] or "; ".join(dict.fromkeys(_failed.values()))
+
+
+def runs(cell: Cell, weight_hh: Tensor) -> bool:
+    """Whether the kernels can run this cell on these weights."""
+    fits = cell.name in KINDS and weight_hh.is_cuda and weight_hh.dtype in OPERANDS
+    return fits and _kernels()[0] is not None
+
+
+# ── which way ─────────────────────────────────────────────────────────────────
+
+
+class Case(NamedTuple):
+    """What a plan is chosen for."""
+
+    forward: bool
+    cell: str
+    batch: int
+    hidden: int
+    operands: str
+    """Type of the products' operands: float32, tf32, bfloat16, float16."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to run a pass.
+
+    Attributes:
+        product: the kernel makes the product; else cuBLAS.
+        persistent: one launch for all steps.
+        BB, BU: sequences and units that a program owns.
+        BK: terms of the product's sum that it loads at once.
+        warps: of a program.
+        stages: of loads in flight.
+    """
+
+    product: bool
+    persistent: bool
+    BB: int
+    BU: int
+    BK: int = 64
+    warps: int = 4
+    stages: int = 3
+
+
+_failed: dict[tuple[Case, Plan], str] = {}
+
+
+def candidates(case: Case, processors: int) -> list[Plan]:
+    """The plans worth trying for a case, the most promising first.
+
+    A step takes as long as its program needs to read its rows of h (or dgh) and of W: the tile with the fewest bytes is
+    the best that the device holds at once. Between equals the one with fewer programs, whose barrier is shorter.
+    """
+    gates = {"lstm": 4, "gru_after": 3}.get(case.cell, 1)
+    wide = 4 if gates > 1 else 1
+    half = case.operands in ("bfloat16", "float16")
+
+    def programs(plan: Plan) -> int:
+        return -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
+
+    def reads(plan: Plan) -> tuple[int, int]:
+        if case.forward:
+            return (plan.BB + gates * plan.BU) * case.hidden, programs(plan)
+        return (plan.BB + plan.BU) * gates * case.hidden, programs(plan)
+
+    def tile(BB: int, BU: int) -> Plan:
+        outputs = BB * BU * 4 if not case.forward else BB * BU * wide  # float32 accumulators
+        deep = 1 if outputs > 4096 else 2
+        return Plan(True, True, BB, BU, BK=(64 if half else 32) * deep // (1 if case.forward else 2),
+                    warps=4 if outputs <= 2048 else 8)  # fmt: skip
+
+    batches = [BB for BB in TILES[0] if max(case.batch, 16) * 2 > BB]
+    tiles = [tile(BB, BU) for BB in batches for BU in TILES[1] if BB * BU * 4 <= 16_384]
+    tiles.sort(key=reads)
+    fitting = [plan for plan in tiles if programs(plan) <= processors]
+    stepwise = next((plan for plan in tiles if programs(plan) <= 4 * processors), tiles[-1])
+    return [*fitting[:2], Plan(False, False, 16, 16), replace(stepwise, persistent=False)]
+
+
+def _plan(case: Case) -> Plan | None:
+    """The plan to take: the measured one, else the first that has not failed."""
+    measured = [_choices()[case]] if case in _choices() else []
+    return next((plan for plan in measured + candidates(case, _processors()) if (case, plan) not in _failed), None)
+
+
+def _case(forward: bool, cell: Cell, weight_hh: Tensor, B: int) -> Case:
+    return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
+
+
+def _operands(dtype: torch.dtype) -> str:
+    if dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+        return "tf32"
+    return str(dtype).removeprefix("torch.")
+
+
+@cache
+def _processors() -> int:
+    return torch.cuda.get_device_properties().multi_processor_count if torch.cuda.is_available() else 1
+
+
+# ── a pass ────────────────────────────────────────────────────────────────────
+
+
+def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+    """As `portable.forward`; gx may have the weights' dtype, in which the activations are then kept."""
+    case = _case(True, cell, weight_hh, gx.shape[1])
+    while (plan := _plan(case)) is not None:
+        try:
+            return forward_by(plan, cell, gx, weight_hh, bias_hh, state)
+        except Exception as error:
+            _fail(case, plan, error)
+    return portable.forward(cell, gx.float(), weight_hh, bias_hh, state)
+
+
+def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
+    """As `portable.backward`; dgx and dgh have the weights' dtype."""
+    case = _case(False, cell, weight_hh, trace.a.shape[1])
+    while (plan := _plan(case)) is not None:
+        try:
+            return backward_by(plan, cell, trace, weight_hh, dh_all, dlast)
+        except Exception as error:
+            _fail(case, plan, error)
+    whole = Trace(trace.a.float(), trace.states, trace.saved.float())
+    results = portable.backward(cell, whole, weight_hh, dh_all, dlast)
+    trace.dh_norm = whole.dh_norm
+    return results
+
+
+def _fail(case: Case, plan: Plan, error: Exception) -> None:
+    """Leave a plan out from now on, whatever Triton's compiler or launcher raised; a fault not its own goes on."""
+    if isinstance(error, torch.cuda.OutOfMemoryError) or torch.cuda.is_current_stream_capturing():
+        raise error
+    lines = str(error).strip().splitlines()
+    _failed[case, plan] = f"{type(error).__name__}: {lines[0][:120] if lines else ''}"
+
+
+def forward_by(plan: Plan, cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+    """`forward` in a given way."""
+    kernel = _kernel("forward")
+    T, B, rows = gx.shape
+    H = weight_hh.shape[1]
+    a, W = gx.contiguous(), weight_hh.contiguous()
+    states = tuple(a.new_empty(T + 1, B, H, dtype=torch.float32) for _ in state)
+    for buffer, first in zip(states, state, strict=True):
+        buffer[0] = first
+    saved = a.new_empty(T, B, cell.saved_width * H)
+    ring = W.new_empty(2, B, H)
+    ring[0] = state[0]
+    made = ring if plan.product else W.new_empty(B, rows)
+    grid, options = _launch(plan, cell, B, H, W)
+    counters = torch.zeros(grid[1], dtype=torch.int32, device=W.device)
+    bias = bias_hh.float().contiguous()
+    for t in range(0, T, T if plan.persistent else 1):
+        if not plan.product:
+            torch.mm(ring[t % 2], W.t(), out=made)
+        end = T if plan.persistent else t + 1
+        kernel[grid](a, W, bias, ring, states[0], states[-1], saved, made, counters, t, end, B, **options)
+    return Trace(a, states, saved)
+
+
+def backward_by(
+    plan: Plan, cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State
+) -> tuple[Tensor, Tensor, State]:
+    """`backward` in a given way."""
+    kernel = _kernel("backward")
+    T, B, rows = trace.a.shape
+    H = weight_hh.shape[1]
+    Wt = weight_hh.t().contiguous()
+    dgh = Wt.new_empty(T + 1, B, rows)
+    dgh[T] = 0
+    dgx = Wt.new_empty(T, B, rows) if cell.saved_width else dgh[:T]
+    dh_all = dh_all.float().contiguous()
+    carry = [d.to(torch.float32, memory_format=torch.contiguous_format, copy=True) for d in dlast]
+    made = Wt if plan.product else Wt.new_empty(B, H)
+    grid, options = _launch(plan, cell, B, H, Wt)
+    squares = dh_all.new_empty(T, grid[0] * grid[1])
+    counters = torch.zeros(grid[1], dtype=torch.int32, device=Wt.device)
+    for t in range(T, 0, -T if plan.persistent else -1):
+        if not plan.product:
+            torch.mm(dgh[t], Wt.t(), out=made)
+        kernel[grid](
+            trace.a, Wt, dgh, dgx, dh_all, carry[0], carry[-1], trace.states[0], trace.states[-1], trace.saved, made,
+            squares, counters, 0 if plan.persistent else t - 1, t, B, **options,
+        )  # fmt: skip
+    trace.dh_norm = squares.sum(1).sqrt()
+    carry[0] += torch.mm(dgh[0], Wt.t())
+    return dgx, dgh[:T], tuple(carry)
+
+
+def _kernel(name: str) -> Any:
+    kernels, why = _kernels()
+    assert kernels is not None, why  # callers ask `runs` first
+    return getattr(kernels, name)
+
+
+def _launch(plan: Plan, cell: Cell, B: int, H: int, W: Tensor) -> tuple[tuple[int, int], dict[str, Any]]:
+    """The grid (slices of units, slices of the batch) and what the kernels are compiled for."""
+    options: dict[str, Any] = {
+        "H": H, "CELL": KINDS[cell.name], "G": cell.G, "BB": plan.BB, "BU": plan.BU, "BK": plan.BK,
+        "PRODUCT": plan.product, "PERSISTENT": plan.persistent, "num_warps": plan.warps, "num_stages": plan.stages,
+        "PRECISION": "tf32x3" if _operands(W.dtype) == "float32" else "tf32",
+    }  # fmt: skip
+    if plan.persistent:
+        options["launch_cooperative_grid"] = True  # refused by the driver where not all programs fit at once
+    return (-(-H // plan.BU), -(-B // plan.BB)), options
+
+
+# ── measuring ─────────────────────────────────────────────────────────────────
+
+
+def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Case, dict[Plan, float]]:
+    """Time every candidate on this device, unless that has been done, and take the fastest from now on.
+
+    Returns:
+        Seconds a step of each plan that runs; empty where the choice is known.
+    """
+    weights = torch.randn(cell.G * hidden, hidden, device="cuda", dtype=dtype) / hidden**0.5
+    if not runs(cell, weights):
+        return {}
+    cases = [_case(forward, cell, weights, batch) for forward in (True, False)]
+    if all(case in _choices() for case in cases):
+        return {}
+    T, rows = MEASURED_STEPS, cell.G * hidden
+    gx = torch.randn(T, batch, rows, device="cuda", dtype=dtype)
+    bias, dh_all = torch.zeros(rows, device="cuda"), torch.randn(T, batch, hidden, device="cuda")
+    state = tuple(torch.zeros(batch, hidden, device="cuda") for _ in cell.state_names)
+    trace = forward(cell, gx.clone(), weights, bias, state)
+    times: dict[Case, dict[Plan, float]] = {}
+    for case in cases:
+        times[case] = {}
+        for plan in candidates(case, _processors()):
+            go: Callable[[], object]
+            if case.forward:
+                go = partial(forward_by, plan, cell, gx, weights, bias, state)
+            else:
+                go = partial(backward_by, plan, cell, trace, weights, dh_all, state)
+            try:
+                times[case][plan] = seconds(captured(go)) / T
+            except Exception as error:
+                _fail(case, plan, error)
+        if times[case]:
+            _choices()[case] = min(times[case], key=times[case].__getitem__)
+    _write_table()
+    return times
+
+
+def captured(go: Callable[[], object]) -> Callable[[], None]:
+    """`go` as a CUDA graph, after running it once, which compiles what it needs."""
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        go()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        go()
+    return graph.replay
+
+
+def seconds(go: Callable[[], None], rounds: int = ROUNDS) -> float:
+    """Median time of `go` on the device."""
+    go()
+    times = []
+    for _ in range(rounds):
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        began.record()
+        go()
+        ended.record()
+        ended.synchronize()
+        times.append(float(began.elapsed_time(ended)) / 1000)
+    return statistics.median(times)
+
+
+def _table() -> Path:
+    """The file of this device's choices, of this version of the kernels and of PyTorch."""
+    source = Path(__file__).with_name("triton_cells.py").read_bytes()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    key = hashlib.sha256(source + f"{device} {torch.__version__}".encode()).hexdigest()[:16]
+    return Path(platformdirs.user_cache_dir("tuirnn")) / f"cuda-plans-{key}.json"
+
+
+@cache
+def _choices() -> dict[Case, Plan]:
+    """The measured choices, as they stand in the file."""
+    try:
+        return {Case(**row["case"]): Plan(**row["plan"]) for row in json.loads(_table().read_bytes())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}  # nothing measured yet
+
+
+def _write_table() -> None:
+    rows = [{"case": case._asdict(), "plan": asdict(plan)} for case, plan in _choices().items()]
+    with suppress(OSError):  # then it is measured again next time
+        _table().parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(_table(), json.dumps(rows, indent=1).encode(), durable=False)
