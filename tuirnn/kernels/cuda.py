@@ -43,7 +43,7 @@ MEASURED_STEPS, ROUNDS = 32, 5
 
 
 @cache
-def _kernels() -> tuple[ModuleType | None, str]:
+def kernels() -> tuple[ModuleType | None, str]:
     """The Triton kernels, or None and the reason."""
     if os.environ.get("TUIRNN_KERNELS") == "portable":
         return None, "TUIRNN_KERNELS=portable"
@@ -56,13 +56,13 @@ def _kernels() -> tuple[ModuleType | None, str]:
 
 def why_not() -> str:
     """What the device misses, in a few words; empty where every plan tried so far works."""
-    return _kernels()[1] or "; ".join(dict.fromkeys(_failed.values()))
+    return kernels()[1] or "; ".join(dict.fromkeys(_failed.values()))
 
 
 def runs(cell: Cell, weight_hh: Tensor) -> bool:
     """Whether the kernels can run this cell on these weights."""
     fits = cell.name in KINDS and weight_hh.is_cuda and weight_hh.dtype in OPERANDS
-    return fits and _kernels()[0] is not None
+    return fits and kernels()[0] is not None
 
 
 # ── which way ─────────────────────────────────────────────────────────────────
@@ -90,6 +90,7 @@ class Plan:
         BK: terms of the product's sum that it loads at once.
         warps: of a program.
         stages: of loads in flight.
+        slices: of the backward product's long sum, one for each warp.
     """
 
     product: bool
@@ -99,50 +100,56 @@ class Plan:
     BK: int = 64
     warps: int = 4
     stages: int = 3
+    slices: int = 1
 
 
 _failed: dict[tuple[Case, Plan], str] = {}
 
 
 def candidates(case: Case, processors: int) -> list[Plan]:
-    """The plans worth trying for a case, the most promising first.
+    """The plans worth trying for a case on a device of so many processors, the most promising first.
 
-    A step takes as long as its program needs to read its rows of h (or dgh) and of W: the tile with the fewest bytes is
-    the best that the device holds at once. Between equals the one with fewer programs, whose barrier is shorter.
+    A step takes as long as a program needs to read its rows of h (or dgh) and of W: the tile with the fewest of them is
+    the best that the device holds at once; between equals the one with fewer programs, which meet sooner.
     """
     gates = {"lstm": 4, "gru_after": 3}.get(case.cell, 1)
-    wide = 4 if gates > 1 else 1
-    half = case.operands in ("bfloat16", "float16")
 
     def programs(plan: Plan) -> int:
         return -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
 
     def reads(plan: Plan) -> tuple[int, int]:
-        if case.forward:
-            return (plan.BB + gates * plan.BU) * case.hidden, programs(plan)
-        return (plan.BB + plan.BU) * gates * case.hidden, programs(plan)
+        rows = plan.BB + gates * plan.BU if case.forward else gates * (plan.BB + plan.BU)
+        return rows * case.hidden, programs(plan)
 
-    def tile(BB: int, BU: int) -> Plan:
-        outputs = BB * BU * 4 if not case.forward else BB * BU * wide  # float32 accumulators
-        deep = 1 if outputs > 4096 else 2
-        return Plan(True, True, BB, BU, BK=(64 if half else 32) * deep // (1 if case.forward else 2),
-                    warps=4 if outputs <= 2048 else 8)  # fmt: skip
-
-    batches = [BB for BB in TILES[0] if max(case.batch, 16) * 2 > BB]
-    tiles = [tile(BB, BU) for BB in batches for BU in TILES[1] if BB * BU * 4 <= 16_384]
+    tiles = [
+        _tile(case, gates, BB, BU)
+        for BB in TILES[0]
+        for BU in TILES[1]
+        if BB < 2 * max(case.batch, 16) and BB * BU <= 4096  # noqa: SIM300
+    ]
     tiles.sort(key=reads)
     fitting = [plan for plan in tiles if programs(plan) <= processors]
     stepwise = next((plan for plan in tiles if programs(plan) <= 4 * processors), tiles[-1])
     return [*fitting[:2], Plan(False, False, 16, 16), replace(stepwise, persistent=False)]
 
 
-def _plan(case: Case) -> Plan | None:
-    """The plan to take: the measured one, else the first that has not failed."""
+def _tile(case: Case, gates: int, BB: int, BU: int) -> Plan:
+    """A persistent plan that keeps within the registers: docs/cuda.md has what the compiler said to others."""
+    wide = 1 if case.operands in ("bfloat16", "float16") else 2  # in halfwords
+    if not case.forward and BB * BU <= 512:
+        return Plan(True, True, BB, BU, BK=16_384 // (BB * BU) // wide, slices=4)
+    sums = BB * BU * (4 if case.forward and gates > 1 else 1)
+    warps = 4 if case.forward and sums <= 2048 else 8
+    return Plan(True, True, BB, BU, BK=(128 if sums <= 4096 else 64) // wide, warps=warps)
+
+
+def plan_of(case: Case) -> Plan | None:
+    """The plan to take: the measured one, else the first that has not failed; None: the portable loop."""
     measured = [_choices()[case]] if case in _choices() else []
-    return next((plan for plan in measured + candidates(case, _processors()) if (case, plan) not in _failed), None)
+    return next((plan for plan in measured + candidates(case, processors()) if (case, plan) not in _failed), None)
 
 
-def _case(forward: bool, cell: Cell, weight_hh: Tensor, B: int) -> Case:
+def case_of(forward: bool, cell: Cell, weight_hh: Tensor, B: int) -> Case:
     return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
 
 
@@ -153,7 +160,7 @@ def _operands(dtype: torch.dtype) -> str:
 
 
 @cache
-def _processors() -> int:
+def processors() -> int:
     return torch.cuda.get_device_properties().multi_processor_count if torch.cuda.is_available() else 1
 
 
@@ -162,8 +169,8 @@ def _processors() -> int:
 
 def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
     """As `portable.forward`; gx may have the weights' dtype, in which the activations are then kept."""
-    case = _case(True, cell, weight_hh, gx.shape[1])
-    while (plan := _plan(case)) is not None:
+    case = case_of(True, cell, weight_hh, gx.shape[1])
+    while (plan := plan_of(case)) is not None:
         try:
             return forward_by(plan, cell, gx, weight_hh, bias_hh, state)
         except Exception as error:
@@ -173,8 +180,8 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
 
 def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
     """As `portable.backward`; dgx and dgh have the weights' dtype."""
-    case = _case(False, cell, weight_hh, trace.a.shape[1])
-    while (plan := _plan(case)) is not None:
+    case = case_of(False, cell, weight_hh, trace.a.shape[1])
+    while (plan := plan_of(case)) is not None:
         try:
             return backward_by(plan, cell, trace, weight_hh, dh_all, dlast)
         except Exception as error:
@@ -187,7 +194,8 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
 
 def _fail(case: Case, plan: Plan, error: Exception) -> None:
     """Leave a plan out from now on, whatever Triton's compiler or launcher raised; a fault not its own goes on."""
-    if isinstance(error, torch.cuda.OutOfMemoryError) or torch.cuda.is_current_stream_capturing():
+    capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+    if isinstance(error, torch.cuda.OutOfMemoryError) or capturing:
         raise error
     lines = str(error).strip().splitlines()
     _failed[case, plan] = f"{type(error).__name__}: {lines[0][:120] if lines else ''}"
@@ -232,6 +240,7 @@ def backward_by(
     carry = [d.to(torch.float32, memory_format=torch.contiguous_format, copy=True) for d in dlast]
     made = Wt if plan.product else Wt.new_empty(B, H)
     grid, options = _launch(plan, cell, B, H, Wt)
+    options["SLICES"] = plan.slices
     squares = dh_all.new_empty(T, grid[0] * grid[1])
     counters = torch.zeros(grid[1], dtype=torch.int32, device=Wt.device)
     for t in range(T, 0, -T if plan.persistent else -1):
@@ -247,9 +256,9 @@ def backward_by(
 
 
 def _kernel(name: str) -> Any:
-    kernels, why = _kernels()
-    assert kernels is not None, why  # callers ask `runs` first
-    return getattr(kernels, name)
+    found, why = kernels()
+    assert found is not None, why  # callers ask `runs` first
+    return getattr(found, name)
 
 
 def _launch(plan: Plan, cell: Cell, B: int, H: int, W: Tensor) -> tuple[tuple[int, int], dict[str, Any]]:
@@ -276,7 +285,7 @@ def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Cas
     weights = torch.randn(cell.G * hidden, hidden, device="cuda", dtype=dtype) / hidden**0.5
     if not runs(cell, weights):
         return {}
-    cases = [_case(forward, cell, weights, batch) for forward in (True, False)]
+    cases = [case_of(forward, cell, weights, batch) for forward in (True, False)]
     if all(case in _choices() for case in cases):
         return {}
     T, rows = MEASURED_STEPS, cell.G * hidden
@@ -287,7 +296,7 @@ def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Cas
     times: dict[Case, dict[Plan, float]] = {}
     for case in cases:
         times[case] = {}
-        for plan in candidates(case, _processors()):
+        for plan in candidates(case, processors()):
             go: Callable[[], object]
             if case.forward:
                 go = partial(forward_by, plan, cell, gx, weights, bias, state)

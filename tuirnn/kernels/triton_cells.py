@@ -48,6 +48,38 @@ def _wait(counter, arrivals):
     tl.debug_barrier()
 
 
+@triton.jit
+def _product(x, b, B, W, rows, is_row, m, K: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr):
+    """m + x[b] W[rows]ᵀ [BB, rows]; x [B, K] comes from other programs."""
+    k = tl.arange(0, BK)
+    x += b[:, None] * K + k[None, :]
+    W += rows[None, :] * K + k[:, None]
+    for begin in range(0, K, BK):
+        left = begin + k < K
+        xs = tl.load(x + begin, (b < B)[:, None] & left[None, :], 0.0, cache_modifier=".cg")  # [BB, BK]
+        ws = tl.load(W + begin, left[:, None] & is_row[None, :], 0.0)  # [BK, rows]
+        m = tl.dot(xs, ws, m, input_precision=PRECISION)
+    return m
+
+
+@triton.jit
+def _sliced_product(x, b, B, W, rows, is_row, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr,
+                    PRECISION: tl.constexpr):  # fmt: skip
+    """x[b] W[rows]ᵀ for few outputs of a long sum: each warp adds up a slice of K, and the slices are added last."""
+    LONG: tl.constexpr = (K + 16 * SLICES - 1) // (16 * SLICES) * 16
+    k = tl.arange(0, BK)
+    first = tl.arange(0, SLICES)[:, None] * LONG + k[None, :]  # [SLICES, BK]
+    x += b[None, :, None] * K + first[:, None, :]
+    W += rows[None, None, :] * K + first[:, :, None]
+    m = tl.zeros((SLICES, b.shape[0], rows.shape[0]), tl.float32)
+    for begin in range(0, LONG, BK):
+        left = (begin + k < LONG)[None, :] & (begin + first < K)
+        xs = tl.load(x + begin, (b < B)[None, :, None] & left[:, None, :], 0.0, cache_modifier=".cg")
+        ws = tl.load(W + begin, is_row[None, None, :] & left[:, :, None], 0.0)
+        m = tl.dot(xs, ws, m, input_precision=PRECISION)
+    return tl.sum(m, 0)
+
+
 @triton.jit(do_not_specialize=STEPS)
 def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexpr, CELL: tl.constexpr, G: tl.constexpr,
             BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr, PRODUCT: tl.constexpr, PERSISTENT: tl.constexpr,
@@ -79,7 +111,6 @@ def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexp
     inside = (b < B)[:, None] & (u < H)[None, :]
     own = b[:, None] * H + u[None, :]  # in a [B, H]
     own_a = b[:, None] * (G * H) + u[None, :]  # in a [B, G·H], the first gate
-    k = tl.arange(0, BK)
     first = tl.zeros((BB, WIDTH), tl.float32)
     if CELL == GRU:
         first += tl.load(bias + W_row, from_W, 0.0)[None, :]
@@ -95,13 +126,7 @@ def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexp
         if CELL == GRU:
             h_before = tl.load(h + step * H + own, inside, 0.0)
         if PRODUCT:
-            h_t = ring + (t % 2) * (B * H) + b[:, None] * H + k[None, :]
-            W_t = W + W_row[None, :] * H + k[:, None]
-            for begin in range(0, H, BK):
-                left = begin + k < H
-                hs = tl.load(h_t + begin, (b < B)[:, None] & left[None, :], 0.0, cache_modifier=".cg")  # [BB, BK]
-                ws = tl.load(W_t + begin, left[:, None] & from_W[None, :], 0.0)  # [BK, WIDTH]
-                m = tl.dot(hs, ws, m, input_precision=PRECISION)
+            m = _product(ring + (t % 2) * (B * H), b, B, W, W_row, from_W, m, H, BK, PRECISION)
         else:
             to_add = tl.load(made + b[:, None] * (G * H) + W_row[None, :], (b < B)[:, None] & from_W[None, :], 0.0)
             m += to_add.to(tl.float32)
@@ -142,10 +167,9 @@ def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexp
 @triton.jit(do_not_specialize=STEPS)
 def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares, counters, t0, t1, B, H: tl.constexpr,
              CELL: tl.constexpr, G: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr,
-             PRODUCT: tl.constexpr, PERSISTENT: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+             SLICES: tl.constexpr, PRODUCT: tl.constexpr, PERSISTENT: tl.constexpr,
+             PRECISION: tl.constexpr):  # fmt: skip
     """Steps t1 − 1 down to t0.
-
-    Few outputs meet a long sum here, so the product's K is cut into four slices that different warps add up.
 
     Args:
         a, h, c, q: as `forward` left them.
@@ -160,7 +184,6 @@ def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares
         counters: zeros, one for each BB sequences.
     """
     K: tl.constexpr = G * H
-    SLICE: tl.constexpr = (K + 63) // 64 * 16
     b = tl.program_id(1) * BB + tl.arange(0, BB)
     u = tl.program_id(0) * BU + tl.arange(0, BU)
     inside = (b < B)[:, None] & (u < H)[None, :]
@@ -170,8 +193,6 @@ def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares
     gate, unit = j // BU, tl.program_id(0) * BU + j % BU
     gates = b[:, None] * K + (gate * H + unit)[None, :]
     are_gates = (b < B)[:, None] & ((gate < G) & (unit < H))[None, :]
-    k = tl.arange(0, BK)
-    s = tl.arange(0, 4) * SLICE
     program = tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)
     t = t1 - 1
     x = tl.load(a + t.to(tl.int64) * (B * K) + gates, are_gates, 0.0)
@@ -188,15 +209,10 @@ def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares
             h_after = tl.load(h + (step + B) * H + own, inside, 0.0)
         dh = tl.load(dh_all + step * H + own, inside, 0.0) + tl.load(dh_carry + own, inside, 0.0)
         if PRODUCT:
-            m = tl.zeros((4, BB, BU), tl.float32)
-            d_t = dgh + (step + B) * K + b[None, :, None] * K + s[:, None, None] + k[None, None, :]
-            W_t = Wt + u[None, None, :] * K + s[:, None, None] + k[None, :, None]
-            for begin in range(0, SLICE, BK):
-                left = (begin + k < SLICE)[None, :] & (s[:, None] + begin + k[None, :] < K)  # [4, BK]
-                ds = tl.load(d_t + begin, (b < B)[None, :, None] & left[:, None, :], 0.0, cache_modifier=".cg")
-                ws = tl.load(W_t + begin, (u < H)[None, None, :] & left[:, :, None], 0.0)
-                m = tl.dot(ds, ws, m, input_precision=PRECISION)
-            dh += tl.sum(m, 0)
+            if SLICES > 1:
+                dh += _sliced_product(dgh + (step + B) * K, b, B, Wt, u, u < H, K, BK, SLICES, PRECISION)
+            else:
+                dh = _product(dgh + (step + B) * K, b, B, Wt, u, u < H, dh, K, BK, PRECISION)
         else:
             dh += tl.load(made + own, inside, 0.0).to(tl.float32)
         to = dgh + step * K + own_a
