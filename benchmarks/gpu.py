@@ -52,10 +52,10 @@ def run_part(name: str, options: argparse.Namespace, seconds: float) -> tuple[li
         return [json.loads(line) for line in lines], failure
 
 
-def write_rows(name: str, options: argparse.Namespace) -> list[Row]:
-    """Run a part here; each row is in --out as soon as it is known, the fault that ends it too."""
+def write_rows(name: str, options: argparse.Namespace, path: Path) -> list[Row]:
+    """Run a part here; each row is in the file as soon as it is known, the fault that ends it too."""
     rows: list[Row] = []
-    with open(options.out, "a") if options.out else contextlib.nullcontext(sys.stdout) as file:
+    with open(path, "a") as file:
         try:
             for row in PARTS[name].rows(options):
                 rows.append(row)
@@ -134,11 +134,16 @@ def report(found: dict[str, Row]) -> list[str]:
     return lines
 
 
-def append(lines: list[str], device: str) -> None:
-    """Put the results at the end of the CUDA section of docs/results.md."""
+def commit() -> str:
+    """What was measured."""
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    commit = git.stdout.strip() or os.environ.get("TUIRNN_COMMIT", "unknown")
-    head = [f"### {device}", "", f"{datetime.date.today()}, commit {commit}, `make bench-gpu`:", ""]
+    return git.stdout.strip() or os.environ.get("TUIRNN_COMMIT", "unknown")
+
+
+def append(result: Row) -> None:
+    """Put the results at the end of the CUDA section of docs/results.md."""
+    lines = report(result["parts"])
+    head = [f"### {result['device']}", "", f"{result['date']}, commit {result['commit']}, `make bench-gpu`:", ""]
     before, mark, after = RESULTS.read_text().partition("\n## CUDA\n")
     own, border, rest = after.partition("\n## ")
     if not mark:
@@ -154,39 +159,47 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write everything as JSON")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all parts together")
     parser.add_argument("--no-write", action="store_true", help="leave docs/results.md as it is")
-    parser.add_argument("--part", choices=PARTS, action="append", help="only these; alone it prints its rows")
+    parser.add_argument(
+        "--append", type=Path, metavar="FILE", help="put what --out wrote elsewhere into docs/results.md"
+    )
+    parser.add_argument("--part", choices=PARTS, action="append", help="only these; docs/results.md stays as it is")
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--shares", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.data is not None:
         options.data = options.data.resolve()
     if options.shares:  # one of our own processes
-        write_rows(options.part[0], options)
+        write_rows(options.part[0], options, options.out)
+        return
+    if options.append is not None:
+        append(json.loads(options.append.read_text()))
         return
     import torch
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU here; --device cpu --smoke takes the same road on small sizes")
-    device, began = device_name(options), time.perf_counter()
-    found: dict[str, Row] = {}
+    began, found = time.perf_counter(), dict[str, Row]()
+    result: Row = {
+        "device": device_name(options),
+        "date": str(datetime.date.today()),
+        "commit": commit(),
+        "parts": found,
+    }
     for name in options.part or [name for name in PARTS if options.device == "cuda" or name != "compile_ahead"]:
         started = time.perf_counter()
         if options.smoke:
-            out, options.out = options.out, Path(os.devnull)
-            rows, failure = write_rows(name, options), ""
-            options.out = out
+            rows, failure = write_rows(name, options, Path(os.devnull)), ""
         else:
             rows, failure = run_part(name, options, 60 * options.minutes - (started - began))
         found[name] = {"rows": rows, "failure": failure, "seconds": time.perf_counter() - started}
         bad = sum(row.get("ok") is False for row in rows)
         print(f"{name}: {len(rows)} rows, {bad} beyond their bar, {found[name]['seconds']:.1f} s {failure}", flush=True)
         if options.out:
-            options.out.write_text(json.dumps({"device": device, "parts": found}, indent=1))
-    lines = report(found)
-    print("\n".join([f"\n{device}", "", *lines]), flush=True)
+            options.out.write_text(json.dumps(result, indent=1))
+    print("\n".join([f"\n{result['device']}", "", *report(found)]), flush=True)
     if options.device == "cuda" and not options.no_write and not options.part:
-        append(lines, device)
-    if any("failure" in row for part in found.values() for row in part["rows"]) and options.smoke:
+        append(result)
+    if options.smoke and any("failure" in row for part in found.values() for row in part["rows"]):
         raise SystemExit(1)
 
 

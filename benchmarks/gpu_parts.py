@@ -50,14 +50,19 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:160] if lines else ''}".replace("|", "/")
 
 
+def mine(options: argparse.Namespace, cases: list[Any]) -> list[Any]:
+    """This process's share of the cases."""
+    return cases[options.share :: max(1, options.shares)]
+
+
 def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
-    """Compile every plan of `layers`, one process for each share, so that the timing does not wait for the compiler."""
+    """Compile every plan of `layers`, in many processes at once, so that the rest does not wait for the compiler."""
     import torch
 
     from tuirnn.cells import make_cell
     from tuirnn.kernels import cuda
 
-    for cell, operands, B, H in grid(options)[options.share :: options.shares]:
+    for cell, operands, B, H in mine(options, grid(options)):
         dtype = arithmetic(operands)
         made = make_cell(cell)
         W = torch.zeros(made.G * H, H, device="cuda", dtype=dtype)
@@ -68,17 +73,10 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
         for forward in (True, False):
             for plan in cuda.candidates(cuda.case_of(forward, made, W, B), cuda.processors()):
                 with contextlib.suppress(Exception):  # `layers` meets it again, and says so
-                    trace = cuda.forward_by(plan if forward else CUBLAS(), made, gx, W, bias, state)
+                    trace = cuda.forward_by(plan if forward else cuda.CUBLAS, made, gx, W, bias, state)
                     if not forward:
                         cuda.backward_by(plan, made, trace, W, gx[..., :H].float(), state)
     yield {"share": options.share, "done": True}
-
-
-def CUBLAS() -> Any:
-    """The plan that needs the least of the compiler."""
-    from tuirnn.kernels import cuda
-
-    return cuda.Plan(False, False, 16, 16)
 
 
 def correctness(options: argparse.Namespace) -> Iterator[Row]:
@@ -90,13 +88,13 @@ def correctness(options: argparse.Namespace) -> Iterator[Row]:
 
     shapes = [(3, 5, 17)] if options.smoke else [(7, 5, 17), (33, 64, 256), (12, 256, 512), (9, 64, 1024)]
     kinds = ["float32"] if options.smoke else list(BOUNDS)
-    for (T, B, H), operands, name in itertools.product(shapes, kinds, CELLS):
+    for (T, B, H), operands, name in mine(options, list(itertools.product(shapes, kinds, CELLS))):
         if name.startswith("rnn") and (operands in ("tf32", "float16") or H > 256):
             continue
         cell, nonlinearity, reset = CELLS[name]
         made, dtype = make_cell(cell, nonlinearity=nonlinearity or "tanh", reset=reset or "after"), arithmetic(operands)
         for kind, forward, backward in ways(made, operands, B, H, options):
-            if H > 17 and kind not in ("persistent", "portable"):
+            if H > 17 and not kind.startswith(("persistent", "portable")):
                 continue
             row: Row = {"cell": name, "operands": operands, "T": T, "B": B, "H": H, "way": kind}
             try:
@@ -123,10 +121,10 @@ def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) 
         case = cuda.Case(forward, made.name, B, H, operands)
         for plan in cuda.candidates(case, cuda.processors()):
             kind = "persistent" if plan.persistent else "a launch a step" if plan.product else "cuBLAS and gates"
-            plans.setdefault(kind, [None, None])
-            plans[kind][0 if forward else 1] = plans[kind][0 if forward else 1] or plan
+            pair = plans.setdefault(kind + ", W resident" * plan.resident, [None, None])
+            pair[not forward] = pair[not forward] or plan
     for kind, (there, back) in plans.items():
-        if there and back and not (interpreted and kind == "persistent"):
+        if there and back and not (interpreted and kind.startswith("persistent")):
             yield kind, partial(cuda.forward_by, there), partial(cuda.backward_by, back)
 
 
@@ -175,7 +173,7 @@ def layer_gradients(options: argparse.Namespace) -> Iterator[Row]:
     from tuirnn.models import RecurrentLayer
 
     T, B, E, H, V = (4, 3, 6, 17, 9) if options.smoke else (40, 48, 96, 160, 65)
-    for cell, operands, tokens in itertools.product(("lstm", "gru", "rnn"), BOUNDS, (False, True)):
+    for cell, operands, tokens in mine(options, list(itertools.product(("lstm", "gru", "rnn"), BOUNDS, (False, True)))):
         if options.device == "cpu" and operands != "float32":
             continue
         row: Row = {"cell": cell, "operands": operands, "source": "tokens" if tokens else "vectors"}
@@ -253,13 +251,13 @@ def layers(options: argparse.Namespace) -> Iterator[Row]:
                 case = cuda.case_of(True, ours.cell, ours.weight_hh.to(dtype), B)
                 row["plans"] = [repr(cuda.plan_of(c)) for c in (case, case._replace(forward=False))]
 
-            def mine(ours: Any = ours, x: Any = x, d: Any = d, state: Any = state, dtype: Any = dtype) -> None:
+            def our_pass(ours: Any = ours, x: Any = x, d: Any = d, state: Any = state, dtype: Any = dtype) -> None:
                 torch.autograd.grad(ours(x, state, None, dtype)[0], [x, *ours.parameters()], d)
 
-            def other(theirs: Any = theirs, x: Any = x, d: Any = d_theirs) -> None:
+            def their_pass(theirs: Any = theirs, x: Any = x, d: Any = d_theirs) -> None:
                 torch.autograd.grad(theirs(x)[0], [x, *theirs.parameters()], d)
 
-            contenders: dict[str, Callable[[], object]] = {"ours": mine, "torch": other}
+            contenders: dict[str, Callable[[], object]] = {"ours": our_pass, "torch": their_pass}
             for name, go in list(contenders.items()):
                 go()
                 if options.device == "cuda":
@@ -383,11 +381,11 @@ class Part:
 
 
 PARTS = {
-    "correctness": Part(correctness, 150),
-    "layer_gradients": Part(layer_gradients, 60),
+    "correctness": Part(correctness, 150, shares=6),
+    "layer_gradients": Part(layer_gradients, 90, shares=4),
     "graphed": Part(graphed, 60),
-    "step": Part(step, 90),
-    "shakespeare": Part(shakespeare, 150),
     "compile_ahead": Part(compile_ahead, 120, shares=8),
+    "step": Part(step, 90),
+    "shakespeare": Part(shakespeare, 120),
     "layers": Part(layers, 300),
 }

@@ -31,10 +31,10 @@ from tuirnn.training.optimizers import make_optimizer, set_rate  # noqa: E402
 
 needs_triton = pytest.mark.skipif(cuda.kernels()[0] is None, reason=cuda.kernels()[1] or "Triton")
 
-PRODUCT = cuda.Plan(product=True, persistent=False, BB=16, BU=16, BK=32, slices=4)
+PRODUCT = cuda.Plan(product=True, persistent=False, resident=False, BB=16, BU=16, BK=32, slices=4)
 """Several programs at H = 17 and B = 33; K = 17 and 68 end within a tile."""
-WHOLE = cuda.Plan(product=True, persistent=False, BB=16, BU=32, BK=128)
-GATES = cuda.Plan(product=False, persistent=False, BB=16, BU=16)
+WHOLE = cuda.Plan(product=True, persistent=False, resident=False, BB=16, BU=32, BK=128)
+RESIDENT = cuda.Plan(product=True, persistent=False, resident=True, BB=16, BU=16, BK=64, slices=8)
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,8 +70,8 @@ def run(plan: cuda.Plan | None, cell: Cell, T: int, B: int, H: int, dtype: torch
 @pytest.mark.parametrize("cell", sorted(cuda.KINDS))
 @pytest.mark.parametrize(
     ("plan", "T", "B", "H"),
-    [(PRODUCT, 3, 5, 17), (PRODUCT, 1, 33, 17), (WHOLE, 2, 1, 64), (GATES, 7, 5, 17)],
-    ids=["sliced", "two slices of the batch", "whole", "gates"],
+    [(PRODUCT, 3, 5, 17), (PRODUCT, 1, 33, 17), (WHOLE, 2, 1, 64), (RESIDENT, 3, 5, 17), (cuda.CUBLAS, 7, 5, 17)],
+    ids=["sliced", "two slices of the batch", "whole", "resident", "gates"],
 )
 def test_kernels_equal_portable(cell: str, plan: cuda.Plan, T: int, B: int, H: int) -> None:
     made = cell_of(cell)
@@ -117,8 +117,8 @@ def test_candidates_fit_the_device(B: int, H: int, operands: str) -> None:
         for plan in plans:
             programs = -(-B // plan.BB) * -(-H // plan.BU)
             assert not plan.persistent or programs <= 132
-            K = plan.BK * plan.slices * (plan.BB + plan.BU * (4 if forward else 1))
-            assert K * plan.stages * (2 if operands == "bfloat16" else 4) <= 227 * 1024  # shared memory of an H100
+            held = plan.BK * plan.slices * (plan.BB + plan.BU * (4 if forward else 1))
+            assert held * plan.stages * (2 if operands == "bfloat16" else 4) <= 227 * 1024  # shared memory of an H100
     assert not cuda.candidates(cuda.Case(True, "lstm", 4096, 8192, operands), 132)[0].persistent
 
 
@@ -139,6 +139,34 @@ def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(failed) == len(cuda.candidates(cuda.case_of(True, cell, W, 3), cuda.processors()))
     assert "too many resources" in cuda.why_not()
     assert "\n" not in cuda.why_not()
+
+
+@needs_triton
+def test_kernels_compile_for_a_gpu_without_one(tmp_path: Path, environment: dict[str, str]) -> None:
+    """With the barrier that the interpreter cannot run: arrivals that release, waits that acquire, reads past L1."""
+    command = [
+        sys.executable,
+        "benchmarks/gpu_compile.py",
+        "--cell",
+        "gru_after",
+        "--operands",
+        "bfloat16",
+        "--batch",
+        "64",
+    ]
+    environment = {**environment, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [*command, "--hidden", "64", "--ptx", str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    written = list(tmp_path.glob("*.ptx"))
+    assert len(written) == 4, done.stdout
+    for path in written:
+        ptx = path.read_text()
+        assert "atom.global.gpu.release.add" in ptx
+        assert "gpu.acquire" in ptx.split("atom.global.gpu.release.add")[1]
+        assert "ld.global.cg" in ptx or "cp.async.cg" in ptx
+    assert all(row.split("|")[7].strip() == "0 B" for row in done.stdout.splitlines()[2:]), done.stdout
 
 
 # ── the captured step ─────────────────────────────────────────────────────────

@@ -11,12 +11,13 @@ fastest in the cache folder. A plan that does not compile or does not fit is lef
 Triton, everything runs on `portable`. docs/cuda.md has the reasoning and the figures.
 """
 
+import gc
 import hashlib
 import json
 import os
 import statistics
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -38,6 +39,13 @@ KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
 OPERANDS = (torch.float32, torch.bfloat16, torch.float16)
 TILES = ((16, 32, 64, 128), (16, 32, 64))
 """Sequences and units that a program may own."""
+
+SHARED_MEMORY = 208 * 1024
+"""What a program may fill with W and h; an H100 has 227 KiB for one. Where a device has less, the plan fails and is
+left out."""
+
+NEAR = 6
+"""How many times as fast a program reads its shared memory as others' results."""
 
 MEASURED_STEPS, ROUNDS = 32, 5
 
@@ -86,22 +94,26 @@ class Plan:
     Attributes:
         product: the kernel makes the product; else cuBLAS.
         persistent: one launch for all steps.
+        resident: a program's rows of W stay in its shared memory for all steps.
         BB, BU: sequences and units that a program owns.
-        BK: terms of the product's sum that it loads at once.
+        BK: terms of the product's sum that it loads at once; all of them where W is resident.
+        slices: that a long sum with few outputs is cut into, one for each warp.
         warps: of a program.
         stages: of loads in flight.
-        slices: of the backward product's long sum, one for each warp.
     """
 
     product: bool
     persistent: bool
+    resident: bool
     BB: int
     BU: int
     BK: int = 64
+    slices: int = 1
     warps: int = 4
     stages: int = 3
-    slices: int = 1
 
+
+CUBLAS = Plan(product=False, persistent=False, resident=False, BB=16, BU=16)
 
 _failed: dict[tuple[Case, Plan], str] = {}
 
@@ -109,8 +121,8 @@ _failed: dict[tuple[Case, Plan], str] = {}
 def candidates(case: Case, processors: int) -> list[Plan]:
     """The plans worth trying for a case on a device of so many processors, the most promising first.
 
-    A step takes as long as a program needs to read its rows of h (or dgh) and of W: the tile with the fewest of them is
-    the best that the device holds at once; between equals the one with fewer programs, which meet sooner.
+    A step takes as long as a program needs to read its rows of h (or dgh) and of W: the tile with the fewest is the
+    best that the device holds at once; between equals the one with fewer programs, which meet sooner.
     """
     gates = {"lstm": 4, "gru_after": 3}.get(case.cell, 1)
 
@@ -118,29 +130,44 @@ def candidates(case: Case, processors: int) -> list[Plan]:
         return -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
 
     def reads(plan: Plan) -> tuple[int, int]:
-        rows = plan.BB + gates * plan.BU if case.forward else gates * (plan.BB + plan.BU)
-        return rows * case.hidden, programs(plan)
+        x, W = plan.BB * NEAR, plan.BU * (1 if plan.resident else NEAR)
+        return (x + gates * W if case.forward else gates * (x + W)), programs(plan)
 
-    tiles = [
-        _tile(case, gates, BB, BU)
-        for BB in TILES[0]
-        for BU in TILES[1]
-        if BB < 2 * max(case.batch, 16) and BB * BU <= 4096  # noqa: SIM300
-    ]
-    tiles.sort(key=reads)
-    fitting = [plan for plan in tiles if programs(plan) <= processors]
-    stepwise = next((plan for plan in tiles if programs(plan) <= 4 * processors), tiles[-1])
-    return [*fitting[:2], Plan(False, False, 16, 16), replace(stepwise, persistent=False)]
+    batches = [BB for BB in TILES[0] if 2 * case.batch > BB or TILES[0][0] == BB]
+    tiles = [(BB, BU) for BB in batches for BU in TILES[1] if BB * BU <= 4096]
+    plans = [plan for tile in tiles if (plan := _resident(case, gates, *tile))]
+    streaming = [_streaming(case, gates, *tile) for tile in tiles]
+    fitting = [plan for plan in sorted(plans + streaming, key=reads) if programs(plan) <= processors]
+    streaming.sort(key=reads)
+    stepwise = next((plan for plan in streaming if programs(plan) <= 4 * processors), streaming[-1])
+    return [*fitting[:2], CUBLAS, replace(stepwise, persistent=False)]
 
 
-def _tile(case: Case, gates: int, BB: int, BU: int) -> Plan:
-    """A persistent plan that keeps within the registers: docs/cuda.md has what the compiler said to others."""
-    wide = 1 if case.operands in ("bfloat16", "float16") else 2  # in halfwords
+def _streaming(case: Case, gates: int, BB: int, BU: int) -> Plan:
+    """Read W anew in each step; `benchmarks/gpu_compile.py` shows that these keep within the registers."""
+    plan = Plan(product=True, persistent=True, resident=False, BB=BB, BU=BU)
+    wide = _size(case) // 2
     if not case.forward and BB * BU <= 512:
-        return Plan(True, True, BB, BU, BK=16_384 // (BB * BU) // wide, slices=4)
+        return replace(plan, BK=16_384 // (BB * BU) // wide, slices=4)
     sums = BB * BU * (4 if case.forward and gates > 1 else 1)
     warps = 4 if case.forward and sums <= 2048 else 8
-    return Plan(True, True, BB, BU, BK=(128 if sums <= 4096 else 64) // wide, warps=warps)
+    return replace(plan, BK=(128 if sums <= 4096 else 64) // wide, warps=warps)
+
+
+def _resident(case: Case, gates: int, BB: int, BU: int) -> Plan | None:
+    """Keep W's rows on the chip; None where they do not fit beside a step's h or dgh."""
+    slices = 1 if case.forward or BB * BU > 1024 else 8
+    K = case.hidden if case.forward else gates * case.hidden
+    BK = max(16, 2 ** (-(-K // slices) - 1).bit_length())
+    rows = BB + BU * (4 if case.forward and gates > 1 else 1)
+    if case.operands == "float32" or rows * BK * slices * _size(case) > SHARED_MEMORY:
+        return None  # float32's three products of a sum this long exceed the registers
+    warps = 4 if case.forward and BB * BK <= 8192 else 8
+    return Plan(True, True, True, BB, BU, BK, slices, warps, stages=1)
+
+
+def _size(case: Case) -> int:
+    return 2 if case.operands in ("bfloat16", "float16") else 4
 
 
 def plan_of(case: Case) -> Plan | None:
@@ -214,7 +241,8 @@ def forward_by(plan: Plan, cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: T
     ring = W.new_empty(2, B, H)
     ring[0] = state[0]
     made = ring if plan.product else W.new_empty(B, rows)
-    grid, options = _launch(plan, cell, B, H, W)
+    grid = (-(-H // plan.BU), -(-B // plan.BB))
+    options = constants(plan, cell, H, _operands(W.dtype))
     counters = torch.zeros(grid[1], dtype=torch.int32, device=W.device)
     bias = bias_hh.float().contiguous()
     for t in range(0, T, T if plan.persistent else 1):
@@ -239,8 +267,8 @@ def backward_by(
     dh_all = dh_all.float().contiguous()
     carry = [d.to(torch.float32, memory_format=torch.contiguous_format, copy=True) for d in dlast]
     made = Wt if plan.product else Wt.new_empty(B, H)
-    grid, options = _launch(plan, cell, B, H, Wt)
-    options["SLICES"] = plan.slices
+    grid = (-(-H // plan.BU), -(-B // plan.BB))
+    options = constants(plan, cell, H, _operands(Wt.dtype))
     squares = dh_all.new_empty(T, grid[0] * grid[1])
     counters = torch.zeros(grid[1], dtype=torch.int32, device=Wt.device)
     for t in range(T, 0, -T if plan.persistent else -1):
@@ -261,16 +289,17 @@ def _kernel(name: str) -> Any:
     return getattr(found, name)
 
 
-def _launch(plan: Plan, cell: Cell, B: int, H: int, W: Tensor) -> tuple[tuple[int, int], dict[str, Any]]:
-    """The grid (slices of units, slices of the batch) and what the kernels are compiled for."""
+def constants(plan: Plan, cell: Cell, H: int, operands: str) -> dict[str, Any]:
+    """What a plan's kernel is compiled for, and how it is launched."""
     options: dict[str, Any] = {
         "H": H, "CELL": KINDS[cell.name], "G": cell.G, "BB": plan.BB, "BU": plan.BU, "BK": plan.BK,
-        "PRODUCT": plan.product, "PERSISTENT": plan.persistent, "num_warps": plan.warps, "num_stages": plan.stages,
-        "PRECISION": "tf32x3" if _operands(W.dtype) == "float32" else "tf32",
+        "SLICES": plan.slices, "PRODUCT": plan.product, "PERSISTENT": plan.persistent, "RESIDENT": plan.resident,
+        "PRECISION": "tf32x3" if operands == "float32" else "tf32",
+        "num_warps": plan.warps, "num_stages": plan.stages,
     }  # fmt: skip
     if plan.persistent:
         options["launch_cooperative_grid"] = True  # refused by the driver where not all programs fit at once
-    return (-(-H // plan.BU), -(-B // plan.BB)), options
+    return options
 
 
 # ── measuring ─────────────────────────────────────────────────────────────────
@@ -282,15 +311,15 @@ def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Cas
     Returns:
         Seconds a step of each plan that runs; empty where the choice is known.
     """
-    weights = torch.randn(cell.G * hidden, hidden, device="cuda", dtype=dtype) / hidden**0.5
-    if not runs(cell, weights):
-        return {}
+    weights = torch.zeros(cell.G * hidden, hidden, device="cuda", dtype=dtype)
     cases = [case_of(forward, cell, weights, batch) for forward in (True, False)]
-    if all(case in _choices() for case in cases):
+    if not runs(cell, weights) or all(case in _choices() for case in cases):
         return {}
     T, rows = MEASURED_STEPS, cell.G * hidden
-    gx = torch.randn(T, batch, rows, device="cuda", dtype=dtype)
-    bias, dh_all = torch.zeros(rows, device="cuda"), torch.randn(T, batch, hidden, device="cuda")
+    own = torch.Generator("cuda").manual_seed(0)  # training's own numbers must not depend on whether this has run
+    weights.normal_(0, hidden**-0.5, generator=own)
+    gx = torch.randn(T, batch, rows, device="cuda", generator=own).to(dtype)
+    bias, dh_all = torch.zeros(rows, device="cuda"), torch.randn(T, batch, hidden, device="cuda", generator=own)
     state = tuple(torch.zeros(batch, hidden, device="cuda") for _ in cell.state_names)
     trace = forward(cell, gx.clone(), weights, bias, state)
     times: dict[Case, dict[Plan, float]] = {}
@@ -319,10 +348,22 @@ def captured(go: Callable[[], object]) -> Callable[[], None]:
     with torch.cuda.stream(side):
         go()
     torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with recording() as graph:
         go()
     return graph.replay
+
+
+@contextmanager
+def recording() -> Iterator[torch.cuda.CUDAGraph]:
+    """What is launched inside becomes a CUDA graph instead of running."""
+    graph, collecting = torch.cuda.CUDAGraph(), gc.isenabled()
+    gc.disable()  # it could free a loaded kernel, which a recording does not allow
+    try:
+        with torch.cuda.graph(graph):
+            yield graph
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def seconds(go: Callable[[], None], rounds: int = ROUNDS) -> float:

@@ -49,41 +49,61 @@ def _wait(counter, arrivals):
 
 
 @triton.jit
-def _product(x, b, B, W, rows, is_row, m, K: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr):
-    """m + x[b] W[rows]ᵀ [BB, rows]; x [B, K] comes from other programs."""
-    k = tl.arange(0, BK)
-    x += b[:, None] * K + k[None, :]
-    W += rows[None, :] * K + k[:, None]
-    for begin in range(0, K, BK):
-        left = begin + k < K
-        xs = tl.load(x + begin, (b < B)[:, None] & left[None, :], 0.0, cache_modifier=".cg")  # [BB, BK]
-        ws = tl.load(W + begin, left[:, None] & is_row[None, :], 0.0)  # [BK, rows]
-        m = tl.dot(xs, ws, m, input_precision=PRECISION)
-    return m
+def _part_of_x(x, b, B, begin, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr):
+    """Columns from `begin` on of rows b of x [B, K], which other programs write: [BB, BK], or [SLICES, BB, BK]."""
+    k = begin + tl.arange(0, BK)
+    if SLICES == 1:
+        at = x + b[:, None] * K + k[None, :]
+        mask = (b < B)[:, None] & (k < K)[None, :]
+    else:
+        LONG: tl.constexpr = (K + 16 * SLICES - 1) // (16 * SLICES) * 16
+        column = tl.arange(0, SLICES)[:, None] * LONG + k[None, :]
+        at = x + b[None, :, None] * K + column[:, None, :]
+        mask = (b < B)[None, :, None] & ((k < LONG)[None, :] & (column < K))[:, None, :]
+    return tl.load(at, mask, 0.0, cache_modifier=".cg")
 
 
 @triton.jit
-def _sliced_product(x, b, B, W, rows, is_row, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr,
-                    PRECISION: tl.constexpr):  # fmt: skip
-    """x[b] W[rows]ᵀ for few outputs of a long sum: each warp adds up a slice of K, and the slices are added last."""
-    LONG: tl.constexpr = (K + 16 * SLICES - 1) // (16 * SLICES) * 16
-    k = tl.arange(0, BK)
-    first = tl.arange(0, SLICES)[:, None] * LONG + k[None, :]  # [SLICES, BK]
-    x += b[None, :, None] * K + first[:, None, :]
-    W += rows[None, None, :] * K + first[:, :, None]
-    m = tl.zeros((SLICES, b.shape[0], rows.shape[0]), tl.float32)
-    for begin in range(0, LONG, BK):
-        left = (begin + k < LONG)[None, :] & (begin + first < K)
-        xs = tl.load(x + begin, (b < B)[None, :, None] & left[:, None, :], 0.0, cache_modifier=".cg")
-        ws = tl.load(W + begin, is_row[None, None, :] & left[:, :, None], 0.0)
-        m = tl.dot(xs, ws, m, input_precision=PRECISION)
-    return tl.sum(m, 0)
+def _part_of_W(W, rows, is_row, begin, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr):
+    """The same columns of W's rows, transposed: [BK, rows], or [SLICES, BK, rows]."""
+    k = begin + tl.arange(0, BK)
+    if SLICES == 1:
+        at = W + rows[None, :] * K + k[:, None]
+        mask = (k < K)[:, None] & is_row[None, :]
+    else:
+        LONG: tl.constexpr = (K + 16 * SLICES - 1) // (16 * SLICES) * 16
+        column = tl.arange(0, SLICES)[:, None] * LONG + k[None, :]
+        at = W + rows[None, None, :] * K + column[:, :, None]
+        mask = is_row[None, None, :] & ((k < LONG)[None, :] & (column < K))[:, :, None]
+    return tl.load(at, mask, 0.0)
+
+
+@triton.jit
+def _product(m, x, b, B, W, kept, rows, is_row, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr,
+             RESIDENT: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """m + x[b] W[rows]ᵀ, [BB, rows]; in SLICES of the sum, one for each warp, where it is long and has few outputs."""
+    if SLICES == 1:
+        part = m
+    else:
+        part = tl.zeros((SLICES, b.shape[0], rows.shape[0]), tl.float32)
+    if RESIDENT:
+        part = tl.dot(_part_of_x(x, b, B, 0, K, BK, SLICES), kept, part, input_precision=PRECISION)
+    else:
+        for begin in range(0, (K + SLICES - 1) // SLICES, BK):
+            xs = _part_of_x(x, b, B, begin, K, BK, SLICES)
+            ws = _part_of_W(W, rows, is_row, begin, K, BK, SLICES)
+            part = tl.dot(xs, ws, part, input_precision=PRECISION)
+    if SLICES == 1:
+        m = part
+    else:
+        m += tl.sum(part, 0)
+    return m
 
 
 @triton.jit(do_not_specialize=STEPS)
 def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexpr, CELL: tl.constexpr, G: tl.constexpr,
-            BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr, PRODUCT: tl.constexpr, PERSISTENT: tl.constexpr,
-            PRECISION: tl.constexpr):  # fmt: skip
+            BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr, PRODUCT: tl.constexpr,
+            PERSISTENT: tl.constexpr, RESIDENT: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """Steps t0 to t1 − 1.
 
     The gates stand beside each other in a tile's columns, so that one product makes them all: i f g o of an LSTM; of a
@@ -114,6 +134,9 @@ def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexp
     first = tl.zeros((BB, WIDTH), tl.float32)
     if CELL == GRU:
         first += tl.load(bias + W_row, from_W, 0.0)[None, :]
+    kept = first  # of W, where it stays on the chip
+    if RESIDENT:
+        kept = _part_of_W(W, W_row, from_W, 0, H, BK, SLICES)
     xs = a + b[:, None] * (G * H) + x_column[None, :]
     is_x = (b < B)[:, None] & from_x[None, :]
     t = t0
@@ -126,7 +149,8 @@ def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexp
         if CELL == GRU:
             h_before = tl.load(h + step * H + own, inside, 0.0)
         if PRODUCT:
-            m = _product(ring + (t % 2) * (B * H), b, B, W, W_row, from_W, m, H, BK, PRECISION)
+            h_t = ring + (t % 2) * (B * H)
+            m = _product(m, h_t, b, B, W, kept, W_row, from_W, H, BK, SLICES, RESIDENT, PRECISION)
         else:
             to_add = tl.load(made + b[:, None] * (G * H) + W_row[None, :], (b < B)[:, None] & from_W[None, :], 0.0)
             m += to_add.to(tl.float32)
@@ -167,7 +191,7 @@ def forward(a, W, bias, ring, h, c, q, made, counters, t0, t1, B, H: tl.constexp
 @triton.jit(do_not_specialize=STEPS)
 def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares, counters, t0, t1, B, H: tl.constexpr,
              CELL: tl.constexpr, G: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr,
-             SLICES: tl.constexpr, PRODUCT: tl.constexpr, PERSISTENT: tl.constexpr,
+             SLICES: tl.constexpr, PRODUCT: tl.constexpr, PERSISTENT: tl.constexpr, RESIDENT: tl.constexpr,
              PRECISION: tl.constexpr):  # fmt: skip
     """Steps t1 − 1 down to t0.
 
@@ -194,6 +218,9 @@ def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares
     gates = b[:, None] * K + (gate * H + unit)[None, :]
     are_gates = (b < B)[:, None] & ((gate < G) & (unit < H))[None, :]
     program = tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)
+    kept = u
+    if RESIDENT:
+        kept = _part_of_W(Wt, u, u < H, 0, K, BK, SLICES)
     t = t1 - 1
     x = tl.load(a + t.to(tl.int64) * (B * K) + gates, are_gates, 0.0)
     while t >= t0:
@@ -209,10 +236,8 @@ def backward(a, Wt, dgh, dgx, dh_all, dh_carry, dc_carry, h, c, q, made, squares
             h_after = tl.load(h + (step + B) * H + own, inside, 0.0)
         dh = tl.load(dh_all + step * H + own, inside, 0.0) + tl.load(dh_carry + own, inside, 0.0)
         if PRODUCT:
-            if SLICES > 1:
-                dh += _sliced_product(dgh + (step + B) * K, b, B, Wt, u, u < H, K, BK, SLICES, PRECISION)
-            else:
-                dh = _product(dgh + (step + B) * K, b, B, Wt, u, u < H, dh, K, BK, PRECISION)
+            d_t = dgh + (step + B) * K
+            dh = _product(dh, d_t, b, B, Wt, kept, u, u < H, K, BK, SLICES, RESIDENT, PRECISION)
         else:
             dh += tl.load(made + own, inside, 0.0).to(tl.float32)
         to = dgh + step * K + own_a

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tuirnn.kernels.cuda import recording
+
 Step = Callable[[list[Tensor]], list[Tensor]]
 """Inputs to outputs, on one device, without waiting for it; what else it changes, it changes in place."""
 
@@ -35,8 +37,7 @@ Capture = Callable[[Callable[[], list[Tensor]]], Recorded]
 
 def cuda_graph(step: Callable[[], list[Tensor]]) -> Recorded:
     """Record a step as a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with recording() as graph:
         outputs = step()
     return Recorded(outputs, graph.replay)
 
