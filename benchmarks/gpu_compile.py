@@ -3,7 +3,7 @@
     python benchmarks/gpu_compile.py                                  # every persistent plan of `gpu.py`'s comparison
     python benchmarks/gpu_compile.py --cell lstm --operands bfloat16 --batch 64 --hidden 512 --ptx FOLDER
 
-A plan that spills, or does not fit, is best known before a GPU is at hand. Needs Triton; the assembler comes with it.
+A plan that spills, or does not fit, is best known before a GPU is at hand. Needs Triton and its tools.
 """
 
 import argparse
@@ -51,17 +51,17 @@ def compiled(case: cuda.Case, plan: cuda.Plan) -> Any:
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
 
-def resources(ptx: str) -> tuple[int, int]:
-    """(registers a thread, bytes spilled) by the assembler that comes with Triton."""
-    assembler = next(Path(triton.__file__).parent.glob("backends/nvidia/bin/ptxas"))
+def resources(binary: bytes) -> tuple[int, int]:
+    """(registers a thread, bytes of its registers kept in memory), by the tool that comes with Triton."""
+    tool = next(Path(triton.__file__).parent.glob("backends/nvidia/bin/cuobjdump"))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel.ptx"
-        path.write_text(ptx)
-        command = [str(assembler), "-v", "-arch=sm_90a", str(path), "-o", str(path.with_suffix(".cubin"))]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    found = [re.search(pattern, said) for pattern in (r"Used (\d+) registers", r"(\d+) bytes spill stores")]
-    registers, spilled = (int(match[1]) if match else -1 for match in found)
-    return registers, spilled
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(binary)
+        command = [str(tool), "--dump-resource-usage", str(path)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", said)
+    assert found, said
+    return int(found[1]), int(found[2])
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
 def show(case: cuda.Case, plan: cuda.Plan, folder: Path | None) -> None:
     """One row."""
     made = compiled(case, plan)
-    registers, spilled = resources(made.asm["ptx"])
+    registers, spilled = resources(made.asm["cubin"])
     programs = -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
     what = f"{'forward' if case.forward else 'backward'} {case.cell} {case.operands} {case.batch}×{case.hidden}"
     print(f"| {what} | {plan.BB}×{plan.BU} | {'stays' if plan.resident else 'read anew'} | {programs} | {plan.warps} | "

@@ -57,7 +57,7 @@ def kernels() -> tuple[ModuleType | None, str]:
         return None, "TUIRNN_KERNELS=portable"
     try:
         from tuirnn.kernels import triton_cells
-    except ImportError as error:
+    except Exception as error:  # it is not there, or not for this machine
         return None, f"no Triton ({error})"
     return triton_cells, ""
 
@@ -133,7 +133,7 @@ def candidates(case: Case, processors: int) -> list[Plan]:
         x, W = plan.BB * NEAR, plan.BU * (1 if plan.resident else NEAR)
         return (x + gates * W if case.forward else gates * (x + W)), programs(plan)
 
-    batches = [BB for BB in TILES[0] if 2 * case.batch > BB or TILES[0][0] == BB]
+    batches = [BB for BB in TILES[0] if max(16, 2 * case.batch - 1) >= BB]
     tiles = [(BB, BU) for BB in batches for BU in TILES[1] if BB * BU <= 4096]
     plans = [plan for tile in tiles if (plan := _resident(case, gates, *tile))]
     streaming = [_streaming(case, gates, *tile) for tile in tiles]
@@ -177,6 +177,7 @@ def plan_of(case: Case) -> Plan | None:
 
 
 def case_of(forward: bool, cell: Cell, weight_hh: Tensor, B: int) -> Case:
+    """The case of a pass with weights [G·H, H] of the operands' type, and the present setting of TF32."""
     return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
 
 
@@ -188,6 +189,7 @@ def _operands(dtype: torch.dtype) -> str:
 
 @cache
 def processors() -> int:
+    """How many programs the device runs at once, one on each."""
     return torch.cuda.get_device_properties().multi_processor_count if torch.cuda.is_available() else 1
 
 

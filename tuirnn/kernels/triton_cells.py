@@ -15,8 +15,8 @@ import triton
 import triton.language as tl
 
 RNN_TANH, RNN_RELU, LSTM, GRU = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)
-STEPS = ["t0", "t1", "T"]
-"""Arguments for which one compilation has to do."""
+STEPS = ["t0", "t1"]
+"""Arguments that one compilation has to do for."""
 
 
 @triton.jit

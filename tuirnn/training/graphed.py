@@ -102,7 +102,8 @@ class Graphed:
     def _plainly(self, inputs: list[Tensor]) -> list[Tensor]:
         if not inputs[0].is_cuda:
             return self.step(inputs)
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # as in the recording, so that nothing there depends on the usual stream
+        # Beside the usual stream, as the recording will be, so that nothing in it depends on what was made there.
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             outputs = self.step(inputs)

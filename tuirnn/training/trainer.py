@@ -302,7 +302,8 @@ class Trainer:
         objective.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
         self.optimizer.step()
-        return [loss.detach(), norm, *(tensor for layer in detached(after) for tensor in layer)]
+        after = detached(after)
+        return [loss.detach(), norm, *(tensor for layer in after for tensor in layer)]
 
     def _by_layer(self, tensors: list[Tensor]) -> list[State]:
         each = len(tensors) // len(self.model.layers)
