@@ -21,8 +21,8 @@ if DEVICE == "cpu":
 
 from tests.conftest import train_small  # noqa: E402
 from tuirnn.cells import CELLS, Cell  # noqa: E402
-from tuirnn.config import TrainConfig  # noqa: E402
-from tuirnn.kernels import cuda, portable  # noqa: E402
+from tuirnn.config import ModelConfig, TrainConfig  # noqa: E402
+from tuirnn.kernels import Trace, cuda, portable  # noqa: E402
 from tuirnn.models import RecurrentLayer  # noqa: E402
 from tuirnn.runs.layout import RunPaths  # noqa: E402
 from tuirnn.runs.reader import LogTail  # noqa: E402
@@ -103,6 +103,34 @@ def test_kernels_carry_what_is_not_a_number() -> None:
         )
         assert trace.states[0][1:, 0].isnan().all()
         assert trace.states[0][1:, 1].isfinite().all()
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("tokens", [False, True], ids=["vectors", "tokens"])
+def test_a_layer_on_the_kernels(tokens: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activations in the operands' type, states and gradients in the weights', as on a GPU."""
+    monkeypatch.setattr(cuda, "runs", lambda cell, weight_hh: weight_hh.dtype != torch.float64)
+    monkeypatch.setattr(cuda, "candidates", lambda case, processors: [PRODUCT])
+    torch.manual_seed(3)
+    T, B, E, H, V = 3, 4, 6, 17, 5
+    layer = RecurrentLayer(ModelConfig(cell="gru", hidden=H), E).to(DEVICE)
+    twin = RecurrentLayer(ModelConfig(cell="gru", hidden=H), E).to(DEVICE).double()
+    twin.load_state_dict(layer.state_dict())
+    table, x = torch.randn(V, E, device=DEVICE), torch.randn(T, B, E, device=DEVICE)
+    found = []
+    for made, operand in ((layer, dtype), (twin, torch.float64)):
+        leaf = (table if tokens else x).to(made.weight_hh.dtype).requires_grad_()
+        source = torch.randint(V, (T, B), generator=torch.Generator().manual_seed(0)).to(DEVICE) if tokens else leaf
+        traces: list[Trace] = []
+        y, last = made(source, made.zero_state(B), leaf if tokens else None, operand, traces)
+        assert traces[0].a.dtype == operand
+        assert y.dtype == last[0].dtype == leaf.dtype
+        gradients = torch.autograd.grad((y.square().sum() + last[0].sum()), [leaf, *made.parameters()])
+        assert all(g.dtype == leaf.dtype for g in gradients)
+        found.append([y.detach(), *gradients])
+    for ours, exact in zip(*found, strict=True):
+        assert (ours.double() - exact).norm() <= (2e-6 if dtype == torch.float32 else 5e-3) * exact.norm()
 
 
 # ── which way ─────────────────────────────────────────────────────────────────
