@@ -4,6 +4,8 @@
     python benchmarks/gpu.py --data shakespeare.txt --out gpu.json     # in a bare checkout
     python benchmarks/gpu.py --device cpu --smoke                      # the same road on small sizes, without a GPU
 
+Beside torch and triton it needs numpy, safetensors, filelock, orjson and platformdirs, and no other package.
+
 Each part runs in a process of its own with a time limit, so that one that crashes, or hangs at a barrier, costs only
 its own figures; each row is written down as soon as it is known. The results are appended to docs/results.md with
 device, date and commit; --no-write prints them alone.

@@ -123,10 +123,11 @@ def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) 
         case = cuda.Case(forward, made.name, B, H, operands)
         for plan in cuda.candidates(case, cuda.processors()):
             kind = "persistent" if plan.persistent else "a launch a step" if plan.product else "cuBLAS and gates"
-            pair = plans.setdefault(kind + ", W resident" * plan.resident, [None, None])
-            pair[not forward] = pair[not forward] or plan
+            pair = plans.setdefault(kind + ", W resident" * plan.resident, [cuda.CUBLAS, cuda.CUBLAS])
+            if pair[not forward] is cuda.CUBLAS:
+                pair[not forward] = plan
     for kind, (there, back) in plans.items():
-        if there and back and not (interpreted and kind.startswith("persistent")):
+        if not (interpreted and kind.startswith("persistent")):
             yield kind, partial(cuda.forward_by, there), partial(cuda.backward_by, back)
 
 
