@@ -64,7 +64,7 @@ def kernels() -> tuple[ModuleType | None, str]:
 
 def why_not() -> str:
     """What the device misses, in a few words; empty where every plan tried so far works."""
-    return kernels()[1] or "; ".join(dict.fromkeys(_failed.values()))
+    return "; ".join(dict.fromkeys(filter(None, (kernels()[1], *_failed.values()))))
 
 
 def runs(cell: Cell, weight_hh: Tensor) -> bool:
