@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py                       # the parts and how long each takes on two idle cores
     python benchmarks/recipes.py surnames dinos        # measure these
-    python benchmarks/recipes.py shakespeare-cpu --minutes 10
+    python benchmarks/recipes.py shakespeare-cpu --seeds 1
 
 Runs are kept in --runs (checkpoints/recipes): what is done is not trained again, what was cut short goes on. A part's
 figures are appended when the part is complete; --no-write prints them alone.
@@ -181,11 +181,12 @@ def loss_table(named: Sequence[tuple[str, Sequence[RunPaths]]]) -> list[str]:
 
 
 def shakespeare_cpu(options: argparse.Namespace) -> list[str]:
-    """Three seeds at three and at ten minutes, one run at a time."""
+    """Three seeds of three and of ten minutes, one run at a time."""
+    changes = {"minutes": options.minutes} if options.minutes else {}
     table = []
-    for minutes in (3.0, 10.0) if not options.minutes else (options.minutes,):
-        points = [point("shakespeare-cpu", minutes=minutes, seed=seed) for seed in range(options.seeds or 3)]
-        table.append((f"`shakespeare-cpu --minutes {minutes:g}`", trained(options, points)))
+    for recipe in ("shakespeare-cpu", "shakespeare-cpu-10"):
+        points = [point(recipe, seed=seed, **changes) for seed in range(options.seeds or 3)]
+        table.append((f"`{recipe}`", trained(options, points)))
     return loss_table(table)
 
 
