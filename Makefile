@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance soak bench clean
+.PHONY: demo test conformance soak bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -24,6 +24,10 @@ conformance: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/tuirnn bench train
+
+# DATA=FILE: a copy of tiny Shakespeare, where the machine has no network.
+bench-gpu: .venv/installed
+	$(BIN)/python benchmarks/gpu.py $(if $(DATA),--data $(DATA))
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

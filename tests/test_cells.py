@@ -119,7 +119,8 @@ def wrong_input_transpose(layer: RecurrentLayer) -> Any:
 
     def wrong(self: inputs.InputGradients, *rest: Any) -> None:
         blocks = torch.cat([block.t() for block in layer.weight_ih.detach().chunk(layer.cell.G)])
-        self.half = inputs.InputHalf(self.half.source, None, blocks, self.half.bias, self.half.operand)
+        half = self.half
+        self.half = inputs.InputHalf(half.source, None, blocks, half.bias, half.operand, half.stored)
         original(self, *rest)
 
     return wrong

@@ -41,6 +41,11 @@ def test_spans_cover_every_step_once(T: int, B: int, memory: str) -> None:
     assert 0 <= spans.kept(len(cuts), memory) <= len(cuts)
 
 
+def test_a_gpu_runs_a_sequence_in_one_launch() -> None:
+    assert spans.cut(4096, 256, "save", "cuda") == [slice(0, 4096)]
+    assert len(spans.cut(4096, 256, "recompute", "cuda")) > 1
+
+
 @pytest.mark.usefixtures("short_spans")
 @pytest.mark.parametrize("memory", ["save", "recompute"])
 @pytest.mark.parametrize("case", VARIANTS, ids=lambda case: case.label)

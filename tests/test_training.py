@@ -18,6 +18,7 @@ from conftest import train_small
 
 from tuirnn.config import RunConfig, TrainConfig
 from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
+from tuirnn.kernels import native
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
@@ -172,6 +173,29 @@ def test_the_whole_road_on_every_device(cell: str, device: str, tmp_path: Path, 
     cell_file = open_cell("one", tmp_path)
     loss = evaluate(cell_file, held_out("one", tmp_path, cell_file))
     assert loss.carried == pytest.approx(read_status(paths).best_val_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_bfloat16_without_its_products_is_float32_and_says_so(
+    processes: int, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every process of a training, which otherwise would learn different things."""
+    monkeypatch.setenv("TUIRNN_KERNELS", "portable")
+    settings = {"steps": 4, "eval_every": 4, "processes": processes}
+    native._load.cache_clear()
+    native.library.cache_clear()
+    try:
+        exact, asked = (train_small(tmp_path, dtype, small_text, dtype=dtype, **settings)
+                        for dtype in ("float32", "bfloat16"))  # fmt: skip
+    finally:
+        native._load.cache_clear()
+        native.library.cache_clear()
+    assert (
+        checkpoint.load(exact, "last").files[checkpoint.MODEL] == checkpoint.load(asked, "last").files[checkpoint.MODEL]
+    )
+    notes = [[event["message"] for event in LogTail(run.events).read() if event["event"] == "note"]
+             for run in (exact, asked)]  # fmt: skip
+    assert notes == [[], ["no native kernels run here (TUIRNN_KERNELS=portable); going on with float32"]]
 
 
 # ── limits ───────────────────────────────────────────────────────────────────────

@@ -241,7 +241,11 @@ class TrainConfig(Section):
         low=1,
         high=4_096,
     )
-    dtype: str = option("float32", "Arithmetic of the recurrent layers.", choices=("float32", "float64", "bfloat16"))
+    dtype: str = option(
+        "float32",
+        "Arithmetic of the recurrent layers; tf32: float32 whose products a GPU rounds to 10 bits.",
+        choices=("float32", "tf32", "float64", "bfloat16"),
+    )
     accumulate: int = option(
         1,
         "Parts in which a step goes through its batch, for less memory; the result is the same.",

@@ -16,7 +16,12 @@ from tuirnn.config import ModelConfig
 from tuirnn.kernels import Trace, recurrent_layer
 from tuirnn.tasks.batches import Lanes
 
-COMPUTE_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+COMPUTE_DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+}
 
 
 DRAWN_AT_ONCE = 1 << 20

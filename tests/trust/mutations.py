@@ -218,11 +218,12 @@ def _signed_checkpoint(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
     from tuirnn.runs.writer import RunWriter
     from tuirnn.runtime.opening import run_data
     from tuirnn.training.devices import pick_device
+    from tuirnn.training.team import Alone
     from tuirnn.training.trainer import Trainer
 
     good = checkpoint.load(paths, "last")
     writer = RunWriter(paths)
-    trainer = Trainer(present_record(paths), run_data(paths), writer, pick_device("cpu"), lambda event: None)
+    trainer = Trainer(present_record(paths), run_data(paths), writer, pick_device("cpu"), lambda event: None, Alone())
     logs = {path: path.read_bytes() for path in (paths.metrics, paths.samples, paths.probes)}
 
     def read(data: bytes, name: str) -> None:

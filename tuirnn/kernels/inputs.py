@@ -12,6 +12,9 @@ from torch import Tensor
 
 from tuirnn.kernels.products import multiply
 
+ONE_HOT_PAYS = 1024
+"""Largest vocabulary whose gradient is summed by a product with one-hot rows on a GPU."""
+
 
 class InputHalf:
     """gx = x weight_ihᵀ + bias.
@@ -22,20 +25,28 @@ class InputHalf:
         weight_ih: [G·H, I].
         bias: [G·H], what enters once beside the product.
         operand: dtype of the products' operands.
+        stored: dtype of gx.
     """
 
     def __init__(
-        self, source: Tensor, embedding: Tensor | None, weight_ih: Tensor, bias: Tensor, operand: torch.dtype
+        self,
+        source: Tensor,
+        embedding: Tensor | None,
+        weight_ih: Tensor,
+        bias: Tensor,
+        operand: torch.dtype,
+        stored: torch.dtype,
     ) -> None:
         self.source, self.embedding, self.weight_ih, self.bias = source, embedding, weight_ih, bias
-        self.operand = operand
+        self.operand, self.stored = operand, stored
         self.tabular = not source.is_floating_point() and (embedding is None or len(embedding) <= source.numel())
 
     @cached_property
     def table(self) -> Tensor:
         """The half of every token of the vocabulary, [V, G·H]."""
         embedding, W = self.embedding, self.weight_ih.t()
-        return W + self.bias if embedding is None else multiply(embedding, W, self.bias, dtype=self.operand)
+        table = W + self.bias if embedding is None else multiply(embedding, W, self.bias, dtype=self.operand)
+        return table.to(self.stored)
 
     def vectors(self, steps: slice) -> Tensor:
         """x of some steps, [t, B, I]."""
@@ -43,12 +54,16 @@ class InputHalf:
         return x if self.embedding is None else self.embedding[x]
 
     def __call__(self, steps: slice) -> Tensor:
-        """gx of some steps, [t, B, G·H], in the weights' dtype."""
+        """gx of some steps, [t, B, G·H], of type `stored`."""
         if self.tabular:
             tokens = self.source[steps]
             return self.table.index_select(0, tokens.flatten()).view(*tokens.shape, len(self.bias))
         x = self.vectors(steps)
-        gx = multiply(x.flatten(0, 1), self.weight_ih.t(), self.bias, dtype=self.operand)
+        rows, W = x.flatten(0, 1), self.weight_ih.t()
+        if x.is_cuda and self.stored == self.operand:  # cuBLAS adds the bias before it rounds and stores
+            gx = torch.addmm(self.bias.to(self.operand), rows.to(self.operand), W.to(self.operand))
+        else:
+            gx = multiply(rows, W, self.bias, dtype=self.operand).to(self.stored)
         return gx.view(*x.shape[:2], len(self.bias))
 
 
@@ -69,22 +84,22 @@ class InputGradients:
         self._sum: Tensor | None = None  # dtable [V, G·H], or dweight_ih
 
     def add(self, steps: slice, dgx: Tensor) -> None:
-        """Take in dgx of some steps, [t, B, G·H]."""
+        """Take in dgx of some steps, [t, B, G·H], of type `stored`; sums are of the weights' type."""
         half, d, read = self.half, dgx.flatten(0, 1), self.half.source[steps]
         if half.tabular:
             if self._sum is None:
                 vocabulary = half.weight_ih.shape[1] if half.embedding is None else len(half.embedding)
-                self._sum = d.new_zeros(vocabulary, d.shape[1])
-            self._sum.index_add_(0, read.flatten(), d)
+                self._sum = half.bias.new_zeros(vocabulary, d.shape[1])
+            _add_by_token(self._sum, read.flatten(), d)
             return
         product = product_over_time(dgx, half.vectors(steps), half.operand)
         self._sum = product if self._sum is None else self._sum.add_(product)
-        self._bias += d.sum(0)
+        self._bias += d.sum(0, dtype=self._bias.dtype)
         if self._source is not None:
             self._source[steps] = multiply(d, half.weight_ih, dtype=half.operand).view_as(read)
         if self._embedding is not None:
             dx = multiply(d, half.weight_ih, dtype=half.operand)
-            self._embedding.index_add_(0, read.flatten(), dx)
+            _add_by_token(self._embedding, read.flatten(), dx)
 
     def total(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
         """Gradients of (source, embedding, weight_ih, bias)."""
@@ -98,5 +113,19 @@ class InputGradients:
 
 
 def product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
-    """Σ_t d_tᵀ operand_t: a weight gradient [rows, columns] in one product over all T·B."""
-    return multiply(d.flatten(0, 1).t(), operand.flatten(0, 1), dtype=dtype)
+    """Σ_t d_tᵀ operand_t: a weight gradient [rows, columns] in one product over all T·B, of float32 at least."""
+    product = multiply(d.flatten(0, 1).t(), operand.flatten(0, 1), dtype=dtype)
+    return product.to(torch.promote_types(product.dtype, torch.float32))
+
+
+def _add_by_token(total: Tensor, tokens: Tensor, d: Tensor) -> None:
+    """Add to row v of `total` [V, columns] every row of d [n, columns] whose token is v.
+
+    On a GPU by a product with one-hot rows where these are few: thousands of atomic additions to one address wait for
+    each other, and in an order that changes.
+    """
+    if d.is_cuda and len(total) <= ONE_HOT_PAYS:
+        one_hot = (tokens == torch.arange(len(total), device=d.device)[:, None]).to(d.dtype)  # [V, n]
+        total += torch.mm(one_hot, d)
+    else:
+        total.index_add_(0, tokens, d.to(total.dtype))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuirnn import spans
 from tuirnn.cells import Cell, State
-from tuirnn.kernels import native, portable
+from tuirnn.kernels import cuda, native, portable
 from tuirnn.kernels.inputs import InputGradients, InputHalf, product_over_time
 from tuirnn.kernels.trace import Trace
 
@@ -73,8 +73,10 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
-        gx, W = InputHalf(source, embedding, weight_ih, bias, operand), weight_hh.to(operand)
+        W = weight_hh.to(operand)
         kernel = _kernel(cell, W)
+        stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
+        gx = InputHalf(source, embedding, weight_ih, bias, operand, stored)
         cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, W.device.type)
         first_kept = len(cuts) - spans.kept(len(cuts), "save" if cell.gates_are_states else memory)
         traces: dict[int, Trace] = {}
@@ -88,7 +90,7 @@ class _Layer(torch.autograd.Function):
             del trace  # before the next span makes its own
         if observe is not None:
             observe.append(traces[0])
-        ctx.cell, ctx.operand, ctx.cuts, ctx.traces = cell, operand, cuts, traces
+        ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.traces = cell, operand, stored, cuts, traces
         ctx.save_for_backward(source, embedding, weight_ih, bias, W, bias_hh, *states)
         return (states[0][1:], *(s.clone() for s in state))
 
@@ -96,7 +98,7 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
         source, embedding, weight_ih, bias, W, bias_hh, *states = ctx.saved_tensors
         cell, kernel = ctx.cell, _kernel(ctx.cell, W)
-        gx = InputHalf(source, embedding, weight_ih, bias, ctx.operand)
+        gx = InputHalf(source, embedding, weight_ih, bias, ctx.operand, ctx.stored)
         inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
         dbias_hh = torch.zeros_like(bias_hh)
         dW: list[Tensor] = []  # of the rows that met the same operand
@@ -112,7 +114,7 @@ class _Layer(torch.autograd.Function):
             products = [product_over_time(dgh[..., rows], operand, ctx.operand) for rows, operand in factors]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
             if not cell.folds_bias:
-                dbias_hh += dgh.sum((0, 1))
+                dbias_hh += dgh.sum((0, 1), dtype=dbias_hh.dtype)
             inputs.add(steps, dgx)
             del dgx, dgh, factors, products
         dsource, dembedding, dweight_ih, dbias = inputs.total()
@@ -133,4 +135,4 @@ def _joined(states: State, made: State, steps: slice, T: int) -> State:
 
 def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:
     """The fastest kernel that runs this cell here."""
-    return native if native.runs(cell, weight_hh) else portable
+    return next((kernel for kernel in (cuda, native) if kernel.runs(cell, weight_hh)), portable)

@@ -11,6 +11,8 @@ import torch
 
 from tuirnn import __version__
 from tuirnn.errors import ConfigError
+from tuirnn.kernels import cuda, native
+from tuirnn.models import SequenceModel
 from tuirnn.training.place import ALONE, Place
 
 FEW_PROCESSES = 4
@@ -49,6 +51,30 @@ def device_label(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda:{torch.cuda.current_device()} {torch.cuda.get_device_name()}"
     return "cpu"
+
+
+def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device) -> list[str]:
+    """Get a device ready for a network's training: arithmetic that is fast there, a GPU's best kernels for its size.
+
+    Args:
+        model: on the device; computes in float32 where products of bfloat16 would be several times slower.
+        batch: sequences side by side.
+        dtype: as the settings name it.
+        device: where it is.
+    Returns:
+        lines for the user where something is missing.
+    """
+    if device.type == "cpu":
+        if model.compute_dtype != torch.bfloat16 or native.multiplies(torch.bfloat16, device):
+            return []
+        model.compute_dtype = torch.float32
+        missing = f"no native kernels run here ({native.why_not()})" if native.why_not() else ""
+        return [f"{missing or 'this processor has no products of bfloat16'}; going on with float32"]
+    torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+    layer = model.recurrent(0)
+    cuda.measure(layer.cell, batch, layer.hidden, model.compute_dtype)
+    why = cuda.why_not()
+    return [f"not all GPU kernels run here, slower ones do their work: {why}"] if why else []
 
 
 def keep_freed_memory() -> None:

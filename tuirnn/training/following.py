@@ -73,7 +73,7 @@ def _learner(team: Team, witness: "_Witness") -> Learner:
     data = tasks.load(record.config.data, vocab=record.vocab, known=record.data, stdin=paths.stdin)
     if data.sha256 != told["data"]:
         raise DataError(f"process {team.place.rank + 1} reads other data than the first; give all the same")
-    return Learner(record.config, data, team, device)
+    return Learner(record.config, data, team, device, lambda _: None)
 
 
 def _obey(said: tuple[Order, float], team: Team, learner: Learner) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import checkpoints
+from tuirnn.training.devices import prepare
 from tuirnn.training.feed import Feed
+from tuirnn.training.graphed import Graphed, capture_on
 from tuirnn.training.losses import make_loss
 from tuirnn.training.optimizers import make_optimizer, set_rate
 from tuirnn.training.team import Alone
@@ -47,6 +49,7 @@ class Learner:
         data: of the run's task.
         team: the processes that share each batch.
         device: where to compute.
+        note: told, in one line each, what does not run as well as it could.
 
     Attributes:
         lanes: this process's part of a batch.
@@ -54,7 +57,9 @@ class Learner:
         state: carried, of these lanes.
     """
 
-    def __init__(self, config: RunConfig, data: TaskData, team: Alone, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, data: TaskData, team: Alone, device: torch.device, note: Callable[[str], None]
+    ) -> None:
         self.config, self.data, self.team, self.device = config, data, team, device
         torch.manual_seed(config.train.seed)
         self.model = build_model(config, data).to(device)
@@ -66,7 +71,12 @@ class Learner:
         self.loss = make_loss(config, data, device)
         self.unknown = data.vocab.unk or 0
         self.state = self.model.zero_state(len(self.lanes))
+        for line in prepare(self.model, len(self.parts[0]), config.train.dtype, device):
+            note(line)
         self.network = team.wrap(self.model)
+        # Between parts the random state is set back, and between processes gradients are sent: no graph holds that.
+        recordable = len(self.parts) == 1 and team.place.size == 1
+        self.take_step = Graphed(self._update, capture_on(device) if recordable else None, note)
 
     def training_step(self, rate: float) -> tuple[Tensor, Tensor, int]:
         """One batch, one update.
@@ -76,33 +86,54 @@ class Learner:
         Returns:
             the loss and the gradient's norm before clipping, of the whole batch, and the batch's size in tokens.
         """
-        train = self.config.train
         x, y, carry = batch = self.batches.next()
-        hidden = torch.rand(x.shape, device=self.device) < train.token_dropout if train.token_dropout else None
+        tokens, targets = self.feed(batch, self.lanes.own)
+        carried = [tensor for layer in self._carried(carry[self.lanes.own]) for tensor in layer]
+        set_rate(self.optimizer, rate)
+        loss, norm, *after = self.take_step([tokens, targets, self._weights(y), *carried])
+        self.state = self._by_layer(after)
+        return self.team.add(loss), norm, x.shape[0] * x.shape[1]
+
+    def _weights(self, y: npt.NDArray[Any]) -> Tensor:
+        """What the batch's loss counts in the gradient, then the share of each part in that loss, [1 + parts]."""
+        unit = int((y != IGNORE).sum()) if self.config.train.summed else 1
+        whole = self.loss.weight(y)
+        shares = [self.loss.weight(y[:, part.own]) / whole for part in self.parts]
+        return torch.tensor([unit, *shares]).to(self.device, non_blocking=True)
+
+    def _update(self, inputs: list[Tensor]) -> list[Tensor]:
+        """From (tokens, targets, weights, carried state) to (loss, gradient norm, state), the network a step further.
+
+        On CUDA it is recorded once and replayed: only the device's values may decide what it does.
+        """
+        train = self.config.train
+        tokens, targets, weights, *carried = inputs
+        unit, *shares = weights.unbind()
+        if train.token_dropout:
+            hidden = torch.rand(len(tokens), self.lanes.B, device=self.device) < train.token_dropout
+            tokens = tokens.masked_fill(hidden[:, self.lanes.own], self.unknown)
         self.optimizer.zero_grad()
-        unit = int((y != IGNORE).sum()) if train.summed else 1
-        before = self._carried(carry[self.lanes.own])
+        before = self._by_layer(carried)
         random = random_state(self.device) if len(self.parts) > 1 else None
         loss, after = torch.zeros((), device=self.device), []
-        for part in self.parts:
-            tokens, targets = self.feed(batch, part.own)
-            if hidden is not None:
-                tokens = tokens.masked_fill(hidden[:, part.own], self.unknown)
+        for part, share in zip(self.parts, shares, strict=True):
             local = slice(part.first - self.lanes.first, part.last - self.lanes.first)
             if random is not None:
                 set_random_state(random, self.device)  # every part draws for the whole batch, the same
             with self.team.holding(self.network) if part is not self.parts[-1] else contextlib.nullcontext():
-                logits, state = self.network(tokens, _lanes_of(before, local), lanes=part)
-                share = self.loss(logits, targets) * (self.loss.weight(y[:, part.own]) / self.loss.weight(y))
+                logits, state = self.network(tokens[:, local], _lanes_of(before, local), lanes=part)
+                counted = self.loss(logits, targets[:, local]) * share
                 del logits
-                (share * unit).backward()  # type: ignore[no-untyped-call]
-            loss += share.detach()
+                (counted * unit).backward()  # type: ignore[no-untyped-call]
+            loss += counted.detach()
             after.append(detached(state))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
-        set_rate(self.optimizer, rate)
         self.optimizer.step()
-        self.state = _side_by_side(after)
-        return self.team.add(loss), norm, x.shape[0] * x.shape[1]
+        return [loss, norm, *(tensor for layer in _side_by_side(after) for tensor in layer)]
+
+    def _by_layer(self, tensors: Sequence[Tensor]) -> list[State]:
+        each = len(tensors) // len(self.model.layers)
+        return [tuple(tensors[i : i + each]) for i in range(0, len(tensors), each)]
 
     def _carried(self, carry: npt.NDArray[np.float32]) -> list[State]:
         if not carry.any():
@@ -143,6 +174,7 @@ class Learner:
             RunError: the checkpoint does not fit this run.
             KeyError, TypeError, ValueError, OverflowError, DataError: its cursor is damaged.
         """
+        self.take_step.forget()
         carried, values = checkpoints.unpack(saved, self.model, self.optimizer, self.device)
         if values["data"] == self.data.sha256:
             self.batches.restore(values["cursor"])

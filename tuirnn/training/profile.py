@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn import models
 from tuirnn.config import ModelConfig, TrainConfig
-from tuirnn.kernels import inputs, layer, native, portable
+from tuirnn.kernels import cuda, inputs, layer, native, portable
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel
 from tuirnn.training.benchmark import VOCAB, Case, call, place_of
 from tuirnn.training.devices import keep_freed_memory
@@ -25,8 +25,8 @@ from tuirnn.training.optimizers import make_optimizer
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "input product": [(inputs.InputHalf, "__init__"), (inputs.InputHalf, "__call__")],
-    "time loop, forward": [(native, "forward"), (portable, "forward")],
-    "time loop, backward": [(native, "backward"), (portable, "backward")],
+    "time loop, forward": [(kernel, "forward") for kernel in (cuda, native, portable)],
+    "time loop, backward": [(kernel, "backward") for kernel in (cuda, native, portable)],
     "weight gradient": [(layer, "product_over_time"), (inputs, "product_over_time")],
     "input gradient": [(inputs.InputGradients, "add"), (inputs.InputGradients, "total")],
     "dropout mask": [(models, "dropout_mask")],

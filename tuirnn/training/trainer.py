@@ -67,9 +67,9 @@ class Trainer:
     ) -> None:
         self.record, self.data, self.writer, self.device, self.report = record, data, writer, device, report
         self.config = config = record.config
-        self.team, self.learner = team, Learner(config, data, team, device)
-        self.model, self.batches = self.learner.model, self.learner.batches
         self.progress = Progress()
+        self.team, self.learner = team, Learner(config, data, team, device, self.note)
+        self.model, self.batches = self.learner.model, self.learner.batches
         self.usage = Usage()
         self.status = Status(
             pid=os.getpid(),

@@ -1,0 +1,401 @@
+"""What `gpu.py` finds out, part by part: each yields rows of plain values, as soon as it knows them."""
+
+import argparse
+import contextlib
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+STARTED = time.perf_counter()
+
+Row = dict[str, Any]
+
+BAR_LOSS, BAR_SECONDS = 1.4697, 60.0
+BAR_RATE = 1_000_000
+BAR_RATIO = 1.2
+
+BOUNDS = {"float32": 2e-5, "tf32": 5e-3, "float16": 5e-3, "bfloat16": 4e-2}
+"""Largest ‖ours − exact‖ / ‖exact‖ of any result, by the type of the products' operands."""
+
+CELLS = {"rnn_tanh": ("rnn", "tanh", ""), "rnn_relu": ("rnn", "relu", ""), "lstm": ("lstm", "", ""),
+         "gru_after": ("gru", "", "after")}  # fmt: skip
+
+
+def grid(options: argparse.Namespace) -> list[tuple[str, str, int, int]]:
+    """(cell, operands, batch, hidden) of the comparison with torch.nn, the bars' first."""
+    kinds = [(cell, dtype) for dtype in ("bfloat16", "tf32") for cell in ("lstm", "gru")]
+    kinds += [("gru", "float32"), ("gru", "float16")]
+    if options.smoke:
+        return [("lstm", "float32", 2, 16), ("gru", "float32", 2, 16)]
+    return [(cell, dtype, B, H) for B in (64, 256) for H in (512, 1024, 256) for cell, dtype in kinds]
+
+
+def arithmetic(operands: str) -> Any:
+    """The products' dtype, after telling PyTorch whether float32 may be TF32."""
+    import torch
+
+    torch.set_float32_matmul_precision("high" if operands == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = operands == "tf32"
+    return {"tf32": torch.float32}.get(operands) or getattr(torch, operands)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in a cell of a table."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160] if lines else ''}".replace("|", "/")
+
+
+def mine(options: argparse.Namespace, cases: list[Any]) -> list[Any]:
+    """This process's share of the cases."""
+    return cases[options.share :: max(1, options.shares)]
+
+
+def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
+    """Compile every plan of `layers`, in many processes at once, so that the rest does not wait for the compiler."""
+    import torch
+
+    from tuirnn.cells import make_cell
+    from tuirnn.kernels import cuda
+
+    for cell, operands, B, H in mine(options, grid(options)):
+        dtype = arithmetic(operands)
+        made = make_cell(cell)
+        W = torch.zeros(made.G * H, H, device="cuda", dtype=dtype)
+        if not cuda.runs(made, W):
+            return
+        gx, bias = torch.zeros(2, B, made.G * H, device="cuda", dtype=dtype), torch.zeros(made.G * H, device="cuda")
+        state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state_names)
+        for forward in (True, False):
+            for plan in cuda.candidates(cuda.case_of(forward, made, W, B), cuda.processors()):
+                with contextlib.suppress(Exception):  # `layers` meets it again, and says so
+                    trace = cuda.forward_by(plan if forward else cuda.CUBLAS, made, gx, W, bias, state)
+                    if not forward:
+                        cuda.backward_by(plan, made, trace, W, gx[..., :H].float(), state)
+    yield {"share": options.share, "done": True}
+
+
+def correctness(options: argparse.Namespace) -> Iterator[Row]:
+    """Each kernel, each way of running it, against the portable loop in float64; twice, to the same bits."""
+    import torch
+
+    from tuirnn.cells import make_cell
+    from tuirnn.kernels import cuda
+
+    shapes = [(3, 5, 17)] if options.smoke else [(7, 5, 17), (33, 64, 256), (12, 256, 512), (9, 64, 1024)]
+    kinds = ["float32"] if options.smoke else list(BOUNDS)
+    for (T, B, H), operands, name in mine(options, list(itertools.product(shapes, kinds, CELLS))):
+        if name.startswith("rnn") and (operands in ("tf32", "float16") or H > 256):
+            continue
+        cell, nonlinearity, reset = CELLS[name]
+        made, dtype = make_cell(cell, nonlinearity=nonlinearity or "tanh", reset=reset or "after"), arithmetic(operands)
+        for kind, forward, backward in ways(made, operands, B, H, options):
+            if H > 17 and not kind.startswith(("persistent", "portable")):
+                continue
+            row: Row = {"cell": name, "operands": operands, "T": T, "B": B, "H": H, "way": kind}
+            try:
+                error, same = disagreement(made, dtype, T, B, H, forward, backward, options.device)
+                row |= {"error": error, "same": same, "ok": same and error <= BOUNDS[operands]}
+            except Exception as failure:
+                row |= {"ok": False, "failure": one_line(failure)}
+            yield row
+    if options.device == "cuda":
+        yield {"missing": cuda.why_not()}
+        del torch
+
+
+def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) -> Iterator[tuple[str, Any, Any]]:
+    """(name, forward, backward) of each way to run a cell here."""
+    from tuirnn.kernels import cuda, portable
+
+    interpreted = options.device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+    if cuda.kernels()[0] is None or (options.device == "cpu" and not interpreted):
+        yield "portable", portable.forward, portable.backward
+        return
+    plans: dict[str, list[Any]] = {}
+    for forward in (True, False):
+        case = cuda.Case(forward, made.name, B, H, operands)
+        for plan in cuda.candidates(case, cuda.processors()):
+            kind = "persistent" if plan.persistent else "a launch a step" if plan.product else "cuBLAS and gates"
+            pair = plans.setdefault(kind + ", W resident" * plan.resident, [cuda.CUBLAS, cuda.CUBLAS])
+            if pair[not forward] is cuda.CUBLAS:
+                pair[not forward] = plan
+    for kind, (there, back) in plans.items():
+        if not (interpreted and kind.startswith("persistent")):
+            yield kind, partial(cuda.forward_by, there), partial(cuda.backward_by, back)
+
+
+def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, backward: Any, device: str) -> Any:
+    """(largest relative distance of any result from float64, whether a second run gives the same bits)."""
+    import torch
+
+    from tuirnn.kernels import portable
+
+    torch.manual_seed(T * B + H)
+
+    def normal(*shape: int) -> Any:
+        return torch.randn(*shape, device=device)
+
+    rows = made.G * H
+    gx, W, bias = normal(T, B, rows).to(dtype), (normal(rows, H) / H**0.5).to(dtype), normal(rows)
+    state, dh_all = tuple(normal(B, H) for _ in made.state_names), normal(T, B, H) / T
+    dlast = tuple(normal(B, H) for _ in made.state_names)
+
+    def results(there: Any, back: Any, exact: bool) -> list[Any]:
+        def cast(tensor: Any) -> Any:
+            return tensor.double() if exact else tensor.clone()
+
+        poison = torch.full((4, T + 1, B, rows), float("nan"), device=device)
+        del poison  # what is not written shows
+        trace = there(made, cast(gx), cast(W), cast(bias), tuple(map(cast, state)))
+        dgx, dgh, dfirst = back(made, trace, cast(W), cast(dh_all), tuple(map(cast, dlast)))
+        gates = [trace.a] if made.G > 1 else []
+        return [*gates, *trace.states, *([trace.saved] if made.saved_width else []), dgx, dgh, *dfirst, trace.dh_norm]
+
+    exact, ours, again = (
+        results(portable.forward, portable.backward, True),
+        results(forward, backward, False),
+        results(forward, backward, False),
+    )
+    errors = [float((a.double() - b).norm() / b.norm().clamp_min(1e-30)) for a, b in zip(ours, exact, strict=True)]
+    worst = max(errors) if all(error == error for error in errors) else float("nan")
+    return worst, all(torch.equal(a, b) for a, b in zip(ours, again, strict=True))
+
+
+def layer_gradients(options: argparse.Namespace) -> Iterator[Row]:
+    """A whole layer, on vectors and on tokens: outputs and all gradients against the same in float64."""
+    import torch
+
+    from tuirnn.config import ModelConfig
+    from tuirnn.models import RecurrentLayer
+
+    T, B, E, H, V = (4, 3, 6, 17, 9) if options.smoke else (40, 48, 96, 160, 65)
+    for cell, operands, tokens in mine(options, list(itertools.product(("lstm", "gru", "rnn"), BOUNDS, (False, True)))):
+        if options.device == "cpu" and operands != "float32":
+            continue
+        row: Row = {"cell": cell, "operands": operands, "source": "tokens" if tokens else "vectors"}
+        dtype = arithmetic(operands)
+        try:
+            torch.manual_seed(1)
+            layer = RecurrentLayer(ModelConfig(cell=cell, hidden=H), E).to(options.device)
+            twin = RecurrentLayer(ModelConfig(cell=cell, hidden=H), E).to(options.device).double()
+            twin.load_state_dict(layer.state_dict())
+            table = torch.randn(V, E, device=options.device)
+            source = torch.randint(V, (T, B), device=options.device) if tokens else torch.randn(T, B, E).to(table)
+            gradient = torch.randn(T, B, H).to(table)
+            found = []
+            for module, operand in ((layer, dtype), (twin, torch.float64)):
+                weights = table.detach().to(module.weight_hh.dtype).requires_grad_()
+                x = source if tokens else source.detach().to(weights.dtype).requires_grad_()
+                y, _ = module(x, module.zero_state(B), weights if tokens else None, operand)
+                inputs = [*module.parameters(), weights if tokens else x]
+                found.append([y.detach(), *torch.autograd.grad(y, inputs, gradient.to(y.dtype))])
+            errors = [float((a.double() - b).norm() / b.norm()) for a, b in zip(*found, strict=True)]
+            row |= {"error": max(errors), "ok": max(errors) <= BOUNDS[operands]}
+        except Exception as failure:
+            row |= {"ok": False, "failure": one_line(failure)}
+        yield row
+
+
+def graphed(options: argparse.Namespace) -> Iterator[Row]:
+    """50 steps of a training captured as a graph against the same plainly: every loss."""
+    for cell in ("lstm", "gru"):
+        small = options.smoke or options.device == "cpu"
+        settings = {"cell": cell, "layers": 2, "embed": 8, "dropout": 0.0, "batch_size": 4}
+        settings |= dict(zip(("hidden", "seq_len", "steps"), (16, 8, 8) if small else (128, 32, 50), strict=True))
+        losses = []
+        for mode in ("off", "twin" if options.device == "cpu" else "on"):
+            os.environ["TUIRNN_GRAPH"] = mode
+            events, records = trained(options, **settings)
+            losses.append([record["loss"] for record in records])
+            notes = [event["message"] for event in events if "graph" in event.get("message", "")]
+        del os.environ["TUIRNN_GRAPH"]
+        far = max(abs(a - b) for a, b in zip(*losses, strict=True))
+        yield {
+            "cell": cell,
+            "steps": len(losses[0]),
+            "difference": far,
+            "ok": far <= 1e-5 and not notes,
+            "notes": notes,
+        }
+
+
+def layers(options: argparse.Namespace) -> Iterator[Row]:
+    """A layer forward and backward against torch.nn's, each as it is called and as a captured graph, interleaved."""
+    import torch
+    from torch import nn
+
+    from tuirnn.config import ModelConfig
+    from tuirnn.kernels import cuda
+    from tuirnn.models import RecurrentLayer
+
+    T = 8 if options.smoke else 128
+    for cell, operands, B, H in grid(options):
+        row: Row = {"cell": cell, "operands": operands, "B": B, "T": T, "H": H}
+        try:
+            dtype = arithmetic(operands)
+            theirs = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](H, H).to(options.device)
+            ours = RecurrentLayer(ModelConfig(cell=cell, hidden=H), H).to(options.device)
+            with torch.no_grad():
+                for name, parameter in ours.named_parameters():
+                    parameter.copy_(getattr(theirs, f"{name}_l0"))
+            theirs = theirs.to(dtype)
+            x = torch.randn(T, B, H, device=options.device, dtype=dtype, requires_grad=True)
+            d, state = torch.randn(T, B, H, device=options.device), ours.zero_state(B)
+            d_theirs = d.to(dtype)
+            if options.device == "cuda":
+                cuda.measure(ours.cell, B, H, dtype)
+                case = cuda.case_of(True, ours.cell, ours.weight_hh.to(dtype), B)
+                row["plans"] = [repr(cuda.plan_of(c)) for c in (case, case._replace(forward=False))]
+
+            def our_pass(ours: Any = ours, x: Any = x, d: Any = d, state: Any = state, dtype: Any = dtype) -> None:
+                torch.autograd.grad(ours(x, state, None, dtype)[0], [x, *ours.parameters()], d)
+
+            def their_pass(theirs: Any = theirs, x: Any = x, d: Any = d_theirs) -> None:
+                torch.autograd.grad(theirs(x)[0], [x, *theirs.parameters()], d)
+
+            contenders: dict[str, Callable[[], object]] = {"ours": our_pass, "torch": their_pass}
+            for name, go in list(contenders.items()):
+                go()
+                if options.device == "cuda":
+                    try:
+                        contenders[f"{name}, graph"] = cuda.captured(go)
+                    except Exception as failure:
+                        row[f"{name}, graph"] = one_line(failure)
+            times = interleaved(contenders, 3 if options.smoke else 11, options.device)
+            best = {who: min(t for name, t in times.items() if name.startswith(who)) for who in ("ours", "torch")}
+            row |= {"ms": {name: 1000 * t for name, t in times.items()}, "ratio": best["torch"] / best["ours"]}
+            row["ok"] = row["ratio"] >= BAR_RATIO
+        except Exception as failure:
+            row |= {"ok": False, "failure": one_line(failure)}
+        yield row
+
+
+def interleaved(contenders: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
+    """Median seconds of each, in rounds that run each once; the first round only warms."""
+    import torch
+
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_ in range(rounds + 1):
+        for name, go in contenders.items():
+            if device == "cuda":
+                torch.cuda.synchronize()
+            began = time.perf_counter()
+            go()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if round_:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def step(options: argparse.Namespace) -> Iterator[Row]:
+    """`tuirnn train`'s own steps, 2×512, batch 256: characters a second from the 100th step on."""
+    from tuirnn.training.trainer import LOG_EVERY_CUDA
+
+    for cell, dtype, mode in (("lstm", "bfloat16", "on"), ("gru", "bfloat16", "on"), ("lstm", "tf32", "on"),
+                              ("lstm", "float32", "on"), ("lstm", "bfloat16", "off")):  # fmt: skip
+        settings = {"cell": cell, "dtype": dtype, "hidden": 512, "layers": 2, "embed": 128, "batch_size": 256,
+                    "seq_len": 128, "steps": 400}  # fmt: skip
+        if options.smoke:
+            settings |= {"hidden": 16, "batch_size": 4, "seq_len": 8, "steps": 8}
+        os.environ["TUIRNN_GRAPH"] = mode
+        row: Row = {"cell": cell, "operands": dtype, "graph": mode == "on"}
+        try:
+            _, records = trained(options, **settings)
+            # These are taken when the device has just been waited for, the others while it is steps behind.
+            sure = [record for record in records if record["step"] % LOG_EVERY_CUDA == 1 or options.device == "cpu"]
+            first, last = sure[len(sure) // 4], sure[-1]
+            tokens = (last["step"] - first["step"]) * int(settings["batch_size"]) * int(settings["seq_len"])
+            row["rate"] = tokens / max(last["at"] - first["at"], 1e-9)
+            row["ok"] = mode == "off" or dtype == "float32" or row["rate"] >= BAR_RATE
+        except Exception as failure:
+            row |= {"ok": False, "failure": one_line(failure)}
+        yield row
+        if options.smoke:
+            return
+    del os.environ["TUIRNN_GRAPH"]
+
+
+def shakespeare(options: argparse.Namespace) -> Iterator[Row]:
+    """`tuirnn train --recipe shakespeare-gpu`: seconds to a blocks loss of 1.4697, PyTorch's import included.
+
+    Kernels that `compile_ahead` has not met are compiled on the way.
+    """
+    from tuirnn.config import load_recipe
+
+    seen = []
+
+    def watch(event: Row) -> None:
+        if event["event"] == "eval":
+            seen.append((time.perf_counter() - STARTED, event["step"], event["val_loss"], event["val_loss_blocks"]))
+
+    smaller = (
+        {"hidden": 16, "embed": 8, "batch_size": 4, "seq_len": 8, "steps": 8, "eval_every": 4} if options.smoke else {}
+    )
+    settings = {**load_recipe("shakespeare-gpu").config.flat(), **smaller}
+    if options.data is None:
+        settings["sources"] = () if options.smoke else ("shakespeare",)
+    trained(options, evaluate=True, report=watch, **settings)
+    for seconds, step, carried, blocks in seen:
+        reached = blocks <= BAR_LOSS
+        if reached or step == seen[-1][1]:
+            yield {"reached": reached, "seconds": seconds, "step": step, "carried": carried, "blocks": blocks,
+                   "ok": reached and seconds <= BAR_SECONDS}  # fmt: skip
+        if reached:
+            break
+    best = min(seen, key=lambda look: look[3])
+    yield {"best": True, "seconds": best[0], "step": best[1], "carried": best[2], "blocks": best[3]}
+
+
+def trained(
+    options: argparse.Namespace, *, evaluate: bool = False, report: Callable[[Row], None] | None = None, **settings: Any
+) -> tuple[list[Row], list[Row]]:
+    """(events, records of the training steps) of a run in a folder that is gone afterwards."""
+    from tuirnn.config import RunConfig
+    from tuirnn.runs.layout import RunPaths
+    from tuirnn.runs.reader import LogTail
+    from tuirnn.training import launch
+
+    events: list[Row] = []
+
+    def note(event: Row) -> None:
+        events.append(event)
+        if report is not None:
+            report(event)
+
+    settings["device"] = options.device
+    if options.data is not None:
+        settings["sources"] = (str(options.data),)
+    if not evaluate:
+        settings |= {"eval_every": 10**9, "checkpoint_every": 10**9, "sample_length": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        launch.start(RunConfig().replace(**settings), Path(folder), "bench", note)
+        records = [r for r in LogTail(RunPaths(Path(folder) / "bench").metrics).read() if r["split"] == "train"]
+    return events, records
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something to find out, the most seconds that it may take, and how many processes share it."""
+
+    rows: Callable[[argparse.Namespace], Iterator[Row]]
+    limit: float
+    shares: int = 1
+
+
+PARTS = {
+    "correctness": Part(correctness, 150, shares=6),
+    "layer_gradients": Part(layer_gradients, 90, shares=4),
+    "graphed": Part(graphed, 60),
+    "compile_ahead": Part(compile_ahead, 120, shares=8),
+    "step": Part(step, 90),
+    "shakespeare": Part(shakespeare, 120),
+    "layers": Part(layers, 300),
+}
