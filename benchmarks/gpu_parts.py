@@ -154,9 +154,11 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
         poison = torch.full((4, T + 1, B, rows), float("nan"), device=device)
         del poison  # what is not written shows
         trace = there(made, cast(gx), cast(W), cast(bias), tuple(map(cast, state)))
+        trace.observed = True
+        kept = [trace.a.clone()] if made.G > 1 else []
+        kept += [trace.saved.clone()] if made.saved_width else []
         dgx, dgh, dfirst = back(made, trace, cast(W), cast(dh_all), tuple(map(cast, dlast)))
-        gates = [trace.a] if made.G > 1 else []
-        return [*gates, *trace.states, *([trace.saved] if made.saved_width else []), dgx, dgh, *dfirst, trace.dh_norm]
+        return [*kept, *trace.states, dgx, dgh, *dfirst, trace.dh_norm]
 
     exact, ours, again = (
         results(portable.forward, portable.backward, True),

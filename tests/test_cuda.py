@@ -62,13 +62,16 @@ def run(plan: cuda.Plan | None, cell: Cell, T: int, B: int, H: int, dtype: torch
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state_names)
     if plan is None:
         trace = portable.forward(cell, gx, W, bias, state)
-        dgx, dgh, dfirst = portable.backward(cell, trace, W, dh_all, dlast)
     else:
         trace = cuda.forward_by(plan, cell, gx, W, bias, state)
+    trace.observed = True
+    made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
+    if plan is None:
+        dgx, dgh, dfirst = portable.backward(cell, trace, W, dh_all, dlast)
+    else:
         dgx, dgh, dfirst = cuda.backward_by(plan, cell, trace, W, dh_all, dlast)
     assert trace.dh_norm is not None
-    gates = [trace.a] if cell.G > 1 else []  # an RNN's one gate is its state
-    return [*gates, *trace.states, trace.saved, dgx, dgh, *dfirst, trace.dh_norm]
+    return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm]
 
 
 @needs_triton

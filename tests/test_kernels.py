@@ -33,11 +33,12 @@ def run(kernel: Any, cell: Any, T: int, B: int, H: int, dtype: torch.dtype = tor
     W = (normal(rows, H) / max(H, 1) ** 0.5).to(dtype)
     state = tuple(normal(B, H) for _ in cell.state_names)
     trace: Trace = kernel.forward(cell, gx, W, bias, state)
+    trace.observed = True
+    made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state_names)
     dgx, dgh, dfirst = kernel.backward(cell, trace, W, dh_all, dlast)
     assert trace.dh_norm is not None
-    gates = [trace.a] if cell.G > 1 else []  # an RNN's one gate is its state; what is left in `a` means nothing
-    return [*gates, *trace.states, trace.saved, dgx, dgh, *dfirst, trace.dh_norm.float()]
+    return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm.float()]
 
 
 @needs_native

@@ -97,7 +97,8 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     stays = L * (STATES[model.cell] * unit + gates + masks) + wide * T * lanes * model.projection
     logits = 4 * T * lanes * outputs
     read_gradient = unit if L > 1 else 0
-    making = span * G * (2 if model.cell == "gru" else 1)  # the gradients of both halves
+    beside = (model.cell != "lstm") + (device != "cpu" and model.cell != "rnn")  # where not over activations
+    making = span * G * beside
     again = span * (G + extra + STATES[model.cell]) + read_gradient - gates
     made_again = 0.0 if share == 1 or model.cell == "rnn" else again  # later than the kept gates, which have gone
     backward = unit + making + max(read_gradient * span / unit, made_again)

@@ -5,7 +5,7 @@ beginning, and its gradients are summed up before the span before it. Long spans
 the memory small.
 """
 
-ROWS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 2**40)}
+ROWS = {"cpu": (512, 1024, 8192), "cuda": (4096, 8192, 2**40)}
 """Rows (steps times batch) that keep a device's products near their best rate: the fewest with `recompute`, the most
 with it, and those without. Measured on the CPU: 512 rows cost a fifth of the rate, 1024 a twelfth; beyond 2048
 buffers are so large that their pages come fresh from the system. A GPU's kernels run all steps in one launch; without

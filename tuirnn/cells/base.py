@@ -5,9 +5,10 @@ PyTorch's names and layouts: weight_ih [G·H, I], weight_hh [G·H, H], bias_ih a
 
 A cell is elementwise mathematics around one matrix product. The input half of every gate,
 `gx = x weight_ihᵀ + bias`, has been computed for all T steps when the loop begins; the recurrent half,
-`gh = h weight_hhᵀ`, is the argument `product`. `step_backward` is the derivative of `step`, in the same letters; it
-gets the activations that `step` left in its buffers, and hands `dgh`, the gradient of gh, to the loop, which
-makes the weight gradients of all steps from it in one product.
+`gh = h weight_hhᵀ`, is the argument `product`. The derivative is in the same letters, and in two parts: a gradient is
+multiplied with factors that no gradient enters, so `factors` makes them for many steps at once from the activations
+that `step` left in its buffers, and `step_backward` walks back through time with them. It leaves `dgh`, the gradient
+of gh, to the loop, which makes the weight gradients of all steps from it in one product.
 """
 
 from abc import ABC, abstractmethod
@@ -27,16 +28,18 @@ Backward, `product_T(dgh, rows=slice)`: dgh weight_hh[rows], the gradient that r
 
 
 class Step(NamedTuple):
-    """The buffers of one time step: `Cell.step` fills them, `Cell.step_backward` reads them.
+    """The buffers of one time step: `Cell.step` fills them, the way back reads them and puts gradients in their place.
 
     Attributes:
         a: [B, G·H], holds gx before the step and the gates' activations after it.
+        gates: the parts of `a`, each [B, H].
         before: the state before the step, each [B, H].
         after: the state after the step, each [B, H].
         saved: [B, saved_width·H], whatever else the backward pass needs.
     """
 
     a: Tensor
+    gates: tuple[Tensor, ...]
     before: State
     after: State
     saved: Tensor
@@ -66,15 +69,28 @@ class Cell(ABC):
         """Advance one step: from `s.a` (gx) and `s.before` to `s.a` (activations), `s.after` and `s.saved`."""
 
     @abstractmethod
-    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
+        """Turn activations into what the way back multiplies gradients with.
+
+        Args:
+            s: buffers of t steps, [t, B, ·], as `step` left them. `a` becomes the factors of dgh, `saved` those of what
+                `dgx` needs; the states stay. Where `gates_are_states`, nothing is in `a` yet.
+        Returns:
+            Further factors, and views of `s` in other shapes, each [t, B, …].
+        """
+
+    @abstractmethod
+    def step_backward(
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+    ) -> State:
         """The derivative of `step`.
 
         Args:
-            s: the step's buffers as `step` left them; they are not changed.
+            dgh: [B, G·H], the step's `a` as `factors` left it; becomes the gradient of gh.
+            kept: [B, saved_width·H], likewise `saved`; becomes what `dgx` needs.
+            factors: of the step, what `factors` returned.
             product_T: the transposed recurrent product.
             dstate: gradients of `s.after`, each [B, H]; may be overwritten.
-            dgh: [B, G·H], receives the gradient of the recurrent half.
-            kept: [B, saved_width·H], may receive what `dgx` needs.
         Returns:
             Gradients of `s.before`, each [B, H].
         """
@@ -84,7 +100,7 @@ class Cell(ABC):
 
         Args:
             dgh: [T, B, G·H].
-            kept: [T, B, saved_width·H], what `step_backward` put there.
+            kept: [T, B, saved_width·H], what `step_backward` left in `saved`.
         """
         return dgh
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tuirnn.cells.base import Cell, Product, State, Step
+from tuirnn.cells.functions import ONE, tanh
 
 
 class GRUAfter(Cell):
@@ -28,25 +29,31 @@ class GRUAfter(Cell):
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations; saves q."""
-        (h,), q = s.before, s.saved
+        (h,), q, (r, z, n) = s.before, s.saved, s.gates
         H = h.shape[-1]
-        rz, n = s.a[:, : 2 * H], s.a[:, 2 * H :]
         gh = product(h)  # [B, 3H]
-        r, z = rz.add_(gh[:, : 2 * H]).sigmoid_().chunk(2, -1)
-        n.addcmul_(r, q.copy_(gh[:, 2 * H :])).tanh_()
+        s.a[:, : 2 * H].add_(gh[:, : 2 * H]).sigmoid_()  # r and z
+        tanh(n.addcmul_(r, q.copy_(gh[:, 2 * H :])), out=n)
         torch.lerp(n, h, z, out=s.after[0])
 
-    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
-        """Backward, see the module's equations; keeps ν for `dgx`."""
-        (dh,), (h,), q = dstate, s.before, s.saved
-        r, z, n = s.a.chunk(3, -1)
-        dr, dz, dq = dgh.chunk(3, -1)
-        zdh = dh * z
-        torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
-        torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=kept)
-        torch.mul(kept, r, out=dq)
-        torch.mul(dq, q, out=dr).mul_(1 - r)
-        return (product_T(dgh).add_(zdh),)
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
+        """δr, δz, δq over δ in `a`, ν over δ in `saved`; then z and the view of `a`."""
+        (h,), (r, z, n), (dr, dz, dq) = s.before, s.gates, s.gates  # each gate is overwritten when it has been read
+        q = nu = s.saved
+        qr, update = q * r, z.clone()
+        _nu_and_dz(h, z, n, nu, dz)
+        torch.mul(nu, r, out=dq)
+        torch.addcmul(qr, qr, r, value=-1, out=dr).mul_(nu)
+        return update, s.a.view(*h.shape[:-1], 3, -1)
+
+    def step_backward(
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+    ) -> State:
+        """Backward, see the module's equations; leaves ν in `kept` for `dgx`."""
+        (dh,), (z, gates) = dstate, factors
+        gates.mul_(dh.unsqueeze(1))
+        kept.mul_(dh)
+        return (product_T(dgh).addcmul_(dh, z),)
 
     def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:
         """The input half meets n's argument directly, not through r."""
@@ -63,29 +70,43 @@ class GRUBefore(Cell):
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        (h,) = s.before
+        (h,), (r, z, n) = s.before, s.gates
         H = h.shape[-1]
-        rz, n = s.a[:, : 2 * H], s.a[:, 2 * H :]
-        r, z = torch.sigmoid(product(h, onto=rz, rows=slice(0, 2 * H)), out=rz).chunk(2, -1)
-        torch.tanh(product(r * h, onto=n, rows=slice(2 * H, 3 * H)), out=n)
+        rz = s.a[:, : 2 * H]
+        torch.sigmoid(product(h, onto=rz, rows=slice(0, 2 * H)), out=rz)
+        tanh(product(r * h, onto=n, rows=slice(2 * H, 3 * H)), out=n)
         torch.lerp(n, h, z, out=s.after[0])
 
-    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
+        """δr over δ(rh), δz and ν over δ in `a`; then z, r and the views of `a`."""
+        (h,), (r, z, n), (dr, dz, nu) = s.before, s.gates, s.gates
+        reset, update, hr = r.clone(), z.clone(), h * r
+        _nu_and_dz(h, z, n, nu, dz)
+        torch.addcmul(hr, hr, r, value=-1, out=dr)
+        return update, reset, dr, s.a.view(*h.shape[:-1], 3, -1)[..., 1:, :]
+
+    def step_backward(
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+    ) -> State:
         """Backward, see the module's equations."""
-        (dh,), (h,) = dstate, s.before
-        H = h.shape[-1]
-        r, z, n = s.a.chunk(3, -1)
-        dr, dz, dn = dgh.chunk(3, -1)
-        zdh = dh * z
-        torch.mul(dh, h - n, out=dz).mul_(z).mul_(1 - z)
-        torch.mul(dh - zdh, torch.addcmul(n.new_ones(()), n, n, value=-1), out=dn)
-        drh = product_T(dn, rows=slice(2 * H, 3 * H))
-        zdh.addcmul_(drh, r)
-        torch.mul(drh, h, out=dr).mul_(r).mul_(1 - r)
-        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).add_(zdh),)
+        (dh,), (z, r, dr, dz_nu) = dstate, factors
+        H = dh.shape[-1]
+        dz_nu.mul_(dh.unsqueeze(1))
+        drh = product_T(dgh[:, 2 * H :], rows=slice(2 * H, 3 * H))
+        dr.mul_(drh)
+        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).addcmul_(dh, z).addcmul_(drh, r),)
 
     def operands(self, before: State, a: Tensor) -> list[tuple[slice, Tensor]]:
         """weight_hn met r h, the other rows h."""
         (h,) = before
         H = h.shape[-1]
         return [(slice(0, 2 * H), h), (slice(2 * H, 3 * H), a[..., :H] * h)]
+
+
+def _nu_and_dz(h: Tensor, z: Tensor, n: Tensor, nu: Tensor, dz: Tensor) -> None:
+    """ν and δz over δ, (1−z)(1−n²) and (h−n) z(1−z), in `nu` and `dz`, which may be n and z."""
+    z_not_z, n_n = torch.addcmul(z, z, z, value=-1), n * n
+    h_n = h - n
+    torch.addcmul(ONE, n_n, ONE, value=-1, out=nu)
+    nu.addcmul_(nu, z, value=-1)
+    torch.mul(h_n, z_not_z, out=dz)

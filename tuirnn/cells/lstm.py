@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tuirnn.cells.base import Cell, Product, State, Step
+from tuirnn.cells.functions import MINUS_TWO, sigmoid_for_tanh, tanh, tanh_of_sigmoid
 
 
 class LSTM(Cell):
@@ -25,31 +26,38 @@ class LSTM(Cell):
     state_names = ("h", "c")
 
     def step(self, s: Step, product: Product) -> None:
-        """Forward, see the module's equations."""
+        """Forward, see the module's equations; all gates in one call of σ, with tanh x = 1 − 2 σ(−2x)."""
         (h, c), (h_next, c_next), H = s.before, s.after, s.before[0].shape[-1]
         gx_gh = product(h, onto=s.a)
-        i, f, g, o = s.a.chunk(4, -1)  # each [B, H]
-        torch.sigmoid(gx_gh[:, : 2 * H], out=s.a[:, : 2 * H])  # i and f at once
-        torch.tanh(gx_gh[:, 2 * H : 3 * H], out=g)
-        torch.sigmoid(gx_gh[:, 3 * H :], out=o)
+        gx_gh[:, 2 * H : 3 * H].mul_(MINUS_TWO)
+        torch.sigmoid(gx_gh, out=s.a)
+        i, f, g, o = s.gates
+        tanh_of_sigmoid(g)
         torch.mul(f, c, out=c_next).addcmul_(i, g)
-        torch.tanh(c_next, out=h_next).mul_(o)
+        torch.addcmul(o, o, sigmoid_for_tanh(c_next, h_next), value=-2, out=h_next)
 
-    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
-        """Backward, see the module's equations; x (1 − y) is written x − x y, one operation instead of two."""
-        (dh, dc), c, c_next = dstate, s.before[1], s.after[1]
-        H = c.shape[-1]
-        i, f, g, o = s.a.chunk(4, -1)
-        di, df, dg, do = dgh.chunk(4, -1)
-        tanh_c, dh_o = c_next.tanh(), dh * o
-        torch.mul(dh_o, tanh_c, out=do)
-        dc.add_(dh_o).addcmul_(do, tanh_c, value=-1)
-        do.addcmul_(do, o, value=-1)
-        torch.mul(dc, i, out=dg)
-        torch.mul(dg, g, out=di)
-        dg.addcmul_(di, g, value=-1)
-        dc_prev = dc * f
-        torch.mul(dc_prev, c, out=df)
-        d_if = dgh[:, : 2 * H]
-        d_if.addcmul_(d_if, s.a[:, : 2 * H], value=-1)  # i and f at once
-        return product_T(dgh), dc_prev
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
+        """δi, δf, δg over δc' and δo over δh' in `a`; then δc' over δh', δc over δc', and the views of `a`.
+
+        x (1 − y) is written x − x y, and o tanh(c') is h'.
+        """
+        c, (h_next, c_next) = s.before[1], s.after
+        i, f, g, o = di, df, dg, do = s.gates  # each is overwritten when it has been read for the last time
+        dc_dh = torch.addcmul(o, h_next, tanh(c_next, torch.empty_like(c)), value=-1)
+        torch.addcmul(h_next, h_next, o, value=-1, out=do)
+        forget, ig, fc = f.clone(), i * g, f * c
+        torch.addcmul(i, ig, g, value=-1, out=dg)
+        torch.addcmul(ig, ig, i, value=-1, out=di)
+        torch.addcmul(fc, fc, f, value=-1, out=df)
+        d_ifg = s.a.view(*c.shape[:-1], 4, -1)[..., :3, :]  # [t, B, 3, H]
+        return dc_dh, forget, d_ifg, do
+
+    def step_backward(
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+    ) -> State:
+        """Backward, see the module's equations."""
+        (dh, dc), (dc_dh, forget, d_ifg, do) = dstate, factors
+        dc.addcmul_(dh, dc_dh)
+        d_ifg.mul_(dc.unsqueeze(1))
+        do.mul_(dh)
+        return product_T(dgh), dc * forget

@@ -9,39 +9,50 @@ import torch
 from torch import Tensor
 
 from tuirnn.cells.base import Cell, Product, State, Step
+from tuirnn.cells.functions import ONE, tanh
 
 
-class RNNTanh(Cell):
+class RNN(Cell):
+    """What does not depend on φ."""
+
+    gates = ("h",)
+    gates_are_states = True
+
+    def step_backward(
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+    ) -> State:
+        """Backward, see the module's equations."""
+        (dh,) = dstate
+        return (product_T(dgh.mul_(dh)),)
+
+
+class RNNTanh(RNN):
     """h' = tanh(gx + gh)."""
 
     name = "rnn_tanh"
-    gates = ("h",)
-    gates_are_states = True
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        torch.tanh(product(s.before[0], onto=s.a), out=s.after[0])
+        tanh(product(s.before[0], onto=s.a), out=s.after[0])
 
-    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
-        """Backward, see the module's equations."""
-        (dh,), (h,) = dstate, s.after
-        torch.mul(dh, 1 - h * h, out=dgh)
-        return (product_T(dgh),)
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
+        """φ' in `a`."""
+        (h,) = s.after
+        torch.addcmul(ONE, h, h, value=-1, out=s.a)
+        return (s.a,)
 
 
-class RNNRelu(Cell):
+class RNNRelu(RNN):
     """h' = max(0, gx + gh)."""
 
     name = "rnn_relu"
-    gates = ("h",)
-    gates_are_states = True
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
         torch.clamp_min(product(s.before[0], onto=s.a), 0, out=s.after[0])
 
-    def step_backward(self, s: Step, product_T: Product, dstate: State, dgh: Tensor, kept: Tensor) -> State:
-        """Backward, see the module's equations."""
-        (dh,), (h,) = dstate, s.after
-        torch.mul(dh, h > 0, out=dgh)
-        return (product_T(dgh),)
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
+        """φ' in `a`."""
+        (h,) = s.after
+        torch.gt(h, 0, out=s.a)
+        return (s.a,)

@@ -215,7 +215,7 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
             return backward_by(plan, cell, trace, weight_hh, dh_all, dlast)
         except Exception as error:
             _fail(case, plan, error)
-    whole = Trace(trace.a.float(), trace.states, trace.saved.float())
+    whole = Trace(trace.a.float(), trace.states, trace.saved.float(), trace.observed)
     results = portable.backward(cell, whole, weight_hh, dh_all, dlast)
     trace.dh_norm = whole.dh_norm
     return results

@@ -77,7 +77,8 @@ class InputGradients:
 
     def __init__(self, half: InputHalf, needs_source: bool) -> None:
         self.half = half
-        self._source = torch.empty_like(half.source) if needs_source else None
+        self._needs_source = needs_source
+        self._source: Tensor | None = None  # made with the first steps, the last in time
         looked_up = None if half.tabular else half.embedding
         self._embedding = torch.zeros_like(looked_up) if looked_up is not None else None  # [V, I]
         self._bias = torch.zeros_like(half.bias)
@@ -95,8 +96,12 @@ class InputGradients:
         product = product_over_time(dgx, half.vectors(steps), half.operand)
         self._sum = product if self._sum is None else self._sum.add_(product)
         self._bias += d.sum(0, dtype=self._bias.dtype)
-        if self._source is not None:
-            self._source[steps] = multiply(d, half.weight_ih, dtype=half.operand).view_as(read)
+        if self._needs_source:
+            dx = multiply(d, half.weight_ih, dtype=half.operand).view_as(read)
+            if self._source is None:
+                self._source = dx if len(read) == len(half.source) else torch.empty_like(half.source)
+            if self._source is not dx:
+                self._source[steps] = dx
         if self._embedding is not None:
             dx = multiply(d, half.weight_ih, dtype=half.operand)
             _add_by_token(self._embedding, read.flatten(), dx)

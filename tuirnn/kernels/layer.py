@@ -89,6 +89,7 @@ class _Layer(torch.autograd.Function):
                 traces[index] = trace.on(cell, states, steps)
             del trace  # before the next span makes its own
         if observe is not None:
+            traces[0].observed = True
             observe.append(traces[0])
         ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.traces = cell, operand, stored, cuts, traces
         ctx.save_for_backward(source, embedding, weight_ih, bias, W, bias_hh, *states)
@@ -108,9 +109,9 @@ class _Layer(torch.autograd.Function):
             if trace is None:
                 before = tuple(s[steps.start] for s in states)
                 trace = kernel.forward(cell, gx(steps), W, bias_hh, before).on(cell, states, steps)
+            factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)  # before gradients take a's place
             dgx, dgh, dstate = kernel.backward(cell, trace, W, dh_all[steps], dstate)
-            factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)
-            del trace  # its gates make room for the products
+            del trace
             products = [product_over_time(dgh[..., rows], operand, ctx.operand) for rows, operand in factors]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
             if not cell.folds_bias:

@@ -88,12 +88,12 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
 
 
 def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
-    """As `portable.backward`."""
+    """As `portable.backward`; where dgx is not dgh, dgx is in the activations' place."""
     T, B, _ = trace.a.shape
     H = weight_hh.shape[1]
     threads = _threads(cell, B, H)
-    dgh = torch.empty_like(trace.a)
-    dgx = torch.empty_like(trace.a) if cell.saved_width else dgh
+    dgx = trace.room(cell)
+    dgh = torch.empty_like(dgx) if cell.saved_width else dgx
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
     squares = torch.zeros(threads, T, dtype=torch.float64)
     weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)

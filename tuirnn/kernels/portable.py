@@ -5,7 +5,7 @@ allocated once and written in place. States and gates are kept in the accumulati
 products are cast to the weights' dtype, so bfloat16 weights meet float32 states.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -14,12 +14,26 @@ from tuirnn.cells import Cell, State, Step
 from tuirnn.kernels.products import TimesTransposed, times_transposed
 from tuirnn.kernels.trace import Trace
 
+BLOCK = 2**16
+"""Elements of a gate in steps that are taken together: enough to share between threads, few enough for the cache; and
+the views of a long sequence would call the garbage collector."""
 
-def _steps(trace: Trace) -> list[Step]:
-    """The buffers of each time step, as views."""
-    states = list(zip(*(buffer.unbind(0) for buffer in trace.states), strict=True))
-    pairs = zip(trace.a.unbind(0), states[:-1], states[1:], trace.saved.unbind(0), strict=True)
-    return [Step(*pair) for pair in pairs]
+
+def _blocks(T: int, B: int, H: int) -> list[slice]:
+    steps = max(1, BLOCK // max(1, B * H))
+    return [slice(first, min(first + steps, T)) for first in range(0, T, steps)]
+
+
+def _each(trace: Trace, cell: Cell, steps: slice) -> Iterator[Step]:
+    """The buffers of each of some steps, as views."""
+    whole = trace.buffers(cell, steps, trace.a)
+    states = _by_step(tuple(state[steps.start : steps.stop + 1] for state in trace.states))
+    rows = zip(whole.a.unbind(0), _by_step(whole.gates), states[:-1], states[1:], whole.saved.unbind(0), strict=True)
+    return (Step(*row) for row in rows)
+
+
+def _by_step(tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    return list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))
 
 
 def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], TimesTransposed]:
@@ -57,8 +71,9 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
         return times(rows)(h.to(weight_hh.dtype), bias_hh[rows] if onto is None else onto)
 
     trace = Trace(gx, states, saved)
-    for step in _steps(trace):
-        cell.step(step, product)
+    for steps in _blocks(T, B, H):
+        for step in _each(trace, cell, steps):
+            cell.step(step, product)
     return trace
 
 
@@ -67,26 +82,29 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
 
     Args:
         cell: the mathematics.
-        trace: what `forward` returned; its `dh_norm` is filled in.
+        trace: what `forward` returned; its `dh_norm` is filled in, its activations are overwritten with gradients.
         weight_hh: as in the forward pass.
         dh_all: gradient of every h after its step, [T, B, H].
         dlast: gradients of the last state beyond `dh_all`, each [B, H].
     Returns:
         dgx [T, B, G·H], dgh [T, B, G·H], and the gradients of the first state.
     """
-    dgh, kept = torch.empty_like(trace.a), torch.empty_like(trace.saved)
-    B = dgh.shape[1]
+    T, B, H = dh_all.shape
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
 
     def product_T(d: Tensor, rows: slice = slice(None)) -> Tensor:
         return times(rows)(d.to(weight_hh.dtype), None).to(d.dtype)
 
-    dh_each = dh_all.clone()  # becomes the whole gradient that reaches each h
-    dh_rows, dgh_rows, kept_rows = dh_each.unbind(0), dgh.unbind(0), kept.unbind(0)
-    steps = _steps(trace)
+    dgh = trace.room(cell)
+    norms = dh_all.new_empty(T) if trace.observed else None
     dstate = tuple(d.clone() for d in dlast)
-    for t in range(len(steps) - 1, -1, -1):
-        dh = dh_rows[t].add_(dstate[0])
-        dstate = cell.step_backward(steps[t], product_T, (dh, *dstate[1:]), dgh_rows[t], kept_rows[t])
-    trace.dh_norm = torch.linalg.vector_norm(dh_each, dim=(1, 2))
-    return cell.dgx(dgh, kept), dgh, dstate
+    for steps in reversed(_blocks(T, B, H)):
+        factors = _by_step(cell.factors(trace.buffers(cell, steps, dgh)))
+        rows = zip(range(T)[steps], dh_all[steps], dgh[steps], trace.saved[steps], factors, strict=True)
+        for t, dh_t, dgh_t, kept, factors_t in reversed(list(rows)):
+            dh = dh_t + dstate[0]
+            if norms is not None:
+                norms[t] = torch.linalg.vector_norm(dh)
+            dstate = cell.step_backward(dgh_t, kept, factors_t, product_T, (dh, *dstate[1:]))
+    trace.dh_norm = norms
+    return cell.dgx(dgh, trace.saved), dgh, dstate

@@ -18,6 +18,9 @@ TimesTransposed = Callable[[Tensor, Tensor | None], Tensor]
 PACKING_PAYS = 64 * 64
 """Smallest number of weights for which packing is worth its call."""
 
+STRETCH = 512
+"""Columns of a transposed matrix that are copied at a time."""
+
 
 def _packing_works() -> bool:
     try:
@@ -74,13 +77,29 @@ def multiply(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.d
         return native.product(A, B, bias, dtype=dtype)
     left, right = A.to(dtype), B.to(dtype)
     if PACKING_WORKS and left.device.type == "cpu" and dtype == torch.float32:
-        C = _linear(left, right.t()) if left.stride(1) == 1 else _linear(right.t(), left).t()
+        if left.stride(1) == 1:
+            return _linear(left, right.t(), bias)
+        C = _linear(right.t(), left).t()
     else:
         C = torch.mm(left, right).to(A.dtype)
     return C if bias is None else C.add_(bias)
 
 
-def _linear(x: Tensor, W: Tensor) -> Tensor:
-    """x Wᵀ through oneDNN, which reads W with any strides and copies x unless its rows are contiguous."""
+def _linear(x: Tensor, W: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x Wᵀ + bias through oneDNN, which reads W with any strides but wants the rows of x contiguous."""
+    if W.is_contiguous() and W.numel() >= PACKING_PAYS and len(x) >= len(W):
+        W = torch.ops.mkldnn._reorder_linear_weight(W, len(x))  # soon paid for; not so where W has to be transposed
     linear = torch.ops.mkldnn._linear_pointwise.default
-    return linear(x.contiguous(), W, None, "none", [], "")  # type: ignore[no-any-return]
+    return linear(_by_rows(x), W, bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+def _by_rows(x: Tensor) -> Tensor:
+    """x [m, n] with contiguous rows, copied a stretch of columns at a time where it has to be: a whole one leaves the
+    cache between its rows, which takes twice as long.
+    """
+    if x.is_contiguous():
+        return x
+    rows = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for to, part in zip(torch.split(rows, STRETCH, 1), torch.split(x, STRETCH, 1), strict=True):
+        to.copy_(part)
+    return rows

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from tuirnn.cells import Cell, State
+from tuirnn.cells import Cell, State, Step
 
 
 @dataclass
@@ -16,15 +17,26 @@ class Trace:
         a: gate activations, [T, B, G·H].
         states: every state from the first on, each [T+1, B, H].
         saved: the cell's extra activations, [T, B, saved_width·H].
+        observed: whether `dh_norm` is asked for.
         dh_norm: after a backward pass, the norm of the gradient that reaches h at each step, [T].
     """
 
     a: Tensor
     states: State
     saved: Tensor
+    observed: bool = False
     dh_norm: Tensor | None = None
 
     def on(self, cell: Cell, states: Sequence[Tensor], steps: slice) -> "Trace":
         """The same as views of the whole sequence's states, each [T+1, B, H], which hold the same numbers."""
         part = tuple(s[steps.start : steps.stop + 1] for s in states)
         return Trace(part[0][1:] if cell.gates_are_states else self.a, part, self.saved)
+
+    def buffers(self, cell: Cell, steps: slice, a: Tensor) -> Step:
+        """The cell's buffers of some steps as views with a leading t; `a` [T, B, G·H] may be another than its own."""
+        before, after = tuple(s[:-1][steps] for s in self.states), tuple(s[1:][steps] for s in self.states)
+        return Step(a[steps], a[steps].chunk(cell.G, -1), before, after, self.saved[steps])
+
+    def room(self, cell: Cell) -> Tensor:
+        """Where the gradient of the gates' arguments may be written, [T, B, G·H]: over `a` but for states."""
+        return torch.empty_like(self.a) if cell.gates_are_states else self.a
