@@ -1,4 +1,4 @@
-"""Compiling a source file of ours once per machine: the library is kept in the cache folder and loaded with ctypes."""
+"""Compiling sources of ours once per machine: the library is kept in the cache folder and loaded with ctypes."""
 
 import ctypes
 import hashlib
@@ -8,6 +8,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -24,9 +27,21 @@ def compiler(language: str) -> str | None:
     return next((path for path in map(shutil.which, tried) if path), None)
 
 
-def load(source: Path, language: str, flags: Sequence[str]) -> tuple[ctypes.CDLL | None, str]:
-    """The library of `source` and the headers beside it, compiled first where this machine has not yet.
+@dataclass(frozen=True)
+class Unit:
+    """A source file of ours, and the macros that it is compiled with, each NAME or NAME=VALUE."""
 
+    source: Path
+    macros: tuple[str, ...] = ()
+
+
+def load(units: Sequence[Unit], language: str, flags: Sequence[str]) -> tuple[ctypes.CDLL | None, str]:
+    """The library of some units and the headers beside them, compiled first where this machine has not yet.
+
+    Args:
+        units: compiled side by side, as many at a time as there are processors; the first gives the library its name.
+        language: 'c' or 'c++'.
+        flags: for the compiler.
     Returns:
         The library, or None and the reason in a few words.
     """
@@ -34,22 +49,34 @@ def load(source: Path, language: str, flags: Sequence[str]) -> tuple[ctypes.CDLL
     if found is None:
         return None, f"no {language.upper()} compiler (install {COMPILERS[language][1][0]})"
     try:
-        path = _cached(found, source, flags)
+        path = _cached(found, tuple(units), tuple(flags))
         if not path.exists():
-            _compile(found, source, flags, path)
+            _compile(found, units, flags, path)
         return ctypes.CDLL(str(path)), ""
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", b"") or str(error).encode()
         lines = detail.decode(errors="replace").strip().splitlines()
-        return None, f"{source.name} did not compile: {lines[0] if lines else type(error).__name__}"
+        return None, f"{units[0].source.name} did not compile: {lines[0] if lines else type(error).__name__}"
 
 
-def _cached(found: str, source: Path, flags: Sequence[str]) -> Path:
-    """Where the library for this source, compiler and processor is kept."""
+def is_to_be_compiled(units: Sequence[Unit], language: str, flags: Sequence[str]) -> bool:
+    """Whether `load` would compile first."""
+    found = compiler(language)
+    try:
+        return found is not None and not _cached(found, tuple(units), tuple(flags)).exists()
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+@cache
+def _cached(found: str, units: tuple[Unit, ...], flags: tuple[str, ...]) -> Path:
+    """Where the library for these sources, compiler and processor is kept."""
     version = subprocess.run([found, "--version"], capture_output=True, timeout=20, check=True).stdout  # noqa: S603
-    sources = b"".join(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h"))))
-    key = hashlib.sha256(sources + version + " ".join(flags).encode() + _processor().encode())
-    return Path(platformdirs.user_cache_dir("tuirnn")) / f"{source.stem}-{key.hexdigest()[:16]}.so"
+    files = {unit.source for unit in units} | {header for unit in units for header in unit.source.parent.glob("*.h")}
+    sources = b"".join(path.read_bytes() for path in sorted(files))
+    options = " ".join([*flags, *(macro for unit in units for macro in unit.macros)])
+    key = hashlib.sha256(sources + version + options.encode() + _processor().encode())
+    return Path(platformdirs.user_cache_dir("tuirnn")) / f"{units[0].source.stem}-{key.hexdigest()[:16]}.so"
 
 
 def _processor() -> str:
@@ -61,10 +88,18 @@ def _processor() -> str:
         return platform.processor() + platform.machine()
 
 
-def _compile(found: str, source: Path, flags: Sequence[str], path: Path) -> None:
+def _compile(found: str, units: Sequence[Unit], flags: Sequence[str], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def run(*words: str) -> None:
+            subprocess.run([found, *flags, "-fPIC", *words], capture_output=True, timeout=TIMEOUT, check=True)  # noqa: S603
+
+        def compile_one(number: int, unit: Unit) -> str:
+            made = str(Path(folder) / f"{number}.o")
+            run(*(f"-D{macro}" for macro in unit.macros), "-c", str(unit.source), "-o", made)
+            return made
+
         built = Path(folder) / path.name
-        command = [found, *flags, "-shared", "-fPIC", str(source), "-o", str(built), "-lm"]
-        subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=True)  # noqa: S603
+        run("-shared", *pool.map(compile_one, range(len(units)), units), "-o", str(built), "-lm")
         os.replace(built, path)

@@ -15,9 +15,19 @@ from tuirnn import compiling
 from tuirnn.cells import Cell, State
 from tuirnn.kernels.trace import Trace
 
-SOURCE = Path(__file__).parent / "cpp" / "library.cpp"
+CPP = Path(__file__).parent / "cpp"
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3, "gru_before": 4}
 """Cells that the library knows, by its own numbers."""
+
+UNITS = [
+    compiling.Unit(CPP / "library.cpp"),
+    *(
+        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={operand}", f"OPERAND_{operand}", f"CELL={name.upper()}"))
+        for operand in ("F32", "BF16")
+        for name in KINDS
+    ),
+]
+"""Each cell with each type of operands is compiled by itself: on a machine of many cores all at once."""
 
 SHARING_PAYS = 2**17
 """Fewest recurrent weights whose products are split between threads by units."""
@@ -40,6 +50,11 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
+def is_to_be_compiled() -> bool:
+    """Whether `library()` will compile first, which takes a while."""
+    return not _portable_wanted() and compiling.is_to_be_compiled(UNITS, "c++", FLAGS)
+
+
 def why_not() -> str:
     """Why `library()` is None, in a few words; empty where it is there."""
     return _load()[1]
@@ -47,9 +62,9 @@ def why_not() -> str:
 
 @cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    if os.environ.get("TUIRNN_KERNELS") == "portable":
+    if _portable_wanted():
         return None, "TUIRNN_KERNELS=portable"
-    loaded, why = compiling.load(SOURCE, "c++", FLAGS)
+    loaded, why = compiling.load(UNITS, "c++", FLAGS)
     if loaded is None:
         return None, why
     try:
@@ -57,6 +72,10 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     except AttributeError as error:
         return None, f"the kernels are not in the library: {error}"
     return loaded, ""
+
+
+def _portable_wanted() -> bool:
+    return os.environ.get("TUIRNN_KERNELS") == "portable"
 
 
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:

@@ -30,7 +30,7 @@ class _Settings(ctypes.Structure):
 def _library() -> ctypes.CDLL | None:
     if os.environ.get("TUIRNN_KERNELS") == "portable":
         return None
-    library, _ = compiling.load(SOURCE, "c", FLAGS)
+    library, _ = compiling.load([compiling.Unit(SOURCE)], "c", FLAGS)
     if library is not None:
         library.tuirnn_choose.argtypes = [ctypes.c_void_p, ctypes.c_double]
         library.tuirnn_choose.restype = ctypes.c_int64

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,28 +54,32 @@ def device_label(device: torch.device) -> str:
     return "cpu"
 
 
-def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device) -> list[str]:
-    """Get a device ready for a network's training: arithmetic that is fast there, a GPU's best kernels for its size.
+def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, note: Callable[[str], None]) -> None:
+    """Get a device ready for a network's training: arithmetic that is fast there, the best kernels for its size.
 
     Args:
         model: on the device; computes in float32 where products of bfloat16 would be several times slower.
         batch: sequences side by side.
         dtype: as the settings name it.
         device: where it is.
-    Returns:
-        lines for the user where something is missing.
+        note: told, in one line each, what takes a while and what is missing.
     """
     if device.type == "cpu":
-        if model.compute_dtype != torch.bfloat16 or native.multiplies(torch.bfloat16, device):
-            return []
-        model.compute_dtype = torch.float32
-        missing = f"no native kernels run here ({native.why_not()})" if native.why_not() else ""
-        return [f"{missing or 'this processor has no products of bfloat16'}; going on with float32"]
+        if native.is_to_be_compiled():
+            note("compiles the kernels for this processor, once: some seconds")
+        missing = native.why_not()
+        if missing:
+            note(f"no native kernels run here ({missing}): training takes 1.3 to 2 times as long")
+        if model.compute_dtype == torch.bfloat16 and not native.multiplies(torch.bfloat16, device):
+            model.compute_dtype = torch.float32
+            note("products of bfloat16 are slow here; going on with float32")
+        return
     torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
     layer = model.recurrent(0)
     cuda.measure(layer.cell, batch, layer.hidden, model.compute_dtype)
     why = cuda.why_not()
-    return [f"not all GPU kernels run here, slower ones do their work: {why}"] if why else []
+    if why:
+        note(f"not all GPU kernels run here, slower ones do their work: {why}")
 
 
 def keep_freed_memory() -> None:

@@ -71,8 +71,7 @@ class Learner:
         self.loss = make_loss(config, data, device)
         self.unknown = data.vocab.unk or 0
         self.state = self.model.zero_state(len(self.lanes))
-        for line in prepare(self.model, len(self.parts[0]), config.train.dtype, device):
-            note(line)
+        prepare(self.model, len(self.parts[0]), config.train.dtype, device, note)
         self.network = team.wrap(self.model)
         # Between parts the random state is set back, and between processes gradients are sent: no graph holds that.
         recordable = len(self.parts) == 1 and team.place.size == 1

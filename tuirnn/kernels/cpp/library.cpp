@@ -5,6 +5,16 @@
 
 #include "recurrence.h"
 
+// Compiled in cell.cpp.
+#define CELL(E, kind)                                                            \
+    extern template void forward<E, kind>(const Sequence&, Word*, const Crew&);  \
+    extern template void backward<E, kind>(const Sequence&, const Gradients&, Word*, const Crew&);
+#define CELLS(E) CELL(E, RNN_TANH) CELL(E, RNN_RELU) CELL(E, LSTM) CELL(E, GRU_AFTER) CELL(E, GRU_BEFORE)
+CELLS(F32)
+#if HAS_BF16
+CELLS(BF16)
+#endif
+
 extern "C" long tuirnn_lanes() { return L; }
 extern "C" int tuirnn_has_bf16() { return HAS_BF16; }
 

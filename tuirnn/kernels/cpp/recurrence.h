@@ -139,7 +139,7 @@ struct Operand {
 constexpr int WIDE = 4, GRU_WIDE = 3, PAIR = 2;
 
 template <class E, Kind kind>
-static void forward(const Sequence& s, Word* scratch, const Crew& crew) {
+void forward(const Sequence& s, Word* scratch, const Crew& crew) {
     const long H = s.H;
     const Matrix W = {s.weight, 1, H};  // element (k, gate row)
     Word* const second = scratch + Panels<E, PAIR>::size(H, H, 2);
@@ -283,7 +283,7 @@ INLINE V step_backward(const Sequence& s, const Gradients& d, long row, long b, 
 }
 
 template <class E, Kind kind>
-static void backward(const Sequence& s, const Gradients& d, Word* scratch, const Crew& crew) {
+void backward(const Sequence& s, const Gradients& d, Word* scratch, const Crew& crew) {
     const long H = s.H, G = gates(kind), K = kind == GRU_BEFORE ? 2 * H : G * H;
     Word* const second = scratch + Panels<E, WIDE>::size(K, H, 1);
     const Matrix W = {s.weight, H, 1};
