@@ -52,6 +52,7 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
     G = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell]
 
     def take(name: str, *shape: int | None) -> Array:
+        """A tensor of that shape, None standing for any size, of numbers that float32 holds."""
         array = tensors.get(name)
         fits = (
             array is not None

@@ -71,6 +71,7 @@ class _Layer(torch.autograd.Function):
         bias_hh: Tensor,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
+        """h of every step [T, B, H], then the last state; see `recurrent_layer`."""
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
         W = weight_hh.to(operand)
@@ -97,6 +98,7 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
+        """A gradient for each argument of `forward`, from those of h and of the last state."""
         source, embedding, weight_ih, bias, W, bias_hh, *states = ctx.saved_tensors
         cell, kernel = ctx.cell, _kernel(ctx.cell, W)
         gx = InputHalf(source, embedding, weight_ih, bias, ctx.operand, ctx.stored)

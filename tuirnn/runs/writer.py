@@ -37,6 +37,11 @@ def disk_of(paths: RunPaths, doing: str) -> Iterator[None]:
 
 
 def acquired(paths: RunPaths) -> filelock.BaseFileLock:
+    """The run's lock, held: nobody else writes until it is released.
+
+    Raises:
+        RunError: another process holds it, or it cannot be written.
+    """
     lock = filelock.FileLock(paths.lock, timeout=0)
     try:
         lock.acquire()

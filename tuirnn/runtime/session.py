@@ -227,6 +227,11 @@ def compare(metadata: CellMetadata, outputs: Logits) -> None:
 
 
 def pick_device(wanted: str) -> str:
+    """'cpu' or 'cuda' for 'auto', 'cpu' or 'cuda'.
+
+    Raises:
+        ConfigError: another word, or a GPU that is not there.
+    """
     if wanted not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device '{one_line(wanted, 20)}' is unknown; known: auto, cpu, cuda")
     there = wanted != "cpu" and cuda_is_there()

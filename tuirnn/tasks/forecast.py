@@ -247,6 +247,7 @@ class _Cells:
 
     @classmethod
     def parse(cls, rows: list[tuple[int, list[str]]], place: int) -> "_Cells":
+        """Read the column at `place` of rows, each with its line number."""
         values = np.full(len(rows), np.nan)
         numbers, strange = 0, None
         for i, (line, row) in enumerate(rows):
