@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -31,7 +31,7 @@ from torch import Tensor
 from tuirnn.cells import Cell, State
 from tuirnn.files import atomic_write
 from tuirnn.kernels import portable
-from tuirnn.kernels.trace import Trace
+from tuirnn.kernels.trace import Trace, begun
 
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
 """Cells that the kernels know, by their own numbers."""
@@ -196,15 +196,17 @@ def processors() -> int:
 # ── a pass ────────────────────────────────────────────────────────────────────
 
 
-def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+def forward(
+    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = ()
+) -> Trace:
     """As `portable.forward`; gx may have the weights' dtype, in which the activations are then kept."""
     case = case_of(True, cell, weight_hh, gx.shape[1])
     while (plan := plan_of(case)) is not None:
         try:
-            return forward_by(plan, cell, gx, weight_hh, bias_hh, state)
+            return forward_by(plan, cell, gx, weight_hh, bias_hh, state, into)
         except Exception as error:
             _fail(case, plan, error)
-    return portable.forward(cell, gx.float(), weight_hh, bias_hh, state)
+    return portable.forward(cell, gx.float(), weight_hh, bias_hh, state, into)
 
 
 def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
@@ -230,15 +232,21 @@ def _fail(case: Case, plan: Plan, error: Exception) -> None:
     _failed[case, plan] = f"{type(error).__name__}: {lines[0][:120] if lines else ''}"
 
 
-def forward_by(plan: Plan, cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+def forward_by(
+    plan: Plan,
+    cell: Cell,
+    gx: Tensor,
+    weight_hh: Tensor,
+    bias_hh: Tensor,
+    state: State,
+    into: Sequence[Tensor] = (),
+) -> Trace:
     """`forward` in a given way."""
     kernel = _kernel("forward")
     T, B, rows = gx.shape
     H = weight_hh.shape[1]
     a, W = gx.contiguous(), weight_hh.contiguous()
-    states = tuple(a.new_empty(T + 1, B, H, dtype=torch.float32) for _ in state)
-    for buffer, first in zip(states, state, strict=True):
-        buffer[0] = first
+    states = begun(tuple(s.float() for s in state), T, into)
     saved = a.new_empty(T, B, cell.saved_width * H)
     ring = W.new_empty(2, B, H)
     ring[0] = state[0]

@@ -81,11 +81,12 @@ class _Layer(torch.autograd.Function):
         cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, W.device.type)
         first_kept = len(cuts) - spans.kept(len(cuts), "save" if cell.gates_are_states else memory)
         traces: dict[int, Trace] = {}
-        states: State = ()
+        staying = state[:1] if memory == "none" else state  # h goes out; c is for the backward pass
+        states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)
         for index, steps in enumerate(cuts):
-            trace = kernel.forward(cell, gx(steps), W, bias_hh, state)
+            into = [s[steps.start : steps.stop + 1] for s in states]
+            trace = kernel.forward(cell, gx(steps), W, bias_hh, state, into)
             state = tuple(s[-1] for s in trace.states)
-            states = _joined(states, trace.states[: 1 if memory == "none" else None], steps, T)
             if index >= first_kept:
                 traces[index] = trace.on(cell, states, steps)
             del trace  # before the next span makes its own
@@ -124,16 +125,6 @@ class _Layer(torch.autograd.Function):
         dbias_hh = dbias if cell.folds_bias else dbias_hh
         dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW)
         return None, None, None, None, dsource, dembedding, dweight_ih, dweight_hh, dbias, dbias_hh, *dstate
-
-
-def _joined(states: State, made: State, steps: slice, T: int) -> State:
-    """The states of all steps, each [T+1, B, H], with those of a span, each [t+1, B, H], put in their place."""
-    if steps.start == 0:
-        states = made if steps.stop == T else tuple(s.new_empty(T + 1, *s.shape[1:]) for s in made)
-    for whole, part in zip(states, made, strict=True):
-        if whole is not part:
-            whole[steps.start : steps.stop + 1] = part
-    return states
 
 
 def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:

@@ -5,6 +5,7 @@ Where there is no compiler, or TUIRNN_KERNELS=portable says so, `library()` is N
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from tuirnn import compiling
 from tuirnn.cells import Cell, State
-from tuirnn.kernels.trace import Trace
+from tuirnn.kernels.trace import Trace, begun
 
 CPP = Path(__file__).parent / "cpp"
 KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3, "gru_before": 4}
@@ -89,14 +90,14 @@ def runs(cell: Cell, weight_hh: Tensor) -> bool:
     return cell.name in KINDS and multiplies(weight_hh.dtype, weight_hh.device)
 
 
-def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+def forward(
+    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = ()
+) -> Trace:
     """As `portable.forward`; gx and the state are float32."""
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
     gx, bias_hh = gx.contiguous(), bias_hh.contiguous()
-    states = tuple(gx.new_empty(T + 1, B, H) for _ in state)
-    for buffer, first in zip(states, state, strict=True):
-        buffer[0] = first
+    states = begun(state, T, into)
     saved = gx.new_empty(T, B, cell.saved_width * H)
     weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_forward(

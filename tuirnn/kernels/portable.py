@@ -5,14 +5,14 @@ allocated once and written in place. States and gates are kept in the accumulati
 products are cast to the weights' dtype, so bfloat16 weights meet float32 states.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from tuirnn.cells import Cell, State, Step
 from tuirnn.kernels.products import TimesTransposed, times_transposed
-from tuirnn.kernels.trace import Trace
+from tuirnn.kernels.trace import Trace, begun
 
 BLOCK = 2**16
 """Elements of a gate in steps that are taken together: enough to share between threads, few enough for the cache; and
@@ -49,7 +49,9 @@ def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], T
     return product
 
 
-def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State) -> Trace:
+def forward(
+    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = ()
+) -> Trace:
     """Run the cell over gx [T, B, G·H] from `state`; gx is overwritten with the gates' activations.
 
     Args:
@@ -58,12 +60,11 @@ def forward(cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: S
         weight_hh: [G·H, H], in the products' dtype.
         bias_hh: [G·H], used by cells that do not fold it.
         state: each [B, H].
+        into: where the first of the states, h or h and c, are written for all steps, each [T+1, B, H].
     """
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
-    states = tuple(gx.new_empty(T + 1, B, H) for _ in state)
-    for buffer, first in zip(states, state, strict=True):
-        buffer[0] = first
+    states = begun(state, T, into)
     saved = gx.new_empty(T, B, cell.saved_width * H)
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows], B))
 

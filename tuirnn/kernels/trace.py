@@ -40,3 +40,11 @@ class Trace:
     def room(self, cell: Cell) -> Tensor:
         """Where the gradient of the gates' arguments may be written, [T, B, G·H]: over `a` but for states."""
         return torch.empty_like(self.a) if cell.gates_are_states else self.a
+
+
+def begun(state: State, T: int, into: Sequence[Tensor] = ()) -> State:
+    """Buffers of all states, each [T+1, B, H], that begin with `state`: `into`, and new ones for the rest."""
+    buffers = (*into, *(first.new_empty(T + 1, *first.shape) for first in state[len(into) :]))
+    for buffer, first in zip(buffers, state, strict=True):
+        buffer[0] = first
+    return buffers
