@@ -295,8 +295,8 @@ def gru_gradient(options: argparse.Namespace) -> list[str]:
 
 PARTS: dict[str, Part] = {
     "surnames": Part("five seeds of three networks and the linear baseline: 5 minutes", surnames),
-    "surnames-18": Part("all languages, three seeds: 10 minutes", surnames_18),
-    "residual-gru": Part("with and without residuals: 6 minutes", residual_gru),
+    "surnames-18": Part("all languages, three seeds: 3 minutes", surnames_18),
+    "residual-gru": Part("with and without residuals: 3 minutes", residual_gru),
     "gru-gradient": Part("published against corrected GRU, three cells, three seeds: 12 minutes", gru_gradient),
     "sincos": Part("tanh and relu, three seeds: 2 minutes", sincos),
     "dinos": Part("two cells: 1 minute", dinos),
