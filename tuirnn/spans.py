@@ -8,7 +8,8 @@ the memory small.
 ROWS = {"cpu": (512, 2048, 8192), "cuda": (4096, 8192, 2**40)}
 """Rows (steps times batch) that keep a device's products near their best rate: the fewest with `recompute`, the most
 with it, and those without. Measured on the CPU: 512 rows cost a fifth of the rate, 1024 a twelfth, 2048 a twentieth of
-what 8192 have; more are no faster. A GPU's kernels run all steps in one launch; without `recompute` nothing is cut there.
+what 8192 have; more are no faster. A GPU's kernels run all steps in one launch; without `recompute` nothing is cut
+there.
 """
 
 
