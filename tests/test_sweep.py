@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def test_an_interrupted_sweep_leaves_checkpoints(tmp_path: Path, small_text: Pat
     words = ["--hidden", "8", "--minutes", "5", "--seed", "0,1", "--jobs", "2", "--runs", str(tmp_path)]
     command = [sys.executable, "-m", "tuirnn", "sweep", str(small_text), *words]
     paths = [RunPaths(tmp_path / f"sweep-seed{seed}") for seed in (0, 1)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit it ignored
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, preexec_fn=heeded) as process:
         until = time.monotonic() + 60
         while time.monotonic() < until and min(read_status(run).step for run in paths) < 5:
             time.sleep(0.1)
