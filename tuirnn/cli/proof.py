@@ -150,7 +150,7 @@ def _torch_findings() -> Iterator[tuple[bool, str, str, str]]:
     if native.library() is not None:
         yield True, "kernels", f"native, {native.library().tuirnn_lanes()} lanes, by {compiler('c++')}", ""  # type: ignore[union-attr]
     else:
-        yield False, "kernels", f"portable: {native.why_not()}", "training is 1.5 to 2 times faster with a C++ compiler"
+        yield False, "kernels", f"portable: {native.why_not()}", "training is 1.3 to 2 times faster with a C++ compiler"
 
 
 def _runtime_findings() -> Iterator[tuple[bool, str, str, str]]:
