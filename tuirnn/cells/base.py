@@ -23,8 +23,12 @@ State = tuple[Tensor, ...]
 Product = Callable[..., Tensor]
 """`product(h, onto=gx, rows=slice)`: a new tensor, h weight_hh[rows]ᵀ + onto; without `onto`, + bias_hh[rows].
 
-Backward, `product_T(dgh, rows=slice)`: dgh weight_hh[rows], the gradient that reaches h.
+Backward, `product_T(dgh, onto=dh, rows=slice)`: dgh weight_hh[rows] + onto, the gradient that reaches h.
 """
+
+
+Factors = tuple[Tensor, ...]
+"""What `Cell.factors` prepares for `Cell.step_backward`, each [B, …]; with a leading t for many steps."""
 
 
 class Step(NamedTuple):
@@ -69,7 +73,7 @@ class Cell(ABC):
         """Advance one step: from `s.a` (gx) and `s.before` to `s.a` (activations), `s.after` and `s.saved`."""
 
     @abstractmethod
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
+    def factors(self, s: Step) -> Factors:
         """Turn activations into what the way back multiplies gradients with.
 
         Args:
@@ -81,7 +85,7 @@ class Cell(ABC):
 
     @abstractmethod
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
     ) -> State:
         """The derivative of `step`.
 
@@ -91,8 +95,9 @@ class Cell(ABC):
             factors: of the step, what `factors` returned.
             product_T: the transposed recurrent product.
             dstate: gradients of `s.after`, each [B, H]; may be overwritten.
+            onto: [B, H], the gradient that reaches the h of `s.before` as an output; None where there is none.
         Returns:
-            Gradients of `s.before`, each [B, H].
+            Gradients of `s.before`, each [B, H], `onto` among them.
         """
 
     def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:

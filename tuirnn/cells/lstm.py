@@ -14,7 +14,7 @@ Backward, with δ the gradients of the state after the step:
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Product, State, Step
+from tuirnn.cells.base import Cell, Factors, Product, State, Step
 from tuirnn.cells.functions import MINUS_TWO, sigmoid_for_tanh, tanh, tanh_of_sigmoid
 
 
@@ -36,7 +36,7 @@ class LSTM(Cell):
         torch.mul(f, c, out=c_next).addcmul_(i, g)
         torch.addcmul(o, o, sigmoid_for_tanh(c_next, h_next), value=-2, out=h_next)
 
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
+    def factors(self, s: Step) -> Factors:
         """δi, δf, δg over δc' and δo over δh' in `a`; then δc' over δh', δc over δc', and the views of `a`.
 
         x (1 − y) is written x − x y, and o tanh(c') is h'.
@@ -53,11 +53,11 @@ class LSTM(Cell):
         return dc_dh, forget, d_ifg, do
 
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
     ) -> State:
         """Backward, see the module's equations."""
         (dh, dc), (dc_dh, forget, d_ifg, do) = dstate, factors
         dc.addcmul_(dh, dc_dh)
         d_ifg.mul_(dc.unsqueeze(1))
         do.mul_(dh)
-        return product_T(dgh), dc * forget
+        return product_T(dgh, onto=onto), dc * forget

@@ -8,7 +8,7 @@ Backward, with δ the gradient of h':    δgh = δ φ'        δh = δgh weight_
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Product, State, Step
+from tuirnn.cells.base import Cell, Factors, Product, State, Step
 from tuirnn.cells.functions import ONE, tanh
 
 
@@ -19,11 +19,11 @@ class RNN(Cell):
     gates_are_states = True
 
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
+        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
     ) -> State:
         """Backward, see the module's equations."""
         (dh,) = dstate
-        return (product_T(dgh.mul_(dh)),)
+        return (product_T(dgh.mul_(dh), onto=onto),)
 
 
 class RNNTanh(RNN):
@@ -35,7 +35,7 @@ class RNNTanh(RNN):
         """Forward, see the module's equations."""
         tanh(product(s.before[0], onto=s.a), out=s.after[0])
 
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
+    def factors(self, s: Step) -> Factors:
         """φ' in `a`."""
         (h,) = s.after
         torch.addcmul(ONE, h, h, value=-1, out=s.a)
@@ -51,7 +51,7 @@ class RNNRelu(RNN):
         """Forward, see the module's equations."""
         torch.clamp_min(product(s.before[0], onto=s.a), 0, out=s.after[0])
 
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
+    def factors(self, s: Step) -> Factors:
         """φ' in `a`."""
         (h,) = s.after
         torch.gt(h, 0, out=s.a)

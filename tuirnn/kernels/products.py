@@ -13,7 +13,7 @@ from torch import Tensor
 from tuirnn.kernels import native
 
 TimesTransposed = Callable[[Tensor, Tensor | None], Tensor]
-"""(x [n, K], plus) -> x Wᵀ + plus, with plus a [n, N], a bias [N] or None; in plus's dtype where it is given."""
+"""(x [n, K], plus) -> x Wᵀ + plus in x's dtype, x rounded to W's; with plus a [n, N], a bias [N] or None."""
 
 PACKING_PAYS = 64 * 64
 """Smallest number of weights for which packing is worth its call."""
@@ -55,9 +55,10 @@ def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
     Wt = W.t()
 
     def product(x: Tensor, plus: Tensor | None) -> Tensor:
-        if plus is None or plus.dtype != x.dtype:
-            return torch.mm(x, Wt) if plus is None else torch.mm(x, Wt) + plus
-        return torch.addmm(plus, x, Wt)
+        if x.dtype != W.dtype:
+            y = torch.mm(x.to(W.dtype), Wt).to(x.dtype)
+            return y if plus is None else y.add_(plus)
+        return torch.mm(x, Wt) if plus is None else torch.addmm(plus, x, Wt)
 
     return product
 
