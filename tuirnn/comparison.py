@@ -13,7 +13,7 @@ from tuirnn.files import atomic_write
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
 from tuirnn.tui import text
-from tuirnn.tui.feed import Snapshot
+from tuirnn.tui.snapshot import Snapshot
 from tuirnn.tui.track import Curve
 
 ALIGNMENTS = ("step", "tokens", "time")

@@ -11,7 +11,9 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tui import feed as feed_module
-from tuirnn.tui.feed import KEPT_EVALUATIONS, FolderWatch, RunFeed, last_text
+from tuirnn.tui.feed import KEPT_EVALUATIONS, RunFeed
+from tuirnn.tui.folder import FolderWatch
+from tuirnn.tui.snapshot import last_text
 from tuirnn.tui.track import Column
 
 from .conftest import add_evaluation, write_run

@@ -6,18 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuirnn.tui.plot import (
-    ABOVE,
-    BELOW,
-    CURSOR,
-    Options,
-    Series,
-    draw,
-    draw_dots,
-    fit_scale,
-    into_columns,
-    to_braille,
-)
+from tuirnn.tui.columns import draw_dots, into_columns, to_braille
+from tuirnn.tui.plot import ABOVE, BELOW, CURSOR, Options, Series, draw, fit_scale
 from tuirnn.tui.smoothing import BLOCK, Smoother
 from tuirnn.tui.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
 from tuirnn.tui.track import BLOCK as STRETCH

@@ -25,8 +25,10 @@ from tuirnn.errors import RunError, TuirnnError
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look
-from tuirnn.tui.feed import FolderWatch, Manners, RunFeed, keep_memory_small
+from tuirnn.tui.feed import Manners, RunFeed
+from tuirnn.tui.folder import FolderWatch
 from tuirnn.tui.keys import KEYS, TABS, Key
+from tuirnn.tui.memory import keep_memory_small
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
 from tuirnn.tui.screens.generate import GenerateTab

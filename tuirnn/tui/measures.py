@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 
 from tuirnn.runs.reader import RunRecord
-from tuirnn.tui.feed import Curves, Snapshot
 from tuirnn.tui.plot import Axis, Series
+from tuirnn.tui.snapshot import Curves, Snapshot
 from tuirnn.tui.track import Curve
 
 LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"

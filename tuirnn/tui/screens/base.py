@@ -11,7 +11,9 @@ from textual.worker import get_current_worker
 
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui.feed import RunFeed, Signature, Snapshot
+from tuirnn.tui.feed import RunFeed
+from tuirnn.tui.folder import Signature
+from tuirnn.tui.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp

@@ -18,10 +18,10 @@ from tuirnn.errors import RunError
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look, text
-from tuirnn.tui.feed import last_text
 from tuirnn.tui.plot import Series
 from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
+from tuirnn.tui.snapshot import last_text
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.paint import variables
 

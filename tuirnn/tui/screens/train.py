@@ -18,11 +18,11 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import Status
 from tuirnn.tui import measures, text
-from tuirnn.tui.feed import Evaluation, Snapshot
 from tuirnn.tui.measures import LOSS, Facts
 from tuirnn.tui.plot import UNITS, Options
 from tuirnn.tui.screens.base import FeedRead, Follower, Tab
 from tuirnn.tui.screens.dialogs import Confirm
+from tuirnn.tui.snapshot import Evaluation, Snapshot
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose, surprise_legend
 from tuirnn.tui.widgets.vitals import Vitals

@@ -9,7 +9,8 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
-from tuirnn.tui.plot import Canvas, Options, Scale, Series, draw
+from tuirnn.tui.columns import Scale
+from tuirnn.tui.plot import Canvas, Options, Series, draw
 from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.paint import Painted
 

@@ -1,0 +1,148 @@
+"""What is known of a run at a moment: curves, samples, mistakes."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.runs.reader import as_number
+from tuirnn.tui.track import Curve, Track
+
+Floats = npt.NDArray[np.float64]
+
+MAX_SHOWN = 4_000
+"""Characters of a sample, and symbols of mistakes, that a screen could ever want."""
+
+MOST_SERIES = 64
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Held-out text as the network sees it: each symbol, the nats it cost, the symbol expected instead."""
+
+    symbols: tuple[str, ...]
+    nats: tuple[float, ...]
+    guesses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation left in `samples.jsonl`."""
+
+    step: int
+    text: str = ""
+    mistakes: Mistakes | None = None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The records of one split as columns of equal length: step, wall time, and every number that was recorded."""
+
+    step: Curve = field(default_factory=Curve)
+    at: Curve = field(default_factory=Curve)
+    values: Mapping[str, Curve] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def __getitem__(self, name: str) -> Curve:
+        """The column of this name; one of no points where nothing of the kind was recorded."""
+        return self.values.get(name, NOTHING)
+
+
+class Table:
+    """Growing `Curves`."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Track] = {"step": Track(), "at": Track()}
+
+    def __len__(self) -> int:
+        return len(self._columns["step"])
+
+    def extend(self, records: list[dict[str, Any]]) -> None:
+        """Add the records that have a step."""
+        if not records:
+            return
+        keys = list(records[0])
+        if all(list(record) == keys for record in records):
+            found: dict[str, Sequence[object]] = dict(
+                zip(keys, zip(*(record.values() for record in records), strict=True), strict=True)
+            )
+        else:
+            names = dict.fromkeys(name for record in records for name in record)
+            found = {name: [record.get(name) for record in records] for name in names}
+        steps = _numbers(found.get("step", [None] * len(records)))
+        kept = np.isfinite(steps)
+        known = len(self)
+        for name, values in found.items():
+            if name in ("split", "step"):
+                continue
+            numbers = _numbers(values)
+            if name not in self._columns:
+                if np.isnan(numbers).all() or len(self._columns) >= MOST_SERIES:
+                    continue
+                self._columns[name] = Track()
+                self._columns[name].extend(np.full(known, np.nan))
+            self._columns[name].extend(numbers[kept])
+        self._columns["step"].extend(steps[kept])
+        for track in self._columns.values():
+            if len(track) < len(self):
+                track.extend(np.full(len(self) - len(track), np.nan))
+
+    def curves(self) -> Curves:
+        """All so far."""
+        columns = {name: track.curve() for name, track in self._columns.items()}
+        return Curves(columns.pop("step"), columns.pop("at"), columns)
+
+
+def _numbers(values: Sequence[object]) -> Floats:
+    """JSON values as floats, NaN for what is no number."""
+    if set(map(type, values)) <= {int, float}:
+        with contextlib.suppress(OverflowError):
+            return np.array(values, np.float64)
+    return np.array([as_number(value) for value in values], np.float64)
+
+
+NOTHING = Curve()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run's logs up to a moment; never changes once made.
+
+    Attributes:
+        generation: grows when the logs were cut and read anew.
+        train: every training step.
+        smooth: the training loss, smoothed.
+        val: every evaluation.
+        evaluations: the newest ones, oldest first.
+        damaged: lines that could not be read.
+        share: how much of the log has been read; below 1 the curves are a sketch, drawn from a sample of its lines.
+    """
+
+    generation: int = 0
+    train: Curves = field(default_factory=Curves)
+    smooth: Curve = NOTHING
+    val: Curves = field(default_factory=Curves)
+    evaluations: tuple[Evaluation, ...] = ()
+    damaged: int = 0
+    share: float = 1.0
+
+
+def mistakes_in(record: dict[str, Any]) -> Mistakes | None:
+    """The mistakes in a record of `samples.jsonl`, if it holds them as it should."""
+    symbols, nats, guesses = (record.get(key) for key in ("symbols", "nats", "guesses"))
+    if not (isinstance(symbols, list) and isinstance(nats, list) and isinstance(guesses, list)):
+        return None
+    length = min(len(symbols), len(nats), len(guesses), MAX_SHOWN)
+    if not all(isinstance(token, str) for token in (*symbols[:length], *guesses[:length])):
+        return None
+    return Mistakes(tuple(symbols[:length]), tuple(map(as_number, nats[:length])), tuple(guesses[:length]))
+
+
+def last_text(snapshot: Snapshot) -> str:
+    """The newest sample, or nothing."""
+    return next((one.text for one in reversed(snapshot.evaluations) if one.text), "")
