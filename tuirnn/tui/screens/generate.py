@@ -1,40 +1,27 @@
 """The Generate tab: a trained cell writes, reads what is typed, and shows what it expects next."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from tuirnn.errors import RunError, TuirnnError
+from tuirnn.errors import RunError
 from tuirnn.tui import text
 from tuirnn.tui.engine import PACES, Engine, Settings, View
+from tuirnn.tui.meter import FEWEST, MOST, Meter
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.widgets.bars import Bars, Cells
+from tuirnn.tui.widgets.branches import Branches
+from tuirnn.tui.widgets.prime import NEWLINE, Prime
 from tuirnn.tui.widgets.prose import Prose, surprise_legend
 from tuirnn.tui.widgets.rollout import STEPS, RollOut
-
-if TYPE_CHECKING:
-    from tuirnn.novelty import Corpus
+from tuirnn.tui.widgets.sampling import Sampling
 
 FRAME = 0.05
 """Seconds between two drawings while the network writes."""
-
-NEWLINE = "↵"
-"""Stands for a newline in the one-line field."""
-
-FIELDS = (
-    ("temperature", "temperature", "0.8", 6),
-    ("top-k", "top_k", "0", 6),
-    ("top-p", "top_p", "1.0", 6),
-    ("seed", "seed", "0", 8),
-)
 
 ROLLING = {
     "toggle", "step", "back", "back_all", "reset", "choose", "slower", "faster", "scroll_up", "scroll_down", "export",
@@ -44,8 +31,8 @@ ROLLING = {
 WRITING = {"toggle", "step", "temperature", "slower", "faster"}
 """What a classifier cannot do."""
 
-METER, METER_MOST = 1.0, 20_000
-"""Seconds between two looks of the novelty meter, and characters that it looks at."""
+METER = 1.0
+"""Seconds between two looks of the novelty meter."""
 
 CELLS = Path("export") / "cells"
 SHIPPED = Path(__file__).parents[3] / CELLS
@@ -67,26 +54,6 @@ def _same(path: Path, other: Path) -> bool:
     return path.resolve() == other.resolve()
 
 
-class Prime(Input):
-    """The field that the network reads as one types; ↵ in it is a newline."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+j,shift+enter", "newline", "newline", show=False)]
-
-    def validate_value(self, value: str) -> str:
-        """Typed or pasted, nothing in the field may move the terminal's cursor."""
-        return text.harmless(value.replace("\n", NEWLINE))
-
-    def action_newline(self) -> None:
-        """A newline to read."""
-        self.insert_text_at_cursor(NEWLINE)
-
-    def _on_paste(self, event: events.Paste) -> None:
-        """Pasted text may have several lines, and anything at all in them."""
-        self.insert_text_at_cursor(event.text.replace("\r\n", "\n").replace("\n", NEWLINE))
-        event.stop()
-        event.prevent_default()
-
-
 class GenerateTab(Tab):
     """Text, what comes next, and the settings."""
 
@@ -105,9 +72,7 @@ class GenerateTab(Tab):
                 cells = Cells(id="generate-hidden")
                 cells.border_title = "hidden state"
                 yield cells
-                branches = Static("", id="generate-branches", markup=False)
-                branches.border_title = "branches"
-                yield branches
+                yield Branches(id="generate-branches")
         yield Prime(
             placeholder="i: type here; the network reads along · ctrl+j newline",
             id="prime",
@@ -115,13 +80,7 @@ class GenerateTab(Tab):
             compact=True,
             select_on_focus=False,
         )
-        with Horizontal(id="generate-settings"):
-            for label, name, value, width in FIELDS:
-                yield Static(f" {label} ", classes="field-label")
-                field = Input(value, id=name, compact=True, classes="setting")
-                field.styles.width = width
-                yield field
-            yield Static("", id="generate-pace")
+        yield Sampling(id="generate-settings")
         yield Static("", id="generate-line", markup=False)
 
     def furnish(self) -> None:
@@ -131,14 +90,13 @@ class GenerateTab(Tab):
         self._settings = Settings()
         self._pace = PACES.index(250)
         self._line: tuple[str, str] = ("", "")
-        self._meter = ""
-        self._measured: tuple[str, str] | None = None  # cell and text that the meter shows
-        self._corpora: dict[str, Corpus | str] = {}  # what a cell has learned from, or why that cannot be had
+        self._meter, self._novelty = Meter(self.dashboard.folder), ""  # and what it shows
+        self._measured: tuple[str, str] | None = None  # cell and text that it was held to
         self._clocks = (
             self.set_interval(FRAME, self._drain, pause=True),
             self.set_interval(METER, self._measure, pause=True),
         )
-        self._show_pace()
+        self.query_one(Sampling).show_pace(PACES[self._pace])
 
     def on_unmount(self) -> None:
         """Let the engine go."""
@@ -264,7 +222,7 @@ class GenerateTab(Tab):
         self.query_one(Cells).show(view.hidden)
         self.set_class(view.judges, "-judging")
         if view.branches != before.branches:
-            self._show_branches(view)
+            self.query_one(Branches).show(view.branches)
         if (view.running, view.ready) != (before.running, before.ready):
             self._text.caret = view.ready
             self._text.relayout()
@@ -279,54 +237,26 @@ class GenerateTab(Tab):
             self._say("a classifier: press i and type; it says after each symbol what it thinks" if empty else "")
         self._title()
 
-    def _show_branches(self, view: View) -> None:
-        panel, lines = self.query_one("#generate-branches", Static), []
-        panel.set_class(len(view.branches) > 1, "-several")
-        for branch in view.branches:
-            stem = "  " * branch.depth + ("└ " if branch.depth else "")
-            fork = f" from {text.count(branch.fork)}" if branch.depth else ""
-            name = (f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
-            lines.append(Content.assemble(name, (f"{fork} · {text.count(branch.length)}", "$text-muted")))
-        panel.update(Content("\n").join(lines))
-
     # ── the meter ─────────────────────────────────────────────────────────────
 
     def _measure(self) -> None:
         """Hold what has been written against the training text, in a thread, where there is more of it."""
         if self.engine is None or not self.is_open or not self._view.ready:
             return
-        now = (self.engine.cell, self.engine.written()[-METER_MOST:])
-        if now != self._measured and len(now[1]) >= 40:
+        now = (self.engine.cell, self.engine.written()[-MOST:])
+        if now != self._measured and len(now[1]) >= FEWEST:
             self._measured = now
             self.run_worker(lambda: self._hold_against(*now), thread=True, exclusive=True, group="meter")
-        elif len(now[1]) < 40 and self._meter:
-            self._meter, self._measured = "", None
+        elif len(now[1]) < FEWEST and self._novelty:
+            self._novelty, self._measured = "", None
             self._show_line()
 
     def _hold_against(self, cell: str, written: str) -> None:
-        if cell not in self._corpora:
-            self._corpora = {cell: self._corpus(cell)}
-        corpus = self._corpora[cell]
-        if isinstance(corpus, str):
-            line = corpus
-        else:
-            found = corpus.measure(written)
-            longest = f"{found.longest} characters" if found.longest else "under 8 characters"
-            line = f"novel 8-grams {found.novel * 100:.0f} % · longest copy from the training text {longest}"
-        self.app.call_from_thread(self._metered, cell, line)
-
-    def _corpus(self, cell: str) -> "Corpus | str":
-        from tuirnn.novelty import Corpus
-        from tuirnn.runtime.opening import training_text
-
-        try:
-            return Corpus(training_text(cell, self.dashboard.folder))
-        except TuirnnError as error:
-            return f"no novelty meter: {error}"
+        self.app.call_from_thread(self._metered, cell, self._meter.line(cell, written))
 
     def _metered(self, cell: str, line: str) -> None:
         if self.engine is not None and self.engine.cell == cell:
-            self._meter = line
+            self._novelty = line
             self._show_line()
 
     def _title(self) -> None:
@@ -350,37 +280,22 @@ class GenerateTab(Tab):
 
     def _show_line(self) -> None:
         """What there is to say; else what the meter shows."""
-        line, style = self._line if self._line[0] else (self._meter, "$text-muted")
+        line, style = self._line if self._line[0] else (self._novelty, "$text-muted")
         self.query_one("#generate-line", Static).update(Content.styled(text.visible_line(line), style))
-
-    def _show_pace(self) -> None:
-        pace = PACES[self._pace]
-        shown = f"{pace:,}/s" if pace else "as fast as it goes"
-        self.query_one("#generate-pace", Static).update(Content(f"  pace < {shown} >"))
 
     # ── fields ────────────────────────────────────────────────────────────────
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """The prime is read as it is typed; a setting counts as soon as it is a number."""
+        """The prime is read as it is typed."""
         event.stop()
-        if isinstance(event.input, Prime):
-            if self.engine:
-                self.engine.send("typed", event.value.replace(NEWLINE, "\n"))
-            return
-        values: dict[str, float] = {}
-        for field in self._fields():
-            try:
-                values[str(field.id)] = float(field.value) if field.id in ("temperature", "top_p") else int(field.value)
-                field.remove_class("-invalid")
-            except ValueError:
-                field.add_class("-invalid")
-                return
-        self._settings = Settings(values["temperature"], int(values["top_k"]), values["top_p"], int(values["seed"]))
+        if self.engine:
+            self.engine.send("typed", event.value.replace(NEWLINE, "\n"))
+
+    def on_sampling_changed(self, event: Sampling.Changed) -> None:
+        """The next token is drawn by these."""
+        self._settings = event.settings
         if self.engine:
             self.engine.send("set", self._settings)
-
-    def _fields(self) -> Iterator[Input]:
-        yield from self.query("#generate-settings Input").results(Input)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter lets the network go on."""
@@ -544,7 +459,7 @@ class GenerateTab(Tab):
         self._pace = min(max(self._pace + by, 0), len(PACES) - 1)
         if self.engine:
             self.engine.pace = PACES[self._pace]
-        self._show_pace()
+        self.query_one(Sampling).show_pace(PACES[self._pace])
 
     def do_scroll_up(self) -> None:
         """Back through the text; the column before."""

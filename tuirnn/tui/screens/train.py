@@ -1,10 +1,6 @@
 """The Train tab: one run as it learns, and the keys that steer it."""
 
 import math
-import os
-import signal
-import socket
-from pathlib import Path
 
 import numpy as np
 from textual import events
@@ -12,16 +8,13 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
-from tuirnn.errors import TuirnnError
-from tuirnn.runs import control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
-from tuirnn.runs.reader import Status
 from tuirnn.tui import measures, text
 from tuirnn.tui.measures import LOSS, Facts
 from tuirnn.tui.plot import UNITS, Options
-from tuirnn.tui.screens.base import FeedRead, Follower, Tab
-from tuirnn.tui.screens.dialogs import Confirm
+from tuirnn.tui.screens.base import FeedRead, Follower
+from tuirnn.tui.screens.steering import Steering
 from tuirnn.tui.snapshot import Evaluation, Snapshot
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose, surprise_legend
@@ -35,16 +28,11 @@ WIDE = 100
 """Width from which both texts are shown side by side."""
 
 SMALL_CHARTS = 3
-LR_UP, LR_DOWN = 1.25, 0.8
 PAN = 0.2
 
-LIVE_ONLY = {"pause", "faster", "slower", "evaluate", "checkpoint"}
 
-
-class TrainTab(Tab):
+class TrainTab(Steering):
     """Charts, figures, what the network writes and what it gets wrong."""
-
-    paths: RunPaths | None = None
 
     def compose(self) -> ComposeResult:
         """Chart and figures above, small charts in the middle, the two texts below."""
@@ -64,7 +52,6 @@ class TrainTab(Tab):
 
     def furnish(self) -> None:
         """Nothing is followed yet."""
-        self._summary: RunSummary | None = None
         self._shown: tuple[int, Evaluation | None] | None = None
         self._cursor: float | None = None  # a step; None: the newest
         self._log = self._log_x = False
@@ -79,14 +66,14 @@ class TrainTab(Tab):
     def open_run(self, paths: RunPaths) -> None:
         """Show this run."""
         if self.paths != paths:
-            self.paths, self._summary, self._cursor, self._shown = paths, None, None, None
+            self.paths, self.summary, self._cursor, self._shown = paths, None, None, None
             self._window, self._measure, self._axis = Window(), LOSS, "step"
             self.runs_changed(self.dashboard.runs)
         self._follower.follow(paths)
 
     def close_run(self) -> None:
         """Show no run."""
-        self.paths, self._summary, self._shown = None, None, None
+        self.paths, self.summary, self._shown = None, None, None
         self._follower.follow(None)
         self._draw()
 
@@ -103,8 +90,8 @@ class TrainTab(Tab):
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """The status of the run may have changed."""
         new = next((run for run in runs if run.paths == self.paths), None)
-        if new is not self._summary:
-            known, self._summary = self._summary is not None, new
+        if new is not self.summary:
+            known, self.summary = self.summary is not None, new
             if not known:
                 record = new.record if new else None
                 self.set_class(record is not None and record.config.data.task != "lm", "-judging")
@@ -122,11 +109,6 @@ class TrainTab(Tab):
             self.call_after_refresh(self._draw)
 
     @property
-    def status(self) -> Status:
-        """The run's status as last seen."""
-        return self._summary.status if self._summary else Status(state="stale")
-
-    @property
     def snapshot(self) -> Snapshot:
         """The run's logs as last read."""
         return self._follower.snapshot
@@ -134,9 +116,9 @@ class TrainTab(Tab):
     @property
     def facts(self) -> Facts:
         """What a step means."""
-        if self._summary is None or self._summary.record is None:
+        if self.summary is None or self.summary.record is None:
             return Facts()
-        train, status = self._summary.record.config.train, self.status
+        train, status = self.summary.record.config.train, self.status
         return Facts(train.batch_size * train.seq_len, status.epoch / status.step if status.step else 0.0)
 
     # ── drawing ───────────────────────────────────────────────────────────────
@@ -152,7 +134,7 @@ class TrainTab(Tab):
         snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
         known = measures.measures(snapshot, facts)
         measure = self._measure if self._measure in known else LOSS
-        noun = measures.noun(self._summary.record if self._summary else None)
+        noun = measures.noun(self.summary.record if self.summary else None)
         unit = self._unit if measure == LOSS and noun != measures.VALUE else "nats"
         low, high = self._range()
         x_from, x_to = self._window.bounds(low, high)
@@ -249,131 +231,17 @@ class TrainTab(Tab):
             *((mistakes.symbols, mistakes.nats, mistakes.guesses) if mistakes else ((), (), ()))
         )
 
-    # ── keys: steering ────────────────────────────────────────────────────────
+    # ── keys ──────────────────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
-        """Requests need a trainer; a resume needs that there is none."""
-        if action in LIVE_ONLY:
-            return self._summary is not None and self.status.live
-        if action == "resume":
-            return self._summary is not None and not self.status.live
+        """What there is to look at decides."""
         if action in ("earlier", "later"):
             return len(self.snapshot.evaluations) > 1
         if action == "newest":
             return self._cursor is not None or not self._window.whole
         if action == "panel":
             return self.app.size.width < WIDE and not self.has_class("-judging")
-        return self.paths is not None or action == "new"
-
-    def _ask(self, kind: str, said: str, value: float = 0.0) -> None:
-        if self.paths is None:
-            return
-        try:
-            control.send(self.paths, control.Request(kind, value))
-        except OSError as error:
-            self.dashboard.say(f"cannot reach the trainer: {error.strerror}", error=True)
-        else:
-            self.dashboard.say(said)
-
-    def do_pause(self) -> None:
-        """Hold, or go on."""
-        if self.status.state == "paused":
-            self._ask("resume", "asked to go on")
-        else:
-            self._ask("pause", "asked to pause after this step; it stays in memory, p goes on")
-
-    def do_faster(self) -> None:
-        """Raise the learning rate."""
-        self._ask("lr", f"learning rate × {LR_UP} from the next step on: {self._rate(LR_UP)}", LR_UP)
-
-    def do_slower(self) -> None:
-        """Lower the learning rate."""
-        self._ask("lr", f"learning rate × {LR_DOWN} from the next step on: {self._rate(LR_DOWN)}", LR_DOWN)
-
-    def _rate(self, factor: float) -> str:
-        return f"about {text.rate(self.status.lr * factor)}"
-
-    def do_evaluate(self) -> None:
-        """Evaluate now."""
-        self._ask("evaluate", "asked to evaluate and write a sample; the training waits for it a moment")
-
-    def do_checkpoint(self) -> None:
-        """Write a checkpoint now."""
-        self._ask("checkpoint", "asked for a checkpoint; R can go on from it, g writes with it")
-
-    def do_stop(self) -> None:
-        """Ask, then stop; say why not where nothing is running."""
-        if self.paths is None:
-            return
-        if not self.status.live:
-            self.dashboard.say(f"{self.paths.name} is not running ({self.status.state}); R resumes it")
-            return
-        self.app.push_screen(
-            Confirm(
-                f"Stop run '{self.paths.name}'?",
-                "It writes a checkpoint and ends; resume later with R. (To leave it running, close the dashboard "
-                "with q: it trains on.)",
-                "stop",
-            ),
-            lambda yes: self._ask("stop", "asked to stop") if yes else None,
-        )
-
-    def do_kill(self) -> None:
-        """Ask, then kill; only a process of this machine can be."""
-        if self.paths is None:
-            return
-        status, name = self.status, self.paths.name
-        if not status.live or status.pid <= 0:
-            self.dashboard.say(f"{name} is not running ({status.state}); there is nothing to kill")
-        elif status.host != socket.gethostname():
-            self.dashboard.say(f"{name} runs on {status.host}; it can be stopped (S) from here, not killed")
-        else:
-            last = text.count(self._last_checkpoint())
-            self.app.push_screen(
-                Confirm(
-                    f"Kill run '{name}'?",
-                    f"Process {status.pid} ends at once, without a checkpoint: what it learned after step {last} is "
-                    "lost. Resume from there with R.",
-                    "kill",
-                ),
-                lambda yes: self._kill(status.pid) if yes else None,
-            )
-
-    def _last_checkpoint(self) -> int:
-        """Step of the last checkpoint; 0 where there is none."""
-        assert self.paths is not None
-        try:
-            return int((self.paths.root / "last").read_text()[:40].strip().removeprefix("step_"))
-        except (OSError, ValueError):
-            return 0
-
-    def _kill(self, pid: int) -> None:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except OSError as error:
-            self.dashboard.say(f"cannot kill process {pid}: {error.strerror}", error=True)
-        else:
-            self.dashboard.say(f"process {pid} is killed; R resumes from the last checkpoint")
-            self.dashboard.scan()
-
-    def do_resume(self) -> None:
-        """Go on with an ended run."""
-        if self.paths is not None:
-            paths = self.paths
-            self.dashboard.say(f"resuming {paths.name} …")
-            self.run_worker(lambda: self._resume(paths), thread=True, group="resume", exclusive=True)
-
-    def _resume(self, paths: RunPaths) -> None:
-        from tuirnn.runs import detached
-
-        try:
-            detached.resume(RunPaths(Path(paths.root).resolve()), [])
-        except TuirnnError as error:
-            self.app.call_from_thread(self.dashboard.say, str(error), error=True)
-        else:
-            self.app.call_from_thread(self.dashboard.say, f"{paths.name} goes on")
-
-    # ── keys: looking ─────────────────────────────────────────────────────────
+        return action == "new" or (self.paths is not None and super().can(action))
 
     def do_earlier(self) -> None:
         """One evaluation back."""

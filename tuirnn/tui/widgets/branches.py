@@ -1,0 +1,28 @@
+"""The branches of a text: what was written from the same beginning."""
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widgets import Static
+
+from tuirnn.tui import text
+from tuirnn.tui.engine import BranchView
+
+
+class Branches(Static):
+    """Name, fork and length of each, indented by depth; shown where there are several."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("", id=id, markup=False)
+        self.border_title = "branches"
+
+    def show(self, branches: Sequence[BranchView]) -> None:
+        """Draw these, each after the one that it forks off."""
+        lines = []
+        for branch in branches:
+            stem = "  " * branch.depth + ("└ " if branch.depth else "")
+            fork = f" from {text.count(branch.fork)}" if branch.depth else ""
+            name = (f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
+            lines.append(Content.assemble(name, (f"{fork} · {text.count(branch.length)}", "$text-muted")))
+        self.set_class(len(branches) > 1, "-several")
+        self.update(Content("\n").join(lines))

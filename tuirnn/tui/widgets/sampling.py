@@ -1,0 +1,57 @@
+"""How the next token is drawn, and how fast: a row of fields."""
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from tuirnn.tui.engine import Settings
+
+FIELDS = (
+    ("temperature", "temperature", "0.8", 6),
+    ("top-k", "top_k", "0", 6),
+    ("top-p", "top_p", "1.0", 6),
+    ("seed", "seed", "0", 8),
+)
+"""Label, name, first value and width of each."""
+
+
+class Sampling(Horizontal):
+    """Temperature, top-k, top-p and seed; a setting counts as soon as all are numbers."""
+
+    class Changed(Message):
+        """All fields are numbers."""
+
+        def __init__(self, settings: Settings) -> None:
+            super().__init__()
+            self.settings = settings
+
+    def compose(self) -> ComposeResult:
+        """The fields, then the pace."""
+        for label, name, value, width in FIELDS:
+            yield Static(f" {label} ", classes="field-label")
+            field = Input(value, id=name, compact=True, classes="setting")
+            field.styles.width = width
+            yield field
+        yield Static("", id="generate-pace")
+
+    def show_pace(self, pace: int) -> None:
+        """Tokens a second; 0: no limit."""
+        shown = f"{pace:,}/s" if pace else "as fast as it goes"
+        self.query_one("#generate-pace", Static).update(Content(f"  pace < {shown} >"))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Read all fields; what is no number is marked."""
+        event.stop()
+        values: dict[str, float] = {}
+        for field in self.query(Input):
+            try:
+                values[str(field.id)] = float(field.value) if field.id in ("temperature", "top_p") else int(field.value)
+                field.remove_class("-invalid")
+            except ValueError:
+                field.add_class("-invalid")
+                return
+        self.post_message(
+            self.Changed(Settings(values["temperature"], int(values["top_k"]), values["top_p"], int(values["seed"])))
+        )
