@@ -21,14 +21,10 @@ State = tuple[Tensor, ...]
 """(h,) or (h, c), each [B, H]; with a leading T in functions that treat all steps at once."""
 
 Product = Callable[..., Tensor]
-"""`product(h, onto=gx, rows=slice)`: a new tensor, h weight_hh[rows]ᵀ + onto; without `onto`, + bias_hh[rows].
+"""`product(h, rows=slice)`: a new tensor, h weight_hh[rows]ᵀ, + bias_hh[rows] where the cell does not fold it.
 
-Backward, `product_T(dgh, onto=dh, rows=slice)`: dgh weight_hh[rows] + onto, the gradient that reaches h.
+Backward, `product_T(dgh, rows=slice)`: dgh weight_hh[rows], the gradient that reaches h.
 """
-
-
-Factors = tuple[Tensor, ...]
-"""What `Cell.factors` prepares for `Cell.step_backward`, each [B, …]; with a leading t for many steps."""
 
 
 class Step(NamedTuple):
@@ -73,7 +69,7 @@ class Cell(ABC):
         """Advance one step: from `s.a` (gx) and `s.before` to `s.a` (activations), `s.after` and `s.saved`."""
 
     @abstractmethod
-    def factors(self, s: Step) -> Factors:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
         """Turn activations into what the way back multiplies gradients with.
 
         Args:
@@ -85,7 +81,7 @@ class Cell(ABC):
 
     @abstractmethod
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
     ) -> State:
         """The derivative of `step`.
 
@@ -95,9 +91,8 @@ class Cell(ABC):
             factors: of the step, what `factors` returned.
             product_T: the transposed recurrent product.
             dstate: gradients of `s.after`, each [B, H]; may be overwritten.
-            onto: [B, H], the gradient that reaches the h of `s.before` as an output; None where there is none.
         Returns:
-            Gradients of `s.before`, each [B, H], `onto` among them.
+            Gradients of `s.before`, each [B, H].
         """
 
     def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ Backward, with δ the gradient of h', ν = δ (1−z)(1−n²) the gradient of n
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Factors, Product, State, Step
+from tuirnn.cells.base import Cell, Product, State, Step
 from tuirnn.cells.functions import ONE, tanh
 
 
@@ -36,7 +36,7 @@ class GRUAfter(Cell):
         tanh(n.addcmul_(r, q.copy_(gh[:, 2 * H :])), out=n)
         torch.lerp(n, h, z, out=s.after[0])
 
-    def factors(self, s: Step) -> Factors:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
         """δr, δz, δq over δ in `a`, ν over δ in `saved`; then z and the view of `a`."""
         (h,), (r, z, n), (dr, dz, dq) = s.before, s.gates, s.gates  # each gate is overwritten when it has been read
         q = nu = s.saved
@@ -47,13 +47,13 @@ class GRUAfter(Cell):
         return update, s.a.view(*h.shape[:-1], 3, -1)
 
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
     ) -> State:
         """Backward, see the module's equations; leaves ν in `kept` for `dgx`."""
         (dh,), (z, gates) = dstate, factors
         gates.mul_(dh.unsqueeze(1))
         kept.mul_(dh)
-        return (product_T(dgh, onto=onto).addcmul_(dh, z),)
+        return (product_T(dgh).addcmul_(dh, z),)
 
     def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:
         """The input half meets n's argument directly, not through r."""
@@ -72,12 +72,11 @@ class GRUBefore(Cell):
         """Forward, see the module's equations."""
         (h,), (r, z, n) = s.before, s.gates
         H = h.shape[-1]
-        rz = s.a[:, : 2 * H]
-        torch.sigmoid(product(h, onto=rz, rows=slice(0, 2 * H)), out=rz)
-        tanh(product(r * h, onto=n, rows=slice(2 * H, 3 * H)), out=n)
+        s.a[:, : 2 * H].add_(product(h, rows=slice(0, 2 * H))).sigmoid_()  # r and z
+        tanh(n.add_(product(r * h, rows=slice(2 * H, 3 * H))), out=n)
         torch.lerp(n, h, z, out=s.after[0])
 
-    def factors(self, s: Step) -> Factors:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
         """δr over δ(rh), δz and ν over δ in `a`; then z, r and the views of `a`."""
         (h,), (r, z, n), (dr, dz, nu) = s.before, s.gates, s.gates
         reset, update, hr = r.clone(), z.clone(), h * r
@@ -86,7 +85,7 @@ class GRUBefore(Cell):
         return update, reset, dr, s.a.view(*h.shape[:-1], 3, -1)[..., 1:, :]
 
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
     ) -> State:
         """Backward, see the module's equations."""
         (dh,), (z, r, dr, dz_nu) = dstate, factors
@@ -94,8 +93,7 @@ class GRUBefore(Cell):
         dz_nu.mul_(dh.unsqueeze(1))
         drh = product_T(dgh[:, 2 * H :], rows=slice(2 * H, 3 * H))
         dr.mul_(drh)
-        dh_rz = product_T(dgh[:, : 2 * H], onto=onto, rows=slice(0, 2 * H))
-        return (dh_rz.addcmul_(dh, z).addcmul_(drh, r),)
+        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).addcmul_(dh, z).addcmul_(drh, r),)
 
     def operands(self, before: State, a: Tensor) -> list[tuple[slice, Tensor]]:
         """weight_hn met r h, the other rows h."""

@@ -14,7 +14,7 @@ Backward, with δ the gradients of the state after the step:
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Factors, Product, State, Step
+from tuirnn.cells.base import Cell, Product, State, Step
 from tuirnn.cells.functions import MINUS_TWO, sigmoid_for_tanh, tanh, tanh_of_sigmoid
 
 
@@ -27,16 +27,15 @@ class LSTM(Cell):
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations; all gates in one call of σ, with tanh x = 1 − 2 σ(−2x)."""
-        (h, c), (h_next, c_next), H = s.before, s.after, s.before[0].shape[-1]
-        gx_gh = product(h, onto=s.a)
-        gx_gh[:, 2 * H : 3 * H].mul_(MINUS_TWO)
-        torch.sigmoid(gx_gh, out=s.a)
-        i, f, g, o = s.gates
+        (h, c), (h_next, c_next), (i, f, g, o) = s.before, s.after, s.gates
+        s.a.add_(product(h))
+        g.mul_(MINUS_TWO)
+        s.a.sigmoid_()
         tanh_of_sigmoid(g)
         torch.mul(f, c, out=c_next).addcmul_(i, g)
         torch.addcmul(o, o, sigmoid_for_tanh(c_next, h_next), value=-2, out=h_next)
 
-    def factors(self, s: Step) -> Factors:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
         """δi, δf, δg over δc' and δo over δh' in `a`; then δc' over δh', δc over δc', and the views of `a`.
 
         x (1 − y) is written x − x y, and o tanh(c') is h'.
@@ -53,11 +52,11 @@ class LSTM(Cell):
         return dc_dh, forget, d_ifg, do
 
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
     ) -> State:
         """Backward, see the module's equations."""
         (dh, dc), (dc_dh, forget, d_ifg, do) = dstate, factors
         dc.addcmul_(dh, dc_dh)
         d_ifg.mul_(dc.unsqueeze(1))
         do.mul_(dh)
-        return product_T(dgh, onto=onto), dc * forget
+        return product_T(dgh), dc * forget

@@ -8,7 +8,7 @@ Backward, with δ the gradient of h':    δgh = δ φ'        δh = δgh weight_
 import torch
 from torch import Tensor
 
-from tuirnn.cells.base import Cell, Factors, Product, State, Step
+from tuirnn.cells.base import Cell, Product, State, Step
 from tuirnn.cells.functions import ONE, tanh
 
 
@@ -19,11 +19,11 @@ class RNN(Cell):
     gates_are_states = True
 
     def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: Factors, product_T: Product, dstate: State, onto: Tensor | None
+        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
     ) -> State:
         """Backward, see the module's equations."""
         (dh,) = dstate
-        return (product_T(dgh.mul_(dh), onto=onto),)
+        return (product_T(dgh.mul_(dh)),)
 
 
 class RNNTanh(RNN):
@@ -33,9 +33,9 @@ class RNNTanh(RNN):
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        tanh(product(s.before[0], onto=s.a), out=s.after[0])
+        tanh(s.a.add_(product(s.before[0])), out=s.after[0])
 
-    def factors(self, s: Step) -> Factors:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
         """φ' in `a`."""
         (h,) = s.after
         torch.addcmul(ONE, h, h, value=-1, out=s.a)
@@ -49,9 +49,9 @@ class RNNRelu(RNN):
 
     def step(self, s: Step, product: Product) -> None:
         """Forward, see the module's equations."""
-        torch.clamp_min(product(s.before[0], onto=s.a), 0, out=s.after[0])
+        torch.clamp_min(s.a.add_(product(s.before[0])), 0, out=s.after[0])
 
-    def factors(self, s: Step) -> Factors:
+    def factors(self, s: Step) -> tuple[Tensor, ...]:
         """φ' in `a`."""
         (h,) = s.after
         torch.gt(h, 0, out=s.a)

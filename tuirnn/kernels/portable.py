@@ -68,8 +68,8 @@ def forward(
     saved = gx.new_empty(T, B, cell.saved_width * H)
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows], B))
 
-    def product(h: Tensor, onto: Tensor | None = None, rows: slice = slice(None)) -> Tensor:
-        return times(rows)(h, bias_hh[rows] if onto is None else onto)
+    def product(h: Tensor, rows: slice = slice(None)) -> Tensor:
+        return times(rows)(h, None if cell.folds_bias else bias_hh[rows])
 
     trace = Trace(gx, states, saved)
     for steps in _blocks(T, B, H):
@@ -93,19 +93,19 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
     T, B, H = dh_all.shape
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
 
-    def product_T(d: Tensor, onto: Tensor | None = None, rows: slice = slice(None)) -> Tensor:
-        return times(rows)(d, onto)
+    def product_T(d: Tensor, rows: slice = slice(None)) -> Tensor:
+        return times(rows)(d, None)
 
     dgh = trace.room(cell)
     norms = dh_all.new_empty(T) if trace.observed else None
-    dstate = (dlast[0] + dh_all[-1], *(d.clone() for d in dlast[1:]))
+    dstate = tuple(d.clone() for d in dlast)
     for steps in reversed(_blocks(T, B, H)):
         factors = _by_step(cell.factors(trace.buffers(cell, steps, dgh)))
-        onto = [dh_all[t - 1] if t else None for t in range(T)[steps]]  # h has two readers: the output, the next step
-        rows = zip(range(T)[steps], dgh[steps], trace.saved[steps], factors, onto, strict=True)
-        for t, dgh_t, kept, factors_t, onto_t in reversed(list(rows)):
+        rows = zip(range(T)[steps], dh_all[steps], dgh[steps], trace.saved[steps], factors, strict=True)
+        for t, dh_t, dgh_t, kept, factors_t in reversed(list(rows)):
+            dh = dstate[0].add_(dh_t)
             if norms is not None:
-                norms[t] = torch.linalg.vector_norm(dstate[0])
-            dstate = cell.step_backward(dgh_t, kept, factors_t, product_T, dstate, onto_t)
+                norms[t] = torch.linalg.vector_norm(dh)
+            dstate = cell.step_backward(dgh_t, kept, factors_t, product_T, dstate)
     trace.dh_norm = norms
     return cell.dgx(dgh, trace.saved), dgh, dstate

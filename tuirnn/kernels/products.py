@@ -13,7 +13,7 @@ from torch import Tensor
 from tuirnn.kernels import native
 
 TimesTransposed = Callable[[Tensor, Tensor | None], Tensor]
-"""(x [n, K], plus) -> x Wᵀ + plus in x's dtype, x rounded to W's; with plus a [n, N], a bias [N] or None."""
+"""(x [n, K], bias [N] or None) -> x Wᵀ + bias in x's dtype, x rounded to W's."""
 
 PACKING_PAYS = 64 * 64
 """Smallest number of weights for which packing is worth its call."""
@@ -44,21 +44,13 @@ def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
     """
     if PACKING_WORKS and rows > 1 and W.device.type == "cpu" and W.dtype == torch.float32 and W.numel() >= PACKING_PAYS:
         packed = torch.ops.mkldnn._reorder_linear_weight(W, rows)
-        linear, linear_plus = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._linear_pointwise.binary
-
-        def packed_product(x: Tensor, plus: Tensor | None) -> Tensor:
-            if plus is None or plus.dim() == 1:
-                return linear(x, packed, plus, "none", [], "")  # type: ignore[no-any-return]
-            return linear_plus(x, plus, packed, None, "add")  # type: ignore[no-any-return]
-
-        return packed_product
+        linear = torch.ops.mkldnn._linear_pointwise.default
+        return lambda x, bias: linear(x, packed, bias, "none", [], "")
     Wt = W.t()
 
-    def product(x: Tensor, plus: Tensor | None) -> Tensor:
-        if x.dtype != W.dtype:
-            y = torch.mm(x.to(W.dtype), Wt).to(x.dtype)
-            return y if plus is None else y.add_(plus)
-        return torch.mm(x, Wt) if plus is None else torch.addmm(plus, x, Wt)
+    def product(x: Tensor, bias: Tensor | None) -> Tensor:
+        y = torch.mm(x.to(W.dtype), Wt).to(x.dtype)
+        return y if bias is None else y.add_(bias)
 
     return product
 
