@@ -361,8 +361,8 @@ def main() -> None:
 
 def limits(options: argparse.Namespace) -> list[str]:
     """The options that bear on the figures, as they were given."""
-    names = ("seeds", "steps", "epochs", "hidden", "minutes")
-    return [f"--{name} {getattr(options, name):g}" for name in names if getattr(options, name)]
+    given = {name: getattr(options, name) for name in ("seeds", "steps", "epochs", "hidden", "minutes", "device")}
+    return [f"--{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in given.items() if value]
 
 
 if __name__ == "__main__":
