@@ -311,7 +311,7 @@ PARTS: dict[str, Part] = {
     "essay-lstm-leaky": Part("likewise", essay("lstm", leaky=True)),
     "essay-gru-leaky": Part("likewise", essay("gru", leaky=True)),
     "shakespeare-cpu": Part("three seeds at 3 and 10 minutes: 40 minutes", shakespeare_cpu),
-    "shakespeare-gpu": Part("one GPU; --device cpu: 25 minutes", shakespeare_gpu),
+    "shakespeare-gpu": Part("one GPU; --device cpu: 15 minutes", shakespeare_gpu),
     "demo": Part("45 seconds", plain("demo")),
 }
 
