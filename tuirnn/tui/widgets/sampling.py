@@ -27,6 +27,10 @@ class Sampling(Horizontal):
             super().__init__()
             self.settings = settings
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._pace = Static("", id="generate-pace")  # may be told before it is on the screen
+
     def compose(self) -> ComposeResult:
         """The fields, then the pace."""
         for label, name, value, width in FIELDS:
@@ -34,12 +38,12 @@ class Sampling(Horizontal):
             field = Input(value, id=name, compact=True, classes="setting")
             field.styles.width = width
             yield field
-        yield Static("", id="generate-pace")
+        yield self._pace
 
     def show_pace(self, pace: int) -> None:
         """Tokens a second; 0: no limit."""
         shown = f"{pace:,}/s" if pace else "as fast as it goes"
-        self.query_one("#generate-pace", Static).update(Content(f"  pace < {shown} >"))
+        self._pace.update(Content(f"  pace < {shown} >"))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Read all fields; what is no number is marked."""
