@@ -84,6 +84,19 @@ def test_a_vanished_terminal_ends_the_dashboard(small_run: RunPaths, environment
     assert terminal.process.wait(10) != 0
 
 
+def test_a_terminal_that_hangs_up_while_textual_begins_anew(small_run: RunPaths, environment: dict[str, str]) -> None:
+    """As the kernel does it: SIGCONT comes with the hangup, and something is drawn all the while."""
+    terminal = Terminal(small_run.root.parent, environment)
+    terminal.wait_for(small_run.name)
+    terminal.press("4")
+    terminal.wait_for("CPU")
+    terminal.press(" ")  # the network writes
+    os.close(terminal.master)
+    for number in (signal.SIGCONT, signal.SIGHUP, signal.SIGCONT):
+        terminal.process.send_signal(number)
+    assert terminal.process.wait(20) != 0
+
+
 def test_the_dashboard_opens_where_torch_cannot_be_imported(
     small_run: RunPaths, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -47,6 +49,9 @@ SCAN_SHARE = 20
 """A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
 
 TERMINAL_EVERY = 1.0
+LEAVE_WITHIN = 5.0
+"""Seconds from the loss of the terminal to the end, whatever still hangs on it."""
+
 SMALLEST = (60, 16)
 KEPT_FEEDS = 10
 
@@ -140,7 +145,7 @@ class DashboardApp(App[None]):
                 with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has neither
                     number = getattr(signal, name)
                     asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
-            self.set_interval(TERMINAL_EVERY, self._leave_lost_terminal)
+            threading.Thread(target=self._leave_lost_terminal, args=(asyncio.get_running_loop(),), daemon=True).start()
         self.scan()
         self.leave_field()
         self.set_timer(SETTLE, self._mount_next)
@@ -199,10 +204,16 @@ class DashboardApp(App[None]):
             self._scanning = True
             self.run_worker(self._scan, thread=True, group="scan")
 
-    def _leave_lost_terminal(self) -> None:
-        """A terminal can vanish without a signal; reading from what is left of it would keep a core busy."""
-        if sys.__stdin__ is None or not sys.__stdin__.isatty():
-            self.exit(return_code=1)
+    def _leave_lost_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave when the terminal vanishes, as it can without a signal. In a thread of its own: a hangup comes with
+        SIGCONT, upon which Textual writes to the terminal anew and, as nothing takes it there, may wait for ever.
+        """
+        while sys.__stdin__ is not None and sys.__stdin__.isatty():
+            time.sleep(TERMINAL_EVERY)
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(partial(self.exit, return_code=1))
+        time.sleep(LEAVE_WITHIN)
+        os._exit(1)
 
     def _beat(self) -> None:
         tab = self.tabs[self.tab]
