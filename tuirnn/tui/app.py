@@ -1,11 +1,7 @@
 """The dashboard itself: the frame around the tabs, and what they share."""
 
 import asyncio
-import contextlib
-import os
-import signal
 import sys
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +18,11 @@ from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
 
-from tuirnn.config import RunConfig
-from tuirnn.errors import RunError, TuirnnError
+from tuirnn.errors import RunError
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look
+from tuirnn.tui.errands import Errands
 from tuirnn.tui.feed import Manners, RunFeed
 from tuirnn.tui.folder import FolderWatch
 from tuirnn.tui.keys import KEYS, TABS, Key
@@ -37,6 +33,7 @@ from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.runs import RunsTab
 from tuirnn.tui.screens.train import SMOOTHINGS, TrainTab
 from tuirnn.tui.screens.xray import XrayTab
+from tuirnn.tui.terminal import leave_when_asked
 from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.chart import LINES
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
@@ -47,10 +44,6 @@ BEAT = 0.15
 SCAN_EVERY = 1.0
 SCAN_SHARE = 20
 """A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
-
-TERMINAL_EVERY = 1.0
-LEAVE_WITHIN = 5.0
-"""Seconds from the loss of the terminal to the end, whatever still hangs on it."""
 
 SMALLEST = (60, 16)
 KEPT_FEEDS = 10
@@ -119,6 +112,7 @@ class DashboardApp(App[None]):
             "compare": CompareTab(id="compare"),
         }
         self.runs_tab, self.train, self.xray, self.generate = runs, train, xray, generate
+        self.errands = Errands(self)
         self._watch = FolderWatch(folder)
         self._manners = Manners()
         self._scanning = False
@@ -141,11 +135,7 @@ class DashboardApp(App[None]):
         self.set_interval(BEAT, self._beat)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
         if not (self.is_headless or self.is_web):
-            for name in ("SIGTERM", "SIGHUP"):  # leave by the door: the terminal is put back as it was
-                with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has neither
-                    number = getattr(signal, name)
-                    asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
-            threading.Thread(target=self._leave_lost_terminal, args=(asyncio.get_running_loop(),), daemon=True).start()
+            leave_when_asked(self)
         self.scan()
         self.leave_field()
         self.set_timer(SETTLE, self._mount_next)
@@ -203,17 +193,6 @@ class DashboardApp(App[None]):
         if not self._scanning:
             self._scanning = True
             self.run_worker(self._scan, thread=True, group="scan")
-
-    def _leave_lost_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Leave when the terminal vanishes, as it can without a signal. In a thread of its own: a hangup comes with
-        SIGCONT, upon which Textual writes to the terminal anew and, as nothing takes it there, may wait for ever.
-        """
-        while sys.__stdin__ is not None and sys.__stdin__.isatty():
-            time.sleep(TERMINAL_EVERY)
-        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-            loop.call_soon_threadsafe(partial(self.exit, return_code=1))
-        time.sleep(LEAVE_WITHIN)
-        os._exit(1)
 
     def _beat(self) -> None:
         tab = self.tabs[self.tab]
@@ -316,87 +295,28 @@ class DashboardApp(App[None]):
 
         self.push_screen(NewRun(self.folder))
 
-    def start_run(self, config: RunConfig, name: str | None, failed: Callable[[TuirnnError], None]) -> None:
-        """Start a training as a process of its own, and watch it; `failed` hears why it did not start."""
-
-        def start() -> None:
-            from tuirnn.runs import detached
-
-            try:
-                paths = detached.start(config, self.folder, name)
-            except TuirnnError as error:
-                self.call_from_thread(failed, error)
-            else:
-                self.call_from_thread(self._started, paths)
-
-        self.run_worker(start, thread=True, group="start")
-
-    def _started(self, paths: RunPaths) -> None:
+    def started(self, name: str) -> None:
+        """A training has started from here: watch it."""
         if isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)
         self.scan()
-        self.open_run(RunPaths(self.folder / paths.name))
-        self.say(f"{paths.name} is training; closing the dashboard does not end it")
+        self.open_run(RunPaths(self.folder / name))
+        self.say(f"{name} is training; closing the dashboard does not end it")
 
-    def delete(self, paths: RunPaths) -> None:
-        """Delete a run, in a thread."""
-        from tuirnn.runs.housekeeping import remove
+    def keep_look(self, old: str, new: str) -> None:
+        """A run gets a new name: its line's style and its mark go with it."""
+        if old in self._lines:
+            self._lines[new] = self._lines[old]
+        if old in self.marked:
+            self.marked[new] = None
 
-        self._move(lambda: remove(paths), paths, f"{paths.name} is deleted")
-
-    def rename(self, paths: RunPaths, name: str) -> None:
-        """Rename a run, in a thread."""
-        from tuirnn.runs.housekeeping import rename
-
-        if paths.name in self._lines:
-            self._lines[name] = self._lines[paths.name]
-        if paths.name in self.marked:
-            self.marked[name] = None
-        self._move(lambda: rename(paths, name), paths, f"{paths.name} is now called {name}")
-
-    def _move(self, action: Callable[[], object], paths: RunPaths, said: str) -> None:
-        def move() -> None:
-            try:
-                action()
-            except TuirnnError as error:
-                self.call_from_thread(self.say, str(error), error=True)
-            else:
-                self.call_from_thread(self._moved, paths, said)
-
-        self.run_worker(move, thread=True, group="move")
-
-    def _moved(self, paths: RunPaths, said: str) -> None:
+    def gone(self, paths: RunPaths) -> None:
         """A run is no longer where it was."""
         self._feeds.pop(paths.root, None)
         self.marked.pop(paths.name, None)
         if self.train.paths == paths:
             self.train.close_run()
-        self.say(said)
         self.scan()
-
-    def export(self, name: str) -> None:
-        """Write the cell file of a run, in a thread."""
-        if name.endswith(".onnx"):
-            self.say(f"{name} is a cell file already: that one file is all that a program needs")
-            return
-        path = Path("export") / "cells" / f"{name}.onnx"
-
-        def export() -> None:
-            from tuirnn.export.exporter import export_run, write_cell
-
-            try:
-                cell = export_run(RunPaths(self.folder / name))
-                write_cell(cell, path)
-            except TuirnnError as error:
-                self.call_from_thread(self.say, str(error), error=True)
-            else:
-                size = f"{len(cell.data) / 1e6:.1f} MB"
-                self.call_from_thread(
-                    self.say, f"wrote {path}, {size}, step {cell.step:,}: one step of the cell, checked"
-                )
-
-        self.say(f"exporting {name} …")
-        self.run_worker(export, thread=True, group="export")
 
     def say(self, line: str, error: bool = False) -> None:
         """A short notice in the corner."""

@@ -9,6 +9,7 @@ from textual.widgets import Input, Static
 
 from tuirnn.errors import RunError
 from tuirnn.tui import text
+from tuirnn.tui.cells import called, cell_files
 from tuirnn.tui.engine import PACES, Engine, Settings, View
 from tuirnn.tui.meter import FEWEST, MOST, Meter
 from tuirnn.tui.screens.base import Tab
@@ -33,25 +34,6 @@ WRITING = {"toggle", "step", "temperature", "slower", "faster"}
 
 METER = 1.0
 """Seconds between two looks of the novelty meter."""
-
-CELLS = Path("export") / "cells"
-SHIPPED = Path(__file__).parents[3] / CELLS
-"""Where a clone of the project keeps the cell that comes with it."""
-
-
-def cell_files() -> list[Path]:
-    """The cell files of this folder, and those that come along."""
-    own = sorted(CELLS.glob("*.onnx"))
-    return own + [path for path in sorted(SHIPPED.glob("*.onnx")) if not any(_same(path, other) for other in own)]
-
-
-def called(cell: str) -> str:
-    """A run's name, or the name of a cell file without its folder."""
-    return Path(cell).name if cell.endswith(".onnx") else cell
-
-
-def _same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve()
 
 
 class GenerateTab(Tab):
@@ -437,7 +419,7 @@ class GenerateTab(Tab):
     def do_export(self) -> None:
         """Write the cell file."""
         if name := self._series or (self.engine.cell if self.engine else ""):
-            self.dashboard.export(name)
+            self.dashboard.errands.export(name)
 
     def do_type(self) -> None:
         """To the field."""

@@ -300,7 +300,7 @@ class NewRun(ModalScreen[None]):
         self._problem("starting the training; the first time takes some seconds …", "$text-warning")
         self.query_one("#start", Button).disabled = True
         dashboard = cast("DashboardApp", self.app)
-        dashboard.start_run(config, name, self.failed)
+        dashboard.errands.start(config, name, self.failed)
 
     def failed(self, error: TuirnnError) -> None:
         """The training did not start."""

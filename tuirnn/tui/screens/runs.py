@@ -373,7 +373,7 @@ class RunsTab(Tab):
     def do_export(self) -> None:
         """Write the cell file."""
         if run := self.highlighted:
-            self.dashboard.export(run.name)
+            self.dashboard.errands.export(run.name)
 
     def do_refresh(self) -> None:
         """Read the folder now."""
@@ -394,7 +394,7 @@ class RunsTab(Tab):
 
         def answered(name: str | None) -> None:
             if name and name != run.name:
-                self.dashboard.rename(run.paths, name)
+                self.dashboard.errands.rename(run.paths, name)
 
         hint = "Letters, digits, '.', '_' and '-'. Exported cells keep their names."
         self.app.push_screen(Ask(f"rename {run.name}", run.name, hint, check), answered)
@@ -410,7 +410,7 @@ class RunsTab(Tab):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.dashboard.delete(run.paths)
+                self.dashboard.errands.delete(run.paths)
 
         self.app.push_screen(
             Confirm(
