@@ -3,8 +3,9 @@
     python benchmarks/processes.py [--steps 200] [--processes 1,2,3] [further words of `tuirnn train`]
 
 Trains the same run once with each number of processes and holds every loss and weight against those of the first
-number; then kills a process of each kind in the middle of a run, and resumes it with another number. Prints two tables.
-Differences are relative, those of weights by their norms: all parameters together, and the worst of them.
+number, and against one process that goes through each batch in as many parts (`--accumulate`), so that sums are taken
+in the same order; then kills a process of each kind in the middle of a run, and resumes it with another number. Prints
+two tables. Differences are relative, those of weights by their norms: all parameters together, and the worst of them.
 """
 
 import argparse
@@ -55,18 +56,24 @@ def differences(one: RunPaths, other: RunPaths) -> dict[str, float]:
 
 def compare(folder: Path, counts: list[int], words: list[str]) -> None:
     """The first table."""
-    print("| processes | tokens/s | largest difference of a training loss | of the last | held out | weights | worst |")
-    print("|---|---|---|---|---|---|---|")
-    for count in counts:
-        process = start(folder, f"shared-{count}", [*words, "--processes", str(count)])
-        *_, end = events(process)
-        if process.wait():
-            raise SystemExit(process.stderr.read() if process.stderr else "")
-        figures = "– | – | – | – | –"
-        if count != counts[0]:
-            seen = differences(*(RunPaths(folder / f"shared-{n}") for n in (counts[0], count)))
-            figures = " | ".join(f"{seen[name]:.1e}" for name in ("loss", "last", "held", "weights", "worst"))
-        print(f"| {count} | {end['tokens_per_s']:,.0f} | {figures} |", flush=True)
+    print("| processes | tokens/s | against | a training loss, at most | the last | held out | weights | worst |")
+    print("|---|---|---|---|---|---|---|---|")
+    first, _ = trained(folder, "first", [*words, "--processes", str(counts[0])])
+    for count in counts[1:]:
+        paths, speed = trained(folder, f"shared-{count}", [*words, "--processes", str(count)])
+        parts, _ = trained(folder, f"parts-{count}", [*words, "--accumulate", str(count)])
+        for label, other in ((f"{counts[0]}", first), (f"1, in {count} parts", parts)):
+            figures = " | ".join(f"{value:.1e}" for value in differences(other, paths).values())
+            print(f"| {count} | {speed:,.0f} | {label} | {figures} |", flush=True)
+
+
+def trained(folder: Path, name: str, words: list[str]) -> tuple[RunPaths, float]:
+    """A run to its end, and its tokens a second."""
+    process = start(folder, name, words)
+    *_, end = events(process)
+    if process.wait():
+        raise SystemExit(process.stderr.read() if process.stderr else "")
+    return RunPaths(folder / name), end["tokens_per_s"]
 
 
 def kill(folder: Path, words: list[str]) -> None:

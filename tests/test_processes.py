@@ -188,6 +188,21 @@ def children() -> list[Path]:
     return [folder for folder in folders if b"resource_tracker" not in (folder / "cmdline").read_bytes()]
 
 
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=long)])
+def test_one_process_that_goes_through_a_batch_in_as_many_parts_gives_the_same_bits(
+    tmp_path: Path, small_text: Path, processes: int
+) -> None:
+    """Sums over a batch are then taken in the same order; 200 steps, five lanes in parts of two sizes."""
+    shared = train(tmp_path, "shared", small_text, processes=processes)
+    alone = train(tmp_path, "alone", small_text, accumulate=processes)
+    for split in ("train", "val"):
+        assert losses(alone, split) == losses(shared, split)
+    for file in (checkpoint.MODEL, checkpoint.OPTIMIZER):
+        ours, theirs = tensors(alone, file), tensors(shared, file)
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(
     single: RunPaths, tmp_path: Path, small_text: Path
 ) -> None:

@@ -143,10 +143,10 @@ class Team(Alone):
         return held
 
     def add(self, tensor: Tensor) -> Tensor:
-        """See `Alone.add`."""
-        total = tensor.clone()
-        dist.all_reduce(total, group=self._group)
-        return total
+        """See `Alone.add`. In the order of the ranks."""
+        parts = [torch.empty_like(tensor) for _ in range(self.place.size)]
+        dist.all_gather(parts, tensor, group=self._group)
+        return _in_order(parts, torch.empty_like(tensor))
 
     def agree(self, model: nn.Module) -> bool:
         """See `Alone.agree`."""
@@ -262,14 +262,16 @@ def _sum_in_order(group: Any, own: Tensor) -> Any:
     """
     parts = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
 
-    def added(_: Any) -> Tensor:
-        torch.add(parts[0], parts[1], out=own)
-        for part in parts[2:]:
-            own.add_(part)
-        return own
-
     gathering: Any = dist.all_gather(parts, own, group=group, async_op=True)
-    return gathering.get_future().then(added)
+    return gathering.get_future().then(lambda _: _in_order(parts, own))
+
+
+def _in_order(parts: list[Tensor], total: Tensor) -> Tensor:
+    """The sum of two parts or more, from the first to the last, left in `total`."""
+    torch.add(parts[0], parts[1], out=total)
+    for part in parts[2:]:
+        total.add_(part)
+    return total
 
 
 def _sum_by_nccl(group: Any, own: Tensor) -> Any:
