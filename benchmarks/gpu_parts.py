@@ -68,7 +68,7 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
         dtype = arithmetic(operands)
         made = make_cell(cell)
         W = torch.zeros(made.G * H, H, device="cuda", dtype=dtype)
-        if not cuda.runs(made, W):
+        if not cuda.runs(made, W, dtype):
             return
         gx, bias = torch.zeros(2, B, made.G * H, device="cuda", dtype=dtype), torch.zeros(made.G * H, device="cuda")
         state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state_names)

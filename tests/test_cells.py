@@ -80,12 +80,12 @@ def test_a_dropped_transpose_of_any_gate_is_noticed(
     """The backward pass with one gate's weight_hh block the wrong way round must fail the proof."""
     backward = portable.backward
 
-    def wrong(cell_: Any, trace: Any, weight_hh: Tensor, *rest: Any) -> Any:
+    def wrong(cell_: Any, trace: Any, weight_hh: Tensor, *rest: Any, **options: Any) -> Any:
         H = weight_hh.shape[1]
         rows = slice(gate * H, (gate + 1) * H)
         mutated = weight_hh.clone()
         mutated[rows] = weight_hh[rows].t()
-        return backward(cell_, trace, mutated, *rest)
+        return backward(cell_, trace, mutated, *rest, **options)
 
     case = proof.Case(cell, variant, 1, carried=True, masked=False)
     assert proof.torch_difference(case, proof.trial(case)) <= proof.TORCH_BOUND

@@ -67,9 +67,9 @@ def why_not() -> str:
     return "; ".join(dict.fromkeys(filter(None, (kernels()[1], *_failed.values()))))
 
 
-def runs(cell: Cell, weight_hh: Tensor) -> bool:
-    """Whether the kernels can run this cell on these weights."""
-    fits = cell.name in KINDS and weight_hh.is_cuda and weight_hh.dtype in OPERANDS
+def runs(cell: Cell, weight_hh: Tensor, dtype: torch.dtype) -> bool:
+    """Whether the kernels can run this cell on these weights, with operands of this type."""
+    fits = cell.name in KINDS and weight_hh.is_cuda and dtype in OPERANDS
     return fits and kernels()[0] is not None
 
 
@@ -197,9 +197,11 @@ def processors() -> int:
 
 
 def forward(
-    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = ()
-) -> Trace:
-    """As `portable.forward`; gx may have the weights' dtype, in which the activations are then kept."""
+    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    dtype: torch.dtype | None = None,
+) -> Trace:  # fmt: skip
+    """As `portable.forward`; gx may have the operands' dtype, in which the activations are then kept."""
+    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     case = case_of(True, cell, weight_hh, gx.shape[1])
     while (plan := plan_of(case)) is not None:
         try:
@@ -209,8 +211,11 @@ def forward(
     return portable.forward(cell, gx.float(), weight_hh, bias_hh, state, into)
 
 
-def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
-    """As `portable.backward`; dgx and dgh have the weights' dtype."""
+def backward(
+    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State, *, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor, State]:
+    """As `portable.backward`; dgx and dgh have the operands' dtype."""
+    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     case = case_of(False, cell, weight_hh, trace.a.shape[1])
     while (plan := plan_of(case)) is not None:
         try:
@@ -323,7 +328,7 @@ def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Cas
     """
     weights = torch.zeros(cell.G * hidden, hidden, device="cuda", dtype=dtype)
     cases = [case_of(forward, cell, weights, batch) for forward in (True, False)]
-    if not runs(cell, weights) or all(case in _choices() for case in cases):
+    if not runs(cell, weights, dtype) or all(case in _choices() for case in cases):
         return {}
     T, rows = MEASURED_STEPS, cell.G * hidden
     own = torch.Generator("cuda").manual_seed(0)  # training's own numbers must not depend on whether this has run

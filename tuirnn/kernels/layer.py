@@ -74,18 +74,17 @@ class _Layer(torch.autograd.Function):
         """h of every step [T, B, H], then the last state; see `recurrent_layer`."""
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
         bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
-        W = weight_hh.to(operand)
-        kernel = _kernel(cell, W)
+        kernel = _kernel(cell, weight_hh, operand)
         stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
         gx = InputHalf(source, embedding, weight_ih, bias, operand, stored)
-        cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, W.device.type)
+        cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, weight_hh.device.type)
         first_kept = len(cuts) - spans.kept(len(cuts), "save" if cell.gates_are_states else memory)
         traces: dict[int, Trace] = {}
         staying = state[:1] if memory == "none" else state  # h goes out; c is for the backward pass
         states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)
         for index, steps in enumerate(cuts):
             into = [s[steps.start : steps.stop + 1] for s in states]
-            trace = kernel.forward(cell, gx(steps), W, bias_hh, state, into)
+            trace = kernel.forward(cell, gx(steps), weight_hh, bias_hh, state, into, dtype=operand)
             state = tuple(s[-1] for s in trace.states)
             if index >= first_kept:
                 traces[index] = trace.on(cell, states, steps)
@@ -94,15 +93,16 @@ class _Layer(torch.autograd.Function):
             traces[0].observed = True
             observe.append(traces[0])
         ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.traces = cell, operand, stored, cuts, traces
-        ctx.save_for_backward(source, embedding, weight_ih, bias, W, bias_hh, *states)
+        ctx.save_for_backward(source, embedding, weight_ih, bias, weight_hh, bias_hh, *states)
         return (states[0][1:], *(s.clone() for s in state))
 
     @staticmethod
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
         """A gradient for each argument of `forward`, from those of h and of the last state."""
-        source, embedding, weight_ih, bias, W, bias_hh, *states = ctx.saved_tensors
-        cell, kernel = ctx.cell, _kernel(ctx.cell, W)
-        gx = InputHalf(source, embedding, weight_ih, bias, ctx.operand, ctx.stored)
+        source, embedding, weight_ih, bias, weight_hh, bias_hh, *states = ctx.saved_tensors
+        cell, operand = ctx.cell, ctx.operand
+        kernel = _kernel(cell, weight_hh, operand)
+        gx = InputHalf(source, embedding, weight_ih, bias, operand, ctx.stored)
         inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
         dbias_hh = torch.zeros_like(bias_hh)
         dW: list[Tensor] = []  # of the rows that met the same operand
@@ -111,11 +111,12 @@ class _Layer(torch.autograd.Function):
             trace = ctx.traces.pop(index, None)  # its room is free after this span
             if trace is None:
                 before = tuple(s[steps.start] for s in states)
-                trace = kernel.forward(cell, gx(steps), W, bias_hh, before).on(cell, states, steps)
+                trace = kernel.forward(cell, gx(steps), weight_hh, bias_hh, before, dtype=operand)
+                trace = trace.on(cell, states, steps)
             factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)  # before gradients take a's place
-            dgx, dgh, dstate = kernel.backward(cell, trace, W, dh_all[steps], dstate)
+            dgx, dgh, dstate = kernel.backward(cell, trace, weight_hh, dh_all[steps], dstate, dtype=operand)
             del trace
-            products = [product_over_time(dgh[..., rows], operand, ctx.operand) for rows, operand in factors]
+            products = [product_over_time(dgh[..., rows], factor, operand) for rows, factor in factors]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
             if not cell.folds_bias:
                 dbias_hh += dgh.sum((0, 1), dtype=dbias_hh.dtype)
@@ -127,6 +128,6 @@ class _Layer(torch.autograd.Function):
         return None, None, None, None, dsource, dembedding, dweight_ih, dweight_hh, dbias, dbias_hh, *dstate
 
 
-def _kernel(cell: Cell, weight_hh: Tensor) -> ModuleType:
-    """The fastest kernel that runs this cell here."""
-    return next((kernel for kernel in (cuda, native) if kernel.runs(cell, weight_hh)), portable)
+def _kernel(cell: Cell, weight_hh: Tensor, dtype: torch.dtype) -> ModuleType:
+    """The fastest kernel that runs this cell here, with operands of this type."""
+    return next((kernel for kernel in (cuda, native) if kernel.runs(cell, weight_hh, dtype)), portable)

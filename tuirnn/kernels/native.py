@@ -85,14 +85,15 @@ def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
     return lib is not None and (dtype == torch.float32 or bool(lib.tuirnn_has_bf16()))
 
 
-def runs(cell: Cell, weight_hh: Tensor) -> bool:
-    """Whether the library can run this cell on these weights, whose type is that of the products' operands."""
-    return cell.name in KINDS and multiplies(weight_hh.dtype, weight_hh.device)
+def runs(cell: Cell, weight_hh: Tensor, dtype: torch.dtype) -> bool:
+    """Whether the library can run this cell on these weights, with operands of this type."""
+    return cell.name in KINDS and multiplies(dtype, weight_hh.device)
 
 
 def forward(
-    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = ()
-) -> Trace:
+    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    dtype: torch.dtype | None = None,
+) -> Trace:  # fmt: skip
     """As `portable.forward`; gx and the state are float32."""
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
@@ -101,13 +102,15 @@ def forward(
     saved = gx.new_empty(T, B, cell.saved_width * H)
     weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_forward(
-        *_kind(cell, weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
+        *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
         _p(weights), _p(bias_hh), _p(scratch), _threads(cell, B, H),
     )  # fmt: skip
     return Trace(gx, states, saved)
 
 
-def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
+def backward(
+    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State, *, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor, State]:
     """As `portable.backward`; where dgx is not dgh, dgx is in the activations' place."""
     T, B, _ = trace.a.shape
     H = weight_hh.shape[1]
@@ -118,9 +121,9 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
     squares = torch.zeros(threads, T, dtype=torch.float64)
     weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_backward(
-        *_kind(cell, weight_hh.dtype), *_longs(T, B, H), _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]),
-        _p(trace.saved), _p(weights), _p(dh_all), _p(dgh), _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares),
-        _p(scratch), threads,
+        *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H),
+        _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]), _p(trace.saved), _p(weights), _p(dh_all), _p(dgh),
+        _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares), _p(scratch), threads,
     )  # fmt: skip
     trace.dh_norm = squares.sum(0).sqrt()
     return dgx, dgh, dstate

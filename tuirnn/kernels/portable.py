@@ -2,7 +2,7 @@
 
 Only the recurrent product and a few elementwise operations stay in the loop; buffers for all T steps are
 allocated once and written in place. States and gates are kept in the accumulation dtype; the operands of the
-products are cast to the weights' dtype, so bfloat16 weights meet float32 states.
+products are cast to their own dtype, so bfloat16 weights meet float32 states.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -50,18 +50,21 @@ def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], T
 
 
 def forward(
-    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = ()
-) -> Trace:
+    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    dtype: torch.dtype | None = None,
+) -> Trace:  # fmt: skip
     """Run the cell over gx [T, B, G·H] from `state`; gx is overwritten with the gates' activations.
 
     Args:
         cell: the mathematics.
         gx: input half of every gate, biases that fold already in it.
-        weight_hh: [G·H, H], in the products' dtype.
+        weight_hh: [G·H, H].
         bias_hh: [G·H], used by cells that do not fold it.
         state: each [B, H].
         into: where the first of the states, h or h and c, are written for all steps, each [T+1, B, H].
+        dtype: of the product's operands; None: weight_hh's own.
     """
+    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
     states = begun(state, T, into)
@@ -78,7 +81,9 @@ def forward(
     return trace
 
 
-def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State) -> tuple[Tensor, Tensor, State]:
+def backward(
+    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State, *, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor, State]:
     """Walk back through a forward pass.
 
     Args:
@@ -87,9 +92,11 @@ def backward(cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast:
         weight_hh: as in the forward pass.
         dh_all: gradient of every h after its step, [T, B, H].
         dlast: gradients of the last state beyond `dh_all`, each [B, H].
+        dtype: as in the forward pass.
     Returns:
         dgx [T, B, G·H], dgh [T, B, G·H], and the gradients of the first state.
     """
+    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     T, B, H = dh_all.shape
     times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
 

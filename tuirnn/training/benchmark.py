@@ -1,7 +1,7 @@
 """Ours against torch.nn, and both against the machine: interleaved rounds on the same weights, batch and threads.
 
-A round runs every contender once, so that a slow moment of the machine falls on all of them. Among the contenders is
-the machine itself: one large square product, and the layer's own products with nothing between them.
+In a round every contender has one turn, so that a slow moment of the machine falls on all of them. Among the
+contenders is the machine itself: one large square product, and the layer's own products with nothing between them.
 """
 
 import os
@@ -41,6 +41,10 @@ GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 TORCH_LAYERS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 SQUARE = 1024
 """Side of the large product that stands for the machine's rate."""
+
+WARM = 2
+"""Steps of a turn before the one that is timed: whoever's turn it was has filled the caches with its own, and the
+threads of a contender in another process have gone to sleep."""
 
 AGREEMENT = 0.1
 """Largest difference of outputs, which are of the size of 1, before a timing would compare different things; bfloat16
@@ -144,7 +148,7 @@ def compare(
     Args:
         cells: of 'rnn', 'lstm', 'gru'.
         shapes: (batch, length, hidden) by name.
-        rounds: each times every contender once, in turn; one more before them warms up.
+        rounds: each gives every contender one turn; one more before them warms up.
         what: 'layer' on vectors of width H, or 'model' on tokens with a loss.
         embed: the model's embedding width; 0: as the hidden width.
         device: 'cpu' or 'cuda'.
@@ -207,8 +211,10 @@ def interleaved(clocks: dict[str, Clock], rounds: int) -> dict[str, list[float]]
 
 
 def seconds(build: Callable[[Case], Step], case: Case) -> float:
-    """How long a step takes once; it is built when it is first asked for."""
+    """How long a step takes that follows others, as in training; it is built when it is first asked for."""
     step = _built(build, case)
+    for _ in range(WARM):
+        step()
     _wait(case.device)
     began = time.perf_counter()
     step()
