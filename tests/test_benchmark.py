@@ -1,17 +1,19 @@
 """`tuirnn bench train`: the same weights on both sides, and a table whose figures belong together."""
 
+import itertools
 import json
 import os
-import statistics
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tuirnn.cli import app
 from tuirnn.errors import VerificationError
 from tuirnn.training import benchmark
-from tuirnn.training.benchmark import Case, check, compare, interleaved
+from tuirnn.training.benchmark import PATIENCE, QUIET, Case, Probe, check, compare, interleaved
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
 
 SMALL = {"small": (3, 5, 8)}
@@ -59,10 +61,39 @@ def test_rounds_run_every_contender_in_turn_and_drop_the_first() -> None:
         calls.append(name)
         return float(len(calls))
 
-    times = interleaved({"a": lambda: clock("a"), "b": lambda: clock("b")}, 3)
+    times, disturbed = interleaved({"a": lambda: clock("a"), "b": lambda: clock("b")}, 3, Recorded([1.0] * 4))
     assert calls == ["a", "b"] * 4
     assert times == {"a": [3.0, 5.0, 7.0], "b": [4.0, 6.0, 8.0]}
-    assert statistics.median(times["a"]) == 5.0
+    assert disturbed == 0
+
+
+class Recorded(Probe):
+    """A machine whose slowness is known beforehand."""
+
+    def __init__(self, slowness: list[float]) -> None:
+        self.slowness = iter(slowness)
+
+    def __call__(self) -> float:
+        now = next(self.slowness)
+        self.quickest = min(self.quickest, now)
+        return now
+
+
+@given(st.lists(st.sampled_from([1.0, 1.2, 1.5, 2.0, 3.0]), min_size=20, max_size=20), st.integers(1, 6))
+def test_disturbed_rounds_are_made_again_and_the_quietest_count(slowness: list[float], rounds: int) -> None:
+    """A round is as disturbed as the worse of the moments before and after it, whatever the clocks say."""
+    calls = itertools.count()
+    times, disturbed = interleaved({"a": lambda: float(next(calls))}, rounds, Recorded(slowness))
+    made = next(calls) - 1
+    assert rounds <= made <= PATIENCE * rounds
+    around = [max(pair) for pair in itertools.pairwise(slowness[: made + 1])]
+    still = QUIET * min(slowness[: made + 1])
+    chosen = [int(n) - 1 for n in times["a"]]
+    assert len(set(chosen)) == rounds
+    assert disturbed == sum(around[n] > still for n in chosen)
+    left = [around[n] for n in range(made) if n not in chosen]
+    assert all(slow > still for slow in left)
+    assert not disturbed or (made == PATIENCE * rounds and max(around[n] for n in chosen) <= min(left))
 
 
 def test_the_portable_loop_runs_in_a_process_without_the_compiled_one() -> None:

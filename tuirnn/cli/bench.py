@@ -84,7 +84,8 @@ def train(
     rows = []
     if not as_json:
         print(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}, {machine['kernels']}; "
-              f"{dtype} against {against};\nmedians of {rounds} interleaved rounds\n")  # fmt: skip
+              f"{dtype} against {against};\nmedians of {rounds} interleaved rounds; those that something else "
+              "disturbed are made again\n")  # fmt: skip
         print(_line("", "", "ours ms", "torch ms", "ratio", "spread", "of mm", "of best", "of own", "MB", "torch"))
     for lines in benchmark.compare(
         cells, shapes, rounds=rounds, what=what, embed=embed, device=where.type, dtype=dtype, against=against,
@@ -128,8 +129,10 @@ def _print_lines(lines: "list[Comparison]") -> None:
     name = size if first.shape == size else f"{first.shape} {size}"
     inner = f", embedding {first.embed}" if first.what == "model" else ""
     rates, floors = (last.matrix_flops / 1e9, last.best_flops / 1e9), [line.floor * 1e3 for line in (first, last)]
+    disturbed = first.disturbed + last.disturbed
     print(f"{first.cell.upper()} {name}{inner}: mm {rates[0]:.0f}, best {rates[1]:.0f} GFLOP/s; "
-          f"{first.length} products in turn {floors[0]:.2f} ms, and back {floors[1]:.2f}")  # fmt: skip
+          f"{first.length} products in turn {floors[0]:.2f} ms, and back {floors[1]:.2f}"
+          f"{f'; {disturbed} rounds disturbed' if disturbed else ''}")  # fmt: skip
     for line in lines:
         print(_line(
             "  fwd+bwd" if line.backward else "  fwd", line.kernels, f"{line.ours * 1e3:.2f}",

@@ -1,9 +1,11 @@
 """Ours against torch.nn, and both against the machine: interleaved rounds on the same weights, batch and threads.
 
-In a round every contender has one turn, so that a slow moment of the machine falls on all of them. Among the
-contenders is the machine itself: one large square product, and the layer's own products with nothing between them.
+In a round every contender has one turn, so that a slow moment of the machine falls on all of them; a round that
+something else has disturbed is made again. Among the contenders is the machine itself: one large square product, and
+the layer's own products with nothing between them.
 """
 
+import math
 import os
 import statistics
 import time
@@ -45,6 +47,12 @@ SQUARE = 1024
 WARM = 2
 """Steps of a turn before the one that is timed: whoever's turn it was has filled the caches with its own, and the
 threads of a contender in another process have gone to sleep."""
+
+QUIET = 1.3
+"""How many times as long as at its quickest a `Probe` may take around a round that counts."""
+
+PATIENCE = 3
+"""How many times the rounds that are asked for are made at most in search of quiet ones."""
 
 AGREEMENT = 0.1
 """Largest difference of outputs, which are of the size of 1, before a timing would compare different things; bfloat16
@@ -98,6 +106,7 @@ class Comparison:
         ratio: theirs / ours; above 1 ours is faster.
         low: the smallest ratio of a single round.
         high: the largest.
+        disturbed: how many of the rounds were made while something else slowed the machine down.
         flops: nominal, see `Case`.
         matrix_flops: a second, of a large square `torch.mm` of our type in the same rounds.
         best_flops: the same with one factor packed by oneDNN, where that is faster: what the machine can do.
@@ -124,6 +133,7 @@ class Comparison:
     ratio: float
     low: float
     high: float
+    disturbed: int
     flops: int
     matrix_flops: float
     best_flops: float
@@ -148,7 +158,7 @@ def compare(
     Args:
         cells: of 'rnn', 'lstm', 'gru'.
         shapes: (batch, length, hidden) by name.
-        rounds: each gives every contender one turn; one more before them warms up.
+        rounds: that count; each gives every contender one turn.
         what: 'layer' on vectors of width H, or 'model' on tokens with a loss.
         embed: the model's embedding width; 0: as the hidden width.
         device: 'cpu' or 'cuda'.
@@ -162,6 +172,7 @@ def compare(
         VerificationError: ours and torch.nn do not give the same.
     """
     keep_freed_memory()
+    probe = Probe()
     with ExitStack() as open_until_done:
         places = {kind: open_until_done.enter_context(place_of(kind)) for kind in kernels}
         for shape, (B, T, H) in shapes.items():
@@ -171,17 +182,18 @@ def compare(
                 for place in places.values():
                     call(place, check, case, against)
                 both = (case, replace(case, backward=True))
-                yield [line for each in both for line in _lines(each, against, shape, places, rounds, memory)]
+                yield [line for each in both for line in _lines(each, against, shape, places, rounds, probe, memory)]
 
 
 def _lines(
-    case: Case, against: str, shape: str, places: dict[str, Executor | None], rounds: int, memory: bool
-) -> Iterator[Comparison]:
+    case: Case, against: str, shape: str, places: dict[str, Executor | None], rounds: int, probe: "Probe",
+    memory: bool,
+) -> Iterator[Comparison]:  # fmt: skip
     peer = replace(case, dtype=against)
     clocks: dict[str, Clock] = {"torch": partial(seconds, torch_step, peer)}
     clocks |= {kind: partial(call, place, seconds, our_step, case) for kind, place in places.items()}
     clocks |= {name: partial(seconds, build, case) for name, build in MACHINE.items()}
-    times = interleaved(clocks, rounds)
+    times, disturbed = interleaved(clocks, rounds, probe)
     medians = {name: statistics.median(found) for name, found in times.items()}
     floor, products = min(medians["chain"], medians["packed chain"]), medians["chain"] + medians["hoisted"]
     rate, packed_rate = (2 * SQUARE**3 / medians[name] for name in ("square", "packed square"))
@@ -194,20 +206,57 @@ def _lines(
         yield Comparison(
             case.what, case.cell, shape, case.batch, case.length, case.hidden, case.embed, case.backward, case.dtype,
             against, kind, medians[kind], medians["torch"], medians["torch"] / medians[kind], min(ratios), max(ratios),
-            case.flops, rate, max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products, peak,
-            peak_theirs,
+            disturbed, case.flops, rate, max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products,
+            peak, peak_theirs,
         )  # fmt: skip
 
 
-def interleaved(clocks: dict[str, Clock], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each clock in each round; one round before the first warms up."""
-    times: dict[str, list[float]] = {name: [] for name in clocks}
-    for round_ in range(rounds + 1):
-        for name, clock in clocks.items():
-            took = clock()
-            if round_:
-                times[name].append(took)
-    return times
+def interleaved(clocks: dict[str, Clock], rounds: int, probe: "Probe") -> tuple[dict[str, list[float]], int]:
+    """Seconds of each clock in each of the quietest rounds, and how many of these were disturbed all the same.
+
+    A round in which the machine was slow, before it or after, is made again, while there is patience. One before the
+    first warms up.
+    """
+
+    def is_disturbed(round_: tuple[float, dict[str, float]]) -> bool:
+        return round_[0] > QUIET * probe.quickest
+
+    for clock in clocks.values():
+        clock()
+    made: list[tuple[float, dict[str, float]]] = []  # what the probe took, and each clock's seconds
+    before = probe()
+    while len(made) < PATIENCE * rounds and sum(not is_disturbed(each) for each in made) < rounds:
+        took = {name: clock() for name, clock in clocks.items()}
+        after = probe()
+        made.append((max(before, after), took))
+        before = after
+    quietest = sorted(made, key=lambda round_: round_[0] if is_disturbed(round_) else 0.0)[:rounds]
+    times = {name: [took[name] for _, took in quietest] for name in clocks}
+    return times, sum(map(is_disturbed, quietest))
+
+
+class Probe:
+    """Times something small that shares nothing with what is measured, to notice when something else is at work.
+
+    A neighbour on the same core, of another virtual machine too, doubles its time.
+
+    Attributes:
+        quickest: seconds that it took when it took least.
+    """
+
+    quickest = math.inf
+
+    def __call__(self) -> float:
+        """Seconds, the median of some tries."""
+        now = statistics.median(map(self._work, range(5)))
+        self.quickest = min(self.quickest, now)
+        return now
+
+    def _work(self, start: int) -> float:
+        began = time.perf_counter()
+        for number in range(50_000):
+            start += number
+        return time.perf_counter() - began
 
 
 def seconds(build: Callable[[Case], Step], case: Case) -> float:
