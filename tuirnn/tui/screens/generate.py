@@ -303,26 +303,22 @@ class GenerateTab(Tab):
         return action in ("choose", "type", "temperature", "slower", "faster") or self._view.ready
 
     def _command(self, command: str, value: object = None) -> None:
-        if self.engine:
+        if self._series:
+            self._rollout.send(command)
+        elif self.engine:
             self._clear_prime()
             self.engine.send(command, value)
 
     def do_toggle(self) -> None:
         """Write, or hold."""
-        if self._series:
-            self._rollout.toggle()
         self._command("toggle")
 
     def do_step(self) -> None:
         """One token."""
-        if self._series:
-            self._rollout.go(self._rollout.drawn + 1)
         self._command("step")
 
     def do_back(self) -> None:
         """One token back."""
-        if self._series:
-            self._rollout.go(self._rollout.drawn - 1)
         self._command("back", 1)
 
     def do_back_line(self) -> None:
@@ -331,8 +327,6 @@ class GenerateTab(Tab):
 
     def do_back_all(self) -> None:
         """To the beginning."""
-        if self._series:
-            self._rollout.go(0)
         self._command("back_all")
 
     def on_prose_pointed(self, event: Prose.Pointed) -> None:
@@ -342,8 +336,6 @@ class GenerateTab(Tab):
 
     def do_reset(self) -> None:
         """Back to the zero state."""
-        if self._series:
-            self._rollout.go(0)
         self._command("reset")
 
     def do_branch(self) -> None:

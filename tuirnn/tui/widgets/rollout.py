@@ -106,9 +106,13 @@ class RollOut(Chart):
 
     # ── steps ─────────────────────────────────────────────────────────────────
 
-    def toggle(self) -> None:
-        """Draw on, or hold."""
-        self._rolling = not self._rolling
+    def send(self, command: str) -> None:
+        """Do what an `Engine` does upon 'toggle', 'step', 'back', 'back_all' and 'reset'."""
+        if command == "toggle":
+            self._rolling = not self._rolling
+        else:
+            to = {"step": self.drawn + 1, "back": self.drawn - 1}.get(command, 0)
+            self._rolling, self.drawn = False, min(max(to, 0), STEPS)
         self._renew()
 
     def roll(self, steps: int) -> None:
@@ -117,11 +121,6 @@ class RollOut(Chart):
             self._rolling = self.drawn < STEPS
             self.drawn = min(self.drawn + steps, STEPS)
             self._renew()
-
-    def go(self, to: int) -> None:
-        """So many steps are drawn, and no more until one asks."""
-        self._rolling, self.drawn = False, min(max(to, 0), STEPS)
-        self._renew()
 
     def turn(self, by: int) -> None:
         """Another column."""
