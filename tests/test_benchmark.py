@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from tuirnn.cli import app
 from tuirnn.errors import VerificationError
 from tuirnn.training import benchmark
-from tuirnn.training.benchmark import PATIENCE, QUIET, Case, Probe, check, compare, interleaved
+from tuirnn.training.benchmark import Case, check, compare
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
+from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
 
 SMALL = {"small": (3, 5, 8)}
 

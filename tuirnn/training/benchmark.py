@@ -5,7 +5,6 @@ something else has disturbed is made again. Among the contenders is the machine 
 the layer's own products with nothing between them.
 """
 
-import math
 import os
 import statistics
 import time
@@ -27,6 +26,7 @@ from tuirnn.kernels.products import times_transposed
 from tuirnn.models import COMPUTE_DTYPES, RecurrentLayer, SequenceModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
+from tuirnn.training.rounds import Clock, Probe, interleaved
 
 SHAPES = {
     "A": (32, 64, 256),
@@ -48,19 +48,11 @@ WARM = 2
 """Steps of a turn before the one that is timed: whoever's turn it was has filled the caches with its own, and the
 threads of a contender in another process have gone to sleep."""
 
-QUIET = 1.3
-"""How many times as long as at its quickest a `Probe` may take around a round that counts."""
-
-PATIENCE = 3
-"""How many times the rounds that are asked for are made at most in search of quiet ones."""
-
 AGREEMENT = 0.1
 """Largest difference of outputs, which are of the size of 1, before a timing would compare different things; bfloat16
 has eight bits. How well they really agree, `tuirnn verify` and the tests say."""
 
 Step = Callable[[], None]
-Clock = Callable[[], float]
-"""Runs something once and says how many seconds it took."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +178,7 @@ def compare(
 
 
 def _lines(
-    case: Case, against: str, shape: str, places: dict[str, Executor | None], rounds: int, probe: "Probe",
+    case: Case, against: str, shape: str, places: dict[str, Executor | None], rounds: int, probe: Probe,
     memory: bool,
 ) -> Iterator[Comparison]:  # fmt: skip
     peer = replace(case, dtype=against)
@@ -209,54 +201,6 @@ def _lines(
             disturbed, case.flops, rate, max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products,
             peak, peak_theirs,
         )  # fmt: skip
-
-
-def interleaved(clocks: dict[str, Clock], rounds: int, probe: "Probe") -> tuple[dict[str, list[float]], int]:
-    """Seconds of each clock in each of the quietest rounds, and how many of these were disturbed all the same.
-
-    A round in which the machine was slow, before it or after, is made again, while there is patience. One before the
-    first warms up.
-    """
-
-    def is_disturbed(round_: tuple[float, dict[str, float]]) -> bool:
-        return round_[0] > QUIET * probe.quickest
-
-    for clock in clocks.values():
-        clock()
-    made: list[tuple[float, dict[str, float]]] = []  # what the probe took, and each clock's seconds
-    before = probe()
-    while len(made) < PATIENCE * rounds and sum(not is_disturbed(each) for each in made) < rounds:
-        took = {name: clock() for name, clock in clocks.items()}
-        after = probe()
-        made.append((max(before, after), took))
-        before = after
-    quietest = sorted(made, key=lambda round_: round_[0] if is_disturbed(round_) else 0.0)[:rounds]
-    times = {name: [took[name] for _, took in quietest] for name in clocks}
-    return times, sum(map(is_disturbed, quietest))
-
-
-class Probe:
-    """Times something small that shares nothing with what is measured, to notice when something else is at work.
-
-    A neighbour on the same core, of another virtual machine too, doubles its time.
-
-    Attributes:
-        quickest: seconds that it took when it took least.
-    """
-
-    quickest = math.inf
-
-    def __call__(self) -> float:
-        """Seconds, the median of some tries."""
-        now = statistics.median(map(self._work, range(5)))
-        self.quickest = min(self.quickest, now)
-        return now
-
-    def _work(self, start: int) -> float:
-        began = time.perf_counter()
-        for number in range(50_000):
-            start += number
-        return time.perf_counter() - began
 
 
 def seconds(build: Callable[[Case], Step], case: Case) -> float:
