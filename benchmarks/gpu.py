@@ -6,9 +6,9 @@
 
 Beside torch and triton it needs numpy, safetensors, filelock, orjson and platformdirs, and no other package.
 
-Each part runs in a process of its own with a time limit, so that one that crashes, or hangs at a barrier, costs only
-its own figures; each row is written down as soon as it is known. The results are appended to docs/results.md with
-device, date and commit; --no-write prints them alone.
+Each part runs in processes of its own with a time limit, so that one that crashes, or hangs at a barrier, costs only
+its own figures; the parts whose seconds do not matter run side by side. Each row is written down once it is known.
+The results are appended to docs/results.md with device, date and commit; --no-write prints them alone.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,30 +29,49 @@ RESULTS = ROOT / "docs" / "results.md"
 
 from gpu_parts import BAR_LOSS, BAR_RATE, BOUNDS, PARTS, Row, one_line  # noqa: E402
 
+Child = subprocess.Popen[bytes]
 
-def run_part(name: str, options: argparse.Namespace, seconds: float) -> tuple[list[Row], str]:
-    """(rows, failure) of a part in processes of its own, whatever becomes of them."""
+
+def start_part(name: str, options: argparse.Namespace, folder: Path) -> tuple[list[Path], list[Child]]:
+    """(logs, processes) of a part, each process with its share of the rows and a log of its own."""
     part = PARTS[name]
+    logs, children = [folder / f"{name}-{share}.jsonl" for share in range(part.shares)], []
+    for share, log in enumerate(logs):
+        command = [sys.executable, str(Path(__file__).resolve()), "--device", options.device, "--part", name,
+                   "--share", str(share), "--shares", str(part.shares), "--out", str(log)]  # fmt: skip
+        command += ["--data", str(options.data)] if options.data else []
+        children.append(subprocess.Popen([*command, *(["--smoke"] if options.smoke else [])], cwd=ROOT))
+    return logs, children
+
+
+def end_part(logs: list[Path], children: list[Child], began: float, limit: float) -> tuple[list[Row], str]:
+    """(rows, failure) of a part that was started at `began`, whatever becomes of its processes."""
+    failure = ""
+    for child in children:
+        try:
+            child.wait(max(1.0, limit - (time.perf_counter() - began)))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            failure = f"stopped after {time.perf_counter() - began:.0f} s"
+        if child.returncode and not failure:
+            failure = f"ended with {child.returncode}"
+    lines = [line for log in logs if log.exists() for line in log.read_text().splitlines()]
+    return [json.loads(line) for line in lines], failure
+
+
+def run_parts(names: list[str], options: argparse.Namespace, end: float) -> Iterator[tuple[str, Row]]:
+    """Each part's rows, failure and seconds: those whose times do not matter side by side, then the others in turn."""
+    side_by_side = [name for name in names if not PARTS[name].timed]
+    groups = [side_by_side, *([name] for name in names if PARTS[name].timed)]
     with tempfile.TemporaryDirectory() as folder:
-        logs = [Path(folder) / f"{share}.jsonl" for share in range(part.shares)]
-        began, children = time.perf_counter(), []
-        for share, log in enumerate(logs):
-            command = [sys.executable, str(Path(__file__).resolve()), "--device", options.device, "--part", name,
-                       "--share", str(share), "--shares", str(part.shares), "--out", str(log)]  # fmt: skip
-            command += ["--data", str(options.data)] if options.data else []
-            children.append(subprocess.Popen([*command, *(["--smoke"] if options.smoke else [])], cwd=ROOT))
-        failure = ""
-        for child in children:
-            try:
-                child.wait(max(1.0, min(part.limit, seconds) - (time.perf_counter() - began)))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-                failure = f"stopped after {time.perf_counter() - began:.0f} s"
-            if child.returncode and not failure:
-                failure = f"ended with {child.returncode}"
-        lines = [line for log in logs if log.exists() for line in log.read_text().splitlines()]
-        return [json.loads(line) for line in lines], failure
+        for group in filter(None, groups):
+            began = time.perf_counter()
+            started = {name: start_part(name, options, Path(folder)) for name in group}
+            for name, (logs, children) in started.items():
+                limit = min(PARTS[name].limit, end - began)
+                rows, failure = end_part(logs, children, began, limit)
+                yield name, {"rows": rows, "failure": failure, "seconds": time.perf_counter() - began}
 
 
 def write_rows(name: str, options: argparse.Namespace, path: Path) -> list[Row]:
@@ -66,6 +86,14 @@ def write_rows(name: str, options: argparse.Namespace, path: Path) -> list[Row]:
             rows.append({"ok": False, "failure": one_line(failure)})
             print(json.dumps(rows[-1]), file=file, flush=True)
     return rows
+
+
+def smoke_parts(names: list[str], options: argparse.Namespace) -> Iterator[tuple[str, Row]]:
+    """As `run_parts`, in this process."""
+    for name in names:
+        began = time.perf_counter()
+        rows = write_rows(name, options, Path(os.devnull))
+        yield name, {"rows": rows, "failure": "", "seconds": time.perf_counter() - began}
 
 
 def device_name(options: argparse.Namespace) -> str:
@@ -180,22 +208,20 @@ def main() -> None:
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU here; --device cpu --smoke takes the same road on small sizes")
-    began, found = time.perf_counter(), dict[str, Row]()
+    found = dict[str, Row]()
     result: Row = {
         "device": device_name(options),
         "date": str(datetime.date.today()),
         "commit": commit(),
         "parts": found,
     }
-    for name in options.part or [name for name in PARTS if options.device == "cuda" or name != "compile_ahead"]:
-        started = time.perf_counter()
-        if options.smoke:
-            rows, failure = write_rows(name, options, Path(os.devnull)), ""
-        else:
-            rows, failure = run_part(name, options, 60 * options.minutes - (started - began))
-        found[name] = {"rows": rows, "failure": failure, "seconds": time.perf_counter() - started}
-        bad = sum(row.get("ok") is False for row in rows)
-        print(f"{name}: {len(rows)} rows, {bad} beyond their bar, {found[name]['seconds']:.1f} s {failure}", flush=True)
+    names = options.part or [name for name in PARTS if options.device == "cuda" or name != "compile_ahead"]
+    end = time.perf_counter() + 60 * options.minutes
+    for name, part in smoke_parts(names, options) if options.smoke else run_parts(names, options, end):
+        found[name] = part
+        bad = sum(row.get("ok") is False for row in part["rows"])
+        print(f"{name}: {len(part['rows'])} rows, {bad} beyond their bar, {part['seconds']:.1f} s {part['failure']}")
+        sys.stdout.flush()
         if options.out:
             options.out.write_text(json.dumps(result, indent=1))
     print("\n".join([f"\n{result['device']}", "", *report(found)]), flush=True)
