@@ -7,7 +7,6 @@ dashboard delivers none.
 
 import asyncio
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -17,8 +16,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import orjson
 import textual_serve
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
@@ -31,6 +31,9 @@ PAGES = 8
 PATIENCE = 5.0
 """Seconds that a dashboard gets to end by itself."""
 
+STUCK = 30.0
+"""Seconds after which a dashboard that takes no keys is given up."""
+
 GOODBYE = 1.0
 """Seconds that a page gets to agree to the end of its WebSocket."""
 
@@ -41,9 +44,6 @@ LARGEST = 1000
 """Columns and rows of a dashboard, at most."""
 
 STATICS = Path(textual_serve.__file__).parent / "static"
-
-ADMITTED = "tuirnn.host"
-"""Where a request that is let in keeps the name it was addressed to."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,14 +59,18 @@ class Dashboard(AppService):  # type: ignore[misc,unused-ignore]
     async def stop(self) -> None:
         """Have the process leave; end it where it does not."""
         process: asyncio.subprocess.Process | None = getattr(self, "_process", None)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await super().stop()
-                if process is not None:
-                    await process.communicate()  # takes what is still written, on which the process may wait
+        leaving = asyncio.ensure_future(self._leave(process))
+        await asyncio.wait({leaving}, timeout=PATIENCE)
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+            await asyncio.wait({leaving}, timeout=GOODBYE)
+        leaving.cancel()
+
+    async def _leave(self, process: asyncio.subprocess.Process | None) -> None:
+        await super().stop()
+        if process is not None:
+            await process.communicate()  # takes what is still written, on which the process may wait
 
 
 class Site:
@@ -86,7 +90,7 @@ class Site:
         self.command = subprocess.list2cmdline(words) if os.name == "nt" else f"exec {shlex.join(words)}"
         self.access = access
         self._html = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-        self._open: set[asyncio.Task[Any]] = set()
+        self._open: set[web.WebSocketResponse] = set()
 
     def application(self) -> web.Application:
         """The routes, with the rules in front of them."""
@@ -101,22 +105,23 @@ class Site:
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what is addressed to another name, comes from another page, or has a body."""
-        transport = request.transport
-        arrived = None if transport is None else transport.get_extra_info("sockname")
-        if not self.access.answers_to(request.headers.getall("Host", []), arrived):
+        if not self._is_ours(request):
             return _refuse(403, "this server does not answer to that name; --allow-host NAME makes it")
         origins = request.headers.getall("Origin", [])
         if origins and not own_origin(origins, request.host):
             return _refuse(403, "a page of another site may not ask this server for anything")
         if request.body_exists:
             return _refuse(400, "no request here has a body")
-        request[ADMITTED] = request.host
         return await handler(request)
+
+    def _is_ours(self, request: web.Request) -> bool:
+        arrived = None if request.transport is None else request.transport.get_extra_info("sockname")
+        return self.access.answers_to(request.headers.getall("Host", []), arrived)
 
     async def _head(self, request: web.Request, response: web.StreamResponse) -> None:
         """What every answer tells the browser: keep nothing, tell nobody, run nothing else, be in no frame."""
-        host = request.get(ADMITTED)
-        sockets = f"ws://{host} wss://{host}" if host else ""  # not 'self' to every browser
+        host = request.host
+        sockets = f"ws://{host} wss://{host}" if self._is_ours(request) else ""  # 'self' is not to every browser
         response.headers.update(
             {
                 "Cache-Control": "no-store",
@@ -125,7 +130,6 @@ class Site:
                     f"font-src 'self'; connect-src 'self' {sockets}; "
                     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
                 ),
-                "Cross-Origin-Opener-Policy": "same-origin",
                 "Cross-Origin-Resource-Policy": "same-origin",
                 "Referrer-Policy": "no-referrer",
                 "X-Content-Type-Options": "nosniff",
@@ -147,22 +151,22 @@ class Site:
             return _refuse(403, "the token is wrong")
         if len(self._open) >= PAGES:
             return _full()
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            return await self._converse(request)
-        finally:
-            self._open.discard(task)
-
-    async def _converse(self, request: web.Request) -> web.WebSocketResponse:
-        """Show a dashboard of its own to one page, until either ends."""
         page = web.WebSocketResponse(heartbeat=15, timeout=GOODBYE, max_msg_size=LONGEST_MESSAGE)
+        self._open.add(page)
+        try:
+            await page.prepare(request)
+            size = _within(request.query.get("width"), 80), _within(request.query.get("height"), 24)
+            await self._converse(page, size)
+        finally:
+            self._open.discard(page)
+        return page
+
+    async def _converse(self, page: web.WebSocketResponse, size: tuple[int, int]) -> None:
+        """Show a dashboard of its own to one page, until either ends."""
 
         async def close() -> None:
             await page.close()
 
-        await page.prepare(request)
         dashboard = Dashboard(
             self.command,
             write_bytes=page.send_bytes,
@@ -171,21 +175,20 @@ class Site:
             download_manager=DownloadManager(),
         )
         try:
-            await dashboard.start(_within(request.query.get("width"), 80), _within(request.query.get("height"), 24))
+            await dashboard.start(*size)
             async for message in page:
                 if message.type is WSMsgType.TEXT:
-                    await _obey(message.json(loads=_json), page, dashboard)
+                    async with asyncio.timeout(STUCK):
+                        await _obey(message.json(loads=_json), page, dashboard)
+        except TimeoutError:  # it takes no keys any more
+            pass
         finally:
             await dashboard.stop()
             await page.close()
-        return page
 
     async def _close(self, app: web.Application) -> None:
-        """End every dashboard."""
-        for task in self._open:
-            task.cancel()
-        if self._open:
-            await asyncio.wait(self._open)
+        """Close every page, upon which its dashboard is ended."""
+        await asyncio.gather(*(page.close(code=WSCloseCode.GOING_AWAY) for page in self._open if page.prepared))
 
 
 async def serve(site: Site, ready: Callable[[], None]) -> None:
@@ -203,7 +206,7 @@ async def serve(site: Site, ready: Callable[[], None]) -> None:
         with contextlib.suppress(NotImplementedError, AttributeError):  # Windows: ctrl+c cancels this coroutine
             if signal.getsignal(number := getattr(signal, name)) is not signal.SIG_IGN:  # nohup
                 loop.add_signal_handler(number, asked.set)
-    runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=PATIENCE + GOODBYE + 1)
     await runner.setup()
     try:
         host, port = site.access.host, site.access.port
@@ -238,8 +241,8 @@ async def _obey(message: Any, page: web.WebSocketResponse, dashboard: Dashboard)
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return orjson.loads(text)
+    except ValueError:
         return None
 
 
