@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,6 +136,13 @@ async def test_a_dashboard_that_takes_no_keys_is_ended(monkeypatch: pytest.Monke
         assert await served.all_ended() < 5
 
 
+def test_another_textual_serve_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server, "STATICS", tmp_path)
+    monkeypatch.delattr(server.AppService, "focus")
+    with pytest.raises(ConfigError, match=r"has no focus, textual\.js"):
+        server.Site(["true"], Access.to("127.0.0.1", 8080))
+
+
 async def test_the_server_ends_them_all() -> None:
     async with serving(ECHO) as served:
         pages = [await served.open() for _ in range(3)]
@@ -184,6 +192,11 @@ def test_at_port_80_a_name_stands_alone() -> None:
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(ConfigError, match="--allow-host wants NAME"):
         Access.to("127.0.0.1", 8080, [text])
+
+
+def test_an_empty_host_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--host wants an address"):
+        Access.to(" ", 8080)
 
 
 def test_origins() -> None:

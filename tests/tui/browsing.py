@@ -31,7 +31,8 @@ class Served:
 
     def __init__(self, process: subprocess.Popen[str], host: str, port: int) -> None:
         assert process.stdout is not None
-        self.process, self.port, self.address = process, port, host.strip("[]")
+        self.process, self.port, self.address = process, port, host
+        self.rest = ""
         said = process.stdout.readline()
         found = re.search(r"http://(\S+?)(?:/\S*)?(?:;|$)", said.strip())
         assert found, said
@@ -72,12 +73,16 @@ def serving(runs: Path, environment: dict[str, str], *words: str, host: str = "1
         [sys.executable, "-m", "tuirnn", "serve", "--host", host, "--port", str(port), "--runs", str(runs), *words],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
+    assert process.stdout is not None
     try:
-        yield Served(process, host, port)
-    finally:
+        served = Served(process, host, port)
+        yield served
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-        assert process.stdout is not None
+        served.rest = process.stdout.read()
+    finally:
+        process.kill()
+        process.wait()
         process.stdout.close()
 
 

@@ -37,6 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, P
     write_run(runs, "finished")
     with serving(runs, {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_")}) as it:
         yield it, runs
+    assert it.rest == "ctrl+c ends it; trainings go on\n"  # and not a word of what others sent
 
 
 WRONG = {
@@ -144,7 +145,7 @@ async def test_the_right_client_has_the_dashboard(served: tuple[Served, Path]) -
     assert gone_all(runs, 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_dashboards_end_with_the_server(tmp_path: Path, environment: dict[str, str], number: int) -> None:
     with serving(tmp_path, environment) as server:
         async with (
@@ -160,15 +161,13 @@ async def test_dashboards_end_with_the_server(tmp_path: Path, environment: dict[
         assert gone_all(tmp_path, 10)
 
 
-@pytest.mark.parametrize("host", ["::1", "localhost"])
-async def test_other_addresses_of_this_machine(tmp_path: Path, environment: dict[str, str], host: str) -> None:
+def test_another_address_and_another_name(tmp_path: Path, environment: dict[str, str]) -> None:
     try:
-        free_port(host)
+        free_port("::1")
     except OSError:
-        pytest.skip(f"no {host} here")
-    with serving(tmp_path, environment, "--allow-host", "lab.example.org", host=host) as server:
-        shown = f"[{host}]" if ":" in host else host
-        assert server.authority == f"{shown}:{server.port}"
+        pytest.skip("no IPv6 here")
+    with serving(tmp_path, environment, "--allow-host", "lab.example.org", host="::1") as server:
+        assert server.authority == f"[::1]:{server.port}"
         own = f"/ws/{server.token}", f"Host: {server.authority}"
         assert server.upgrade(*own, "Origin: http://evil.test")[0] == 403
         assert server.upgrade(*own, f"Origin: {server.origin}")[0] == 101
@@ -181,11 +180,8 @@ def test_an_address_that_cannot_be_listened_at(tmp_path: Path, environment: dict
     with serving(tmp_path, environment) as server:
         for words, expected in {
             ("--port", str(server.port)): "in use",
-            ("--host", "192.0.2.1"): "cannot listen",
             ("--host", "no.such.name.invalid"): "cannot listen",
-            ("--host", ""): "--host wants an address",
             ("--allow-host", "*"): "--allow-host wants NAME",
-            ("--allow-host", "http://lab.example.org/"): "--allow-host wants NAME",
             ("--run", "missing"): "missing",
         }.items():
             command = [sys.executable, "-m", "tuirnn", "serve", "--runs", str(tmp_path), *words]
@@ -255,11 +251,12 @@ async def test_chromium_cannot_come_from_another_site(tmp_path: Path, environmen
             assert await page.run(attack(*addresses)) == dict.fromkeys(addresses, "refused")
             framed = f"""new Promise(done => {{
                 const frame = document.createElement("iframe");
-                frame.onload = () => setTimeout(() => done(frame.contentDocument === null), 500);
+                frame.onload = () => setTimeout(done, 1000);
                 frame.src = "{server.url}";
                 document.body.append(frame);
             }})"""
-            assert await page.run(framed)
+            await page.run(framed)
+            assert dashboards(runs) == []  # the page in the frame would have opened one, with the right origin
             assert "does not answer to that name" in await page.open(f"http://{rebound}/?token={server.token}")
             assert await page.run("location.host") == rebound
             addresses = [f"ws://{rebound}/ws/{server.token}", f"{at}/ws/{server.token}"]

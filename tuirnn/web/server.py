@@ -7,6 +7,7 @@ dashboard delivers none.
 
 import asyncio
 import contextlib
+import logging
 import os
 import shlex
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import orjson
 import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import HttpProcessingError
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
@@ -42,6 +44,9 @@ LONGEST_MESSAGE = 1 << 20
 
 LARGEST = 1000
 """Columns and rows of a dashboard, at most."""
+
+NEEDED = ("start", "stop", "run", "send_bytes", "set_terminal_size", "focus", "blur")
+"""What is used of textual-serve's AppService."""
 
 STATICS = Path(textual_serve.__file__).parent / "static"
 
@@ -84,8 +89,13 @@ class Site:
     """
 
     def __init__(self, words: list[str], access: Access) -> None:
-        if not (STATICS / "js" / "textual.js").is_file():
-            raise ConfigError("the installed textual-serve has no js/textual.js; try pip install -U 'tuirnn[serve]'")
+        lacking = [name for name in NEEDED if not hasattr(AppService, name)]
+        lacking += [] if (STATICS / "js" / "textual.js").is_file() else ["textual.js"]
+        if lacking:
+            raise ConfigError(
+                f"the installed textual-serve has no {', '.join(lacking)}; its version 1.1 has: "
+                "pip install 'textual-serve>=1.1,<1.2'"
+            )
         # the shell, which AppService calls, makes way for the command, so that a signal reaches it
         self.command = subprocess.list2cmdline(words) if os.name == "nt" else f"exec {shlex.join(words)}"
         self.access = access
@@ -206,7 +216,9 @@ async def serve(site: Site, ready: Callable[[], None]) -> None:
         with contextlib.suppress(NotImplementedError, AttributeError):  # Windows: ctrl+c cancels this coroutine
             if signal.getsignal(number := getattr(signal, name)) is not signal.SIG_IGN:  # nohup
                 loop.add_signal_handler(number, asked.set)
-    runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=PATIENCE + GOODBYE + 1)
+    log = logging.getLogger("tuirnn.web")
+    log.addFilter(_is_defect)
+    runner = web.AppRunner(site.application(), access_log=None, logger=log, shutdown_timeout=PATIENCE + GOODBYE + 1)
     await runner.setup()
     try:
         host, port = site.access.host, site.access.port
@@ -237,6 +249,11 @@ async def _obey(message: Any, page: web.WebSocketResponse, dashboard: Dashboard)
             await dashboard.focus()
         case ["blur"]:
             await dashboard.blur()
+
+
+def _is_defect(record: logging.LogRecord) -> bool:
+    """Whether a log record is about more than a request that is no HTTP, of which anyone can send many."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _json(text: str) -> Any:
