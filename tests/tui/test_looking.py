@@ -26,7 +26,7 @@ PARTS = {
     "train": ("loss (nats/char)", "what it writes", "step", "R resume"),
     "xray": ("gradient reaching", "gates, share", "units that follow", "input", "forget", "LSTM 24"),
     "generate": ("next character", "hidden state", "temperature", "space run/pause"),
-    "compare": ("validation loss, nats", "best validation loss, carried", "parameters", "w write report"),
+    "compare": ("validation loss, carried (nats/char)", "best validation loss, carried", "parameters", "w write report"),
 }
 """What each tab must show, whatever the size and the theme."""
 

@@ -152,7 +152,11 @@ class GenerateTab(Tab):
             if (run.paths.root / "best").is_file() or (run.paths.root / "last").is_file()
         ]
         options = [
-            (run.name, f"{run.name}   {run.cell}   {text.held_out(run.status.best_val_loss, run.leaky)}")
+            (
+                run.name,
+                f"{run.name}   {run.cell}   {text.held_out(run.status.best_val_loss, run.leaky)} "
+                f"{run.judgement.loss.unit}",
+            )
             for run in runs
         ]
         options += [(str(path), f"{path.stem}   (cell file)") for path in cell_files()]
