@@ -23,6 +23,7 @@ async def mark_all(pilot: Pilot[None]) -> DashboardApp:
     assert isinstance(app, DashboardApp)
     for name in sorted(run.name for run in app.runs):
         app.toggle_mark(name)
+    app.runs_tab.opened()
     return app
 
 
