@@ -1,5 +1,6 @@
 """One unit an axis: on the Runs tab, the Compare tab and the Train tab, whatever is marked."""
 
+import itertools
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -58,7 +59,7 @@ async def test_sorting_by_loss_keeps_units_together(unlike: Path, opened: Opener
         table = pilot.app.query_one(DataTable)
         names = [table.get_row_at(row)[0].plain.strip() for row in range(table.row_count)]
         order = [next(unit for unit, own in GROUPS.items() if name in own) for name in names]
-        assert len([a for a, b in zip(order, order[1:], strict=False) if a != b]) == len(GROUPS) - 1
+        assert len([a for a, b in itertools.pairwise(order) if a != b]) == len(GROUPS) - 1
         assert names.index("text-gru") < names.index("text-lstm")
 
 

@@ -42,6 +42,8 @@ PAINTS = {
     "plain": ("foreground", 1.0, ""),
     "prime": ("accent", 1.0, "bold"),
     "dim": ("foreground", 0.6, ""),
+    "tail": ("foreground", 0.4, ""),
+    "here": ("accent", 1.0, "ground"),
     "wrong": ("error", 1.0, ""),
     "caret": ("accent", 1.0, ""),
     "positive": ("warning", 1.0, ""),
