@@ -108,7 +108,7 @@ async def test_the_cursor_goes_back_and_forth_and_loses_nothing(small_run: RunPa
             await pilot.press(*keys)
             await until(pilot, lambda at=at: written(pilot) == text[:at])  # type: ignore[misc]
             assert shown(pilot) == text
-            assert ("end end" in screen_text(pilot.app)) == (at < 12)
+            assert ("end to the end" in screen_text(pilot.app)) == (at < 12)
         assert tab(pilot)._view.top == bars  # the same state to the bit
         assert tab(pilot).engine is not None
         assert len(tab(pilot)._view.branches) == 1

@@ -119,7 +119,14 @@ KEYS = (
     Key("generate", "shift+left,left_square_bracket", "back_line", "", "the cursor back by a line", "["),
     Key("generate", "shift+right,right_square_bracket", "forward_line", "", "the cursor on by a line", "]"),
     Key("generate", "home", "back_all", "", "the cursor to the beginning of this text", "home"),
-    Key("generate", "end", "forward_all", "end", "the cursor to the end: what was written is all still there", "end"),
+    Key(
+        "generate",
+        "end",
+        "forward_all",
+        "to the end",
+        "the cursor to the end: what was written is all still there",
+        "end",
+    ),
     Key("generate", "i", "type", "type", "type text for the network to read, as you type it", "i"),
     Key("generate", "t", "temperature", "settings", "to temperature, top-k, top-p and seed", "t"),
     Key(

@@ -146,7 +146,8 @@ class CompareTab(Tab):
         for group, rows in zip(found, self._table, strict=True):
             if len(found) > 1:
                 lines += [Content("")] * bool(lines) + [Content.styled(group.loss.titled, "bold $accent")]
-            lines += _table(rows)
+            unit = f" ({group.loss.unit})"  # said once, above: at 80 columns the values need the room
+            lines += _table([dataclasses.replace(row, name=row.name.replace(unit, "")) for row in rows])
         self.query_one("#compare-table", Static).update(Content("\n").join(lines))
         self.query_one("#compare-table-frame").border_subtitle = Content(KEY if lines else "")
 
@@ -217,7 +218,7 @@ class CompareTab(Tab):
         self.app.call_from_thread(self.dashboard.say, said, error=bool(done.returncode))
 
 
-def _table(rows: tuple[Row, ...]) -> list[Content]:
+def _table(rows: Sequence[Row]) -> list[Content]:
     """A table in columns, names and the first figure bold."""
     wide = max(len(row.name) for row in rows)
     widths = [max(min(len(row.cells[k]), WIDEST) for row in rows) for k in range(len(rows[0].values))]
