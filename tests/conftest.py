@@ -98,7 +98,7 @@ UNLIKE: dict[str, tuple[dict[str, Any], dict[str, list[float]]]] = {
     ),
     "kinds-gru": (
         {"cell": "gru", "task": "classify"},
-        {"loss": [0.7, 0.205], "accuracy": [0.5, 0.931], "macro_f1": [0.4, 0.911]},
+        {"loss": [1.7, 1.351], "accuracy": [0.5, 0.931], "macro_f1": [0.4, 0.911]},
     ),
     "waves-lstm": (
         {"cell": "lstm", "task": "forecast", "horizon": 10},

@@ -11,9 +11,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.engine import Engine, Settings
+from tuirnn.tui.engine import Engine
 from tuirnn.tui.screens.dialogs import Choose
 from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.views import Settings
 from tuirnn.tui.widgets.prose import Prose
 
 from .conftest import SIZES, Opener, screen_text, until

@@ -10,10 +10,11 @@ from textual.widgets import Input, Static
 from tuirnn.errors import RunError
 from tuirnn.tui import text
 from tuirnn.tui.cells import called, cell_files
-from tuirnn.tui.engine import LONGEST, PACES, Engine, Settings, View
+from tuirnn.tui.engine import LONGEST, PACES, Engine
 from tuirnn.tui.meter import FEWEST, MOST, Meter
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
+from tuirnn.tui.views import Settings, View
 from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.branches import Branches
 from tuirnn.tui.widgets.prime import NEWLINE, Prime
