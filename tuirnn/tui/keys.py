@@ -134,7 +134,7 @@ KEYS = (
         "b",
         "branch",
         "branch",
-        "go on from here in a branch of its own; writing in the middle of a text does so by itself",
+        "go on from here in a branch of its own; writing in the middle begins one",
         "b",
     ),
     Key("generate", "m", "keep", "keep", "keep this state under a name, and go on", "m"),
