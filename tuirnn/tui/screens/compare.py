@@ -84,10 +84,11 @@ class CompareTab(Tab):
         return groups([Compared(run, self._crew.snapshot(run.paths)) for run in self.runs()])
 
     def _chosen(self, found: tuple[Group, ...]) -> Group | None:
-        """The group on show; the first one where it is gone, or none where there is nothing to compare."""
+        """The group on show; the largest where it is gone, or none where there is nothing to compare."""
         if sum(len(group.runs) for group in found) < 2:
             return None
-        return next((group for group in found if group.kind == self._kind), found[0])
+        largest = max(found, key=lambda group: len(group.runs))
+        return next((group for group in found if group.kind == self._kind), largest)
 
     def _measures(self, group: Group) -> list[Figure | None]:
         """What can be drawn of a group: the figures that its logs hold, and the training loss."""
