@@ -246,7 +246,7 @@ def carry_out(line: Timeline, what: str, value: Any) -> None:
         getattr(line, what)(value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
 def test_nothing_that_was_written_is_ever_lost(
     lines: Callable[[], Timeline], operations: list[tuple[str, Any]]
@@ -267,6 +267,6 @@ def test_nothing_that_was_written_is_ever_lost(
             assert [token.end for token in branch.tokens] == list(
                 accumulate(len(token.text) for token in branch.tokens)
             )
-            assert len(branch.moments) == -(-len(branch.tokens) // STRIDE)
+            assert -(-len(branch.tokens) // STRIDE) <= len(branch.moments) <= len(branch.tokens) // STRIDE + 1
             if branch.parent:
                 assert branch.tokens[: branch.fork] == line.branches[branch.parent].tokens[: branch.fork]

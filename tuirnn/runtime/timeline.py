@@ -74,7 +74,7 @@ class Branch:
         parent: name of the branch it went off from; '' for one from the zero state.
         fork: tokens that it shares with its parent.
         tokens: all of them, from the beginning.
-        moments: the writer before token 0, STRIDE, 2·STRIDE, …
+        moments: the writer before token 0, STRIDE, 2·STRIDE, …; before the next one, too, where that is known.
     """
 
     name: str
