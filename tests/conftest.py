@@ -10,6 +10,9 @@ import pytest
 
 from tuirnn.config import RunConfig
 from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.vocab import Vocabulary
 
 LINE = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n"
 
@@ -84,6 +87,61 @@ def alone(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "runs"
 
     return copy
+
+
+UNLIKE: dict[str, tuple[dict[str, Any], dict[str, list[float]]]] = {
+    "text-lstm": ({"cell": "lstm"}, {"loss": [2.5, 1.564], "loss_blocks": [2.6, 1.578]}),
+    "text-gru": ({"cell": "gru"}, {"loss": [2.4, 1.297], "loss_blocks": [2.5, 1.308]}),
+    "kinds-lstm": (
+        {"cell": "lstm", "task": "classify"},
+        {"loss": [0.65, 0.105], "accuracy": [0.6, 0.972], "macro_f1": [0.5, 0.951]},
+    ),
+    "kinds-gru": (
+        {"cell": "gru", "task": "classify"},
+        {"loss": [1.7, 1.351], "accuracy": [0.5, 0.931], "macro_f1": [0.4, 0.911]},
+    ),
+    "waves-lstm": (
+        {"cell": "lstm", "task": "forecast", "horizon": 10},
+        {"loss": [1.2, 5.2e-08], "mae": [1.0, 2e-4], "rollout_rmse": [1.1, 0.031], "naive_loss": [0.01, 0.01]},
+    ),
+    "waves-gru": (
+        {"cell": "gru", "task": "forecast", "horizon": 20},
+        {"loss": [1.3, 0.004], "mae": [1.0, 0.05], "rollout_rmse": [1.1, 0.021], "naive_loss": [0.01, 0.01]},
+    ),
+    "bytes": ({"tokens": "byte"}, {"loss": [3.0, 1.1], "loss_blocks": [3.1, 1.2]}),
+}
+"""Runs of every task: the settings of each, and what its two evaluations found."""
+
+
+def write_unlike(folder: Path, name: str, changes: dict[str, Any], found: dict[str, list[float]]) -> RunPaths:
+    """A finished run with these figures, as a trainer leaves it."""
+    config = RunConfig().replace(**changes)
+    task, tokens = config.data.task, config.data.tokens
+    series = {"columns": ["x"], "mean": [0.0], "std": [2.0]} if task == "forecast" else {}
+    record = RunRecord(
+        config,
+        Vocabulary("point") if task == "forecast" else Vocabulary.build("abc ", tokens),
+        {"name": task, "sha256": "0" * 64, "train": 900, "val": 100, "test": 0, **series},
+        {}, 1e9, 12_345,
+    )  # fmt: skip
+    with RunWriter.create(folder, name, record) as writer:
+        for step in range(1, 21):
+            writer.append("metrics", {"step": step, "split": "train", "at": 1e9 + step, "loss": 3.0 / step, "lr": 0.1})
+        for at, step in enumerate((10, 20)):
+            figures = {key: values[at] for key, values in found.items()}
+            writer.append("metrics", {"step": step, "split": "val", "at": 1e9 + step, **figures})
+        best = {"best_val_loss": found["loss"][1], "val_loss": found["loss"][1], "best_step": 20}
+        writer.status(Status(state="done", step=20, total=20, progress=1.0, elapsed=20.0, device="cpu", **best))
+    return RunPaths(folder / name)
+
+
+@pytest.fixture(scope="session")
+def unlike(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs of `UNLIKE`: figures in four units. Nobody changes it."""
+    folder = tmp_path_factory.mktemp("unlike")
+    for name, (changes, found) in UNLIKE.items():
+        write_unlike(folder, name, changes, found)
+    return folder
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(tmp_path: Path, 
         assert [r["step"] for r in LogTail(paths.metrics).read() if r["split"] == "train"] == list(range(1, 21))
     assert "resume" in [event["event"] for event in LogTail(RunPaths(tmp_path / "sweep-seed1").events).read()]
     titles, *rows = sweeping.table(points, tmp_path)
-    assert titles == ("run", "seed", "best val", "at step", "seconds", "parameters", "state")
+    assert titles == ("run", "seed", "best val", "unit", "at step", "seconds", "parameters", "state")
     assert [row[-1] for row in rows] == ["done"] * 3
     (_, means) = sweeping.over_seeds(points, tmp_path)
     losses = [read_status(RunPaths(tmp_path / point.name)).best_val_loss for point in points]

@@ -1,7 +1,8 @@
-"""Runs side by side: what differs, what came of it, their curves; as a table, a Markdown report and pictures."""
+"""Runs side by side, those of one unit together: what came of them, what differs, their curves; as a table, a Markdown
+report and pictures."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,24 @@ from typing import Any
 import numpy as np
 
 from tuirnn.errors import ConfigError, RunError, TuirnnError, one_line
+from tuirnn.figures import PERCENT, Figure
 from tuirnn.files import atomic_write
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
 from tuirnn.tui import text
-from tuirnn.tui.snapshot import Snapshot
+from tuirnn.tui.snapshot import NOTHING, Snapshot
 from tuirnn.tui.track import Curve
 
 ALIGNMENTS = ("step", "tokens", "time")
 LABELS = {"step": "step", "tokens": "tokens trained on", "time": "seconds since the start"}
+
+KEY = "★ best · ↓ lower is better · ↑ higher is better"
+"""How a table of results is read."""
+
+WORDS = """\
+*Carried*: one pass over the held-out text, the hidden state carried along. *Blocks*: independent blocks of 256 tokens
+from a zero state. *σ*: standard deviation of each column's training part."""
+"""What the report says of its figures' names."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,15 @@ class Compared:
         except TuirnnError:
             return self.run.record.config.flat()
 
-    def x(self, alignment: str, validation: bool) -> Curve:
-        """Where the points of a curve lie: steps, tokens, or seconds since the first record."""
-        curves = self.snapshot.val if validation else self.snapshot.train
+    def knows(self, figure: Figure | None) -> bool:
+        """Whether this run is judged by a figure."""
+        return figure is None or figure in self.run.judgement.figures
+
+    def x(self, alignment: str, figure: Figure | None) -> Curve:
+        """Where the points of `y` lie: steps, tokens, or seconds since the first record."""
+        if not self.knows(figure):
+            return NOTHING
+        curves = self.snapshot.train if figure is None else self.snapshot.val
         if alignment == "time":
             first = self.snapshot.train.at.values[:1]
             return Curve.of(curves.at.values - (first[0] if len(first) else 0.0))
@@ -48,54 +64,111 @@ class Compared:
             return Curve.of(curves.step.values * (train.batch_size * train.seq_len))
         return curves.step
 
-    def y(self, validation: bool) -> Curve:
-        """Validation loss, or the smoothed training loss."""
-        return self.snapshot.val["loss"] if validation else self.snapshot.smooth
+    def y(self, figure: Figure | None) -> Curve:
+        """A figure of the held-out data; None: the smoothed training loss."""
+        if not self.knows(figure):
+            return NOTHING
+        return self.snapshot.smooth if figure is None else self.snapshot.val[figure.key]
+
+    def at_best(self, figure: Figure) -> float:
+        """A figure of the checkpoint with the best loss; NaN where there is none."""
+        status = self.run.status
+        if not status.best_step or not self.knows(figure):
+            return math.nan
+        if figure == self.run.judgement.loss:
+            return status.best_val_loss
+        val = self.snapshot.val
+        at = np.flatnonzero(val.step.values == status.best_step)
+        return float(val[figure.key].values[at[-1]]) if len(at) and len(val[figure.key]) else math.nan
 
 
-Row = tuple[str, tuple[str, ...]]
+@dataclass(frozen=True)
+class Group:
+    """Runs whose losses are in one unit."""
+
+    runs: tuple[Compared, ...]
+
+    @property
+    def loss(self) -> Figure:
+        """The figure that decides which checkpoint is the best."""
+        return self.runs[0].run.judgement.loss
+
+    @property
+    def kind(self) -> Hashable:
+        """Another one for each group."""
+        return self.runs[0].run.judgement.kind
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure that one of the runs is judged by, the loss first."""
+        return tuple(dict.fromkeys(figure for one in self.runs for figure in one.run.judgement.figures))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The runs' names."""
+        return tuple(one.run.name for one in self.runs)
 
 
-def differing(runs: Sequence[Compared]) -> list[Row]:
+def apart(found: Sequence[Group]) -> str:
+    """How many runs these are, and in which units: why they are not drawn or listed with others."""
+    names = dict.fromkeys(one.loss.unit or "no known unit" for one in found)
+    return f"{sum(len(one.runs) for one in found)} kept apart: in {', '.join(names)}"
+
+
+def groups(runs: Sequence[Compared]) -> tuple[Group, ...]:
+    """The runs, those whose losses are in one unit together, in the order in which they are given."""
+    found: dict[Hashable, list[Compared]] = {}
+    for one in runs:
+        found.setdefault(one.run.judgement.kind, []).append(one)
+    return tuple(Group(tuple(alike)) for alike in found.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a name, a value for each run, and which of them are the best."""
+
+    name: str
+    values: tuple[str, ...]
+    best: frozenset[int] = frozenset()
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The values, the best ones with a star."""
+        return tuple("★ " * (at in self.best) + value for at, value in enumerate(self.values))
+
+
+def differing(group: Group) -> list[Row]:
     """The settings that are not the same in all runs, each with its value in every run."""
-    settings = [run.settings for run in runs]
+    settings = [one.settings for one in group.runs]
     names = dict.fromkeys(name for one in settings for name in one)
     rows = []
     for name in names:
         values = [one.get(name) for one in settings]
         if any(value != values[0] for value in values):
-            rows.append((name, tuple(_shown(value) for value in values)))
+            rows.append(Row(name, tuple(_shown(value) for value in values)))
     return rows
 
 
-def results(runs: Sequence[Compared]) -> list[Row]:
-    """What came of each run."""
-
-    def said(one: Compared, figure: str) -> str:
-        return f"{figure} leaky" if one.run.leaky else figure
-
-    def blocks(one: Compared) -> str:
-        steps, losses = one.snapshot.val.step.values, one.snapshot.val["loss_blocks"].values
-        at = np.flatnonzero(steps == one.run.status.best_step)
-        return said(one, text.loss(float(losses[at[-1]]))) if len(at) and len(losses) else "–"
-
-    def parameters(one: Compared) -> str:
-        return text.count(one.run.record.parameters) if one.run.record else "–"
-
-    def best(one: Compared) -> str:
-        return said(one, text.loss(one.run.status.best_val_loss if one.run.status.best_step else math.nan))
-
+def results(group: Group) -> list[Row]:
+    """What came of each run: its figures, then what they took. A leaky figure is never the best one."""
+    rows = []
+    for figure in group.figures:
+        values = [one.at_best(figure) for one in group.runs]
+        honest = [math.nan if one.run.leaky else value for one, value in zip(group.runs, values, strict=True)]
+        said = (
+            figure.shown(value) + " leaky" * one.run.leaky for one, value in zip(group.runs, values, strict=True)
+        )  # fmt: skip
+        name = f"best validation {figure.directed}" if figure == group.loss else figure.directed
+        rows.append(Row(name, tuple(said), figure.best(honest)))
     columns: dict[str, Callable[[Compared], str]] = {
-        "best validation loss, carried": best,
-        "the same in blocks": blocks,
         "at step": lambda one: text.count(one.run.status.best_step),
         "steps": lambda one: text.count(one.run.status.step),
         "time": lambda one: text.duration(one.run.status.elapsed),
-        "parameters": parameters,
+        "parameters": lambda one: text.count(one.run.record.parameters) if one.run.record else "–",
         "device": lambda one: one_line(one.run.status.device, 40) or "–",
         "state": lambda one: one.run.status.state,
     }
-    return [(name, tuple(column(one) for one in runs)) for name, column in columns.items()]
+    return rows + [Row(name, tuple(column(one) for one in group.runs)) for name, column in columns.items()]
 
 
 def _shown(value: object) -> str:
@@ -105,21 +178,26 @@ def _shown(value: object) -> str:
 
 
 def markdown(runs: Sequence[Compared], pictures: Sequence[str]) -> str:
-    """The report."""
-    names = [one.run.name for one in runs]
-    lines = ["# " + " · ".join(names), ""]
-    lines += [f"![validation loss](<{picture}>)" for picture in pictures if picture.endswith(".svg")]
-    for heading, rows in (("Results", results(runs)), ("Settings that differ", differing(runs))):
-        lines += ["", f"## {heading}", ""]
-        if not rows:
-            lines.append("None.")
-            continue
-        lines.append("| | " + " | ".join(map(_cell, names)) + " |")
-        lines.append("|---|" + "---|" * len(names))
-        lines += [f"| {_cell(name)} | " + " | ".join(map(_cell, values)) + " |" for name, values in rows]
-    lines += ["", "Losses in nats per token. *Carried*: one pass over the held-out text, the hidden state carried "
-              "along. *Blocks*: independent blocks of 256 tokens from a zero state.", ""]  # fmt: skip
+    """The report: a section for each unit."""
+    found = groups(runs)
+    lines = ["# " + " · ".join(one.run.name for one in runs), ""]
+    lines += [f"![curves, one unit an axis](<{picture}>)" for picture in pictures if picture.endswith(".svg")]
+    if len(found) > 1:
+        lines += ["", "Runs whose figures are in different units are kept apart: no figure of one says anything beside "
+                  "one of the other."]  # fmt: skip
+    for group in found:
+        mark = "#" * (2 + (len(found) > 1))
+        if len(found) > 1:
+            lines += ["", f"## {_cell(group.loss.titled)}: {', '.join(map(_cell, group.names))}"]
+        for heading, rows in (("Results", results(group)), ("Settings that differ", differing(group))):
+            lines += ["", f"{mark} {heading}", "", *(_table(group.names, rows) if rows else ["None."])]
+    lines += ["", f"{KEY}. Figures are those of the checkpoint with the best loss.", "", WORDS, ""]
     return "\n".join(lines)
+
+
+def _table(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    lines = ["| | " + " | ".join(map(_cell, names)) + " |", "|---|" + "---|" * len(names)]
+    return lines + [f"| {_cell(row.name)} | " + " | ".join(map(_cell, row.cells)) + " |" for row in rows]
 
 
 def _cell(value: str) -> str:
@@ -151,34 +229,48 @@ def check_alignment(alignment: str) -> str:
     return alignment
 
 
+def panels(runs: Sequence[Compared]) -> list[tuple[Group, Figure]]:
+    """The charts of a report: for each group of runs, the first figure of each unit that its logs hold."""
+    found = []
+    for group in groups(runs):
+        units: dict[str, Figure] = {}
+        for figure in group.figures:
+            if figure == group.loss or any(len(one.y(figure)) for one in group.runs):
+                units.setdefault(figure.unit, figure)
+        found += [(group, figure) for figure in units.values()]
+    return found
+
+
 def _draw(runs: Sequence[Compared], folder: Path, alignment: str) -> list[Path]:
-    """The curves as SVG and PNG; nothing where there is no matplotlib."""
+    """The curves as SVG and PNG, one unit an axis; nothing where there is no matplotlib."""
     try:
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure as Picture
     except ImportError:
         return []
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for number, one in enumerate(runs):
-        colour = COLOURS[number % len(COLOURS)]
-        x, y = one.x(alignment, False).values, one.y(False).values
-        thin = max(1, len(x) // 4000)
-        axes.plot(x[::thin], y[::thin], color=colour, alpha=0.35, linewidth=0.8)
-        axes.plot(
-            one.x(alignment, True).values,
-            one.y(True).values,
-            color=colour,
-            marker=".",
-            label=one.run.name + " (leaky)" * one.run.leaky,
-        )
-    axes.set_xlabel(LABELS[alignment])
-    axes.set_ylabel("loss, nats per token (faint: training, smoothed)")
-    axes.legend()
-    axes.grid(alpha=0.2)
+    found = panels(runs)
+    picture = Picture(figsize=(8, 1 + 4 * len(found)), layout="constrained")
+    colours = {one.run.name: COLOURS[at % len(COLOURS)] for at, one in enumerate(runs)}
+    for (group, figure), axes in zip(found, picture.subplots(len(found), squeeze=False)[:, 0], strict=True):
+        for one in group.runs:
+            _draw_run(axes, one, figure, alignment, colours[one.run.name], faint=figure == group.loss)
+        axes.set_xlabel(LABELS[alignment])
+        axes.set_ylabel(figure.directed + "\n(faint: training, smoothed)" * (figure == group.loss))
+        axes.legend()
+        axes.grid(alpha=0.2)
     paths = [folder / "curves.svg", folder / "curves.png"]
     for path in paths:
-        figure.savefig(path, dpi=150)
+        picture.savefig(path, dpi=150)
     return paths
+
+
+def _draw_run(axes: Any, one: Compared, figure: Figure, alignment: str, colour: str, faint: bool) -> None:
+    if faint:
+        x, y = one.x(alignment, None).values, one.y(None).values
+        thin = max(1, len(x) // 4000)
+        axes.plot(x[::thin], y[::thin], color=colour, alpha=0.35, linewidth=0.8)
+    y = one.y(figure).values * (100 if figure.unit == PERCENT else 1)
+    x = one.x(alignment, figure).values[: len(y)]
+    axes.plot(x, y, color=colour, marker=".", label=one.run.name + " (leaky)" * one.run.leaky)
 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from tuirnn.config import RunConfig, flag_of
 from tuirnn.errors import ConfigError, RunError, one_line
+from tuirnn.figures import number
 from tuirnn.runs.detached import arguments
 from tuirnn.runs.layout import RunPaths, check_name, is_run
 from tuirnn.runs.listing import RunSummary, summarize
@@ -182,7 +183,7 @@ def _ended(paths: RunPaths, code: int, say: Callable[[str], None]) -> dict[str, 
 
 def figure(run: RunSummary) -> str:
     """The best held-out loss, called leaky where it is."""
-    return f"{run.status.best_val_loss:.4f}" + " leaky" * run.leaky if run.status.best_step else "–"
+    return number(run.status.best_val_loss, 4) + " leaky" * run.leaky if run.status.best_step else "–"
 
 
 Row = tuple[str, ...]
@@ -191,7 +192,7 @@ Row = tuple[str, ...]
 def table(points: Sequence[Point], folder: Path) -> list[Row]:
     """A line for each run below a line of titles: what was varied, the best held-out loss, where, and what it took."""
     axes = list(points[0].at)
-    rows: list[Row] = [("run", *axes, "best val", "accuracy", "at step", "seconds", "parameters", "state")]
+    rows: list[Row] = [("run", *axes, "best val", "unit", "accuracy", "at step", "seconds", "parameters", "state")]
     for point in points:
         run = summarize(RunPaths(folder / point.name))
         status, record = run.status, run.record
@@ -199,7 +200,17 @@ def table(points: Sequence[Point], folder: Path) -> list[Row]:
         values = (_shown(point.at[name]) for name in axes)
         size = f"{record.parameters:,}" if record else "–"
         counts = (f"{status.best_step:,}", f"{status.elapsed:,.0f}", size)
-        rows.append((point.name, *values, figure(run), accuracy, *counts, status.state if record else "failed"))
+        rows.append(
+            (
+                point.name,
+                *values,
+                figure(run),
+                run.judgement.loss.unit,
+                accuracy,
+                *counts,
+                status.state if record else "failed",
+            )
+        )
     return rows if any(row[-5] != "–" for row in rows[1:]) else [row[:-5] + row[-4:] for row in rows]
 
 
@@ -213,18 +224,19 @@ def over_seeds(points: Sequence[Point], folder: Path) -> list[Row]:
     for point in points:
         key = tuple(_shown(point.at[name]) for name in axes)
         groups.setdefault(key, []).append(summarize(RunPaths(folder / point.name)))
-    rows: list[Row] = [(*axes, "runs", "mean best val", "deviation", "mean accuracy", "deviation of it")]
+    rows: list[Row] = [(*axes, "runs", "mean best val", "deviation", "unit", "mean accuracy", "deviation of it")]
     for key, runs in groups.items():
         leaky = any(run.leaky for run in runs)
         losses = [run.status.best_val_loss for run in runs if run.status.best_step]
         shares = [100 * run.status.accuracy for run in runs if not math.isnan(run.status.accuracy)]
-        rows.append((*key, str(len(losses)), *_spread(losses, ".4f", leaky), *_spread(shares, ".2f", leaky)))
+        unit = runs[0].judgement.loss.unit
+        rows.append((*key, str(len(losses)), *_spread(losses, leaky), unit, *_spread(shares, leaky, 2)))
     return rows if any(row[-2] != "–" for row in rows[1:]) else [row[:-2] for row in rows]
 
 
-def _spread(values: Sequence[float], digits: str, leaky: bool) -> tuple[str, str]:
-    mean = f"{statistics.fmean(values):{digits}}" + " leaky" * leaky if values else "–"
-    return mean, f"{statistics.stdev(values):{digits}}" if len(values) > 1 else "–"
+def _spread(values: Sequence[float], leaky: bool, places: int = 4) -> tuple[str, str]:
+    mean = number(statistics.fmean(values), places) + " leaky" * leaky if values else "–"
+    return mean, number(statistics.stdev(values), places) if len(values) > 1 else "–"
 
 
 def _shown(value: Any) -> str:

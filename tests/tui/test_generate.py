@@ -11,9 +11,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.engine import Engine, Settings
+from tuirnn.tui.engine import Engine
 from tuirnn.tui.screens.dialogs import Choose
 from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.views import Settings
 from tuirnn.tui.widgets.prose import Prose
 
 from .conftest import SIZES, Opener, screen_text, until
@@ -26,6 +27,13 @@ def tab(pilot: Pilot[None]) -> GenerateTab:
 
 
 def written(pilot: Pilot[None]) -> str:
+    """The text up to the cursor."""
+    panel = pilot.app.query_one("#generate-text", Prose)
+    return panel.text[: len(panel.text) - panel.tail]
+
+
+def shown(pilot: Pilot[None]) -> str:
+    """All of it."""
     return pilot.app.query_one("#generate-text", Prose).text
 
 
@@ -42,7 +50,7 @@ async def test_generate_at_every_size(small_run: RunPaths, opened: Opener, size:
         await until(pilot, lambda: len(written(pilot)) > 100)
         await pilot.press("space")
         await until(pilot, lambda: "paused" in screen_text(pilot.app))
-        shown = screen_text(pilot.app)
+        screen = screen_text(pilot.app)
         for part in (
             "LSTM 24",
             "CPU",
@@ -54,8 +62,8 @@ async def test_generate_at_every_size(small_run: RunPaths, opened: Opener, size:
             "surprise",
             "space run/pause",
         ):
-            assert part in shown
-        assert any(block in shown for block in "▏▎▍▌▋▊▉█")
+            assert part in screen
+        assert any(block in screen for block in "▏▎▍▌▋▊▉█")
 
 
 async def test_the_end_stays_in_view_unless_one_scrolls_up(small_run: RunPaths, opened: Opener) -> None:
@@ -89,6 +97,86 @@ async def test_the_same_seed_writes_the_same_text(small_run: RunPaths, opened: O
         await until(pilot, lambda: written(pilot) == first[:4])
         await pilot.press(*["full_stop"] * 2)
         await until(pilot, lambda: written(pilot) == first)  # the drawing of lots was taken back, too
+
+
+async def test_the_cursor_goes_back_and_forth_and_loses_nothing(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, (80, 24), run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press(*["full_stop"] * 12)
+        await until(pilot, lambda: len(written(pilot)) == 12)
+        text, bars = shown(pilot), tab(pilot)._view.top
+        for keys, at in ((["left"] * 6, 6), (["right"] * 2, 8), (["home"], 0), (["right"], 1), (["end"], 12)):
+            await pilot.press(*keys)
+            await until(pilot, lambda at=at: written(pilot) == text[:at])  # type: ignore[misc]
+            assert shown(pilot) == text
+            assert ("end to the end" in screen_text(pilot.app)) == (at < 12)
+        assert tab(pilot)._view.top == bars  # the same state to the bit
+        assert tab(pilot).engine is not None
+        assert len(tab(pilot)._view.branches) == 1
+        await pilot.press("left", "left", "left")
+        assert tab(pilot).engine.text() == text  # what is saved is all of it
+        await pilot.press("space")  # the same lots: along what is there, and on
+        await until(pilot, lambda: len(written(pilot)) > 20)
+        await pilot.press("space")
+        assert shown(pilot).startswith(text)
+        assert len(tab(pilot)._view.branches) == 1
+
+
+async def test_writing_in_the_middle_branches_by_itself_and_the_old_tail_can_be_reached(
+    small_run: RunPaths, opened: Opener
+) -> None:
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press(*["full_stop"] * 12)
+        await until(pilot, lambda: len(written(pilot)) == 12)
+        text = shown(pilot)
+        await pilot.press(*["left"] * 6, "i", "t", "h")
+        await until(pilot, lambda: shown(pilot) == text[:6] + "th")
+        assert len(tab(pilot)._view.branches) == 1  # nothing is settled yet
+        await pilot.press("backspace", "backspace")
+        await until(pilot, lambda: shown(pilot) == text)
+        await until(pilot, lambda: written(pilot) == text[:6])
+        await pilot.press("t", "o", "escape", "full_stop")
+        await until(pilot, lambda: len(shown(pilot)) == 9)
+        assert shown(pilot).startswith(text[:6] + "to")
+        await until(pilot, lambda: "what came next is kept in 'main'" in screen_text(pilot.app))
+        await until(pilot, lambda: "branch 1 from 6" in screen_text(pilot.app))
+        await pilot.press("B", "home", "enter")
+        await until(pilot, lambda: shown(pilot) == text)
+        await pilot.press("B", "end", "enter")
+        await until(pilot, lambda: shown(pilot).startswith(text[:6] + "to"))
+
+
+async def test_what_comes_after_the_cursor_is_dim(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press("i", *"the fox", "escape")
+        await until(pilot, lambda: written(pilot) == "the fox")
+        await pilot.press("left", "left", "left")
+        await until(pilot, lambda: written(pilot) == "the ")
+        panel = pilot.app.query_one("#generate-text", Prose)
+        assert list(panel.line(0)) == [("the ", "prime"), ("f", "here"), ("ox", "tail")]
+        await pilot.click("#generate-text", offset=(2 + 5, 1))  # on the tail
+        await until(pilot, lambda: written(pilot) == "the f")
+        await pilot.click("#generate-text", offset=(2 + 1, 1))
+        await until(pilot, lambda: written(pilot) == "t")
+        assert shown(pilot) == "the fox"
+
+
+async def test_the_cursor_stays_in_view(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, (80, 24), run=small_run.name) as pilot:
+        await ready(pilot)
+        panel = pilot.app.query_one("#generate-text", Prose)
+        await pilot.press("greater_than_sign", "space")
+        await until(pilot, lambda: panel.max_scroll_y > 20)
+        await pilot.press("space")
+        await until(pilot, lambda: not tab(pilot)._view.running and panel.scroll_offset.y == panel.max_scroll_y)
+        await pilot.press("home")
+        await until(pilot, lambda: written(pilot) == "" and panel.scroll_offset.y == 0)
+        await pilot.press("right_square_bracket", "right_square_bracket")
+        await until(pilot, lambda: written(pilot) != "")
+        await pilot.press("end")
+        await until(pilot, lambda: panel.tail == 0 and panel.scroll_offset.y == panel.max_scroll_y)
 
 
 async def test_typing_carries_the_state_on(small_run: RunPaths, opened: Opener) -> None:
@@ -185,15 +273,20 @@ def test_typing_with_other_tokens(trained: Callable[..., RunPaths], tokens: str)
     engine.send("step")
     engine.send("back", 1)
     engine.send("back_all")
+    engine.send("forward_all")
+    engine.send("reset")
     engine.send("end")
     engine.join(20)
     assert not engine.is_alive()
     assert engine.view.problem == ""
-    shown = ""
+    text, texts = "", []
     for change in engine.drain():
-        shown = shown[: len(shown) - change.take_back] + change.text
-        assert change.take_back <= len(typed)
-    assert shown == ""
+        text = text[: len(text) - change.take_back] + change.text
+        texts.append((text, change.tail))
+    beginning = next(k for k, (text, tail) in enumerate(texts) if tail == len(text) > 0)
+    assert (texts[beginning][0], 0) in texts[beginning:]  # to the beginning, and all of it again
+    assert text == ""
+    assert [branch.name for branch in engine.view.branches] == ["main", "main 2"]
 
 
 def test_writing_is_fast(small_run: RunPaths) -> None:

@@ -16,7 +16,7 @@ PARTS = {
     "train": "RMSE +10",
     "xray": "there are no symbols",
     "generate": "came to pass",
-    "compare": "best validation loss",
+    "compare": "best validation MSE",
 }
 
 

@@ -1,13 +1,17 @@
 """`tuirnn compare`: runs side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import find_run, runs_folder
+
+if TYPE_CHECKING:
+    from tuirnn.comparison import Row
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +29,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs: settings that differ, results, and a report with their curves."""
-    from tuirnn.comparison import Compared, check_alignment, differing, results, write_report
+    from tuirnn.comparison import KEY, Compared, Row, check_alignment, differing, groups, results, write_report
     from tuirnn.runs.listing import summarize
     from tuirnn.tui.feed import RunFeed
 
@@ -40,18 +44,34 @@ def compare(
             pass
         compared.append(Compared(summarize(feed.paths), feed.snapshot))
     written = write_report(compared, output, by) if output is not None else []
-    rows = [*results(compared), *differing(compared)]
-    names = [one.run.name for one in compared]
+    found = groups(compared)
     if as_json:
-        table = {name: dict(zip(names, values, strict=True)) for name, values in rows}
-        print_json({"runs": names, "table": table, "written": [str(path) for path in written]})
+        table: dict[str, dict[str, str]] = {}
+        for group in found:
+            for row in (*results(group), *differing(group)):
+                table.setdefault(row.name, {}).update(zip(group.names, row.values, strict=True))
+        kinds = [{"loss": group.loss.name, "unit": group.loss.unit, "runs": group.names} for group in found]
+        names = [one.run.name for one in compared]
+        print_json({"runs": names, "groups": kinds, "table": table, "written": [str(path) for path in written]})
         return
-    first = max(len(name) for name, _ in rows)
-    widths = [max(len(names[k]), *(len(values[k]) for _, values in rows)) for k in range(len(names))]
-    for title, values in [("", tuple(names)), *rows]:
-        cells = "  ".join(one_line(value, 60).rjust(width) for value, width in zip(values, widths, strict=True))
-        print(f"{title:<{first}}  {cells}")
+    for group in found:
+        if len(found) > 1:
+            print(f"{group.loss.titled}: {', '.join(group.names)}")
+        _print([Row("", group.names), *results(group), *differing(group)])
+        print()
+    if len(found) > 1:
+        print("Runs whose figures are in different units are kept apart.")
+    print(KEY)
     for path in written:
         print(f"wrote {path}")
     if output is not None and len(written) == 1:
         print("no pictures: they need matplotlib; install it with: pip install 'tuirnn[plots]'")
+
+
+def _print(rows: "Sequence[Row]") -> None:
+    """Rows of one table, the columns right-aligned."""
+    first = max(len(row.name) for row in rows)
+    widths = [max(len(one_line(row.cells[k], 60)) for row in rows) for k in range(len(rows[0].values))]
+    for row in rows:
+        cells = "  ".join(one_line(cell, 60).rjust(width) for cell, width in zip(row.cells, widths, strict=True))
+        print(f"{row.name:<{first}}  {cells}".rstrip())

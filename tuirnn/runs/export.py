@@ -9,10 +9,14 @@ from typing import Any, TextIO
 
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.listing import summarize
 from tuirnn.runs.reader import LogTail, as_number
 
 COLUMNS = ("step", "split", "at", "loss", "loss_blocks", "grad_norm", "lr")
 """What the trainer writes today; whatever else a record holds comes after these."""
+
+UNIT = "loss_unit"
+"""The last column: what `loss` is in, so that the tables of several runs can be put under one another."""
 
 
 def rows(paths: RunPaths) -> Iterator[dict[str, Any]]:
@@ -48,12 +52,13 @@ def to_csv(paths: RunPaths, target: Path | TextIO) -> int:
 
 def _write(paths: RunPaths, file: TextIO) -> int:
     extra = {key: None for record in rows(paths) for key in record if key not in COLUMNS}
-    columns = [*COLUMNS, *(one_line(key, 60) for key in extra)]
+    columns = [*COLUMNS, *(one_line(key, 60) for key in extra), UNIT]
+    unit = summarize(paths).judgement.loss.unit
     table = csv.writer(file, lineterminator="\n")
     table.writerow(columns)
     count = 0
     for record in rows(paths):
-        table.writerow([_cell(record.get(key, "")) for key in (*COLUMNS, *extra)])
+        table.writerow([*(_cell(record.get(key, "")) for key in (*COLUMNS, *extra)), unit])
         count += 1
     return count
 

@@ -9,18 +9,18 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuirnn.errors import ConfigError, TuirnnError, one_line
 from tuirnn.tui.text import token_label
+from tuirnn.tui.views import BranchView, Change, Settings, View
 from tuirnn.tui.widgets.prose import surprise_style
 
 if TYPE_CHECKING:
     from tuirnn.runtime.samplers import Sampling
-    from tuirnn.runtime.timeline import Token
+    from tuirnn.runtime.timeline import Branch, Token
 
 PACES = (20, 60, 250, 1_000, 0)
 """Tokens a second that are aimed at; 0: as fast as it goes."""
@@ -32,59 +32,6 @@ SLICE = 0.015
 
 LONGEST = 200_000
 """Tokens after which a text stops growing by itself: its way back is kept in memory."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to write; checked when it reaches the samplers."""
-
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Change:
-    """What happened to the text: so many characters taken back, then these written in a style."""
-
-    take_back: int = 0
-    text: str = ""
-    style: str = "plain"
-    clear: bool = False
-
-
-@dataclass(frozen=True)
-class BranchView:
-    """A branch as it is listed: how deep it lies in the tree, where it went off, how long it is."""
-
-    name: str
-    depth: int
-    fork: int
-    length: int
-    open: bool
-
-
-@dataclass(frozen=True)
-class View:
-    """How the engine stands. `noun` is what a token is called; `problem` one line or nothing.
-
-    `judges`: it is a classifier, which reads and writes nothing; `top` are its classes.
-    """
-
-    ready: bool = False
-    judges: bool = False
-    running: bool = False
-    top: tuple[tuple[str, float], ...] = ()
-    hidden: tuple[float, ...] = ()
-    unknown: tuple[str, ...] = ()
-    per_second: float = 0.0
-    provider: str = ""
-    described: str = ""
-    noun: str = "character"
-    problem: str = ""
-    tokens: int = 0
-    branches: tuple[BranchView, ...] = ()
 
 
 class Engine(threading.Thread):
@@ -106,7 +53,9 @@ class Engine(threading.Thread):
         self._folder = folder
         self._settings = settings
         self._commands: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
-        self._typed: tuple[str, list[int]] = ("", [])
+        self._typed = ""
+        self._shown: list[Token] = []  # of the text on the screen; after them what is being typed
+        self._drafted = ""
         self._running = False
         self._began, self._written = 0.0, 0
         self._busy, self._stepped = 0.0, 0
@@ -125,7 +74,7 @@ class Engine(threading.Thread):
         return taken
 
     def text(self) -> str:
-        """All that was read and written on the open branch."""
+        """All that was read and written on the open branch, before and after the cursor."""
         return "".join(token.text for token in self._tokens())
 
     def written(self) -> str:
@@ -199,10 +148,12 @@ class Engine(threading.Thread):
             return True
         if command == "end":
             return False
+        if command != "set" and self.view.note:
+            self.view = dataclasses.replace(self.view, note="")
         if command == "set" and isinstance(value, Settings):
             self._set(value)
         elif command == "toggle":
-            self._commit()
+            self._settle()
             self._running = not self._running
             self._began, self._written = time.perf_counter(), 0
         elif command == "typed":
@@ -210,8 +161,9 @@ class Engine(threading.Thread):
             self._read(str(value))
         elif command in COMMANDS:
             self._running = False
-            self._commit()
+            self._settle()
             COMMANDS[command](self, value)
+            self._show()
         self._look()
         return True
 
@@ -249,7 +201,7 @@ class Engine(threading.Thread):
         def add(parent: str, depth: int) -> None:
             for branch in known.values():
                 if branch.parent == parent:
-                    own = branch is self._timeline.branch
+                    own = branch is self._timeline.home
                     rows.append(BranchView(branch.name, depth, branch.fork, len(branch.tokens), own))
                     add(branch.name, depth + 1)
 
@@ -260,11 +212,17 @@ class Engine(threading.Thread):
 
     def _step(self, _: object = None) -> None:
         """Write one token."""
-        began = time.perf_counter()
-        token = self._timeline.write(self._sampling)
+        began, line = time.perf_counter(), self._timeline
+        grows, branch = line.at == len(line), line.branch
+        token = line.write(self._sampling)
         self._busy += time.perf_counter() - began
         self._stepped += 1
-        self.changes.append(Change(text=token.text, style=surprise_style(token.nats)))
+        if grows:
+            self._shown.append(token)
+            self.changes.append(_written(token))
+        else:
+            self._tell(branch)
+            self._show()
 
     def _write_slice(self) -> None:
         """Write what the pace has come to owe, for a moment at most; then rest until more is due."""
@@ -272,7 +230,7 @@ class Engine(threading.Thread):
         while (now := time.perf_counter()) < end:
             if self.pace and self._written >= (now - self._began) * self.pace:
                 break
-            if len(self._timeline) >= LONGEST:
+            if self._timeline.at >= LONGEST:
                 self._running = False
                 self.view = dataclasses.replace(
                     self.view, problem=f"{LONGEST:,} tokens are as long as a text gets here; r begins anew"
@@ -287,53 +245,79 @@ class Engine(threading.Thread):
 
     def _read(self, text: str) -> None:
         """Make the typed text `text`: go back to where it parts from what was read, and read on from there."""
-        old, ids = self._typed
-        new = self._writer.vocab.encode(text).tolist()
-        same = next((k for k, (a, b) in enumerate(zip(ids, new, strict=False)) if a != b), min(len(ids), len(new)))
-        self._timeline.rewind(len(self._timeline) - len(ids) + same)
-        for token in new[same:]:
-            self._timeline.read(token)
-        self._typed = (text, new)
-        self.changes.append(Change(take_back=len(old), text=text, style="prime"))
+        self._typed = text
+        self._timeline.draft(self._writer.vocab.encode(text).tolist())
+        self._show()
         self.view = dataclasses.replace(self.view, unknown=tuple(self._writer.vocab.unknown(text)))
 
-    def _commit(self) -> None:
+    def _settle(self) -> None:
         """What was typed is read for good; further typing goes on from here.
 
         What stands on the screen becomes what the tokens say, where that is not the same: an unknown symbol reads as
         such, and a word vocabulary drops what is no word.
         """
-        text, ids = self._typed
-        self._typed = ("", [])
-        if ids:
-            read = self._timeline.branch.tokens[-len(ids) :]
-            if "".join(token.text for token in read) != text:
-                self.changes.append(Change(take_back=len(text)))
-                self.changes.extend(map(_written, read))
-        elif text:
-            self.changes.append(Change(take_back=len(text)))
+        self._typed, home = "", self._timeline.home
+        self._timeline.settle()
+        self._tell(home)
+        self._show()
+
+    def _tell(self, before: "Branch") -> None:
+        """Say so where a branch has begun in the middle of another."""
+        now = self._timeline.home
+        if now is not before:
+            note = f"'{now.name}' begins here; what came next is kept in '{before.name}': B goes there"
+            self.view = dataclasses.replace(self.view, note=note)
+
+    def _show(self) -> None:
+        """Change what is on the screen into what the text is now, from where the two part."""
+        line, typed = self._timeline, self._typed
+        tokens = line.home.tokens[: line.begun] if typed else line.home.tokens
+        same = _alike(self._shown, tokens)
+        gone = self._shown[same:]
+        anew = bool(gone) or typed != self._drafted
+        if anew:
+            self.changes.append(Change(take_back=sum(len(token.text) for token in gone) + len(self._drafted)))
+        self.changes.extend(map(_written, tokens[same:]))
+        if anew and typed:
+            self.changes.append(Change(text=typed, style="prime"))
+        tail = 0 if typed else line.home.start(len(tokens)) - line.characters
+        self.changes.append(Change(tail=tail))
+        self.view = dataclasses.replace(self.view, tail=tail)
+        self._shown[same:], self._drafted = tokens[same:], typed
 
     def _back(self, characters: object) -> None:
-        """Take back what was read or written last, by so many characters at least."""
-        self._taken_back(self._timeline.rewind_characters(int(characters or 1)))  # type: ignore[call-overload]
+        """The cursor back, by so many characters at least."""
+        self._timeline.go_to(self._timeline.before(self._timeline.characters - _number(characters)))
 
-    def _back_to(self, characters: object) -> None:
-        """Go back to where the text had so many characters."""
-        length = sum(len(token.text) for token in self._timeline.branch.tokens)
-        self._taken_back(self._timeline.rewind_characters(length - int(characters or 0)))  # type: ignore[call-overload]
+    def _forward(self, characters: object) -> None:
+        """The cursor on through what is there, by so many characters at least; at its end a token is written."""
+        line = self._timeline
+        if line.at < len(line):
+            line.go_to(line.after(line.characters + _number(characters)))
+        elif not self.view.judges:
+            self._step()
+
+    def _at(self, characters: object) -> None:
+        """The cursor to the token that begins after so many characters, or has that place in it."""
+        self._timeline.go_to(self._timeline.before(_number(characters)))
 
     def _back_line(self, _: object) -> None:
-        """Go back to the beginning of this line, or of the one before."""
+        """The cursor to the beginning of this line, or of the one before."""
         text = self._timeline.branch.text
-        self._back_to(text.rfind("\n", 0, max(len(text) - 1, 0)) + 1)
+        self._at(text.rfind("\n", 0, max(self._timeline.characters - 1, 0)) + 1)
+
+    def _forward_line(self, _: object) -> None:
+        """The cursor to the beginning of the next line, or to the end."""
+        end = self._timeline.branch.text.find("\n", self._timeline.characters) + 1
+        self._timeline.go_to(self._timeline.after(end) if end else len(self._timeline))
 
     def _back_all(self, _: object) -> None:
-        """Go back to the beginning."""
-        self._taken_back(self._timeline.rewind(0))
+        """The cursor to the beginning."""
+        self._timeline.go_to(0)
 
-    def _taken_back(self, characters: int) -> None:
-        if characters:
-            self.changes.append(Change(take_back=characters))
+    def _forward_all(self, _: object) -> None:
+        """The cursor to the end."""
+        self._timeline.go_to(len(self._timeline))
 
     # ── branches ──────────────────────────────────────────────────────────────
 
@@ -345,17 +329,12 @@ class Engine(threading.Thread):
 
     def _switch(self, name: object) -> None:
         if str(name) in self._timeline.branches:
-            self._show_all(self._timeline.switch(str(name)).tokens)
-
-    def _show_all(self, tokens: "Iterable[Token]") -> None:
-        self.changes.append(Change(clear=True))
-        self.changes.extend(map(_written, tokens))
+            self._timeline.switch(str(name))
 
     def _reset(self, _: object = None) -> None:
-        """The zero state and the first of the seed's numbers, in an empty text; kept branches stay."""
+        """The zero state and the first of the seed's numbers, in an empty text; what was written stays a branch."""
         self._timeline.begin_anew(self._settings.seed)
         self.view = dataclasses.replace(self.view, unknown=())
-        self.changes.append(Change(clear=True))
 
     def _set(self, settings: Settings) -> None:
         """Write differently from here on; a new seed leaves the state alone."""
@@ -374,15 +353,33 @@ def _written(token: "Token") -> Change:
     return Change(text=token.text, style=surprise_style(token.nats) if token.chosen else "prime")
 
 
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 1
+
+
+def _alike(some: "Sequence[Token]", others: "Sequence[Token]") -> int:
+    """How many tokens two texts have in common at their beginnings."""
+    low, high = 0, min(len(some), len(others))
+    if some[:high] == others[:high]:
+        return high
+    while low < high:  # the first difference lies in [low, high)
+        middle = (low + high) // 2
+        low, high = (low, middle) if some[low : middle + 1] != others[low : middle + 1] else (middle + 1, high)
+    return low
+
+
 COMMANDS: dict[str, Callable[[Engine, object], None]] = {
     "step": Engine._step,
     "back": Engine._back,
-    "back_to": Engine._back_to,
+    "forward": Engine._forward,
+    "at": Engine._at,
     "back_line": Engine._back_line,
+    "forward_line": Engine._forward_line,
     "back_all": Engine._back_all,
+    "forward_all": Engine._forward_all,
     "branch": Engine._branch,
     "keep": Engine._keep,
     "switch": Engine._switch,
     "reset": Engine._reset,
 }
-"""What the screen may ask for: 'back' and 'back_to' with a number of characters, branches with a name."""
+"""What the screen may ask for: 'back', 'forward' and 'at' with a number of characters, branches with a name."""

@@ -1,29 +1,20 @@
 """What of a run can be drawn: the loss, every other number that was recorded, the speed; and against what."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from tuirnn.runs.reader import RunRecord
+from tuirnn.figures import PERCENT, Judgement
 from tuirnn.tui.plot import Axis, Series
 from tuirnn.tui.snapshot import Curves, Snapshot
 from tuirnn.tui.track import Curve
 
 LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"
 
-NAMES = {
-    "macro_f1": "macro F1",
-    "mae": "mean absolute error",
-    "rollout_rmse": "roll-out RMSE",
-    "naive_loss": "loss of the last value",
-    "lr": "learning rate",
-    "grad_norm": "gradient norm",
-    BLOCKS: "validation loss, blocks",
-}
-
-VALUE = "value"
-"""What the loss of a forecaster is per: an error, not nats."""
+NAMES = {"lr": "learning rate", "grad_norm": "gradient norm"}
+"""Of what held-out data are not judged by; `figures` has the others."""
 
 SPEED_POINTS = 80
 
@@ -49,20 +40,24 @@ def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
     return [LOSS, *judged, *train, *([SPEED] if timed else []), *(name for name in val if name == BLOCKS)]
 
 
-def noun(record: RunRecord | None) -> str:
-    """What a loss is per: a token by its kind, or what else the task counts; nothing where that is not known."""
-    if record is None:
-        return ""
-    return {"lm": record.vocab.kind, "classify": "sequence", "forecast": VALUE}.get(record.config.data.task, "")
+def unit_of(measure: str, judged: Judgement, wanted: str) -> str:
+    """How a measure is written, one of `plot.UNITS`; `wanted` is the reader's choice for a loss in nats."""
+    figure = judged.figure(measure)
+    if figure is not None and figure.unit == PERCENT:
+        return PERCENT
+    return wanted if measure == LOSS and judged.loss.unit.startswith("nats") else "nats"
 
 
-def title(measure: str, noun: str = "", unit: str = "nats") -> str:
-    """A measure in words; the loss with its unit."""
-    if measure == LOSS and noun == VALUE:
-        return "loss (squared error, in deviations)"
-    if measure == LOSS:
-        return f"loss ({unit}/{noun})" if unit != "perplexity" and noun else f"loss ({unit})"
-    return NAMES.get(measure, measure)
+def title(measure: str, judged: Judgement, wanted: str = "nats") -> str:
+    """A measure in words, with its unit; training and validation share the chart of the loss."""
+    figure = judged.figure(measure)
+    if figure is None:
+        return NAMES.get(measure, measure)
+    if measure != LOSS:
+        return figure.titled
+    unit = unit_of(measure, judged, wanted)
+    shown = unit if unit == "perplexity" else figure.unit.replace("nats", unit)
+    return dataclasses.replace(figure, name=figure.kind, unit=shown).titled
 
 
 def series_of(measure: str, snapshot: Snapshot, axis: str, facts: Facts, smooth: bool = True) -> list[Series]:
@@ -84,7 +79,7 @@ def series_of(measure: str, snapshot: Snapshot, axis: str, facts: Facts, smooth:
 @lru_cache(maxsize=16)
 def validation(x: Curve, y: Curve) -> tuple[Series, ...]:
     """Validation losses as marks, the best of them as a star; the same objects for the same curves."""
-    lines = [Series("validation", x, y, "val", mark="◆")]
+    lines = [Series("val", x, y, "val", mark="◆")]
     finite = np.isfinite(y.values)
     if finite.any():
         best = int(np.argmin(np.where(finite, y.values, np.inf)))

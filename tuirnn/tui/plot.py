@@ -89,8 +89,12 @@ UNITS: dict[str, Callable[[Floats], Floats]] = {
     "nats": lambda y: y,
     "bits": lambda y: y / math.log(2),
     "perplexity": lambda y: np.exp(np.minimum(y, 700.0)),
+    "%": lambda y: 100 * y,
 }
-"""Ways to write a loss, each an ascending function of nats: extremes stay extremes."""
+"""Ways to write y, each an ascending function of it: extremes stay extremes."""
+
+LOSS_UNITS = ("nats", "bits", "perplexity")
+"""Those of a loss in nats."""
 
 
 class Canvas:

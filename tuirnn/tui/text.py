@@ -5,6 +5,8 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
+from tuirnn.figures import number
+
 CONTROL_PICTURES = 0x2400
 """U+2400 + n is the printable picture of the control character n."""
 
@@ -102,13 +104,7 @@ def held_out(value: float, leaky: bool) -> str:
 
 def loss(value: float) -> str:
     """To three places, or two digits where that is next to nothing; a dash where there is none yet."""
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if 0 < abs(value) < 0.01:
-        return f"{value:.1e}"
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2e}"
+    return number(value)
 
 
 def figure(value: float) -> str:

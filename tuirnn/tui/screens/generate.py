@@ -10,10 +10,11 @@ from textual.widgets import Input, Static
 from tuirnn.errors import RunError
 from tuirnn.tui import text
 from tuirnn.tui.cells import called, cell_files
-from tuirnn.tui.engine import PACES, Engine, Settings, View
+from tuirnn.tui.engine import LONGEST, PACES, Engine
 from tuirnn.tui.meter import FEWEST, MOST, Meter
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
+from tuirnn.tui.views import Settings, View
 from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.branches import Branches
 from tuirnn.tui.widgets.prime import NEWLINE, Prime
@@ -25,7 +26,8 @@ FRAME = 0.05
 """Seconds between two drawings while the network writes."""
 
 ROLLING = {
-    "toggle", "step", "back", "back_all", "reset", "choose", "slower", "faster", "scroll_up", "scroll_down", "export",
+    "toggle", "step", "back", "forward", "back_all", "reset", "choose", "slower", "faster", "scroll_up", "scroll_down",
+    "export",
 }  # fmt: skip
 """What can be done with a series."""
 
@@ -44,7 +46,7 @@ class GenerateTab(Tab):
     def compose(self) -> ComposeResult:
         """The text and the bars above, the fields below."""
         with Horizontal(id="generate-top"):
-            yield Prose(id="generate-text")
+            yield Prose(limit=LONGEST, id="generate-text")
             yield RollOut(id="generate-rollout")
             with Vertical(id="generate-side"):
                 bars = Bars(id="generate-bars")
@@ -152,7 +154,11 @@ class GenerateTab(Tab):
             if (run.paths.root / "best").is_file() or (run.paths.root / "last").is_file()
         ]
         options = [
-            (run.name, f"{run.name}   {run.cell}   {text.held_out(run.status.best_val_loss, run.leaky)}")
+            (
+                run.name,
+                f"{run.name}   {run.cell}   {text.held_out(run.status.best_val_loss, run.leaky)} "
+                f"{run.judgement.loss.unit}",
+            )
             for run in runs
         ]
         options += [(str(path), f"{path.stem}   (cell file)") for path in cell_files()]
@@ -186,15 +192,16 @@ class GenerateTab(Tab):
         changes, view = self.engine.drain(), self.engine.view
         batch: list[tuple[str, str]] = []
         for change in changes:
-            if change.clear or change.take_back:
+            if change.take_back:
                 self._text.append(batch)
                 batch = []
                 self._text.take_back(change.take_back)
-                if change.clear:
-                    self._text.clear()
-            batch.append((change.text, change.style))
+            if change.text:
+                batch.append((change.text, change.style))
         if batch:
             self._text.append(batch)
+        if changes:
+            self._text.put_cursor(changes[-1].tail)
         if view is not self._view:
             self._show(view)
 
@@ -205,7 +212,7 @@ class GenerateTab(Tab):
         self.set_class(view.judges, "-judging")
         if view.branches != before.branches:
             self.query_one(Branches).show(view.branches)
-        if (view.running, view.ready) != (before.running, before.ready):
+        if (view.running, view.ready, view.tail > 0) != (before.running, before.ready, before.tail > 0):
             self._text.caret = view.ready
             self._text.relayout()
             self.app.refresh_bindings()
@@ -213,6 +220,8 @@ class GenerateTab(Tab):
         unknown = ", ".join(text.token_label(symbol) for symbol in view.unknown[:12])
         if view.problem:
             self._say(view.problem, error=True)
+        elif view.note:
+            self._say(view.note)
         elif unknown:
             self._say(f"not in its vocabulary, read as unknown: {unknown}")
         elif view.ready:
@@ -300,6 +309,8 @@ class GenerateTab(Tab):
             return action in ROLLING
         if self._view.judges and action in WRITING:
             return False
+        if action == "forward_all":
+            return self._view.tail > 0
         return action in ("choose", "type", "temperature", "slower", "faster") or self._view.ready
 
     def _command(self, command: str, value: object = None) -> None:
@@ -318,21 +329,33 @@ class GenerateTab(Tab):
         self._command("step")
 
     def do_back(self) -> None:
-        """One token back."""
+        """The cursor back by a token."""
         self._command("back", 1)
 
+    def do_forward(self) -> None:
+        """The cursor on by a token; at the end one is written."""
+        self._command("forward", 1)
+
     def do_back_line(self) -> None:
-        """One line back."""
+        """The cursor back by a line."""
         self._command("back_line")
 
+    def do_forward_line(self) -> None:
+        """The cursor on by a line."""
+        self._command("forward_line")
+
     def do_back_all(self) -> None:
-        """To the beginning."""
+        """The cursor to the beginning."""
         self._command("back_all")
 
+    def do_forward_all(self) -> None:
+        """The cursor to the end."""
+        self._command("forward_all")
+
     def on_prose_pointed(self, event: Prose.Pointed) -> None:
-        """A click on a character goes back to right before it."""
+        """A click on a character puts the cursor there."""
         if self._view.ready:
-            self._command("back_to", event.characters)
+            self._command("at", event.characters)
 
     def do_reset(self) -> None:
         """Back to the zero state."""

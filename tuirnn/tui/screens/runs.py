@@ -1,5 +1,6 @@
 """The Runs tab: all runs of the folder, and a closer look at the one under the cursor."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
 from tuirnn.errors import RunError
+from tuirnn.figures import UNKNOWN
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look, text
@@ -47,7 +49,10 @@ ROOMY, WIDE = 112, 140
 SORTS: dict[str, Callable[[RunSummary], Any]] = {
     "newest": lambda run: -(run.record.created if run.record else 0.0),
     "name": lambda run: run.name,
-    "best val": lambda run: run.status.best_val_loss if run.status.best_step else math.inf,
+    "best val": lambda run: (
+        run.judgement.loss.unit,  # figures of one unit together
+        run.status.best_val_loss if run.status.best_step else math.inf,
+    ),
     "state": lambda run: (not run.status.live, run.status.state),
     "cell": lambda run: run.cell,
     "done": lambda run: -run.status.progress,
@@ -252,17 +257,22 @@ class RunsTab(Tab):
         self.do_open()
 
     def _overlaid(self) -> list[RunSummary]:
-        """The runs whose lines the chart shows: those marked, and the one under the cursor."""
+        """Whose lines one wants to see: the runs that are marked, and the one under the cursor."""
         names = dict.fromkeys(self.dashboard.marked)
         if run := self.highlighted:
             names.setdefault(run.name)
         known = {run.name: run for run in self.dashboard.runs}
-        return [known[name] for name in names if name in known][-MOST_LINES:]
+        return [known[name] for name in names if name in known]
+
+    def _alike(self) -> list[RunSummary]:
+        """Those of them that stand on one axis with the run under the cursor."""
+        run = self.highlighted
+        return [one for one in self._overlaid() if run and one.judgement.kind == run.judgement.kind][-MOST_LINES:]
 
     def _follow(self) -> None:
         self.app.refresh_bindings()
         if self.is_open:
-            self._crew.follow([run.paths for run in self._overlaid()])
+            self._crew.follow([run.paths for run in self._alike()])
             self._draw_details()
 
     def on_feed_read(self, message: FeedRead) -> None:
@@ -283,7 +293,7 @@ class RunsTab(Tab):
 
     def _draw_chart(self) -> None:
         """The validation losses of the runs that are overlaid, laid down again only where one is different."""
-        chart, runs = self.query_one("#runs-chart", Chart), self._overlaid()
+        chart, runs = self.query_one("#runs-chart", Chart), self._alike()
         lines: list[Series] = []
         for run in runs:
             val = self._crew.snapshot(run.paths).val
@@ -295,7 +305,13 @@ class RunsTab(Tab):
         if shown != self._shown_lines:
             self._shown_lines = shown
             chart.show(lines if any(len(one.x) for one in lines) else [])
-        chart.border_title = Content("validation loss" + (", marked runs" if len(runs) > 1 else ""))
+        loss = runs[0].judgement.loss if runs else UNKNOWN.loss
+        chart.border_title = Content(f"validation {dataclasses.replace(loss, name=loss.kind).titled}")
+        left = [run for run in self._overlaid() if run not in runs]
+        others = sum(run.judgement.kind != runs[0].judgement.kind for run in left)
+        said = [f"{others} kept apart: other units"] * bool(others)
+        said += [f"{len(left) - others} more"] * (len(left) > others)
+        chart.border_subtitle = Content(" · ".join(said))
 
     def _describe(self, run: RunSummary, sample: str) -> Content:
         record, status = run.record, run.status
@@ -313,9 +329,8 @@ class RunsTab(Tab):
         if status.live and status.eta:
             facts.append(f"{text.duration(status.eta)} left")
         if status.best_step:
-            facts.append(
-                f"best {text.held_out(status.best_val_loss, run.leaky)} at step {text.count(status.best_step)}"
-            )
+            best = f"{text.held_out(status.best_val_loss, run.leaky)} {run.judgement.loss.unit}"
+            facts.append(f"best {best} at step {text.count(status.best_step)}")
         lines = [Content(" · ".join(facts))]
         if status.message:
             lines.append(Content.styled(status.message, "$text-warning"))

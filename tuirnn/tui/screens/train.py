@@ -1,5 +1,6 @@
 """The Train tab: one run as it learns, and the keys that steer it."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,11 +9,12 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
+from tuirnn.figures import UNKNOWN, Judgement
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import measures, text
 from tuirnn.tui.measures import LOSS, Facts
-from tuirnn.tui.plot import UNITS, Options
+from tuirnn.tui.plot import LOSS_UNITS, UNITS, Options
 from tuirnn.tui.screens.base import FeedRead, Follower
 from tuirnn.tui.screens.steering import Steering
 from tuirnn.tui.snapshot import Evaluation, Snapshot
@@ -121,6 +123,11 @@ class TrainTab(Steering):
         train, status = self.summary.record.config.train, self.status
         return Facts(train.batch_size * train.seq_len, status.epoch / status.step if status.step else 0.0)
 
+    @property
+    def judgement(self) -> Judgement:
+        """What the run is judged by."""
+        return self.summary.judgement if self.summary else UNKNOWN
+
     # ── drawing ───────────────────────────────────────────────────────────────
 
     def _draw(self) -> None:
@@ -134,18 +141,18 @@ class TrainTab(Steering):
         snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
         known = measures.measures(snapshot, facts)
         measure = self._measure if self._measure in known else LOSS
-        noun = measures.noun(self.summary.record if self.summary else None)
-        unit = self._unit if measure == LOSS and noun != measures.VALUE else "nats"
+        judged = self.judgement
         low, high = self._range()
         x_from, x_to = self._window.bounds(low, high)
         options = Options(
             self._log, x_from, self._cursor_x(), x_to, self._log_x and self._axis in ("step", "epoch"),
-            measures.axis_of(self._axis, snapshot, facts), unit,
+            measures.axis_of(self._axis, snapshot, facts), measures.unit_of(measure, judged, self._unit),
         )  # fmt: skip
         chart = self.query_one("#train-chart", Chart)
-        chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, self._reading(unit))
+        reading = self._reading(measures.unit_of(LOSS, judged, self._unit))
+        chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, reading)
         name = self.paths.name if self.paths else "no run"
-        chart.border_title = Content(f"{name} · {measures.title(measure, noun, unit)}")
+        chart.border_title = Content(f"{name} · {measures.title(measure, judged, self._unit)}")
         chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
 
     def _how(self, snapshot: Snapshot, options: Options) -> list[str]:
@@ -198,12 +205,16 @@ class TrainTab(Steering):
         x_from, x_to = self._window.bounds(*self._range())
         axis = measures.axis_of(self._axis, snapshot, facts)
         options = Options(x_from=x_from, x_to=x_to, cursor=self._cursor_x(), axis=axis)
+        judged = self.judgement
         for number in range(SMALL_CHARTS):
             chart = self.query_one(f"#train-small-{number}", Chart)
             measure = others[number] if number < len(others) else ""
             chart.set_class(not measure, "-unused")
-            chart.border_title = Content(measures.title(measure))
-            chart.show(measures.series_of(measure, snapshot, self._axis, facts) if measure else [], options)
+            chart.border_title = Content(measures.title(measure, judged))
+            chart.show(
+                measures.series_of(measure, snapshot, self._axis, facts) if measure else [],
+                dataclasses.replace(options, unit=measures.unit_of(measure, judged, "nats")),
+            )
 
     def _evaluation(self) -> Evaluation | None:
         """The evaluation to show: the last one up to the cursor, or the newest."""
@@ -345,8 +356,7 @@ class TrainTab(Steering):
 
     def do_unit(self) -> None:
         """The next unit of the loss."""
-        units = list(UNITS)
-        self._unit = units[(units.index(self._unit) + 1) % len(units)]
+        self._unit = LOSS_UNITS[(LOSS_UNITS.index(self._unit) + 1) % len(LOSS_UNITS)]
         self._draw()
 
     def do_log(self) -> None:

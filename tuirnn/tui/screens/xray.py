@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 MOST_LINES = 6
 
+ROOMY = 48
+"""Width of a chart from which the cell stands beside the name of its run."""
+
 
 class Looked(Message):
     """A run's cell has read a passage, or why it could not."""
@@ -57,7 +60,7 @@ class XrayTab(Tab):
             yield Gates(id="xray-gates")
         with Horizontal(id="xray-below"):
             units = Static("", id="xray-units", markup=False)
-            units.border_title = "units that follow"
+            units.border_title, units.border_subtitle = "units that follow", "unit, correlation"
             yield units
             yield HeatMap(id="xray-heat")
             yield Prose(id="xray-text")
@@ -124,7 +127,7 @@ class XrayTab(Tab):
         """The run on show first, then those marked."""
         known = {run.name: run for run in self.dashboard.runs}
         names = dict.fromkeys([self.name_shown, *self.dashboard.marked])
-        return [known[name] for name in names if name in known][:MOST_LINES]
+        return [known[name] for name in names if name in known]
 
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """Records may have come."""
@@ -135,7 +138,9 @@ class XrayTab(Tab):
         """Look at the probes on the screen; with `always`, draw them in any case."""
         if self._reading:
             return
-        self._logs = {run.paths: self._logs.get(run.paths) or ProbeLog(run.paths.probes) for run in self._runs()}
+        self._logs = {
+            run.paths: self._logs.get(run.paths) or ProbeLog(run.paths.probes) for run in self._runs()[:MOST_LINES]
+        }
         fresh = [log for log in self._logs.values() if log.changed()]
         if fresh:
             self._reading = True
@@ -172,22 +177,23 @@ class XrayTab(Tab):
         return next((one for one in reversed(known) if one.step <= (self._probe or 0)), known[0] if known else None)
 
     def _draw_probes(self) -> None:
-        runs = self._runs()
+        runs, chart = self._runs(), self.query_one("#xray-gradient", Chart)
+        roomy = chart.size.width >= ROOMY
         lines: list[Series] = []
-        for run in runs:
+        for run in runs[:MOST_LINES]:
             probe = self._chosen(run)
             norms = np.array(probe.gradient[-1] if probe and probe.gradient else (), np.float64)
             if not len(norms) or not norms[-1] > 0:
                 continue
             back = Curve.of(np.arange(len(norms)) - (len(norms) - 1))
             style = self.dashboard.line_of(run.name) if len(runs) > 1 else "train"
-            name = f"{run.name} ({run.cell})" if len(runs) > 1 else ""
+            name = (f"{run.name} ({run.cell})" if roomy else run.name) if len(runs) > 1 else ""
             lines.append(Series(name, back, Curve.of(norms / norms[-1]), style))
-        chart = self.query_one("#xray-gradient", Chart)
         chart.show(lines, Options(log=self._log))
-        chart.border_title = Content("gradient reaching back, by time step")
+        chart.border_title = Content("gradient reaching back, by step")
+        others = "mark runs to compare cells" if len(runs) < 2 else f"{MOST_LINES} of {len(runs)} marked"
         chart.border_subtitle = Content(
-            "relative to the last step" + ("" if len(runs) > 1 else " · mark runs to compare cells")
+            "relative to the last step" + f" · {others}" * (len(runs) < 2 or len(runs) > MOST_LINES)
         )
         gates = self.query_one(Gates)
         own = runs[0] if runs and runs[0].name == self.name_shown else None
@@ -210,22 +216,26 @@ class XrayTab(Tab):
             self.query_one("#xray-text", Prose).clear()
             self._titles("")
             return
-        lines = []
-        for number, name in enumerate(features):
-            best = self._found[self._layer][name][self._rank if number == self._feature else 0]
-            chosen = number == self._feature
-            lines.append(
-                Content.assemble(
-                    ("▸ " if chosen else "  ", "bold $accent"),
-                    (name.ljust(18), "bold" if chosen else ""),
-                    (f" {best.unit:>4} ", "$text-muted"),
-                    (f"{best.r:+.2f} ", "bold" if chosen else ""),
-                    (bar(abs(best.r), 6), "$success" if best.r > 0 else "$error"),
-                )
-            )
-        panel.update(Content("\n").join(lines))
+        width = panel.content_size.width
+        panel.update(Content("\n").join(self._unit_line(number, width) for number in range(len(features))))
         self._draw_map(self._found[self._layer][features[self._feature]])
         self._titles(features[self._feature])
+
+    def _unit_line(self, number: int, width: int) -> Content:
+        """A feature, the unit that follows it, and how closely: as a figure, and as a bar where there is room."""
+        features, chosen = self._features(), number == self._feature
+        name, wide = features[number], max(map(len, features))
+        best = self._found[self._layer][name][self._rank if chosen else 0]
+        colour = "$text-success" if best.r > 0 else "$text-error"
+        room = max(width - 13, 0)  # beside mark, unit and figure
+        cells = min(max(room - wide - 1, 0), 12)
+        return Content.assemble(
+            ("▸ " if chosen else "  ", "bold $accent"),
+            (name.ljust(wide)[:room], "bold" if chosen else ""),
+            (f" {best.unit:>4} ", "$text-muted"),
+            (f"{best.r:+.2f}", f"bold {colour}" if chosen else colour),
+            (f" {bar(abs(best.r), cells)}" if cells else "", colour),
+        )
 
     def _draw_map(self, order: list[Follower]) -> None:
         assert self._inside is not None
@@ -259,11 +269,11 @@ class XrayTab(Tab):
         name = f"{text.visible_line(self.name_shown)} · {inside.described}{layer} · " if inside is not None else ""
         unit = self._found[self._layer][feature][self._rank].unit if feature else 0
         heat, prose = self.query_one(HeatMap), self.query_one("#xray-text", Prose)
-        heat.border_title = Content(f"{name}hidden state, unit × character")
+        heat.border_title = Content(f"{name}hidden state")
         prose.border_title = Content(f"{name}unit {unit} over the text")
         if feature and inside is not None:
             heat.border_subtitle = Content(
-                f"▓ above zero ▒ below · characters {text.count(self._at)} … of {text.count(len(inside.symbols))}"
+                f"▓ above zero ▒ below · {text.count(self._at)} … of {text.count(len(inside.symbols))}"
             )
             prose.border_subtitle = Content.assemble(
                 *((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6)), " its activation"

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tuirnn.tui import text
-from tuirnn.tui.engine import BranchView
+from tuirnn.tui.views import BranchView
 
 
 class Branches(Static):

@@ -10,9 +10,12 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tuirnn.tui.columns import Scale
+from tuirnn.tui.legend import GAP, Entry, lay_out
 from tuirnn.tui.plot import Canvas, Options, Series, draw
-from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.paint import Painted
+
+LOWEST = 4
+"""Rows of the lowest plot."""
 
 LINES = tuple(f"line-{number}" for number in range(8))
 """Styles that tell the lines of several runs apart, in the order in which they are given out."""
@@ -147,18 +150,19 @@ class Chart(Painted):
             text = self.empty[: size.width]
             canvas.put(size.height // 2, (size.width - len(text)) // 2, text, "label")
             return canvas
-        legend = size.height >= 8
-        plot = draw(self._series, size.width, size.height - legend, self._options)
-        if not legend:
-            return plot
+        spare = size.height - LOWEST
+        legend = lay_out(self._series, size.width - 1, min(spare, max(1, spare // 2)))
+        high = len(legend.rows)
+        plot = draw(legend.series, size.width, size.height - high, self._options)
         canvas = Canvas(size.width, size.height)
-        canvas.rows[1:], canvas.styles[1:] = plot.rows, plot.styles
+        canvas.rows[high:], canvas.styles[high:] = plot.rows, plot.styles
         canvas.area = plot.area
-        self._legend(canvas)
-        self._put_note(canvas)
+        for row, entries in enumerate(legend.rows):
+            self._put_names(canvas, row, entries)
+        self._put_note(canvas, high)
         return canvas
 
-    def _put_note(self, canvas: Canvas) -> None:
+    def _put_note(self, canvas: Canvas, top: int) -> None:
         """The note beside the cursor, to its left where there is room: losses fall, so there it hides least."""
         area = canvas.area
         if area is None or not self._note:
@@ -166,20 +170,16 @@ class Chart(Painted):
         wide = max(map(len, self._note)) + 2
         at = area.cell(self._options.cursor) if math.isfinite(self._options.cursor) else canvas.width
         begin = at - wide if at - wide >= area.left else min(at + 1, canvas.width - wide)
-        for row, line in enumerate(self._note, 1):
-            if row <= area.H:
-                canvas.put(row, begin, f" {line}".ljust(wide), "note")
+        for row, line in enumerate(self._note[: area.H], top):
+            canvas.put(row, begin, f" {line}".ljust(wide), "note")
 
-    def _legend(self, canvas: Canvas) -> None:
-        """The names of the series, right-aligned above the plot."""
-        entries = [(one.mark or "━", visible_line(one.name), one.style) for one in self._series if one.name]
-        while len(entries) > 1 and sum(len(name) + 5 for _, name, _ in entries) > canvas.width:
-            entries.pop()
-        at = max(0, canvas.width - sum(len(name) + 5 for _, name, _ in entries) + 2)
-        for mark, name, style in entries:
-            canvas.put(0, at, mark, style)
-            canvas.put(0, at + 2, name, "label")
-            at += len(name) + 5
+    def _put_names(self, canvas: Canvas, row: int, entries: Sequence[Entry]) -> None:
+        """One row of the legend, right-aligned above the plot."""
+        at = max(0, canvas.width - sum(entry.width + GAP for entry in entries) + 2)
+        for entry in entries:
+            canvas.put(row, at, entry.mark, entry.style)
+            canvas.put(row, at + entry.width - len(entry.name), entry.name, "label")
+            at += entry.width + GAP
 
     def _strip(self, canvas: Canvas, row: int) -> Strip:
         return Strip([Segment(text, self.paint(name)) for text, name in canvas.spans(row)], canvas.width)

@@ -78,35 +78,40 @@ class Gates(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        """A small histogram, then the shares at the ends as bars."""
-        width = self.content_size.width
+        """A small histogram and the shares at the ends, with bars where there is room; a heading for each range."""
         if not self._gates:
             return Content.styled("gates are recorded at each evaluation", "$text-muted")
-        names = [NAMES.get(name, name) for name in self._gates]
-        wide = max(map(len, names))
-        cells = (width - wide - 38) // 2
-        lines = []
-        for (letter, shares), name in zip(self._gates.items(), names, strict=True):
-            ends = ("  at -1 ", "  at +1 ") if letter in FROM_TANH else ("  shut  ", "  open  ")
-            known = [share if share == share else 0.0 for share in shares]
-            most = max(known, default=0.0) or 1.0
-            picture = "".join("▁▂▃▄▅▆▇█"[round(share / most * 7)] for share in known)
-            low, high = (known[0], known[-1]) if known else (0.0, 0.0)
-            if cells < 2:
-                figures = f"{100 * low:3.0f} %  {100 * high:3.0f} %"
-                lines.append(
-                    Content.assemble((name.ljust(wide), "bold"), " ", (picture.ljust(10), "$accent"), f" {figures}")
-                )
-                continue
-            lines.append(
-                Content.assemble(
-                    (name.ljust(wide), "bold"), "  ", (picture.ljust(10), "$accent"),
-                    (ends[0], "$text-muted"), f"{100 * low:3.0f} % ", (bar(low, cells), "$warning"),
-                    (ends[1], "$text-muted"), f"{100 * high:3.0f} % ", (bar(high, cells), "$success"),
-                )
-            )  # fmt: skip
+        wide = max(len(NAMES.get(name, name)) for name in self._gates)
+        cells = max(0, (self.content_size.width - wide - BINS - 4) // 2 - FIGURE)
+        lines: list[Content] = []
+        for low, high, among in RANGES:
+            own = [name for name in self._gates if (name in FROM_TANH) == among]
+            if own:
+                ends = "".join(f"  {end:>{FIGURE - 2}}{'':{cells}}" for end in (low, high))
+                lines.append(Content.styled(" " * (wide + BINS + 2) + ends, "$text-muted"))
+                lines += [self._line(name, wide, cells) for name in own]
         return Content("\n").join(lines[: max(1, self.content_size.height)])
 
+    def _line(self, letter: str, wide: int, cells: int) -> Content:
+        known = [share if share == share else 0.0 for share in self._gates[letter]]
+        most = max(known, default=0.0) or 1.0
+        picture = "".join("▁▂▃▄▅▆▇█"[round(share / most * 7)] for share in known)[:BINS]
+        low, high = (known[0], known[-1]) if known else (0.0, 0.0)
+        return Content.assemble(
+            (NAMES.get(letter, letter).ljust(wide), "bold"), "  ", (picture.ljust(BINS), "$accent"),
+            f"  {_share(low)}", (bar(low, cells), "$warning"), f"  {_share(high)}", (bar(high, cells), "$success"),
+        )  # fmt: skip
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} % ".rjust(FIGURE - 2)
+
+
+BINS = 10
+"""Of the small histograms, a cell each."""
+
+FIGURE = 8
+"""Cells of a share, blanks before it included."""
 
 NAMES = {
     "i": "input", "f": "forget", "o": "output", "g": "candidate", "r": "reset", "z": "update", "n": "candidate",
@@ -116,3 +121,6 @@ NAMES = {
 
 FROM_TANH = ("g", "n", "h")
 """Those that run from -1 to 1; the others from 0, shut, to 1, open."""
+
+RANGES = (("shut ", "open ", False), ("at -1 ", "at +1 ", True))
+"""What the two ends are called, of the others and of those."""

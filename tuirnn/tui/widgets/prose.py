@@ -110,7 +110,7 @@ class Lines(ScrollView, Painted, can_focus=False):  # the first base is the one 
 
 
 class Prose(Lines):
-    """Text that grows at its end and follows it, unless one has scrolled up.
+    """Text that grows at its end and follows it, unless one has scrolled up; what comes after its cursor is dim.
 
     Args:
         limit: characters kept; older ones are let go of.
@@ -128,6 +128,7 @@ class Prose(Lines):
         self.limit = limit
         self._dropped = 0
         self.caret = False
+        self._tail = 0
         self._grows = self._follows = True
         self._characters: list[Piece] = []
         self._lines: list[tuple[int, int]] = [(0, 0)]
@@ -138,16 +139,21 @@ class Prose(Lines):
         """All that is shown."""
         return "".join(character for character, _ in self._characters)
 
+    @property
+    def tail(self) -> int:
+        """How much of it comes after the cursor."""
+        return min(self._tail, len(self._characters))
+
     def clear(self) -> None:
         """Show nothing."""
-        self._characters, self._laid_width, self._dropped = [], 0, 0
+        self._characters, self._laid_width, self._dropped, self._tail = [], 0, 0, 0
         self._grows = self._follows = True
         self.relayout()
 
     def show(self, pieces: Iterable[Piece]) -> None:
         """Show this text from its beginning."""
         self._characters = [(ch, style) for text, style in pieces for ch in visible(text)]
-        self._laid_width = 0
+        self._laid_width = self._tail = 0
         self._grows = self._follows = False
         self.relayout()
         self.scroll_to(y=0, animate=False)
@@ -171,6 +177,22 @@ class Prose(Lines):
             if len(self._lines) > 1:  # a shorter word may fit into the line before
                 self._lines.pop()
             self.relayout()
+
+    def put_cursor(self, tail: int) -> None:
+        """Put the cursor before the last `tail` characters, and bring it into view where it has moved."""
+        if tail == self._tail:
+            return
+        self._tail = tail
+        self.refresh()
+        if not self.tail:
+            self._follows = True
+            self.scroll_end(animate=False)
+            return
+        at = len(self._characters) - self.tail
+        row = next((number for number, (_, end) in enumerate(self._lines) if at < end), 0)
+        top, high = self.scroll_offset.y, max(1, self.scrollable_content_region.height)
+        if not top <= row < top + high:
+            self.scroll_to(y=max(0, row - high // 2), animate=False)
 
     def on_click(self, event: events.Click) -> None:
         """Say which character that was."""
@@ -205,19 +227,24 @@ class Prose(Lines):
         return len(self._lines)
 
     def line(self, number: int) -> Iterable[Piece]:
-        """One wrapped line, a newline left out, the caret at the end of the last."""
+        """One wrapped line, a newline left out; the cursor is a caret at the text's end, else on a character."""
         begin, end = self._lines[number]
+        here = len(self._characters) - self.tail
         run, style = "", ""
-        for character, name in self._characters[begin:end]:
+        for at, (character, name) in enumerate(self._characters[begin:end], begin):
+            if at >= here:
+                name = "here" if at == here and self.caret else "tail"
             if character == "\n":
-                continue
+                if name != "here":
+                    continue
+                character, name = "▌", "caret"
             if name != style and run:
                 yield run, style
                 run = ""
             run, style = run + character, name
         if run:
             yield run, style
-        if self.caret and number == len(self._lines) - 1:
+        if self.caret and not self.tail and number == len(self._lines) - 1:
             yield "▌", "caret"
 
 

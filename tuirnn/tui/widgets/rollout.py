@@ -107,11 +107,11 @@ class RollOut(Chart):
     # ── steps ─────────────────────────────────────────────────────────────────
 
     def send(self, command: str) -> None:
-        """Do what an `Engine` does upon 'toggle', 'step', 'back', 'back_all' and 'reset'."""
+        """Do what an `Engine` does upon 'toggle', 'step', 'forward', 'back', 'back_all' and 'reset'."""
         if command == "toggle":
             self._rolling = not self._rolling
         else:
-            to = {"step": self.drawn + 1, "back": self.drawn - 1}.get(command, 0)
+            to = {"step": self.drawn + 1, "forward": self.drawn + 1, "back": self.drawn - 1}.get(command, 0)
             self._rolling, self.drawn = False, min(max(to, 0), STEPS)
         self._renew()
 

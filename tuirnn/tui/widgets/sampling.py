@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tuirnn.tui.engine import Settings
+from tuirnn.tui.views import Settings
 
 FIELDS = (
     ("temperature", "temperature", "0.8", 6),

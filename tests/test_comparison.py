@@ -1,0 +1,137 @@
+"""One unit a table and an axis: runs of unlike tasks are never set beside one another."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from conftest import UNLIKE, write_unlike
+
+from tuirnn import sweeping
+from tuirnn.config import RunConfig
+from tuirnn.figures import TASKS, judgement
+from tuirnn.runs.export import to_csv
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import read_record
+
+NAMES = tuple(UNLIKE)
+UNITS = {
+    "text-lstm": "nats/char",
+    "text-gru": "nats/char",
+    "kinds-lstm": "nats/sequence",
+    "kinds-gru": "nats/sequence",
+    "waves-lstm": "σ²",
+    "waves-gru": "σ²",
+    "bytes": "nats/byte",
+}
+
+
+def compare(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "tuirnn", "compare", "--runs", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def cells(line: str) -> list[str]:
+    """The columns of a line of a table."""
+    return [cell for cell in re.split(r"  +|\s*\|\s*", line.strip()) if cell]
+
+
+def test_every_task_says_what_it_is_judged_by() -> None:
+    choices = RunConfig().data.__dataclass_fields__["task"].metadata["choices"]
+    assert set(TASKS) == set(choices)
+
+
+def test_runs_of_one_unit_share_a_table_and_others_do_not(unlike: Path) -> None:
+    tables = [block.splitlines() for block in compare(unlike, *NAMES).split("\n\n")]
+    found = {}
+    for heading, names, *rows in tables[:-1]:
+        for name in cells(names):
+            found[name] = heading[heading.index("(") + 1 : heading.index(")")]
+        assert all(len(cells(row)) == 1 + len(cells(names)) for row in rows), rows
+    assert found == UNITS
+    assert "kept apart" in tables[-1][0]
+
+
+def test_each_task_has_its_own_figures_with_unit_direction_and_the_best(unlike: Path) -> None:
+    shown = {cells(line)[0]: cells(line)[1:] for line in compare(unlike, *NAMES[2:6]).splitlines() if line}
+    assert shown["best validation loss (nats/sequence) ↓"] == ["★ 0.105", "1.351"]
+    assert shown["accuracy (%) ↑"] == ["★ 97.2 %", "93.1 %"]
+    assert shown["macro F1 (%) ↑"] == ["★ 95.1 %", "91.1 %"]
+    assert shown["best validation MSE, one step (σ²) ↓"] == ["★ 5.2e-08", "4.0e-03"]
+    assert shown["MAE, one step (σ) ↓"] == ["★ 2.0e-04", "0.050"]
+    # roll-outs of different lengths are no better or worse than one another
+    assert shown["RMSE, 10 steps (σ) ↓"] == ["0.031", "–"]
+    assert shown["RMSE, 20 steps (σ) ↓"] == ["–", "0.021"]
+    assert shown["MSE of the last value (σ²)"] == ["0.010", "0.010"]  # a baseline is not won by anyone
+
+
+def test_json_names_the_groups(unlike: Path) -> None:
+    said = json.loads(compare(unlike, *NAMES, "--json"))
+    assert {name: group["unit"] for group in said["groups"] for name in group["runs"]} == UNITS
+    assert said["table"]["accuracy (%) ↑"] == {"kinds-lstm": "97.2 %", "kinds-gru": "93.1 %"}
+
+
+def test_a_report_has_a_section_and_an_axis_for_each_unit(unlike: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    compare(unlike, *NAMES, "-o", str(tmp_path))
+    sections = (tmp_path / "report.md").read_text().split("\n## ")
+    assert len(sections) == 5
+    for section in sections[1:]:
+        heading = section.splitlines()[0]
+        unit = heading[heading.index("(") + 1 : heading.index(")")]
+        own = [name for name, wanted in UNITS.items() if wanted == unit]
+        assert heading.endswith(": " + ", ".join(own))
+        assert [name for name in NAMES if f"| {name} |" in section] == own
+        assert f"({unit}) ↓ |" in section
+    tree = ET.parse(tmp_path / "curves.svg").getroot()
+    axes = [one for one in tree.iter() if re.fullmatch(r"axes_\d+", one.get("id", ""))]
+    assert len(axes) == 6  # four losses, accuracy, roll-out
+
+
+def test_alike_runs_have_one_report_as_before(unlike: Path, tmp_path: Path) -> None:
+    compare(unlike, "text-lstm", "text-gru", "-o", str(tmp_path))
+    report = (tmp_path / "report.md").read_text()
+    assert "## Results" in report
+    assert "apart" not in report
+
+
+def test_vocabularies_of_words_and_scales_of_series_are_units_of_their_own(tmp_path: Path) -> None:
+    words = {"tokens": "word"}
+    one = write_unlike(tmp_path, "one", words, UNLIKE["bytes"][1])
+    two = write_unlike(tmp_path, "two", words, UNLIKE["bytes"][1])
+    assert judgement(read_record(one)).kind == judgement(read_record(two)).kind
+    record = json.loads(two.record.read_text())
+    record["vocab"]["symbols"] = record["vocab"]["symbols"][:1]
+    two.record.write_text(json.dumps(record))
+    assert judgement(read_record(one)).kind != judgement(read_record(two)).kind
+    series = write_unlike(tmp_path, "series", *UNLIKE["waves-gru"])
+    before = judgement(read_record(series)).kind
+    record = json.loads(series.record.read_text())
+    record["data"]["std"] = [3.0]
+    series.record.write_text(json.dumps(record))
+    assert judgement(read_record(series)).kind != before
+
+
+def test_csv_says_what_the_loss_is_in(unlike: Path, tmp_path: Path) -> None:
+    for name, unit in UNITS.items():
+        to_csv(RunPaths(unlike / name), tmp_path / "out.csv")
+        with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+            assert {row["loss_unit"] for row in csv.DictReader(file)} == {unit}
+
+
+def test_a_sweep_over_tasks_says_which_unit_each_row_is_in(unlike: Path) -> None:
+    base = RunConfig().replace(**UNLIKE["waves-gru"][0])
+    points = [sweeping.Point(name, base, {"cell": name}) for name in NAMES]
+    titles, *rows = sweeping.table(points, unlike)
+    assert {row[0]: row[titles.index("unit")] for row in rows} == UNITS
+    assert "5.2e-08" in rows[4]
+
+
+def test_the_comparison_needs_neither_torch_nor_the_dashboard() -> None:
+    script = "import sys, tuirnn.comparison; print([one for one in ('torch', 'textual') if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
