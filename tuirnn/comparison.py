@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tuirnn.errors import ConfigError, RunError, TuirnnError, one_line
+from tuirnn.errors import RunError, TuirnnError, chosen, one_line
 from tuirnn.files import atomic_write
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
@@ -145,10 +145,8 @@ def write_report(runs: Sequence[Compared], folder: Path, alignment: str = "step"
 
 
 def check_alignment(alignment: str) -> str:
-    """`alignment` if it is one; raises ConfigError otherwise."""
-    if alignment not in ALIGNMENTS:
-        raise ConfigError(f"--by takes {', '.join(ALIGNMENTS)}, not '{one_line(alignment, 40)}'")
-    return alignment
+    """The one of `ALIGNMENTS` that `alignment` is in any case; raises ConfigError otherwise."""
+    return chosen("--by", alignment, ALIGNMENTS)
 
 
 def _draw(runs: Sequence[Compared], folder: Path, alignment: str) -> list[Path]:

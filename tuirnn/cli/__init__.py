@@ -5,16 +5,26 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import NoReturn
 
 import typer
 
 from tuirnn.cli import bench, cells, compare, data, demo, novelty, predict, proof, runs, serve, sweep, train
 from tuirnn.cli.dashboard import dashboard
+from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
 
-app = typer.Typer(
+
+class Commands(Group):
+    """All of them."""
+
+    others: Mapping[str, tuple[str, ...]] = {"ls": ("runs", "ls"), "list": ("runs", "ls")}
+
+
+app = App(
     name="tuirnn",
+    cls=Commands,
     add_completion=False,
     no_args_is_help=False,
     rich_markup_mode="rich",
@@ -67,15 +77,13 @@ def share_cores() -> None:
 
 def _run() -> int:
     try:
-        code = app(args=_named_run(sys.argv[1:]), standalone_mode=False)
+        code = app(args=tidied(sys.argv[1:]), prog_name="tuirnn", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except TuirnnError as error:
         return _complain(str(error), error.exit_code)
     except _CLICK_ERROR as error:
-        message: str = error.format_message()  # type: ignore[attr-defined]
-        if not message:  # the help has been printed instead
-            return 2
-        return _complain(f"{message.rstrip('.?')}; see 'tuirnn {_command()}--help'", 2)
+        message = explain(error)
+        return _complain(message, 2) if message else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except typer.Exit as done:
@@ -91,12 +99,6 @@ def _run() -> int:
         return _ours(error)
 
 
-def _named_run(words: list[str]) -> list[str]:
-    """`--screenshot FILE RUN` as the parser wants it: a word of its own would be taken for a command."""
-    at = words.index("--screenshot") + 2 if "--screenshot" in words else len(words)
-    return [*words[:at], "--run", *words[at:]] if at < len(words) and not words[at].startswith("-") else words
-
-
 def _ours(error: Exception) -> int:
     if os.environ.get("TUIRNN_DEBUG"):
         traceback.print_exc()
@@ -107,8 +109,3 @@ def _ours(error: Exception) -> int:
 def _complain(message: str, code: int) -> int:
     print(f"tuirnn: {one_line(message, 1000)}", file=sys.stderr)
     return code
-
-
-def _command() -> str:
-    known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
-    return "".join(f"{word} " for word in sys.argv[1:2] if word in known)

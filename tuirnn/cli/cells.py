@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, figure, print_json, print_json_pretty
-from tuirnn.errors import ConfigError, one_line
+from tuirnn.errors import ConfigError, chosen, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
 MAX_LENGTH = 100_000_000
@@ -69,8 +69,8 @@ def export(
     path = output or Path("export/cells") / f"{paths.name}.onnx"
     if path.suffix != ".onnx":
         raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
-    if c and precision != "fp32":
-        raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
+    if c and options.precision != "fp32":
+        raise ConfigError(f"--c writes fp32, not {options.precision}; leave --precision out")
     network = read_network(paths, checkpoint)
     if c and network.task == "forecast":
         raise ConfigError(f"--c writes networks that read symbols; {paths.name} reads numbers: embed its ONNX file")
@@ -87,7 +87,7 @@ def export(
                 "file": str(path),
                 "metadata": str(twin),
                 "bytes": len(cell.data),
-                "precision": precision,
+                "precision": options.precision,
                 "c": str(sources) if c else None,
                 "loss": vars(cell.metadata.loss) if cell.metadata.loss else None,
             }
@@ -99,7 +99,7 @@ def export(
     if loss := cell.metadata.loss:
         unit, counted = LOSS_UNITS[network.task]
         print(
-            f"{precision}: held-out loss {figure(loss.nats_fp32)} → {figure(loss.nats)} {unit} "
+            f"{options.precision}: held-out loss {figure(loss.nats_fp32)} → {figure(loss.nats)} {unit} "
             f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} {counted}"
         )
     print("checked: onnx checker, ONNX Runtime against an independent reference on the test vector")
@@ -134,11 +134,12 @@ def import_weights(
     from tuirnn.tasks import sources
     from tuirnn.vocab import Vocabulary
 
+    tokens = chosen("--tokens", tokens, ("char", "byte"))
     if vocab is not None:
         symbols = importing.read_vocabulary(vocab)
     elif tokens == "byte":
         symbols = Vocabulary("byte")
-    elif tokens == "char" and text is not None:
+    elif text is not None:
         symbols = Vocabulary.build(sources.load((text,)).text(), "char")
     else:
         raise ConfigError("its tokens are not known: give --vocab FILE.json, or --text FILE for its characters")
@@ -156,7 +157,7 @@ def import_weights(
 def generate(
     model: Model,
     prime: Annotated[str, typer.Option(metavar="TEXT", help="Text that the network reads first.")] = "",
-    length: Annotated[int, typer.Option(metavar="N", help="Tokens to write.")] = 500,
+    length: Annotated[int, typer.Option("--length", "-n", metavar="N", help="Tokens to write.")] = 500,
     temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 safer, above 1 wilder; 0: greedy.")] = 0.8,
     top_k: Annotated[int, typer.Option(metavar="N", help="Choose among the N likeliest; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(metavar="X", help="Choose among the likeliest that reach X.")] = 1.0,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tuirnn.config import FIELDS, flag_of
+from tuirnn.config import FIELDS, checked, flag_of
 
 RunsFolder = Annotated[
     Path | None,
@@ -33,7 +33,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(**values: Any) -> Any:
         given = {name: values.pop(name) for name in FIELDS if name in values and name != "sources"}
-        settings = {name: value for name, value in given.items() if value is not None}
+        settings = {name: checked(name, value) for name, value in given.items() if value is not None}
         return command(**values, settings=settings)
 
     wrapped.__signature__ = inspect.Signature([*kept, *options])  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def _option(name: str) -> inspect.Parameter:
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=f"{meta['help']} \\[default: {str(spec.default).lower() if kind is bool else spec.default}]",
-        metavar=None if kind is bool else metavar,
+        metavar=metavar,
         rich_help_panel={"model": "The network", "data": "The data", "train": "The training"}[section],
     )
     return inspect.Parameter(

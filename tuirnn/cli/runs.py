@@ -3,19 +3,29 @@
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
+from tuirnn.cli.parsing import App, Group
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.runs.listing import RunSummary
 
-group = typer.Typer(help="List, show, export, repair and remove runs.", no_args_is_help=True, rich_markup_mode="rich")
+
+class Runs(Group):
+    """Without a command: the list."""
+
+    default = "ls"
+    others: Mapping[str, tuple[str, ...]] = {"list": ("ls",), "delete": ("rm",), "remove": ("rm",)}
+
+
+group = App(help="List, show, export, repair and remove runs.", cls=Runs, rich_markup_mode="rich")
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 

@@ -30,7 +30,7 @@ def train(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...",
+            metavar="SOURCE",
             help="Files, folders, '-' for standard input, or data sets ('tuirnn data ls'); nothing: the embedded text.",
         ),
     ] = None,

@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.errors import CellFileError, ConfigError, TuirnnError, one_line
+from tuirnn.errors import CellFileError, ConfigError, TuirnnError, chosen, one_line
 
 Logits = npt.NDArray[np.float32]
 Snapshot = tuple[npt.NDArray[np.float32], ...]
@@ -232,8 +232,7 @@ def pick_device(wanted: str) -> str:
     Raises:
         ConfigError: another word, or a GPU that is not there.
     """
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device '{one_line(wanted, 20)}' is unknown; known: auto, cpu, cuda")
+    wanted = chosen("--device", wanted, ("auto", "cpu", "cuda"))
     there = wanted != "cpu" and cuda_is_there()
     if wanted == "cuda" and not there:
         raise ConfigError(
