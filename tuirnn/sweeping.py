@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from tuirnn.config import RunConfig, flag_of
 from tuirnn.errors import ConfigError, RunError, one_line
+from tuirnn.escaping import for_markdown
 from tuirnn.runs.detached import arguments
 from tuirnn.runs.layout import RunPaths, check_name, is_run
 from tuirnn.runs.listing import RunSummary, summarize
@@ -235,7 +236,6 @@ def markdown(tables: Sequence[Sequence[Row]]) -> str:
     """Tables of rows as Markdown, each with its line of titles first."""
     lines = ["# Sweep", ""]
     for rows in tables:
-        if rows:
-            lines += ["| " + " | ".join(row).replace("\n", " ") + " |" for row in rows[:1]]
-            lines += ["|" + "---|" * len(rows[0]), *("| " + " | ".join(row) + " |" for row in rows[1:]), ""]
+        cells = ["| " + " | ".join(map(for_markdown, row)) + " |" for row in rows]
+        lines += [*cells[:1], "|" + "---|" * len(rows[0]), *cells[1:], ""] if cells else []
     return "\n".join(lines)

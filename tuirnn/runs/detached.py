@@ -9,7 +9,7 @@ from typing import Any
 
 from tuirnn.config import FIELDS, RunConfig, flag_of
 from tuirnn.errors import RunError, one_line
-from tuirnn.runs.layout import RunPaths, check_name, free_name, is_run, never_began
+from tuirnn.runs.layout import RunPaths, check_free, free_name, is_run
 
 START_TIMEOUT = 120.0
 
@@ -49,9 +49,7 @@ def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: 
     Raises:
         RunError: the trainer ended before its run began; the message is its own last line.
     """
-    name = check_name(name) if name else default_name(config, folder)
-    if os.path.lexists(folder / name) and not never_began(RunPaths(folder / name)):
-        raise RunError(f"run '{name}' is already in {folder}; choose another name")
+    name = check_free(folder, name) if name else default_name(config, folder)
     return _start(["--name", name, *arguments(config)], RunPaths(folder / name), timeout)
 
 
