@@ -108,19 +108,23 @@ def _shown(value: object) -> str:
 def markdown(runs: Sequence[Compared], pictures: Sequence[str]) -> str:
     """The report."""
     names = [one.run.name for one in runs]
-    lines = ["# " + " · ".join(map(for_markdown, names)), ""]
+    lines = ["# " + " · ".join(map(_cell, names)), ""]
     lines += [f"![validation loss](<{picture}>)" for picture in pictures if picture.endswith(".svg")]
     for heading, rows in (("Results", results(runs)), ("Settings that differ", differing(runs))):
         lines += ["", f"## {heading}", ""]
         if not rows:
             lines.append("None.")
             continue
-        lines.append("| | " + " | ".join(map(for_markdown, names)) + " |")
+        lines.append("| | " + " | ".join(map(_cell, names)) + " |")
         lines.append("|---|" + "---|" * len(names))
-        lines += [f"| {for_markdown(name)} | " + " | ".join(map(for_markdown, values)) + " |" for name, values in rows]
+        lines += [f"| {_cell(name)} | " + " | ".join(map(_cell, values)) + " |" for name, values in rows]
     lines += ["", "Losses in nats per token. *Carried*: one pass over the held-out text, the hidden state carried "
               "along. *Blocks*: independent blocks of 256 tokens from a zero state.", ""]  # fmt: skip
     return "\n".join(lines)
+
+
+def _cell(value: str) -> str:
+    return for_markdown(value)
 
 
 def write_report(runs: Sequence[Compared], folder: Path, alignment: str = "step") -> list[Path]:

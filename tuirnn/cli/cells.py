@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, figure, print_json, print_json_pretty
+from tuirnn.cli.tables import confusion_table, terminal_width
 from tuirnn.errors import ConfigError, chosen, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
@@ -100,7 +101,7 @@ def export(
         unit, counted = LOSS_UNITS[network.task]
         print(
             f"{options.precision}: held-out loss {figure(loss.nats_fp32)} → {figure(loss.nats)} {unit} "
-            f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} {counted}"
+            f"({loss.nats - loss.nats_fp32:+.2g}) on {loss.tokens:,} {counted}"
         )
     print("checked: onnx checker, ONNX Runtime against an independent reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
@@ -264,8 +265,8 @@ def evaluate(
     print(f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}")
     for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
         print(
-            f"{label:<34} {values['nats' + suffix]:>8.4f} {values['bits' + suffix]:>8.4f} "
-            f"{values['perplexity' + suffix]:>11.4f}"
+            f"{label:<34} {figure(values['nats' + suffix]):>8} {figure(values['bits' + suffix]):>8} "
+            f"{figure(values['perplexity' + suffix]):>11}"
         )
 
 
@@ -287,13 +288,12 @@ def _eval_classes(model: str, folder: Path, cell: Any, text: str | None, device:
         return
     print(f"{one_line(model)} on the {which} split, {figures.confusion.sum():,} sequences")
     print(
-        f"accuracy {100 * figures.accuracy:.2f} %   macro F1 {figures.macro_f1:.4f}   loss {figures.nats:.4f} nats   "
-        f"calibration error {figures.calibration:.4f}"
+        f"accuracy {100 * figures.accuracy:.2f} %   macro F1 {figures.macro_f1:.4f}   "
+        f"loss {figure(figures.nats)} nats/sequence   calibration error {figures.calibration:.4f}"
     )
-    names = [one_line(name, 12) for name in data.classes]
-    print("\ntrue \\ guessed".ljust(15) + "".join(f"{name[:5]:>6}" for name in names))
-    for name, row in zip(names, figures.confusion, strict=True):
-        print(f"{name:<14}" + "".join(f"{count:>6}" for count in row))
+    print()
+    for line in confusion_table(data.classes, figures.confusion.tolist(), columns=terminal_width()):
+        print(line)
 
 
 def _eval_series(model: str, folder: Path, cell: Any, table: str | None, device: str, as_json: bool) -> None:

@@ -1,9 +1,11 @@
 """All runs of a folder at a glance."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tuirnn.errors import RunError
+from tuirnn.figures import Judgement, judgement
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.reader import RunRecord, Status, read_record, read_status
 
@@ -32,6 +34,11 @@ class RunSummary:
     def task(self) -> str:
         """What it learns; '' where that cannot be read."""
         return self.record.config.data.task if self.record else ""
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """What its held-out data are judged by."""
+        return judgement(self.record)
 
     @property
     def cell(self) -> str:
