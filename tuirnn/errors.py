@@ -30,6 +30,10 @@ class CellFileError(TuirnnError):
     """An ONNX file that is not a trustworthy tuirnn cell."""
 
 
+class OutOfMemoryError(TuirnnError):
+    """Memory that was needed and could not be had."""
+
+
 class DivergedError(TuirnnError):
     """Training reached a loss or gradient that is not finite."""
 

@@ -14,6 +14,7 @@ from tuirnn.cli import bench, cells, compare, data, demo, novelty, predict, proo
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
+from tuirnn.shortage import shortage
 
 
 class Commands(Group):
@@ -35,6 +36,18 @@ app = App(
 app.callback(invoke_without_command=True)(dashboard)
 for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, proof, bench):
     group.register(app)
+
+TRAINING_ADVICE = "lower --batch-size, --seq-len or --hidden, or try --memory recompute or a larger --accumulate"
+OTHER_ADVICE = "end other programs, raise the limit, or use a machine with more memory"
+ADVICE = {
+    "train": TRAINING_ADVICE,
+    "demo": OTHER_ADVICE,
+    "generate": "lower --samples or --length",
+    "predict": "lower --horizon, or give fewer lines at a time",
+    "eval": "measure on a shorter --text, or use a machine with more memory",
+    "bench": "choose smaller shapes",
+}
+"""What to do where memory is short, by command."""
 
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """What the option parser raises; typer brings its parser along under changing names."""
@@ -91,11 +104,11 @@ def _run() -> int:
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _complain(f"cannot write the output: {error.strerror}", 2)
-        return _ours(error)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _complain(f"cannot write the output: {error.strerror}", 2)
+        if short := shortage(error):
+            return _complain(f"{short}; {ADVICE.get(sys.argv[1] if sys.argv[1:] else '', OTHER_ADVICE)}", 2)
         return _ours(error)
 
 

@@ -11,6 +11,7 @@ from tuirnn.cli.options import Checkpoint, Json, RunsFolder, print_json
 from tuirnn.cli.parsing import App, Group
 from tuirnn.errors import ConfigError, chosen, nearest
 from tuirnn.runs.layout import runs_folder
+from tuirnn.shortage import TO_TRAIN, need_room
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Time the hand-written cells against torch.nn and against what the machine's products allow, interleaved."""
+    need_room(TO_TRAIN)
     from tuirnn.models import COMPUTE_DTYPES
     from tuirnn.training import benchmark
     from tuirnn.training.devices import pick_device

@@ -12,6 +12,7 @@ from tuirnn import __version__
 from tuirnn.cli.options import RunsFolder
 from tuirnn.errors import ConfigError, chosen
 from tuirnn.runs.layout import find_run, runs_folder
+from tuirnn.shortage import need_room
 
 
 def dashboard(
@@ -35,6 +36,7 @@ def dashboard(
     if (command := context.invoked_subcommand) is not None:
         _before(command, runs, {"--screenshot": screenshot, "--run": run, "--ascii": ascii, "--theme": theme})
         return
+    need_room()
     folder = runs_folder(runs)
     if run is not None:
         find_run(folder, run)

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tuirnn.config import KINDS
 from tuirnn.errors import ConfigError, nearest, one_line
+from tuirnn.shortage import need_room
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,11 @@ def _nothing(ctx: Any) -> str:
 
 class Command(_Plain, TyperCommand):
     """A command of this program."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, where its libraries find room."""
+        need_room()
+        return super().invoke(ctx)
 
 
 class Group(_Plain, TyperGroup):
