@@ -12,15 +12,16 @@ _NUMBERS = ("NaN", "Infinity", "-Infinity")
 """How JSON's strings write the numbers that JSON lacks."""
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
-_LINKS = {"://": ":&#47;&#47;", "www.": "www&#46;"}
-"""What GitHub's Markdown makes a link of without being asked."""
+_MARKUP = re.compile(r"[\\`*\[\]|~$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown does not show as it is; an underscore inside a word it does."""
 
 
 def for_markdown(text: object, limit: int = 80) -> str:
     """`text` as one line of Markdown that shows it as it is: no HTML, no link, no picture, no end of a table's cell."""
     shown = "".join(_ENTITIES.get(ch, ch) for ch in one_line(text, limit))
-    shown = re.sub(r"[\\`*_\[\]|~$!]", r"\\\g<0>", shown)
-    return re.sub("://|www[.]", lambda found: _LINKS[found[0].lower()], shown, flags=re.IGNORECASE)
+    shown = _MARKUP.sub(r"\\\g<0>", shown)
+    unlinked = re.sub("www[.]", lambda found: found[0].replace(".", "&#46;"), shown, flags=re.IGNORECASE)
+    return unlinked.replace("://", ":&#47;&#47;")  # or GitHub makes links of them
 
 
 def for_csv(value: Any, limit: int = 200) -> Any:
