@@ -52,7 +52,7 @@ def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--precision", "int9"), "did you mean 'int8'"),
+        (("--precision", "int9"), "did you mean 'int4' or 'int8'?"),
         (("--precision", "int4", "--opset", "13"), "needs --opset 21"),
         (("--c", "--precision", "int8"), "--c writes fp32"),
         (("--unroll", "0"), "--unroll must be from 1"),
