@@ -37,11 +37,9 @@ app.callback(invoke_without_command=True)(dashboard)
 for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, proof, bench):
     group.register(app)
 
-TRAINING_ADVICE = "lower --batch-size, --seq-len or --hidden, or try --memory recompute or a larger --accumulate"
 OTHER_ADVICE = "end other programs, raise the limit, or use a machine with more memory"
 ADVICE = {
-    "train": TRAINING_ADVICE,
-    "demo": OTHER_ADVICE,
+    "train": "lower --batch-size, --seq-len or --hidden, or try --memory recompute or a larger --accumulate",
     "generate": "lower --samples or --length",
     "predict": "lower --horizon, or give fewer lines at a time",
     "eval": "measure on a shorter --text, or use a machine with more memory",
