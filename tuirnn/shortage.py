@@ -17,7 +17,7 @@ from tuirnn.errors import OutOfMemoryError, TuirnnError
 
 _SAYINGS = re.compile(
     r"not enough memory|out of memory|DefaultCPUAllocator|bad[_ ]alloc|failed to allocate memory|"
-    r"cannot allocate memory|failed to map segment|unable to mmap",
+    r"cannot allocate memory|failed to map segment|unable to mmap|MemoryError",
     re.IGNORECASE,
 )
 _THREADS = re.compile(r"can't start new thread|resource temporarily unavailable", re.IGNORECASE)
