@@ -168,7 +168,7 @@ def mistake_words(folder: Path, cell: str) -> dict[str, tuple[list[str], str]]:
         "negative": (["train", "--hidden", "-3"], "at least 1"),
         "not a number": (["train", "--lr", "nan"], "finite"),
         "infinite": (["train", "--minutes", "inf"], "finite"),
-        "no number": (["train", "--hidden", "many"], "integer"),
+        "no number": (["train", "--hidden", "many"], "whole number"),
         "zero batch": (["train", "--batch-size", "0"], "at least 1"),
         "no run": (["generate", "nope"], "no run"),
         "no run to export": (["export", "nope"], "no run"),

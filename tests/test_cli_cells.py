@@ -70,7 +70,7 @@ def test_c_source_is_checked_or_said_not_to_be(tuirnn: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--precision", "int9"), "did you mean 'int8'"),
+        (("--precision", "int9"), "did you mean 'int4' or 'int8'?"),
         (("--precision", "int4", "--opset", "13"), "needs --opset 21"),
         (("--c", "--precision", "int8"), "--c writes fp32"),
         (("--c-prefix", "poet"), "give --c as well"),

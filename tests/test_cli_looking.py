@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tuirnn.runs.layout import RunPaths
+from tuirnn.tui.look import SAFE_LIGHT
 
 
 def tuirnn(environment: dict[str, str], *words: object, where: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -52,9 +53,12 @@ def test_compare(trained: Callable[..., RunPaths], here: dict[str, str], tmp_pat
 
 def test_a_picture_of_a_run(small_run: RunPaths, here: dict[str, str], tmp_path: Path) -> None:
     picture = tmp_path / "run.svg"
-    said = tuirnn(here, "--runs", small_run.root.parent, "--screenshot", picture, small_run.name)
+    folder = small_run.root.parent
+    said = tuirnn(here, "--runs", folder, "--theme", "Safe-Light", "--screenshot", picture, small_run.name)
     assert said.returncode == 0, said.stderr
     assert "nats/char" in picture.read_text()
+    assert SAFE_LIGHT.background is not None
+    assert SAFE_LIGHT.background.lower() in picture.read_text().lower()
 
 
 def test_serve_refuses_what_cannot_be(here: dict[str, str]) -> None:

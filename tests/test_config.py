@@ -84,7 +84,7 @@ def test_anything_else_is_one_clear_error(value: Any) -> None:
         ({"cell": "lsmt"}, ["--cell", "'lsmt'", "lstm"]),
         ({"hiden": 3}, ["hiden", "hidden"]),
         ({"hidden": 0}, ["--hidden", "at least 1"]),
-        ({"hidden": 2.5}, ["--hidden", "int"]),
+        ({"hidden": 2.5}, ["--hidden", "whole number"]),
         ({"hidden": True}, ["--hidden"]),
         ({"lr": math.nan}, ["--lr", "finite"]),
         ({"lr": -1.0}, ["--lr", "at least"]),

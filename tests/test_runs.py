@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError, RunError
 from tuirnn.files import atomic_write, to_json
-from tuirnn.runs import checkpoint, control
+from tuirnn.runs import checkpoint, control, detached, housekeeping
 from tuirnn.runs.layout import RunPaths, check_name, find_run, free_name, run_names
 from tuirnn.runs.listing import list_runs
 from tuirnn.runs.reader import LogTail, RunRecord, Status, as_number, read_record, read_status
@@ -84,6 +84,36 @@ def test_finding_runs(writer: RunWriter, tmp_path: Path) -> None:
         with pytest.raises(RunError):
             find_run(tmp_path, wrong)
     assert free_name(tmp_path, "one") == "one-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("CON", "a device"), ("nul.txt", "a device"), ("com3", "a device"), ("run.", "a dot"), ("One", "upper case")],
+)
+def test_names_that_not_every_system_can_have(writer: RunWriter, tmp_path: Path, name: str, why: str) -> None:
+    """Refused when a run is made, started in the background, or renamed; a run that has such a name is still read."""
+    with pytest.raises(RunError, match=why):
+        RunWriter.create(tmp_path, name, record())
+    with pytest.raises(RunError, match=why):
+        detached.start(RunConfig(), tmp_path, name)
+    with RunWriter.create(tmp_path, "two", record()) as other:
+        pass
+    with pytest.raises(RunError, match=why):
+        housekeeping.rename(other.paths, name)
+    assert sorted(os.listdir(tmp_path)) == ["one", "two"]
+    (tmp_path / "two").rename(tmp_path / name)
+    assert find_run(tmp_path, name).name == name
+    assert name in run_names(tmp_path)
+    assert read_record(find_run(tmp_path, name)) == record()
+    RunWriter(find_run(tmp_path, name)).close()
+
+
+def test_a_free_name_is_free_on_every_system(tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path, "LSTM-8", record()) as made:
+        pass
+    assert free_name(tmp_path, "lstm-8") == "lstm-8-2"
+    assert housekeeping.rename(made.paths, "lstm-8").name == "lstm-8"  # its own name in other letters
+    assert [check_name(name) for name in ("console", "com", "lpt10", "run.1")] == ["console", "com", "lpt10", "run.1"]
 
 
 # ── logs ─────────────────────────────────────────────────────────────────────────

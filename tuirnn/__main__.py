@@ -11,6 +11,11 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.exit(130)
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and "failed to map" not in str(error):
+            raise
+        print("tuirnn: out of memory before anything was begun; raise the limit (ulimit -v)", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

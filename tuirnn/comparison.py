@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tuirnn.errors import ConfigError, RunError, TuirnnError, one_line
+from tuirnn.errors import RunError, TuirnnError, chosen, one_line
+from tuirnn.escaping import for_markdown
 from tuirnn.figures import PERCENT, Figure
 from tuirnn.files import atomic_write
 from tuirnn.runs.listing import RunSummary
@@ -180,7 +181,7 @@ def _shown(value: object) -> str:
 def markdown(runs: Sequence[Compared], pictures: Sequence[str]) -> str:
     """The report: a section for each unit."""
     found = groups(runs)
-    lines = ["# " + " · ".join(one.run.name for one in runs), ""]
+    lines = ["# " + " · ".join(_cell(one.run.name) for one in runs), ""]
     lines += [f"![curves, one unit an axis](<{picture}>)" for picture in pictures if picture.endswith(".svg")]
     if len(found) > 1:
         lines += ["", "Runs whose figures are in different units are kept apart: no figure of one says anything beside "
@@ -201,7 +202,7 @@ def _table(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
 
 
 def _cell(value: str) -> str:
-    return one_line(value, 80).replace("|", "\\|")
+    return for_markdown(value)
 
 
 def write_report(runs: Sequence[Compared], folder: Path, alignment: str = "step") -> list[Path]:
@@ -223,10 +224,8 @@ def write_report(runs: Sequence[Compared], folder: Path, alignment: str = "step"
 
 
 def check_alignment(alignment: str) -> str:
-    """`alignment` if it is one; raises ConfigError otherwise."""
-    if alignment not in ALIGNMENTS:
-        raise ConfigError(f"--by takes {', '.join(ALIGNMENTS)}, not '{one_line(alignment, 40)}'")
-    return alignment
+    """The one of `ALIGNMENTS` that `alignment` is in any case; raises ConfigError otherwise."""
+    return chosen("--by", alignment, ALIGNMENTS)
 
 
 def panels(runs: Sequence[Compared]) -> list[tuple[Group, Figure]]:

@@ -6,15 +6,13 @@ unique across the sections, so a flat `{"hidden": 256, "lr": 0.004}` names a con
 """
 
 import dataclasses
-import functools
 import math
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast
 
-from tuirnn.errors import ConfigError, nearest, one_line
+from tuirnn.errors import ConfigError, chosen, nearest, one_line
 from tuirnn.files import read_bounded
 
 T = TypeVar("T")
@@ -23,6 +21,15 @@ DEFAULT_STEPS = 5_000
 """Length of a run that names no limit of its own."""
 
 MAX_RECIPE_BYTES = 100_000
+
+KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    tuple[str, ...]: "a list of texts",
+}
+"""What a value of each type is called."""
 
 
 def option(
@@ -39,56 +46,45 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-@functools.cache
-def _hints(section: str) -> dict[str, Any]:
-    return get_type_hints(globals()[section])
-
-
 class Section:
     """Shared checking of the sections: types, bounds and choices as the field metadata says."""
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self).__name__)
         for spec in fields(cast(Any, self)):
-            value = _typed(spec.name, getattr(self, spec.name), hints[spec.name])
-            _check_bounds(spec.name, value, spec.metadata)
-            object.__setattr__(self, spec.name, value)
+            object.__setattr__(self, spec.name, _checked(spec, getattr(self, spec.name)))
         self.check()
 
     def check(self) -> None:
         """Refuse combinations of valid values that have no meaning; sections override it."""
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        try:
-            value = float(value)
-        except OverflowError:
-            raise ConfigError(f"{flag_of(name)} takes a number of fewer digits") from None
-    if hint == tuple[str, ...]:
-        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-    elif type(value) is hint:
-        return value
-    wanted = (
-        "a list of strings"
-        if hint == tuple[str, ...]
-        else {"bool": "true or false"}.get(hint.__name__, f"{'an' if hint is int else 'a'} {hint.__name__}")
-    )
-    raise ConfigError(f"{flag_of(name)} takes {wanted}, not {one_line(repr(value), 60)}")
-
-
-def _check_bounds(name: str, value: Any, meta: Mapping[str, Any]) -> None:
-    if meta["choices"] and value not in meta["choices"]:
-        raise ConfigError(f"{flag_of(name)} '{one_line(value, 60)}' is unknown; {nearest(value, meta['choices'])}")
+def _checked(spec: "dataclasses.Field[Any]", value: Any) -> Any:
+    """`value` as the field `spec` holds it: of its type, within its bounds, a choice as it is written there."""
+    value = _typed(spec, value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{flag_of(name)} takes a finite number, not {value}")
-    low, high = meta["low"], meta["high"]
+        raise ConfigError(f"{flag_of(spec.name)} takes a finite number, not {value}")
+    low, high = spec.metadata["low"], spec.metadata["high"]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if low is not None and value < low:
-            raise ConfigError(f"{flag_of(name)} must be at least {_shown(low)}, not {_shown(value)}")
+            raise ConfigError(f"{flag_of(spec.name)} must be at least {_shown(low)}, not {_shown(value)}")
         if high is not None and value > high:
-            raise ConfigError(f"{flag_of(name)} must be at most {_shown(high)}, not {_shown(value)}")
+            raise ConfigError(f"{flag_of(spec.name)} must be at most {_shown(high)}, not {_shown(value)}")
+    return value
+
+
+def _typed(spec: "dataclasses.Field[Any]", value: Any) -> Any:
+    flag, kind = flag_of(spec.name), spec.type
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{flag} takes a number of fewer digits") from None
+    if kind == tuple[str, ...]:
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif type(value) is kind:
+        return chosen(flag, value, spec.metadata["choices"]) if spec.metadata["choices"] else value
+    raise ConfigError(f"{flag} takes {KINDS[kind]}, not {one_line(repr(value), 60)}")
 
 
 def _shown(number: float) -> str:
@@ -273,6 +269,13 @@ FIELDS: dict[str, tuple[str, "dataclasses.Field[Any]"]] = {
     spec.name: (section, spec) for section, kind in SECTIONS.items() for spec in fields(cast(Any, kind))
 }
 """Field name -> (section, dataclass field), over all sections."""
+
+
+def checked(name: str, value: Any) -> Any:
+    """`value` as the field `name` holds it; raises ConfigError for an unknown name or one that it refuses."""
+    if name not in FIELDS:
+        raise ConfigError(f"unknown setting '{one_line(name, 60)}'; {nearest(name, FIELDS)}")
+    return _checked(FIELDS[name][1], value)
 
 
 def flag_of(name: str) -> str:

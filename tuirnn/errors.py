@@ -30,6 +30,10 @@ class CellFileError(TuirnnError):
     """An ONNX file that is not a trustworthy tuirnn cell."""
 
 
+class OutOfMemoryError(TuirnnError):
+    """Memory that was needed and could not be had."""
+
+
 class DivergedError(TuirnnError):
     """Training reached a loss or gradient that is not finite."""
 
@@ -44,16 +48,43 @@ class VerificationError(TuirnnError):
     exit_code = 1
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
-    """The names in `known` closest to `given`, as the end of an error message.
+LIKE, AS_NEAR = 0.5, 0.1
+"""How much two names must have in common to be taken for one another, and how much less than the best is still told."""
 
-    Returns "did you mean 'lstm'?" where something is close, else "known: a, b, c".
+
+FEW = 3
+"""Words of a choice that are told whole: 'gpu' is near to 'cpu', and means 'cuda'."""
+
+
+def nearest(given: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The names in `known` closest to `given`, in any case, as the end of an error message.
+
+    Returns "did you mean 'lstm'?" where something is close, else `otherwise`, else "known: a, b, c".
     """
-    names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    names, word = sorted(known), given[:100].casefold()
+    likeness = {name: difflib.SequenceMatcher(None, name.casefold(), word).ratio() for name in names}
+    enough = max(LIKE, max(likeness.values(), default=0.0) - AS_NEAR)
+    close = sorted((name for name in names if likeness[name] >= enough), key=lambda name: -likeness[name])[:3]
     if close:
         return "did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
-    return "known: " + ", ".join(names) if names else "there are none yet"
+    return otherwise or ("known: " + ", ".join(names) if names else "there are none yet")
+
+
+def chosen(what: str, given: str, known: Iterable[str]) -> str:
+    """The one of the lower-case words `known` that `given` is, in any case.
+
+    Args:
+        what: is chosen, such as '--cell', for the error.
+        given: a person's word.
+        known: the words there are.
+    Raises:
+        ConfigError: it is none of them; the message offers the nearest, or the few there are.
+    """
+    words = list(known)
+    if given.lower() not in words:
+        meant = nearest("" if len(words) <= FEW else given, words)
+        raise ConfigError(f"{what} '{one_line(given, 60)}' is unknown; {meant}")
+    return given.lower()
 
 
 def one_line(text: object, limit: int = 400) -> str:

@@ -142,7 +142,9 @@ def parse_json(data: bytes, where: str, error: type[TuirnnError] = RunError) -> 
     """Parse JSON bytes; raises `error` with one line for anything that is not JSON."""
     try:
         return json.loads(data)
-    except (ValueError, RecursionError, MemoryError) as failure:
+    except MemoryError:
+        raise error(f"{where} does not fit into this machine's memory") from None
+    except (ValueError, RecursionError) as failure:
         raise error(f"{where} is damaged: {one_line(failure, 120)}") from None
 
 

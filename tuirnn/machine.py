@@ -1,9 +1,18 @@
-"""How much memory there is for this process: the machine's, or less where a control group sets a limit. No torch."""
+"""How much memory there is for this process: the machine's, or less where a control group or a limit of its own says.
 
+No torch.
+"""
+
+import contextlib
+import itertools
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+with contextlib.suppress(ImportError):  # not on Windows
+    import resource
 
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -23,6 +32,11 @@ class Room:
     of: str
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def room() -> Room | None:
     """What the system says; None where it does not say (other systems than Linux)."""
     try:
@@ -31,11 +45,57 @@ def room() -> Room | None:
             for name, kilobytes in re.findall(r"^(\w+):\s+(\d+) kB$", (PROC / "meminfo").read_text(), re.MULTILINE)
         }
         swap = found.get("SwapTotal", 0)
-        rooms = [Room(found["MemTotal"] + swap, found["MemAvailable"], "this machine"), *_limits(swap)]
+        rooms = [Room(found["MemTotal"] + swap, found["MemAvailable"], "this machine"), *_limits(swap), *_own_limits()]
     except (OSError, KeyError):
         return None
     tightest = min(rooms, key=lambda one: one.whole)
     return Room(tightest.whole, min(one.free for one in rooms), tightest.of)
+
+
+def address_limit() -> int | None:
+    """Bytes of address space that this process may have (ulimit -v); None: as many as it likes."""
+    try:
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (NameError, AttributeError, OSError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _own_limits() -> Iterator[Room]:
+    """The limit of this process's address space, less what is taken of it without being used."""
+    limit = address_limit()
+    if limit is None:
+        return
+    status = (PROC / "self" / "status").read_text()
+    used, resident = (
+        1024 * int(found[1]) if (found := re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)) else 0
+        for field in ("VmSize", "VmRSS")
+    )
+    of = f"the limit of this process (ulimit -v, {size(limit)})"
+    yield Room(max(0, limit - used + resident), max(0, limit - used), of)
+
+
+def kills() -> int:
+    """How many processes of this control group the system has killed for want of memory; of the machine without one."""
+    counters: list[tuple[Path, ...]] = [(PROC / "vmstat",)]
+    with contextlib.suppress(OSError, ValueError):
+        for line in (PROC / "self" / "cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                counters.insert(0, _upwards(CGROUP, path, "memory.events"))
+            elif "memory" in controllers.split(","):
+                counters.insert(0, _upwards(CGROUP / "memory", path, "memory.oom_control"))
+    for file in itertools.chain(*counters):
+        with contextlib.suppress(OSError):
+            if found := re.search(r"^oom_kill (\d+)$", file.read_text(), re.MULTILINE):
+                return int(found[1])
+    return 0
+
+
+def _upwards(root: Path, path: str, name: str) -> tuple[Path, ...]:
+    """A file of the group at `path`, and of those around it; a container may see its own group as the root."""
+    folder = root / path.strip("/")
+    return tuple(group / name for group in (folder, *folder.parents) if group.is_relative_to(root))
 
 
 def _limits(swap: int) -> Iterator[Room]:
@@ -51,14 +111,11 @@ def _limits(swap: int) -> Iterator[Room]:
 
 def _walk(root: Path, path: str, limit: str, usage: str, swap_limit: str, swap: int) -> Iterator[Room]:
     """From the group at `path` up to the root; a container may see its own group as the root."""
-    folder = root / path.strip("/")
-    for group in (folder, *folder.parents) if folder.is_relative_to(root) else ():
+    for group in (file.parent for file in _upwards(root, path, limit)):
         most, used, more = (_number(group / name) if name else None for name in (limit, usage, swap_limit))
         if most is not None:
             room = most + min(swap, swap if more is None else more)
             yield Room(room, max(0, most - (used or 0) + _reclaimable(group)), "the limit of this control group")
-        if group == root:
-            break
 
 
 def _number(file: Path) -> int | None:
@@ -80,7 +137,7 @@ def _reclaimable(group: Path) -> int:
 
 def size(count: float) -> str:
     """Bytes for people: '610 MB'."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= limit:
             return f"{count / limit:.{1 if count < 10 * limit else 0}f} {unit}"
     return f"{count:.0f} B"

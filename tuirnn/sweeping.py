@@ -19,13 +19,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from tuirnn import machine
 from tuirnn.config import RunConfig, flag_of
 from tuirnn.errors import ConfigError, RunError, one_line
+from tuirnn.escaping import for_markdown
 from tuirnn.figures import number
 from tuirnn.runs.detached import arguments
 from tuirnn.runs.layout import RunPaths, check_name, is_run
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.reader import present_record, read_status
+from tuirnn.shortage import ending
 
 MOST = 1000
 """Runs in one sweep."""
@@ -117,6 +120,7 @@ def train(points: Sequence[Point], folder: Path, jobs: int, say: Callable[[str],
     environment = {**os.environ}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     failed: dict[str, str] = {}
+    kills = machine.kills()
     running: dict[str, subprocess.Popen[bytes]] = {}
     with _ended_by_sigterm():
         try:
@@ -125,10 +129,12 @@ def train(points: Sequence[Point], folder: Path, jobs: int, say: Callable[[str],
                     point = waiting.pop(0)
                     running[point.name] = _start(point, folder, environment)
                     say(f"{point.name} trains")
-                for name, process in list(running.items()):
-                    if (code := process.poll()) is not None:
+                codes = {name: process.poll() for name, process in running.items()}
+                for name, code in codes.items():
+                    if code is not None:
                         del running[name]
-                        failed |= _ended(RunPaths(folder / name), code, say)
+                        failed |= _ended(RunPaths(folder / name), ending(code, kills) if code else "", say)
+                kills = machine.kills() if any(codes.values()) else kills
                 time.sleep(POLL)
         finally:
             for process in running.values():
@@ -167,16 +173,18 @@ def _log(folder: Path, name: str) -> Path:
     return folder / f".{name}.{os.getpid()}.log"
 
 
-def _ended(paths: RunPaths, code: int, say: Callable[[str], None]) -> dict[str, str]:
+def _ended(paths: RunPaths, wrong: str, say: Callable[[str], None]) -> dict[str, str]:
+    """What went wrong with a run, by its name: its own last line, or how it was ended."""
     log = _log(paths.root.parent, paths.name)
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if code == 0:
+    if not wrong:
         os.replace(log, paths.log)
         run = summarize(paths)
         say(f"{paths.name} is done: {figure(run)} after {run.status.elapsed:,.0f} s")
         return {}
     log.unlink()
-    why = one_line(lines[-1].removeprefix("tuirnn: ") if lines else f"it ended with exit code {code}")
+    own = lines[-1] if lines and lines[-1].startswith("tuirnn: ") else ""
+    why = one_line(own.removeprefix("tuirnn: ") or f"it {wrong}")
     say(f"{paths.name} failed: {why}")
     return {paths.name: why}
 
@@ -247,7 +255,6 @@ def markdown(tables: Sequence[Sequence[Row]]) -> str:
     """Tables of rows as Markdown, each with its line of titles first."""
     lines = ["# Sweep", ""]
     for rows in tables:
-        if rows:
-            lines += ["| " + " | ".join(row).replace("\n", " ") + " |" for row in rows[:1]]
-            lines += ["|" + "---|" * len(rows[0]), *("| " + " | ".join(row) + " |" for row in rows[1:]), ""]
+        cells = ["| " + " | ".join(map(for_markdown, row)) + " |" for row in rows]
+        lines += [*cells[:1], "|" + "---|" * len(rows[0]), *cells[1:], ""] if cells else []
     return "\n".join(lines)

@@ -5,16 +5,27 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import NoReturn
 
 import typer
 
 from tuirnn.cli import bench, cells, compare, data, demo, novelty, predict, proof, runs, serve, sweep, train
 from tuirnn.cli.dashboard import dashboard
+from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
+from tuirnn.shortage import shortage
 
-app = typer.Typer(
+
+class Commands(Group):
+    """All of them."""
+
+    others: Mapping[str, tuple[str, ...]] = {"ls": ("runs", "ls"), "list": ("runs", "ls")}
+
+
+app = App(
     name="tuirnn",
+    cls=Commands,
     add_completion=False,
     no_args_is_help=False,
     rich_markup_mode="rich",
@@ -25,6 +36,16 @@ app = typer.Typer(
 app.callback(invoke_without_command=True)(dashboard)
 for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, proof, bench):
     group.register(app)
+
+OTHER_ADVICE = "end other programs, raise the limit, or use a machine with more memory"
+ADVICE = {
+    "train": "lower --batch-size, --seq-len or --hidden, or try --memory recompute or a larger --accumulate",
+    "generate": "lower --samples or --length",
+    "predict": "lower --horizon, or give fewer lines at a time",
+    "eval": "measure on a shorter --text, or use a machine with more memory",
+    "bench": "choose smaller shapes",
+}
+"""What to do where memory is short, by command."""
 
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """What the option parser raises; typer brings its parser along under changing names."""
@@ -67,15 +88,13 @@ def share_cores() -> None:
 
 def _run() -> int:
     try:
-        code = app(args=_named_run(sys.argv[1:]), standalone_mode=False)
+        code = app(args=tidied(sys.argv[1:]), prog_name="tuirnn", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except TuirnnError as error:
         return _complain(str(error), error.exit_code)
     except _CLICK_ERROR as error:
-        message: str = error.format_message()  # type: ignore[attr-defined]
-        if not message:  # the help has been printed instead
-            return 2
-        return _complain(f"{message.rstrip('.?')}; see 'tuirnn {_command()}--help'", 2)
+        message = explain(error)
+        return _complain(message, 2) if message else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except typer.Exit as done:
@@ -83,18 +102,12 @@ def _run() -> int:
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _complain(f"cannot write the output: {error.strerror}", 2)
-        return _ours(error)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _complain(f"cannot write the output: {error.strerror}", 2)
+        if short := shortage(error):
+            return _complain(f"{short}; {ADVICE.get(sys.argv[1] if sys.argv[1:] else '', OTHER_ADVICE)}", 2)
         return _ours(error)
-
-
-def _named_run(words: list[str]) -> list[str]:
-    """`--screenshot FILE RUN` as the parser wants it: a word of its own would be taken for a command."""
-    at = words.index("--screenshot") + 2 if "--screenshot" in words else len(words)
-    return [*words[:at], "--run", *words[at:]] if at < len(words) and not words[at].startswith("-") else words
 
 
 def _ours(error: Exception) -> int:
@@ -107,8 +120,3 @@ def _ours(error: Exception) -> int:
 def _complain(message: str, code: int) -> int:
     print(f"tuirnn: {one_line(message, 1000)}", file=sys.stderr)
     return code
-
-
-def _command() -> str:
-    known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
-    return "".join(f"{word} " for word in sys.argv[1:2] if word in known)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuirnn.cli.options import Checkpoint, Json, RunsFolder, print_json
-from tuirnn.errors import ConfigError, nearest
+from tuirnn.cli.parsing import App, Group
+from tuirnn.errors import ConfigError, chosen, nearest
 from tuirnn.runs.layout import runs_folder
+from tuirnn.shortage import TO_TRAIN, need_room
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +20,14 @@ if TYPE_CHECKING:
     from tuirnn.export.network import Network
     from tuirnn.training.benchmark import Comparison
 
-group = typer.Typer(help="Measure training and generation on this machine.", no_args_is_help=True,
-                    rich_markup_mode="rich")  # fmt: skip
+group = App(
+    help="Measure training and generation on this machine.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    cls=Group,
+)
+
+KERNELS = ("native", "portable", "both")
 
 
 def register(app: typer.Typer) -> None:
@@ -59,23 +67,18 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Time the hand-written cells against torch.nn and against what the machine's products allow, interleaved."""
+    need_room(TO_TRAIN)
     from tuirnn.models import COMPUTE_DTYPES
     from tuirnn.training import benchmark
     from tuirnn.training.devices import pick_device
 
     cells, shapes = _words(cell, "--cell", benchmark.TORCH_LAYERS), _shapes(shape, benchmark.SHAPES)
     types = tuple(name for name in COMPUTE_DTYPES if name != "tf32")  # `make bench-gpu` knows how to ask for that
-    for value, flag, known in (
-        (what, "--what", ("layer", "model")),
-        (dtype, "--dtype", types),
-        (against, "--against", types),
-        (kernels, "--kernels", ("native", "portable", "both")),
-    ):
-        if value not in known:
-            raise ConfigError(f"{flag} '{value}' is unknown; {nearest(value, known)}")
+    what, kernels = chosen("--what", what, ("layer", "model")), chosen("--kernels", kernels, KERNELS)
+    dtype, against = chosen("--dtype", dtype, types), chosen("--against", against, types)
     if not 1 <= rounds <= 10_000 or not 0 <= embed <= 100_000:
         raise ConfigError("--rounds must be from 1 to 10,000, --embed from 0 to 100,000")
-    where = pick_device(device)
+    where = pick_device(chosen("--device", device, ("cpu", "cuda")))
     machine = _machine(where)
     kinds = ("native", "portable") if kernels == "both" else (kernels,)
     if profile:
@@ -152,8 +155,8 @@ def _shapes(text: str, known: "dict[str, tuple[int, int, int]]") -> "dict[str, t
     found = {}
     for word in _list(text, "--shape", known):
         sizes = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})[x×](\d{1,5})", word)
-        if word in known:
-            found[word] = known[word]
+        if word.upper() in known:
+            found[word.upper()] = known[word.upper()]
         elif sizes and all(int(size) for size in sizes.groups()):
             B, T, H = (int(size) for size in sizes.groups())
             found[f"{B}×{T}×{H}"] = (B, T, H)
@@ -268,11 +271,7 @@ def _time_cells(
 
 
 def _words(text: str, flag: str, known: Iterable[str]) -> list[str]:
-    words = _list(text, flag, known)
-    for word in words:
-        if word not in known:
-            raise ConfigError(f"{flag} '{word}' is unknown; {nearest(word, known)}")
-    return words
+    return [chosen(flag, word, known) for word in _list(text, flag, known)]
 
 
 def _list(text: str, flag: str, known: Iterable[str]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, figure, print_json, print_json_pretty
-from tuirnn.errors import ConfigError, one_line
+from tuirnn.cli.tables import confusion_table, terminal_width
+from tuirnn.errors import ConfigError, chosen, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
 MAX_LENGTH = 100_000_000
@@ -76,7 +77,7 @@ def export(
         raise ConfigError("--c-prefix names what is in the C source; give --c as well")
     network = read_network(paths, checkpoint)
     if c:
-        c_source.need_writable(network, precision, c_prefix or c_source.PREFIX)
+        c_source.need_writable(network, options.precision, c_prefix or c_source.PREFIX)
     cell = export_network(network, options, max_loss_increase=max_loss_increase)
     folder, sources, unchecked = path.with_name(path.stem + "-c"), {}, ""
     if c:
@@ -91,7 +92,7 @@ def export(
                 "file": str(path),
                 "metadata": str(twin),
                 "bytes": len(cell.data),
-                "precision": precision,
+                "precision": options.precision,
                 "c": str(folder) if c else None,
                 "c_checked": not unchecked if c else None,
                 "loss": vars(cell.metadata.loss) if cell.metadata.loss else None,
@@ -104,8 +105,8 @@ def export(
     if loss := cell.metadata.loss:
         unit, counted = LOSS_UNITS[network.task]
         print(
-            f"{precision}: held-out loss {figure(loss.nats_fp32)} → {figure(loss.nats)} {unit} "
-            f"({loss.nats - loss.nats_fp32:+.4f}) on {loss.tokens:,} {counted}"
+            f"{options.precision}: held-out loss {figure(loss.nats_fp32)} → {figure(loss.nats)} {unit} "
+            f"({loss.nats - loss.nats_fp32:+.2g}) on {loss.tokens:,} {counted}"
         )
     print("checked: onnx checker, ONNX Runtime against an independent reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
@@ -140,11 +141,12 @@ def import_weights(
     from tuirnn.tasks import sources
     from tuirnn.vocab import Vocabulary
 
+    tokens = chosen("--tokens", tokens, ("char", "byte"))
     if vocab is not None:
         symbols = importing.read_vocabulary(vocab)
     elif tokens == "byte":
         symbols = Vocabulary("byte")
-    elif tokens == "char" and text is not None:
+    elif text is not None:
         symbols = Vocabulary.build(sources.load((text,)).text(), "char")
     else:
         raise ConfigError("its tokens are not known: give --vocab FILE.json, or --text FILE for its characters")
@@ -162,7 +164,7 @@ def import_weights(
 def generate(
     model: Model,
     prime: Annotated[str, typer.Option(metavar="TEXT", help="Text that the network reads first.")] = "",
-    length: Annotated[int, typer.Option(metavar="N", help="Tokens to write.")] = 500,
+    length: Annotated[int, typer.Option("--length", "-n", metavar="N", help="Tokens to write.")] = 500,
     temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 safer, above 1 wilder; 0: greedy.")] = 0.8,
     top_k: Annotated[int, typer.Option(metavar="N", help="Choose among the N likeliest; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(metavar="X", help="Choose among the likeliest that reach X.")] = 1.0,
@@ -269,8 +271,8 @@ def evaluate(
     print(f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}")
     for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
         print(
-            f"{label:<34} {values['nats' + suffix]:>8.4f} {values['bits' + suffix]:>8.4f} "
-            f"{values['perplexity' + suffix]:>11.4f}"
+            f"{label:<34} {figure(values['nats' + suffix]):>8} {figure(values['bits' + suffix]):>8} "
+            f"{figure(values['perplexity' + suffix]):>11}"
         )
 
 
@@ -292,13 +294,12 @@ def _eval_classes(model: str, folder: Path, cell: Any, text: str | None, device:
         return
     print(f"{one_line(model)} on the {which} split, {figures.confusion.sum():,} sequences")
     print(
-        f"accuracy {100 * figures.accuracy:.2f} %   macro F1 {figures.macro_f1:.4f}   loss {figures.nats:.4f} nats   "
-        f"calibration error {figures.calibration:.4f}"
+        f"accuracy {100 * figures.accuracy:.2f} %   macro F1 {figures.macro_f1:.4f}   "
+        f"loss {figure(figures.nats)} nats/sequence   calibration error {figures.calibration:.4f}"
     )
-    names = [one_line(name, 12) for name in data.classes]
-    print("\ntrue \\ guessed".ljust(15) + "".join(f"{name[:5]:>6}" for name in names))
-    for name, row in zip(names, figures.confusion, strict=True):
-        print(f"{name:<14}" + "".join(f"{count:>6}" for count in row))
+    print()
+    for line in confusion_table(data.classes, figures.confusion.tolist(), columns=terminal_width()):
+        print(line)
 
 
 def _eval_series(model: str, folder: Path, cell: Any, table: str | None, device: str, as_json: bool) -> None:

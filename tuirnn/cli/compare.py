@@ -33,7 +33,7 @@ def compare(
     from tuirnn.runs.listing import summarize
     from tuirnn.tui.feed import RunFeed
 
-    check_alignment(by)
+    by = check_alignment(by)
     folder = runs_folder(runs)
     if len(set(run)) < 2:
         raise ConfigError("a comparison needs two different runs or more; 'tuirnn runs ls' lists them")

@@ -4,14 +4,15 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tuirnn import __version__
 from tuirnn.cli.options import RunsFolder
-from tuirnn.errors import ConfigError
+from tuirnn.errors import ConfigError, chosen
 from tuirnn.runs.layout import find_run, runs_folder
+from tuirnn.shortage import need_room
 
 
 def dashboard(
@@ -25,29 +26,42 @@ def dashboard(
     ascii: Annotated[
         bool, typer.Option("--ascii", help="Draw with plain characters, for fonts without braille and boxes.")
     ] = False,
+    theme: Annotated[str | None, typer.Option("--theme", metavar="NAME", help="Its colours, as T names them.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Open the dashboard: watch runs, start them, play with what they have learned."""
     if version:
         print(f"tuirnn {__version__}")
         raise typer.Exit
-    if context.invoked_subcommand is not None:
+    if (command := context.invoked_subcommand) is not None:
+        _before(command, runs, {"--screenshot": screenshot, "--run": run, "--ascii": ascii, "--theme": theme})
         return
+    need_room()
     folder = runs_folder(runs)
     if run is not None:
         find_run(folder, run)
     gc.disable()  # nothing that is imported is garbage; looking through it costs a seventh of the start
-    from tuirnn.tui import app
+    from tuirnn.tui import app, look
 
     gc.freeze()
     gc.enable()
+    theme = None if theme is None else chosen("--theme", theme, look.THEMES)
     if screenshot is not None:
-        app.screenshot(folder, run, screenshot)
+        app.screenshot(folder, run, screenshot, theme=theme)
         return
     in_browser = os.environ.get("TEXTUAL_DRIVER") is not None  # `tuirnn serve`: the browser's end is no terminal
     if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("the dashboard needs a terminal; 'tuirnn --help' lists the commands that do not")
-    raise typer.Exit(app.run(folder, run, ascii or not _shows("─⣿")))
+    raise typer.Exit(app.run(folder, run, ascii or not _shows("─⣿"), theme))
+
+
+def _before(command: str, runs: Path | None, own: dict[str, Any]) -> None:
+    """Options that stand before a command: the folder of runs is the command's too, the dashboard's own are refused."""
+    for flag, value in own.items():
+        if value:
+            raise ConfigError(f"{flag} is for the dashboard; leave it out of 'tuirnn {command}'")
+    if runs is not None:
+        os.environ["TUIRNN_RUNS"] = str(runs)
 
 
 def _shows(characters: str) -> bool:

@@ -1,15 +1,25 @@
 """`tuirnn data`: the named data sets."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tuirnn.cli.options import Json, print_json
+from tuirnn.cli.parsing import App, Group
 
 if TYPE_CHECKING:
     from tuirnn.tasks.datasets import Dataset
 
-group = typer.Typer(help="List, download and find the named data sets.", no_args_is_help=True, rich_markup_mode="rich")
+
+class Data(Group):
+    """Without a command: the list."""
+
+    default = "ls"
+    others: Mapping[str, tuple[str, ...]] = {"list": ("ls",), "download": ("get",)}
+
+
+group = App(help="List, download and find the named data sets.", cls=Data, rich_markup_mode="rich")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set's name.")]
 

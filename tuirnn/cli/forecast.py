@@ -12,6 +12,7 @@ import numpy as np
 
 from tuirnn.cli.options import print_json
 from tuirnn.errors import ConfigError, RunError, one_line
+from tuirnn.escaping import for_csv
 from tuirnn.files import atomic_write
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def to_csv(names: tuple[str, ...], points: "Series") -> str:
     """A line of names, and one for each point with as many digits as float32 has."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([one_line(name, 200) for name in names])
+    table.writerow([for_csv(name) for name in names])
     table.writerows([str(value) for value in point] for point in points.astype(np.float32))
     return text.getvalue()
 

@@ -22,7 +22,7 @@ def novelty(
     text: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Text to measure \\[default: the network writes one].")
     ] = None,
-    length: Annotated[int, typer.Option(metavar="N", help="Tokens to write.")] = 2000,
+    length: Annotated[int, typer.Option("--length", "-n", metavar="N", help="Tokens to write.")] = 2000,
     temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 safer, above 1 wilder; 0: greedy.")] = 0.8,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed writes the same text.")] = 0,
     checkpoint: Checkpoint = "best",

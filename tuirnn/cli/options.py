@@ -3,14 +3,19 @@
 import functools
 import inspect
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tuirnn.config import FIELDS, flag_of
+from tuirnn.config import FIELDS, checked, flag_of
+from tuirnn.figures import number
+
+YEAR_3000 = 32_503_680_000
 
 RunsFolder = Annotated[
     Path | None,
@@ -33,7 +38,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(**values: Any) -> Any:
         given = {name: values.pop(name) for name in FIELDS if name in values and name != "sources"}
-        settings = {name: value for name, value in given.items() if value is not None}
+        settings = {name: checked(name, value) for name, value in given.items() if value is not None}
         return command(**values, settings=settings)
 
     wrapped.__signature__ = inspect.Signature([*kept, *options])  # type: ignore[attr-defined]
@@ -49,7 +54,7 @@ def _option(name: str) -> inspect.Parameter:
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=f"{meta['help']} \\[default: {str(spec.default).lower() if kind is bool else spec.default}]",
-        metavar=None if kind is bool else metavar,
+        metavar=metavar,
         rich_help_panel={"model": "The network", "data": "The data", "train": "The training"}[section],
     )
     return inspect.Parameter(
@@ -76,5 +81,35 @@ def _ascii_json(value: Any, indent: int | None) -> str:
 
 
 def figure(loss: float, places: int = 4) -> str:
-    """A loss to so many places, or to three digits where these would be lost."""
-    return f"{loss:.{places}f}" if not 0 < abs(loss) < 10 ** (2 - places) else f"{loss:.3g}"
+    """A loss to so many places, or to two digits where these would be lost."""
+    return number(loss, places)
+
+
+def duration(seconds: float) -> str:
+    """Such as '42 s', '3 m 10 s', '2 h 05 m'."""
+    if not math.isfinite(seconds):
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def date(moment: float) -> str:
+    """The local day and minute of a time in seconds since the epoch; a dash where no calendar has it."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment)) if 0 < moment < YEAR_3000 else "–"
+
+
+def plain(value: Any) -> str:
+    """A value of a record for people: floats in four digits, lists with commas, nothing for what is empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(item)}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value))
+    return "" if value is None else str(value)

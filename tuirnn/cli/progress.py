@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from tuirnn.cli.options import figure, print_json
+from tuirnn.cli.options import duration, figure, print_json
 from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.figures import figures_of
@@ -196,15 +196,3 @@ class _Numbers(ProgressColumn):
             f"{duration(f['eta'])} left",
             style="dim",
         )
-
-
-def duration(seconds: float) -> str:
-    """Such as '42 s', '3 m 10 s', '2 h 05 m'."""
-    if not math.isfinite(seconds):
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"

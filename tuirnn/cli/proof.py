@@ -14,6 +14,7 @@ import typer
 from tuirnn.cli.options import Json, RunsFolder, print_json
 from tuirnn.errors import VerificationError
 from tuirnn.runs.layout import find_run, runs_folder
+from tuirnn.shortage import TO_TRAIN, need_room
 
 SMALL = {
     "hidden": 64,
@@ -41,6 +42,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Print the evidence: gradients against finite differences and torch.nn, ONNX against PyTorch."""
+    need_room(TO_TRAIN)
     rows = _run_rows(run, runs_folder(runs)) if run else _all_rows()
     done = []
     for row in rows:

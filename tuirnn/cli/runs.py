@@ -1,21 +1,34 @@
 """`tuirnn runs`: the run directories from the shell."""
 
 import math
+import shutil
 import sys
+import textwrap
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Json, RunsFolder, print_json, print_json_pretty
+from tuirnn.cli.options import Json, RunsFolder, date, duration, figure, plain, print_json, print_json_pretty
+from tuirnn.cli.parsing import App, Group
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.runs.listing import RunSummary
+    from tuirnn.runs.reader import RunRecord
 
-group = typer.Typer(help="List, show, export, repair and remove runs.", no_args_is_help=True, rich_markup_mode="rich")
+
+class Runs(Group):
+    """Without a command: the list."""
+
+    default = "ls"
+    others: Mapping[str, tuple[str, ...]] = {"list": ("ls",), "delete": ("rm",), "remove": ("rm",)}
+
+
+group = App(help="List, show, export, repair and remove runs.", cls=Runs, rich_markup_mode="rich")
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 
@@ -52,11 +65,9 @@ def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
     for run in found:
         status = run.status
         data = one_line(run.record.data.get("name", ""), 20) if run.record else "?"
-        loss = f"{status.best_val_loss:.4f}" if math.isfinite(status.best_val_loss) else "–"
-        loss += " leaky" * run.leaky
         print(
             f"{MARKS.get(status.state, '✕')} {run.name:<{width}}  {run.cell:<12} {data:<20} {status.state:<8} "
-            f"step {status.step:>7,}  best {loss:>7}  {_age(run)}"
+            f"step {status.step:>7,}  best {_best(run):<22}  {_age(run)}"
         )
 
 
@@ -84,17 +95,8 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     if as_json:
         print_json_pretty(values)
         return
-    for key, value in values.items():
-        if isinstance(value, dict):
-            print(key)
-            for name, item in value.items():
-                if isinstance(item, dict):
-                    pairs = "  ".join(f"{k}={one_line(v, 60)}" for k, v in item.items())
-                    print(f"  {name:<12} {pairs}")
-                else:
-                    print(f"  {name:<12} {one_line(item, 100)}")
-        else:
-            print(f"{key:<14} {one_line(value, 200)}")
+    for line in _sheet(summary, record, values["checkpoints"]):
+        print(line)
 
 
 @group.command("export", epilog="Example: tuirnn runs export lstm-384 -o losses.csv")
@@ -152,6 +154,52 @@ def rm(
         raise typer.Exit(0)
     remove(paths)
     print(f"removed {paths.name}")
+
+
+def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator[str]:
+    """A run on a page: what came of it, its settings, its data, where it was trained; nothing that is empty."""
+    status = run.status
+    noun = "points" if run.task == "forecast" else "tokens"
+    total = f" of {status.total:,}" if status.total else ""
+    yield from _section(
+        {
+            "name": run.name,
+            "network": f"{run.cell}, {record.parameters:,} parameters",
+            "state": f"{status.state}: {status.message}" if status.message else status.state,
+            "step": f"{status.step:,}{total}",
+            "best": f"{_best(run)} ({run.judgement.loss.name}) at step {status.best_step:,}" * bool(status.best_step),
+            "speed": f"{status.tokens_per_s:,.0f} {noun}/s" if status.tokens_per_s > 0 else "",
+            "took": duration(status.elapsed) if status.elapsed > 0 else "",
+            "created": date(record.created),
+            "checkpoints": ", ".join(f"{step:,}" for step in steps),
+        },
+        "",
+    )
+    settings = {name: "  ".join(_pairs(values)) for name, values in record.config.to_json().items()}
+    data = {name: f"{value:,}" if type(value) is int else value for name, value in record.data.items()}
+    for title, values in (("settings", settings), ("data", data), ("environment", record.environment)):
+        yield title
+        yield from _section(values, "  ")
+
+
+def _section(values: dict[str, Any], margin: str) -> Iterator[str]:
+    """A line or more for each value that is not empty."""
+    width = max(80, min(shutil.get_terminal_size((120, 24)).columns, 120))
+    indent = " " * 14
+    for name, value in values.items():
+        if shown := one_line(plain(value), 4_000):
+            head = f"{margin}{one_line(name, 40):<{14 - len(margin)}}"
+            yield textwrap.fill(shown, width, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _pairs(values: dict[str, Any]) -> list[str]:
+    return [f"{name}={shown}" for name, value in values.items() if (shown := one_line(plain(value), 60))]
+
+
+def _best(run: "RunSummary") -> str:
+    """The best held-out loss in its unit, called leaky where it is."""
+    loss, value = run.judgement.loss, run.status.best_val_loss
+    return f"{figure(value)} {loss.unit}" + " leaky" * run.leaky if math.isfinite(value) else "–"
 
 
 def _brief(run: "RunSummary") -> dict[str, Any]:

@@ -11,10 +11,11 @@ import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json
 from tuirnn.cli.train import lasting
-from tuirnn.config import FIELDS, RunConfig, flag_of, load_recipe
+from tuirnn.config import FIELDS, RunConfig, checked, flag_of, load_recipe
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import runs_folder
 
+MOST_JOBS = 1024
 WORDS = {"true": True, "false": False}
 
 
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def sweep(
     *,
-    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="As of 'tuirnn train'.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="As of 'tuirnn train'.")] = None,
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE.toml", help="Begin with a recipe's settings ('tuirnn recipes').")
     ] = None,
@@ -34,9 +35,7 @@ def sweep(
         str | None,
         typer.Option(metavar="STEM", help="Beginning of the runs' names \\[default: the recipe's, else sweep]."),
     ] = None,
-    jobs: Annotated[
-        int, typer.Option(metavar="N", min=0, max=1024, help="Runs at a time, sharing the cores; 0: one a core.")
-    ] = 0,
+    jobs: Annotated[int, typer.Option(metavar="N", help="Runs at a time, sharing the cores; 0: one a core.")] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write the tables and the curves here.")
     ] = None,
@@ -47,6 +46,8 @@ def sweep(
     """Train every combination of the settings' values, given with commas; the same command again goes on."""
     from tuirnn import sweeping
 
+    if not 0 <= jobs <= MOST_JOBS:
+        raise ConfigError(f"--jobs must be from 0 to {MOST_JOBS}, not {jobs}")
     config = load_recipe(recipe).config if recipe else RunConfig()
     if sources:
         config = config.replace(sources=tuple(lasting(source) for source in sources))
@@ -106,10 +107,11 @@ def _values(name: str, text: str) -> list[Any]:
     kind: Any = FIELDS[name][1].type
     pieces = [text] if kind is str and not FIELDS[name][1].metadata["choices"] else text.split(",")
     try:
-        return [WORDS[piece.strip().lower()] if kind is bool else kind(piece.strip()) for piece in pieces]
+        found = [WORDS[piece.strip().lower()] if kind is bool else kind(piece.strip()) for piece in pieces]
     except (ValueError, KeyError):
         wanted = {bool: "true and false", int: "whole numbers", float: "numbers"}[kind]
         raise ConfigError(f"{flag_of(name)} takes {wanted} with commas between, not '{one_line(text, 60)}'") from None
+    return [checked(name, value) for value in found]
 
 
 def _report(points: Sequence[Any], folder: Path, output: Path, rows: Any, means: Any) -> list[Path]:

@@ -12,8 +12,8 @@ import typer
 from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
 from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError
-from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+from tuirnn.shortage import TO_TRAIN, need_room, told
 from tuirnn.training.place import find_place
 
 
@@ -30,7 +30,7 @@ def train(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...",
+            metavar="SOURCE",
             help="Files, folders, '-' for standard input, or data sets ('tuirnn data ls'); nothing: the embedded text.",
         ),
     ] = None,
@@ -63,6 +63,8 @@ def train(
     if sources:
         settings["sources"] = tuple(lasting(source) for source in sources)
     config = config.replace(**settings)
+    from tuirnn.runs import detached
+
     if detach:
         if "-" in config.data.sources:
             raise ConfigError("--detach cannot read standard input; save the text to a file first")
@@ -73,7 +75,9 @@ def train(
         return
     from tuirnn import tasks
 
-    data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
+    need_room(TO_TRAIN)
+    with told("use a part of the data, such as --fraction 0.1"):
+        data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
     from tuirnn.training import launch
 
     run = name or detached.default_name(config, folder)
@@ -102,9 +106,12 @@ def _resume(
     if sources:
         settings["sources"] = tuple(lasting(source) for source in sources)
     if detach:
+        from tuirnn.runs import detached
+
         detached.resume(paths, detached.words(settings))
         print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
         return
+    need_room(TO_TRAIN)
     from tuirnn.runs.reader import read_record
     from tuirnn.training import launch
 

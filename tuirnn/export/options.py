@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tuirnn.errors import ConfigError, nearest, one_line
+from tuirnn.errors import ConfigError, chosen
 from tuirnn.export.precision import PRECISIONS
 
 DEFAULT_OPSET = 13
@@ -34,10 +34,7 @@ class CellOptions:
     unroll: int = 1
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ConfigError(
-                f"--precision '{one_line(self.precision, 20)}' is unknown; {nearest(self.precision, PRECISIONS)}"
-            )
+        object.__setattr__(self, "precision", chosen("--precision", self.precision, PRECISIONS))
         needed, opset = PRECISIONS[self.precision].opset, self.opset_version
         if opset not in IR_VERSIONS:
             raise ConfigError(f"--opset {opset} is not known; choose from {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")

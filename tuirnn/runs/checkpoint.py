@@ -167,8 +167,8 @@ def _identity(path: Path) -> int:
 
 def _resolve(paths: RunPaths, which: str) -> Path:
     known = steps(paths)
-    if which in ("best", "last"):
-        path = pointed(paths, which) or (pointed(paths, "last") if which == "best" else None)
+    if (word := which.lower()) in ("best", "last"):
+        path = pointed(paths, word) or (pointed(paths, "last") if word == "best" else None)
         if path is None and known:
             path = paths.step(known[-1])
         if path is None:

@@ -1,15 +1,21 @@
 """Training as an ordinary process of its own: whoever started it may go, it trains on."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from tuirnn import machine
 from tuirnn.config import FIELDS, RunConfig, flag_of
 from tuirnn.errors import RunError, one_line
-from tuirnn.runs.layout import RunPaths, check_name, free_name, is_run, never_began
+from tuirnn.runs.layout import RunPaths, check_free, free_name, is_run
+from tuirnn.runs.reader import read_status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.shortage import ending
 
 START_TIMEOUT = 120.0
 
@@ -49,9 +55,7 @@ def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: 
     Raises:
         RunError: the trainer ended before its run began; the message is its own last line.
     """
-    name = check_name(name) if name else default_name(config, folder)
-    if os.path.lexists(folder / name) and not never_began(RunPaths(folder / name)):
-        raise RunError(f"run '{name}' is already in {folder}; choose another name")
+    name = check_free(folder, name) if name else default_name(config, folder)
     return _start(["--name", name, *arguments(config)], RunPaths(folder / name), timeout)
 
 
@@ -78,17 +82,36 @@ def _start(words: list[str], paths: RunPaths, timeout: float) -> RunPaths:
             )
     except OSError as error:
         raise RunError(f"cannot start a training in {folder}: {error.strerror}") from None
-    began = time.monotonic()
+    kills, began = machine.kills(), time.monotonic()
     before = _last_event(paths)
     while time.monotonic() - began < timeout:
         code = process.poll()
         if code is not None and code != 0:
-            raise RunError(_last_line(aside) or f"the training ended with exit code {code}")
+            own = _last_line(aside)
+            raise RunError(own if own and code > 0 else f"the training {ending(code, kills)}")
         if is_run(paths.root) and (code == 0 or _last_event(paths) != before):
             os.replace(aside, paths.log)  # the trainer goes on writing to the same file
+            threading.Thread(target=_see_out, args=(process, paths, kills), daemon=True).start()
             return paths
         time.sleep(0.05)
     raise RunError(f"the training did not begin within {timeout:.0f} s; its output is in {aside}")
+
+
+def _see_out(process: "subprocess.Popen[bytes]", paths: RunPaths, kills: int) -> None:
+    """Wait for a trainer's end; where the system killed it for want of memory, say so in its log and its status."""
+    how = ending(process.wait(), kills)
+    if "out of memory" not in how:
+        return
+    message = f"the training {how}; go on with 'tuirnn train --resume {paths.name} --memory recompute', or --accumulate"
+    with contextlib.suppress(OSError, RunError):
+        with open(paths.log, "a", encoding="utf-8") as log:
+            log.write(f"tuirnn: {message}\n")
+        with RunWriter(paths) as writer:
+            status = read_status(paths)
+            if status.pid == process.pid:
+                status.state, status.message = "failed", message
+                writer.status(status)
+                writer.event("end", state="failed", message=message, step=status.step)
 
 
 def _last_event(paths: RunPaths) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tuirnn.errors import ConfigError, RunError, one_line
+from tuirnn.escaping import for_csv
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.runs.reader import LogTail, as_number
@@ -52,23 +53,15 @@ def to_csv(paths: RunPaths, target: Path | TextIO) -> int:
 
 def _write(paths: RunPaths, file: TextIO) -> int:
     extra = {key: None for record in rows(paths) for key in record if key not in COLUMNS}
-    columns = [*COLUMNS, *(one_line(key, 60) for key in extra), UNIT]
+    columns = [*COLUMNS, *extra, UNIT]
     unit = summarize(paths).judgement.loss.unit
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(columns)
+    table.writerow([for_csv(key, 60) for key in columns])
     count = 0
     for record in rows(paths):
-        table.writerow([*(_cell(record.get(key, "")) for key in (*COLUMNS, *extra)), unit])
+        table.writerow([*(for_csv(record.get(key, "")) for key in (*COLUMNS, *extra)), for_csv(unit)])
         count += 1
     return count
-
-
-def _cell(value: Any) -> Any:
-    """Numbers as they are; text without control characters, and never what a spreadsheet takes for a formula."""
-    if isinstance(value, (int, float)):
-        return value
-    text = one_line(value, 200)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and text != "-Infinity" else text
 
 
 def to_tensorboard(paths: RunPaths, folder: Path) -> int:

@@ -11,7 +11,7 @@ import filelock
 from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, parse_json
 from tuirnn.runs import checkpoint
-from tuirnn.runs.layout import RunPaths, check_name
+from tuirnn.runs.layout import RunPaths, check_free
 from tuirnn.runs.reader import MAX_LINE, LogTail, Status, parse_line, parse_record, read_record, read_status
 from tuirnn.runs.writer import LOGS, RunWriter, acquired
 
@@ -35,9 +35,7 @@ def rename(paths: RunPaths, name: str) -> RunPaths:
     Raises:
         RunError: it is being trained, or the name is taken or not a name.
     """
-    target = paths.root.with_name(check_name(name))
-    if os.path.lexists(target):
-        raise RunError(f"run '{name}' is already there; choose another name")
+    target = paths.root.with_name(check_free(paths.root.parent, name, itself=paths.name))
     _move(paths, target, "rename")
     return RunPaths(target)
 

@@ -11,6 +11,8 @@ STATUS_STALE_AFTER = 30.0
 """Seconds without a heartbeat after which a run that claims to be alive is called stale."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows them after a dot."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,49 @@ def runs_folder(given: Path | None = None) -> Path:
 
 
 def check_name(name: str) -> str:
-    """`name` if a run may be called that; raises RunError otherwise."""
+    """`name` if a new run may be called that on every system; raises RunError otherwise. Old runs keep their names."""
     if not _NAME.fullmatch(name):
         raise RunError(
             f"run name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '.', '_' or '-', "
             "and begin with a letter or digit"
         )
+    if name.endswith("."):
+        raise RunError(f"run name '{name}' ends in a dot, which Windows drops; choose another name")
+    if _DEVICES.fullmatch(name):
+        raise RunError(f"run name '{name}' is a device's on Windows; choose another name")
     return name
+
+
+def check_free(folder: Path, name: str, otherwise: str = "choose another name", itself: str = "") -> str:
+    """`name` if a new run in `folder` may be called that.
+
+    Args:
+        folder: of runs.
+        name: a run's.
+        otherwise: what to do where a run bears it already, for the error.
+        itself: the present name of a run that is to be renamed.
+    Raises:
+        RunError: it is not a name, or is taken; also where only upper and lower case tell it from another.
+    """
+    there = _occupant(folder, check_name(name), itself)
+    if there == name:
+        raise RunError(f"run '{name}' is already in {folder}; {otherwise}")
+    if there:
+        raise RunError(
+            f"run name '{name}' is '{there}' in other letters, which is already in {folder}, and not every system "
+            "tells upper case from lower; choose another name"
+        )
+    return name
+
+
+def _occupant(folder: Path, name: str, itself: str = "") -> str:
+    """What in `folder` bears `name`, in whatever case; '' where it is free. What never began does not count."""
+    try:
+        alike = [entry for entry in os.listdir(folder) if entry.lower() == name.lower() and entry != itself]
+    except OSError:
+        return ""
+    taken = [entry for entry in alike if not never_began(RunPaths(folder / entry))]
+    return name if name in taken else min(taken, default="")
 
 
 def run_names(folder: Path) -> list[str]:
@@ -139,6 +177,6 @@ def find_folder(folder: Path, name: str) -> RunPaths:
 def free_name(folder: Path, stem: str) -> str:
     """`stem`, or `stem-2`, `stem-3`, … whichever is not taken in `folder`."""
     name, number = stem, 2
-    while os.path.lexists(folder / name) and not never_began(RunPaths(folder / name)):
+    while _occupant(folder, name):
         name, number = f"{stem}-{number}", number + 1
     return name

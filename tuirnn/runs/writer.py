@@ -16,7 +16,7 @@ import filelock
 from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, sync_folder, to_json
 from tuirnn.runs import checkpoint
-from tuirnn.runs.layout import RunPaths, check_name, never_began
+from tuirnn.runs.layout import RunPaths, check_free
 from tuirnn.runs.reader import CHUNK, RunRecord, Status
 
 LOGS = ("metrics", "samples", "probes", "events")
@@ -92,12 +92,8 @@ class RunWriter:
         Raises:
             RunError: the name is taken or not a name, or the folder cannot be written; nothing is left behind.
         """
-        paths = RunPaths(folder / check_name(name))
-        taken = RunError(
-            f"run '{name}' is already in {folder}; continue it with --resume {name}, or choose another --name"
-        )
-        if os.path.lexists(paths.root) and not never_began(paths):
-            raise taken
+        otherwise = f"continue it with --resume {name}, or choose another --name"
+        paths = RunPaths(folder / check_free(folder, name, otherwise))
         try:
             paths.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -107,7 +103,7 @@ class RunWriter:
         lock = acquired(paths)
         if paths.record.exists():  # two saw the name free, and the other was first
             lock.release()
-            raise taken
+            raise RunError(f"run '{name}' is already in {folder}; {otherwise}")
         try:
             if stdin is not None:
                 atomic_write(paths.stdin, stdin)

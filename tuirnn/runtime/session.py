@@ -13,7 +13,8 @@ import onnxruntime as ort
 
 from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.errors import CellFileError, ConfigError, TuirnnError, one_line
+from tuirnn.errors import CellFileError, ConfigError, OutOfMemoryError, TuirnnError, chosen, one_line
+from tuirnn.shortage import shortage
 
 Logits = npt.NDArray[np.float32]
 Snapshot = tuple[npt.NDArray[np.float32], ...]
@@ -208,6 +209,8 @@ def refusals() -> Iterator[None]:
     except TuirnnError:
         raise
     except Exception as error:  # it raises many kinds of its own
+        if short := shortage(error):
+            raise OutOfMemoryError(f"{short}; lower --samples or --length, or use a smaller cell") from None
         raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
 
 
@@ -232,8 +235,7 @@ def pick_device(wanted: str) -> str:
     Raises:
         ConfigError: another word, or a GPU that is not there.
     """
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device '{one_line(wanted, 20)}' is unknown; known: auto, cpu, cuda")
+    wanted = chosen("--device", wanted, ("auto", "cpu", "cuda"))
     there = wanted != "cpu" and cuda_is_there()
     if wanted == "cuda" and not there:
         raise ConfigError(

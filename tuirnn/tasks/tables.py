@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 
 from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.escaping import heading_from_csv
 
 
 @dataclass(frozen=True)
@@ -44,4 +45,4 @@ def read(text: str, name: str) -> Table:
     for number, row in body:
         if len(row) != len(header):
             raise DataError(f"{name}, line {number}: {len(row)} fields where the header has {len(header)}")
-    return Table(name, tuple(header), tuple(body))
+    return Table(name, tuple(map(heading_from_csv, header)), tuple(body))

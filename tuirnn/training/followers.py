@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from tuirnn import machine
 from tuirnn.errors import LostError, RunError
+from tuirnn.shortage import ending
 from tuirnn.training.place import MEETING, Place
 
 PATIENCE = 12.0
@@ -44,6 +45,7 @@ class Followers:
         self.last_words: Callable[[str], None] = lambda message: None
         self._folder = tempfile.mkdtemp(prefix="tuirnn-")
         self.meeting = os.path.join(self._folder, "meeting")
+        self._kills = machine.kills()
         self._over = threading.Event()
         self._processes: list[subprocess.Popen[Any]] = []
         try:
@@ -68,7 +70,7 @@ class Followers:
         for rank, process in enumerate(self._processes, 1):
             code = process.poll()
             if code is not None:
-                how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+                how = ending(code, self._kills)
                 return f"process {rank + 1} of {len(self._processes) + 1} (pid {process.pid}) {how}"
         return ""
 

@@ -17,6 +17,7 @@ from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LIVE_STATES, RunRecord, parse_record, read_status
 from tuirnn.runs.writer import RunWriter
+from tuirnn.shortage import RAN_OUT, shortage
 from tuirnn.training.devices import keep_freed_memory, pick_device
 from tuirnn.training.learner import Learner
 from tuirnn.training.place import MEETING, Place
@@ -59,7 +60,10 @@ def follow(place: Place) -> None:
         while (said := team.listen())[0] is not Order.LEAVE:
             _obey(said, team, learner)
         team.part()
-    except RuntimeError as error:
+    except Exception as error:
+        if short := shortage(error):
+            print(f"tuirnn: process {place.rank + 1} of {place.size}: {short}", file=sys.stderr, flush=True)
+            os._exit(RAN_OUT)
         if not connection_broke(error):
             raise
         witness.leader_has_gone()

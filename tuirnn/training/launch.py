@@ -13,6 +13,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, present_record
 from tuirnn.runs.writer import RunWriter
+from tuirnn.shortage import told
 from tuirnn.tasks import TaskData, sources
 from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.training.devices import environment, keep_freed_memory, pick_device
@@ -116,15 +117,8 @@ def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
 
 def _parameters(config: RunConfig, data: TaskData) -> int:
     """Trainable numbers; building the model once also shows whether it can be had at all."""
-    try:
+    with told("lower --hidden or --layers"):
         return count_parameters(build_model(config, data))
-    except RuntimeError as error:
-        if "memory" not in str(error):
-            raise
-        raise ConfigError(
-            f"a network with --hidden {config.model.hidden}, --layers {config.model.layers} does not fit into this "
-            "machine's memory; lower one of them"
-        ) from None
 
 
 def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
@@ -176,7 +170,8 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
 def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other: bool) -> TaskData:
     """The data that the run has been trained on, or with `other` the data that it goes on with."""
     try:
-        data = tasks.load(config.data, vocab=record.vocab, known=record.data, stdin=paths.stdin)
+        with told("bring a machine with more memory"):
+            data = tasks.load(config.data, vocab=record.vocab, known=record.data, stdin=paths.stdin)
     except DataError as error:
         again = "cannot be read" if other else "cannot be read again"
         raise DataError(f"the data of run '{paths.name}' {again}: {error}") from None

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from tuirnn.config import flag_of
-from tuirnn.errors import DataError, DivergedError, LostError, RunError, TuirnnError, one_line
+from tuirnn.errors import DataError, DivergedError, LostError, OutOfMemoryError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter, disk_of
+from tuirnn.shortage import shortage
 from tuirnn.tasks import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
@@ -172,8 +173,10 @@ class Trainer:
             if lost := self.team.explain(error):
                 self._end("failed", str(lost))
                 raise LostError(f"{lost}; {self._kept()}: go on with 'tuirnn train --resume {name}'") from None
+            if short := shortage(error):
+                error = OutOfMemoryError(f"{short}; {self._with_less()}")
             self._end("failed", str(error) if isinstance(error, TuirnnError) else f"{type(error).__name__}: {error}")
-            raise
+            raise error from None
         seconds = time.perf_counter() - began
         self._end("done" if outcome == "done" else "stopped", "" if outcome == "done" else f"ended by {outcome}")
         self.report(
@@ -333,6 +336,15 @@ class Trainer:
     def _kept(self) -> str:
         last = checkpoint.pointed(self.writer.paths, "last")
         return f"the last good checkpoint is {last.name}" if last else "there is no checkpoint yet"
+
+    def _with_less(self) -> str:
+        """How to go on where memory was short."""
+        train = self.config.train
+        less = f"--accumulate {2 * train.accumulate}" + " --memory recompute" * (train.memory == "save")
+        return (
+            f"{self._kept()}; try 'tuirnn train --resume {self.writer.paths.name} {less}', or a new run with a lower "
+            "--batch-size, --seq-len or --hidden"
+        )
 
     def evaluate(self) -> None:
         """Look at the network, and keep it if it is the best so far."""

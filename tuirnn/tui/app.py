@@ -398,22 +398,26 @@ class DashboardApp(App[None]):
             )
 
 
-def run(folder: Path, run: str | None = None, ascii: bool = False) -> int:
+def run(folder: Path, run: str | None = None, ascii: bool = False, theme: str | None = None) -> int:
     """Open the dashboard and stay until it is closed.
 
     Args:
         folder: of runs; need not exist.
         run: name of the run to open on.
         ascii: draw with plain characters only.
+        theme: one of `look.THEMES`.
     Returns:
         The exit status for the shell.
     """
     app = DashboardApp(folder, run, ascii)
+    app.theme = theme or app.theme
     app.run()
     return app.return_code or 0
 
 
-def screenshot(folder: Path, run: str | None, path: Path, size: tuple[int, int] = (120, 40)) -> None:
+def screenshot(
+    folder: Path, run: str | None, path: Path, size: tuple[int, int] = (120, 40), theme: str | None = None
+) -> None:
     """Write a picture of the dashboard as SVG: a run's Train tab, or the Runs tab without one.
 
     Args:
@@ -421,12 +425,14 @@ def screenshot(folder: Path, run: str | None, path: Path, size: tuple[int, int] 
         run: name of a run, or None.
         path: of the picture.
         size: columns and rows.
+        theme: one of `look.THEMES`.
     Raises:
         RunError: the picture cannot be written.
     """
 
     async def draw() -> str:
         app = DashboardApp(folder, run)
+        app.theme = theme or app.theme
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             await app.workers.wait_for_complete()

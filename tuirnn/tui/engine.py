@@ -102,7 +102,9 @@ class Engine(threading.Thread):
         except TuirnnError as error:
             self._fail(str(error))
         except Exception as error:  # the thread's last word: shown on the screen instead of lost
-            self._fail(f"{type(error).__name__}: {one_line(error)}")
+            from tuirnn.shortage import shortage
+
+            self._fail(shortage(error) or f"{type(error).__name__}: {one_line(error)}")
 
     def _fail(self, problem: str) -> None:
         self._running = False
