@@ -28,8 +28,8 @@ SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
 
 WORKLESS = frozenset((
     "sources", "allow_leak", "split_seed", "seed", "forget_bias", "init_std", "lr", "schedule", "warmup", "lr_floor",
-    "lr_step", "lr_factor", "weight_decay", "summed", "clip", "steps", "epochs", "minutes", "patience", "on_nan", "keep",
-    "sample_prime", "sample_temperature",
+    "lr_step", "lr_factor", "weight_decay", "summed", "clip", "steps", "epochs", "minutes", "patience", "on_nan",
+    "keep", "sample_prime", "sample_temperature",
 ))  # fmt: skip
 """Settings that a step takes the same time with, whatever they are; of the sources the content counts."""
 

@@ -361,8 +361,7 @@ async def test_a_wrong_setting_is_named_at_once(folder: Path, opened: Opener) ->
             await pilot.pause()
             assert said in str(form.query_one("#form-error", Static).render())
             field.value = right
-            await pilot.pause()
-            assert "parameters" in str(form.query_one("#form-error", Static).render())
+            await until(pilot, lambda: "parameters" in str(form.query_one("#form-error", Static).render()))
 
 
 async def test_a_recipe_fills_the_form(folder: Path, opened: Opener) -> None:
