@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tuirnn.cli.options import figure, print_json
 from tuirnn.config import RunConfig
+from tuirnn.counting import speeds
 from tuirnn.errors import one_line
 from tuirnn.machine import size
 from tuirnn.runs.reader import FIGURES
@@ -34,7 +35,7 @@ class PlainReport:
     def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
         self.task = config.data.task
         self.unit = {"lm": f"nats/{config.data.tokens}", "classify": "nats/sequence"}.get(self.task, "squared error")
-        self.noun = "points" if self.task == "forecast" else "tokens"
+        self.noun = speeds(self.task)
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = 0.0
 

@@ -96,7 +96,7 @@ class TrainTab(Steering):
                 record = new.record if new else None
                 self.set_class(record is not None and record.config.data.task != "lm", "-judging")
                 self._draw()  # what a token is called stands in the record
-            self.query_one(Vitals).show(new.status if new else None)
+            self.query_one(Vitals).show(*((new.status, new.task) if new else (None,)))
             self.app.refresh_bindings()
 
     def on_feed_read(self, message: FeedRead) -> None:
@@ -116,10 +116,7 @@ class TrainTab(Steering):
     @property
     def facts(self) -> Facts:
         """What a step means."""
-        if self.summary is None or self.summary.record is None:
-            return Facts()
-        train, status = self.summary.record.config.train, self.status
-        return Facts(train.batch_size * train.seq_len, status.epoch / status.step if status.step else 0.0)
+        return measures.facts(self.summary)
 
     # ── drawing ───────────────────────────────────────────────────────────────
 
@@ -197,12 +194,13 @@ class TrainTab(Steering):
         others = [measure for measure in measures.measures(snapshot, facts) if measure != self._measure]
         x_from, x_to = self._window.bounds(*self._range())
         axis = measures.axis_of(self._axis, snapshot, facts)
+        noun = measures.noun(self.summary.record if self.summary else None)
         options = Options(x_from=x_from, x_to=x_to, cursor=self._cursor_x(), axis=axis)
         for number in range(SMALL_CHARTS):
             chart = self.query_one(f"#train-small-{number}", Chart)
             measure = others[number] if number < len(others) else ""
             chart.set_class(not measure, "-unused")
-            chart.border_title = Content(measures.title(measure))
+            chart.border_title = Content(measures.title(measure, noun))
             chart.show(measures.series_of(measure, snapshot, self._axis, facts) if measure else [], options)
 
     def _evaluation(self) -> Evaluation | None:
