@@ -127,8 +127,8 @@ def test_what_is_not_read_for_an_estimate(tmp_path: Path, monkeypatch: pytest.Mo
         file.truncate(MOST_BYTES + 1)
     said: Callable[[str], Any] = lambda source: survey(RunConfig().replace(sources=(source,)))  # noqa: E731
     for source, words in (
-        (str(large), "more than the 16 MB"),
-        (str(tmp_path), "more than the 16 MB"),
+        (str(large), "more than the 4 MB"),
+        (str(tmp_path), "more than the 4 MB"),
         ("-", "standard input"),
         ("shakespeare", "it downloads 'shakespeare'"),
         ("dinos", "cannot be downloaded"),

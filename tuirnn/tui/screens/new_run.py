@@ -24,7 +24,7 @@ from tuirnn.tasks.sources import STDIN
 from tuirnn.tasks.survey import Survey, survey
 from tuirnn.tui.outlook import outlook
 from tuirnn.tui.text import visible_line
-from tuirnn.tui.widgets.switch import Switch
+from tuirnn.tui.widgets.on_off import OnOff
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
@@ -162,7 +162,7 @@ class NewRun(ModalScreen[None]):
     def _control(name: str, value: Any) -> Widget:
         spec = FIELDS[name][1]
         if spec.type is bool:
-            return Switch("", value, compact=True)
+            return OnOff("", value, compact=True)
         if choices := spec.metadata["choices"]:
             return Select([(word, word) for word in choices], value=value, allow_blank=False, compact=True)
         return Input(to_text(value), compact=True, placeholder="the embedded text" if name == "sources" else "")
@@ -274,6 +274,8 @@ class NewRun(ModalScreen[None]):
             found = survey(config)
         except TuirnnError as error:
             found = str(error)
+        except Exception as error:  # foreign data must not end the dashboard; the training will refuse them in its turn
+            found = f"the data cannot be read: {type(error).__name__}: {error}"
         self.post_message(Surveyed(key, found))
 
     def on_surveyed(self, message: Surveyed) -> None:

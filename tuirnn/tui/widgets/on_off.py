@@ -4,7 +4,7 @@ from textual.content import Content
 from textual.widgets import Checkbox
 
 
-class Switch(Checkbox):
+class OnOff(Checkbox):
     """A checkbox that says its state in words: Textual's own shows an X in either, told apart by colour alone."""
 
     def render(self) -> Content:
