@@ -20,6 +20,7 @@ from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look, text
 from tuirnn.tui.plot import Series
+from tuirnn.tui.runs_table import PADDING, RIGHT, fitting
 from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
 from tuirnn.tui.snapshot import last_text
@@ -29,19 +30,8 @@ from tuirnn.tui.widgets.paint import variables
 MOST_LINES = 8
 """Runs that are overlaid in one chart."""
 
-COLUMNS = {
-    "name": 18, "cell": 8, "data": 10, "state": 10, "step": 13, "done": 5, "best val": 8, "speed": 10, "left": 7,
-    "age": 5, "loss": 10,
-}  # fmt: skip
-"""Title and least width of each column."""
-
-IMPORTANCE = ("name", "cell", "state", "done", "best val", "left", "age", "data", "loss", "speed", "step")
-"""The order in which columns are given room; those that there is none for are left out."""
-
-RIGHT = {"step", "done", "best val", "speed", "left", "age"}
-
-PADDING = 1
-"""Cells beside each column, on either side."""
+FRAME = 3
+"""Columns of the screen that the table's frame and scroll bar take."""
 
 ROOMY, WIDE = 112, 140
 """Widths from which long names are shown longer, and from which names of data are."""
@@ -175,7 +165,7 @@ class RunsTab(Tab):
         """Lay out columns and rows anew, the cursor on the run named `keep`."""
         table = self.query_one(DataTable)
         rows = {run.name: self._row(run) for run in self._runs}
-        self._columns = self._fitting(rows)
+        self._columns = fitting(list(rows.values()), self.size.width - FRAME)
         table.clear(columns=True)
         for title, width in self._columns.items():
             label = Text(title)
@@ -194,7 +184,7 @@ class RunsTab(Tab):
     def _refill(self) -> None:
         """Write only the cells that changed; all of them where columns come, go or change their width."""
         rows = {run.name: self._row(run) for run in self._runs}
-        if self._columns != self._fitting(rows):
+        if self._columns != fitting(list(rows.values()), self.size.width - FRAME):
             self._rebuild(self.highlighted.name if self.highlighted else None)
             return
         table = self.query_one(DataTable)
@@ -204,19 +194,6 @@ class RunsTab(Tab):
                 if old != new or old.style != new.style or old.spans != new.spans:
                     table.update_cell(name, title, new)
             self._cells[name] = cells
-
-    def _fitting(self, rows: dict[str, dict[str, Text]]) -> dict[str, int]:
-        """Title and width of the columns that there is room for: each as wide as its widest cell."""
-        widths = {
-            title: max([least, *(row[title].cell_len for row in rows.values())]) for title, least in COLUMNS.items()
-        }
-        room, shown = self.size.width - 3, []  # less the frame and the scroll bar
-        for title in IMPORTANCE:
-            room -= widths[title] + 2 * PADDING
-            if room < 0:
-                break
-            shown.append(title)
-        return {title: width for title, width in widths.items() if title in shown}
 
     def _aligned(self, row: dict[str, Text]) -> list[Text]:
         """The cells that are shown, as wide as their columns."""
