@@ -57,9 +57,8 @@ def said(form: NewRun) -> str:
     return str(form.query_one("#form-error", Static).render())
 
 
-@pytest.mark.parametrize("ascii", [False, True])
-async def test_a_switch_says_its_state_in_words(tmp_path: Path, ascii: bool) -> None:
-    app = DashboardApp(tmp_path, ascii=ascii)
+async def test_a_switch_says_its_state_in_words(tmp_path: Path) -> None:
+    app = DashboardApp(tmp_path, ascii=True)  # which leaves these words as they are
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.scanned)
         form = await form_of(pilot)
