@@ -53,11 +53,11 @@ def test_json_round_trip(config: RunConfig) -> None:
 def test_command_line_round_trip(config: RunConfig) -> None:
     words = arguments(config)
     got: dict[str, Any] = {}
-    if "--" in words:
-        cut = words.index("--")
-        got["sources"], words = tuple(words[cut + 1 :]), words[:cut]
     while words:
         flag = words.pop(0)
+        if flag == "--":
+            got["sources"] = tuple(words)
+            break
         switch = flag.removeprefix("--no-").removeprefix("--").replace("-", "_")
         if switch in FIELDS and FIELDS[switch][1].type is bool:
             got[switch] = not flag.startswith("--no-")

@@ -198,7 +198,13 @@ class TrainConfig(Section):
     lr_factor: float = option(0.5, "What each fall of the step schedule multiplies by.", low=1e-6, high=1.0)
     summed: bool = option(False, "Follow the loss summed over a batch's tokens, not their mean.")
     clip: float = option(1.0, "Largest gradient norm; 0: no clipping.", low=0.0, high=1e9)
-    steps: int = option(0, "Stop after this many steps; 0: no such limit.", low=0, high=10**12)
+    steps: int = option(
+        0,
+        f"Stop after this many steps; 0: no such limit, but {DEFAULT_STEPS:,} steps where steps, epochs, minutes and "
+        "patience are all 0.",
+        low=0,
+        high=10**12,
+    )
     epochs: float = option(
         0.0, "Stop after this many passes over the training split; 0: no such limit.", low=0.0, high=1e9
     )
@@ -256,12 +262,18 @@ class TrainConfig(Section):
     )
     seed: int = option(0, "Seed of weights, batches, dropout and samples.", low=0, high=2**63 - 1)
 
-    @property
-    def step_limit(self) -> int:
-        """Steps to stop at; 0 where only time, epochs or patience end the run."""
-        if self.steps or self.epochs or self.minutes or self.patience:
-            return self.steps
-        return DEFAULT_STEPS
+    def last_step(self, epoch: int) -> int:
+        """The step that the run ends at by its limits; 0 where only time or patience ends it.
+
+        Args:
+            epoch: batches in one pass over the training split.
+        """
+        limits = [self.steps] if self.steps else []
+        if self.epochs:
+            limits.append(max(1, round(self.epochs * epoch)))
+        if not (limits or self.minutes or self.patience):
+            return DEFAULT_STEPS
+        return min(limits, default=0)
 
 
 SECTIONS: dict[str, type[Section]] = {"model": ModelConfig, "data": DataConfig, "train": TrainConfig}

@@ -1,21 +1,15 @@
-"""What a training will take, before it starts: parameters, memory, time. Arithmetic only; no torch."""
+"""What a training will take, before it starts: parameters, memory, steps, time. Arithmetic only; no torch."""
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tuirnn import spans
-from tuirnn.config import ModelConfig, RunConfig, TrainConfig
+from tuirnn.config import FIELDS, ModelConfig, RunConfig, TrainConfig
+from tuirnn.runs.listing import RunSummary
+from tuirnn.tasks.survey import Survey
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-SYMBOLS = {"char": 100, "byte": 256}
-"""Sizes of vocabularies that are not known yet; words have the configured limit."""
-
-COLUMNS = 4
-"""Of a series that has not been read yet."""
-
-CPU_RATE = 60e9
-"""Floating-point operations a second, where no run of this machine tells."""
-
 BASE_MEMORY = 350e6
 """Bytes that a trainer occupies before it has a network: Python, PyTorch, the data of an ordinary text."""
 
@@ -32,21 +26,51 @@ SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
 """Numbers that an optimizer keeps for each parameter."""
 
 
+WORKLESS = frozenset((
+    "sources", "allow_leak", "split_seed", "seed", "forget_bias", "init_std", "lr", "schedule", "warmup", "lr_floor",
+    "lr_step", "lr_factor", "weight_decay", "summed", "clip", "steps", "epochs", "minutes", "patience", "on_nan",
+    "keep", "sample_prime", "sample_temperature",
+))  # fmt: skip
+"""Settings that a step takes the same time with, whatever they are; of the sources the content counts."""
+
+LEAST_ELAPSED = 10.0
+"""Seconds that a run must have trained to tell the time of another: in less, the first step and the last evaluation
+weigh as much as all between them."""
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """About what a run takes: trainable numbers, bytes of memory, seconds and steps (0: open)."""
+    """What a run takes.
+
+    Attributes:
+        parameters: trainable numbers, exactly.
+        memory: bytes of all its processes at the peak, roughly.
+        last_step: the step that it ends at by its limits; 0: steps and epochs set none.
+        limit: seconds after which it ends; 0: none.
+        pace: seconds a step, evaluations and checkpoints included; 0: no earlier run tells.
+    """
 
     parameters: int
     memory: float
-    seconds: float
-    steps: float
+    last_step: int
+    limit: float
+    pace: float
 
+    @property
+    def steps(self) -> float:
+        """About as many steps, exactly where no time is set; 0: not known."""
+        if not self.limit:
+            return self.last_step
+        in_time = self.limit / self.pace if self.pace else 0.0
+        return min(in_time, self.last_step or in_time)
 
-def symbols(config: RunConfig) -> int:
-    """About how many symbols the vocabulary will have, or how many columns a series."""
-    if config.data.task == "forecast":
-        return COLUMNS
-    return SYMBOLS.get(config.data.tokens, config.data.vocab_size)
+    @property
+    def seconds(self) -> float:
+        """About as long; 0: not known."""
+        if not self.last_step:
+            return self.limit
+        needed = self.last_step * self.pace
+        return min(needed, self.limit or needed)
 
 
 def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> int:
@@ -63,16 +87,31 @@ def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> in
     return total + outputs + (0 if model.tied else outputs * top)
 
 
-def operations(model: ModelConfig, vocab: int) -> float:
-    """Floating-point operations of training on one token; the first layer's input half is a look-up."""
-    H, G = model.hidden, GATES[model.cell]
-    layers = sum(6 * G * H * (H + (H if layer else 0)) for layer in range(model.layers))
-    return float(layers + 6 * H * (model.projection or 0) + 6 * (model.projection or H) * vocab)
+def earlier_run(config: RunConfig, data: str, runs: Iterable[RunSummary]) -> RunSummary | None:
+    """The longest of some runs that did the same work a step on this machine; None where there is none.
+
+    Args:
+        config: every setting.
+        data: sha256 of what it learns from.
+        runs: with their status.
+    """
+    work, here = _work(config), socket.gethostname()
+    alike = [
+        run
+        for run in runs
+        if run.record is not None
+        and run.status.step > 0
+        and run.status.elapsed >= LEAST_ELAPSED
+        and run.status.host == here
+        and run.record.data.get("sha256") == data
+        and _work(run.record.config) == work
+    ]
+    return max(alike, key=lambda run: run.status.elapsed, default=None)
 
 
-def rate(runs: Iterable[tuple[RunConfig, int, float]]) -> float:
-    """Operations a second of the fastest of some (configuration, vocabulary, tokens a second)."""
-    return max((speed * operations(config.model, vocab) for config, vocab, speed in runs), default=0.0) or CPU_RATE
+def _work(config: RunConfig) -> dict[str, object]:
+    """The settings that decide how long a step takes."""
+    return {name: value for name, value in config.flat().items() if name in FIELDS.keys() - WORKLESS}
 
 
 def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
@@ -132,12 +171,20 @@ def _bytes(train: TrainConfig) -> float:
     return 8.0 if train.dtype == "float64" else 4.0
 
 
-def estimate(config: RunConfig, vocab: int, speed: float) -> Estimate:
-    """What a run takes at `speed` operations a second."""
-    model, train = config.model, config.train
-    count, tokens = parameters(model, vocab), train.batch_size * train.seq_len
-    seconds_a_step = tokens * operations(model, vocab) / speed
-    limits = [60 * train.minutes] if train.minutes else []
-    limits += [train.step_limit * seconds_a_step] if train.step_limit else []
-    seconds = min(limits, default=0.0)
-    return Estimate(count, train.processes * memory(config, vocab, vocab), seconds, seconds / seconds_a_step)
+def estimate(config: RunConfig, found: Survey, like: RunSummary | None = None) -> Estimate:
+    """What a run takes.
+
+    Args:
+        config: every setting.
+        found: in its data.
+        like: an earlier run that did the same work a step, see `earlier_run`.
+    """
+    train = config.replace(batch_size=found.lanes).train
+    needs = memory(config.replace(batch_size=found.lanes), found.inputs, found.outputs)
+    return Estimate(
+        parameters(config.model, found.inputs, found.outputs),
+        train.processes * needs,
+        train.last_step(found.epoch),
+        60 * train.minutes,
+        like.status.elapsed / like.status.step if like else 0.0,
+    )

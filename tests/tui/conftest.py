@@ -26,12 +26,21 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 Opener = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 
 
-def write_run(folder: Path, name: str, *, steps: int = 300, age: float = 0.0, **status: Any) -> RunPaths:
+def write_run(
+    folder: Path,
+    name: str,
+    *,
+    steps: int = 300,
+    age: float = 0.0,
+    config: RunConfig | None = None,
+    sha256: str = "0" * 64,
+    **status: Any,
+) -> RunPaths:
     """A run directory as a trainer leaves it: curves, two evaluations with samples, a status."""
     record = RunRecord(
-        config=RunConfig().replace(hidden=48),
+        config=config or RunConfig().replace(hidden=48),
         vocab=Vocabulary.build("abc \n'", "char"),
-        data={"name": "letters.txt", "sha256": "0" * 64, "train": 5000, "val": 500, "test": 0},
+        data={"name": "letters.txt", "sha256": sha256, "train": 5000, "val": 500, "test": 0},
         environment={},
         created=time.time() - age,
         parameters=12_345,

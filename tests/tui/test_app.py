@@ -358,11 +358,9 @@ async def test_a_wrong_setting_is_named_at_once(folder: Path, opened: Opener) ->
         ):
             field = form.query_one(f"#field-{name}", Input)
             right, field.value = field.value, wrong
-            await pilot.pause()
-            assert said in str(form.query_one("#form-error", Static).render())
+            await until(pilot, lambda: said in str(form.query_one("#form-error", Static).render()), 10)  # noqa: B023
             field.value = right
-            await pilot.pause()
-            assert "parameters" in str(form.query_one("#form-error", Static).render())
+            await until(pilot, lambda: "parameters" in str(form.query_one("#form-error", Static).render()))
 
 
 async def test_a_recipe_fills_the_form(folder: Path, opened: Opener) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, figure, print_json, print_json_pretty
 from tuirnn.cli.tables import confusion_table, terminal_width
+from tuirnn.counting import amounts
 from tuirnn.errors import ConfigError, chosen, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
@@ -267,7 +268,7 @@ def evaluate(
         print_json({"model": model, "text": text or "validation split", **values, "leaky": leaky})
         return
     what = one_line(text) if text is not None else "its validation split" + " (leaky: trained on as well)" * leaky
-    print(f"{one_line(model)} on {what}, {loss.tokens:,} {cell.metadata.vocab.kind}s")
+    print(f"{one_line(model)} on {what}, {loss.tokens:,} {amounts('lm', cell.metadata.vocab.kind)}")
     print(f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}")
     for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
         print(

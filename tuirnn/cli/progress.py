@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tuirnn.cli.options import duration, figure, print_json
 from tuirnn.config import RunConfig
+from tuirnn.counting import speeds
 from tuirnn.errors import one_line
 from tuirnn.figures import figures_of
 from tuirnn.machine import size
@@ -35,7 +36,7 @@ class PlainReport:
     def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
         self.task = config.data.task
         self.unit = figures_of(config)[0].unit
-        self.noun = "points" if self.task == "forecast" else "tokens"
+        self.noun = speeds(self.task)
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = 0.0
 

@@ -217,3 +217,8 @@ MADE: dict[str, Made] = {
 def is_here(name: str) -> bool:
     """Whether `fetch` would need no network."""
     return name not in DATASETS or (cache_folder() / DATASETS[name].file).exists()
+
+
+def must_download(name: str) -> bool:
+    """Whether `fetch` would get this data set from the network."""
+    return not is_here(name) and bool(DATASETS[name].url)

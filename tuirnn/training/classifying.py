@@ -49,15 +49,16 @@ class ClassObserver(Observer):
         return look
 
     def _verdicts(self, scores: Tensor) -> str:
-        """Some held-out sequences, one a line: what the network takes them for, and what they are if that is wrong."""
+        """Some held-out sequences as a table: each with the network's answer, its probability, the truth if another."""
         val, classes = self.data.val, self.data.classes
-        lines = []
+        rows = []
         for i in np.linspace(0, len(val) - 1, min(SHOWN, len(val))).astype(int):
             p, guess = scores[i].exp().max(0)
-            right, is_ = int(guess) == val.labels[i], classes[val.labels[i]]
-            text = one_line(self.data.vocab.decode(val.ids[i]), 40)
-            lines.append(f"{text}: {classes[int(guess)]} {float(p):.2f}" + ("" if right else f" (is {is_})"))
-        return "\n".join(lines)
+            truth = "" if int(guess) == val.labels[i] else f"is {classes[val.labels[i]]}"
+            sequence = one_line(self.data.vocab.decode(val.ids[i]), 40)
+            rows.append((sequence, classes[int(guess)], f"{float(p):.2f}", truth))
+        wide = [max(len(row[column]) for row in rows) for column in range(2)]
+        return "\n".join(f"{one:<{wide[0]}}  {two:<{wide[1]}}  {p}  {is_}".rstrip() for one, two, p, is_ in rows)
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
         """Held-out sequences of the commonest length, so that all end together: x and y [T, B]."""

@@ -71,6 +71,7 @@ class Trainer:
         self.progress = Progress()
         self.team, self.learner = team, Learner(config, data, team, device, self.note)
         self.model, self.batches = self.learner.model, self.learner.batches
+        self.last_step = config.train.last_step(self.batches.batches_per_epoch)
         self.usage = Usage()
         self.status = Status(
             pid=os.getpid(),
@@ -155,7 +156,7 @@ class Trainer:
                 "event": "start",
                 "run": name,
                 "step": self.progress.step,
-                "total": self.config.train.step_limit,
+                "total": self.last_step,
                 "parameters": count_parameters(self.model),
                 "device": self.status.device,
                 "processes": place.size,
@@ -259,10 +260,8 @@ class Trainer:
         """How much of the run is over, by whichever limit is nearest; 1 or more means finished."""
         train, progress = self.config.train, self.progress
         shares = [0.0]
-        if train.step_limit:
-            shares.append(progress.step / train.step_limit)
-        if train.epochs:
-            shares.append(progress.step / max(1, round(train.epochs * self.batches.batches_per_epoch)))
+        if self.last_step:
+            shares.append(progress.step / self.last_step)
         if train.minutes:
             shares.append((time.perf_counter() - self._clock) / (60 * train.minutes))
         if train.patience and progress.evaluations_without_best >= train.patience:
@@ -466,7 +465,7 @@ class Trainer:
         status.step, status.epoch, status.elapsed = progress.step, progress.epoch, elapsed
         status.progress = share
         status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
-        status.total = self.config.train.step_limit or (round(progress.step / share) if share > 0 else 0)
+        status.total = round(progress.step / share) if share > 0 else self.last_step
         status.val_loss = progress.val_loss
         for name, figure in progress.figures.items():
             setattr(status, name, figure)

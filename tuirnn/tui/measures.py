@@ -6,7 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from tuirnn.counting import speeds
 from tuirnn.figures import PERCENT, Judgement
+from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.plot import Axis, Series
 from tuirnn.tui.snapshot import Curves, Snapshot
 from tuirnn.tui.track import Curve
@@ -23,10 +25,29 @@ AXES = ("step", "epoch", "relative", "wall")
 
 @dataclass(frozen=True)
 class Facts:
-    """What the record and the status say of a run that its logs do not: tokens in a step, epochs in a step."""
+    """What the record and the status say of a run that its logs do not.
 
-    tokens: int = 0
+    Attributes:
+        amount: what a step learns from.
+        counted: what that is: tokens, points, or a classifier's sequences.
+        epochs: in a step.
+    """
+
+    amount: int = 0
+    counted: str = "tokens"
     epochs: float = 0.0
+
+
+def facts(run: RunSummary | None) -> Facts:
+    """The facts of a run; none where it has no record."""
+    if run is None or run.record is None:
+        return Facts()
+    train, status = run.record.config.train, run.status
+    amount, there = train.batch_size * train.seq_len, run.record.data.get("train")
+    if run.task == "classify":  # its sequences are as long as they are
+        amount = min(train.batch_size, there) if isinstance(there, int) else train.batch_size
+    counted = "sequences" if run.task == "classify" else speeds(run.task)
+    return Facts(amount, counted, status.epoch / status.step if status.step else 0.0)
 
 
 def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
@@ -34,7 +55,7 @@ def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
     train = [name for name in snapshot.train.values if name != LOSS]
     val = [name for name in snapshot.val.values if name != LOSS and name not in train]
     timed = (
-        facts.tokens > 0 and bool(np.isfinite(snapshot.train.at.at(slice(-1, None))).all()) and len(snapshot.train) > 1
+        facts.amount > 0 and bool(np.isfinite(snapshot.train.at.at(slice(-1, None))).all()) and len(snapshot.train) > 1
     )
     judged = [name for name in val if name != BLOCKS]
     return [LOSS, *judged, *train, *([SPEED] if timed else []), *(name for name in val if name == BLOCKS)]
@@ -48,8 +69,10 @@ def unit_of(measure: str, judged: Judgement, wanted: str) -> str:
     return wanted if measure == LOSS and judged.loss.unit.startswith("nats") else "nats"
 
 
-def title(measure: str, judged: Judgement, wanted: str = "nats") -> str:
+def title(measure: str, judged: Judgement, wanted: str = "nats", counted: str = "tokens") -> str:
     """A measure in words, with its unit; training and validation share the chart of the loss."""
+    if measure == SPEED:
+        return f"{counted}/s"
     figure = judged.figure(measure)
     if figure is None:
         return NAMES.get(measure, measure)
@@ -128,9 +151,9 @@ def step_at(curves: Curves, axis: str, x: float) -> float:
 
 
 def _speed(train: Curves, x: Curve, facts: Facts) -> tuple[Curve, Curve]:
-    """Tokens a second over some stretches of the run, evaluations and pauses included."""
+    """What is learned from in a second, over some stretches of the run, evaluations and pauses included."""
     chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), SPEED_POINTS + 1)).astype(np.int64))
     steps, at = train.step.at(chosen), train.at.at(chosen)
     with np.errstate(divide="ignore", invalid="ignore"):
-        speed = facts.tokens * np.diff(steps) / np.diff(at)
+        speed = facts.amount * np.diff(steps) / np.diff(at)
     return Curve.of(x.at(chosen[1:])), Curve.of(np.where(np.diff(at) > 0, speed, np.nan))

@@ -5,6 +5,7 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
+from tuirnn.counting import speeds
 from tuirnn.figures import number
 
 CONTROL_PICTURES = 0x2400
@@ -95,6 +96,11 @@ def short(value: float) -> str:
             scaled = value / limit
             return f"{scaled:.{2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0}f}{unit}"
     return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def speed(per_second: float, task: str) -> str:
+    """How fast a run trains: '16.1k tok/s'."""
+    return f"{short(per_second)} {speeds(task).replace('tokens', 'tok')}/s"
 
 
 def held_out(value: float, leaky: bool) -> str:

@@ -9,19 +9,22 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
+from textual.message import Message
 from textual.screen import ModalScreen
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
 
-from tuirnn import machine
 from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
-from tuirnn.estimate import estimate, rate, symbols
-from tuirnn.machine import size
+from tuirnn.estimate import earlier_run, estimate
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
 from tuirnn.tasks.sources import STDIN
-from tuirnn.tui.text import duration, short, visible_line
+from tuirnn.tasks.survey import Survey, survey
+from tuirnn.tui.outlook import outlook
+from tuirnn.tui.text import visible_line
+from tuirnn.tui.widgets.on_off import OnOff
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp
@@ -53,6 +56,10 @@ HINTS = {
 }
 
 NO_RECIPE = "–"
+
+READING = "reading the data …"
+TYPED = 0.25
+"""Seconds without a key after which the data that a form names are read."""
 
 
 def first_config() -> RunConfig:
@@ -96,6 +103,20 @@ def label_of(name: str) -> str:
     return {"sources": "source", "lr": "learning rate"}.get(name, name.replace("_", " "))
 
 
+def data_key(config: RunConfig) -> tuple[object, ...]:
+    """The settings that `survey` answers for."""
+    train = config.train
+    return config.data, train.batches, train.batch_size, train.seq_len, train.every_step
+
+
+class Surveyed(Message):
+    """The data that `key` stands for have been read; `found` is one line where that cannot be."""
+
+    def __init__(self, key: tuple[object, ...], found: Survey | str) -> None:
+        super().__init__()
+        self.key, self.found = key, found
+
+
 class NewRun(ModalScreen[None]):
     """Asks for a run's settings, checks them as they are typed, and starts the training."""
 
@@ -109,6 +130,9 @@ class NewRun(ModalScreen[None]):
         self._folder = folder
         self._base = first_config()  # for the settings that have no control yet
         self._starting = self._check_due = False
+        self._surveyed: Surveyed | None = None
+        self._reading: tuple[object, ...] = ()  # the data that are being read, or soon will be
+        self._pause: Timer | None = None
 
     # ── the form ──────────────────────────────────────────────────────────────
 
@@ -138,7 +162,7 @@ class NewRun(ModalScreen[None]):
     def _control(name: str, value: Any) -> Widget:
         spec = FIELDS[name][1]
         if spec.type is bool:
-            return Checkbox("", value, compact=True)
+            return OnOff("", value, compact=True)
         if choices := spec.metadata["choices"]:
             return Select([(word, word) for word in choices], value=value, allow_blank=False, compact=True)
         return Input(to_text(value), compact=True, placeholder="the embedded text" if name == "sources" else "")
@@ -220,20 +244,45 @@ class NewRun(ModalScreen[None]):
             if not self._starting:
                 self._problem(self._estimate(config), "$text-muted")
 
+    # ── what it will take ─────────────────────────────────────────────────────
+
     def _estimate(self, config: RunConfig) -> str:
-        """What the run will take, measured by the fastest that this folder has seen."""
-        runs = cast("DashboardApp", self.app).runs
-        shown = [
-            (run.record.config, len(run.record.vocab), run.status.tokens_per_s)
-            for run in runs
-            if run.record is not None and run.status.tokens_per_s > 0
-        ]
-        found = estimate(config, symbols(config), rate(shown))
-        time = f"{duration(found.seconds)} for {short(found.steps)} steps" if found.seconds else "until you stop it"
-        about = "" if shown else ", on two ordinary cores"
-        there = machine.room()
-        tight = f", {size(there.free)} free" if there and found.memory > there.free else ""
-        return f"about {short(found.parameters)} parameters · {size(found.memory)} of memory{tight} · {time}{about}"
+        """What the run will take, as its data say; where they have not been read yet, that they are."""
+        known, key = self._surveyed, data_key(config)
+        if known is None or known.key != key:
+            self._read_soon(config, key)
+            return READING
+        if isinstance(known.found, str):
+            return known.found
+        like = earlier_run(config, known.found.sha256, cast("DashboardApp", self.app).runs)
+        return outlook(config.train, estimate(config, known.found, like), like.name if like else "")
+
+    def _read_soon(self, config: RunConfig, key: tuple[object, ...]) -> None:
+        """Read the data once no key has been typed for a moment."""
+        if key != self._reading:
+            self._reading = key
+            if self._pause:
+                self._pause.stop()
+            self._pause = self.set_timer(
+                TYPED, lambda: self.run_worker(lambda: self._read(config, key), thread=True, group="survey")
+            )
+
+    def _read(self, config: RunConfig, key: tuple[object, ...]) -> None:
+        """In a thread: what the data of `config` say."""
+        found: Survey | str
+        try:
+            found = survey(config)
+        except TuirnnError as error:
+            found = str(error)
+        except Exception as error:  # foreign data must not end the dashboard; the training will refuse them in its turn
+            found = f"the data cannot be read: {type(error).__name__}: {error}"
+        self.post_message(Surveyed(key, found))
+
+    def on_surveyed(self, message: Surveyed) -> None:
+        """Show what the run will take, unless other data have been named meanwhile."""
+        if message.key == self._reading:
+            self._surveyed, self._reading = message, ()
+            self._changed()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check at once."""

@@ -10,17 +10,19 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.color import Color
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
+from tuirnn import counting
 from tuirnn.errors import RunError
 from tuirnn.figures import UNKNOWN
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import look, text
 from tuirnn.tui.plot import Series
+from tuirnn.tui.runs_table import PADDING, RIGHT, fitting
 from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
 from tuirnn.tui.snapshot import last_text
@@ -30,21 +32,11 @@ from tuirnn.tui.widgets.paint import variables
 MOST_LINES = 8
 """Runs that are overlaid in one chart."""
 
-COLUMNS = {
-    "name": 16, "cell": 8, "data": 10, "state": 10, "step": 13, "done": 5, "best val": 8, "tok/s": 6, "left": 7,
-    "age": 5, "loss": 10,
-}  # fmt: skip
-"""Title and least width of each column."""
-
-NARROW = ("name", "cell", "state", "done", "best val", "left", "age")
-"""The columns that there is room for in 80."""
-
-MIDDLE = ("name", "cell", "data", "state", "done", "best val", "tok/s", "left", "age", "loss")
-
-RIGHT = {"step", "done", "best val", "tok/s", "left", "age"}
+FRAME = 3
+"""Columns of the screen that the table's frame and scroll bar take."""
 
 ROOMY, WIDE = 112, 140
-"""Widths from which the middle columns are shown, and from which all are."""
+"""Widths from which long names are shown longer, and from which names of data are."""
 
 SORTS: dict[str, Callable[[RunSummary], Any]] = {
     "newest": lambda run: -(run.record.created if run.record else 0.0),
@@ -77,23 +69,24 @@ class RunsTab(Tab):
     def compose(self) -> ComposeResult:
         """The table above, chart and details below; a first step where there are no runs."""
         yield Static("", id="welcome", markup=False)
-        table: DataTable[Text] = DataTable(id="runs-table", cursor_type="row", cell_padding=1)
+        table: DataTable[Text] = DataTable(id="runs-table", cursor_type="row", cell_padding=PADDING)
         table.border_title = "runs"
         yield table
         yield Input(placeholder="show only runs with …  (⏎ keep, esc all)", id="runs-filter", compact=True)
         with Horizontal(id="runs-below"):
             yield Chart("no evaluation yet", id="runs-chart")
-            details = Static("", id="runs-details", markup=False)
-            details.border_title = "details"
-            yield details
+            with Vertical(id="runs-details") as details:
+                details.border_title = "details"
+                yield Static("", id="runs-facts", markup=False)
+                yield Static("", id="runs-sample", markup=False)
 
     def furnish(self) -> None:
         """Columns, and a look at the logs every now and then."""
         self._runs: list[RunSummary] = []
         self._cells: dict[str, list[Text]] = {}
-        self._details: Content | None = None
+        self._details: tuple[str, str] = ("", "")
         self._crew = Crew(self, self._draw_details)
-        self._columns: tuple[str, ...] = ()
+        self._columns: dict[str, int] = {}  # title and width of those that are shown
         self._sort = next(iter(SORTS))
         self._shown_lines: list[tuple[str, str, bytes]] = []
         self.set_interval(10.0, self._refill)
@@ -169,71 +162,75 @@ class RunsTab(Tab):
             self.runs_changed(self.dashboard.runs)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fewer columns where there is no room for all."""
-        if self._columns != self._fitting():
-            self._rebuild(self.highlighted.name if self.highlighted else None)
-
-    def _fitting(self) -> tuple[str, ...]:
-        return tuple(COLUMNS) if self.size.width >= WIDE else MIDDLE if self.size.width >= ROOMY else NARROW
+        """Fewer columns where there is no room for all, and shorter names."""
+        if self.furnished:
+            self._refill()
 
     def _rebuild(self, keep: str | None) -> None:
+        """Lay out columns and rows anew, the cursor on the run named `keep`."""
         table = self.query_one(DataTable)
-        self._columns = self._fitting()
+        rows = {run.name: self._row(run) for run in self._runs}
+        self._columns = fitting(list(rows.values()), self.size.width - FRAME)
         table.clear(columns=True)
-        for title in self._columns:
+        for title, width in self._columns.items():
             label = Text(title)
             if title in RIGHT:
-                label.align("right", COLUMNS[title])
+                label.align("right", width)
             elif title == "name":
                 label.pad_left(2)
-            table.add_column(label, key=title)
-        self._cells = {run.name: self._row(run) for run in self._runs}
+            table.add_column(label, key=title, width=width)
+        self._cells = {name: self._aligned(row) for name, row in rows.items()}
         for name, cells in self._cells.items():
             table.add_row(*cells, key=name)
-        names = [run.name for run in self._runs]
+        names = list(rows)
         if keep in names:
             table.move_cursor(row=names.index(keep), animate=False)
 
     def _refill(self) -> None:
-        """Write only the cells that changed."""
+        """Write only the cells that changed; all of them where columns come, go or change their width."""
+        rows = {run.name: self._row(run) for run in self._runs}
+        if self._columns != fitting(list(rows.values()), self.size.width - FRAME):
+            self._rebuild(self.highlighted.name if self.highlighted else None)
+            return
         table = self.query_one(DataTable)
-        for run in self._runs:
-            row = self._row(run)
-            for title, old, new in zip(self._columns, self._cells[run.name], row, strict=True):
+        for name, row in rows.items():
+            cells = self._aligned(row)
+            for title, old, new in zip(self._columns, self._cells[name], cells, strict=True):
                 if old != new or old.style != new.style or old.spans != new.spans:
-                    table.update_cell(run.name, title, new, update_width=True)
-            self._cells[run.name] = row
+                    table.update_cell(name, title, new)
+            self._cells[name] = cells
 
-    def _row(self, run: RunSummary) -> list[Text]:
-        status, record = run.status, run.record
-        data = text.visible_line(str(record.data.get("name", ""))) if record else "–"
-        best = status.best_val_loss if status.best_step else float("nan")
-        total = f"/{text.count(status.total)}" if status.total else ""
-        values = {
-            "name": run.name,
-            "cell": run.cell,
-            "data": data,
-            "state": text.state_label(status.state),
-            "step": text.count(status.step) + total,
-            "best val": text.held_out(best, run.leaky),
-            "done": f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–",
-            "tok/s": text.short(status.tokens_per_s) if status.live else "–",
-            "left": text.duration(status.eta) if status.live and status.eta else "–",
-            "age": text.age(record.created if record else 0.0),
-            "loss": text.sparkline(run.spark),
-        }
-        longest = {"name": 24 if self.size.width >= ROOMY else 16, "data": 24 if self.size.width >= WIDE else 13}
+    def _aligned(self, row: dict[str, Text]) -> list[Text]:
+        """The cells that are shown, as wide as their columns."""
         cells = []
-        for title in self._columns:
-            cell = Text(values[title], style=self._state_style(status.state) if title == "state" else "", no_wrap=True)
-            if title in longest:
-                cell.truncate(longest[title], overflow="ellipsis")
-            cell.align("right" if title in RIGHT else "left", max(COLUMNS[title], cell.cell_len))
-            if title == "name":
-                marked = run.name in self.dashboard.marked
-                cell = Text.assemble(("● " if marked else "  ", self._line_style(run.name) if marked else ""), cell)
+        for title, width in self._columns.items():
+            cell = row[title].copy()
+            cell.align("right" if title in RIGHT else "left", width)
             cells.append(cell)
         return cells
+
+    def _row(self, run: RunSummary) -> dict[str, Text]:
+        """What a run's row says, by the title of the column."""
+        status, record = run.status, run.record
+        best = status.best_val_loss if status.best_step else float("nan")
+        total = f"/{text.count(status.total)}" if status.total else ""
+        marked = run.name in self.dashboard.marked
+        name, data = Text(run.name), Text(text.visible_line(str(record.data.get("name", ""))) if record else "–")
+        name.truncate(24 if self.size.width >= ROOMY else 16, overflow="ellipsis")
+        data.truncate(24 if self.size.width >= WIDE else 13, overflow="ellipsis")
+        return {
+            "name": Text.assemble(("● " if marked else "  ", self._line_style(run.name) if marked else ""), name),
+            "cell": Text(run.cell),
+            "data": data,
+            "state": Text(text.state_label(status.state), self._state_style(status.state)),
+            "step": Text(text.count(status.step) + total),
+            "done": Text(f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–"),
+            "best val": Text(text.held_out(best, run.leaky)),
+            "speed": Text(text.speed(status.tokens_per_s, run.task) if status.live else "–"),
+            "left": Text(text.duration(status.eta) if status.live and status.eta else "–"),
+            "age": Text(text.age(record.created if record else 0.0)),
+            "loss": Text(text.sparkline(run.spark)),
+        }
 
     def _line_style(self, name: str) -> Style:
         """The colour of a run's line, as it is in the chart."""
@@ -282,14 +279,16 @@ class RunsTab(Tab):
     def _draw_details(self) -> None:
         run = self.highlighted
         self._draw_chart()
-        content = self._describe(run, last_text(self._crew.snapshot(run.paths))) if run else Content("")
-        details = self.query_one("#runs-details", Static)
+        details = self.query_one("#runs-details", Vertical)
         title = run.name if run else "details"
         if details.border_title != title:
             details.border_title = Content(title)
-        if self._details is None or content.markup != self._details.markup:
-            self._details = content
-            details.update(content)
+        facts = self._describe(run) if run else Content("")
+        sample = self._sample(run) if run else Content("")
+        if self._details != (shown := (facts.markup, sample.markup)):
+            self._details = shown
+            self.query_one("#runs-facts", Static).update(facts)
+            self.query_one("#runs-sample", Static).update(sample)
 
     def _draw_chart(self) -> None:
         """The validation losses of the runs that are overlaid, laid down again only where one is different."""
@@ -313,16 +312,27 @@ class RunsTab(Tab):
         said += [f"{len(left) - others} more"] * (len(left) > others)
         chart.border_subtitle = Content(" · ".join(said))
 
-    def _describe(self, run: RunSummary, sample: str) -> Content:
+    def _sample(self, run: RunSummary) -> Content:
+        """What the run last wrote, as a quotation; of a classifier or a forecaster the table of its answers."""
+        written = last_text(self._crew.snapshot(run.paths)).strip("\n")
+        table = run.task in ("classify", "forecast")
+        self.query_one("#runs-sample", Static).set_class(table, "-table")
+        if table:
+            return Content(text.visible(written))
+        quoted = text.visible_line(written.strip(), " ")
+        return Content.styled(f"“{quoted}”", "italic $text-muted") if quoted else Content("")
+
+    def _describe(self, run: RunSummary) -> Content:
         record, status = run.record, run.status
         if record is None:
             return Content.styled(text.visible_line(run.problem), "$text-error")
-        train = record.config.train
-        tokens = record.data.get("train", 0)
-        size = f" of {text.short(tokens)} {record.vocab.kind}s" if isinstance(tokens, int) else ""
+        train, task = record.config.train, record.config.data.task
+        there, noun = record.data.get("train"), counting.amounts(task, record.vocab.kind)
+        size = f" of {text.short(there)} {noun}" if isinstance(there, int) else ""
+        length = "" if task == "classify" else f" × {train.seq_len}"  # its sequences are as long as they are
         facts = [
             f"{text.short(record.parameters)} parameters",
-            f"batch {train.batch_size} × {train.seq_len}{size}",
+            f"batch {train.batch_size}{length}{size}",
             f"{train.optimizer} {text.rate(train.lr)} {train.schedule}",
             f"started {text.clock(record.created)}",
         ]
@@ -334,8 +344,6 @@ class RunsTab(Tab):
         lines = [Content(" · ".join(facts))]
         if status.message:
             lines.append(Content.styled(status.message, "$text-warning"))
-        if sample:
-            lines.append(Content.styled(f"“{text.visible_line(sample.strip(), ' ')}”", "italic $text-muted"))
         return Content("\n").join(lines)
 
     # ── keys ──────────────────────────────────────────────────────────────────

@@ -98,7 +98,7 @@ class TrainTab(Steering):
                 record = new.record if new else None
                 self.set_class(record is not None and record.config.data.task != "lm", "-judging")
                 self._draw()  # what a token is called stands in the record
-            self.query_one(Vitals).show(new.status if new else None)
+            self.query_one(Vitals).show(*((new.status, new.task) if new else (None,)))
             self.app.refresh_bindings()
 
     def on_feed_read(self, message: FeedRead) -> None:
@@ -118,10 +118,7 @@ class TrainTab(Steering):
     @property
     def facts(self) -> Facts:
         """What a step means."""
-        if self.summary is None or self.summary.record is None:
-            return Facts()
-        train, status = self.summary.record.config.train, self.status
-        return Facts(train.batch_size * train.seq_len, status.epoch / status.step if status.step else 0.0)
+        return measures.facts(self.summary)
 
     @property
     def judgement(self) -> Judgement:
@@ -152,7 +149,7 @@ class TrainTab(Steering):
         reading = self._reading(measures.unit_of(LOSS, judged, self._unit))
         chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, reading)
         name = self.paths.name if self.paths else "no run"
-        chart.border_title = Content(f"{name} · {measures.title(measure, judged, self._unit)}")
+        chart.border_title = Content(f"{name} · {measures.title(measure, judged, self._unit, facts.counted)}")
         chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
 
     def _how(self, snapshot: Snapshot, options: Options) -> list[str]:
@@ -210,7 +207,7 @@ class TrainTab(Steering):
             chart = self.query_one(f"#train-small-{number}", Chart)
             measure = others[number] if number < len(others) else ""
             chart.set_class(not measure, "-unused")
-            chart.border_title = Content(measures.title(measure, judged))
+            chart.border_title = Content(measures.title(measure, judged, counted=facts.counted))
             chart.show(
                 measures.series_of(measure, snapshot, self._axis, facts) if measure else [],
                 dataclasses.replace(options, unit=measures.unit_of(measure, judged, "nats")),

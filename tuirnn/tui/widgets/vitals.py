@@ -28,10 +28,11 @@ class Vitals(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._status: Status | None = None
+        self._learns = ""
 
-    def show(self, status: Status | None) -> None:
-        """Draw this status."""
-        self._status = status
+    def show(self, status: Status | None, task: str = "") -> None:
+        """Draw this status, of a run that learns `task`."""
+        self._status, self._learns = status, task
         self.refresh()
 
     def render(self) -> Content:
@@ -48,7 +49,7 @@ class Vitals(Widget):
             _progress(status, width),
             _pair("left", text.duration(status.eta) if status.live else "–", width),
             _pair("spent", text.duration(status.elapsed), width),
-            _pair("speed", f"{text.short(status.tokens_per_s)} tok/s", width),
+            _pair("speed", text.speed(status.tokens_per_s, self._learns), width),
             Content(""),
             _pair("train", text.loss(status.train_loss), width),
             _pair("val", text.held_out(status.val_loss, status.leaky), width),
@@ -78,7 +79,7 @@ class Vitals(Widget):
             (_steps(status), "bold"),
             "  ",
             f"{text.duration(status.eta)} left · " if status.live else "",
-            f"{text.short(status.tokens_per_s)} tok/s",
+            text.speed(status.tokens_per_s, self._learns),
         )
         judged = math.isfinite(status.accuracy)
         figures = Content.assemble(

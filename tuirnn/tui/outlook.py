@@ -1,0 +1,49 @@
+"""What a run will take, in a line for people."""
+
+from tuirnn import machine
+from tuirnn.config import TrainConfig
+from tuirnn.estimate import Estimate
+from tuirnn.machine import size
+from tuirnn.tui.text import count, duration, short
+
+
+def outlook(train: TrainConfig, found: Estimate, like: str) -> str:
+    """Parameters, memory, and how long it goes on.
+
+    Args:
+        train: its limits.
+        found: what it takes.
+        like: name of the run that shows how fast it will be; '' for none.
+    """
+    there = machine.room()
+    tight = f", {size(there.free)} free" if there and found.memory > there.free else ""
+    words = [f"{short(found.parameters)} parameters", f"about {size(found.memory)} of memory{tight}"]
+    words.append(length(train, found))
+    if found.pace and (found.last_step or found.limit):
+        words.append(f"at the speed of run {like}")
+    return " · ".join(words)
+
+
+def length(train: TrainConfig, found: Estimate) -> str:
+    """What ends the run, and when that will be."""
+    if not found.last_step and not found.limit:
+        return f"until {train.patience} evaluations in a row find no lower loss"
+    most, steps, time = "at most " * bool(train.patience), f"{count(found.last_step)} steps", duration(found.limit)
+    if not found.limit:
+        about = f", about {duration(found.seconds)}" if found.pace else ", time unknown: no run like it yet"
+        return most + steps + _reason(train, found) + about
+    if not found.last_step:
+        about = f"about {short(found.steps)} steps" if found.pace else "steps unknown: no run like it yet"
+        return f"{most}{time}, {about}"
+    if not found.pace:
+        return f"{most}{steps} or {time}, whichever comes first"
+    if found.steps < found.last_step:
+        return f"{most}{time}, about {short(found.steps)} of {steps}"
+    return f"{most}{steps}, about {duration(found.seconds)}"
+
+
+def _reason(train: TrainConfig, found: Estimate) -> str:
+    """Where a last step comes from that is not the setting 'steps'."""
+    if not train.steps and not train.epochs:
+        return " (no limit is set)"
+    return "" if found.last_step == train.steps else f" ({train.epochs:g} epochs)"
