@@ -9,7 +9,21 @@ from typing import NoReturn
 
 import typer
 
-from tuirnn.cli import bench, cells, compare, data, demo, novelty, predict, proof, runs, serve, sweep, train
+from tuirnn.cli import (
+    bench,
+    cells,
+    compare,
+    data,
+    definitions,
+    demo,
+    novelty,
+    predict,
+    proof,
+    runs,
+    serve,
+    sweep,
+    train,
+)
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.errors import TuirnnError, one_line
 
@@ -23,7 +37,7 @@ app = typer.Typer(
     help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
 )
 app.callback(invoke_without_command=True)(dashboard)
-for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, proof, bench):
+for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, definitions, proof, bench):
     group.register(app)
 
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

@@ -96,14 +96,14 @@ def _tables(network: Network, test: TestVector) -> Iterator[tuple[str, str]]:
     """Pairs of a declaration for the header ('' for what only the source needs) and its definition."""
     config, weights, V = network.config, network.weights, len(network.vocab)
     H, rows = config.hidden, GATES[config.cell] * config.hidden
-    table = input_table(config, weights)
+    table = input_table(config.recurrent, weights)
     yield _array("cell_table", f"[CELL_VOCAB][{rows}]", (_floats(row) for row in table), nested=True)
     layers = []
     for i, layer in enumerate(weights.layers):
         used = dict.fromkeys(("input", "input_bias", "recurrent", "recurrent_bias", "candidate"), "0")
         parts: dict[str, Array] = {"recurrent": layer.weight_hh}
         if i:
-            parts |= {"input": layer.weight_ih, "input_bias": input_bias(config, layer)}
+            parts |= {"input": layer.weight_ih, "input_bias": input_bias(config.recurrent, layer)}
         if config.cell == "gru" and config.reset == "after":
             parts["recurrent_bias"] = layer.bias_hh[2 * H :]
         if config.cell == "gru" and config.reset == "before":

@@ -7,13 +7,11 @@ from tuirnn.export.network import Network
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
 from tuirnn.vocab import Vocabulary
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-
 
 def random_network(config: ModelConfig, vocab: int = 65, seed: int = 0) -> Network:
     """A network of `vocab` tokens (printable characters and one for the unknown), uniform ±1/√hidden as in PyTorch."""
     rng = np.random.default_rng(seed)
-    H, rows = config.hidden, GATES[config.cell] * config.hidden
+    H, rows = config.hidden, len(config.recurrent.gates) * config.hidden
 
     def uniform(*shape: int) -> Array:
         return np.asarray(rng.uniform(-1, 1, shape) / np.sqrt(H))
