@@ -282,6 +282,7 @@ def test_the_commands(words: RunPaths, environment: dict[str, str], tmp_path: Pa
         ["predict", "words", "--file", str(tmp_path / "none")],
         ["generate", "words"],
         ["export", "words", "--with-sampler"],
+        ["export", "words", "--c"],
         ["eval", "words", "--text", "x"],
     ):
         done = tuirnn(*mistake)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tuirnn import compiling
 from tuirnn.runs.layout import RunPaths
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,10 +22,10 @@ def tuirnn(tmp_path: Path, environment: dict[str, str], small_run: RunPaths) -> 
     """Run `tuirnn` in an empty folder, with the small run at hand."""
     surroundings = {**environment, "TUIRNN_RUNS": str(small_run.root.parent)}
 
-    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    def run(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "tuirnn", *words], cwd=tmp_path, env=surroundings, capture_output=True, text=True,
-            timeout=120, check=False,
+            [sys.executable, "-m", "tuirnn", *words], cwd=tmp_path, env=surroundings | more, capture_output=True,
+            text=True, timeout=120, check=False,
         )  # fmt: skip
 
     return run
@@ -45,8 +46,34 @@ def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
     assert "without --unroll" in refused.stderr
     assert tuirnn("export", "small", "--c", "-o", "c.onnx").returncode == 0
     assert sorted(os.listdir(tmp_path / "c-c")) == sorted(
-        ["Makefile", "cell.c", "cell.h", "cell_sizes.h", "cell_weights.c", "cell_weights.h", "example.c"]
+        [
+            "Makefile",
+            "cell.c",
+            "cell.h",
+            "cell_layer.h",
+            "cell_sizes.h",
+            "cell_weights.c",
+            "cell_weights.h",
+            "example.c",
+        ]
     )
+
+
+@pytest.mark.skipif(compiling.compiler("c") is None, reason="no C compiler")
+def test_c_source_is_checked_or_said_not_to_be(tuirnn: Run, tmp_path: Path) -> None:
+    forms = ("--c-prefix", "poet", "--unroll", "3", "--static-batch", "2", "--opset", "17")
+    made = tuirnn("export", "small", "--c", *forms, "-o", "a.onnx", "--json")
+    assert json.loads(made.stdout)["c_checked"] is True, made.stderr
+    assert (tmp_path / "a-c" / "poet.h").exists()
+    said = tuirnn("export", "small", "--c", "-o", "b.onnx", CC="no-such-compiler").stdout
+    assert "not checked: no C compiler" in said
+    assert "checked: compiled" not in said
+    liar = tmp_path / "cc"
+    liar.write_text("#!/bin/sh\nprintf '#!/bin/sh\\ntest $# = 0\\n' > program; chmod +x program\n")
+    liar.chmod(0o755)
+    refused = tuirnn("export", "small", "--c", "-o", "c.onnx", CC=str(liar))
+    assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
+    assert sorted(os.listdir(tmp_path)) == ["a-c", "a.json", "a.onnx", "b-c", "b.json", "b.onnx", "cc"]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +82,8 @@ def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
         (("--precision", "int9"), "did you mean 'int8'"),
         (("--precision", "int4", "--opset", "13"), "needs --opset 21"),
         (("--c", "--precision", "int8"), "--c writes fp32"),
+        (("--c-prefix", "poet"), "give --c as well"),
+        (("--c", "--c-prefix", "Poet"), "--c-prefix takes lower-case letters"),
         (("--unroll", "0"), "--unroll must be from 1"),
         (("--ir", "3"), "--ir must be from 7"),
         (("--max-loss-increase", "-1"), "--max-loss-increase must be at least 0"),

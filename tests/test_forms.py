@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from hypothesis import strategies as st
 
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, ConfigError, DataError
-from tuirnn.export import c_source, reference
+from tuirnn.export import reference
 from tuirnn.export.exporter import ExportedCell, export_network, export_run, sidecar
-from tuirnn.export.network import Network, read_network
+from tuirnn.export.network import Network
 from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import pack4, quantize
 from tuirnn.export.random_network import random_network
@@ -194,72 +193,6 @@ def test_many_steps_in_a_call_are_the_same_steps() -> None:
     assert np.concatenate(calls).tolist() == expected
     with pytest.raises(CellFileError, match="without --unroll"):
         CellSession(export_network(net, CellOptions(unroll=N)).trusted)
-
-
-# ── C ────────────────────────────────────────────────────────────────────────────
-
-needs_c = pytest.mark.skipif(not (shutil.which("cc") and shutil.which("make")), reason="no C compiler, or no make")
-
-PRINTER = """
-#include <stdio.h>
-#include "cell.h"
-int main(void) {
-    cell_state state;
-    float logits[CELL_VOCAB];
-    int token = CELL_OPENING;
-    cell_reset(&state);
-    for (int i = 0; i < 300; i++) {
-        cell_step(&state, token, logits);
-        printf("%.9g %.9g ", logits[0], logits[CELL_VOCAB - 2]);
-        token = cell_sample(logits, 0, 0, 0);
-        printf("%d\\n", token);
-    }
-    return !cell_verify();
-}
-"""
-
-
-@needs_c
-@pytest.mark.parametrize(
-    "shape", [*SHAPES, {"cell": "gru", "hidden": 37}], ids=lambda s: " ".join(map(str, s.values()))
-)
-def test_c_gives_the_same_numbers_and_text_without_a_warning(shape: dict[str, Any], tmp_path: Path) -> None:
-    net = network(**shape)
-    made = export_network(net)
-    c_source.write_c(net, made.metadata.test, tmp_path)
-    (tmp_path / "printer.c").write_text(PRINTER)
-    flags = ["-O2", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-ffp-contract=fast"]
-    sources = ["printer.c", "cell.c", "cell_weights.c", "-lm", "-o", "printer"]
-    subprocess.run(["cc", *flags, *sources], cwd=tmp_path, check=True, timeout=120)
-    done = subprocess.run([tmp_path / "printer"], capture_output=True, text=True, check=True, timeout=60)
-    session, token = CellSession(made.trusted, device="cpu"), 0
-    for line in done.stdout.splitlines():
-        first, last, chosen = line.split()
-        logits = session.step(token)[0].copy()
-        np.testing.assert_allclose([float(first), float(last)], logits[[0, -2]], rtol=0, atol=1e-5)
-        logits[made.metadata.vocab.unk] = -np.inf
-        token = int(logits.argmax())
-        assert int(chosen) == token
-
-
-@needs_c
-@pytest.mark.parametrize("tokens", ["char", "byte", "word"])
-def test_the_c_example_writes(tokens: str, trained: Callable[..., RunPaths], tmp_path: Path) -> None:
-    paths = trained(tokens=tokens)
-    c_source.write_c(read_network(paths), export_run(paths).metadata.test, tmp_path)
-    subprocess.run(["make", "-s", "CFLAGS=-O1 -Werror"], cwd=tmp_path, check=True, timeout=120)
-    done = subprocess.run([tmp_path / "example", "the lazy dög", "50"], capture_output=True, check=True, timeout=60)
-    assert done.stdout.startswith("the lazy dög".encode())
-    assert len(done.stdout) > 55
-
-
-def test_panels_hold_every_weight_once() -> None:
-    W = np.arange(1, 6 * 83 + 1, dtype=np.float64).reshape(6, 83)
-    flat = c_source.panels(W)
-    assert len(flat) == 6 * 96
-    assert sorted(flat[flat > 0]) == sorted(W.ravel())
-    assert flat[:64].tolist() == W[0, :64].tolist()
-    assert flat[6 * 64 : 6 * 64 + 16].tolist() == W[0, 64:80].tolist()
 
 
 def test_exported_cells_of_all_forms_read_back(tmp_path: Path) -> None:

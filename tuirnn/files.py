@@ -50,7 +50,7 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def atomic_write_all(files: Mapping[Path, bytes], *, durable: bool = True) -> None:
-    """As `atomic_write`, for several files of one folder: none is replaced before all are on the disk."""
+    """As `atomic_write`, for several files: none is replaced before all are on the disk."""
     aside: dict[str, Path] = {}
     try:
         for path, data in files.items():
@@ -69,7 +69,8 @@ def atomic_write_all(files: Mapping[Path, bytes], *, durable: bool = True) -> No
             Path(name).unlink(missing_ok=True)
         raise
     if durable:
-        sync_folder(path.parent)
+        for folder in {path.parent for path in files}:
+            sync_folder(folder)
 
 
 def open_own(path: Path, flags: int = os.O_RDONLY) -> int:

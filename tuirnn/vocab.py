@@ -6,6 +6,7 @@ starts with a zero input row for `unk`, so an unknown symbol adds nothing but th
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ KINDS = ("char", "byte", "word", "point")
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 MAX_SYMBOLS = 2_000_000
 
-_WORD = re.compile(r"\w+|\s|[^\w\s]")
+_RUN = r"\w+"
+_WORD = re.compile(_RUN + r"|\s|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,12 @@ class Vocabulary:
         if self.kind == "byte":
             return chr(token) if token < 128 else UNKNOWN
         return self.symbols[token] if token < len(self.symbols) else UNKNOWN
+
+
+def word_ranges() -> list[tuple[int, int]]:
+    """The characters that words are made of, as ranges of code points, first and last; every other one stands alone."""
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    return [(run.start(), run.end() - 1) for run in re.finditer(_RUN, every)]
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:

@@ -51,13 +51,16 @@ def export(
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
     c: Annotated[
-        bool, typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file (fp32).")
+        bool, typer.Option("--c", help="Also write a language model as C99 source, in a folder beside the file (fp32).")
     ] = False,
+    c_prefix: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What names in the C source begin with \\[default: cell].")
+    ] = None,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
-    from tuirnn.export.c_source import write_c
+    from tuirnn.export import c_check, c_source
     from tuirnn.export.exporter import export_network, write_cell
     from tuirnn.export.network import read_network
     from tuirnn.export.options import CellOptions
@@ -69,16 +72,17 @@ def export(
     path = output or Path("export/cells") / f"{paths.name}.onnx"
     if path.suffix != ".onnx":
         raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
-    if c and precision != "fp32":
-        raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
+    if c_prefix is not None and not c:
+        raise ConfigError("--c-prefix names what is in the C source; give --c as well")
     network = read_network(paths, checkpoint)
-    if c and network.task == "forecast":
-        raise ConfigError(f"--c writes networks that read symbols; {paths.name} reads numbers: embed its ONNX file")
-    cell = export_network(network, options, max_loss_increase=max_loss_increase)
-    twin = write_cell(cell, path)
-    sources = path.with_name(path.stem + "-c")
     if c:
-        write_c(network, cell.metadata.test, sources)
+        c_source.need_writable(network, precision, c_prefix or c_source.PREFIX)
+    cell = export_network(network, options, max_loss_increase=max_loss_increase)
+    folder, sources, unchecked = path.with_name(path.stem + "-c"), {}, ""
+    if c:
+        sources = c_source.c_files(network, cell.metadata.test, c_prefix or c_source.PREFIX)
+        unchecked = c_check.verify(sources)
+    twin = write_cell(cell, path, {folder / name: text.encode() for name, text in sources.items()})
     if as_json:
         print_json(
             {
@@ -88,7 +92,8 @@ def export(
                 "metadata": str(twin),
                 "bytes": len(cell.data),
                 "precision": precision,
-                "c": str(sources) if c else None,
+                "c": str(folder) if c else None,
+                "c_checked": not unchecked if c else None,
                 "loss": vars(cell.metadata.loss) if cell.metadata.loss else None,
             }
         )
@@ -105,7 +110,8 @@ def export(
     print("checked: onnx checker, ONNX Runtime against an independent reference on the test vector")
     print(f"{twin}: the same metadata as JSON")
     if c:
-        print(f"{sources}/: the network as C99 source; make -C {sources} && {sources}/example")
+        print(f"{folder}/: the network as C99 source; make -C {folder} && {folder}/example")
+        print(f"not checked: {unchecked}" if unchecked else "checked: compiled, and run on the test vector")
     use = {"lm": 'generate {} --prime "…"', "classify": 'predict {} "…"', "forecast": "predict {} DATA.csv"}
     print("next: tuirnn " + (use[network.task] if unroll == 1 else "inspect {}").format(path))
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,13 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None) -> E
     return ExportedCell(data, metadata, network.step, options.static_batch)
 
 
-def write_cell(cell: ExportedCell, path: Path) -> Path:
+def write_cell(cell: ExportedCell, path: Path, further: Mapping[Path, bytes] | None = None) -> Path:
     """Write a cell file and its JSON twin beside it, after ONNX Runtime has reproduced the test vector.
 
+    Args:
+        cell: what is written.
+        path: where to.
+        further: files that are written with it or not at all; their folders are made.
     Returns:
         The path of the JSON twin.
     Raises:
@@ -141,9 +146,11 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
     except CellFileError as error:
         raise VerificationError(f"the exported cell was not written: {error}") from None
     twin = path.with_suffix(".json")
+    files = {path: cell.data, twin: to_json(sidecar(cell), indent=1), **(further or {})}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_all({path: cell.data, twin: to_json(sidecar(cell), indent=1)})
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_all(files)
     except OSError as error:
         raise CellFileError(f"cannot write {one_line(path)}: {error.strerror}; choose another place with -o") from None
     return twin

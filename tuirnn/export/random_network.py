@@ -8,20 +8,32 @@ from tuirnn.export.weights import Array, LayerWeights, ModelWeights
 from tuirnn.vocab import Vocabulary
 
 
-def random_network(config: ModelConfig, vocab: int = 65, seed: int = 0) -> Network:
-    """A network of `vocab` tokens (printable characters and one for the unknown), uniform ±1/√hidden as in PyTorch."""
+def random_network(config: ModelConfig, vocab: int | Vocabulary = 65, seed: int = 0) -> Network:
+    """A language model with uniform weights ±1/√hidden as in PyTorch.
+
+    Args:
+        config: its architecture.
+        vocab: what its tokens stand for, or how many there are: printable characters and one for the unknown.
+        seed: of the weights.
+    """
     rng = np.random.default_rng(seed)
-    H, rows = config.hidden, len(config.recurrent.gates) * config.hidden
+    symbols = vocab if isinstance(vocab, Vocabulary) else Vocabulary("char", _printable(vocab - 1))
+    H, V, rows = config.hidden, len(symbols), len(config.recurrent.gates) * config.hidden
 
     def uniform(*shape: int) -> Array:
         return np.asarray(rng.uniform(-1, 1, shape) / np.sqrt(H))
 
-    first = config.embed or vocab
+    first, P = config.embed or V, config.projection
     layers = tuple(
         LayerWeights(uniform(rows, H if i else first), uniform(rows, H), uniform(rows), uniform(rows))
         for i in range(config.layers)
     )
-    embedding = rng.normal(size=(vocab, config.embed)) if config.embed else None
-    weights = ModelWeights(embedding, layers, None, (8 * uniform(vocab, H), uniform(vocab)))
-    symbols = tuple(chr(ord("!") + i) for i in range(vocab - 1))
-    return Network(f"{config.cell}-{H}x{config.layers}", config, weights, Vocabulary("char", symbols))
+    embedding = rng.normal(size=(V, config.embed)) if config.embed else None
+    projection = (uniform(P, H), uniform(P)) if P else None
+    head = embedding if config.tied and embedding is not None else 8 * uniform(V, P or H)
+    weights = ModelWeights(embedding, layers, projection, (head, uniform(V)))
+    return Network(f"{config.cell}-{H}x{config.layers}", config, weights, symbols)
+
+
+def _printable(count: int) -> tuple[str, ...]:
+    return tuple(chr(ord("!") + i) for i in range(count))

@@ -17,7 +17,7 @@ import onnxruntime as ort
 from tuirnn import compiling
 from tuirnn.cellfile.contract import LOGITS, TOKEN, TestVector
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.export.c_source import write_c
+from tuirnn.export.c_source import FLAGS, write_c
 from tuirnn.export.network import Network
 from tuirnn.runtime.generate import TextWriter
 from tuirnn.runtime.samplers import Sampling, sample
@@ -99,7 +99,7 @@ def naive(cell: TrustedCell) -> Burst:
 
 @contextmanager
 def compiled(network: Network, test: TestVector) -> Iterator[Burst | None]:
-    """Bare steps of a network as `--c` writes it, compiled as its Makefile says; None without a compiler."""
+    """Bare steps of a network as `--c` writes it, compiled for this processor; None without a compiler."""
     found = compiling.compiler("c")
     if found is None:
         yield None
@@ -107,7 +107,7 @@ def compiled(network: Network, test: TestVector) -> Iterator[Burst | None]:
     with tempfile.TemporaryDirectory() as folder:
         write_c(network, test, Path(folder))
         library = Path(folder) / "cell.so"
-        flags = ["-O3", "-march=native", "-std=c99", "-ffp-contract=fast", "-shared", "-fPIC"]
+        flags = [*FLAGS, "-march=native", "-shared", "-fPIC"]
         sources = [str(library.with_name(name)) for name in ("cell.c", "cell_weights.c")]
         subprocess.run([found, *flags, *sources, "-lm", "-o", str(library)], check=True)  # noqa: S603
         cell = ctypes.CDLL(str(library))

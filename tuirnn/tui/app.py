@@ -134,7 +134,7 @@ class DashboardApp(App[None]):
             self.train.open_run(RunPaths(self.folder / self.wanted))
         self.set_interval(BEAT, self._beat)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
-        if not (self.is_headless or self.is_web):
+        if not self.is_headless:
             leave_when_asked(self)
         self.scan()
         self.leave_field()

@@ -1,8 +1,9 @@
-"""The end of the dashboard when its terminal ends, or somebody asks the process to."""
+"""The end of the dashboard when its terminal ends, or the server of its page, or somebody asks the process to."""
 
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ LEAVE_WITHIN = 5.0
 
 
 def leave_when_asked(app: App[None]) -> None:
-    """Have the app leave by the door on SIGTERM and SIGHUP, and when the terminal vanishes, as it can without one.
+    """Have the app leave by the door on SIGTERM and SIGHUP, and when its terminal or server vanishes without one.
 
     Called in the app's own event loop.
     """
@@ -33,9 +34,22 @@ def _leave_lost_terminal(app: App[None], loop: asyncio.AbstractEventLoop) -> Non
     """In a thread of its own: a hangup comes with SIGCONT, upon which Textual writes to the terminal anew and, as
     nothing takes it there, may wait for ever.
     """
-    while sys.__stdin__ is not None and sys.__stdin__.isatty():
+    while _someone_types(in_browser=app.is_web):
         time.sleep(LOOK_EVERY)
     with contextlib.suppress(RuntimeError):  # the loop has ended by itself
         loop.call_soon_threadsafe(partial(app.exit, return_code=1))
     time.sleep(LEAVE_WITHIN)
     os._exit(1)
+
+
+def _someone_types(in_browser: bool) -> bool:
+    """Whether standard input has a terminal at its other end, or the server of `tuirnn serve`."""
+    if sys.__stdin__ is None:
+        return False
+    if not in_browser:
+        return sys.__stdin__.isatty()
+    if not hasattr(select, "poll"):  # Windows cannot ask a pipe
+        return True
+    pipe = select.poll()
+    pipe.register(sys.__stdin__, 0)  # for its end alone, which need not be asked for
+    return not pipe.poll(0)
