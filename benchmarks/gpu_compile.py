@@ -20,7 +20,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from tuirnn.cells import make_cell
+from tuirnn.cells import CELLS
+from tuirnn.codegen.trace import traced
 from tuirnn.kernels import cuda, triton_cells
 
 PROCESSORS = 132
@@ -30,7 +31,7 @@ FLOATS = {"bias", "h", "c", "dh_all", "dh_carry", "dc_carry", "squares"}
 
 def compiled(case: cuda.Case, plan: cuda.Plan) -> Any:
     """The kernel of a plan, for compute capability 9.0."""
-    cell = make_cell(case.cell.partition("_")[0])
+    cell = traced(CELLS[case.cell])
     kernel = triton_cells.forward if case.forward else triton_cells.backward
     constants = cuda.constants(plan, cell, case.hidden, case.operands)
     options = {name: constants.pop(name) for name in ("num_warps", "num_stages", "launch_cooperative_grid")}

@@ -24,9 +24,6 @@ BAR_RATIO = 1.2
 BOUNDS = {"float32": 2e-5, "tf32": 5e-3, "float16": 5e-3, "bfloat16": 4e-2}
 """Largest ‖ours − exact‖ / ‖exact‖ of any result, by the type of the products' operands."""
 
-CELLS = {"rnn_tanh": ("rnn", "tanh", ""), "rnn_relu": ("rnn", "relu", ""), "lstm": ("lstm", "", ""),
-         "gru_after": ("gru", "", "after")}  # fmt: skip
-
 
 def grid(options: argparse.Namespace) -> list[tuple[str, str, int, int]]:
     """(cell, operands, batch, hidden) of the comparison with torch.nn, the bars' first."""
@@ -61,17 +58,18 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
     """Compile every plan of `layers`, in many processes at once, so that the rest does not wait for the compiler."""
     import torch
 
-    from tuirnn.cells import make_cell
+    from tuirnn.cells import CELLS
+    from tuirnn.codegen.trace import traced
     from tuirnn.kernels import cuda
 
     for cell, operands, B, H in mine(options, grid(options)):
         dtype = arithmetic(operands)
-        made = make_cell(cell)
+        made = traced(CELLS[cell])
         W = torch.zeros(made.G * H, H, device="cuda", dtype=dtype)
         if not cuda.runs(made, W, dtype):
             return
         gx, bias = torch.zeros(2, B, made.G * H, device="cuda", dtype=dtype), torch.zeros(made.G * H, device="cuda")
-        state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state_names)
+        state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state)
         for forward in (True, False):
             for plan in cuda.candidates(cuda.case_of(forward, made, W, B), cuda.processors()):
                 with contextlib.suppress(Exception):  # `layers` meets it again, and says so
@@ -85,16 +83,16 @@ def correctness(options: argparse.Namespace) -> Iterator[Row]:
     """Each kernel, each way of running it, against the portable loop in float64; twice, to the same bits."""
     import torch
 
-    from tuirnn.cells import make_cell
+    from tuirnn.cells import CELLS
+    from tuirnn.codegen.trace import traced
     from tuirnn.kernels import cuda
 
     shapes = [(3, 5, 17)] if options.smoke else [(7, 5, 17), (33, 64, 256), (12, 256, 512), (9, 64, 1024)]
     kinds = ["float32"] if options.smoke else list(BOUNDS)
-    for (T, B, H), operands, name in mine(options, list(itertools.product(shapes, kinds, CELLS))):
+    for (T, B, H), operands, name in mine(options, list(itertools.product(shapes, kinds, cuda.KINDS))):
         if name.startswith("rnn") and (operands in ("tf32", "float16") or H > 256):
             continue
-        cell, nonlinearity, reset = CELLS[name]
-        made, dtype = make_cell(cell, nonlinearity=nonlinearity or "tanh", reset=reset or "after"), arithmetic(operands)
+        made, dtype = traced(CELLS[name]), arithmetic(operands)
         for kind, forward, backward in ways(made, operands, B, H, options):
             if H > 17 and not kind.startswith(("persistent", "portable")):
                 continue
@@ -144,8 +142,8 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
 
     rows = made.G * H
     gx, W, bias = normal(T, B, rows).to(dtype), (normal(rows, H) / H**0.5).to(dtype), normal(rows)
-    state, dh_all = tuple(normal(B, H) for _ in made.state_names), normal(T, B, H) / T
-    dlast = tuple(normal(B, H) for _ in made.state_names)
+    state, dh_all = tuple(normal(B, H) for _ in made.state), normal(T, B, H) / T
+    dlast = tuple(normal(B, H) for _ in made.state)
 
     def results(there: Any, back: Any, exact: bool) -> list[Any]:
         def cast(tensor: Any) -> Any:
@@ -156,7 +154,7 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
         trace = there(made, cast(gx), cast(W), cast(bias), tuple(map(cast, state)))
         trace.observed = True
         kept = [trace.a.clone()] if made.G > 1 else []
-        kept += [trace.saved.clone()] if made.saved_width else []
+        kept += [trace.saved.clone()] if made.extra_width else []
         dgx, dgh, dfirst = back(made, trace, cast(W), cast(dh_all), tuple(map(cast, dlast)))
         return [*kept, *trace.states, dgx, dgh, *dfirst, trace.dh_norm]
 

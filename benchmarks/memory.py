@@ -24,9 +24,10 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn.config import ModelConfig
 from tuirnn.models import RecurrentLayer, SequenceModel
-from tuirnn.training.benchmark import SHAPES, TORCH_LAYERS, VOCAB, TorchModel
+from tuirnn.training.benchmark import SHAPES, VOCAB, TorchModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
+from tuirnn.training.torch_layers import TORCH_LAYERS
 
 WAYS = ("torch", "save", "recompute")
 

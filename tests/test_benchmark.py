@@ -16,13 +16,14 @@ from tuirnn.training import benchmark
 from tuirnn.training.benchmark import Case, check, compare
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
 from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
+from tuirnn.training.torch_layers import TORCH_LAYERS
 
 SMALL = {"small": (3, 5, 8)}
 
 
 @pytest.mark.parametrize("what", ["layer", "model"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("cell", benchmark.TORCH_LAYERS)
+@pytest.mark.parametrize("cell", TORCH_LAYERS)
 def test_a_comparison_in_this_process(cell: str, dtype: str, what: str) -> None:
     (lines,) = compare([cell], SMALL, rounds=2, what=what, embed=6, dtype=dtype)
     forward, both = lines

@@ -427,7 +427,16 @@ def test_a_prefix_leaves_no_other_name_and_no_symbol_alone() -> None:
     net = network("word")
     files = c_source.c_files(net, answer(net), "poet_2")
     assert sorted(files) == sorted(
-        ["Makefile", "example.c", "poet_2.c", "poet_2.h", "poet_2_sizes.h", "poet_2_weights.c", "poet_2_weights.h"]
+        [
+            "Makefile",
+            "example.c",
+            "poet_2.c",
+            "poet_2.h",
+            "poet_2_layer.h",
+            "poet_2_sizes.h",
+            "poet_2_weights.c",
+            "poet_2_weights.h",
+        ]
     )
     kept = [line for text in files.values() for line in text.splitlines() if re.search(r"\bcell[_.]|\bCELL_", line)]
     assert kept == ['"cell_state",']

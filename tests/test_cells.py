@@ -11,7 +11,8 @@ from onnx.backend.test.case.node import collect_testcases
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
-from tuirnn.cells import CELLS, make_cell
+from tuirnn.cells import CELLS, find_cell
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import inputs, portable, recurrent_layer
 from tuirnn.kernels import layer as layer_module
@@ -31,13 +32,9 @@ def test_outputs_states_and_gradients_match_torch(case: proof.Case, device: str)
     assert proof.torch_difference(case, proof.trial(case, device=device)) <= proof.TORCH_BOUND
 
 
-def test_every_cell_of_the_table_is_proven() -> None:
-    assert {(cell, variant) for cell, variant in CELLS} == set(proof.VARIANTS)
-
-
-@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
-def test_one_hot_tokens_equal_one_hot_vectors(cell: str, variant: str, device: str) -> None:
-    config = ModelConfig(cell=cell, hidden=5, embed=0, reset=variant if cell == "gru" else "after")
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_hot_tokens_equal_one_hot_vectors(cell: str, device: str) -> None:
+    config = ModelConfig(hidden=5, embed=0).of_cell(CELLS[cell])
     layer = RecurrentLayer(config, 7).double().to(device)
     tokens = torch.randint(7, (4, 3), device=device)
     weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh)
@@ -50,10 +47,10 @@ def test_one_hot_tokens_equal_one_hot_vectors(cell: str, variant: str, device: s
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 3])
-def test_step_by_step_equals_whole_sequence(cell: str, variant: str, layers: int, device: str) -> None:
-    case = proof.Case(cell, variant, layers, carried=True, masked=False)
+def test_step_by_step_equals_whole_sequence(cell: str, layers: int, device: str) -> None:
+    case = proof.Case(cell, layers, carried=True, masked=False)
     subject = proof.trial(case, device=device)
     with torch.no_grad():
         whole, last = subject.ours()
@@ -68,15 +65,11 @@ def test_step_by_step_equals_whole_sequence(cell: str, variant: str, layers: int
 
 # ── the classic mistake: a missing transpose ─────────────────────────────────────
 
-BLOCKS = [
-    (cell, variant, gate) for cell, variant in proof.VARIANTS for gate in range({"rnn": 1, "gru": 3, "lstm": 4}[cell])
-]
+BLOCKS = [(cell.name, gate) for cell in CELLS.values() for gate in range(len(cell.gates))]
 
 
-@pytest.mark.parametrize(("cell", "variant", "gate"), BLOCKS)
-def test_a_dropped_transpose_of_any_gate_is_noticed(
-    cell: str, variant: str, gate: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("cell", "gate"), BLOCKS)
+def test_a_dropped_transpose_of_any_gate_is_noticed(cell: str, gate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The backward pass with one gate's weight_hh block the wrong way round must fail the proof."""
     backward = portable.backward
 
@@ -87,20 +80,17 @@ def test_a_dropped_transpose_of_any_gate_is_noticed(
         mutated[rows] = weight_hh[rows].t()
         return backward(cell_, trace, mutated, *rest, **options)
 
-    case = proof.Case(cell, variant, 1, carried=True, masked=False)
+    case = proof.Case(cell, 1, carried=True, masked=False)
     assert proof.torch_difference(case, proof.trial(case)) <= proof.TORCH_BOUND
     monkeypatch.setattr(layer_module.portable, "backward", wrong)
     assert proof.torch_difference(case, proof.trial(case)) > 1e-3
     assert proof.finite_difference_error(proof.trial(case)) > 1e-3
 
 
-@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
-def test_a_dropped_transpose_of_the_input_weights_is_noticed(
-    cell: str, variant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_dropped_transpose_of_the_input_weights_is_noticed(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """dx = dgx weight_ih: with square blocks the wrong way round would have the right shape."""
-    config = ModelConfig(cell=cell, hidden=4, reset=variant if cell == "gru" else "after",
-                         nonlinearity=variant if cell == "rnn" else "tanh")  # fmt: skip
+    config = ModelConfig(hidden=4).of_cell(CELLS[cell])
     layer = RecurrentLayer(config, 4).double()
     x = torch.randn(5, 2, 4, dtype=torch.float64, requires_grad=True)
 
@@ -164,11 +154,11 @@ def test_onnx_reference_cases(op: str, attributes: dict[str, Any], node: Any, da
     biases = torch.zeros(2 * rows, dtype=torch.float64)
     if len(node.input) > 3 and node.input[3]:
         biases = torch.from_numpy(np.array(inputs[node.input[3]][0], dtype=np.float64))
-    cell = make_cell(op.lower(), reset="after" if attributes.get("linear_before_reset") else "before")
+    cell = traced(find_cell(op.lower(), reset="after" if attributes.get("linear_before_reset") else "before"))
     weights = (ours(W[0]), ours(R[0]), ours(biases[:rows]), ours(biases[rows:]))
     names = node.input[5:6]
     zero = torch.zeros(X.shape[1], H, dtype=torch.float64)
-    first = [zero] * len(cell.state_names)
+    first = [zero] * len(cell.state)
     for i, name in enumerate(names):
         if name:
             first[i] = torch.from_numpy(np.array(inputs[name][0], dtype=np.float64))
@@ -195,7 +185,7 @@ def test_both_reset_forms_agree_with_the_onnx_operator(after: int) -> None:
         return torch.cat([r, z, n])
 
     weights = (ours(W[0]), ours(R[0]), ours(bias[0, : 3 * H]), ours(bias[0, 3 * H :]))
-    cell = make_cell("gru", reset="after" if after else "before")
+    cell = traced(find_cell("gru", reset="after" if after else "before"))
     first = (torch.from_numpy(values["h"][0]).double(),)
     outputs, last = recurrent_layer(cell, X, None, weights, first)
     np.testing.assert_allclose(outputs.numpy(), expected["Y"][:, 0], rtol=0, atol=1e-6)
@@ -268,9 +258,9 @@ def test_weight_dropout_masks_the_recurrent_weights_of_a_batch_in_training_alone
     assert torch.equal(layer.weight_hh.grad != 0, kept)
 
 
-@pytest.mark.parametrize(("cell", "variant"), proof.VARIANTS)
-def test_bfloat16_stays_close_to_float32(cell: str, variant: str, device: str) -> None:
-    config = ModelConfig(cell=cell, hidden=32, embed=16, dropout=0.0, reset=variant if cell == "gru" else "after")
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_stays_close_to_float32(cell: str, device: str) -> None:
+    config = ModelConfig(hidden=32, embed=16, dropout=0.0).of_cell(CELLS[cell])
     torch.manual_seed(0)
     model = SequenceModel(config, 20).to(device)
     tokens = torch.randint(20, (12, 4), device=device)

@@ -22,9 +22,10 @@ if DEVICE == "cpu":
 
 from tests.conftest import train_small  # noqa: E402
 from tuirnn import spans, tasks  # noqa: E402
-from tuirnn.cells import CELLS, Cell  # noqa: E402
+from tuirnn.cells import CELLS  # noqa: E402
+from tuirnn.codegen.trace import Traced, traced  # noqa: E402
 from tuirnn.config import ModelConfig, TrainConfig  # noqa: E402
-from tuirnn.kernels import Trace, cuda, portable  # noqa: E402
+from tuirnn.kernels import ForwardCache, cuda, portable  # noqa: E402
 from tuirnn.models import RecurrentLayer  # noqa: E402
 from tuirnn.runs import checkpoint  # noqa: E402
 from tuirnn.runs.layout import RunPaths  # noqa: E402
@@ -44,11 +45,13 @@ RESIDENT = cuda.Plan(product=True, persistent=False, resident=True, BB=16, BU=16
 ROOT = Path(__file__).parent.parent
 
 
-def cell_of(name: str) -> Cell:
-    return next(kind() for kind in CELLS.values() if kind.name == name)
+def cell_of(name: str) -> Traced:
+    return traced(CELLS[name])
 
 
-def run(plan: cuda.Plan | None, cell: Cell, T: int, B: int, H: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def run(
+    plan: cuda.Plan | None, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
     """Outputs and every gradient on random numbers that depend on the shape alone; without a plan in float64."""
     generator = torch.Generator().manual_seed(T * 1_000_000 + B * 1000 + H)
 
@@ -58,8 +61,8 @@ def run(plan: cuda.Plan | None, cell: Cell, T: int, B: int, H: int, dtype: torch
 
     rows = cell.G * H
     gx, W, bias = normal(T, B, rows, of=dtype), normal(rows, H, of=dtype) / H**0.5, normal(rows)
-    state = tuple(normal(B, H) for _ in cell.state_names)
-    dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state_names)
+    state = tuple(normal(B, H) for _ in cell.state)
+    dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
     if plan is None:
         trace = portable.forward(cell, gx, W, bias, state)
     else:
@@ -88,7 +91,7 @@ def test_kernels_equal_portable(cell: str, plan: cuda.Plan, T: int, B: int, H: i
 
 
 @needs_triton
-@pytest.mark.parametrize("cell", ["lstm", "gru_after"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_kernels_in_half_precision(cell: str) -> None:
     """float16: the interpreter of Triton 3.6 multiplies bfloat16's bits as integers. States stay in float32."""
     made = cell_of(cell)
@@ -107,7 +110,7 @@ def test_kernels_carry_what_is_not_a_number() -> None:
         gx[0, 0] = float("nan")
         W, bias = torch.ones(cell.G * 16, 16, device=DEVICE), torch.zeros(cell.G * 16, device=DEVICE)
         trace = cuda.forward_by(
-            PRODUCT, cell, gx, W, bias, tuple(torch.zeros(2, 16, device=DEVICE) for _ in cell.state_names)
+            PRODUCT, cell, gx, W, bias, tuple(torch.zeros(2, 16, device=DEVICE) for _ in cell.state)
         )
         assert trace.states[0][1:, 0].isnan().all()
         assert trace.states[0][1:, 1].isfinite().all()
@@ -132,7 +135,7 @@ def test_a_layer_on_the_kernels(V: int, memory: str, dtype: torch.dtype, monkeyp
     for made, operand in ((layer, dtype), (twin, torch.float64)):
         leaf = (table if V else x).to(made.weight_hh.dtype).requires_grad_()
         source = torch.randint(V, (T, B), generator=torch.Generator().manual_seed(0)).to(DEVICE) if V else leaf
-        traces: list[Trace] | None = [] if memory == "save" else None
+        traces: list[ForwardCache] | None = [] if memory == "save" else None
         y, last = made(source, made.zero_state(B), leaf if V else None, operand, traces, memory)
         assert traces is None or traces[0].a.dtype == operand
         assert y.dtype == last[0].dtype == leaf.dtype

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tuirnn.cells import CELLS, make_cell
-from tuirnn.kernels import native, portable, products
-from tuirnn.kernels.trace import Trace
+from tuirnn.cells import CELLS
+from tuirnn.codegen.trace import Traced, traced
+from tuirnn.kernels import eager, native, portable, products
+from tuirnn.kernels.cache import ForwardCache
 
 HAS_BF16 = native.multiplies(torch.bfloat16, torch.device("cpu"))
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="needs a compiler and a processor with AVX512_BF16")
@@ -21,33 +22,45 @@ SHAPES = [
 ]  # fmt: skip
 
 
-def run(kernel: Any, cell: Any, T: int, B: int, H: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """Outputs and every gradient of a kernel on random numbers that depend on the shape alone."""
     generator = torch.Generator().manual_seed(T * 1_000_000 + B * 1000 + H)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        numbers = torch.randn(*shape, generator=generator)
+        return numbers.double() if dtype == torch.float64 else numbers
 
     rows = cell.G * H
     gx, bias = normal(T, B, rows), normal(rows)
     W = (normal(rows, H) / max(H, 1) ** 0.5).to(dtype)
-    state = tuple(normal(B, H) for _ in cell.state_names)
-    trace: Trace = kernel.forward(cell, gx, W, bias, state)
+    state = tuple(normal(B, H) for _ in cell.state)
+    trace: ForwardCache = kernel.forward(cell, gx, W, bias, state)
     trace.observed = True
     made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
-    dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state_names)
+    dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
     dgx, dgh, dfirst = kernel.backward(cell, trace, W, dh_all, dlast)
     assert trace.dh_norm is not None
-    return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm.float()]
+    return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm.to(dh_all.dtype)]
 
 
 @needs_native
 @pytest.mark.parametrize("cell", sorted(native.KINDS))
 @pytest.mark.parametrize(("T", "B", "H"), SHAPES)
 def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
-    made = next(kind() for kind in CELLS.values() if kind.name == cell)
+    made = traced(CELLS[cell])
     for ours, expected in zip(run(native, made, T, B, H), run(portable, made, T, B, H), strict=True):
         torch.testing.assert_close(ours, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@given(T=st.integers(1, 6), B=st.integers(1, 5), H=st.integers(1, 20))
+@settings(max_examples=25, deadline=None)
+def test_portable_equals_the_definition(cell: str, T: int, B: int, H: int) -> None:
+    made = traced(CELLS[cell])
+    for ours, expected in zip(
+        run(portable, made, T, B, H, torch.float64), run(eager, made, T, B, H, torch.float64), strict=True
+    ):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
 
 
 @needs_bf16
@@ -55,10 +68,10 @@ def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
 @pytest.mark.parametrize(("T", "B", "H"), SHAPES)
 def test_native_bfloat16_is_near(cell: str, T: int, B: int, H: int) -> None:
     """Factors of eight bits: each result within 2 % of its own size, 6 % where a relu may fall on the other side."""
-    made = next(kind() for kind in CELLS.values() if kind.name == cell)
+    made = traced(CELLS[cell])
     ours, expected = (run(native, made, T, B, H, dtype) for dtype in (torch.bfloat16, torch.float32))
     for near, exact in zip(ours, expected, strict=True):
-        assert (near - exact).norm() <= (0.06 if cell == "rnn_relu" else 0.02) * exact.norm() + 1e-3
+        assert (near - exact).norm() <= (0.06 if cell == "rnn-relu" else 0.02) * exact.norm() + 1e-3
 
 
 @needs_native
@@ -82,10 +95,10 @@ def test_native_product(
 @pytest.mark.parametrize("cell", sorted(native.KINDS))
 def test_native_carries_what_is_not_a_number(cell: str) -> None:
     """A NaN must reach the loss, where training stops, not vanish in a clamp."""
-    made = next(kind() for kind in CELLS.values() if kind.name == cell)
+    made = traced(CELLS[cell])
     gx = torch.zeros(3, 2, made.G * 20)
     gx[0, 0] = float("nan")
-    state = tuple(torch.zeros(2, 20) for _ in made.state_names)
+    state = tuple(torch.zeros(2, 20) for _ in made.state)
     trace = native.forward(made, gx, torch.ones(made.G * 20, 20), torch.zeros(made.G * 20), state)
     assert trace.states[0][1:, 0].isnan().all()
     assert trace.states[0][1:, 1].isfinite().all()
@@ -93,7 +106,7 @@ def test_native_carries_what_is_not_a_number(cell: str) -> None:
 
 @needs_native
 def test_native_saturates_without_overflow() -> None:
-    cell = make_cell("lstm")
+    cell = traced(CELLS["lstm"])
     for size in (50.0, 1e4, 3e38):
         gx = torch.full((2, 1, 4 * 16), size)
         gx[1] = -size

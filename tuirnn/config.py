@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from tuirnn.cells import CELLS, Cell, find_cell
 from tuirnn.errors import ConfigError, chosen, nearest, one_line
 from tuirnn.files import read_bounded
 
@@ -95,7 +96,7 @@ def _shown(number: float) -> str:
 class ModelConfig(Section):
     """The network: embedding -> stack of recurrent layers -> head."""
 
-    cell: str = option("lstm", "Recurrent cell.", choices=("rnn", "lstm", "gru"))
+    cell: str = option("lstm", "Recurrent cell.", choices=tuple(CELLS))
     hidden: int = option(384, "Hidden units in each layer.", low=1, high=65_536)
     layers: int = option(1, "Recurrent layers.", low=1, high=256)
     embed: int = option(
@@ -119,8 +120,20 @@ class ModelConfig(Section):
         0.0, "Standard deviation of the first weights; 0: uniform within 1/√hidden, as torch.nn.", low=0.0, high=10.0
     )
 
+    @property
+    def recurrent(self) -> Cell:
+        """The definition of the cell and its variant."""
+        return find_cell(self.cell, nonlinearity=self.nonlinearity, reset=self.reset)
+
+    def of_cell(self, cell: Cell) -> "ModelConfig":
+        """The same network of another cell."""
+        return dataclasses.replace(self, **cast(dict[str, Any], cell.settings))
+
     def check(self) -> None:
-        """Tied weights need equal widths on both ends."""
+        """A variant's name becomes its family and option, as files have them; tied weights need equal widths."""
+        if self.cell != CELLS[self.cell].family:
+            for name, value in CELLS[self.cell].settings.items():
+                object.__setattr__(self, name, value)
         top = self.projection or self.hidden
         if self.tied and self.embed != top:
             raise ConfigError(

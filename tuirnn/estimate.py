@@ -5,19 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tuirnn import spans
+from tuirnn.codegen.trace import traced
 from tuirnn.config import FIELDS, ModelConfig, RunConfig, TrainConfig
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tasks.survey import Survey
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 BASE_MEMORY = 350e6
 """Bytes that a trainer occupies before it has a network: Python, PyTorch, the data of an ordinary text."""
 
 EVALUATED = 64 * 64
 """Rows of held-out text that are read at once: lanes times steps."""
-
-STATES, EXTRA = {"rnn": 1, "gru": 1, "lstm": 2}, {"rnn": 0, "gru": 1, "lstm": 0}
-"""Buffers of H that a step keeps besides its gates: the states, and what else the backward pass needs."""
 
 WRITTEN = 2.0
 """Copies of what lasts while a checkpoint is written: what a step has freed stays the process's, and is not enough."""
@@ -76,7 +73,7 @@ class Estimate:
 def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> int:
     """Trainable numbers of a network over `vocab` symbols, exactly; `outputs` None: as many as symbols."""
     outputs = vocab if outputs is None else outputs
-    H, G = model.hidden, GATES[model.cell]
+    H, G = model.hidden, len(model.recurrent.gates)
     total = vocab * model.embed
     for layer in range(model.layers):
         width = H if layer else model.embed or vocab
@@ -126,20 +123,21 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     model, train = config.model, config.train
     T, H, L, wide = train.seq_len, model.hidden, model.layers, _bytes(train)
     lanes = max(1, -(-train.batch_size // (train.accumulate * train.processes)))
-    G, extra = GATES[model.cell], EXTRA[model.cell]
+    cell = traced(model.recurrent)
+    G, extra, states = cell.G, cell.extra_width, len(cell.state)  # buffers of H that a step keeps
     unit = wide * T * lanes * H  # a buffer of all steps
     steps = spans.length(T, lanes, train.memory, device)
     span, count = unit * steps / T, -(-T // steps)  # a buffer of one span, and how many there are
     share = spans.kept(count, train.memory) / count
-    gates = 0.0 if model.cell == "rnn" else unit * share * (G + extra)
+    gates = unit * share * (G + extra) if cell.keeps_gates else 0.0
     masks = T * lanes * H + unit if model.dropout else unit * (model.residual and L > 1)
-    stays = L * (STATES[model.cell] * unit + gates + masks) + wide * T * lanes * model.projection
+    stays = L * (states * unit + gates + masks) + wide * T * lanes * model.projection
     logits = 4 * T * lanes * outputs
     read_gradient = unit if L > 1 else 0
-    beside = (model.cell != "lstm") + (device != "cpu" and model.cell != "rnn")  # where not over activations
+    beside = (not cell.keeps_gates or extra > 0) + (device != "cpu" and cell.keeps_gates)  # where not over activations
     making = span * G * beside
-    again = span * (G + extra + STATES[model.cell]) + read_gradient - gates
-    made_again = 0.0 if share == 1 or model.cell == "rnn" else again  # later than the kept gates, which have gone
+    again = span * (G + extra + states) + read_gradient - gates
+    made_again = 0.0 if share == 1 or not cell.keeps_gates else again  # later than the kept gates, which have gone
     backward = unit + making + max(read_gradient * span / unit, made_again)
     table = 2 * wide * G * H * inputs if model.embed == 0 or inputs <= T * lanes else 0
     matrices = wide * G * H * max(H, model.embed)  # a product before it is added up
@@ -148,9 +146,9 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
 
 def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
     """Bytes that an evaluation takes at its peak, roughly."""
-    model, wide = config.model, _bytes(config.train)
+    model, wide, cell = config.model, _bytes(config.train), traced(config.model.recurrent)
     span = spans.length(EVALUATED, 1, "none", "cpu")
-    gates = wide * span * model.hidden * (GATES[model.cell] + EXTRA[model.cell] + 1)
+    gates = wide * span * model.hidden * (cell.G + cell.extra_width + 1)
     return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
 
 

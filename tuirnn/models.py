@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuirnn.cells import State, make_cell
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
-from tuirnn.kernels import Trace, recurrent_layer
+from tuirnn.kernels import ForwardCache, recurrent_layer
+from tuirnn.kernels.cache import State
 from tuirnn.tasks.batches import Lanes
 
 COMPUTE_DTYPES = {
@@ -38,27 +39,28 @@ class RecurrentLayer(nn.Module):
 
     def __init__(self, config: ModelConfig, inputs: int) -> None:
         super().__init__()
-        self.cell = make_cell(config.cell, nonlinearity=config.nonlinearity, reset=config.reset)
+        self.cell = traced(config.recurrent)
         H, rows = config.hidden, self.cell.G * config.hidden
         self.hidden, self.weight_dropout = H, config.weight_dropout
         self.weight_ih = nn.Parameter(torch.empty(rows, inputs))
         self.weight_hh = nn.Parameter(torch.empty(rows, H))
         self.bias_ih = nn.Parameter(torch.zeros(rows))
         self.bias_hh = nn.Parameter(torch.zeros(rows))
-        self.reset_parameters(config.forget_bias)
+        self.reset_parameters({gate: getattr(config, name) for gate, name in config.recurrent.first_bias.items()})
 
-    def reset_parameters(self, forget_bias: float) -> None:
-        """Uniform ±1/√H as torch.nn does, zero biases, `forget_bias` on the LSTM's forget gate."""
+    def reset_parameters(self, biases: dict[str, float]) -> None:
+        """Uniform ±1/√H as torch.nn does, zero biases but for those given by gate."""
         bound = 1 / math.sqrt(self.hidden)
         with torch.no_grad():
             self.weight_ih.uniform_(-bound, bound)
             self.weight_hh.uniform_(-bound, bound)
-            if "f" in self.cell.gates:
-                self.bias_ih[self.hidden : 2 * self.hidden].fill_(forget_bias)
+            for gate, bias in biases.items():
+                first = self.cell.gates.index(gate) * self.hidden
+                self.bias_ih[first : first + self.hidden].fill_(bias)
 
     def zero_state(self, batch: int) -> State:
         """The state before the first token: zeros, each [B, H]."""
-        return tuple(self.weight_hh.new_zeros(batch, self.hidden) for _ in self.cell.state_names)
+        return tuple(self.weight_hh.new_zeros(batch, self.hidden) for _ in self.cell.state)
 
     def forward(
         self,
@@ -66,7 +68,7 @@ class RecurrentLayer(nn.Module):
         state: State,
         embedding: Tensor | None = None,
         dtype: torch.dtype | None = None,
-        observe: list[Trace] | None = None,
+        observe: list[ForwardCache] | None = None,
         memory: str = "save",
     ) -> tuple[Tensor, State]:
         """See `kernels.recurrent_layer`; in training with `weight_dropout` (Merity et al. 2018) on weight_hh."""
@@ -143,7 +145,7 @@ class SequenceModel(nn.Module):
         *,
         masks: Sequence[Tensor] | None = None,
         lanes: Lanes | None = None,
-        observe: list[Trace] | None = None,
+        observe: list[ForwardCache] | None = None,
     ) -> tuple[Tensor, list[State]]:
         """Run the network over a batch of sequences.
 
@@ -152,7 +154,7 @@ class SequenceModel(nn.Module):
             state: one per layer, each tensor [B, H].
             masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
             lanes: which of a larger batch these sequences are; dropout is then drawn for all of it.
-            observe: receives one `Trace` per layer.
+            observe: receives one `ForwardCache` per layer.
         Returns:
             outputs [T, B, ·], logits where tokens are predicted, and the state after the last step.
         """

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuirnn.cells import CELLS
 from tuirnn.errors import CellFileError, DataError, one_line
 from tuirnn.files import parse_json
 from tuirnn.scaling import Scaling
@@ -50,11 +51,7 @@ TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_tok
 FORCED, TOKENS = "forced", "tokens"
 """Input and output of the unrolled form: tokens that are not to be chosen (-1: choose), and what was read or chosen."""
 
-STATE_MAP = {
-    "rnn": {"h_out": "h_in"},
-    "gru": {"h_out": "h_in"},
-    "lstm": {"h_out": "h_in", "c_out": "c_in"},
-}
+STATE_MAP = {cell.family: {f"{part}_out": f"{part}_in" for part in cell.state} for cell in CELLS.values()}
 """Which output is fed to which input of the next step."""
 
 TEST_TOLERANCE = 1e-4

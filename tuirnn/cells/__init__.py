@@ -1,27 +1,44 @@
-"""The recurrent cells: gate equations, forward and backward side by side, one file each.
+"""The recurrent cells: one file each, forward and backward under one another; everything else reads them here.
 
-A new cell is one file here and one line in `CELLS`.
+A new cell is one file in this folder.
 """
 
-from tuirnn.cells.base import Cell, State, Step
-from tuirnn.cells.gru import GRUAfter, GRUBefore
-from tuirnn.cells.lstm import LSTM
-from tuirnn.cells.rnn import RNNRelu, RNNTanh
+import importlib
+import inspect
+import pkgutil
 
-CELLS: dict[tuple[str, str], type[Cell]] = {
-    ("rnn", "tanh"): RNNTanh,
-    ("rnn", "relu"): RNNRelu,
-    ("lstm", ""): LSTM,
-    ("gru", "after"): GRUAfter,
-    ("gru", "before"): GRUBefore,
-}
-"""(cell, its variant) -> the mathematics."""
+from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
 
 
-def make_cell(cell: str, *, nonlinearity: str = "tanh", reset: str = "after") -> Cell:
-    """The cell that a configuration names: 'rnn' has nonlinearities, 'gru' reset forms, 'lstm' one form."""
-    variant = {"rnn": nonlinearity, "gru": reset}.get(cell, "")
-    return CELLS[cell, variant]()
+def _found() -> dict[str, Cell]:
+    """Every cell of every module of this folder, those of a module in its order."""
+    cells: dict[str, Cell] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for kind in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if inspect.isclass(kind) and issubclass(kind, Cell) and not inspect.isabstract(kind):
+                cells.setdefault(kind.name, kind())
+    return cells
 
 
-__all__ = ["CELLS", "Cell", "State", "Step", "make_cell"]
+CELLS: dict[str, Cell] = _found()
+"""name -> cell."""
+
+FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(cell.family for cell in CELLS.values()))
+
+
+def find_cell(family: str, **options: str) -> Cell:
+    """The cell that a configuration names: a family, and the options that choose its variant.
+
+    Args:
+        family: or the name of a variant.
+        options: settings such as nonlinearity='relu'; those of other families do not matter.
+    Raises:
+        KeyError: there is none.
+    """
+    for cell in CELLS.values():
+        if cell.family == family and (cell.option is None or options.get(cell.option[0]) == cell.option[1]):
+            return cell
+    return CELLS[family]
+
+
+__all__ = ["CELLS", "FAMILIES", "Cell", "Gradients", "Parts", "Product", "TransposedProduct", "find_cell"]

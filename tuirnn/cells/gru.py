@@ -1,111 +1,66 @@
 """GRU (Cho et al. 2014), PyTorch's gate order r, z, n, in both forms of the reset gate.
 
-    r, z = σ, σ (gx + gh)
-    after the product (PyTorch, cuDNN):   n = tanh(gx_n + r q),   q = weight_hn h + bias_hn
-    before it (Cho et al.):               n = tanh(gx_n + weight_hn (r h))
-    h' = (1 − z) n + z h
-
-Backward, with δ the gradient of h', ν = δ (1−z)(1−n²) the gradient of n's argument:
-
-    δz = δ (h − n) z(1−z)
-    after:   δq = ν r,   δr = ν q r(1−r),       δh = δ z + [δr δz δq] weight_hh
-    before:  δ(rh) = ν weight_hn,   δr = δ(rh) h r(1−r),   δh = δ z + δ(rh) r + [δr δz] weight_h(r,z)
+r = σ(W_xr x + W_hr h + b_r)        z = σ(W_xz x + W_hz h + b_z)
+after the product (PyTorch, cuDNN):   n = tanh(W_xn x + b_xn + r q),   q = W_hn h + b_hn
+before it (Cho et al.):               n = tanh(W_xn x + W_hn (r h) + b_n)
+h' = (1 − z) n + z h
 """
 
-import torch
-from torch import Tensor
-
-from tuirnn.cells.base import Cell, Product, State, Step
-from tuirnn.cells.functions import ONE, tanh
+from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
+from tuirnn.cells.functions import V, sigmoid, tanh
 
 
-class GRUAfter(Cell):
-    """Reset gate applied after the recurrent product."""
+class GRU(Cell):
+    """The reset gate comes after the recurrent product: n's two halves enter apart."""
 
-    name = "gru_after"
+    name = family = "gru"
+    option = ("reset", "after")
+    year, paper = 2014, "Cho et al., Learning phrase representations using RNN encoder-decoder, arXiv 1406.1078"
     gates = ("r", "z", "n")
-    saved_width = 1
-    folds_bias = False
+    words = {"r": "reset", "z": "update", "n": "candidate"}
+    bounds = {"h": 1.0}
+    in_torch = ("GRU", {})
 
-    def step(self, s: Step, product: Product) -> None:
-        """Forward, see the module's equations; saves q."""
-        (h,), q, (r, z, n) = s.before, s.saved, s.gates
-        H = h.shape[-1]
-        gh = product(h)  # [B, 3H]
-        s.a[:, : 2 * H].add_(gh[:, : 2 * H]).sigmoid_()  # r and z
-        tanh(n.addcmul_(r, q.copy_(gh[:, 2 * H :])), out=n)
-        torch.lerp(n, h, z, out=s.after[0])
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        """Forward."""
+        a = W(s.h, "r z n")  # [B, 3H]
+        r, z = sigmoid(x.r + a.r), sigmoid(x.z + a.z)  # each [B, H]
+        n = tanh(x.n + r * a.n)
+        return Parts(h=n + z * (s.h - n)), Parts(r=r, z=z, n=n, q=a.n)
 
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
-        """δr, δz, δq over δ in `a`, ν over δ in `saved`; then z and the view of `a`."""
-        (h,), (r, z, n), (dr, dz, dq) = s.before, s.gates, s.gates  # each gate is overwritten when it has been read
-        q = nu = s.saved
-        qr, update = q * r, z.clone()
-        _nu_and_dz(h, z, n, nu, dz)
-        torch.mul(nu, r, out=dq)
-        torch.addcmul(qr, qr, r, value=-1, out=dr).mul_(nu)
-        return update, s.a.view(*h.shape[:-1], 3, -1)
-
-    def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
-    ) -> State:
-        """Backward, see the module's equations; leaves ν in `kept` for `dgx`."""
-        (dh,), (z, gates) = dstate, factors
-        gates.mul_(dh.unsqueeze(1))
-        kept.mul_(dh)
-        return (product_T(dgh).addcmul_(dh, z),)
-
-    def dgx(self, dgh: Tensor, kept: Tensor) -> Tensor:
-        """The input half meets n's argument directly, not through r."""
-        dgx = dgh.clone()
-        dgx[..., 2 * kept.shape[-1] :] = kept
-        return dgx
+    @staticmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        """Backward; q reaches n through r, so the two halves have gradients of their own."""
+        dn = d.h * (1 - k.z) * (1 - k.n * k.n)
+        dz = d.h * (s.h - k.n) * k.z * (1 - k.z)
+        dr, dq = dn * k.q * k.r * (1 - k.r), dn * k.r
+        dh = d.h * k.z + Wt(r=dr, z=dz, n=dq)  # [B, 3H] -> [B, H]
+        return Gradients(Parts(h=dh), Parts(r=dr, z=dz, n=dn), Parts(r=dr, z=dz, n=dq))
 
 
 class GRUBefore(Cell):
-    """Reset gate applied before the recurrent product."""
+    """The reset gate comes before the recurrent product, which then has a second stage."""
 
-    name = "gru_before"
-    gates = ("r", "z", "n")
+    name, family = "gru-before", "gru"
+    option = ("reset", "before")
+    year, paper = GRU.year, GRU.paper
+    gates, words, bounds = GRU.gates, GRU.words, GRU.bounds
 
-    def step(self, s: Step, product: Product) -> None:
-        """Forward, see the module's equations."""
-        (h,), (r, z, n) = s.before, s.gates
-        H = h.shape[-1]
-        s.a[:, : 2 * H].add_(product(h, rows=slice(0, 2 * H))).sigmoid_()  # r and z
-        tanh(n.add_(product(r * h, rows=slice(2 * H, 3 * H))), out=n)
-        torch.lerp(n, h, z, out=s.after[0])
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        """Forward."""
+        a = W(s.h, "r z")  # [B, 2H]
+        r, z = sigmoid(x.r + a.r), sigmoid(x.z + a.z)  # each [B, H]
+        n = tanh(x.n + W(r * s.h, "n").n)
+        return Parts(h=n + z * (s.h - n)), Parts(r=r, z=z, n=n)
 
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
-        """δr over δ(rh), δz and ν over δ in `a`; then z, r and the views of `a`."""
-        (h,), (r, z, n), (dr, dz, nu) = s.before, s.gates, s.gates
-        reset, update, hr = r.clone(), z.clone(), h * r
-        _nu_and_dz(h, z, n, nu, dz)
-        torch.addcmul(hr, hr, r, value=-1, out=dr)
-        return update, reset, dr, s.a.view(*h.shape[:-1], 3, -1)[..., 1:, :]
-
-    def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
-    ) -> State:
-        """Backward, see the module's equations."""
-        (dh,), (z, r, dr, dz_nu) = dstate, factors
-        H = dh.shape[-1]
-        dz_nu.mul_(dh.unsqueeze(1))
-        drh = product_T(dgh[:, 2 * H :], rows=slice(2 * H, 3 * H))
-        dr.mul_(drh)
-        return (product_T(dgh[:, : 2 * H], rows=slice(0, 2 * H)).addcmul_(dh, z).addcmul_(drh, r),)
-
-    def operands(self, before: State, a: Tensor) -> list[tuple[slice, Tensor]]:
-        """weight_hn met r h, the other rows h."""
-        (h,) = before
-        H = h.shape[-1]
-        return [(slice(0, 2 * H), h), (slice(2 * H, 3 * H), a[..., :H] * h)]
-
-
-def _nu_and_dz(h: Tensor, z: Tensor, n: Tensor, nu: Tensor, dz: Tensor) -> None:
-    """ν and δz over δ, (1−z)(1−n²) and (h−n) z(1−z), in `nu` and `dz`, which may be n and z."""
-    z_not_z, n_n = torch.addcmul(z, z, z, value=-1), n * n
-    h_n = h - n
-    torch.addcmul(ONE, n_n, ONE, value=-1, out=nu)
-    nu.addcmul_(nu, z, value=-1)
-    torch.mul(h_n, z_not_z, out=dz)
+    @staticmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        """Backward; drh is the gradient of r h."""
+        dn = d.h * (1 - k.z) * (1 - k.n * k.n)
+        dz = d.h * (s.h - k.n) * k.z * (1 - k.z)
+        drh = Wt(n=dn)  # [B, H]
+        dr = drh * s.h * k.r * (1 - k.r)
+        dh = d.h * k.z + drh * k.r + Wt(r=dr, z=dz)  # [B, 2H] -> [B, H]
+        return Gradients(Parts(h=dh), Parts(r=dr, z=dz, n=dn))

@@ -1,58 +1,51 @@
-"""Vanilla RNN (Elman 1990), tanh or relu.
+"""Vanilla RNN (Elman 1990), with tanh or relu.
 
-    h' = φ(gx + gh)        φ = tanh: φ' = 1 − h'²        φ = relu: φ' = [h' > 0]
-
-Backward, with δ the gradient of h':    δgh = δ φ'        δh = δgh weight_hh
+h' = φ(W_x x + W_h h + b)        tanh' = 1 − tanh²        relu' = [h' > 0]
 """
 
-import torch
-from torch import Tensor
-
-from tuirnn.cells.base import Cell, Product, State, Step
-from tuirnn.cells.functions import ONE, tanh
+from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
+from tuirnn.cells.functions import V, is_positive, relu, tanh
 
 
 class RNN(Cell):
-    """What does not depend on φ."""
+    """The module's equation with tanh."""
 
+    name = family = "rnn"
+    option = ("nonlinearity", "tanh")
+    year, paper = 1990, "Elman, Finding structure in time, Cognitive Science 14"
     gates = ("h",)
-    gates_are_states = True
+    words = {"h": "state"}
+    bounds = {"h": 1.0}
+    in_torch = ("RNN", {"nonlinearity": "tanh"})
 
-    def step_backward(
-        self, dgh: Tensor, kept: Tensor, factors: tuple[Tensor, ...], product_T: Product, dstate: State
-    ) -> State:
-        """Backward, see the module's equations."""
-        (dh,) = dstate
-        return (product_T(dgh.mul_(dh)),)
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        """Forward; keeps nothing but the state."""
+        return Parts(h=tanh(x.h + W(s.h, "h").h)), Parts()  # [B, H]
 
-
-class RNNTanh(RNN):
-    """h' = tanh(gx + gh)."""
-
-    name = "rnn_tanh"
-
-    def step(self, s: Step, product: Product) -> None:
-        """Forward, see the module's equations."""
-        tanh(s.a.add_(product(s.before[0])), out=s.after[0])
-
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
-        """φ' in `a`."""
-        (h,) = s.after
-        torch.addcmul(ONE, h, h, value=-1, out=s.a)
-        return (s.a,)
+    @staticmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        """Backward."""
+        da = d.h * (1 - after.h * after.h)  # [B, H]
+        return Gradients(Parts(h=Wt(h=da)), Parts(h=da))
 
 
 class RNNRelu(RNN):
-    """h' = max(0, gx + gh)."""
+    """The module's equation with relu."""
 
-    name = "rnn_relu"
+    name = "rnn-relu"
+    option = ("nonlinearity", "relu")
+    year, paper = 2015, "Le, Jaitly, Hinton, A simple way to initialize recurrent networks, arXiv 1504.00941"
+    bounds = {}
+    in_torch = ("RNN", {"nonlinearity": "relu"})
 
-    def step(self, s: Step, product: Product) -> None:
-        """Forward, see the module's equations."""
-        torch.clamp_min(s.a.add_(product(s.before[0])), 0, out=s.after[0])
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        """Forward; keeps nothing but the state."""
+        return Parts(h=relu(x.h + W(s.h, "h").h)), Parts()  # [B, H]
 
-    def factors(self, s: Step) -> tuple[Tensor, ...]:
-        """φ' in `a`."""
-        (h,) = s.after
-        torch.gt(h, 0, out=s.a)
-        return (s.a,)
+    @staticmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        """Backward."""
+        da = d.h * is_positive(after.h)  # [B, H]
+        return Gradients(Parts(h=Wt(h=da)), Parts(h=da))

@@ -10,7 +10,21 @@ from typing import NoReturn
 
 import typer
 
-from tuirnn.cli import bench, cells, compare, data, demo, novelty, predict, proof, runs, serve, sweep, train
+from tuirnn.cli import (
+    bench,
+    cells,
+    compare,
+    data,
+    definitions,
+    demo,
+    novelty,
+    predict,
+    proof,
+    runs,
+    serve,
+    sweep,
+    train,
+)
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
@@ -34,7 +48,7 @@ app = App(
     help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
 )
 app.callback(invoke_without_command=True)(dashboard)
-for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, proof, bench):
+for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, definitions, proof, bench):
     group.register(app)
 
 OTHER_ADVICE = "end other programs, raise the limit, or use a machine with more memory"

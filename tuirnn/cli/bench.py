@@ -71,8 +71,9 @@ def train(
     from tuirnn.models import COMPUTE_DTYPES
     from tuirnn.training import benchmark
     from tuirnn.training.devices import pick_device
+    from tuirnn.training.torch_layers import TORCH_LAYERS
 
-    cells, shapes = _words(cell, "--cell", benchmark.TORCH_LAYERS), _shapes(shape, benchmark.SHAPES)
+    cells, shapes = _words(cell, "--cell", TORCH_LAYERS), _shapes(shape, benchmark.SHAPES)
     types = tuple(name for name in COMPUTE_DTYPES if name != "tf32")  # `make bench-gpu` knows how to ask for that
     what, kernels = chosen("--what", what, ("layer", "model")), chosen("--kernels", kernels, KERNELS)
     dtype, against = chosen("--dtype", dtype, types), chosen("--against", against, types)

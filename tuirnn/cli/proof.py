@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tuirnn.cells import CELLS, Cell
 from tuirnn.cli.options import Json, RunsFolder, print_json
 from tuirnn.errors import VerificationError
 from tuirnn.runs.layout import find_run, runs_folder
@@ -68,18 +69,17 @@ def _all_rows() -> Iterator[dict[str, Any]]:
         difference = proof.torch_difference(case, proof.trial(case))
         yield _row("outputs, states, gradients, torch.nn", case.label, difference, proof.TORCH_BOUND)
     with tempfile.TemporaryDirectory() as folder:
-        for cell, variant in proof.VARIANTS:
+        for cell in CELLS.values():
             for layers in (1, 3):
-                yield from _small_run_rows(Path(folder), cell, variant, layers)
+                yield from _small_run_rows(Path(folder), cell, layers)
 
 
-def _small_run_rows(folder: Path, cell: str, variant: str, layers: int) -> Iterator[dict[str, Any]]:
+def _small_run_rows(folder: Path, cell: Cell, layers: int) -> Iterator[dict[str, Any]]:
     from tuirnn.config import RunConfig
     from tuirnn.training import launch
 
-    option = {"rnn": {"nonlinearity": variant}, "gru": {"reset": variant}}.get(cell, {})
-    name = "-".join(filter(None, (cell, variant, str(layers))))
-    config = RunConfig().replace(cell=cell, layers=layers, **option, **SMALL)
+    name = f"{cell.name}-{layers}"
+    config = RunConfig().replace(layers=layers, **cell.settings, **SMALL)
     launch.start(config, folder, name, lambda event: None)
     yield from _run_rows(name, folder, steps=DRIFT_STEPS, greedy=DRIFT_GREEDY)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tuirnn.cellfile.contract import TestVector
+from tuirnn.codegen import c99
+from tuirnn.codegen.trace import traced
 from tuirnn.errors import CellFileError, ConfigError, one_line
 from tuirnn.export.graph import input_bias, input_table
 from tuirnn.export.network import Network
@@ -24,8 +26,6 @@ SOURCES = ("cell.h", "cell.c", "example.c", "Makefile")
 FLAGS = ("-O3", "-std=c99", "-ffp-contract=fast")
 """What the Makefile compiles with."""
 
-KINDS = ("rnn_tanh", "rnn_relu", "lstm_", "gru_after", "gru_before")
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 WIDE, NARROW = 64, 16
 """Columns of a panel, see cell.c."""
 
@@ -92,6 +92,7 @@ def c_files(network: Network, test: TestVector, prefix: str = PREFIX) -> dict[st
     here = resources.files("tuirnn.export").joinpath("c")
     texts = {name: here.joinpath(name).read_text("utf-8") for name in SOURCES}
     texts["cell_sizes.h"] = _sizes(network)
+    texts["cell_layer.h"] = _LAYER.replace("@", c99.layer_function(network.config.recurrent))
     tables = list(_tables(network, test))
     declared = "".join(f"extern {table.declared};\n" for table in tables if not table.static)
     texts["cell_weights.h"] = _HEADER.replace("@", _test_sizes(test) + declared)
@@ -126,14 +127,14 @@ def _renamed(text: str, prefix: str) -> str:
 
 
 def _sizes(network: Network) -> str:
-    config, vocab = network.config, network.vocab
-    kind = f"{config.cell}_{network.variant}"
-    values = {
-        **{"CELL_" + name.upper().rstrip("_"): number for number, name in enumerate(KINDS)},
-        "CELL_KIND": "CELL_" + kind.upper().rstrip("_"),
+    config, vocab, cell = network.config, network.vocab, network.config.recurrent
+    values: dict[str, int | str] = {
         "CELL_LAYERS": config.layers,
         "CELL_HIDDEN": config.hidden,
-        "CELL_GATES": GATES[config.cell],
+        "CELL_GATES": len(cell.gates),
+        "CELL_PRODUCTS": len(traced(cell).stages),
+        "CELL_STATE": c99.state_declaration(cell),
+        **{f"CELL_USES_{name.upper()}": int(name in c99.uses(cell)) for name in c99.FUNCTIONS},
         "CELL_PROJECTION": config.projection,
         "CELL_RESIDUAL": int(config.residual),
         "CELL_VOCAB": len(vocab),
@@ -145,6 +146,10 @@ def _sizes(network: Network) -> str:
     lines = [f"#define {name} {f'({value})' if value == -1 else value}" for name, value in values.items()]
     return "\n".join(["#ifndef CELL_SIZES_H", "#define CELL_SIZES_H", "", *lines, "", "#endif", ""])
 
+
+_LAYER = """/* Included by cell.c: the step of this network's cell, made from its definition. */
+
+@"""
 
 _HEADER = """#ifndef CELL_WEIGHTS_H
 #define CELL_WEIGHTS_H
@@ -164,7 +169,7 @@ extern "C" {
 #endif
 
 typedef struct {
-    const float *input, *input_bias, *recurrent, *recurrent_bias, *candidate;
+    const float *input, *input_bias, *recurrent[CELL_PRODUCTS], *recurrent_bias;
 } cell_layer;
 
 @
@@ -199,8 +204,10 @@ class _Table:
 
 def _tables(network: Network, test: TestVector) -> Iterator[_Table]:
     config, weights = network.config, network.weights
-    rows = ",\n".join("{" + _floats(row) + "}" for row in input_table(config, weights))
-    yield _Table(f"const float cell_table[CELL_VOCAB][{GATES[config.cell] * config.hidden}] CELL_ALIGNED", rows)
+    rows = ",\n".join("{" + _floats(row) + "}" for row in input_table(config.recurrent, weights))
+    yield _Table(
+        f"const float cell_table[CELL_VOCAB][{len(config.recurrent.gates) * config.hidden}] CELL_ALIGNED", rows
+    )
     yield from _layers(network)
     if weights.projection:
         yield _vector("cell_projection", weights.projection[0])
@@ -214,21 +221,28 @@ def _tables(network: Network, test: TestVector) -> Iterator[_Table]:
 
 def _layers(network: Network) -> Iterator[_Table]:
     """The matrices of each layer, seen by no other file, and the table of them."""
-    config, H = network.config, network.config.hidden
-    layers = []
+    cell, H, layers = network.config.recurrent, network.config.hidden, []
     for i, layer in enumerate(network.weights.layers):
-        used = dict.fromkeys(("input", "input_bias", "recurrent", "recurrent_bias", "candidate"), "0")
-        parts: dict[str, Array] = {"recurrent": layer.weight_hh}
+        parts: dict[str, Array] = {}
         if i:
-            parts |= {"input": layer.weight_ih, "input_bias": input_bias(config, layer)}
-        if config.cell == "gru" and config.reset == "after":
-            parts["recurrent_bias"] = layer.bias_hh[2 * H :]
-        if config.cell == "gru" and config.reset == "before":
-            parts |= {"recurrent": layer.weight_hh[: 2 * H], "candidate": layer.weight_hh[2 * H :]}
-        for part, value in parts.items():
-            used[part] = f"layer{i}_{part}"
-            yield _vector(used[part], value, static=True)
-        layers.append("    {" + ", ".join(used.values()) + "}")
+            parts |= {"input": layer.weight_ih, "input_bias": input_bias(cell, layer)}
+        recurrent = {}
+        for number, stage in enumerate(traced(cell).stages):
+            rows = slice(cell.gates.index(stage.gates[0]) * H, (cell.gates.index(stage.gates[-1]) + 1) * H)
+            recurrent[f"recurrent{number}"] = layer.weight_hh[rows]
+        if not traced(cell).sums_halves:
+            parts["recurrent_bias"] = layer.bias_hh
+        names = {part: f"layer{i}_{part}" for part in (*parts, *recurrent)}
+        for part, value in (parts | recurrent).items():
+            yield _vector(names[part], value, static=True)
+        products = ", ".join(names[part] for part in recurrent)
+        used = [
+            names.get("input", "0"),
+            names.get("input_bias", "0"),
+            f"{{{products}}}",
+            names.get("recurrent_bias", "0"),
+        ]
+        layers.append("    {" + ", ".join(used) + "}")
     yield _Table("const cell_layer cell_layers[CELL_LAYERS]", ",\n".join(layers))
 
 

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from tuirnn import __version__
+from tuirnn.cells import CELLS
 from tuirnn.config import DataConfig, ModelConfig, RunConfig
 from tuirnn.errors import DataError, one_line
 from tuirnn.files import parse_json, read_bounded, to_json
@@ -38,7 +39,9 @@ from tuirnn.vocab import Vocabulary
 
 Tensor = npt.NDArray[np.float32]
 MAX_BYTES = 4 * 2**30
-CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
+BY_GATES = {len(cell.gates): name for name, cell in CELLS.items() if cell.in_torch and name == cell.family}
+"""Number of gates -> the cell of torch.nn that has so many."""
+
 NEVER = -100.0
 """Bias of the symbol for unknown ones, where the model has none: it is read, never written."""
 
@@ -99,7 +102,7 @@ def from_tensors(found: dict[str, Tensor], vocab: Vocabulary, where: str, *, non
     shape = found["rnn.weight_hh_l0"].shape
     H = shape[1] if len(shape) == 2 else 0
     gates = shape[0] // H if H else 0
-    if gates not in CELLS or shape[0] != gates * H:
+    if gates not in BY_GATES or shape[0] != gates * H:
         raise DataError(f"{where}: 'rnn.weight_hh_l0' has shape {shape}, that of no RNN, GRU or LSTM")
     symbols = len(vocab) - (vocab.unk is not None)
     V = found["head.weight"].shape[0] if found["head.weight"].ndim == 2 else 0
@@ -119,7 +122,7 @@ def from_tensors(found: dict[str, Tensor], vocab: Vocabulary, where: str, *, non
     if len(vocab) > V:
         _add_unknown(tensors)
     config = ModelConfig(
-        cell=CELLS[gates], hidden=H, layers=layers, embed=0 if embedding is None else E, nonlinearity=nonlinearity
+        cell=BY_GATES[gates], hidden=H, layers=layers, embed=0 if embedding is None else E, nonlinearity=nonlinearity
     )
     return Imported(config, tensors, vocab)
 

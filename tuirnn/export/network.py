@@ -55,7 +55,8 @@ class Network:
     @property
     def variant(self) -> str:
         """The RNN's nonlinearity or the GRU's reset form; empty for the LSTM."""
-        return {"rnn": self.config.nonlinearity, "gru": self.config.reset}.get(self.config.cell, "")
+        option = self.config.recurrent.option
+        return option[1] if option else ""
 
 
 def read_network(paths: RunPaths, which: str = "best") -> Network:

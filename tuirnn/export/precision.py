@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
-from tuirnn.export.builder import GraphBuilder
+from tuirnn.codegen.onnx_builder import GraphBuilder
 from tuirnn.export.weights import Array
 
 MATRIX_FROM = 256

@@ -7,8 +7,6 @@ from tuirnn.export.network import Network
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
 from tuirnn.vocab import Vocabulary
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-
 
 def random_network(config: ModelConfig, vocab: int | Vocabulary = 65, seed: int = 0) -> Network:
     """A language model with uniform weights ±1/√hidden as in PyTorch.
@@ -20,7 +18,7 @@ def random_network(config: ModelConfig, vocab: int | Vocabulary = 65, seed: int 
     """
     rng = np.random.default_rng(seed)
     symbols = vocab if isinstance(vocab, Vocabulary) else Vocabulary("char", _printable(vocab - 1))
-    H, V, rows = config.hidden, len(symbols), GATES[config.cell] * config.hidden
+    H, V, rows = config.hidden, len(symbols), len(config.recurrent.gates) * config.hidden
 
     def uniform(*shape: int) -> Array:
         return np.asarray(rng.uniform(-1, 1, shape) / np.sqrt(H))

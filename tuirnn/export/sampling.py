@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto
 
 from tuirnn.cellfile.contract import FORCED, NEXT, TEMPERATURE, TOP_K, UNIFORM
-from tuirnn.export.builder import GraphBuilder
+from tuirnn.codegen.onnx_builder import GraphBuilder
 
 NEVER = np.float32(-1e30)
 """Stands for a logit of minus infinity: weights are finite."""

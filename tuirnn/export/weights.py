@@ -49,7 +49,6 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
             tensors = {name: array.astype(np.float64) for name, array in load(data).items() if array.dtype in FLOATS}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{where}: the weights are damaged: {error}") from None
-    G = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell]
 
     def take(name: str, *shape: int | None) -> Array:
         """A tensor of that shape, None standing for any size, of numbers that float32 holds."""
@@ -65,7 +64,7 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
             raise RunError(f"{where}: '{name}' holds numbers that are not finite in float32")
         return array
 
-    H, rows = config.hidden, G * config.hidden
+    H, rows = config.hidden, len(config.recurrent.gates) * config.hidden
     layers = []
     for i in range(config.layers):
         width = H if i else config.embed or None

@@ -28,12 +28,12 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from tuirnn.cells import Cell, State
+from tuirnn.codegen.trace import Traced
 from tuirnn.files import atomic_write
 from tuirnn.kernels import portable
-from tuirnn.kernels.trace import Trace, begun
+from tuirnn.kernels.cache import ForwardCache, State, begun
 
-KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3}
+KINDS = {"rnn": 0, "rnn-relu": 1, "lstm": 2, "gru": 3}
 """Cells that the kernels know, by their own numbers."""
 
 OPERANDS = (torch.float32, torch.bfloat16, torch.float16)
@@ -67,7 +67,7 @@ def why_not() -> str:
     return "; ".join(dict.fromkeys(filter(None, (kernels()[1], *_failed.values()))))
 
 
-def runs(cell: Cell, weight_hh: Tensor, dtype: torch.dtype) -> bool:
+def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernels can run this cell on these weights, with operands of this type."""
     fits = cell.name in KINDS and weight_hh.is_cuda and dtype in OPERANDS
     return fits and kernels()[0] is not None
@@ -124,7 +124,7 @@ def candidates(case: Case, processors: int) -> list[Plan]:
     A step takes as long as a program needs to read its rows of h (or dgh) and of W: the tile with the fewest is the
     best that the device holds at once; between equals the one with fewer programs, which meet sooner.
     """
-    gates = {"lstm": 4, "gru_after": 3}.get(case.cell, 1)
+    gates = {"lstm": 4, "gru": 3}.get(case.cell, 1)
 
     def programs(plan: Plan) -> int:
         return -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
@@ -176,7 +176,7 @@ def plan_of(case: Case) -> Plan | None:
     return next((plan for plan in measured + candidates(case, processors()) if (case, plan) not in _failed), None)
 
 
-def case_of(forward: bool, cell: Cell, weight_hh: Tensor, B: int) -> Case:
+def case_of(forward: bool, cell: Traced, weight_hh: Tensor, B: int) -> Case:
     """The case of a pass with weights [G·H, H] of the operands' type, and the present setting of TF32."""
     return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
 
@@ -197,9 +197,9 @@ def processors() -> int:
 
 
 def forward(
-    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
-) -> Trace:  # fmt: skip
+) -> ForwardCache:  # fmt: skip
     """As `portable.forward`; gx may have the operands' dtype, in which the activations are then kept."""
     weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     case = case_of(True, cell, weight_hh, gx.shape[1])
@@ -212,7 +212,13 @@ def forward(
 
 
 def backward(
-    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State, *, dtype: torch.dtype | None = None
+    cell: Traced,
+    trace: ForwardCache,
+    weight_hh: Tensor,
+    dh_all: Tensor,
+    dlast: State,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, State]:
     """As `portable.backward`; dgx and dgh have the operands' dtype."""
     weight_hh = weight_hh.to(dtype or weight_hh.dtype)
@@ -222,7 +228,7 @@ def backward(
             return backward_by(plan, cell, trace, weight_hh, dh_all, dlast)
         except Exception as error:
             _fail(case, plan, error)
-    whole = Trace(trace.a.float(), trace.states, trace.saved.float(), trace.observed)
+    whole = ForwardCache(trace.a.float(), trace.states, trace.saved.float(), trace.observed)
     results = portable.backward(cell, whole, weight_hh, dh_all, dlast)
     trace.dh_norm = whole.dh_norm
     return results
@@ -239,20 +245,20 @@ def _fail(case: Case, plan: Plan, error: Exception) -> None:
 
 def forward_by(
     plan: Plan,
-    cell: Cell,
+    cell: Traced,
     gx: Tensor,
     weight_hh: Tensor,
     bias_hh: Tensor,
     state: State,
     into: Sequence[Tensor] = (),
-) -> Trace:
+) -> ForwardCache:
     """`forward` in a given way."""
     kernel = _kernel("forward")
     T, B, rows = gx.shape
     H = weight_hh.shape[1]
     a, W = gx.contiguous(), weight_hh.contiguous()
     states = begun(tuple(s.float() for s in state), T, into)
-    saved = a.new_empty(T, B, cell.saved_width * H)
+    saved = a.new_empty(T, B, cell.extra_width * H)
     ring = W.new_empty(2, B, H)
     ring[0] = state[0]
     made = ring if plan.product else W.new_empty(B, rows)
@@ -265,11 +271,11 @@ def forward_by(
             torch.mm(ring[t % 2], W.t(), out=made)
         end = T if plan.persistent else t + 1
         kernel[grid](a, W, bias, ring, states[0], states[-1], saved, made, counters, t, end, B, **options)
-    return Trace(a, states, saved)
+    return ForwardCache(a, states, saved)
 
 
 def backward_by(
-    plan: Plan, cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State
+    plan: Plan, cell: Traced, trace: ForwardCache, weight_hh: Tensor, dh_all: Tensor, dlast: State
 ) -> tuple[Tensor, Tensor, State]:
     """`backward` in a given way."""
     kernel = _kernel("backward")
@@ -278,7 +284,7 @@ def backward_by(
     Wt = weight_hh.t().contiguous()
     dgh = Wt.new_empty(T + 1, B, rows)
     dgh[T] = 0
-    dgx = Wt.new_empty(T, B, rows) if cell.saved_width else dgh[:T]
+    dgx = Wt.new_empty(T, B, rows) if cell.extra_width else dgh[:T]
     dh_all = dh_all.float().contiguous()
     carry = [d.to(torch.float32, memory_format=torch.contiguous_format, copy=True) for d in dlast]
     made = Wt if plan.product else Wt.new_empty(B, H)
@@ -304,7 +310,7 @@ def _kernel(name: str) -> Any:
     return getattr(found, name)
 
 
-def constants(plan: Plan, cell: Cell, H: int, operands: str) -> dict[str, Any]:
+def constants(plan: Plan, cell: Traced, H: int, operands: str) -> dict[str, Any]:
     """What a plan's kernel is compiled for, and how it is launched."""
     options: dict[str, Any] = {
         "H": H, "CELL": KINDS[cell.name], "G": cell.G, "BB": plan.BB, "BU": plan.BU, "BK": plan.BK,
@@ -320,7 +326,7 @@ def constants(plan: Plan, cell: Cell, H: int, operands: str) -> dict[str, Any]:
 # ── measuring ─────────────────────────────────────────────────────────────────
 
 
-def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Case, dict[Plan, float]]:
+def measure(cell: Traced, batch: int, hidden: int, dtype: torch.dtype) -> dict[Case, dict[Plan, float]]:
     """Time every candidate on this device, unless that has been done, and take the fastest from now on.
 
     Returns:
@@ -335,7 +341,7 @@ def measure(cell: Cell, batch: int, hidden: int, dtype: torch.dtype) -> dict[Cas
     weights.normal_(0, hidden**-0.5, generator=own)
     gx = torch.randn(T, batch, rows, device="cuda", generator=own).to(dtype)
     bias, dh_all = torch.zeros(rows, device="cuda"), torch.randn(T, batch, hidden, device="cuda", generator=own)
-    state = tuple(torch.zeros(batch, hidden, device="cuda") for _ in cell.state_names)
+    state = tuple(torch.zeros(batch, hidden, device="cuda") for _ in cell.state)
     trace = forward(cell, gx.clone(), weights, bias, state)
     times: dict[Case, dict[Plan, float]] = {}
     for case in cases:

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from tuirnn import spans
-from tuirnn.cells import Cell, State
+from tuirnn.codegen.trace import Traced
 from tuirnn.kernels import cuda, native, portable
+from tuirnn.kernels.cache import ForwardCache, State
 from tuirnn.kernels.inputs import InputGradients, InputHalf, product_over_time
-from tuirnn.kernels.trace import Trace
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """(weight_ih [G·H, I], weight_hh [G·H, H], bias_ih [G·H], bias_hh [G·H])."""
 
 
 def recurrent_layer(
-    cell: Cell,
+    cell: Traced,
     source: Tensor,
     embedding: Tensor | None,
     weights: Weights,
@@ -32,7 +32,7 @@ def recurrent_layer(
     *,
     dtype: torch.dtype | None = None,
     memory: str = "save",
-    observe: list[Trace] | None = None,
+    observe: list[ForwardCache] | None = None,
 ) -> tuple[Tensor, State]:
     """Run a layer over a sequence.
 
@@ -45,7 +45,7 @@ def recurrent_layer(
         dtype: of the products' operands; None: the weights' own.
         memory: 'save' keeps all gates for the backward pass; 'recompute' those of some last steps, and makes the others
             again. Without gradients nothing stays but h.
-        observe: receives the layer's `Trace`, all steps in one.
+        observe: receives the layer's `ForwardCache`, all steps in one.
     Returns:
         h of every step [T, B, H] and the last state.
     """
@@ -59,10 +59,10 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        cell: Cell,
+        cell: Traced,
         dtype: torch.dtype | None,
         memory: str,
-        observe: list[Trace] | None,
+        observe: list[ForwardCache] | None,
         source: Tensor,
         embedding: Tensor | None,
         weight_ih: Tensor,
@@ -73,13 +73,13 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """h of every step [T, B, H], then the last state; see `recurrent_layer`."""
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
-        bias = bias_ih + bias_hh if cell.folds_bias else bias_ih
+        bias = bias_ih + bias_hh if cell.sums_halves else bias_ih
         kernel = _kernel(cell, weight_hh, operand)
         stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
         gx = InputHalf(source, embedding, weight_ih, bias, operand, stored)
         cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, weight_hh.device.type)
-        first_kept = len(cuts) - spans.kept(len(cuts), "save" if cell.gates_are_states else memory)
-        traces: dict[int, Trace] = {}
+        first_kept = len(cuts) - spans.kept(len(cuts), memory if cell.keeps_gates else "save")
+        traces: dict[int, ForwardCache] = {}
         staying = state[:1] if memory == "none" else state  # h goes out; c is for the backward pass
         states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)
         for index, steps in enumerate(cuts):
@@ -113,21 +113,21 @@ class _Layer(torch.autograd.Function):
                 before = tuple(s[steps.start] for s in states)
                 trace = kernel.forward(cell, gx(steps), weight_hh, bias_hh, before, dtype=operand)
                 trace = trace.on(cell, states, steps)
-            factors = cell.operands(tuple(s[:-1] for s in trace.states), trace.a)  # before gradients take a's place
+            factors = trace.operands(cell)  # before gradients take a's place
             dgx, dgh, dstate = kernel.backward(cell, trace, weight_hh, dh_all[steps], dstate, dtype=operand)
             del trace
             products = [product_over_time(dgh[..., rows], factor, operand) for rows, factor in factors]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
-            if not cell.folds_bias:
+            if not cell.sums_halves:
                 dbias_hh += dgh.sum((0, 1), dtype=dbias_hh.dtype)
             inputs.add(steps, dgx)
             del dgx, dgh, factors, products
         dsource, dembedding, dweight_ih, dbias = inputs.total()
-        dbias_hh = dbias if cell.folds_bias else dbias_hh
+        dbias_hh = dbias if cell.sums_halves else dbias_hh
         dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW)
         return None, None, None, None, dsource, dembedding, dweight_ih, dweight_hh, dbias, dbias_hh, *dstate
 
 
-def _kernel(cell: Cell, weight_hh: Tensor, dtype: torch.dtype) -> ModuleType:
+def _kernel(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> ModuleType:
     """The fastest kernel that runs this cell here, with operands of this type."""
     return next((kernel for kernel in (cuda, native) if kernel.runs(cell, weight_hh, dtype)), portable)

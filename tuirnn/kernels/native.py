@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 from tuirnn import compiling
-from tuirnn.cells import Cell, State
-from tuirnn.kernels.trace import Trace, begun
+from tuirnn.codegen.trace import Traced
+from tuirnn.kernels.cache import ForwardCache, State, begun
 
 CPP = Path(__file__).parent / "cpp"
-KINDS = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru_after": 3, "gru_before": 4}
-"""Cells that the library knows, by its own numbers."""
+KINDS = {"rnn": "RNN_TANH", "rnn-relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU_AFTER", "gru-before": "GRU_BEFORE"}
+"""Cells that the library knows, in the order of its own numbers, by its own names."""
 
 UNITS = [
     compiling.Unit(CPP / "library.cpp"),
     *(
-        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={operand}", f"OPERAND_{operand}", f"CELL={name.upper()}"))
+        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={operand}", f"OPERAND_{operand}", f"CELL={kind}"))
         for operand in ("F32", "BF16")
-        for name in KINDS
+        for kind in KINDS.values()
     ),
 ]
 """Each cell with each type of operands is compiled by itself: on a machine of many cores all at once."""
@@ -85,38 +85,44 @@ def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
     return lib is not None and (dtype == torch.float32 or bool(lib.tuirnn_has_bf16()))
 
 
-def runs(cell: Cell, weight_hh: Tensor, dtype: torch.dtype) -> bool:
+def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
     """Whether the library can run this cell on these weights, with operands of this type."""
     return cell.name in KINDS and multiplies(dtype, weight_hh.device)
 
 
 def forward(
-    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
-) -> Trace:  # fmt: skip
+) -> ForwardCache:  # fmt: skip
     """As `portable.forward`; gx and the state are float32."""
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
     gx, bias_hh = gx.contiguous(), bias_hh.contiguous()
     states = begun(state, T, into)
-    saved = gx.new_empty(T, B, cell.saved_width * H)
+    saved = gx.new_empty(T, B, cell.extra_width * H)
     weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_forward(
         *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
         _p(weights), _p(bias_hh), _p(scratch), _threads(cell, B, H),
     )  # fmt: skip
-    return Trace(gx, states, saved)
+    return ForwardCache(gx, states, saved)
 
 
 def backward(
-    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State, *, dtype: torch.dtype | None = None
+    cell: Traced,
+    trace: ForwardCache,
+    weight_hh: Tensor,
+    dh_all: Tensor,
+    dlast: State,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, State]:
     """As `portable.backward`; where dgx is not dgh, dgx is in the activations' place."""
     T, B, _ = trace.a.shape
     H = weight_hh.shape[1]
     threads = _threads(cell, B, H)
     dgx = trace.room(cell)
-    dgh = torch.empty_like(dgx) if cell.saved_width else dgx
+    dgh = torch.empty_like(dgx) if cell.extra_width else dgx
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
     squares = torch.zeros(threads, T, dtype=torch.float64)
     weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
@@ -151,13 +157,17 @@ def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dt
     return C
 
 
-def _kind(cell: Cell, dtype: torch.dtype) -> tuple[int, int]:
+def _kind(cell: Traced, dtype: torch.dtype) -> tuple[int, int]:
     """Whether products are of bfloat16, and the library's number of the cell."""
-    return int(dtype == torch.bfloat16), KINDS[cell.name]
+    return int(dtype == torch.bfloat16), _number(cell)
 
 
-def _recurrence_scratch(cell: Cell, B: int, H: int) -> Tensor:
-    return torch.empty(_library().tuirnn_recurrence_scratch(KINDS[cell.name], *_longs(B, H)), dtype=torch.int32)
+def _number(cell: Traced) -> int:
+    return list(KINDS).index(cell.name)
+
+
+def _recurrence_scratch(cell: Traced, B: int, H: int) -> Tensor:
+    return torch.empty(_library().tuirnn_recurrence_scratch(_number(cell), *_longs(B, H)), dtype=torch.int32)
 
 
 def _library() -> ctypes.CDLL:
@@ -166,7 +176,7 @@ def _library() -> ctypes.CDLL:
     return loaded
 
 
-def _threads(cell: Cell, B: int, H: int) -> int:
+def _threads(cell: Traced, B: int, H: int) -> int:
     """As many as can share the rows; all of them on fewer rows where the weights are worth their waiting."""
     threads = torch.get_num_threads()
     return threads if cell.G * H * H >= SHARING_PAYS else min(threads, B)

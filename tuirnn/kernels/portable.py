@@ -1,6 +1,6 @@
 """The sequence loop in plain tensor operations: any cell, device and dtype.
 
-Only the recurrent product and a few elementwise operations stay in the loop; buffers for all T steps are
+Only the recurrent product and a few elementwise operations stay in the loop (`inplace`); buffers for all T steps are
 allocated once and written in place. States and gates are kept in the accumulation dtype; the operands of the
 products are cast to their own dtype, so bfloat16 weights meet float32 states.
 """
@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from tuirnn.cells import Cell, State, Step
+from tuirnn.codegen.trace import Traced
+from tuirnn.kernels.cache import ForwardCache, State, begun
+from tuirnn.kernels.inplace import Values, backward_program, column, constants, forward_program, run
 from tuirnn.kernels.products import TimesTransposed, times_transposed
-from tuirnn.kernels.trace import Trace, begun
 
 BLOCK = 2**16
 """Elements of a gate in steps that are taken together: enough to share between threads, few enough for the cache; and
@@ -24,42 +25,45 @@ def _blocks(T: int, B: int, H: int) -> list[slice]:
     return [slice(first, min(first + steps, T)) for first in range(0, T, steps)]
 
 
-def _each(trace: Trace, cell: Cell, steps: slice) -> Iterator[Step]:
-    """The buffers of each of some steps, as views."""
-    whole = trace.buffers(cell, steps, trace.a)
-    states = _by_step(tuple(state[steps.start : steps.stop + 1] for state in trace.states))
-    rows = zip(whole.a.unbind(0), _by_step(whole.gates), states[:-1], states[1:], whole.saved.unbind(0), strict=True)
-    return (Step(*row) for row in rows)
+def _places(cell: Traced, trace: ForwardCache, gates: Tensor, runs: Sequence[tuple[int, int]], steps: slice) -> Values:
+    """The buffers of some steps by the names of their places, each [t, B, ·]; `gates` [T, B, G·H] holds the columns."""
+    H = trace.states[0].shape[-1]
+    places = {column(i, j): gates[steps, :, i * H : j * H] for i, j in runs}
+    for name, state in zip(cell.state, trace.states, strict=True):
+        places |= {f"before {name}": state[:-1][steps], f"after {name}": state[1:][steps]}
+    extra = trace.saved[steps]
+    return places | {f"extra {name}": extra[..., i * H : (i + 1) * H] for i, name in enumerate(cell.extra)}
 
 
-def _by_step(tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-    return list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))
+def _by_step(places: Values) -> Iterator[Values]:
+    """The same, each [B, ·], one step after the other."""
+    rows = zip(*(place.unbind(0) for place in places.values()), strict=True)
+    return (dict(zip(places, row, strict=True)) for row in rows)
 
 
-def _by_rows(prepare: Callable[[slice], TimesTransposed]) -> Callable[[slice], TimesTransposed]:
-    """Prepare each block of weight_hh's rows when it is first asked for."""
-    ready: dict[tuple[int | None, int | None], TimesTransposed] = {}
+def _by_rows(prepare: Callable[[slice], TimesTransposed], H: int) -> Callable[[tuple[int, int]], TimesTransposed]:
+    """Prepare each block of weight_hh's rows, from one gate to before another, when it is first asked for."""
+    ready: dict[tuple[int, int], TimesTransposed] = {}
 
-    def product(rows: slice) -> TimesTransposed:
-        key = (rows.start, rows.stop)
-        if key not in ready:
-            ready[key] = prepare(rows)
-        return ready[key]
+    def product(gates: tuple[int, int]) -> TimesTransposed:
+        if gates not in ready:
+            ready[gates] = prepare(slice(gates[0] * H, gates[1] * H))
+        return ready[gates]
 
     return product
 
 
 def forward(
-    cell: Cell, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
-) -> Trace:  # fmt: skip
+) -> ForwardCache:  # fmt: skip
     """Run the cell over gx [T, B, G·H] from `state`; gx is overwritten with the gates' activations.
 
     Args:
         cell: the mathematics.
-        gx: input half of every gate, biases that fold already in it.
+        gx: input half of every gate; where all halves are only summed, with bias_hh already in it.
         weight_hh: [G·H, H].
-        bias_hh: [G·H], used by cells that do not fold it.
+        bias_hh: [G·H], used by the other cells.
         state: each [B, H].
         into: where the first of the states, h or h and c, are written for all steps, each [T+1, B, H].
         dtype: of the product's operands; None: weight_hh's own.
@@ -67,23 +71,30 @@ def forward(
     weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
-    states = begun(state, T, into)
-    saved = gx.new_empty(T, B, cell.saved_width * H)
-    times = _by_rows(lambda rows: times_transposed(weight_hh[rows], B))
+    made = forward_program(cell)
+    trace = ForwardCache(gx, begun(state, T, into), gx.new_empty(T, B, cell.extra_width * H))
+    prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows], B), H)
+    biases = {} if cell.sums_halves else {gates: bias_hh[gates[0] * H : gates[1] * H] for gates in _stages(cell)}
 
-    def product(h: Tensor, rows: slice = slice(None)) -> Tensor:
-        return times(rows)(h, None if cell.folds_bias else bias_hh[rows])
+    def times(gates: tuple[int, int], operand: Tensor) -> Tensor:
+        return prepared(gates)(operand, biases.get(gates))
 
-    trace = Trace(gx, states, saved)
+    numbers = constants([made.program], gx)
     for steps in _blocks(T, B, H):
-        for step in _each(trace, cell, steps):
-            cell.step(step, product)
+        for values in _by_step(_places(cell, trace, gx, made.columns, steps)):
+            values.update(numbers)
+            run(made.program, values, times)
     return trace
 
 
+def _stages(cell: Traced) -> list[tuple[int, int]]:
+    return [(cell.gates.index(stage.gates[0]), cell.gates.index(stage.gates[-1]) + 1) for stage in cell.stages]
+
+
 def backward(
-    cell: Cell, trace: Trace, weight_hh: Tensor, dh_all: Tensor, dlast: State, *, dtype: torch.dtype | None = None
-) -> tuple[Tensor, Tensor, State]:
+    cell: Traced, trace: ForwardCache, weight_hh: Tensor, dh_all: Tensor, dlast: State, *,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor, State]:  # fmt: skip
     """Walk back through a forward pass.
 
     Args:
@@ -98,21 +109,42 @@ def backward(
     """
     weight_hh = weight_hh.to(dtype or weight_hh.dtype)
     T, B, H = dh_all.shape
-    times = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B))
-
-    def product_T(d: Tensor, rows: slice = slice(None)) -> Tensor:
-        return times(rows)(d, None)
-
+    made = backward_program(cell)
+    prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B), H)
+    numbers = constants([made.factors, made.program], dh_all)
     dgh = trace.room(cell)
+    apart = {place: dh_all.new_empty(T, B, H) for _, place in made.apart if place.startswith("apart")}
     norms = dh_all.new_empty(T) if trace.observed else None
-    dstate = tuple(d.clone() for d in dlast)
+    d = {f"d {name}": dlast_.clone() for name, dlast_ in zip(cell.state, dlast, strict=True)}
     for steps in reversed(_blocks(T, B, H)):
-        factors = _by_step(cell.factors(trace.buffers(cell, steps, dgh)))
-        rows = zip(range(T)[steps], dh_all[steps], dgh[steps], trace.saved[steps], factors, strict=True)
-        for t, dh_t, dgh_t, kept, factors_t in reversed(list(rows)):
-            dh = dstate[0].add_(dh_t)
+        places = _places(cell, trace, dgh, made.columns, steps) | {name: each[steps] for name, each in apart.items()}
+        block = {**places, **numbers}
+        run(made.factors, block, _no_product)
+        read = {name: block[name] for name in made.reads}
+        rows = zip(range(T)[steps], dh_all[steps], _by_step(read), strict=True)
+        for t, dh_t, values in reversed(list(rows)):
+            dh = d["d h"].add_(dh_t)
             if norms is not None:
                 norms[t] = torch.linalg.vector_norm(dh)
-            dstate = cell.step_backward(dgh_t, kept, factors_t, product_T, dstate)
+            values.update(d)
+            run(made.program, values, lambda gates, operand: prepared(gates)(operand, None))
+            d = {name: values[place] for name, place in zip(d, made.results, strict=True)}
     trace.dh_norm = norms
-    return cell.dgx(dgh, trace.saved), dgh, dstate
+    return _input_gradients(made.apart, apart, trace, dgh, H), dgh, tuple(d.values())
+
+
+def _no_product(gates: tuple[int, int], operand: Tensor) -> Tensor:
+    raise AssertionError("factors are elementwise")
+
+
+def _input_gradients(
+    places: Sequence[tuple[int, str]], apart: Values, trace: ForwardCache, dgh: Tensor, H: int
+) -> Tensor:
+    """Gradients of the input halves [T, B, G·H]: those of the products, but where the halves are not just summed."""
+    if not places:
+        return dgh
+    dgx = dgh.clone()
+    for slot, (gate, place) in enumerate(places):
+        own = apart[place] if place in apart else trace.saved[..., slot * H : (slot + 1) * H]
+        dgx[..., gate * H : (gate + 1) * H] = own
+    return dgx

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from tuirnn.cells import CELLS
 from tuirnn.config import ModelConfig
 from tuirnn.errors import VerificationError
 from tuirnn.kernels.products import times_transposed
@@ -27,6 +28,7 @@ from tuirnn.models import COMPUTE_DTYPES, RecurrentLayer, SequenceModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
 from tuirnn.training.rounds import Clock, Probe, interleaved
+from tuirnn.training.torch_layers import TORCH_LAYERS
 
 SHAPES = {
     "A": (32, 64, 256),
@@ -39,8 +41,6 @@ SHAPES = {
 """(batch, length, hidden)."""
 
 VOCAB = 65
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-TORCH_LAYERS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 SQUARE = 1024
 """Side of the large product that stands for the machine's rate."""
 
@@ -82,7 +82,7 @@ class Case:
 
         Nominal, as a model of ours looks its input half up and does not compute it.
         """
-        a_token = 2 * GATES[self.cell] * self.hidden * (self.embed + self.hidden)
+        a_token = 2 * len(CELLS[self.cell].gates) * self.hidden * (self.embed + self.hidden)
         if self.what == "model":
             a_token += 2 * self.hidden * VOCAB
         return (3 if self.backward else 1) * a_token * self.batch * self.length
@@ -394,14 +394,14 @@ def packed_square(case: Case) -> Step:
 
 def chain(case: Case) -> Step:
     """The recurrent products one after the other, and with backward those that lead back: the least a loop can take."""
-    B, T, H, rows = case.batch, case.length, case.hidden, GATES[case.cell] * case.hidden
+    B, T, H, rows = case.batch, case.length, case.hidden, len(CELLS[case.cell].gates) * case.hidden
     back = [(B, rows, H)] * T if case.backward else []
     return _products(case, [(B, H, rows)] * T + back)
 
 
 def packed_chain(case: Case) -> Step:
     """The same with the weights prepared once."""
-    B, T, H, rows = case.batch, case.length, case.hidden, GATES[case.cell] * case.hidden
+    B, T, H, rows = case.batch, case.length, case.hidden, len(CELLS[case.cell].gates) * case.hidden
     h, W, d = _matrix(case, B, H), _matrix(case, rows, H), _matrix(case, B, rows)
     there, back = times_transposed(W, B), times_transposed(W.t(), B)
 
@@ -416,7 +416,7 @@ def packed_chain(case: Case) -> Step:
 
 def hoisted(case: Case) -> Step:
     """The products over all steps at once: the input half, with backward the gradients, of a model the head's too."""
-    n, I, H, rows = case.batch * case.length, case.embed, case.hidden, GATES[case.cell] * case.hidden
+    n, I, H, rows = case.batch * case.length, case.embed, case.hidden, len(CELLS[case.cell].gates) * case.hidden
     inputs = VOCAB if case.what == "model" else n  # rows of a table, or of x
     forward, backward = [(inputs, I, rows)], [(rows, n, H), (rows, inputs, I), (inputs, rows, I)]
     if case.what == "model":

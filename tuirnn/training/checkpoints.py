@@ -9,9 +9,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from tuirnn.cells import State
 from tuirnn.errors import RunError, one_line
 from tuirnn.files import to_json
+from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
 from tuirnn.training.optimizers import Optimizer
@@ -101,5 +101,5 @@ def _optimizer_tensors(model: SequenceModel, optimizer: Optimizer) -> dict[str, 
 def _carried(tensors: dict[str, Tensor], model: SequenceModel, device: torch.device) -> list[State] | None:
     if "carried.0.0" not in tensors:
         return None
-    names = [range(len(model.recurrent(i).cell.state_names)) for i in range(len(model.layers))]
+    names = [range(len(model.recurrent(i).cell.state)) for i in range(len(model.layers))]
     return [tuple(tensors[f"carried.{i}.{j}"].to(device) for j in layer) for i, layer in enumerate(names)]

@@ -1,19 +1,18 @@
 """A step of plain PyTorch with its own sampling: what the cell file is measured against."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
-LAYERS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+from tuirnn.training.torch_layers import TORCH_LAYERS
 
 
 def characters(cell: str, hidden: int, layers: int, vocab: int, *, embed: int = 128) -> Callable[[int], None]:
     """Writes that many characters with `torch.nn`, one step each, temperature 0.8, on one thread."""
     torch.set_num_threads(1)
     embedding, head = nn.Embedding(vocab, embed), nn.Linear(hidden, vocab)
-    network = LAYERS[cell](embed, hidden, layers)
+    network = TORCH_LAYERS[cell](embed, hidden, layers)
     token, state = torch.zeros(1, dtype=torch.long), None
 
     @torch.inference_mode()

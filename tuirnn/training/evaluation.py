@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tuirnn.cells import State
+from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
 from tuirnn.vocab import Ids, Vocabulary
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tuirnn.cells import State
 from tuirnn.config import RunConfig
 from tuirnn.errors import RunError, VerificationError
+from tuirnn.kernels.cache import State
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, detached
 from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.tasks import TaskData

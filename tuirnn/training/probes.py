@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tuirnn.kernels import Trace
+from tuirnn.kernels import ForwardCache
 from tuirnn.models import SequenceModel
 
 BINS = 10
@@ -29,7 +29,7 @@ def probe(model: SequenceModel, loss: Loss, x: Tensor, y: Tensor) -> dict[str, A
         `gates`: per layer, per gate, the share of its values in ten equal bins of (0, 1), or of (-1, 1) for those
         that tanh makes.
     """
-    traces: list[Trace] = []
+    traces: list[ForwardCache] = []
     with torch.enable_grad():
         outputs, _ = model(x, model.zero_state(x.shape[1]), observe=traces)
         gates = [_gate_histograms(model, i, trace) for i, trace in enumerate(traces)]
@@ -41,13 +41,13 @@ def probe(model: SequenceModel, loss: Loss, x: Tensor, y: Tensor) -> dict[str, A
     }
 
 
-def _gate_histograms(model: SequenceModel, index: int, trace: Trace) -> dict[str, list[float]]:
+def _gate_histograms(model: SequenceModel, index: int, trace: ForwardCache) -> dict[str, list[float]]:
     cell = model.recurrent(index).cell
     shares = {}
     for name, values in zip(cell.gates, trace.a.chunk(cell.G, -1), strict=True):
-        if name == "h":
+        if name not in cell.kept:
             values = trace.states[0][1:]
-        low = -1.0 if name in ("g", "n", "h") else 0.0
+        low = 0.0 if name in cell.kept and cell.kept[name].op == "sigmoid" else -1.0
         counts = torch.histc(values.float(), bins=BINS, min=low, max=1.0)
         shares[name] = [round(float(c) / values.numel(), 4) for c in counts]
     return shares

@@ -10,9 +10,11 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from tuirnn.cells import State
+from tuirnn.cells import CELLS, Cell, Parts
 from tuirnn.config import ModelConfig
+from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
+from tuirnn.training.torch_layers import torch_layer
 
 T, B, VOCAB, EMBED, HIDDEN = 6, 3, 11, 5, 7
 EPSILON = 1e-6
@@ -27,38 +29,27 @@ class Case:
     """One combination to prove."""
 
     cell: str
-    variant: str
     layers: int
     carried: bool
     masked: bool
 
     @property
     def label(self) -> str:
-        """Such as 'gru before, 3 layers, carried, dropout'."""
-        words = [f"{self.cell} {self.variant}".strip(), f"{self.layers} layer{'s' if self.layers > 1 else ''}"]
+        """Such as 'gru-before, 3 layers, carried, dropout'."""
+        words = [self.cell, f"{self.layers} layer{'s' if self.layers > 1 else ''}"]
         return ", ".join(words + ["carried"] * self.carried + ["dropout"] * self.masked)
 
     @property
     def config(self) -> ModelConfig:
         """The network of this case, small."""
-        return ModelConfig(
-            cell=self.cell,
-            hidden=HIDDEN,
-            layers=self.layers,
-            embed=EMBED,
-            dropout=0.0,
-            nonlinearity=self.variant if self.cell == "rnn" else "tanh",
-            reset=self.variant if self.cell == "gru" else "after",
-        )
-
-
-VARIANTS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", ""), ("gru", "after"), ("gru", "before")]
+        sizes = ModelConfig(hidden=HIDDEN, layers=self.layers, embed=EMBED, dropout=0.0)
+        return sizes.of_cell(CELLS[self.cell])
 
 
 def cases() -> Iterator[Case]:
-    """Every combination of cell, variant, depth, starting state and dropout."""
-    for (cell, variant), layers, carried, masked in product(VARIANTS, (1, 3), (False, True), (False, True)):
-        yield Case(cell, variant, layers, carried, masked)
+    """Every combination of cell, depth, starting state and dropout."""
+    for cell, layers, carried, masked in product(CELLS, (1, 3), (False, True), (False, True)):
+        yield Case(cell, layers, carried, masked)
 
 
 @dataclass
@@ -149,28 +140,24 @@ def _flat(logits: Tensor, state: Sequence[State]) -> list[Tensor]:
 
 
 def _reference(case: Case, subject: Trial) -> tuple[Tensor, list[State]]:
-    """The same network on PyTorch's own layers, differentiated by autograd, on the same leaf tensors."""
-    model = subject.model
+    """The same network differentiated by autograd, on the same leaf tensors: on PyTorch's layers where it has them."""
+    model, cell = subject.model, CELLS[case.cell]
     assert model.embedding is not None
     x = nn.functional.embedding(subject.tokens, model.embedding.weight)
     after: list[State] = []
+    run = _torch_layer if cell.in_torch else _autograd_layer
     for i in range(case.layers):
         layer = model.recurrent(i)
         weights = [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh]
-        if case.variant == "before":
-            x, last = _gru_before(x, subject.state[i][0], weights)
-        else:
-            x, last = _torch_layer(case, x, subject.state[i], weights)
+        x, last = run(cell, x, subject.state[i], weights)
         after.append(last)
         if subject.masks is not None:
             x = x * subject.masks[i]
     return nn.functional.linear(x, model.head.weight, model.head.bias), after
 
 
-def _torch_layer(case: Case, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
-    kinds = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-    options = {"nonlinearity": case.variant} if case.cell == "rnn" else {}
-    module = kinds[case.cell](x.shape[-1], HIDDEN, **options)
+def _torch_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
+    module = torch_layer(cell, x.shape[-1], HIDDEN)
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     first = tuple(tensor[None] for tensor in state)
     y, last = torch.func.functional_call(
@@ -179,17 +166,20 @@ def _torch_layer(case: Case, x: Tensor, state: State, weights: Sequence[Tensor])
     return y, tuple(tensor[0] for tensor in (last if isinstance(last, tuple) else (last,)))
 
 
-def _gru_before(x: Tensor, h: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
-    """Cho et al. 2014, written down as it stands in the paper."""
+def _autograd_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
+    """The definition's forward step, left to autograd."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
-    W_r, W_z, W_n = weight_ih.chunk(3)
-    U_r, U_z, U_n = weight_hh.chunk(3)
-    b_r, b_z, b_n = (bias_ih + bias_hh).chunk(3)
-    outputs = []
+
+    def by_gate(rows: Tensor, dim: int = -1) -> Parts[Tensor]:
+        return Parts(zip(cell.gates, rows.chunk(len(cell.gates), dim), strict=True))
+
+    recurrent, bias = by_gate(weight_hh, 0), by_gate(bias_hh)
+
+    def W(operand: Tensor, gates: str) -> Parts[Tensor]:
+        return Parts({gate: operand @ recurrent[gate].t() + bias[gate] for gate in gates.split()})
+
+    s, outputs = Parts(zip(cell.state, state, strict=True)), []
     for x_t in x:
-        r = torch.sigmoid(x_t @ W_r.T + h @ U_r.T + b_r)
-        z = torch.sigmoid(x_t @ W_z.T + h @ U_z.T + b_z)
-        n = torch.tanh(x_t @ W_n.T + (r * h) @ U_n.T + b_n)
-        h = (1 - z) * n + z * h
-        outputs.append(h)
-    return torch.stack(outputs), (h,)
+        s, _ = cell.step(by_gate(x_t @ weight_ih.t() + bias_ih), s, W)
+        outputs.append(s[cell.state[0]])
+    return torch.stack(outputs), tuple(s[name] for name in cell.state)

@@ -37,7 +37,7 @@ static void product(const float *W, const float *x, int K, int N, float *y) {
     }
 }
 
-#if CELL_KIND != CELL_RNN_RELU
+#if CELL_USES_SIGMOID || CELL_USES_TANH
 /* e^x for -87 <= x <= 87, relative error about 1e-7: 2^n times a polynomial on +-ln 2 / 2 (Cephes' coefficients). */
 static inline float exponential(float x) {
     float shifted = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23 rounds to the nearest integer, n in the low bits */
@@ -62,54 +62,20 @@ static inline float clamp(float x, float limit) {
     return low > limit ? limit : low;
 }
 
+#endif
+
+#if CELL_USES_TANH
 static inline float hyperbolic(float x) {
     float t = exponential(clamp(-2.0f * x, 87.0f));
     return (1.0f - t) / (1.0f + t);
 }
 #endif
 
-#if CELL_GATES > 1
+#if CELL_USES_SIGMOID
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(clamp(-x, 87.0f))); }
 #endif
 
-/* One layer: a[G H] holds the input half with its biases; the state is replaced. */
-static void layer(const cell_layer *w, float *a, cell_state *state, int i) {
-    float *h = state->h[i];
-#if CELL_KIND == CELL_RNN_TANH || CELL_KIND == CELL_RNN_RELU
-    product(w->recurrent, h, H, PADDED(H), a);
-    for (int j = 0; j < H; j++)
-#if CELL_KIND == CELL_RNN_TANH
-        h[j] = hyperbolic(a[j]);
-#else
-        h[j] = a[j] > 0 ? a[j] : 0;
-#endif
-#elif CELL_KIND == CELL_LSTM
-    float *c = state->c[i];
-    product(w->recurrent, h, H, PADDED(4 * H), a);
-    for (int j = 0; j < H; j++) {
-        c[j] = sigmoid(a[H + j]) * c[j] + sigmoid(a[j]) * hyperbolic(a[2 * H + j]);
-        h[j] = sigmoid(a[3 * H + j]) * hyperbolic(c[j]);
-    }
-#elif CELL_KIND == CELL_GRU_AFTER
-    float b[PADDED(3 * H)] = {0};
-    memcpy(b + 2 * H, w->recurrent_bias, H * sizeof *b);
-    product(w->recurrent, h, H, PADDED(3 * H), b);
-    for (int j = 0; j < H; j++) {
-        float r = sigmoid(a[j] + b[j]), z = sigmoid(a[H + j] + b[H + j]);
-        float n = hyperbolic(a[2 * H + j] + r * b[2 * H + j]);
-        h[j] = n + z * (h[j] - n);
-    }
-#elif CELL_KIND == CELL_GRU_BEFORE
-    float rh[H];
-    product(w->recurrent, h, H, PADDED(2 * H), a);
-    for (int j = 0; j < H; j++) rh[j] = sigmoid(a[j]) * h[j];
-    product(w->candidate, rh, H, PADDED(H), a + 2 * H);
-    for (int j = 0; j < H; j++) {
-        float z = sigmoid(a[H + j]), n = hyperbolic(a[2 * H + j]);
-        h[j] = n + z * (h[j] - n);
-    }
-#endif
-}
+#include "cell_layer.h"
 
 void cell_reset(cell_state *state) { memset(state, 0, sizeof *state); }
 

@@ -13,10 +13,7 @@ extern "C" {
 #endif
 
 typedef struct {
-    float h[CELL_LAYERS][CELL_HIDDEN];
-#if CELL_KIND == CELL_LSTM
-    float c[CELL_LAYERS][CELL_HIDDEN];
-#endif
+    CELL_STATE /* float h[CELL_LAYERS][CELL_HIDDEN]; and what else the cell carries from step to step */
 } cell_state;
 
 /* The state before the first token. A text begins after CELL_OPENING. */

@@ -1,0 +1,182 @@
+"""Cells as expressions: what follows from a definition, and what a wrong definition is told."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import tuirnn.codegen.arrays  # noqa: F401  expressions compute with numpy
+from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
+from tuirnn.cells.functions import V, tanh
+from tuirnn.cli import app
+from tuirnn.codegen.evaluate import evaluate
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, leaf, make, replaced, walk
+from tuirnn.codegen.ranges import largest
+from tuirnn.codegen.trace import Traced, traced
+
+B, H = 3, 4
+
+
+def random_leaves(made: Traced, seed: int = 0) -> tuple[dict[Expr, np.ndarray], dict[str, np.ndarray]]:
+    """Numbers for the input halves and the state, and weight_hh of each gate."""
+    rng = np.random.default_rng(seed)
+    leaves = {leaf("x", gate): rng.normal(size=(B, H)) for gate in made.gates}
+    leaves |= {leaf("state", name): rng.normal(size=(B, H)) for name in made.state}
+    return leaves, {gate: rng.normal(size=(H, H)) for gate in made.gates}
+
+
+def forward(made: Traced, leaves: dict[Expr, np.ndarray], weights: dict[str, np.ndarray]) -> dict[Expr, np.ndarray]:
+    """The leaves with each stage's products, what is kept, and the state after."""
+    found = dict(leaves)
+    for stage in made.stages:
+        operand = evaluate(stage.operand, found)
+        found |= {leaf("W", gate): operand @ weights[gate].T for gate in stage.gates}
+    found |= {leaf("kept", name): evaluate(node, found) for name, node in made.kept.items()}
+    return found | {leaf("after", name): evaluate(node, found) for name, node in made.after.items()}
+
+
+def of_the_loss(made: Traced) -> dict[str, np.ndarray]:
+    """A gradient for each part of the state after the step: the loss is their weighted sum."""
+    rng = np.random.default_rng(7)
+    return {name: rng.normal(size=(B, H)) for name in made.state}
+
+
+def gradients(made: Traced, change: "dict[Expr, Expr] | None" = None) -> dict[str, np.ndarray]:
+    """What the backward step gives for random numbers, each expression with some of its parts replaced."""
+    leaves, weights = random_leaves(made)
+    found = forward(made, leaves, weights)
+    found |= {leaf("d", name): d for name, d in of_the_loss(made).items()}
+    found |= {leaf("Wt", product.name): np.full((B, H), 0.5) for product in made.products}  # a mutant may ask too early
+
+    def value(node: Expr) -> np.ndarray:
+        return evaluate(replaced(node, change or {}), found)
+
+    for product in made.products:
+        found[leaf("Wt", product.name)] = sum(value(node) @ weights[gate] for gate, node in product.gradients.items())
+    results = {f"x {gate}": value(node) for gate, node in made.gradients.x.items()}
+    return results | {f"before {name}": value(node) for name, node in made.gradients.before.items()}
+
+
+def numeric(made: Traced) -> dict[str, np.ndarray]:
+    """The same by finite differences of the forward step."""
+    leaves, weights = random_leaves(made)
+
+    def loss() -> float:
+        found = forward(made, leaves, weights)
+        return sum(float((d * found[leaf("after", name)]).sum()) for name, d in of_the_loss(made).items())
+
+    results = {}
+    named = {f"x {gate}": leaf("x", gate) for gate in made.gates}
+    for key, node in (named | {f"before {name}": leaf("state", name) for name in made.state}).items():
+        results[key] = np.zeros((B, H))
+        for at in np.ndindex(B, H):
+            here, values = leaves[node][at], []
+            for step in (1e-6, -1e-6):
+                leaves[node][at] = here + step
+                values.append(loss())
+            leaves[node][at] = here
+            results[key][at] = (values[0] - values[1]) / 2e-6
+    return results
+
+
+def distance(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
+    return max(float(np.abs(a[key] - b[key]).max()) for key in b)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_backward_step_is_the_derivative_of_the_forward_step(cell: str) -> None:
+    made = traced(CELLS[cell])
+    assert distance(gradients(made), numeric(made)) <= 1e-7
+
+
+def mutations(made: Traced) -> Iterator[dict[Expr, Expr]]:
+    """Every operation and every leaf of the backward step, replaced by another."""
+    roots = [*made.gradients.x.values(), *made.gradients.before.values()]
+    roots += [node for product in made.products for node in product.gradients.values()]
+    nodes = [node for node in walk(*roots) if node.op != CONSTANT]
+    for node in nodes:
+        if node.op in ("add", "sub"):
+            yield {node: make("sub" if node.op == "add" else "add", *node.args)}
+        elif node.op == "mul":
+            yield {node: node.args[0]}
+            yield {node: node.args[1]}
+            yield {node: make("neg", node)}
+        elif node.op == LEAF:
+            for other in nodes:
+                if other.op == LEAF and other is not node and depends(node, "d", "Wt") == depends(other, "d", "Wt"):
+                    yield {node: other}
+        else:
+            yield {node: node.args[0]}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_any_mistake_in_a_backward_step_is_noticed(cell: str) -> None:
+    """Each sign, factor, function and letter of the derivative, changed: finite differences must tell."""
+    made = traced(CELLS[cell])
+    exact = numeric(made)
+    changes = list(mutations(made))
+    assert len(changes) >= 5
+    missed = [change for change in changes if distance(gradients(made, change), exact) < 1e-4]
+    assert not missed
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_operand_is_made_again_from_what_is_kept(cell: str) -> None:
+    made = traced(CELLS[cell])
+    found = forward(made, *random_leaves(made))
+    for stage, operand in zip(made.stages, made.operands, strict=True):
+        np.testing.assert_allclose(evaluate(operand, found), evaluate(stage.operand, found), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_bounds_hold(cell: str) -> None:
+    """States that start at zero stay within their bounds, and so do the operands of the products."""
+    made = traced(CELLS[cell])
+    leaves, weights = random_leaves(made)
+    rng = np.random.default_rng(1)
+    leaves |= {leaf("state", name): np.zeros((B, H)) for name in made.state}
+    for _ in range(50):
+        leaves |= {leaf("x", gate): 5 * rng.normal(size=(B, H)) for gate in made.gates}
+        found = forward(made, leaves, weights)
+        for stage in made.stages:
+            limit = largest(stage.operand, made.cell)
+            assert limit is None or np.abs(evaluate(stage.operand, found)).max() <= limit
+        for name, bound in made.cell.bounds.items():
+            assert np.abs(found[leaf("after", name)]).max() <= bound
+        leaves |= {leaf("state", name): found[leaf("after", name)] for name in made.state}
+    assert largest(made.stages[-1].operand, made.cell) == made.cell.bounds.get("h")
+
+
+class Careless(Cell):
+    """Its gradients lack a gate."""
+
+    name = family = "careless"
+    year, paper, gates, words = 2026, "", ("a", "b"), {"a": "a", "b": "b"}
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        product = W(s.h, "a b")
+        return Parts(h=tanh(x.a + product.a) * (x.b + product.b)), Parts()
+
+    @staticmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        return Gradients(Parts(h=Wt(a=d.h)), Parts(a=d.h))
+
+
+def test_a_definition_that_does_not_fit_is_told_where() -> None:
+    with pytest.raises(
+        ValueError, match=r"cell 'careless': gradients of the input halves are \['a'\], not \['a', 'b'\]"
+    ):
+        traced(Careless())
+
+
+def test_cells_are_listed_and_shown() -> None:
+    listed = CliRunner().invoke(app, ["cells"])
+    assert listed.exit_code == 0
+    assert all(f"\n{name} " in listed.output for name in CELLS)
+    shown = CliRunner().invoke(app, ["cells", "GRU-before"])
+    assert "    n = tanh(W_xn x + W_hn (r h) + b_n)\n" in shown.output
+    assert "    δh = δh' z + (W_hnᵀ δn) r + W_hrᵀ δr + W_hzᵀ δz\n" in shown.output
+    wrong = CliRunner().invoke(app, ["cells", "lst"])
+    assert wrong.exit_code != 0

@@ -1,0 +1,108 @@
+"""What a cell is. One file holds its equations, forward and backward; every other part of the project reads them there.
+
+Letters: T time steps, B batch, I input width, H hidden width, G gates. Weights have PyTorch's names and layouts:
+weight_ih [G·H, I], weight_hh [G·H, H], bias_ih and bias_hh [G·H]; the rows of a gate lie together, in the order of
+`gates`.
+
+A cell is elementwise mathematics around matrix products. Its two functions get
+
+    x       the input half of each gate, x weight_ihᵀ + bias_ih, computed for all steps beforehand
+    s       the state before the step
+    W       the recurrent product: `W(s.h, "r z")` is s.h weight_hhᵀ + bias_hh for the rows of these gates. A second
+            call makes a second stage: its operand may depend on what the first one gave
+    k       what the forward step keeps for the backward step
+    d       the gradients of the state after the step
+    Wt      the transposed product: `Wt(r=dr, z=dz)` is Σ d[gate] weight_hh[gate], the gradient that reaches the operand
+
+each value [B, H], and compute with +, −, × and the functions of `tuirnn.cells.functions`, on whatever they are given:
+numpy arrays, PyTorch tensors, or expressions that a code generator traces.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+from tuirnn.cells.functions import V, Value
+
+V_co = TypeVar("V_co", bound=Value, covariant=True)
+
+
+class Parts(dict[str, V], Generic[V]):
+    """Named values: `x.i` is x["i"]."""
+
+    def __getattr__(self, name: str) -> V:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no '{name}' here; there are {', '.join(self)}") from None
+
+
+Product = Callable[[V, str], Parts[V]]
+"""`W(operand, "r z")`: the recurrent product of some gates' rows, with bias_hh."""
+
+
+class TransposedProduct(Protocol[V]):
+    """`Wt(r=dr, z=dz)`: Σ d[gate] weight_hh[gate]."""
+
+    def __call__(self, **gradients: V) -> V: ...
+
+
+class Gradients(NamedTuple, Generic[V]):
+    """What `step_backward` returns.
+
+    Attributes:
+        before: of the state before the step.
+        x: of the input half of each gate.
+        gates: of each gate's recurrent product; None where both halves are only ever summed: then it is that of x.
+    """
+
+    before: Parts[V]
+    x: Parts[V]
+    gates: Parts[V] | None = None
+
+
+class Cell(ABC):
+    """One recurrent cell; see the module for the letters.
+
+    Attributes:
+        name: as users write it.
+        family: the name of the cell that this one is a variant of; its own where it is not.
+        option: the setting, and its value, by which configurations from before this name choose the variant.
+        year, paper: where it was published.
+        gates: in the order of weight rows.
+        words: what each gate is called.
+        state: names of the state's parts, h first.
+        bounds: the largest absolute value of a part of the state, where there is one; it starts at zero.
+        in_torch: the class of torch.nn that computes the same and its arguments, where there is one.
+        first_bias: the setting with the first value of a gate's bias, where it is not zero.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    option: ClassVar[tuple[str, str] | None] = None
+    year: ClassVar[int]
+    paper: ClassVar[str]
+    gates: ClassVar[tuple[str, ...]]
+    words: ClassVar[Mapping[str, str]]
+    state: ClassVar[tuple[str, ...]] = ("h",)
+    bounds: ClassVar[Mapping[str, float]] = {}
+    in_torch: ClassVar[tuple[str, Mapping[str, str]] | None] = None
+    first_bias: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of a configuration that name this cell."""
+        return {"cell": self.family, **dict([self.option] if self.option else [])}
+
+    @staticmethod
+    @abstractmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        """One time step: the state after it, and what is kept for the way back.
+
+        What is kept under the name of a gate takes the place of that gate's input half.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        """The derivative of `step`."""
