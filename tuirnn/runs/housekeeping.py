@@ -44,15 +44,36 @@ def rename(paths: RunPaths, name: str) -> RunPaths:
 
 def _move(paths: RunPaths, target: Path, what: str) -> None:
     """Move a run directory that no trainer is at work on."""
+    lock = _unattended(paths)
     try:
-        with filelock.FileLock(paths.lock, timeout=0):
-            if read_status(paths).live:
-                raise RunError(f"run '{paths.name}' is training; stop it first")
-            os.rename(paths.root, target)
-    except filelock.Timeout:
-        raise RunError(f"run '{paths.name}' is training; stop it first") from None
+        os.rename(paths.root, target)
     except OSError as error:
         raise RunError(f"cannot {what} run '{paths.name}': {error.strerror}") from None
+    finally:
+        lock.release()
+
+
+def _unattended(paths: RunPaths) -> filelock.BaseFileLock:
+    """The lock of a run that no trainer is at work on, held.
+
+    Raises:
+        RunError: one is, here or as far as can be seen on another machine, or the lock cannot be taken.
+    """
+    try:
+        lock = acquired(paths)
+    except RunError:
+        if (status := read_status(paths)).live:
+            raise _busy(paths, status) from None
+        raise
+    if (status := read_status(paths, owned=True)).live:
+        lock.release()
+        raise _busy(paths, status)
+    return lock
+
+
+def _busy(paths: RunPaths, status: Status) -> RunError:
+    how = "is training" if status.state != "silent" else "is silent, not ended"
+    return RunError(f"run '{paths.name}' {how}{f' ({status.message})' if status.message else ''}; stop it first")
 
 
 def repair(paths: RunPaths) -> Iterator[str]:
@@ -64,7 +85,7 @@ def repair(paths: RunPaths) -> Iterator[str]:
     Raises:
         RunError: it is being trained, the disk refuses, or nothing is left to rebuild from.
     """
-    lock = acquired(paths)
+    lock = _unattended(paths)
     try:
         yield from _repair_record(paths)
         for log in LOGS:
@@ -74,7 +95,7 @@ def repair(paths: RunPaths) -> Iterator[str]:
         raise
     with RunWriter(paths, lock) as writer:  # clears what a killed writer left, cuts torn lines
         yield from _repair_checkpoints(paths)
-        if read_status(paths).state == "stale":
+        if read_status(paths, owned=True).state == "stale":
             writer.status(_status(paths))
             yield "status.json: rebuilt from the last checkpoint and the metrics"
 

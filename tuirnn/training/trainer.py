@@ -2,7 +2,6 @@
 
 import math
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from tuirnn.config import flag_of
 from tuirnn.errors import DataError, DivergedError, LostError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import count_parameters
-from tuirnn.runs import checkpoint, control
+from tuirnn.runs import checkpoint, control, liveness
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.tasks import TaskData
@@ -72,8 +71,7 @@ class Trainer:
         self.model, self.batches = self.learner.model, self.learner.batches
         self.usage = Usage()
         self.status = Status(
-            pid=os.getpid(),
-            host=socket.gethostname(),
+            **liveness.introduction(writer.paths),
             device=device_label(device) + (f", {team.place.size} processes" if team.place.size > 1 else ""),
             started=time.time(),
             leaky=record.leaky,
@@ -224,9 +222,10 @@ class Trainer:
         return (self.signals.name or "request") if self._leaving else "done"
 
     def _check(self) -> None:
-        """Cut long work short where a signal asks to leave, or another process has gone."""
+        """During long work: cut it short where a signal asks to leave or another process has gone; else a heartbeat."""
         self.signals.check()
         self.team.check()
+        self._heartbeat("running", unless_recent=True)
 
     @property
     def _leaving(self) -> bool:
