@@ -59,21 +59,21 @@ def _unattended(paths: RunPaths) -> filelock.BaseFileLock:
     Raises:
         RunError: one is, here or as far as can be seen on another machine, or the lock cannot be taken.
     """
+    _refuse_living(paths, owned=False)
+    lock = acquired(paths)
     try:
-        lock = acquired(paths)
+        _refuse_living(paths, owned=True)
     except RunError:
-        if (status := read_status(paths)).live:
-            raise _busy(paths, status) from None
-        raise
-    if (status := read_status(paths, owned=True)).live:
         lock.release()
-        raise _busy(paths, status)
+        raise
     return lock
 
 
-def _busy(paths: RunPaths, status: Status) -> RunError:
-    how = "is training" if status.state != "silent" else "is silent, not ended"
-    return RunError(f"run '{paths.name}' {how}{f' ({status.message})' if status.message else ''}; stop it first")
+def _refuse_living(paths: RunPaths, *, owned: bool) -> None:
+    status = read_status(paths, owned=owned)
+    if status.live:
+        how = "is training" if status.state != "silent" else "is silent, not ended"
+        raise RunError(f"run '{paths.name}' {how}{f' ({status.message})' if status.message else ''}; stop it first")
 
 
 def repair(paths: RunPaths) -> Iterator[str]:

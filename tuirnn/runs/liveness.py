@@ -71,9 +71,7 @@ def is_locked(paths: RunPaths) -> bool | None:
         return _taken(paths)
     try:
         descriptor = open_own(paths.lock)
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except OSError:  # gone as well: whoever holds it holds it still
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -89,7 +87,7 @@ def is_locked(paths: RunPaths) -> bool | None:
 def _taken(paths: RunPaths) -> bool | None:
     """As `is_locked`, on a system whose locks are not shared."""
     if not paths.lock.exists():
-        return False
+        return None
     try:
         with filelock.FileLock(paths.lock, timeout=0):
             return False
@@ -146,9 +144,8 @@ def check_own(paths: RunPaths, status: "Status") -> None:
         raise RunError(f"{paths.name} is not running ({life.message or life.state}); there is nothing to kill")
     if not _of_this_machine(status):
         raise RunError(f"{paths.name} runs on {one_line(status.host, 60)}; it can be stopped (S) from here, not killed")
-    holds = process.has_open(status.pid, paths.lock)
     known = bool(status.process and process.fingerprint(status.pid))
-    if not life.here or holds is False or not (holds or known):
+    if not (life.here and (known or process.has_open(status.pid, paths.lock))):
         raise RunError(f"it cannot be told which process trains {paths.name}; stop it (S) instead")
 
 
@@ -162,12 +159,12 @@ def _of_this_machine(status: "Status") -> bool:
 def _is_trainer(paths: RunPaths, status: "Status", locked: bool | None) -> bool:
     """Whether the process in the status is the one that wrote it; if nothing is known of it, the lock speaks for it."""
     found = process.fingerprint(status.pid)
-    if found is None:
+    if found is None or (status.process and found and status.process != found):
         return False
-    if status.process and found:
-        return status.process == found
-    holds = process.has_open(status.pid, paths.lock)  # a status of an older version, or a process that is hidden
-    return bool(locked) if holds is None else holds
+    holds = process.has_open(status.pid, paths.lock)
+    if locked and holds is not None:
+        return holds
+    return bool(status.process and found) or bool(locked)  # not so of older versions, or of a process that is hidden
 
 
 def _is_copy(paths: RunPaths, status: "Status") -> bool:
