@@ -35,10 +35,13 @@ with RunWriter(paths) as writer:
     if changes is not None:
         given = {"state": "running", "heartbeat": time.time(), **liveness.introduction(paths), **changes}
         writer.status(Status(**given))
-    os.write(1, b"r")
-    if sys.argv[3:]:
+    if sys.argv[3:] == ["let go"]:
+        writer.close()
+    elif sys.argv[3:]:
         os.set_inheritable(writer._lock._context.lock_file_fd, True)
+        os.write(1, b"r")
         os.execvp(sys.argv[3], sys.argv[3:])
+    os.write(1, b"r")
     signal.pause()
 """
 
@@ -273,6 +276,12 @@ def resumed_between_the_look_and_the_kill(stage: Stage) -> Expected:
 def killed_a_moment_ago(stage: Stage) -> Expected:
     stage.holder({}).end()
     return Expected("stale", "has ended without a word", removable=True)
+
+
+@scene
+def interrupted_in_a_process_that_lives_on(stage: Stage) -> Expected:
+    stage.holder({}, "let go")
+    return Expected("stale", "does not train it any more", removable=True)
 
 
 @scene

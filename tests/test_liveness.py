@@ -1,5 +1,6 @@
 """Whether a run is alive, in scenes: what is shown of it, who is signalled, and whether it can be removed."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -107,20 +108,28 @@ def test_a_scene(name: str, stage: Stage, capsys: pytest.CaptureFixture[str], mo
     assert stage.training.record.is_file()
 
 
-def test_readers_that_test_the_lock_never_keep_a_trainer_from_it(stage: Stage) -> None:
-    over = threading.Event()
-    answers: set[bool | None] = set()
+def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_it(stage: Stage) -> None:
+    over, answers = threading.Event(), set[bool | None]()
 
     def look() -> None:
-        while not over.is_set():
+        while not over.wait(0.0005):
             answers.add(liveness.is_locked(stage.paths))
 
+    with open(stage.paths.lock, "w") as file:  # a reader that is held up in the middle of its test
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert liveness.is_locked(stage.paths) is False
+        threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        acquired(stage.paths).release()
     readers = [threading.Thread(target=look) for _ in range(4)]
     for reader in readers:
         reader.start()
     try:
-        for _ in range(200):
-            acquired(stage.paths).release()
+        time.sleep(0.2)
+        assert answers == {False}
+        for _ in range(50):
+            lock = acquired(stage.paths)
+            time.sleep(0.002)
+            lock.release()
     finally:
         over.set()
         for reader in readers:

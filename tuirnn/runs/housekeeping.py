@@ -12,7 +12,16 @@ from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, parse_json
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, check_name
-from tuirnn.runs.reader import MAX_LINE, LogTail, Status, parse_line, parse_record, read_record, read_status
+from tuirnn.runs.reader import (
+    MAX_LINE,
+    LogTail,
+    Status,
+    parse_line,
+    parse_record,
+    read_record,
+    read_status,
+    written_status,
+)
 from tuirnn.runs.writer import LOGS, RunWriter, acquired
 
 
@@ -59,21 +68,10 @@ def _unattended(paths: RunPaths) -> filelock.BaseFileLock:
     Raises:
         RunError: one is, here or as far as can be seen on another machine, or the lock cannot be taken.
     """
-    _refuse_living(paths, owned=False)
-    lock = acquired(paths)
-    try:
-        _refuse_living(paths, owned=True)
-    except RunError:
-        lock.release()
-        raise
-    return lock
-
-
-def _refuse_living(paths: RunPaths, *, owned: bool) -> None:
-    status = read_status(paths, owned=owned)
-    if status.live:
+    if (status := read_status(paths)).live:
         how = "is training" if status.state != "silent" else "is silent, not ended"
         raise RunError(f"run '{paths.name}' {how}{f' ({status.message})' if status.message else ''}; stop it first")
+    return acquired(paths)
 
 
 def repair(paths: RunPaths) -> Iterator[str]:
@@ -95,7 +93,8 @@ def repair(paths: RunPaths) -> Iterator[str]:
         raise
     with RunWriter(paths, lock) as writer:  # clears what a killed writer left, cuts torn lines
         yield from _repair_checkpoints(paths)
-        if read_status(paths, owned=True).state == "stale":
+        claimed = written_status(paths)
+        if claimed is None or claimed.live:  # and yet the lock was free
             writer.status(_status(paths))
             yield "status.json: rebuilt from the last checkpoint and the metrics"
 

@@ -97,17 +97,16 @@ def _taken(paths: RunPaths) -> bool | None:
         return None
 
 
-def judge(paths: RunPaths, status: "Status", *, owned: bool = False) -> Life:
+def judge(paths: RunPaths, status: "Status") -> Life:
     """Whether a run has the trainer that its status claims.
 
     Args:
         paths: the run.
         status: as it was written.
-        owned: this process holds the run's lock, and so no trainer on this machine does.
     """
     if not status.live:
         return Life(status.state, status.message)
-    locked = False if owned else is_locked(paths)
+    locked = is_locked(paths)
     if not _of_this_machine(status):
         return _elsewhere(status, locked)
     if locked is not False and _is_trainer(paths, status, locked) and not _is_copy(paths, status):

@@ -190,18 +190,13 @@ class Status:
         return self.state in LIVE_STATES
 
 
-def read_status(paths: RunPaths, *, owned: bool = False) -> Status:
-    """The run's status, its state as it really is; where none can be read, that of a run that says so.
-
-    Args:
-        paths: the run.
-        owned: this process holds the run's lock, and so no trainer on this machine does.
-    """
+def read_status(paths: RunPaths) -> Status:
+    """The run's status, its state as it really is; where none can be read, that of a run that says so."""
     status = written_status(paths)
     if status is None:
-        begins = not owned and liveness.is_locked(paths) and not paths.status.exists()
+        begins = liveness.is_locked(paths) and not paths.status.exists()
         return Status(state="starting") if begins else Status(state="stale", message="no readable status")
-    life = liveness.judge(paths, status, owned=owned)
+    life = liveness.judge(paths, status)
     status.state, status.message = life.state, life.message or status.message
     return status
 
