@@ -200,7 +200,7 @@ def hangs(stage: Stage) -> Expected:
 def stopped_and_then_killed(stage: Stage) -> Expected:
     stage.holder({}).process.send_signal(signal.SIGSTOP)
     wait(lambda: process.is_stopped(stage.children[0].pid))
-    return Expected("silent", "is stopped", kill=True)
+    return Expected("silent", "stopped, no sign for", kill=True)
 
 
 @scene
@@ -233,7 +233,7 @@ def trainer_of_an_older_version(stage: Stage) -> Expected:
 @scene
 def lock_held_by_a_repair(stage: Stage) -> Expected:
     stage.holder({"pid": stage.bystander.pid, "process": "1 0123456789abcdef"})
-    return Expected("stale", "another has its number now; another process holds the lock")
+    return Expected("stale", "(number reused); another process holds the lock")
 
 
 @scene
@@ -252,7 +252,7 @@ def forged_to_name_the_bystander(stage: Stage) -> Expected:
 def another_program_in_the_same_process(stage: Stage) -> Expected:
     stage.holder({}, "sleep", "60")
     wait(lambda: Path(f"/proc/{stage.children[0].pid}/cmdline").read_bytes().startswith(b"sleep"))
-    return Expected("stale", "another has its number now; another process holds the lock")
+    return Expected("stale", "(number reused); another process holds the lock")
 
 
 @scene
@@ -288,7 +288,7 @@ def interrupted_in_a_process_that_lives_on(stage: Stage) -> Expected:
 def killed_and_not_waited_for(stage: Stage) -> Expected:
     os.kill(stage.holder({}).pid, signal.SIGKILL)
     os.waitid(os.P_PID, stage.children[0].pid, os.WEXITED | os.WNOWAIT)
-    return Expected("stale", removable=True)
+    return Expected("stale", "has ended without a word", removable=True)
 
 
 @scene
@@ -299,13 +299,13 @@ def no_status_and_nobody(stage: Stage) -> Expected:
 @scene
 def recycled_pid_long_ago(stage: Stage) -> Expected:
     stage.write(heartbeat=time.time() - 1e6)
-    return Expected("stale", "another has its number now", removable=True)
+    return Expected("stale", "number reused", removable=True)
 
 
 @scene
 def recycled_pid_with_a_fresh_heartbeat(stage: Stage) -> Expected:
     stage.write()
-    return Expected("stale", "another has its number now", removable=True)
+    return Expected("stale", "number reused", removable=True)
 
 
 @scene

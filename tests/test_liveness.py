@@ -183,7 +183,8 @@ def test_where_there_is_no_proc_ps_tells_processes_apart(
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_dashboard_says_how_a_run_is(stage: Stage, size: tuple[int, int]) -> None:
-    stage.holder({"heartbeat": time.time() - 100, "step": 7})
+    holder = stage.holder({"heartbeat": time.time() - 100, "step": 7, "tokens_per_s": 4321.0, "eta": 100.0})
+    holder.process.send_signal(signal.SIGSTOP)
     foreign = RunPaths(stage.paths.root.with_name("foreign"))
     shutil.copytree(stage.paths.root, foreign.root)
     with RunWriter(foreign) as held:
@@ -193,14 +194,17 @@ async def test_the_dashboard_says_how_a_run_is(stage: Stage, size: tuple[int, in
     app = DashboardApp(stage.paths.root.parent, "scene")
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: app.scanned)
-        for run, said in (("scene", "no sign for 1 m"), ("foreign", "on gpu3, last sign"), ("copied", "a copy:")):
+        stopped = "stopped, no sign for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
+        for run, said in (("scene", stopped), ("foreign", ("on gpu3, last sign",)), ("copied", ("a copy:",))):
             app.open_run(RunPaths(stage.paths.root.with_name(run)))
-            await until(pilot, lambda said=said: said in screen_text(app))
+            await until(pilot, lambda said=said: all(part in screen_text(app) for part in said))
+            assert "4.32k" not in screen_text(app) or run != "scene"
         await pilot.press("K")
         await until(pilot, lambda: "there is nothing to kill" in " ".join(screen_text(app).split()))
         await pilot.press("1")
         await until(pilot, lambda: all(word in screen_text(app) for word in ("~ silent", "▶ running", "◌ stale")))
-    assert stage.children[0].untouched
+    holder.process.send_signal(signal.SIGCONT)
+    wait(lambda: holder.untouched)
 
 
 async def test_k_kills_the_runs_own_trainer(

@@ -181,7 +181,7 @@ def _why_none(paths: RunPaths, status: "Status") -> str:
     if not (found and status.process):
         return f"process {status.pid} has ended without a word"
     if found != status.process:
-        return f"process {status.pid} has ended; another has its number now"
+        return f"process {status.pid} has ended (number reused)"
     if _is_copy(paths, status):
         return f"a copy: process {status.pid} trains {one_line(status.folder, 100)}"
     return f"process {status.pid} does not train it any more"
@@ -190,8 +190,8 @@ def _why_none(paths: RunPaths, status: "Status") -> str:
 def _here(status: "Status") -> Life:
     silence = time.time() - status.heartbeat
     if process.is_stopped(status.pid):
-        why = f"process {status.pid} is stopped; 'kill -CONT {status.pid}' lets it go on"
-        return Life("silent", f"no sign for {span(silence)}: {why}", here=True)
+        on = f"'kill -CONT {status.pid}' lets it go on"
+        return Life("silent", f"stopped, no sign for {span(silence)}; {on}", here=True)
     if silence < -SKEW:
         return Life(status.state, _ahead(-silence), here=True)
     if not silence < SILENT_AFTER:

@@ -42,7 +42,7 @@ def fingerprint(pid: int) -> str | None:
         command = (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return "" if _hidden(pid) else None
-    return f"{started} {_hashed(command)}"
+    return f"{started} {_hashed(command)}" if command else None  # none: it has ended, and is not waited for yet
 
 
 def is_stopped(pid: int) -> bool:

@@ -198,6 +198,8 @@ def read_status(paths: RunPaths) -> Status:
         return Status(state="starting") if begins else Status(state="stale", message="no readable status")
     life = liveness.judge(paths, status)
     status.state, status.message = life.state, life.message or status.message
+    if status.state == "silent":
+        status.tokens_per_s = status.eta = 0.0  # what was measured before is so no longer
     return status
 
 
