@@ -137,10 +137,10 @@ def check_own(paths: RunPaths, status: "Status") -> None:
         RunError: it is not, or that cannot be told; the message says what is.
     """
     life = judge(paths, status)
-    if status.live and status.pid <= 0:
-        raise RunError(f"{paths.name} has not said yet which process trains it; try again in a moment")
     if life.state == "stale" or not status.live:
         raise RunError(f"{paths.name} is not running ({life.message or life.state}); there is nothing to kill")
+    if status.live and status.pid <= 0:
+        raise RunError(f"{paths.name} has not said yet which process trains it; try again in a moment")
     if not _of_this_machine(status):
         raise RunError(f"{paths.name} runs on {one_line(status.host, 60)}; it can be stopped (S) from here, not killed")
     known = bool(status.process and process.fingerprint(status.pid))
