@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scenes import BYSTANDER, OTHER_BOOT, SCENES, Child, Stage, wait
 from tui.conftest import screen_text, until
 
 from tuirnn.cli.runs import ls
+from tuirnn.config import RunConfig
 from tuirnn.errors import RunError
 from tuirnn.runs import liveness, process, writer
 from tuirnn.runs.housekeeping import remove, rename, repair
@@ -23,6 +25,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import list_runs
 from tuirnn.runs.reader import Status, read_status, written_status
 from tuirnn.runs.writer import RunWriter, acquired
+from tuirnn.training import launch, trainer
 from tuirnn.tui.app import DashboardApp
 
 
@@ -219,3 +222,16 @@ async def test_k_kills_the_runs_own_trainer(
         await until(pilot, lambda: "◌ stale" in screen_text(app))
     assert real.returncode == -signal.SIGKILL
     assert bystander.untouched
+
+
+def test_a_long_evaluation_is_not_silent(tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "HEARTBEAT", 0.0)
+    paths, heartbeats = RunPaths(tmp_path / "one"), dict[str, float]()
+
+    def look(event: dict[str, Any]) -> None:
+        if event["event"] in ("step", "eval"):
+            heartbeats[event["event"]] = (written_status(paths) or Status()).heartbeat
+
+    settings = {"hidden": 8, "embed": 4, "steps": 2, "sources": (str(small_text),), "device": "cpu"}
+    launch.start(RunConfig().replace(**settings), tmp_path, "one", look)
+    assert heartbeats["eval"] > heartbeats["step"]
