@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +178,15 @@ def test_a_torn_last_line_is_cut_when_the_writer_returns(writer: RunWriter) -> N
 def test_status_of_the_living_and_the_dead(writer: RunWriter) -> None:
     import socket
 
-    writer.status(Status(state="running", pid=os.getpid(), host=socket.gethostname(), val_loss=math.nan))
+    now = time.time()
+    writer.status(Status(state="running", pid=os.getpid(), host=socket.gethostname(), heartbeat=now, val_loss=math.nan))
     assert read_status(writer.paths).state == "running"
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     writer.status(Status(state="running", pid=child.pid, host=socket.gethostname()))
     assert read_status(writer.paths).state == "stale"
     writer.status(Status(state="running", pid=1, host="elsewhere", heartbeat=0.0))
+    writer.close()
     assert read_status(writer.paths).state == "stale"
 
 

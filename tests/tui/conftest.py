@@ -97,10 +97,16 @@ def add_evaluation(writer: RunWriter, step: int, text: str) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a live run and a finished one; this very process stands in for the trainer."""
+def night_shift(tmp_path: Path) -> Iterator[RunWriter]:
+    """The writer of a live run: this very process stands in for the trainer."""
+    with RunWriter(write_run(tmp_path, "night-shift", state="running", progress=0.41, total=700, eta=192.0)) as writer:
+        yield writer
+
+
+@pytest.fixture
+def folder(tmp_path: Path, night_shift: RunWriter) -> Path:
+    """A folder with a live run and a finished one."""
     write_run(tmp_path, "finished", age=7200)
-    write_run(tmp_path, "night-shift", state="running", progress=0.41, total=700, eta=192.0)
     return tmp_path
 
 

@@ -176,15 +176,14 @@ async def test_nothing_is_drawn_while_nothing_changes(
 # ── runs ──────────────────────────────────────────────────────────────────────
 
 
-async def test_the_table_follows_the_folder(folder: Path, opened: Opener) -> None:
+async def test_the_table_follows_the_folder(folder: Path, night_shift: RunWriter, opened: Opener) -> None:
     async with opened(folder) as pilot:
         await pilot.press("down")
         write_run(folder, "brand-new", state="failed", message="the loss is not finite at step 9")
         await until(pilot, lambda: "brand-new" in screen_text(pilot.app))
         assert "✕ failed" in screen_text(pilot.app)
         assert "finished" in str(pilot.app.query_one("#runs-details").border_title)  # the cursor stays on its run
-        with RunWriter(RunPaths(folder / "night-shift")) as writer:
-            writer.status(Status(state="done", step=700, progress=1.0))
+        night_shift.status(Status(state="done", step=700, progress=1.0))
         await until(pilot, lambda: "○ none live · 3 runs" in screen_text(pilot.app))
 
 
@@ -226,7 +225,7 @@ async def test_foreign_text_stays_text(tmp_path: Path, opened: Opener) -> None:
 # ── train ─────────────────────────────────────────────────────────────────────
 
 
-async def test_requests_reach_the_control_folder(folder: Path, opened: Opener) -> None:
+async def test_requests_reach_the_control_folder(folder: Path, night_shift: RunWriter, opened: Opener) -> None:
     paths = RunPaths(folder / "night-shift")
     async with opened(folder, run="night-shift") as pilot:
         await pilot.press("p", "greater_than_sign", "less_than_sign", "v", "c", "S")
@@ -237,9 +236,9 @@ async def test_requests_reach_the_control_folder(folder: Path, opened: Opener) -
         assert kinds == [("pause", 0.0), ("lr", 1.25), ("lr", 0.8), ("evaluate", 0.0), ("checkpoint", 0.0)]
         await pilot.press("S", "y")
         assert [one.kind for one in control.take(paths)] == ["stop"]
-        with RunWriter(paths) as writer:
-            writer.status(Status(state="paused", pid=1, host="elsewhere", heartbeat=time.time(), step=300))
+        night_shift.status(Status(state="paused", pid=1, host="elsewhere", heartbeat=time.time(), step=300))
         await until(pilot, lambda: "‖ paused" in screen_text(pilot.app))
+        assert "on elsewhere, last sign" in screen_text(pilot.app)
         await pilot.press("p")
         assert [one.kind for one in control.take(paths)] == ["resume"]
 
@@ -274,13 +273,12 @@ async def test_scrubbing_through_samples_moves_the_cursor(folder: Path, opened: 
         assert chart.options.cursor != chart.options.cursor
 
 
-async def test_a_live_run_grows_on_the_screen(folder: Path, opened: Opener) -> None:
+async def test_a_live_run_grows_on_the_screen(folder: Path, night_shift: RunWriter, opened: Opener) -> None:
     async with opened(folder, run="night-shift") as pilot:
         tab = pilot.app.query_one(TrainTab)
         await until(pilot, lambda: len(tab._follower.snapshot.train.step) == 300)
-        with RunWriter(RunPaths(folder / "night-shift")) as writer:
-            writer.append("metrics", *({"step": k, "split": "train", "loss": 9.0} for k in range(301, 401)))
-            add_evaluation(writer, 400, "fresh words")
+        night_shift.append("metrics", *({"step": k, "split": "train", "loss": 9.0} for k in range(301, 401)))
+        add_evaluation(night_shift, 400, "fresh words")
         await until(pilot, lambda: "fresh words" in screen_text(pilot.app))
         chart = pilot.app.query_one("#train-chart", Chart)
         assert len(chart.series[0].x) == 400

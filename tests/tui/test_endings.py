@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tuirnn.errors import RunError
-from tuirnn.runs import detached
+from tuirnn.runs import detached, liveness
 from tuirnn.runs.layout import RunPaths
 from tuirnn.tui.keys import KEYS
 
@@ -124,7 +124,7 @@ async def test_random_keys_and_sizes_break_nothing(
         raise RunError("not in this test")
 
     monkeypatch.setattr(detached, "_start", refuse)
-    monkeypatch.setattr(os, "kill", refuse)
+    monkeypatch.setattr(liveness, "kill", refuse)  # this very process stands in for the trainer
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     rng = random.Random(int(os.environ.get("TUIRNN_SEED", "7")))

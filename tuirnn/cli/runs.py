@@ -18,7 +18,7 @@ from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.runs.listing import RunSummary
-    from tuirnn.runs.reader import RunRecord
+    from tuirnn.runs.reader import RunRecord, Status
 
 
 class Runs(Group):
@@ -36,6 +36,7 @@ MARKS = {
     "running": "▶",
     "starting": "▶",
     "paused": "‖",
+    "silent": "~",
     "done": "✓",
     "stopped": "■",
     "failed": "✕",
@@ -67,7 +68,7 @@ def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
         data = one_line(run.record.data.get("name", ""), 20) if run.record else "?"
         print(
             f"{MARKS.get(status.state, '✕')} {run.name:<{width}}  {run.cell:<12} {data:<20} {status.state:<8} "
-            f"step {status.step:>7,}  best {_best(run):<22}  {_age(run)}"
+            f"step {status.step:>7,}  best {_best(run):<22}  {_age(run)}{_remark(status)}"
         )
 
 
@@ -85,7 +86,6 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     record = present_record(paths)
     values: dict[str, Any] = {
         **_brief(summary),
-        "message": summary.status.message,
         "parameters": record.parameters,
         "checkpoints": checkpoint.steps(paths),
         "settings": record.config.to_json(),
@@ -209,6 +209,7 @@ def _brief(run: "RunSummary") -> dict[str, Any]:
         "cell": run.cell,
         "data": run.record.data.get("name") if run.record else None,
         "state": status.state,
+        "message": status.message,
         "step": status.step,
         "total": status.total,
         "best_val_loss": status.best_val_loss,
@@ -218,6 +219,11 @@ def _brief(run: "RunSummary") -> dict[str, Any]:
         "problem": run.problem,
         "created": run.record.created if run.record else 0,
     }
+
+
+def _remark(status: "Status") -> str:
+    """What is to be said of a run whose trainer is not simply at work."""
+    return f"  {status.message}" if status.message and (status.live or status.state == "stale") else ""
 
 
 def _age(run: "RunSummary") -> str:

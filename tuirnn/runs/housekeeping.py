@@ -12,7 +12,16 @@ from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, parse_json
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, check_free
-from tuirnn.runs.reader import MAX_LINE, LogTail, Status, parse_line, parse_record, read_record, read_status
+from tuirnn.runs.reader import (
+    MAX_LINE,
+    LogTail,
+    Status,
+    parse_line,
+    parse_record,
+    read_record,
+    read_status,
+    written_status,
+)
 from tuirnn.runs.writer import LOGS, RunWriter, acquired
 
 
@@ -42,15 +51,25 @@ def rename(paths: RunPaths, name: str) -> RunPaths:
 
 def _move(paths: RunPaths, target: Path, what: str) -> None:
     """Move a run directory that no trainer is at work on."""
+    lock = _unattended(paths)
     try:
-        with filelock.FileLock(paths.lock, timeout=0):
-            if read_status(paths).live:
-                raise RunError(f"run '{paths.name}' is training; stop it first")
-            os.rename(paths.root, target)
-    except filelock.Timeout:
-        raise RunError(f"run '{paths.name}' is training; stop it first") from None
+        os.rename(paths.root, target)
     except OSError as error:
         raise RunError(f"cannot {what} run '{paths.name}': {error.strerror}") from None
+    finally:
+        lock.release()
+
+
+def _unattended(paths: RunPaths) -> filelock.BaseFileLock:
+    """The lock of a run that no trainer is at work on, held.
+
+    Raises:
+        RunError: one is, here or as far as can be seen on another machine, or the lock cannot be taken.
+    """
+    if (status := read_status(paths)).live:
+        how = "is training" if status.state != "silent" else "is silent, not ended"
+        raise RunError(f"run '{paths.name}' {how}{f' ({status.message})' if status.message else ''}; stop it first")
+    return acquired(paths)
 
 
 def repair(paths: RunPaths) -> Iterator[str]:
@@ -62,7 +81,7 @@ def repair(paths: RunPaths) -> Iterator[str]:
     Raises:
         RunError: it is being trained, the disk refuses, or nothing is left to rebuild from.
     """
-    lock = acquired(paths)
+    lock = _unattended(paths)
     try:
         yield from _repair_record(paths)
         for log in LOGS:
@@ -72,7 +91,8 @@ def repair(paths: RunPaths) -> Iterator[str]:
         raise
     with RunWriter(paths, lock) as writer:  # clears what a killed writer left, cuts torn lines
         yield from _repair_checkpoints(paths)
-        if read_status(paths).state == "stale":
+        claimed = written_status(paths)
+        if claimed is None or claimed.live:  # and yet the lock was free
             writer.status(_status(paths))
             yield "status.json: rebuilt from the last checkpoint and the metrics"
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from tuirnn.errors import RunError, nearest, one_line
 
-STATUS_STALE_AFTER = 30.0
-"""Seconds without a heartbeat after which a run that claims to be alive is called stale."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for devices, whatever follows them after a dot."""

@@ -2,8 +2,6 @@
 
 import math
 import os
-import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,8 +12,8 @@ import orjson
 from tuirnn.config import RunConfig
 from tuirnn.errors import RunError, TuirnnError, one_line
 from tuirnn.files import open_own, parse_json, read_json
-from tuirnn.runs import FORMAT
-from tuirnn.runs.layout import STATUS_STALE_AFTER, RunPaths
+from tuirnn.runs import FORMAT, liveness
+from tuirnn.runs.layout import RunPaths
 from tuirnn.vocab import Vocabulary
 
 MAX_RECORD_BYTES = 32 * 2**20
@@ -25,7 +23,7 @@ MAX_LINE = 4 * 2**20
 CHUNK = 2**17
 """Bytes that are parsed in one go: about a millisecond, so that a thread that reads holds up no other for long."""
 
-LIVE_STATES = ("starting", "running", "paused")
+LIVE_STATES = ("starting", "running", "paused", "silent")
 
 
 @dataclass(frozen=True)
@@ -148,13 +146,17 @@ class Status:
     A forecast's losses are squared errors in squared deviations of the training part, its `mae` and `rollout_rmse` in
     deviations; `naive_loss` is the loss of saying the last value again.
 
-    `state` is starting, running, paused, done, stopped or failed; readers see 'stale' where a run claims
-    to live and does not.
+    `state` is starting, running, paused, done, stopped or failed; of a run that claims to live, readers see 'silent'
+    where its trainer gives no sign and 'stale' where it has none. `pid`, `host`, `machine`, `process` and `folder` say
+    who wrote it (`tuirnn.runs.liveness.introduction`); older versions wrote only the first two.
     """
 
     state: str = "starting"
     pid: int = 0
     host: str = ""
+    machine: str = ""
+    process: str = ""
+    folder: str = ""
     device: str = ""
     step: int = 0
     total: int = 0
@@ -189,32 +191,31 @@ class Status:
 
 
 def read_status(paths: RunPaths) -> Status:
-    """The run's status; a missing or damaged one reads as a stale run that says so."""
+    """The run's status, its state as it really is; where none can be read, that of a run that says so."""
+    status = written_status(paths)
+    if status is None:
+        begins = liveness.is_locked(paths) and not paths.status.exists()
+        return Status(state="starting") if begins else Status(state="stale", message="no readable status")
+    life = liveness.judge(paths, status)
+    status.state, status.message = life.state, life.message or status.message
+    if status.state == "silent":
+        status.tokens_per_s = status.eta = 0.0  # what was measured before is so no longer
+    return status
+
+
+def written_status(paths: RunPaths) -> Status | None:
+    """The run's status as its trainer wrote it last, whatever has become of it; None where none can be read."""
     try:
         value = read_json(paths.status)
     except RunError:
-        return Status(state="stale", message="no readable status")
+        return None
     status = Status()
     for spec in fields(Status):
         got = as_number(value[spec.name]) if spec.type is float and spec.name in value else value.get(spec.name)
         if isinstance(got, spec.type):  # type: ignore[arg-type]
             setattr(status, spec.name, got)
     status.state, status.message = one_line(status.state, 20), one_line(status.message)
-    if status.live and not _alive(status):
-        status.state = "stale"
     return status
-
-
-def _alive(status: Status) -> bool:
-    if status.host == socket.gethostname() and status.pid > 0:
-        try:
-            os.kill(status.pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:  # alive, but another user's
-            return True
-        return True
-    return time.time() - status.heartbeat < STATUS_STALE_AFTER
 
 
 def as_number(value: object) -> float:

@@ -23,6 +23,9 @@ LOGS = ("metrics", "samples", "probes", "events")
 REWOUND = ("metrics", "samples", "probes")
 """Logs that go back to the checkpoint's length on resume; the history keeps everything."""
 
+LOCK_PATIENCE, LOCK_POLL = 0.5, 0.005
+"""Seconds for which a taken lock is tried again, and between tries: a reader that tests it takes it for an instant."""
+
 
 @contextlib.contextmanager
 def disk_of(paths: RunPaths, doing: str) -> Iterator[None]:
@@ -42,9 +45,9 @@ def acquired(paths: RunPaths) -> filelock.BaseFileLock:
     Raises:
         RunError: another process holds it, or it cannot be written.
     """
-    lock = filelock.FileLock(paths.lock, timeout=0)
+    lock = filelock.FileLock(paths.lock, timeout=LOCK_PATIENCE)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=LOCK_POLL)
     except filelock.Timeout:
         raise RunError(
             f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"

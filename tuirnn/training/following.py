@@ -15,7 +15,7 @@ from tuirnn.errors import DataError, RunError
 from tuirnn.files import to_json
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import LIVE_STATES, RunRecord, parse_record, read_status
+from tuirnn.runs.reader import RunRecord, Status, parse_record, written_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.shortage import RAN_OUT, shortage
 from tuirnn.training.devices import keep_freed_memory, pick_device
@@ -127,8 +127,8 @@ class _Witness:
                     return
                 time.sleep(0.1)
         with writer:
-            status = read_status(run)
-            if status.state in (*LIVE_STATES, "stale"):
+            status = written_status(run) or Status()
+            if status.live:
                 message = f"the first of {self.place.size} processes (pid {status.pid}) was killed"
                 status.state, status.message = "failed", message
                 writer.status(status)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from tuirnn.config import flag_of
 from tuirnn.errors import DataError, DivergedError, LostError, OutOfMemoryError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import count_parameters
-from tuirnn.runs import checkpoint, control
+from tuirnn.runs import checkpoint, control, liveness
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.shortage import shortage
@@ -74,8 +73,7 @@ class Trainer:
         self.last_step = config.train.last_step(self.batches.batches_per_epoch)
         self.usage = Usage()
         self.status = Status(
-            pid=os.getpid(),
-            host=socket.gethostname(),
+            **liveness.introduction(writer.paths),
             device=device_label(device) + (f", {team.place.size} processes" if team.place.size > 1 else ""),
             started=time.time(),
             leaky=record.leaky,
@@ -228,9 +226,10 @@ class Trainer:
         return (self.signals.name or "request") if self._leaving else "done"
 
     def _check(self) -> None:
-        """Cut long work short where a signal asks to leave, or another process has gone."""
+        """During long work: cut it short where a signal asks to leave or another process has gone; else a heartbeat."""
         self.signals.check()
         self.team.check()
+        self._heartbeat("running", unless_recent=True)
 
     @property
     def _leaving(self) -> bool:

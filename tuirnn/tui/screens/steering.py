@@ -1,12 +1,9 @@
 """The keys that steer a training: requests to its process, the end of it, and its going on."""
 
-import os
-import signal
-import socket
 from pathlib import Path
 
-from tuirnn.errors import TuirnnError
-from tuirnn.runs import control
+from tuirnn.errors import RunError, TuirnnError
+from tuirnn.runs import control, liveness
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import Status
@@ -93,25 +90,25 @@ class Steering(Tab):
         )
 
     def do_kill(self) -> None:
-        """Ask, then kill; only a process of this machine can be."""
+        """Ask, then kill; say why not where there is nothing of this run to kill."""
         if self.paths is None:
             return
-        status, name = self.status, self.paths.name
-        if not status.live or status.pid <= 0:
-            self.dashboard.say(f"{name} is not running ({status.state}); there is nothing to kill")
-        elif status.host != socket.gethostname():
-            self.dashboard.say(f"{name} runs on {status.host}; it can be stopped (S) from here, not killed")
-        else:
-            last = text.count(self._last_checkpoint())
-            self.app.push_screen(
-                Confirm(
-                    f"Kill run '{name}'?",
-                    f"Process {status.pid} ends at once, without a checkpoint: what it learned after step {last} is "
-                    "lost. Resume from there with R.",
-                    "kill",
-                ),
-                lambda yes: self._kill(status.pid) if yes else None,
-            )
+        paths, status = self.paths, self.status
+        try:
+            liveness.check_own(paths, status)
+        except RunError as error:
+            self.dashboard.say(str(error))
+            return
+        last = text.count(self._last_checkpoint())
+        self.app.push_screen(
+            Confirm(
+                f"Kill run '{paths.name}'?",
+                f"Process {status.pid} ends at once, without a checkpoint: what it learned after step {last} is "
+                "lost. Resume from there with R.",
+                "kill",
+            ),
+            lambda yes: self._kill(paths, status) if yes else None,
+        )
 
     def _last_checkpoint(self) -> int:
         """Step of the last checkpoint; 0 where there is none."""
@@ -121,13 +118,13 @@ class Steering(Tab):
         except (OSError, ValueError):
             return 0
 
-    def _kill(self, pid: int) -> None:
+    def _kill(self, paths: RunPaths, status: Status) -> None:
         try:
-            os.kill(pid, signal.SIGKILL)
-        except OSError as error:
-            self.dashboard.say(f"cannot kill process {pid}: {error.strerror}", error=True)
+            liveness.kill(paths, status)
+        except RunError as error:
+            self.dashboard.say(str(error), error=True)
         else:
-            self.dashboard.say(f"process {pid} is killed; R resumes from the last checkpoint")
+            self.dashboard.say(f"process {status.pid} is killed; R resumes from the last checkpoint")
             self.dashboard.scan()
 
     def do_resume(self) -> None:

@@ -47,7 +47,7 @@ class Vitals(Widget):
             state_content(status),
             _pair("step", _steps(status), width),
             _progress(status, width),
-            _pair("left", text.duration(status.eta) if status.live else "–", width),
+            _pair("left", text.duration(status.eta) if status.live and status.eta else "–", width),
             _pair("spent", text.duration(status.elapsed), width),
             _pair("speed", text.speed(status.tokens_per_s, self._learns), width),
             Content(""),
@@ -78,7 +78,7 @@ class Vitals(Widget):
             "  step ",
             (_steps(status), "bold"),
             "  ",
-            f"{text.duration(status.eta)} left · " if status.live else "",
+            f"{text.duration(status.eta)} left · " if status.live and status.eta else "",
             text.speed(status.tokens_per_s, self._learns),
         )
         judged = math.isfinite(status.accuracy)
@@ -101,10 +101,9 @@ class Vitals(Widget):
             f"{status.cpu:.0f} %",
             ("  memory ", "$text-muted"),
             size(status.rss),
-            ("  ", ""),
-            (text.visible_line(status.message), "$text-warning"),
         )
-        return Content("\n").join([head, _progress(status, width), figures, machine])
+        message = Content.styled(text.visible_line(status.message), "$text-warning")
+        return Content("\n").join([head, _progress(status, width), figures, message if status.message else machine])
 
 
 def _pair(name: str, value: str, width: int, style: str = "bold") -> Content:

@@ -1,0 +1,237 @@
+"""Whether a run is alive, in scenes: what is shown of it, who is signalled, and whether it can be removed."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenes import BYSTANDER, OTHER_BOOT, SCENES, Child, Stage, wait
+from tui.conftest import screen_text, until
+
+from tuirnn.cli.runs import ls
+from tuirnn.config import RunConfig
+from tuirnn.errors import RunError
+from tuirnn.runs import liveness, process, writer
+from tuirnn.runs.housekeeping import remove, rename, repair
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.listing import list_runs
+from tuirnn.runs.reader import Status, read_status, written_status
+from tuirnn.runs.writer import RunWriter, acquired
+from tuirnn.training import launch, trainer
+from tuirnn.tui.app import DashboardApp
+
+
+@pytest.fixture(scope="module")
+def bystander() -> Iterator[Child]:
+    child = Child("-S", "-c", BYSTANDER)
+    yield child
+    child.end()
+
+
+@pytest.fixture(scope="module")
+def training(
+    tmp_path_factory: pytest.TempPathFactory, small_text: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], RunPaths]]:
+    """A training of a whole hour, and its process."""
+    folder = tmp_path_factory.mktemp("live")
+    words = "--name night --hidden 8 --embed 4 --batch-size 4 --seq-len 8 --device cpu --minutes 60 --eval-every 100000"
+    real = subprocess.Popen(
+        [sys.executable, "-m", "tuirnn", "train", str(small_text), "--runs", str(folder), *words.split()],
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    paths = RunPaths(folder / "night")
+    try:
+        wait(lambda: written_status(paths) is not None, 60)
+        yield real, paths
+    finally:
+        real.kill()
+        real.wait()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, bystander: Child, training: tuple[subprocess.Popen[bytes], RunPaths]) -> Iterator[Stage]:
+    shutil.copytree(training[1].root, tmp_path / "scene", ignore=shutil.ignore_patterns("*.json", "control", "step_*"))
+    shutil.copy(training[1].record, tmp_path / "scene")
+    made = Stage(RunPaths(tmp_path / "scene"), bystander, *training)
+    yield made
+    for undo in made.after:
+        undo()
+    for child in made.children:
+        if child.process.returncode is None:
+            child.end()
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_scene(name: str, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "LOCK_PATIENCE", 0.02)
+    expected = SCENES[name](stage)
+    paths, living = stage.paths, [child for child in stage.children if child.lives]
+    status = read_status(paths)
+    assert status.state == expected.state
+    assert expected.message in status.message
+    assert bool(status.message) == bool(expected.message) or expected.state == "stale"
+
+    ls(paths.root.parent)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[1] == paths.name]
+    assert expected.state in line
+    assert status.message.split("last sign")[0] in line
+    assert [run.status.state for run in list_runs(paths.root.parent) if run.name == paths.name] == [expected.state]
+
+    if not expected.removable:
+        for refused in (lambda: remove(paths), lambda: rename(paths, "other"), lambda: list(repair(paths))):
+            with pytest.raises(RunError, match=r"silent|is training|being trained"):
+                refused()
+        assert paths.record.is_file()
+
+    seen = stage.seen or status
+    if expected.kill and living:
+        liveness.kill(paths, seen)
+        assert living.pop().process.wait(5) == -signal.SIGKILL
+        assert read_status(paths).state == "stale"
+    elif expected.kill:
+        liveness.check_own(paths, seen)
+    else:
+        with pytest.raises(RunError, match=expected.refusal or "not running"):
+            liveness.kill(paths, seen)
+    assert stage.bystander.untouched
+    assert stage.real.poll() is None
+    assert all(child.untouched for child in living)
+
+    if expected.removable:
+        remove(rename(paths, "gone"))
+        assert not os.path.lexists(paths.root)
+    assert stage.training.record.is_file()
+
+
+def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_it(stage: Stage) -> None:
+    over, answers = threading.Event(), set[bool | None]()
+
+    def look() -> None:
+        while not over.wait(0.0005):
+            answers.add(liveness.is_locked(stage.paths))
+
+    with open(stage.paths.lock, "w") as file:  # a reader that is held up in the middle of its test
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert liveness.is_locked(stage.paths) is False
+        threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        acquired(stage.paths).release()
+    readers = [threading.Thread(target=look) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        time.sleep(0.2)
+        assert answers == {False}
+        for _ in range(50):
+            lock = acquired(stage.paths)
+            time.sleep(0.002)
+            lock.release()
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert answers == {True, False}
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK), reason="only root chooses the next process id"
+)
+def test_a_pid_that_is_used_again_after_the_check_is_spared(stage: Stage) -> None:
+    heirs: list[Child] = []
+
+    def trainer_ends_and_a_bystander_gets_its_number(victim: Child) -> None:
+        victim.end()
+        for _ in range(200):
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(victim.pid - 1))
+            heirs.append(Child("-S", "-c", BYSTANDER))
+            if heirs[-1].pid == victim.pid:
+                return
+            heirs.pop().end()
+
+    victim = stage.holder({})
+    with pytest.raises(ProcessLookupError):
+        process.kill(victim.pid, lambda: trainer_ends_and_a_bystander_gets_its_number(victim))
+    if not heirs:
+        pytest.skip("other processes took the number each time")
+    try:
+        assert heirs[0].untouched
+        assert read_status(stage.paths).state == "stale"
+        with pytest.raises(RunError, match="not running"):
+            liveness.kill(stage.paths, written_status(stage.paths) or Status())
+        assert heirs[0].untouched
+    finally:
+        heirs[0].end()
+
+
+def test_where_there_is_no_proc_ps_tells_processes_apart(
+    bystander: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PROC", tmp_path)
+    ours, theirs = process.fingerprint(os.getpid()), process.fingerprint(bystander.pid)
+    assert ours
+    assert theirs
+    assert ours != theirs
+    assert theirs == process.fingerprint(bystander.pid)
+    assert process.fingerprint(2**22 + 1) is None
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert process.fingerprint(bystander.pid) == ""
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_dashboard_says_how_a_run_is(stage: Stage, size: tuple[int, int]) -> None:
+    holder = stage.holder({"heartbeat": time.time() - 100, "step": 7, "tokens_per_s": 4321.0, "eta": 100.0})
+    holder.process.send_signal(signal.SIGSTOP)
+    foreign = RunPaths(stage.paths.root.with_name("foreign"))
+    shutil.copytree(stage.paths.root, foreign.root)
+    with RunWriter(foreign) as held:
+        held.status(Status("running", 4121, "gpu3", OTHER_BOOT, heartbeat=time.time()))
+    copied = RunPaths(stage.paths.root.with_name("copied"))
+    shutil.copytree(stage.paths.root, copied.root)
+    app = DashboardApp(stage.paths.root.parent, "scene")
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: app.scanned)
+        stopped = "stopped, no sign for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
+        for run, said in (("scene", stopped), ("foreign", ("on gpu3, last sign",)), ("copied", ("a copy:",))):
+            app.open_run(RunPaths(stage.paths.root.with_name(run)))
+            await until(pilot, lambda said=said: all(part in screen_text(app) for part in said))
+            assert "4.32k" not in screen_text(app) or run != "scene"
+        await pilot.press("K")
+        await until(pilot, lambda: "there is nothing to kill" in " ".join(screen_text(app).split()))
+        await pilot.press("1")
+        await until(pilot, lambda: all(word in screen_text(app) for word in ("~ silent", "▶ running", "◌ stale")))
+    holder.process.send_signal(signal.SIGCONT)
+    wait(lambda: holder.untouched)
+
+
+async def test_k_kills_the_runs_own_trainer(
+    training: tuple[subprocess.Popen[bytes], RunPaths], bystander: Child
+) -> None:
+    real, paths = training
+    app = DashboardApp(paths.root.parent, paths.name)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: app.scanned and "▶ running" in screen_text(app))
+        await pilot.press("K", "y")
+        await until(pilot, lambda: real.poll() is not None)
+        await until(pilot, lambda: "◌ stale" in screen_text(app))
+    assert real.returncode == -signal.SIGKILL
+    assert bystander.untouched
+
+
+def test_a_long_evaluation_is_not_silent(tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "HEARTBEAT", 0.0)
+    paths, heartbeats = RunPaths(tmp_path / "one"), dict[str, float]()
+
+    def look(event: dict[str, Any]) -> None:
+        if event["event"] in ("step", "eval"):
+            heartbeats[event["event"]] = (written_status(paths) or Status()).heartbeat
+
+    settings = {"hidden": 8, "embed": 4, "steps": 2, "sources": (str(small_text),), "device": "cpu"}
+    launch.start(RunConfig().replace(**settings), tmp_path, "one", look)
+    assert heartbeats["eval"] > heartbeats["step"]
