@@ -161,6 +161,11 @@ class CellMetadata:
         """Names of what is fed and of what comes out."""
         return (POINT, NEXT_POINT) if self.scaling else (TOKEN, LOGITS)
 
+    @property
+    def test_steps(self) -> int:
+        """Steps that the test vectors take."""
+        return len(self.test.inputs)
+
     def interface(self, batch: int | str) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Inputs and outputs of the graph: name -> dtype and shape."""
         state: Shape = ("float32", [self.layers, batch, self.hidden])

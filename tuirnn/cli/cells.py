@@ -319,11 +319,11 @@ def inspect(
     """Print what a cell file promises, and verify it against its own test vector."""
     import onnx
 
-    from tuirnn.cellfile.guard import read_cell
     from tuirnn.export.exporter import ExportedCell, sidecar
-    from tuirnn.runtime.unrolled import verify
+    from tuirnn.runtime.trial import open_file
+    from tuirnn.runtime.verify import verify
 
-    cell = read_cell(file)
+    cell = open_file(file)
     provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None

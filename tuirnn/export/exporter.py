@@ -134,7 +134,8 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
         VerificationError: ONNX Runtime disagrees with the reference; nothing is written.
         CellFileError: the folder cannot be written.
     """
-    from tuirnn.runtime.unrolled import verify  # onnxruntime only where a file is really written
+    from tuirnn.runtime.trial import remember
+    from tuirnn.runtime.verify import verify  # onnxruntime only where a file is really written
 
     try:
         verify(cell.trusted, device="cpu")
@@ -146,6 +147,7 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
         atomic_write_all({path: cell.data, twin: to_json(sidecar(cell), indent=1)})
     except OSError as error:
         raise CellFileError(f"cannot write {one_line(path)}: {error.strerror}; choose another place with -o") from None
+    remember(cell.data)
     return twin
 
 

@@ -9,6 +9,7 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
+from tuirnn.runtime.trial import open_file
 from tuirnn.tasks import TaskData, datasets, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -24,7 +25,7 @@ def open_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
         RunError: no such run or checkpoint.
     """
     if name.endswith(".onnx"):
-        return read_cell(Path(name))
+        return open_file(Path(name))
     cell = export_run(find_run(folder, name), which)
     return TrustedCell(cell.data, cell.metadata)
 

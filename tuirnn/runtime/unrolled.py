@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tuirnn.cellfile.contract import FORCED, TEMPERATURE, TOKEN, TOKENS, TOP_K, UNIFORM
 from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError
-from tuirnn.runtime.session import CellSession, compare, open_onnx, pick_device, refusals
+from tuirnn.runtime.session import compare, open_onnx, pick_device, refusals
 from tuirnn.vocab import Ids
 
 
@@ -75,15 +75,3 @@ class UnrolledSession:
         for forced in rest.reshape(-1, N):
             _, logits = self.call(forced, np.zeros(N, np.float32))
         compare(self.metadata, logits)
-
-
-def verify(cell: TrustedCell, *, device: str = "auto") -> str:
-    """Run a file of either form against its own test vector; returns the provider's name.
-
-    Raises:
-        CellFileError: it cannot be run, or the numbers differ.
-    """
-    if cell.metadata.unroll > 1:
-        UnrolledSession(cell, device=device)
-        return "CPU" if pick_device(device) == "cpu" else "CUDA"
-    return CellSession(cell, device=device).provider
