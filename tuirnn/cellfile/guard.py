@@ -1,10 +1,12 @@
 """Whether a file may be tried: bounded, plain, finite, of a cell's forms, and as its metadata say. Nothing is run."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
@@ -14,11 +16,14 @@ from onnx import numpy_helper
 from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
 from tuirnn.cellfile.sizes import TYPES, check_graph
-from tuirnn.cellfile.wire import check_parts
+from tuirnn.cellfile.wire import Pages, check_parts
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
 MAX_BYTES = 1 << 30
+
+GLANCE_FROM = 2**25
+"""Bytes from which a file is looked through before it is read into memory."""
 
 OPSETS, IR_VERSIONS = range(13, 24), range(7, 12)
 """What files of this schema may need."""
@@ -50,12 +55,19 @@ def read_cell(path: Path) -> InspectedCell:
     Raises:
         CellFileError: the first reason not to trust it, with the file's name.
     """
-    return inspect(read_bounded(path, MAX_BYTES, CellFileError, follow_links=True), one_line(path.name))
+    name = one_line(path.name)
+
+    def glance(file: BinaryIO, size: int) -> None:
+        if size > GLANCE_FROM:
+            with _refusals(name):
+                check_parts(Pages(file), size)
+
+    return inspect(read_bounded(path, MAX_BYTES, CellFileError, follow_links=True, glance=glance), name)
 
 
 def inspect(data: bytes, name: str) -> InspectedCell:
     """Inspect the bytes of a cell file; `name` is for the error."""
-    try:
+    with _refusals(name):
         check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
         _check_strings(model)
@@ -66,11 +78,18 @@ def inspect(data: bytes, name: str) -> InspectedCell:
         batch = _check_interface(model.graph, metadata)
         _check_fingerprint(model)
         check_graph(model.graph, metadata, batch)
+    return InspectedCell(data, metadata)
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Put the file's name before the reason, and say what a parser says in our words."""
+    try:
+        yield
     except (DecodeError, ValueError, RecursionError) as error:
         raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
     except CellFileError as error:
         raise CellFileError(f"{name} is refused: {error}") from None
-    return InspectedCell(data, metadata)
 
 
 def fingerprint(model: onnx.ModelProto) -> str:

@@ -18,6 +18,9 @@ from tuirnn.errors import CellFileError, one_line
 SLACK = 2**20
 """Elements and multiplications that a step may take however few its weights are."""
 
+MAX_SIZE = 2**26
+"""Elements that the values of a call may have, the fixed batch of a file included."""
+
 MAX_WORK = 6 * 10**9
 """Multiplications and elements that all test vectors may take together: some seconds."""
 
@@ -55,12 +58,17 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
         found, expected = values.get(name), _declared(one)
         need(found is not None and name in makes, "nothing in it makes '{}'", name)
         need(found == expected, "its '{}' is {}, not {}", name, found and found.shape, expected.shape)
-    _bound(size, work, weights, metadata)
+    _bound(size, work, weights, metadata, batch if isinstance(batch, int) else 1)
 
 
-def _bound(size: int, work: int, weights: int, metadata: CellMetadata) -> None:
-    most = metadata.unroll * (SLACK + 2 * weights)
-    need(size <= most, "one call of it would make values of {:,} elements from {:,} weights", size, weights)
+def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: int) -> None:
+    most = batch * metadata.unroll * (SLACK + 2 * weights)
+    need(
+        size <= min(most, MAX_SIZE),
+        "one call of it would make values of {:,} elements from {:,} weights",
+        size,
+        weights,
+    )
     need(work <= most, "one call of it would take {:,} multiplications with {:,} weights", work, weights)
     calls = -(-metadata.test_steps // metadata.unroll)
     need((work + size) * calls <= MAX_WORK, "it would take {:,} operations to verify", (work + size) * calls)

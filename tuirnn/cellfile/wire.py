@@ -7,7 +7,7 @@ is there that one reader knows and another does not.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import onnx
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -43,13 +43,32 @@ KNOWN = {
 MOST = {"ModelProto": 300, "GraphProto": 50_000, "NodeProto": 600, "TensorProto": 12, "TensorShapeProto": 8}
 """Fields of one message of a kind, where repeated ones may be many; 8 dimensions, 256 inputs or outputs."""
 
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+PAGE = 4096
+
+VARINT, LENGTH, FIXED32 = 0, 2, 5
 
 
 class Bytes(Protocol):
     """What the walk needs of a file's content."""
 
     def __getitem__(self, at: int, /) -> int: ...
+
+
+class Pages:
+    """A file's content without reading more of it than is looked at."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start, self._page = 0, b""
+
+    def __getitem__(self, at: int, /) -> int:
+        if not self._start <= at < self._start + len(self._page):
+            self._start = at
+            self._file.seek(at)
+            self._page = self._file.read(PAGE)
+            if not self._page:
+                raise DecodeError("it ends in the middle")
+        return self._page[at - self._start]
 
 
 @dataclass(frozen=True)
@@ -132,7 +151,7 @@ def varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
 def _called(message: str, number: int) -> str:
     known = getattr(onnx, message, None)
     field = known.DESCRIPTOR.fields_by_number.get(number) if known else None
-    return f"the field '{field.name}'" if field else f"an unknown field, number {number},"
+    return f"the field '{field.name}'" if field else f"an unknown field (number {number})"
 
 
 @cache
