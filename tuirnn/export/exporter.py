@@ -12,6 +12,7 @@ import onnx
 from tuirnn import __version__
 from tuirnn.cellfile import guard
 from tuirnn.cellfile.contract import FINGERPRINT, STATE_MAP, CellMetadata, Fed, HeldOutLoss, TestVector
+from tuirnn.cellfile.sidecar import SHA256, digest, interface
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import reference
 from tuirnn.export.graph import build
@@ -152,17 +153,13 @@ def write_cell(cell: ExportedCell, path: Path) -> Path:
 
 
 def sidecar(cell: ExportedCell) -> dict[str, Any]:
-    """What the JSON file beside the cell says: the metadata, parsed, and the graph's interface."""
+    """What the JSON file beside the cell says: the metadata, parsed, the graph's interface, the hash of the file."""
     meta = cell.metadata
     values: dict[str, Any] = {}
     for key, text in meta.to_strings().items():
         structured = key.split(".")[-1] in STRUCTURED
         values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
-    inputs, outputs = (
-        {name: {"dtype": dtype, "shape": shape} for name, (dtype, shape) in side.items()}
-        for side in meta.interface(cell.batch or "batch")
-    )
-    return {**values, "inputs": inputs, "outputs": outputs}
+    return {**values, **interface(meta, cell.batch), SHA256: digest(cell.data)}
 
 
 STRUCTURED = (

@@ -36,7 +36,7 @@ REMEMBERED = 4096
 
 CHILD = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from tuirnn.runtime.tried import main; main(int(sys.argv.pop()))"
+    "from tuirnn.runtime import tried; tried.main(*map(int, sys.argv[1:]))"
 )
 
 
@@ -107,7 +107,8 @@ def _line(digest: str) -> bytes:
 def _try(data: bytes) -> None:
     """Run a file in a child process; raises CellFileError for whatever comes of it but success."""
     limit = MEMORY + PER_BYTE * len(data)
-    command = [sys.executable, "-P", "-c", CHILD, str(limit), json.dumps(sys.path)]
+    limits = map(str, (limit, PROCESSOR_SECONDS, SECONDS))
+    command = [sys.executable, "-P", "-c", CHILD, *limits, json.dumps(sys.path)]
     alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(  # noqa: S603 (this interpreter, our own code)

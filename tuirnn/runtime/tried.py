@@ -10,16 +10,15 @@ import onnx
 
 from tuirnn.cellfile.guard import TrustedCell, inspect
 from tuirnn.errors import CellFileError, one_line
-from tuirnn.runtime.trial import PROCESSOR_SECONDS, SECONDS
 from tuirnn.runtime.verify import verify
 
 
-def main(memory: int) -> None:
-    """Try the file on standard input within `memory` bytes; print why it is refused, or null."""
+def main(memory: int, processor: int, seconds: int) -> None:
+    """Try the file on standard input within limits (see `limit`); print why it is refused, or null."""
     answer = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # native code may print what it likes
-    _limit(memory)
+    limit(memory, processor, seconds)
     try:
         refused = _reason(sys.stdin.buffer.read())
     except MemoryError:
@@ -55,17 +54,16 @@ def check(data: bytes) -> None:
         raise CellFileError(f"the ONNX checker refuses it: {one_line(error, 120)}") from None
 
 
-def _limit(memory: int) -> None:
-    """Bound memory, time and files; where a system knows no such limits, the parent's clock is left."""
+def limit(memory: int, processor: int, seconds: int) -> None:
+    """Bound bytes of data, seconds of the processor and by the clock, and files, where a system knows such limits."""
     with contextlib.suppress(ImportError):
         import resource
 
-        wanted = {"DATA": memory, "CPU": PROCESSOR_SECONDS, "CORE": 0, "FSIZE": 0}
-        for name, value in wanted.items():
+        for name, value in {"DATA": memory, "CPU": processor, "CORE": 0, "FSIZE": 0}.items():
             kind = getattr(resource, f"RLIMIT_{name}")
             with contextlib.suppress(ValueError, OSError):
                 hard = resource.getrlimit(kind)[1]
                 most = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(kind, (most, hard))
     if hasattr(signal, "alarm"):
-        signal.alarm(SECONDS)  # a child whose parent was killed ends too
+        signal.alarm(seconds)  # a child whose parent was killed ends too
