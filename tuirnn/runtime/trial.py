@@ -22,8 +22,9 @@ from tuirnn import __version__
 from tuirnn.cellfile.guard import InspectedCell, TrustedCell, read_cell
 from tuirnn.errors import CellFileError, one_line
 
-MEMORY, PER_BYTE = 200 * 2**20, 8
-"""Bytes of data that a trial may take: what the libraries need, and as many times the file (copies, packed weights)."""
+MEMORY, PER_BYTE = 160 * 2**20, 40
+"""Bytes of data that a trial may take: what the libraries need, and for each byte of the file: weights of four bits are
+widened to 32, and a loader keeps five copies."""
 
 PROCESSOR_SECONDS, SECONDS = 20, 60
 """What a trial may take: of the processor, and by the clock, where the machine is busy with something else."""
