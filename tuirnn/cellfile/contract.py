@@ -38,6 +38,8 @@ FINGERPRINT = PREFIX + "sha256"
 OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes", "test_lanes", "test_text")
 """Keys that only some files have; a reader that does not know them reads the others as before."""
 
+PRECISIONS = ("fp32", "fp16", "int8", "int4")
+
 TASKS = ("lm", "classify", "forecast")
 MAX_CLASSES = 65_536
 MAX_LOOK_BACK = 1_000_000
@@ -227,6 +229,10 @@ class CellMetadata:
                 f"it holds task '{one_line(text['task'], 20)}' with cell "
                 f"'{one_line(text['cell'], 20)}'; known: {', '.join(TASKS)} with rnn, lstm or gru"
             )
+        if text["precision"] not in PRECISIONS:
+            raise CellFileError(
+                f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
+            )
         vocab, scaling = _reads(text)
         state_map = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         if state_map != STATE_MAP[text["cell"]] or text["state_init"] != "zeros":
@@ -246,7 +252,7 @@ class CellMetadata:
             look_back=_count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
-            precision=one_line(text["precision"], 10),
+            precision=text["precision"],
             state_map=state_map,
             loss=_loss(props.get(PREFIX + "loss")),
             sampler=props.get(PREFIX + "sampler") is not None,

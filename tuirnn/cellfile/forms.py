@@ -8,7 +8,7 @@ An operator that is not here, or is used in another way, is refused: runtimes ha
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 
 from onnx import AttributeProto, NodeProto, TensorProto
 
@@ -37,6 +37,9 @@ F32, F16, I64, I32, I8, U8, I4, BOOL = (
     )
 )  # fmt: skip
 
+LEAST_SCALE, LEAST_DIVISOR = 1e-30, 1e-7
+"""Of a quantization, whose inverse is a number too; of a division, so that rounding does not decide its result."""
+
 Dim = int | str
 Shape = tuple[Dim, ...]
 
@@ -50,12 +53,14 @@ class Value:
         shape: numbers, `FREE` or `KEPT`.
         constant: whether it is stored in the file.
         numbers: the elements of a small constant of int64, or of one float32.
+        least: what no element is below, where that is known.
     """
 
     dtype: int
     shape: Shape
     constant: bool = False
     numbers: tuple[float, ...] | None = None
+    least: float = -inf
 
     @property
     def size(self) -> int:
@@ -102,6 +107,7 @@ class Form:
         constants: inputs that must be stored in the file; of int64 they are small, and `Use.numbers` has them.
         attributes: name -> values that it may have.
         required: attributes that must be there.
+        part: of a cell that has it alone: `SAMPLER`, `FEWER_BITS`; '' for every cell.
     """
 
     types: tuple[tuple[int, ...], ...]
@@ -111,6 +117,10 @@ class Form:
     constants: tuple[int, ...] = ()
     attributes: Mapping[str, range | tuple[int, ...]] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    part: str = ""
+
+
+SAMPLER, FEWER_BITS = "sampler", "fewer bits"
 
 
 def need(holds: bool, what: str, *parts: object) -> None:
@@ -125,12 +135,13 @@ def _shown(part: object) -> object:
     return one_line(part, 40) if isinstance(part, str) else part
 
 
-def outputs_of(node: NodeProto, values: Mapping[str, Value]) -> list[Value]:
+def outputs_of(node: NodeProto, values: Mapping[str, Value], parts: tuple[str, ...]) -> list[Value]:
     """The values that a node makes, checked against the table.
 
     Args:
         node: one operator.
         values: everything made so far, by name.
+        parts: that the cell says it has.
     Raises:
         CellFileError: no form of a cell, or shapes that do not fit together.
     """
@@ -141,6 +152,7 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value]) -> list[Value]:
             f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell needs"
         )
     try:
+        need(form.part in ("", *parts), "belongs to a cell with {}, which this is not", form.part)
         made = form.infer(_use(node, form, values))
     except CellFileError as error:
         raise CellFileError(f"its {kind} '{one_line(node.output[0] if node.output else '', 40)}' {error}") from None
@@ -215,6 +227,16 @@ def _same(use: Use) -> list[Value]:
 def _elementwise(use: Use) -> list[Value]:
     need(len({value.dtype for value in use.inputs}) == 1, "mixes types")
     return [Value(use.inputs[0].dtype, broadcast(*(value.shape for value in use.inputs)))]
+
+
+def _larger(use: Use) -> list[Value]:
+    known = [value.numbers[0] for value in use.inputs if value.constant and value.numbers]
+    return [Value(F32, _elementwise(use)[0].shape, least=max(known, default=-inf))]
+
+
+def _quotient(use: Use) -> list[Value]:
+    need(use.inputs[1].least >= LEAST_DIVISOR, "divides by what may be zero")
+    return _elementwise(use)
 
 
 def _compare(use: Use) -> list[Value]:
@@ -302,10 +324,6 @@ def _cast(use: Use) -> list[Value]:
     return [Value(use.attributes["to"], use.shape())]
 
 
-LEAST_SCALE = 1e-30
-"""Of a quantization: one over it is a number too."""
-
-
 def _quantize(use: Use) -> list[Value]:
     need(not use.shape(1) and not use.shape(2), "has a scale or zero point that is no single number")
     scale = use.inputs[1].numbers
@@ -373,20 +391,20 @@ FORMS: dict[str, Form] = {
     "Add": Form(_BOTH, _elementwise),
     "Sub": Form(_BOTH, _elementwise),
     "Mul": Form(_BOTH, _elementwise),
-    "Div": Form(_BOTH, _elementwise),
-    "Max": Form(_BOTH, _elementwise),
-    "Min": Form(((I64,), (I64,)), _elementwise),
+    "Div": Form(_BOTH, _quotient, part=SAMPLER),
+    "Max": Form(_BOTH, _larger, part=SAMPLER),
+    "Min": Form(((I64,), (I64,)), _elementwise, part=SAMPLER),
     "Sigmoid": Form(((F32,),), _same),
     "Tanh": Form(((F32,),), _same),
     "Relu": Form(((F32,),), _same),
-    "Exp": Form(((F32,),), _same),
+    "Exp": Form(((F32,),), _same, part=SAMPLER),
     "Identity": Form(((F32,),), _same),
-    "GreaterOrEqual": Form(((F32, I64), (F32, I64)), _compare),
-    "LessOrEqual": Form(_BOTH, _compare),
-    "Where": Form(((BOOL,), (F32, I64), (F32, I64)), _where),
+    "GreaterOrEqual": Form(((F32, I64), (F32, I64)), _compare, part=SAMPLER),
+    "LessOrEqual": Form(_BOTH, _compare, part=SAMPLER),
+    "Where": Form(((BOOL,), (F32, I64), (F32, I64)), _where, part=SAMPLER),
     "MatMul": Form(_BOTH, _matmul),
     "Gemm": Form((*_BOTH, (F32,)), _gemm, attributes={"alpha": (1,), "beta": (1,), "transA": (0,), "transB": (0,)}),
-    "MatMulInteger": Form(((U8,), (U8,), (U8,), (U8,)), _matmul_integer, constants=(1, 3)),
+    "MatMulInteger": Form(((U8,), (U8,), (U8,), (U8,)), _matmul_integer, constants=(1, 3), part=FEWER_BITS),
     "Gather": Form((_ANY, (I64,)), _gather, attributes={"axis": (0,)}),
     "Split": Form(((F32,), (I64,)), _split, outputs=(1, MAX_PIECES), constants=(1,),
                   attributes={"axis": _AXES}, required=("axis",)),
@@ -394,15 +412,17 @@ FORMS: dict[str, Form] = {
     "Squeeze": Form(((F32,), (I64,)), _squeeze, constants=(1,)),
     "Unsqueeze": Form(((F32, I64), (I64,)), _unsqueeze, constants=(1,)),
     "Cast": Form(((F16, I8, I32, BOOL),), _cast, attributes={"to": (F32, I64)}, required=("to",)),
-    "QuantizeLinear": Form((*_BOTH, (U8,)), _quantize, constants=(1, 2)),
-    "DynamicQuantizeLinear": Form(((F32,),), _quantize_as_seen, outputs=(3, 3)),
+    "QuantizeLinear": Form((*_BOTH, (U8,)), _quantize, constants=(1, 2), part=FEWER_BITS),
+    "DynamicQuantizeLinear": Form(((F32,),), _quantize_as_seen, outputs=(3, 3), part=FEWER_BITS),
     "DequantizeLinear": Form(((I4,), (F32,)), _dequantize, constants=(0, 1),
-                             attributes={"axis": (0,), "block_size": (BLOCK,)}, required=("axis", "block_size")),
-    "TopK": Form(((F32,), (I64,)), _top_k, outputs=(2, 2), attributes={"axis": (-1,)}),
-    "Slice": Form(((F32,), (I64,), (I64,), (I64,)), _slice, constants=(1, 2, 3)),
-    "CumSum": Form(((F32,), (I64,)), _running_sum, constants=(1,)),
-    "ReduceSum": Form(((I64,), (I64,)), _count, constants=(1,), attributes={"keepdims": (0,)}, required=("keepdims",)),
+                             attributes={"axis": (0,), "block_size": (BLOCK,)}, required=("axis", "block_size"),
+                             part=FEWER_BITS),
+    "TopK": Form(((F32,), (I64,)), _top_k, outputs=(2, 2), attributes={"axis": (-1,)}, part=SAMPLER),
+    "Slice": Form(((F32,), (I64,), (I64,), (I64,)), _slice, constants=(1, 2, 3), part=SAMPLER),
+    "CumSum": Form(((F32,), (I64,)), _running_sum, constants=(1,), part=SAMPLER),
+    "ReduceSum": Form(((I64,), (I64,)), _count, constants=(1,), attributes={"keepdims": (0,)}, required=("keepdims",),
+                      part=SAMPLER),
     "ArgMax": Form(((I64,),), _first_largest, attributes={"axis": (-1,), "keepdims": (0,)},
-                   required=("axis", "keepdims")),
+                   required=("axis", "keepdims"), part=SAMPLER),
 }  # fmt: skip
 """Everything a cell file may compute with."""
