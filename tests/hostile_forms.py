@@ -278,6 +278,7 @@ def attacks() -> dict[str, Attack]:
         "axis out of range": _axis("Split", -(2**62)),
         "unlisted attribute": _attribute("Add", broadcast=1),
         "Gather along columns": _attribute("Gather", axis=1),
+        "exponential without a sampler": _more("Exp", ["h_in"]),
         "Cast to text": _more("Cast", ["h_in"], to=TensorProto.STRING),
         "Cast to double": _more("Cast", ["h_in"], to=TensorProto.DOUBLE),
         "Add of a token": _more("Add", ["h_in", "token"]),
@@ -287,6 +288,9 @@ def attacks() -> dict[str, Attack]:
                                          _more("Gather", ["table", "far"])),
         "shapes that do not fit": _more("Add", ["h_in", "table"]),
         "lanes that meet weights": _more("MatMul", ["table", "h_in"]),
+        "a weight of 1e38": lambda model: _weight(model).CopyFrom(
+            numpy_helper.from_array(np.full_like(numpy_helper.to_array(_weight(model)), 1e38), "table")
+        ),
         "weights of a type unknown": lambda model: setattr(_weight(model), "data_type", 99),
         "a name of 20 MB": lambda model: setattr(_first(model, "Tanh"), "name", "x" * 20_000_000),
         # many parts
@@ -325,6 +329,7 @@ def attacks() -> dict[str, Attack]:
             _inputs("TopK", "=", "k2")(model),
         ],
         "area of what TopK keeps": _more("Mul", ["best", "best"]),
+        "division by logits": _inputs("Div", "=", "logits"),
         "ArgMax of the last": _attribute("ArgMax", select_last_index=1),
         "CumSum backwards": _attribute("CumSum", reverse=1),
     }  # fmt: skip

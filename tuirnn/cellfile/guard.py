@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
 from tuirnn.cellfile.sizes import TYPES, check_graph
+from tuirnn.cellfile.vectors import FLOAT32_MAX
 from tuirnn.cellfile.wire import Pages, check_parts
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
@@ -31,6 +32,9 @@ OPSETS, IR_VERSIONS = range(13, 24), range(7, 12)
 FLOATS = (forms.F32, forms.F16)
 BITS: dict[int, int] = {forms.F32: 32, forms.I64: 64, forms.F16: 16, forms.I8: 8, forms.U8: 8, forms.I4: 4}
 """Types that weights may have, and the bits of an element."""
+
+LARGEST, NEVER = 1e6, np.float32(-1e30)
+"""Of a weight; the sampler's stand-in for minus infinity."""
 
 MAX_COMMAS, MAX_BRACKETS = 20_000, 4_000
 """Of the metadata's JSON, beside one comma for each symbol: what a parser makes objects of."""
@@ -75,6 +79,7 @@ def inspect(data: bytes, name: str) -> InspectedCell:
         _check_weights(model.graph.initializer)
         metadata = CellMetadata.from_strings(_properties(model))
         _check_version(model)
+        _check_numbers(model.graph.initializer, metadata)
         batch = _check_interface(model.graph, metadata)
         _check_fingerprint(model)
         check_graph(model.graph, metadata, batch)
@@ -164,8 +169,19 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
         expected = (prod(tensor.dims) * bits + 7) // 8
         if expected != len(tensor.raw_data):
             raise CellFileError(f"its weight '{name}' holds {len(tensor.raw_data):,} bytes, its shape {expected:,}")
-        if tensor.data_type in FLOATS and not np.isfinite(numpy_helper.to_array(tensor)).all():
-            raise CellFileError(f"its weight '{name}' is not finite")
+
+
+def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) -> None:
+    """Finite, and no larger than a network's: where products overflow, the order of a sum decides what comes out."""
+    most = FLOAT32_MAX if metadata.task == "forecast" else LARGEST  # a forecaster's are in the data's own units
+    for tensor in tensors:
+        if tensor.data_type not in FLOATS:
+            continue
+        array = numpy_helper.to_array(tensor)
+        if len(tensor.dims) < 2:
+            array = array[array != NEVER]
+        if not float(np.abs(array).max(initial=0)) <= most:  # not a number is not below it either
+            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
 
 
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:
