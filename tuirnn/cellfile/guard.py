@@ -59,6 +59,11 @@ def read_cell(path: Path) -> InspectedCell:
     Raises:
         CellFileError: the first reason not to trust it, with the file's name.
     """
+    return inspect(read_file(path), one_line(path.name))
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a cell file, looked through first where they are many; raises CellFileError."""
     name = one_line(path.name)
 
     def glance(file: BinaryIO, size: int) -> None:
@@ -66,7 +71,12 @@ def read_cell(path: Path) -> InspectedCell:
             with _refusals(name):
                 check_parts(Pages(file), size)
 
-    return inspect(read_bounded(path, MAX_BYTES, CellFileError, follow_links=True, glance=glance), name)
+    return read_bounded(path, MAX_BYTES, CellFileError, follow_links=True, glance=glance)
+
+
+def metadata_of(data: bytes) -> CellMetadata:
+    """What a file says of itself; only for bytes that have passed inspection before."""
+    return CellMetadata.from_strings(_properties(onnx.ModelProto.FromString(data)))
 
 
 def inspect(data: bytes, name: str) -> InspectedCell:

@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from tuirnn import __version__
-from tuirnn.cellfile.guard import InspectedCell, TrustedCell, read_cell
+from tuirnn.cellfile.guard import InspectedCell, TrustedCell, inspect, metadata_of, read_file
 from tuirnn.errors import CellFileError, one_line
 
 MEMORY, PER_BYTE = 160 * 2**20, 40
@@ -47,7 +47,10 @@ def open_file(path: Path) -> TrustedCell:
     Raises:
         CellFileError: the first reason not to trust it, with the file's name.
     """
-    return admit(read_cell(path), one_line(path.name))
+    data, name = read_file(path), one_line(path.name)
+    if is_known(data):  # these very bytes have passed all of it
+        return TrustedCell(data, metadata_of(data))
+    return admit(inspect(data, name), name)
 
 
 def admit(cell: InspectedCell, name: str) -> TrustedCell:
