@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuirnn import compiling
-from tuirnn.cellfile.contract import TestVector
+from tuirnn.cellfile.vectors import TestVector
 from tuirnn.config import ModelConfig
 from tuirnn.errors import ConfigError, VerificationError
 from tuirnn.export import c_check, c_source, reference

@@ -26,7 +26,8 @@ from tuirnn.runtime import native_sampler
 from tuirnn.runtime.generate import TextWriter, write_side_by_side
 from tuirnn.runtime.samplers import Sampling, sample, sample_rows
 from tuirnn.runtime.session import CellSession
-from tuirnn.runtime.unrolled import UnrolledSession, verify
+from tuirnn.runtime.unrolled import UnrolledSession
+from tuirnn.runtime.verify import verify
 
 SHAPES: list[dict[str, Any]] = [
     {"cell": "rnn"},

@@ -6,9 +6,9 @@ import math
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tuirnn.errors import RunError, TuirnnError, one_line
 
@@ -93,7 +93,14 @@ def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
-def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError, *, follow_links: bool = False) -> bytes:
+def read_bounded(
+    path: Path,
+    limit: int,
+    error: type[TuirnnError] = RunError,
+    *,
+    follow_links: bool = False,
+    glance: Callable[[BinaryIO, int], None] | None = None,
+) -> bytes:
     """The bytes of a regular file of at most `limit` bytes.
 
     Args:
@@ -101,12 +108,16 @@ def read_bounded(path: Path, limit: int, error: type[TuirnnError] = RunError, *,
         limit: more bytes than this are not read.
         error: what to raise.
         follow_links: only for a path that a person gave; inside a run directory nothing is a link.
+        glance: is handed the open file and its size first, and raises where it is not worth reading.
     Raises:
         error: with one line, for anything else.
     """
     try:
         with open(open_own(path.resolve(strict=True) if follow_links else path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
+            if glance is not None and size <= limit:
+                glance(file, size)
+                file.seek(0)
             data = file.read(size + 1) if size <= limit else b""
             large = max(size, len(data)) > limit
     except (OSError, ValueError) as failure:  # ValueError: a zero byte in the path

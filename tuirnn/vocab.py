@@ -131,5 +131,11 @@ def word_ranges() -> list[tuple[int, int]]:
     return [(run.start(), run.end() - 1) for run in re.finditer(_RUN, every)]
 
 
+def opening(vocab: Vocabulary) -> int:
+    """A newline where the vocabulary has one, else its first symbol: what a text begins after."""
+    ids = vocab.encode("\n")
+    return int(ids[0]) if len(ids) == 1 and ids[0] != vocab.unk else 0
+
+
 def _code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")

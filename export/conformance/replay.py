@@ -19,10 +19,10 @@ from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.network import read_network
 from tuirnn.export.random_network import random_network
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runtime.generate import opening
 from tuirnn.runtime.native_sampler import chooser
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
+from tuirnn.vocab import opening
 
 LENGTH, TEMPERATURE = 10_000, 0.8
 MAIN = """

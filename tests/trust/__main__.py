@@ -1,6 +1,7 @@
 """`make soak`: the long forms of every promise, and their figures in docs/results.md.
 
-python -m tests.trust [PART ...] [--scale X]    parts: kills records faults flips 'mutated KIND' leaving runs company
+python -m tests.trust [PART ...] [--scale X]
+parts: kills records faults flips 'mutated KIND' resigned leaving runs company
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.trust import company, faults, kills, mutations
+from tests.trust import company, faults, kills, mutations, resigned
 
 Figures = dict[str, Any]
 RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
@@ -41,6 +42,7 @@ def parts(scale: float) -> dict[str, Callable[[Path], Iterator[Figures]]]:
         "faults": every_fault,
         "flips": lambda folder: iter([mutations.bit_flips(folder, times(10_000))]),
         **{f"mutated {kind}": of_kind(kind) for kind in mutations.kinds()},
+        "resigned": lambda folder: iter([resigned.resigned(folder, times(100_000))]),
         "leaving": lambda folder: iter([company.leaving(folder, times(100))]),
         "runs": lambda folder: iter([company.many_runs(folder)]),
         "company": lambda folder: iter([company.with_readers(folder, 3600 * scale)]),

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuirnn.cellfile.vectors import TestText, TestVector, read_lanes, read_text, read_vector
 from tuirnn.cells import CELLS
 from tuirnn.errors import CellFileError, DataError, one_line
 from tuirnn.files import parse_json
@@ -34,8 +35,10 @@ POINT_KEYS = ("normalisation", "look_back", "val_mse")
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
-OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes")
+OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes", "test_lanes", "test_text")
 """Keys that only some files have; a reader that does not know them reads the others as before."""
+
+PRECISIONS = ("fp32", "fp16", "int8", "int4")
 
 TASKS = ("lm", "classify", "forecast")
 MAX_CLASSES = 65_536
@@ -54,39 +57,11 @@ FORCED, TOKENS = "forced", "tokens"
 STATE_MAP = {cell.family: {f"{part}_out": f"{part}_in" for part in cell.state} for cell in CELLS.values()}
 """Which output is fed to which input of the next step."""
 
-TEST_TOLERANCE = 1e-4
-"""Largest |difference| from the test vector's logits that a loader accepts, for floating-point weights."""
-
-FLOAT32_MAX = 3.4028235e38
-
-LARGEST_TOLERANCE = 0.25
-"""The most that a file may ask for itself: integer arithmetic may round an activation to either side."""
-
-
 SAMPLER = {"temperature": TEMPERATURE, "top_k": TOP_K, "uniform": UNIFORM}
 """Metadata of a file with a sampler: which inputs set it."""
 
 Shape = tuple[str, list[int | str]]
 """dtype and dimensions of an input or output; a free batch axis is a string."""
-
-
-Fed = int | tuple[float, ...]
-"""A token, or a point."""
-
-
-@dataclass(frozen=True)
-class TestVector:
-    """What is fed step by step from the zero state, and (the first of) what comes out after the last of it."""
-
-    __test__ = False  # not a pytest class
-
-    inputs: tuple[Fed, ...]
-    outputs: tuple[float, ...]
-    atol: float = TEST_TOLERANCE
-
-    def to_json(self, task: str) -> dict[str, Any]:
-        """Plain values under the names that a task gives them."""
-        return dict(zip((*_test_keys(task), "atol"), vars(self).values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -125,6 +100,8 @@ class CellMetadata:
         scaling: columns of a forecaster's points, and the normalisation that its graph applies.
         look_back: points that a forecaster reads from the zero state for each forecast; 0: the state is carried.
         val_mse: of a forecaster, one step ahead on the validation split, in squared deviations.
+        lanes: two more vectors, to be fed side by side; none in files of older versions.
+        text: what a language model writes after a prime; None in others.
     """
 
     cell: str
@@ -147,6 +124,8 @@ class CellMetadata:
     scaling: Scaling | None = None
     look_back: int = 0
     val_mse: float | None = None
+    lanes: tuple[TestVector, ...] = ()
+    text: TestText | None = None
 
     @property
     def outputs(self) -> int:
@@ -157,6 +136,12 @@ class CellMetadata:
     def names(self) -> tuple[str, str]:
         """Names of what is fed and of what comes out."""
         return (POINT, NEXT_POINT) if self.scaling else (TOKEN, LOGITS)
+
+    @property
+    def test_steps(self) -> int:
+        """Steps that the test vectors take."""
+        written = len(self.vocab.encode(self.text.prime)) + self.text.length + 1 if self.text else 0
+        return len(self.test.inputs) + sum(len(lane.inputs) for lane in self.lanes) + written
 
     def interface(self, batch: int | str) -> tuple[dict[str, Shape], dict[str, Shape]]:
         """Inputs and outputs of the graph: name -> dtype and shape."""
@@ -206,6 +191,10 @@ class CellMetadata:
             values["loss"] = json.dumps(vars(self.loss))
         if self.sampler:
             values["sampler"] = json.dumps(SAMPLER)
+        if self.lanes:
+            values["test_lanes"] = json.dumps([lane.to_json(self.task) for lane in self.lanes])
+        if self.text:
+            values["test_text"] = json.dumps(vars(self.text), ensure_ascii=False)
         if self.unroll > 1:
             values["unroll"] = str(self.unroll)
         return {PREFIX + key: value for key, value in values.items()}
@@ -236,6 +225,10 @@ class CellMetadata:
                 f"it holds task '{one_line(text['task'], 20)}' with cell "
                 f"'{one_line(text['cell'], 20)}'; known: {', '.join(TASKS)} with rnn, lstm or gru"
             )
+        if text["precision"] not in PRECISIONS:
+            raise CellFileError(
+                f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
+            )
         vocab, scaling = _reads(text)
         state_map = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         if state_map != STATE_MAP[text["cell"]] or text["state_init"] != "zeros":
@@ -246,14 +239,16 @@ class CellMetadata:
             layers=_count(text, "layers", 256),
             hidden=_count(text, "hidden", 65_536),
             vocab=vocab,
-            test=_test_vector(text["test_vector"], vocab, scaling),
+            test=read_vector(text["test_vector"], "test_vector", vocab, scaling),
+            lanes=read_lanes(props.get(PREFIX + "test_lanes"), vocab, scaling),
+            text=read_text(props.get(PREFIX + "test_text")) if text["task"] == "lm" else None,
             val_bpc=_number(text.get("val_bpc", "nan")),
             val_mse=_number(text["val_mse"]) if scaling else None,
             scaling=scaling,
             look_back=_count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
-            precision=one_line(text["precision"], 10),
+            precision=text["precision"],
             state_map=state_map,
             loss=_loss(props.get(PREFIX + "loss")),
             sampler=props.get(PREFIX + "sampler") is not None,
@@ -305,42 +300,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise CellFileError("its validation loss must be a number") from None
-
-
-def _test_keys(task: str) -> tuple[str, str]:
-    return ("x", "y") if task == "forecast" else ("tokens", "logits")
-
-
-def _test_vector(text: str, vocab: Vocabulary, scaling: Scaling | None) -> TestVector:
-    value: Any = parse_json(text.encode(), "test_vector", CellFileError)
-    fed, out = _test_keys("forecast" if scaling else "lm")
-    inputs, outputs = (value.get(fed), value.get(out)) if isinstance(value, dict) else (None, None)
-    if not (
-        isinstance(inputs, list)
-        and isinstance(outputs, list)
-        and 1 <= len(inputs) <= 1024
-        and (len(outputs) == len(scaling) if scaling else 1 <= len(outputs) <= len(vocab))
-        and all(_is_point(one, len(scaling)) if scaling else _is_token(one, len(vocab)) for one in inputs)
-        and _is_point(outputs, len(outputs))
-        and type(atol := value.get("atol", TEST_TOLERANCE)) in (int, float)
-        and 0 < atol <= LARGEST_TOLERANCE
-    ):
-        raise CellFileError("its test vector is damaged")
-    read = tuple(tuple(map(float, one)) if scaling else one for one in inputs)
-    return TestVector(read, tuple(map(float, outputs)), float(atol))
-
-
-def _is_token(value: object, vocab: int) -> bool:
-    return type(value) is int and 0 <= value < vocab
-
-
-def _is_point(value: object, width: int) -> bool:
-    """Whether a JSON value is a list of so many numbers that float32 holds."""
-    return (
-        isinstance(value, list)
-        and len(value) == width
-        and all(type(number) in (int, float) and abs(number) <= FLOAT32_MAX for number in value)
-    )
 
 
 def _loss(text: str | None) -> HeldOutLoss | None:

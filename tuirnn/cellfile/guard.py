@@ -1,130 +1,110 @@
-"""Whether a file may be handed to ONNX's checker and a runtime: bounded, plain, finite, and as its metadata say."""
+"""Whether a file may be tried: bounded, plain, finite, of a cell's forms, and as its metadata say. Nothing is run."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
+from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
-from tuirnn.cellfile.sizes import check_sizes
+from tuirnn.cellfile.sizes import TYPES, check_graph
+from tuirnn.cellfile.vectors import FLOAT32_MAX
+from tuirnn.cellfile.wire import Pages, check_parts
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
 MAX_BYTES = 1 << 30
-MAX_NODES = 20_000
-MAX_PARTS = 50_000
-"""Nodes, weights and metadata together."""
 
-GRAPH = 7
-"""Number of the field `graph` in ONNX's ModelProto."""
+GLANCE_FROM = 2**25
+"""Bytes from which a file is looked through before it is read into memory."""
 
-STEP = {
-    "Add", "Concat", "Gather", "Gemm", "Identity", "MatMul", "Mul", "Relu", "Sigmoid", "Split", "Squeeze", "Sub",
-    "Tanh", "Unsqueeze",
-}  # fmt: skip
-FEWER_BITS = {"Cast", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"}
-SAMPLER = {
-    "ArgMax", "CumSum", "Div", "Exp", "GreaterOrEqual", "LessOrEqual", "Max", "Min", "ReduceSum", "Slice", "TopK",
-    "Where",
-}  # fmt: skip
-OPERATORS = frozenset(STEP | FEWER_BITS | SAMPLER)
-"""Everything a cell file may compute with."""
+OPSETS, IR_VERSIONS = range(13, 24), range(7, 12)
+"""What files of this schema may need."""
 
-
-FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-BITS: dict[int, int] = {
-    onnx.TensorProto.FLOAT: 32,
-    onnx.TensorProto.INT64: 64,
-    onnx.TensorProto.FLOAT16: 16,
-    onnx.TensorProto.INT8: 8,
-    onnx.TensorProto.UINT8: 8,
-    onnx.TensorProto.INT4: 4,
-}
+FLOATS = (forms.F32, forms.F16)
+BITS: dict[int, int] = {forms.F32: 32, forms.I64: 64, forms.F16: 16, forms.I8: 8, forms.U8: 8, forms.I4: 4}
 """Types that weights may have, and the bits of an element."""
 
-ELEMENTS = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64}
-FREE = "batch"
-"""Stands for a batch axis without a fixed size."""
+LARGEST, NEVER = 1e6, np.float32(-1e30)
+"""Of a weight; the sampler's stand-in for minus infinity."""
+
+MAX_COMMAS, MAX_BRACKETS = 20_000, 4_000
+"""Of the metadata's JSON, beside one comma for each symbol: what a parser makes objects of."""
 
 
 @dataclass(frozen=True)
-class TrustedCell:
-    """A file that passed: its bytes, and what it says of itself."""
+class InspectedCell:
+    """A file that passed inspection: its bytes, and what it says of itself."""
 
     data: bytes
     metadata: CellMetadata
 
 
-def read_cell(path: Path) -> TrustedCell:
+@dataclass(frozen=True)
+class TrustedCell(InspectedCell):
+    """A file that may be run here: made by this installation, or tried before; see `runtime.trial`."""
+
+
+def read_cell(path: Path) -> InspectedCell:
     """Read and inspect a cell file.
 
     Raises:
         CellFileError: the first reason not to trust it, with the file's name.
     """
-    return inspect(read_bounded(path, MAX_BYTES, CellFileError, follow_links=True), one_line(path.name))
+    return inspect(read_file(path), one_line(path.name))
 
 
-def inspect(data: bytes, name: str) -> TrustedCell:
+def read_file(path: Path) -> bytes:
+    """The bytes of a cell file, looked through first where they are many; raises CellFileError."""
+    name = one_line(path.name)
+
+    def glance(file: BinaryIO, size: int) -> None:
+        if size > GLANCE_FROM:
+            with _refusals(name):
+                check_parts(Pages(file), size)
+
+    return read_bounded(path, MAX_BYTES, CellFileError, follow_links=True, glance=glance)
+
+
+def metadata_of(data: bytes) -> CellMetadata:
+    """What a file says of itself; only for bytes that have passed inspection before."""
+    return CellMetadata.from_strings(_properties(onnx.ModelProto.FromString(data)))
+
+
+def inspect(data: bytes, name: str) -> InspectedCell:
     """Inspect the bytes of a cell file; `name` is for the error."""
-    try:
-        _bound_entries(data, 0, len(data), 2)
+    with _refusals(name):
+        check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
-    except (DecodeError, ValueError, RecursionError) as error:
-        raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
-    try:
         _check_strings(model)
         _refuse_foreign(model)
-        metadata = CellMetadata.from_strings({prop.key: prop.value for prop in model.metadata_props})
         _check_weights(model.graph.initializer)
-        _check_interface(model.graph, metadata)
+        metadata = CellMetadata.from_strings(_properties(model))
+        _check_version(model)
+        _check_numbers(model.graph.initializer, metadata)
+        batch = _check_interface(model.graph, metadata)
         _check_fingerprint(model)
-        check_sizes(model, metadata)
+        check_graph(model.graph, metadata, batch)
+    return InspectedCell(data, metadata)
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Put the file's name before the reason, and say what a parser says in our words."""
+    try:
+        yield
+    except (DecodeError, ValueError, RecursionError) as error:
+        raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
     except CellFileError as error:
         raise CellFileError(f"{name} is refused: {error}") from None
-    return TrustedCell(data, metadata)
-
-
-def _bound_entries(data: bytes, at: int, end: int, depth: int) -> None:
-    """Refuse a message with more parts than a cell has, before the parser makes an object of each.
-
-    Walks the protobuf wire format of the file and of its graph (field 7), skipping what lies inside their parts.
-
-    Raises:
-        DecodeError: not protobuf, or far too many parts.
-    """
-    for _ in range(MAX_PARTS):
-        if at >= end:
-            return
-        key, at = _varint(data, at, end)
-        kind = key & 7
-        if kind == 2:
-            size, at = _varint(data, at, end)
-            if key >> 3 == GRAPH and depth > 1:
-                _bound_entries(data, at, min(at + size, end), depth - 1)
-            at += size
-        elif kind == 0:
-            _, at = _varint(data, at, end)
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise DecodeError("not an ONNX message")
-    raise DecodeError(f"it has more than {MAX_PARTS:,} parts")
-
-
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-    raise DecodeError("it ends in the middle")
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
@@ -162,52 +142,65 @@ def _check_strings(model: onnx.ModelProto) -> None:
 def _refuse_foreign(model: onnx.ModelProto) -> None:
     if not model.HasField("graph") or not model.graph.node:
         raise CellFileError("it holds no graph")
-    if model.functions or model.training_info:
-        raise CellFileError("it brings functions or training graphs of its own; a cell has plain operators only")
     if any(opset.domain not in ("", "ai.onnx") for opset in model.opset_import) or len(model.opset_import) != 1:
         raise CellFileError("it needs operators from a foreign domain")
-    if len(model.graph.node) > MAX_NODES:
-        raise CellFileError(f"it has {len(model.graph.node):,} nodes; a cell has at most {MAX_NODES:,}")
-    for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
-            raise CellFileError(
-                f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell needs"
-            )
-        if any(
-            attribute.HasField("g")
-            or attribute.graphs
-            or attribute.HasField("t")
-            or attribute.tensors
-            or attribute.ref_attr_name
-            for attribute in node.attribute
-        ):
-            raise CellFileError(f"its operator {node.op_type} carries a graph or a tensor inside")
-    if model.graph.sparse_initializer or model.graph.quantization_annotation:
-        raise CellFileError("it holds sparse or annotated weights")
+
+
+def _check_version(model: onnx.ModelProto) -> None:
+    if model.opset_import[0].version not in OPSETS or model.ir_version not in IR_VERSIONS:
+        raise CellFileError(
+            f"it needs opset {model.opset_import[0].version} of IR {model.ir_version}; this tuirnn reads opsets "
+            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn, or export it anew"
+        )
+
+
+def _properties(model: onnx.ModelProto) -> dict[str, str]:
+    """The metadata, each key once, and no more of them than the weights bear out."""
+    found = {prop.key: prop.value for prop in model.metadata_props}
+    if len(found) != len(model.metadata_props):
+        raise CellFileError("one key stands twice in its metadata")
+    rows = sum(max(tensor.dims, default=0) for tensor in model.graph.initializer)
+    for key, value in found.items():
+        if value.count(",") > MAX_COMMAS + rows or value.count("[") + value.count("{") > MAX_BRACKETS:
+            raise CellFileError(f"its metadata '{one_line(key, 40)}' list far more than a cell's")
+    return found
 
 
 def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
     for tensor in tensors:
         name = one_line(tensor.name, 40)
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise CellFileError(f"its weight '{name}' lies in another file; a cell is one file")
         bits = BITS.get(tensor.data_type)
         if bits is None:
             raise CellFileError(f"its weight '{name}' has a type that no cell uses")
-        count = int(np.prod([max(dim, -1) for dim in tensor.dims], dtype=object))
-        expected = (count * bits + 7) // 8
-        if any(dim < 0 for dim in tensor.dims) or expected != len(tensor.raw_data):
+        if len(tensor.dims) > forms.MAX_RANK or not all(0 < dim <= forms.MAX_DIM for dim in tensor.dims):
+            raise CellFileError(
+                f"its weight '{name}' has a shape that no cell's has: {one_line(list(tensor.dims), 60)}"
+            )
+        expected = (prod(tensor.dims) * bits + 7) // 8
+        if expected != len(tensor.raw_data):
             raise CellFileError(f"its weight '{name}' holds {len(tensor.raw_data):,} bytes, its shape {expected:,}")
-        if tensor.data_type in FLOATS and not np.isfinite(numpy_helper.to_array(tensor)).all():
-            raise CellFileError(f"its weight '{name}' is not finite")
 
 
-def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> None:
+def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) -> None:
+    """Finite, and no larger than a network's: where products overflow, the order of a sum decides what comes out."""
+    most = FLOAT32_MAX if metadata.task == "forecast" else LARGEST  # a forecaster's are in the data's own units
+    for tensor in tensors:
+        if tensor.data_type not in FLOATS:
+            continue
+        array = numpy_helper.to_array(tensor)
+        if len(tensor.dims) < 2:
+            array = array[array != NEVER]
+        if not float(np.abs(array).max(initial=0)) <= most:  # not a number is not below it either
+            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
+
+
+def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:
+    """Hold inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
     fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
     fixed = fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
     if fixed is not None and fixed < 1:
         raise CellFileError(f"its batch axis is {fixed}")
-    sides = metadata.interface(fixed or FREE)
+    sides = metadata.interface(fixed or forms.FREE)
     for kind, values, expected in zip(("inputs", "outputs"), (graph.input, graph.output), sides, strict=True):
         found = [value.name for value in values]
         if sorted(found) != sorted(expected):
@@ -216,6 +209,7 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> None:
             )
         for value in values:
             tensor, (dtype, shape) = value.type.tensor_type, expected[value.name]
-            dims = [dim.dim_value if dim.HasField("dim_value") else FREE for dim in tensor.shape.dim]
-            if dims != shape or tensor.elem_type != ELEMENTS[dtype]:
+            dims = [dim.dim_value if dim.HasField("dim_value") else forms.FREE for dim in tensor.shape.dim]
+            if dims != shape or tensor.elem_type != TYPES[dtype]:
                 raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {shape}")
+    return fixed or forms.FREE

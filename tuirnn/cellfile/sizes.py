@@ -1,65 +1,102 @@
-"""How much memory and time a cell's graph would take, from its shapes alone: a small file may ask for terabytes."""
+"""The graph of a cell file, followed from its inputs to its outputs: what it makes, and what a step of it would take.
 
-from math import prod
+A cell uses each weight about once in a step. So the values and the multiplications of a step are bounded by the
+weights in the file, and a small file cannot ask for much memory or time.
+"""
+
+from collections.abc import Iterable
 
 import onnx
-from onnx import helper, shape_inference
+from onnx import numpy_helper
 
+from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import CellMetadata
+from tuirnn.cellfile.contract import Shape as Declared
+from tuirnn.cellfile.forms import Value, need
 from tuirnn.errors import CellFileError, one_line
 
-MAX_VALUE = 8 * 2**20
-"""Elements of one value for one sequence; the widest cell's gates have 262,144, the longest vocabulary 2 million."""
+SLACK = 2**20
+"""Elements and multiplications that a step may take however few its weights are."""
 
-MAX_VALUES = 16 * MAX_VALUE
-"""Elements of all values of a call together."""
+MAX_SIZE = 2**26
+"""Elements that the values of a call may have, the fixed batch of a file included."""
 
-MAX_WORK = 2 * 10**10
-"""Multiplications that the test vector may take: some seconds."""
+MAX_WORK = 6 * 10**9
+"""Multiplications and elements that all test vectors may take together: some seconds."""
+
+SMALL = 512
+"""Elements of a constant of sizes or axes."""
+
+TYPES = {"float32": forms.F32, "int64": forms.I64}
 
 
-def check_sizes(model: onnx.ModelProto, metadata: CellMetadata) -> None:
-    """Refuse a graph whose values or products are far larger than any cell's.
+def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str) -> None:
+    """Follow every node; refuse what is no form of a cell, or far larger than a cell.
 
+    Args:
+        graph: its weights are as large as they say.
+        metadata: says what the inputs and outputs are.
+        batch: size of the batch axis, or `forms.FREE`.
     Raises:
-        CellFileError: too large, or shapes that do not fit together.
+        CellFileError: the first reason.
     """
-    shapes = _shapes(model)
-    total = work = 0
-    for node in model.graph.node:
-        for name in filter(None, node.output):
-            size = prod(shapes.get(name, [0]))
-            if size > MAX_VALUE:
-                raise CellFileError(f"its value '{one_line(name, 40)}' would have {size:,} elements")
-            total += size
+    inputs, outputs = metadata.interface(batch)
+    values: dict[str, Value] = {}
+    _add(values, ((name, _declared(one)) for name, one in inputs.items()))
+    _add(values, ((tensor.name, _stored(tensor)) for tensor in graph.initializer))
+    weights = sum(value.size for value in values.values() if value.constant)
+    parts = (forms.SAMPLER,) * metadata.sampler + (forms.FEWER_BITS,) * (metadata.precision != "fp32")
+    size = work = 0
+    makes: set[str] = set()
+    for node in graph.node:
+        results = forms.outputs_of(node, values, parts)
+        _add(values, zip(node.output, results, strict=True))
+        makes.update(node.output)
+        size += sum(value.size for value in results)
         if node.op_type in ("MatMul", "MatMulInteger", "Gemm"):
-            work += prod(shapes.get(node.output[0], [0])) * max(shapes.get(node.input[0], [1]), default=1)
-    work *= -(-len(metadata.test.inputs) // metadata.unroll)
-    if total > MAX_VALUES or work > MAX_WORK:
-        raise CellFileError(f"it would take {total:,} elements of memory and {work:,} multiplications to verify")
+            work += results[0].size * max(1, values[node.input[1]].size // max(1, _last(results[0])))
+    for name, one in outputs.items():
+        found, expected = values.get(name), _declared(one)
+        need(found is not None and name in makes, "nothing in it makes '{}'", name)
+        fits = found is not None and (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        need(fits, "its '{}' is {}, not {}", name, found and found.shape, expected.shape)
+    _bound(size, work, weights, metadata, batch if isinstance(batch, int) else 1)
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Shape of every value for a batch of one; a size that only the host decides counts as one.
+def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: int) -> None:
+    most = batch * metadata.unroll * (SLACK + 2 * weights)
+    need(
+        size <= min(most, MAX_SIZE),
+        "one call of it would make values of {:,} elements from {:,} weights",
+        size,
+        weights,
+    )
+    need(work <= most, "one call of it would take {:,} multiplications with {:,} weights", work, weights)
+    calls = -(-metadata.test_steps // metadata.unroll)
+    need((work + size) * calls <= MAX_WORK, "it would take {:,} operations to verify", (work + size) * calls)
 
-    Weights become inputs of the same shape, so that nothing large is copied; sizes and axes stay.
-    """
-    graph = onnx.GraphProto()
-    graph.node.extend(model.graph.node)
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.INT64 and len(tensor.raw_data) <= 4096:
-            graph.initializer.append(tensor)
-        else:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-    graph.name = "shapes"
-    try:
-        light = helper.make_model(graph, opset_imports=model.opset_import, ir_version=max(model.ir_version, 4))
-        inferred = shape_inference.infer_shapes(light, check_type=True, strict_mode=True).graph
-    except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
-        raise CellFileError(f"its shapes do not fit together: {one_line(error, 120)}") from None
-    return {
-        value.name: [dim.dim_value if dim.HasField("dim_value") else 1 for dim in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.input, *inferred.output)
-    }
+
+def _last(value: Value) -> int:
+    dim = value.shape[-1]
+    return dim if isinstance(dim, int) else 1
+
+
+def _add(values: dict[str, Value], named: Iterable[tuple[str, Value]]) -> None:
+    """Each name stands for one value, whoever made it."""
+    for name, value in named:
+        if not name or name in values:
+            raise CellFileError(
+                f"two of its values are called '{one_line(name, 40)}'" if name else "a value has no name"
+            )
+        values[name] = value
+
+
+def _declared(one: Declared) -> Value:
+    return Value(TYPES[one[0]], tuple(one[1]))
+
+
+def _stored(tensor: onnx.TensorProto) -> Value:
+    shape = tuple(tensor.dims)
+    value = Value(tensor.data_type, shape, constant=True)
+    known = (value.dtype == forms.I64 and value.size <= SMALL) or (value.dtype == forms.F32 and shape == ())
+    return Value(value.dtype, shape, True, tuple(numpy_helper.to_array(tensor).ravel().tolist())) if known else value

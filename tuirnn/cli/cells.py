@@ -324,17 +324,21 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A cell file.")],
     as_json: Json = False,
 ) -> None:
-    """Print what a cell file promises, and verify it against its own test vector."""
+    """Print what a cell file promises, and verify it against its own test vectors and the JSON beside it."""
     import onnx
 
-    from tuirnn.cellfile.guard import read_cell
+    from tuirnn.cellfile import sidecar as twin
     from tuirnn.export.exporter import ExportedCell, sidecar
-    from tuirnn.runtime.unrolled import verify
+    from tuirnn.runtime.trial import open_file
+    from tuirnn.runtime.verify import verify
 
-    cell = read_cell(file)
+    cell = open_file(file)
     provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
-    fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
+    fed = next(value for value in model.graph.input if value.name == cell.metadata.names[0])
+    fixed = fed.type.tensor_type.shape.dim[0].dim_value or None
+    properties = {prop.key: prop.value for prop in model.metadata_props}
+    beside = twin.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, fixed)
     values = {
         "file": file.name,
         "bytes": len(cell.data),
@@ -344,6 +348,7 @@ def inspect(
         "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type != onnx.TensorProto.INT64),
         "operators": sorted({node.op_type for node in model.graph.node}),
         **sidecar(ExportedCell(cell.data, cell.metadata, 0, fixed)),
+        "sidecar": beside,
         "verified": True,
         "provider": provider,
     }
@@ -375,7 +380,8 @@ def inspect(
         values["tuirnn.sampler"] = ", ".join(values["tuirnn.sampler"])
     values["tuirnn.state_map"] = ", ".join(f"{out} → {into}" for out, into in cell.metadata.state_map.items())
     values["operators"] = " ".join(values["operators"])
-    values["verified"] = "yes: ONNX Runtime reproduces the test vector"
+    values["sidecar"] = beside or "none"
+    values["verified"] = "yes: ONNX Runtime reproduces the test vectors"
     for key, value in values.items():
         print(
             f"{key:<20} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{key:<20} {value}"

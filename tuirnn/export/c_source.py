@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuirnn.cellfile.contract import TestVector
+from tuirnn.cellfile.vectors import TestVector
 from tuirnn.codegen import c99
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import CellFileError, ConfigError, one_line
@@ -16,8 +16,7 @@ from tuirnn.export.graph import input_bias, input_table
 from tuirnn.export.network import Network
 from tuirnn.export.weights import Array
 from tuirnn.files import atomic_write_all
-from tuirnn.runtime.generate import opening
-from tuirnn.vocab import UNKNOWN, word_ranges
+from tuirnn.vocab import UNKNOWN, opening, word_ranges
 
 PREFIX = "cell"
 """What the sources in `c/` call everything, functions in lower case and macros in upper case."""

@@ -15,8 +15,9 @@ import onnx
 import onnxruntime as ort
 
 from tuirnn import compiling
-from tuirnn.cellfile.contract import LOGITS, TOKEN, TestVector
+from tuirnn.cellfile.contract import LOGITS, TOKEN
 from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.vectors import TestVector
 from tuirnn.export.c_source import FLAGS, write_c
 from tuirnn.export.network import Network
 from tuirnn.runtime.generate import TextWriter

@@ -11,7 +11,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.runtime.native_sampler import chooser
 from tuirnn.runtime.samplers import Probabilities, Sampling, choose, probabilities, sample_rows, weights
 from tuirnn.runtime.session import CellSession, Snapshot
-from tuirnn.vocab import Vocabulary
+from tuirnn.vocab import Vocabulary, opening
 
 DRAWS = 1024
 """Uniform numbers drawn at once."""
@@ -150,12 +150,6 @@ def write_side_by_side(
             tokens[t] = sample_rows(session.logits, sampling, row)
             session.step(tokens[t])
     return [vocab.decode(column) for column in tokens.T.tolist()]
-
-
-def opening(vocab: Vocabulary) -> int:
-    """A newline where the vocabulary has one, else its first symbol: what a text begins after."""
-    ids = vocab.encode("\n")
-    return int(ids[0]) if len(ids) == 1 and ids[0] != vocab.unk else 0
 
 
 def need_writer(metadata: CellMetadata) -> None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from tuirnn import tasks
+from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.cellfile.guard import TrustedCell, read_cell
 from tuirnn.config import DataConfig
-from tuirnn.errors import DataError, one_line
+from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
+from tuirnn.runtime.trial import open_file
 from tuirnn.tasks import TaskData, datasets, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -24,8 +26,8 @@ def open_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
         RunError: no such run or checkpoint.
     """
     if name.endswith(".onnx"):
-        return read_cell(Path(name))
-    cell = export_run(find_run(folder, name), which)
+        return open_file(Path(name))
+    cell = export_run(find_run(folder, name), which, proofs=False)
     return TrustedCell(cell.data, cell.metadata)
 
 
@@ -35,17 +37,21 @@ def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:
     Raises:
         DataError: the data has changed or is not known.
     """
-    vocab = cell.metadata.vocab
-    if cell.metadata.task in LEARNED and name.endswith(".onnx"):
-        raise DataError(f"{one_line(Path(name).name)} has learned from {LEARNED[cell.metadata.task]}, not from a text")
-    if not name.endswith(".onnx"):
-        paths = find_run(folder, name)
-        return run_text(paths).val
-    if not cell.metadata.data:
-        raise DataError(
-            f"{one_line(Path(name).name)} does not name the text it was trained on; give one with --text FILE"
-        )
-    return lm.load(DataConfig(sources=(cell.metadata.data,), tokens=vocab.kind), vocab=vocab).val
+    if name.endswith(".onnx"):
+        return _named_text(name, cell.metadata).val
+    return run_text(find_run(folder, name)).val
+
+
+def _named_text(name: str, metadata: CellMetadata) -> lm.TextData:
+    """The data set that a cell file says it was trained on: a name that `tuirnn data ls` has, never a path."""
+    file, asked = one_line(Path(name).name), metadata.data
+    if metadata.task in LEARNED:
+        raise DataError(f"{file} has learned from {LEARNED[metadata.task]}, not from a text")
+    if not asked:
+        raise DataError(f"{file} does not name the text it was trained on; give one with --text FILE")
+    if asked not in (known := datasets.dataset_names()):
+        raise DataError(f"{file} names '{one_line(asked, 60)}' as its text, no data set: {nearest(asked, known)}")
+    return lm.load(DataConfig(sources=(asked,), tokens=metadata.vocab.kind), vocab=metadata.vocab, named=True)
 
 
 def run_data(paths: RunPaths) -> TaskData:
@@ -96,11 +102,7 @@ def training_text(name: str, folder: Path) -> str:
         data = run_text(find_run(folder, name))
     else:
         metadata = read_cell(Path(name)).metadata
-        if metadata.task in LEARNED:
-            raise DataError(f"{one_line(Path(name).name)} has learned from {LEARNED[metadata.task]}, not from a text")
-        if not metadata.data:
-            raise DataError(f"{one_line(Path(name).name)} does not name the text it was trained on")
-        if not datasets.is_here(metadata.data):
+        if metadata.data in datasets.DATASETS and not datasets.is_here(metadata.data):
             raise DataError(f"its text is not here yet: tuirnn data get {metadata.data}")
-        data = lm.load(DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind), vocab=metadata.vocab)
+        data = _named_text(name, metadata)
     return data.vocab.decode(data.train.tolist())

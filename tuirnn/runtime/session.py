@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
 from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.vectors import TestVector
 from tuirnn.errors import CellFileError, ConfigError, OutOfMemoryError, TuirnnError, chosen, one_line
 from tuirnn.shortage import shortage
 
@@ -93,6 +94,17 @@ class CellSession:
         name: str = self._session.get_providers()[0]
         return name.removesuffix("ExecutionProvider")
 
+    @property
+    def fixed(self) -> int | None:
+        """Size of the batch axis where the file fixes it."""
+        size = self._session.get_inputs()[0].shape[0]
+        return size if isinstance(size, int) else None
+
+    def resize(self, batch: int) -> None:
+        """Go on with so many sequences, from the zero state; only where the file does not fix them."""
+        self._asked_batch = batch
+        self._bind()
+
     def step(self, token: "int | Sequence[float] | npt.NDArray[Any]") -> Logits:
         """Feed one token or point per sequence and carry the state on.
 
@@ -140,9 +152,9 @@ class CellSession:
 
     def _bind(self) -> None:
         meta = self.metadata
-        fixed = self._session.get_inputs()[0].shape[0]
-        self.batch = self._asked_batch or (fixed if isinstance(fixed, int) else 1)
-        if isinstance(fixed, int) and fixed != self.batch:
+        fixed = self.fixed
+        self.batch = self._asked_batch or fixed or 1
+        if fixed not in (None, self.batch):
             raise CellFileError(
                 f"the cell was exported for a batch of {fixed}, {self.batch} is needed here; export it without "
                 "--static-batch"
@@ -197,7 +209,7 @@ class CellSession:
         self.reset()
         for fed in self.metadata.test.inputs:
             self.step(fed)
-        compare(self.metadata, self.logits)
+        compare(self.metadata, self.metadata.test, self.logits)
         self.reset()
 
 
@@ -214,9 +226,8 @@ def refusals() -> Iterator[None]:
         raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
 
 
-def compare(metadata: CellMetadata, outputs: Logits) -> None:
-    """Hold outputs [B, ·] against those of the test vector; raises CellFileError where they differ."""
-    test = metadata.test
+def compare(metadata: CellMetadata, test: TestVector, outputs: Logits) -> None:
+    """Hold outputs [B, ·] against those of a test vector; raises CellFileError where they differ."""
     expected = np.asarray(test.outputs, np.float64)
     if metadata.scaling:  # each column in its own units, beside what float32 loses in a value of that size
         allowed = test.atol * np.array(metadata.scaling.std) + RELATIVE_TOLERANCE * np.abs(expected)
@@ -224,9 +235,12 @@ def compare(metadata: CellMetadata, outputs: Logits) -> None:
         allowed = np.full(len(expected), test.atol * max(1.0, float(np.abs(expected).max())))
     off = np.abs(outputs[:, : len(expected)] - expected)
     if not (off <= allowed).all():
-        raise CellFileError(
-            f"the cell does not reproduce its own test vector (off by {float(off.max()):.3g}); export it anew"
-        )
+        differs(float(off.max()))
+
+
+def differs(off: float) -> NoReturn:
+    """Raise the CellFileError of a cell that computes something else than it says."""
+    raise CellFileError(f"the cell does not reproduce its own test vector (off by {off:.3g}); export it anew")
 
 
 def pick_device(wanted: str) -> str:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tuirnn.cellfile.contract import FORCED, TEMPERATURE, TOKEN, TOKENS, TOP_K, UNIFORM
 from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError
-from tuirnn.runtime.session import CellSession, compare, open_onnx, pick_device, refusals
+from tuirnn.runtime.session import compare, open_onnx, pick_device, refusals
 from tuirnn.vocab import Ids
 
 
@@ -28,15 +28,16 @@ class UnrolledSession:
         with refusals():
             self._session: Any = open_onnx(cell.data, pick_device(device), 1)
             fixed = self._session.get_inputs()[0].shape[0]
-            self.batch = fixed if isinstance(fixed, int) else 1
+            self.fixed = fixed if isinstance(fixed, int) else None
+            self.batch = self.fixed or 1
             self._names = [output.name for output in self._session.get_outputs()]
             self._check_test_vector()
 
-    def reset(self, token: int) -> None:
-        """Go back to the state before the first token, which is `token`."""
+    def reset(self, token: "int | Ids") -> None:
+        """Go back to the state before the first token, which is `token`, or one for each sequence [batch]."""
         shape = (self.metadata.layers, self.batch, self.metadata.hidden)
         self._state = {name: np.zeros(shape, np.float32) for name in self.metadata.state_map.values()}
-        self._token = np.full(self.batch, token, np.int64)
+        self._token = np.broadcast_to(np.asarray(token, np.int64), self.batch).copy()
 
     def call(
         self, forced: Ids, uniform: npt.NDArray[np.float32], temperature: float = 1.0, top_k: int = 0
@@ -44,7 +45,7 @@ class UnrolledSession:
         """N steps: read the last token, then choose the next or take the forced one, N times.
 
         Args:
-            forced: int64 [N]; -1 where the sampler chooses.
+            forced: int64 [N], or [N, batch]; -1 where the sampler chooses.
             uniform: float32 [N] in [0, 1).
             temperature: divides the logits.
             top_k: keep the k likeliest; 0: all.
@@ -57,7 +58,7 @@ class UnrolledSession:
             TEMPERATURE: np.full(1, temperature, np.float32),
             TOP_K: np.full(1, top_k or len(self.metadata.vocab), np.int64),
             UNIFORM: np.ascontiguousarray(np.broadcast_to(uniform[:, None], rows), np.float32),
-            FORCED: np.ascontiguousarray(np.broadcast_to(forced[:, None], rows), np.int64),
+            FORCED: np.ascontiguousarray(np.broadcast_to(forced.reshape(self.steps, -1), rows), np.int64),
             **self._state,
         }
         outputs = dict(zip(self._names, self._session.run(None, feeds), strict=True))
@@ -74,16 +75,4 @@ class UnrolledSession:
         rest = np.append(tokens[1:], 0)
         for forced in rest.reshape(-1, N):
             _, logits = self.call(forced, np.zeros(N, np.float32))
-        compare(self.metadata, logits)
-
-
-def verify(cell: TrustedCell, *, device: str = "auto") -> str:
-    """Run a file of either form against its own test vector; returns the provider's name.
-
-    Raises:
-        CellFileError: it cannot be run, or the numbers differ.
-    """
-    if cell.metadata.unroll > 1:
-        UnrolledSession(cell, device=device)
-        return "CPU" if pick_device(device) == "cpu" else "CUDA"
-    return CellSession(cell, device=device).provider
+        compare(self.metadata, self.metadata.test, logits)

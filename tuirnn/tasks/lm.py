@@ -61,17 +61,19 @@ class TextData:
         return [] if self.vocab.kind == "byte" else self.vocab.unknown(self.raw.decode("utf-8-sig"))
 
 
-def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> TextData:
+def load(
+    config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None, named: bool = False
+) -> TextData:
     """Read, tokenize and split the sources of `config`.
 
     Args:
         config: what to read and how to cut it.
         vocab: vocabulary of an existing run; None builds one from the whole text.
-        stdin: see `sources.load`.
+        stdin, named: see `sources.load`.
     Raises:
         DataError: unreadable sources, or a split with fewer than two tokens.
     """
-    source = sources.load(config.sources, stdin=stdin)
+    source = sources.load(config.sources, stdin=stdin, named=named)
     listed = shuffled_lines(source.data, config.split_seed) if config.lines else source.data
     read = sources.Source(source.name, listed)
     if vocab is None:

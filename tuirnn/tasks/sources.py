@@ -47,20 +47,21 @@ class Source:
             ) from None
 
 
-def load(names: Sequence[str], *, stdin: Path | None = None) -> Source:
+def load(names: Sequence[str], *, stdin: Path | None = None, named: bool = False) -> Source:
     """Read all sources, joined by a newline, in the order given.
 
     Args:
         names: paths of files or folders, '-', data set names; none means the embedded text. An
             existing path wins over a data set's name.
         stdin: file to read in place of standard input for '-', where a run has kept a copy.
+        named: only data set names; a stranger's file may name one, and never a path.
     Raises:
         DataError: a source that is missing, empty or unreadable.
     """
     contents: list[bytes] = []
     labels: list[str] = []
     for name in names or (datasets.DEFAULT,):
-        for label, data in parts(name, stdin):
+        for label, data in _data_set(name) if named else parts(name, stdin):
             if not data.strip():
                 raise DataError(
                     f"{label} is empty or nothing but white space; give a text of at least a few thousand characters"
@@ -91,13 +92,15 @@ def parts(name: str, stdin: Path | None = None) -> list[tuple[str, bytes]]:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}") from None
     if name in datasets.dataset_names():
-        return [
-            ("the embedded text" if label == datasets.DEFAULT else label, data) for label, data in datasets.fetch(name)
-        ]
+        return _data_set(name)
     raise DataError(
         f"no file, folder or data set '{one_line(name, 100)}'; "
         f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"
     )
+
+
+def _data_set(name: str) -> list[tuple[str, bytes]]:
+    return [("the embedded text" if label == datasets.DEFAULT else label, data) for label, data in datasets.fetch(name)]
 
 
 def _read_file(path: Path) -> bytes:

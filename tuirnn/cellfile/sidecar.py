@@ -1,0 +1,87 @@
+"""The JSON beside a cell file: for hosts whose API hides metadata. It must say what the file says."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tuirnn.cellfile.contract import FINGERPRINT, PREFIX, CellMetadata
+from tuirnn.errors import CellFileError, one_line
+from tuirnn.files import parse_json, read_bounded
+
+MAX_BYTES = 128 * 2**20
+
+SHA256 = "sha256"
+"""Key of the hash of the whole ONNX file, so that a host sees whether the two belong together."""
+
+
+def digest(data: bytes) -> str:
+    """What stands under `SHA256`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def interface(metadata: CellMetadata, batch: int | None) -> dict[str, Any]:
+    """What stands under `inputs` and `outputs`; `batch` where it is fixed."""
+    sides = zip(("inputs", "outputs"), metadata.interface(batch or "batch"), strict=True)
+    return {
+        side: {name: {"dtype": dtype, "shape": shape} for name, (dtype, shape) in values.items()}
+        for side, values in sides
+    }
+
+
+def check(path: Path, data: bytes, properties: dict[str, str], metadata: CellMetadata, batch: int | None) -> str | None:
+    """Hold the JSON at `path` against the ONNX file beside it.
+
+    Args:
+        path: of the JSON.
+        data: the ONNX file.
+        properties: its metadata, as strings.
+        metadata: the same, read.
+        batch: size of its batch axis where that is fixed.
+    Returns:
+        In a few words what was found; None where there is no JSON.
+    Raises:
+        CellFileError: it is damaged, or says something else than the file.
+    """
+    if not path.exists():
+        return None
+    name = one_line(path.name)
+    said = parse_json(read_bounded(path, MAX_BYTES, CellFileError, follow_links=True), name, CellFileError)
+    if not isinstance(said, dict):
+        raise CellFileError(f"{name} is damaged: expected a JSON object, got {type(said).__name__}")
+    told = {key: text for key, text in properties.items() if key.startswith(PREFIX) and key != FINGERPRINT}
+    keys = sorted(told.keys() | {key for key in said if key.startswith(PREFIX)})
+    wrong = [key for key in keys if key not in told or not _same(said.get(key), told[key])]
+    wrong += [side for side, values in interface(metadata, batch).items() if not _fits(said.get(side), values)]
+    if not wrong and said.get(SHA256, digest(data)) != digest(data):
+        wrong = [SHA256]
+    if wrong:
+        raise CellFileError(
+            f"{name} does not say what the ONNX file beside it says ({one_line(', '.join(wrong), 120)}): hosts that "
+            "read it would compute something else; export both anew, or remove it"
+        )
+    return f"{name} says the same" + ("" if SHA256 in said else ", without the file's hash, which older exports lack")
+
+
+def _same(value: Any, text: str) -> bool:
+    """Whether a JSON value is a metadata string, or what that string holds as JSON."""
+    if value == text or (value is None and text in ("", "nan")):
+        return True
+    try:
+        return bool(json.loads(text) == value)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _fits(said: Any, expected: dict[str, Any]) -> bool:
+    """Whether inputs or outputs are the same; where older exports have a name for a dimension, any number will do."""
+    if not isinstance(said, dict) or said.keys() != expected.keys():
+        return False
+    for name, value in expected.items():
+        found = said[name]
+        shape = found.get("shape") if isinstance(found, dict) else None
+        if not isinstance(shape, list) or found.get("dtype") != value["dtype"] or len(shape) != len(value["shape"]):
+            return False
+        if any(type(a) is type(b) and a != b for a, b in zip(shape, value["shape"], strict=True)):
+            return False
+    return True
