@@ -45,6 +45,24 @@ Shape = tuple[Dim, ...]
 
 
 @dataclass(frozen=True)
+class Stands:
+    """A number that means something only together with the scale of its quantization.
+
+    Attributes:
+        what: 'codes', 'zero' point, 'scale' of the codes, 'sums' of products of codes, or 'scales' of such sums.
+        source: the quantization, one object for each.
+    """
+
+    what: str
+    source: object
+
+
+READERS = {"codes": ("MatMulInteger",), "zero": ("MatMulInteger",), "scale": ("Mul",), "scales": ("Mul",),
+           "sums": ("Cast", "Mul")}  # fmt: skip
+"""Who may read such a number. Read by another, one code of rounding could be magnified beyond all bounds."""
+
+
+@dataclass(frozen=True)
 class Value:
     """What is known of a value before anything runs.
 
@@ -54,6 +72,7 @@ class Value:
         constant: whether it is stored in the file.
         numbers: the elements of a small constant of int64, or of one float32.
         least: what no element is below, where that is known.
+        stands: what the numbers of a quantization are before their own scale has met them, and which quantization.
     """
 
     dtype: int
@@ -61,6 +80,7 @@ class Value:
     constant: bool = False
     numbers: tuple[float, ...] | None = None
     least: float = -inf
+    stands: "Stands | None" = None
 
     @property
     def size(self) -> int:
@@ -187,6 +207,8 @@ def _use(node: NodeProto, form: Form, values: Mapping[str, Value]) -> Use:
             number,
         )
         need(KEPT not in value.shape or node.op_type == "Slice", "reads a size that only the host knows")
+        stands = value.stands
+        need(stands is None or node.op_type in READERS[stands.what], "reads codes as numbers")
     need(node.op_type != "TopK" or node.input[1] == TOP_K, "takes its k from elsewhere than '{}'", TOP_K)
     return Use(inputs, _attributes(node, form), len(node.output))
 
@@ -229,6 +251,24 @@ def _elementwise(use: Use) -> list[Value]:
     return [Value(use.inputs[0].dtype, broadcast(*(value.shape for value in use.inputs)))]
 
 
+def _scaled(use: Use) -> list[Value]:
+    """A product of two values; sums of codes meet the scale of their own quantization, or one that is stored."""
+    result = _elementwise(use)[0]
+    for one, other in (use.inputs, use.inputs[::-1]):
+        if one.stands is None:
+            continue
+        if one.stands.what == "scale":
+            need(other.constant, "multiplies a scale by something else than the weights' scales")
+            return [Value(F32, result.shape, stands=Stands("scales", one.stands.source))]
+        if one.stands.what == "sums":
+            own = other.stands == Stands("scales", one.stands.source)
+            stored = other.constant and isinstance(one.stands.source, float)
+            need(own or stored, "multiplies sums of codes by another scale than their own")
+            return [result]
+        need(other.stands is not None and other.stands.what == "sums", "reads a scale as a number")
+    return [result]
+
+
 def _larger(use: Use) -> list[Value]:
     known = [value.numbers[0] for value in use.inputs if value.constant and value.numbers]
     return [Value(F32, _elementwise(use)[0].shape, least=max(known, default=-inf))]
@@ -263,7 +303,12 @@ def _matmul_integer(use: Use) -> list[Value]:
     inner = use.shape(1)[0] if use.shape(1) else 0
     need(isinstance(inner, int) and inner <= MAX_INNER, "adds up more than 32 bits hold")
     need(not use.shape(2) and not use.shape(3), "has zero points that are no single numbers")
-    return [Value(I32, _product(use))]
+    codes, zero = use.inputs[0].stands, use.inputs[2]
+    need(codes is not None and codes.what == "codes", "multiplies something else than codes")
+    source = codes and codes.source
+    own = zero.stands == Stands("zero", source) or (zero.constant and isinstance(source, float))
+    need(own, "takes the zero point of another quantization")
+    return [Value(I32, _product(use), stands=Stands("sums", source))]
 
 
 def _gemm(use: Use) -> list[Value]:
@@ -321,18 +366,20 @@ CASTS = ((F16, F32), (I8, F32), (I32, F32), (BOOL, I64))
 
 def _cast(use: Use) -> list[Value]:
     need((use.inputs[0].dtype, use.attributes["to"]) in CASTS, "converts between types that no cell converts")
-    return [Value(use.attributes["to"], use.shape())]
+    return [Value(use.attributes["to"], use.shape(), stands=use.inputs[0].stands)]
 
 
 def _quantize(use: Use) -> list[Value]:
     need(not use.shape(1) and not use.shape(2), "has a scale or zero point that is no single number")
     scale = use.inputs[1].numbers
     need(scale is not None and scale[0] > LEAST_SCALE, "has a scale that is not above zero")
-    return [Value(U8, use.shape())]
+    return [Value(U8, use.shape(), stands=Stands("codes", float(scale[0]) if scale else 0.0))]
 
 
 def _quantize_as_seen(use: Use) -> list[Value]:
-    return [Value(U8, use.shape()), Value(F32, ()), Value(U8, ())]
+    source = object()
+    made = ((U8, use.shape(), "codes"), (F32, (), "scale"), (U8, (), "zero"))
+    return [Value(dtype, shape, stands=Stands(what, source)) for dtype, shape, what in made]
 
 
 BLOCK = 16
@@ -390,7 +437,7 @@ _ANY = (F32, F16, I64, I8)
 FORMS: dict[str, Form] = {
     "Add": Form(_BOTH, _elementwise),
     "Sub": Form(_BOTH, _elementwise),
-    "Mul": Form(_BOTH, _elementwise),
+    "Mul": Form(_BOTH, _scaled),
     "Div": Form(_BOTH, _quotient, part=SAMPLER),
     "Max": Form(_BOTH, _larger, part=SAMPLER),
     "Min": Form(((I64,), (I64,)), _elementwise, part=SAMPLER),

@@ -58,6 +58,7 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
     for name, one in outputs.items():
         found, expected = values.get(name), _declared(one)
         need(found is not None and name in makes, "nothing in it makes '{}'", name)
+        need(found is None or found.stands is None, "its '{}' are codes without their scale", name)
         fits = found is not None and (found.dtype, found.shape) == (expected.dtype, expected.shape)
         need(fits, "its '{}' is {}, not {}", name, found and found.shape, expected.shape)
     _bound(size, work, weights, metadata, batch if isinstance(batch, int) else 1)

@@ -48,7 +48,7 @@ class _Writer:
             operand = self.cell.state[0]
             if stage.operand.op != LEAF:
                 operand = f"operand{number}"
-                lines += [f"    float {operand}[H];", *self._loop({f"{operand}[j]": stage.operand})]
+                lines += [f"    float {operand}[H] CELL_ALIGNED;", *self._loop({f"{operand}[j]": stage.operand})]
             elif stage.operand.of == "state":
                 operand = stage.operand.name
             lines += self._product(number, stage, operand)
@@ -61,7 +61,7 @@ class _Writer:
         if self._adds_up(stage):
             return [f"    {weights}a + {first} * H);" if first else f"    {weights}a);"]
         name = f"b{number}"
-        lines = [f"    float {name}[PADDED({rows} * H)] = {{0}};"]
+        lines = [f"    float {name}[PADDED({rows} * H)] CELL_ALIGNED = {{0}};"]
         for at, gate in enumerate(stage.gates):
             if gate not in self.cell.additive:
                 lines.append(

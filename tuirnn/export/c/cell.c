@@ -1,8 +1,8 @@
 /* The step. Letters: H hidden units, G gates, K inputs and N outputs of a product; gates in PyTorch's order.
  *
- * Weights lie in panels of 64 columns, then of 16, the last filled up with zeros: in a panel the rows follow each other,
- * so that a product reads memory once, straight on, and its sums stay in registers. Compilers vectorize the loops as
- * they are. Nothing here can be written to but what the caller hands over. */
+ * Weights lie in panels of 64 columns, then of 16, the last filled up with zeros: in a panel the rows follow each
+ * other, so that a product reads memory once, straight on, and its few sums stay close. Compilers vectorize the loops
+ * as they are; what their vectors write is aligned. Nothing here can be written to but what the caller hands over. */
 
 #include "cell.h"
 
@@ -22,14 +22,14 @@
 static void product(const float *W, const float *x, int K, int N, float *y) {
     int n = 0;
     for (; n + WIDE <= N; n += WIDE) {
-        float sum[WIDE];
+        float sum[WIDE] CELL_ALIGNED;
         memcpy(sum, y + n, sizeof sum);
         for (int k = 0; k < K; k++, W += WIDE)
             for (int j = 0; j < WIDE; j++) sum[j] += x[k] * W[j];
         memcpy(y + n, sum, sizeof sum);
     }
     for (; n < N; n += NARROW) {
-        float sum[NARROW];
+        float sum[NARROW] CELL_ALIGNED;
         memcpy(sum, y + n, sizeof sum);
         for (int k = 0; k < K; k++, W += NARROW)
             for (int j = 0; j < NARROW; j++) sum[j] += x[k] * W[j];
@@ -52,7 +52,7 @@ static inline float exponential(float x) {
     p = p * r * r + r + 1.0f;
     uint32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 127u) << 23;
+    bits = (bits + 127u) << 23; /* the exponent of 2^n; what was above n goes out at the top */
     memcpy(&power, &bits, sizeof power);
     return p * power;
 }
@@ -80,7 +80,7 @@ static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(clamp(-
 void cell_reset(cell_state *state) { memset(state, 0, sizeof *state); }
 
 int cell_step(cell_state *state, int token, float *logits) {
-    float a[CELL_GATES * H + NARROW] = {0}, x[H], scores[PADDED(CELL_VOCAB)] = {0};
+    float a[CELL_GATES * H + NARROW] CELL_ALIGNED = {0}, x[H], scores[PADDED(CELL_VOCAB)] CELL_ALIGNED = {0};
     if (token < 0 || token >= CELL_VOCAB) return 0;
     for (int i = 0; i < CELL_LAYERS; i++) {
         const cell_layer *w = &cell_layers[i];
@@ -91,7 +91,7 @@ int cell_step(cell_state *state, int token, float *logits) {
     }
     memcpy(scores, cell_head_bias, CELL_VOCAB * sizeof *scores);
 #if CELL_PROJECTION
-    float projected[PADDED(CELL_PROJECTION)] = {0};
+    float projected[PADDED(CELL_PROJECTION)] CELL_ALIGNED = {0};
     memcpy(projected, cell_projection_bias, CELL_PROJECTION * sizeof *projected);
     product(cell_projection, x, H, PADDED(CELL_PROJECTION), projected);
     product(cell_head, projected, CELL_PROJECTION, PADDED(CELL_VOCAB), scores);
