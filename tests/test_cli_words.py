@@ -100,7 +100,7 @@ def test_choices_are_taken_in_any_case_and_stored_as_they_are_written() -> None:
     assert config == RunConfig().replace(dtype="bfloat16", tokens="byte")
     assert checked("schedule", "Cosine") == "cosine"
     assert checked("sample_prime", "ROMEO") == "ROMEO"  # a text is no choice
-    with pytest.raises(ConfigError, match="--cell 'LSMT' is unknown; known: gru, lstm, rnn"):
+    with pytest.raises(ConfigError, match="--cell 'LSMT' is unknown; did you mean 'lstm'"):
         RunConfig().replace(cell="LSMT")
     with pytest.raises(ConfigError, match="--optimizer 'adamv' is unknown; did you mean 'adam' or 'adamw'"):
         RunConfig().replace(optimizer="adamv")

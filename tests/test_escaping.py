@@ -70,7 +70,7 @@ def test_a_report_holds_no_markup_of_a_run(small_run: RunPaths, tmp_path: Path) 
     assert "www.evil" not in report
     assert "https://" not in report
     rendered = html(report)
-    assert rendered.count("<img") == report.count("![validation loss]") <= 1
+    assert rendered.count("<img") == report.count("![curves, one unit an axis]") <= 1
     for tag in ("script", "a ", "code", "strong", "s>"):
         assert f"<{tag}" not in rendered
     for text in HOSTILE:
@@ -88,11 +88,11 @@ def test_no_cell_and_no_heading_is_a_formula(text: str, small_run: RunPaths, tmp
         log.write(json.dumps({"step": 21, text: 1.5, "split": text, "loss": -2.5}) + "\n")
     to_csv(paths, tmp_path / "run.csv")
     rows = list(csv.reader((tmp_path / "run.csv").read_text().splitlines()))
-    for cell in (rows[0][-1], rows[-1][1]):
+    for cell in (rows[0][-2], rows[-1][1]):  # the last column is the unit
         assert cell.startswith("'")
         assert "\t" not in cell
         assert "\r" not in cell
-    assert (rows[-1][3], rows[-1][-1]) == ("-2.5", "1.5")  # numbers stay numbers
+    assert (rows[-1][3], rows[-1][-2]) == ("-2.5", "1.5")  # numbers stay numbers
     said = forecast_to_csv((text, "power"), np.array([[-1.0, 2.0]]))
     assert next(csv.reader(io.StringIO(said)))[0].startswith("'")
     if text.isprintable():  # the forecast is a table that can be read again

@@ -11,7 +11,6 @@ FOREIGN = (
     "tuirnn.runtime",
     "tuirnn.export",
     "tuirnn.training",
-    "tuirnn.cells",
 )
 
 
