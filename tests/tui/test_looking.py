@@ -44,11 +44,14 @@ def dashboard(pilot: Pilot[None]) -> DashboardApp:
 @pytest.mark.parametrize("theme", ["textual-dark", "safe-light", "ansi-dark"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_tab_at_every_size_in_every_kind_of_theme(
-    trained: Callable[..., RunPaths], opened: Opener, size: tuple[int, int], theme: str
+    trained: Callable[..., RunPaths],
+    alone: Callable[..., Path],
+    opened: Opener,
+    size: tuple[int, int],
+    theme: str,
 ) -> None:
     run = trained()
-    trained(cell="gru")
-    async with opened(run.root.parent, size, run=run.name) as pilot:
+    async with opened(alone(run, trained(cell="gru")), size, run=run.name) as pilot:
         pilot.app.theme = theme
         for number, tab in enumerate(TABS, 1):
             await pilot.press(str(number))

@@ -75,8 +75,9 @@ class _Writer:
     def _loop(self, results: dict[str, Expr]) -> list[str]:
         """Compute expressions for every unit; all are computed before the first is stored."""
         texts, lines = self._given(), list[str]()
+        names = {node: name for name, node in self.cell.kept.items()}
         for node in self._needed(list(results.values()), texts):
-            texts[node] = f"v{len(lines)}"
+            texts[node] = f"gate_{names[node]}" if node in names else f"v{len(lines)}"
             lines.append(f"        const float {texts[node]} = {self._text(node, texts)};")
         stores = [f"        {place} = {texts[node]};" for place, node in results.items()]
         return ["    for (int j = 0; j < H; j++) {", *lines, *stores, "    }"]
