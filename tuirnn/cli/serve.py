@@ -1,6 +1,5 @@
 """`tuirnn serve`: the dashboard in a web browser."""
 
-import asyncio
 import contextlib
 import sys
 from typing import Annotated
@@ -37,6 +36,8 @@ def serve(
     """Show the dashboard in a web browser, on this machine only unless told otherwise."""
     if not 1 <= port <= 65_535:
         raise ConfigError(f"--port must be from 1 to 65535, not {port}")
+    import asyncio
+
     try:
         from tuirnn.web import server
         from tuirnn.web.access import Access

@@ -17,8 +17,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import filelock
-
 from tuirnn.errors import RunError, one_line
 from tuirnn.files import open_own
 from tuirnn.runs import process
@@ -86,6 +84,8 @@ def is_locked(paths: RunPaths) -> bool | None:
 
 def _taken(paths: RunPaths) -> bool | None:
     """As `is_locked`, on a system whose locks are not shared."""
+    import filelock  # where it is not needed, commands start sooner
+
     if not paths.lock.exists():
         return None
     try:
