@@ -268,7 +268,8 @@ WALLS = [
       "tuirnn.export.exporter", "tuirnn.runs.writer", "tuirnn.runs.listing", "tuirnn.tasks.lm", "tuirnn.cellfile.guard",
       "tuirnn.cli", "tuirnn.vocab", "tuirnn.config")),
     ("tuirnn.training.trainer", "textual"), ("tuirnn.training.launch", "textual"), ("tuirnn.cli", "onnx"),
-    ("tuirnn.cli", "numpy"), ("tuirnn.cli", "asyncio"), ("tuirnn.tui.app", "onnxruntime"), ("tuirnn.tui.app", "matplotlib"),
+    ("tuirnn.cli", "numpy"), ("tuirnn.cli", "asyncio"),
+    ("tuirnn.tui.app", "onnxruntime"), ("tuirnn.tui.app", "matplotlib"),
 ]  # fmt: skip
 
 

@@ -13,10 +13,11 @@ from conftest import train_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tuirnn.cellfile import sidecar
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, ConfigError, DataError
 from tuirnn.export import reference
-from tuirnn.export.exporter import ExportedCell, export_network, export_run, sidecar
+from tuirnn.export.exporter import ExportedCell, export_network, export_run
 from tuirnn.export.network import Network
 from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import pack4, quantize
@@ -57,7 +58,7 @@ def test_every_cell_in_every_form_verifies(shape: dict[str, Any], options: CellO
     made = export_network(network(**shape), options)
     assert verify(made.trusted, device="cpu") == "CPU"
     inputs = [value.name for value in onnx.ModelProto.FromString(made.data).graph.input]
-    assert sorted(inputs) == sorted(sidecar(made)["inputs"])
+    assert sorted(inputs) == sorted(sidecar.contents(made.data, made.metadata, made.batch)["inputs"])
 
 
 @pytest.mark.parametrize(("precision", "most"), [("fp16", 0.01), ("int8", 0.15), ("int4", 1.5)])

@@ -14,6 +14,12 @@ MAX_BYTES = 128 * 2**20
 SHA256 = "sha256"
 """Key of the hash of the whole ONNX file, so that a host sees whether the two belong together."""
 
+STRUCTURED = (
+    "vocab", "classes", "normalisation", "look_back", "val_mse", "state_map", "test_vector", "test_lanes", "test_text",
+    "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll",
+)  # fmt: skip
+"""Metadata keys whose values are JSON."""
+
 
 def digest(data: bytes) -> str:
     """What stands under `SHA256`."""
@@ -27,6 +33,21 @@ def interface(metadata: CellMetadata, batch: int | None) -> dict[str, Any]:
         side: {name: {"dtype": dtype, "shape": shape} for name, (dtype, shape) in values.items()}
         for side, values in sides
     }
+
+
+def contents(data: bytes, metadata: CellMetadata, batch: int | None) -> dict[str, Any]:
+    """What the JSON says: the metadata, parsed, the graph's interface, the hash of the file.
+
+    Args:
+        data: the ONNX file.
+        metadata: of it.
+        batch: size of its batch axis where that is fixed.
+    """
+    values: dict[str, Any] = {}
+    for key, text in metadata.to_strings().items():
+        structured = key.split(".")[-1] in STRUCTURED
+        values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
+    return {**values, **interface(metadata, batch), SHA256: digest(data)}
 
 
 def check(path: Path, data: bytes, properties: dict[str, str], metadata: CellMetadata, batch: int | None) -> str | None:

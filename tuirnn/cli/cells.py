@@ -327,8 +327,7 @@ def inspect(
     """Print what a cell file promises, and verify it against its own test vectors and the JSON beside it."""
     import onnx
 
-    from tuirnn.cellfile import sidecar as twin
-    from tuirnn.export.exporter import ExportedCell, sidecar
+    from tuirnn.cellfile import sidecar
     from tuirnn.runtime.trial import open_file
     from tuirnn.runtime.verify import verify
 
@@ -338,7 +337,7 @@ def inspect(
     fed = next(value for value in model.graph.input if value.name == cell.metadata.names[0])
     fixed = fed.type.tensor_type.shape.dim[0].dim_value or None
     properties = {prop.key: prop.value for prop in model.metadata_props}
-    beside = twin.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, fixed)
+    beside = sidecar.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, fixed)
     values = {
         "file": file.name,
         "bytes": len(cell.data),
@@ -347,7 +346,7 @@ def inspect(
         "nodes": len(model.graph.node),
         "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type != onnx.TensorProto.INT64),
         "operators": sorted({node.op_type for node in model.graph.node}),
-        **sidecar(ExportedCell(cell.data, cell.metadata, 0, fixed)),
+        **sidecar.contents(cell.data, cell.metadata, fixed),
         "sidecar": beside,
         "verified": True,
         "provider": provider,

@@ -1,18 +1,15 @@
 """From a run to a cell file that has been checked, run, and found to be right."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from tuirnn import __version__
-from tuirnn.cellfile import guard
+from tuirnn.cellfile import guard, sidecar
 from tuirnn.cellfile.contract import FINGERPRINT, STATE_MAP, CellMetadata, HeldOutLoss
-from tuirnn.cellfile.sidecar import SHA256, digest, interface
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import vectors
 from tuirnn.export.graph import build
@@ -149,7 +146,11 @@ def write_cell(cell: ExportedCell, path: Path, further: Mapping[Path, bytes] | N
     except CellFileError as error:
         raise VerificationError(f"the exported cell was not written: {error}") from None
     twin = path.with_suffix(".json")
-    files = {path: cell.data, twin: to_json(sidecar(cell), indent=1), **(further or {})}
+    files = {
+        path: cell.data,
+        twin: to_json(sidecar.contents(cell.data, cell.metadata, cell.batch), indent=1),
+        **(further or {}),
+    }
     try:
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -158,20 +159,3 @@ def write_cell(cell: ExportedCell, path: Path, further: Mapping[Path, bytes] | N
         raise CellFileError(f"cannot write {one_line(path)}: {error.strerror}; choose another place with -o") from None
     remember(cell.data)
     return twin
-
-
-def sidecar(cell: ExportedCell) -> dict[str, Any]:
-    """What the JSON file beside the cell says: the metadata, parsed, the graph's interface, the hash of the file."""
-    meta = cell.metadata
-    values: dict[str, Any] = {}
-    for key, text in meta.to_strings().items():
-        structured = key.split(".")[-1] in STRUCTURED
-        values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
-    return {**values, **interface(meta, cell.batch), SHA256: digest(cell.data)}
-
-
-STRUCTURED = (
-    "vocab", "classes", "normalisation", "look_back", "val_mse", "state_map", "test_vector", "test_lanes", "test_text",
-    "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll",
-)  # fmt: skip
-"""Metadata keys whose values are JSON."""
