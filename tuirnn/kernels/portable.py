@@ -111,6 +111,10 @@ def backward(
     T, B, H = dh_all.shape
     made = backward_program(cell)
     prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B), H)
+
+    def times(gates: tuple[int, int], operand: Tensor) -> Tensor:
+        return prepared(gates)(operand, None)
+
     numbers = constants([made.factors, made.program], dh_all)
     dgh = trace.room(cell)
     apart = {place: dh_all.new_empty(T, B, H) for _, place in made.apart if place.startswith("apart")}
@@ -127,7 +131,7 @@ def backward(
             if norms is not None:
                 norms[t] = torch.linalg.vector_norm(dh)
             values.update(d)
-            run(made.program, values, lambda gates, operand: prepared(gates)(operand, None))
+            run(made.program, values, times)
             d = {name: values[place] for name, place in zip(d, made.results, strict=True)}
     trace.dh_norm = norms
     return _input_gradients(made.apart, apart, trace, dgh, H), dgh, tuple(d.values())
