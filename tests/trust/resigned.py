@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 
 from tuirnn.cellfile import forms, guard
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
+from tuirnn.cellfile.values import F16, F32
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError
 from tuirnn.export.exporter import export_network
@@ -336,7 +337,7 @@ def _spread(model: Model, names: list[str], feeds: dict[str, Any], theirs: dict[
     for seed in range(4):
         rng, nudged = np.random.default_rng(seed), Model.FromString(model.SerializeToString())
         for tensor in nudged.graph.initializer:
-            if tensor.data_type in (forms.F32, forms.F16):
+            if tensor.data_type in (F32, F16):
                 array = numpy_helper.to_array(tensor)
                 moved = (array * (1 + share * rng.choice([-1, 1], array.shape))).astype(array.dtype)
                 tensor.CopyFrom(numpy_helper.from_array(np.asarray(moved), tensor.name))

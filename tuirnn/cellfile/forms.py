@@ -8,84 +8,44 @@ An operator that is not here, or is used in another way, is refused: runtimes ha
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf, prod
+from math import inf
 
-from onnx import AttributeProto, NodeProto, TensorProto
+from onnx import AttributeProto, NodeProto
 
 from tuirnn.cellfile.contract import TOP_K
+from tuirnn.cellfile.values import (
+    BOOL,
+    F16,
+    F32,
+    FREE,
+    I4,
+    I8,
+    I32,
+    I64,
+    KEPT,
+    MAX_DIM,
+    MAX_RANK,
+    U8,
+    Dim,
+    Shape,
+    Stands,
+    Value,
+    need,
+)
 from tuirnn.errors import CellFileError, one_line
 
-FREE = "batch"
-"""Stands for a batch axis without a fixed size."""
-
-KEPT = "top_k"
-"""Stands for the number of candidates that TopK keeps: as the host says, at most the vocabulary."""
-
-MAX_RANK = 8
-MAX_DIM = 2**27
 MAX_PIECES = 256
 """Inputs of a Concat, outputs of a Split: layers, or steps in a call."""
 
 MAX_INNER = 2**15
 """Rows of a matrix of 8 bits, so that sums of products of two bytes stay within 32 bits."""
 
-F32, F16, I64, I32, I8, U8, I4, BOOL = (
-    int(kind)
-    for kind in (
-        TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.INT32, TensorProto.INT8,
-        TensorProto.UINT8, TensorProto.INT4, TensorProto.BOOL,
-    )
-)  # fmt: skip
-
 LEAST_SCALE, LEAST_DIVISOR = 1e-30, 1e-7
 """Of a quantization, whose inverse is a number too; of a division, so that rounding does not decide its result."""
-
-Dim = int | str
-Shape = tuple[Dim, ...]
-
-
-@dataclass(frozen=True)
-class Stands:
-    """A number that means something only together with the scale of its quantization.
-
-    Attributes:
-        what: 'codes', 'zero' point, 'scale' of the codes, 'sums' of products of codes, or 'scales' of such sums.
-        source: the quantization, one object for each.
-    """
-
-    what: str
-    source: object
-
 
 READERS = {"codes": ("MatMulInteger",), "zero": ("MatMulInteger",), "scale": ("Mul",), "scales": ("Mul",),
            "sums": ("Cast", "Mul")}  # fmt: skip
 """Who may read such a number. Read by another, one code of rounding could be magnified beyond all bounds."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """What is known of a value before anything runs.
-
-    Attributes:
-        dtype: an element type of TensorProto.
-        shape: numbers, `FREE` or `KEPT`.
-        constant: whether it is stored in the file.
-        numbers: the elements of a small constant of int64, or of one float32.
-        least: what no element is below, where that is known.
-        stands: what the numbers of a quantization are before their own scale has met them, and which quantization.
-    """
-
-    dtype: int
-    shape: Shape
-    constant: bool = False
-    numbers: tuple[float, ...] | None = None
-    least: float = -inf
-    stands: "Stands | None" = None
-
-    @property
-    def size(self) -> int:
-        """Elements for a batch of one."""
-        return prod(dim for dim in self.shape if isinstance(dim, int))
 
 
 @dataclass(frozen=True)
@@ -141,18 +101,6 @@ class Form:
 
 
 SAMPLER, FEWER_BITS = "sampler", "fewer bits"
-
-
-def need(holds: bool, what: str, *parts: object) -> None:
-    """Raise CellFileError unless `holds`; `parts` fill the gaps of `what`, shapes and names shown as such."""
-    if not holds:
-        raise CellFileError(what.format(*map(_shown, parts)))
-
-
-def _shown(part: object) -> object:
-    if isinstance(part, tuple):
-        return f"[{', '.join(map(str, part[:MAX_RANK]))}]"
-    return one_line(part, 40) if isinstance(part, str) else part
 
 
 def outputs_of(node: NodeProto, values: Mapping[str, Value], parts: tuple[str, ...]) -> list[Value]:

@@ -13,9 +13,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
 from tuirnn.cellfile.sizes import TYPES, check_graph
+from tuirnn.cellfile.values import F16, F32, FREE, I4, I8, I64, MAX_DIM, MAX_RANK, U8
 from tuirnn.cellfile.vectors import FLOAT32_MAX
 from tuirnn.cellfile.wire import Pages, check_parts
 from tuirnn.errors import CellFileError, one_line
@@ -29,8 +29,8 @@ GLANCE_FROM = 2**25
 OPSETS, IR_VERSIONS = range(13, 24), range(7, 12)
 """What files of this schema may need."""
 
-FLOATS = (forms.F32, forms.F16)
-BITS: dict[int, int] = {forms.F32: 32, forms.I64: 64, forms.F16: 16, forms.I8: 8, forms.U8: 8, forms.I4: 4}
+FLOATS = (F32, F16)
+BITS: dict[int, int] = {F32: 32, I64: 64, F16: 16, I8: 8, U8: 8, I4: 4}
 """Types that weights may have, and the bits of an element."""
 
 LARGEST, NEVER = 1e6, np.float32(-1e30)
@@ -172,7 +172,7 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
         bits = BITS.get(tensor.data_type)
         if bits is None:
             raise CellFileError(f"its weight '{name}' has a type that no cell uses")
-        if len(tensor.dims) > forms.MAX_RANK or not all(0 < dim <= forms.MAX_DIM for dim in tensor.dims):
+        if len(tensor.dims) > MAX_RANK or not all(0 < dim <= MAX_DIM for dim in tensor.dims):
             raise CellFileError(
                 f"its weight '{name}' has a shape that no cell's has: {one_line(list(tensor.dims), 60)}"
             )
@@ -200,7 +200,7 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | st
     fixed = fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
     if fixed is not None and fixed < 1:
         raise CellFileError(f"its batch axis is {fixed}")
-    sides = metadata.interface(fixed or forms.FREE)
+    sides = metadata.interface(fixed or FREE)
     for kind, values, expected in zip(("inputs", "outputs"), (graph.input, graph.output), sides, strict=True):
         found = [value.name for value in values]
         if sorted(found) != sorted(expected):
@@ -209,7 +209,7 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | st
             )
         for value in values:
             tensor, (dtype, shape) = value.type.tensor_type, expected[value.name]
-            dims = [dim.dim_value if dim.HasField("dim_value") else forms.FREE for dim in tensor.shape.dim]
+            dims = [dim.dim_value if dim.HasField("dim_value") else FREE for dim in tensor.shape.dim]
             if dims != shape or tensor.elem_type != TYPES[dtype]:
                 raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {shape}")
-    return fixed or forms.FREE
+    return fixed or FREE

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.cellfile.contract import Shape as Declared
-from tuirnn.cellfile.forms import Value, need
+from tuirnn.cellfile.values import F32, I64, Value, need
 from tuirnn.errors import CellFileError, one_line
 
 SLACK = 2**20
@@ -27,7 +27,7 @@ MAX_WORK = 6 * 10**9
 SMALL = 512
 """Elements of a constant of sizes or axes."""
 
-TYPES = {"float32": forms.F32, "int64": forms.I64}
+TYPES = {"float32": F32, "int64": I64}
 
 
 def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str) -> None:
@@ -36,7 +36,7 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
     Args:
         graph: its weights are as large as they say.
         metadata: says what the inputs and outputs are.
-        batch: size of the batch axis, or `forms.FREE`.
+        batch: size of the batch axis, or `values.FREE`.
     Raises:
         CellFileError: the first reason.
     """
@@ -99,5 +99,5 @@ def _declared(one: Declared) -> Value:
 def _stored(tensor: onnx.TensorProto) -> Value:
     shape = tuple(tensor.dims)
     value = Value(tensor.data_type, shape, constant=True)
-    known = (value.dtype == forms.I64 and value.size <= SMALL) or (value.dtype == forms.F32 and shape == ())
+    known = (value.dtype == I64 and value.size <= SMALL) or (value.dtype == F32 and shape == ())
     return Value(value.dtype, shape, True, tuple(numpy_helper.to_array(tensor).ravel().tolist())) if known else value
