@@ -4,16 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import tuirnn.codegen.arrays  # noqa: F401  expressions compute with numpy
 from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
-from tuirnn.cells.functions import V, tanh
+from tuirnn.cells.functions import V, sigmoid, tanh
 from tuirnn.cli import app
 from tuirnn.codegen.evaluate import evaluate
 from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, leaf, make, replaced, walk
 from tuirnn.codegen.ranges import largest
 from tuirnn.codegen.trace import Traced, traced
+from tuirnn.kernels import eager, portable
 
 B, H = 3, 4
 
@@ -162,6 +164,50 @@ class Careless(Cell):
     @staticmethod
     def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
         return Gradients(Parts(h=Wt(a=d.h)), Parts(a=d.h))
+
+
+class Odd(Cell):
+    """What the five do not have: halves that are subtracted, numbers as factors, negated gradients, two states."""
+
+    name = family = "odd"
+    year, paper, gates, words, state = 2026, "", ("a", "b"), {"a": "a", "b": "b"}, ("h", "c")
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+        product = W(s.h, "a b")
+        a, b = sigmoid(x.a + product.a), tanh(x.b - product.b)
+        c = s.c - a * b
+        return Parts(h=tanh(c) * a + s.h * 0.5, c=c), Parts(a=a, b=b)
+
+    @staticmethod
+    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+        t = tanh(after.c)
+        dc = d.c + d.h * k.a * (1 - t * t)
+        da = (d.h * t - dc * k.b) * k.a * (1 - k.a)
+        db = -dc * k.a * (1 - k.b * k.b)
+        dh = d.h * 0.5 + Wt(a=da, b=-db)
+        return Gradients(Parts(h=dh, c=dc), Parts(a=da, b=db), Parts(a=da, b=-db))
+
+
+def test_an_odd_cell_is_scheduled_as_it_is_written() -> None:
+    made = traced(Odd())
+    assert distance(gradients(made), numeric(made)) <= 1e-7
+    T, width = 5, 7
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    gx, W, bias = normal(T, B, 2 * width), normal(2 * width, width), normal(2 * width)
+    state, dh_all, dlast = (normal(B, width), normal(B, width)), normal(T, B, width), (normal(B, width),) * 2
+    results = []
+    for kernel in (portable, eager):
+        trace = kernel.forward(made, gx.clone(), W, bias, state)
+        kept = trace.a.clone()
+        dgx, dgh, dfirst = kernel.backward(made, trace, W, dh_all, dlast)
+        results.append([kept, *trace.states, dgx, dgh, *dfirst])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
 
 
 def test_a_definition_that_does_not_fit_is_told_where() -> None:

@@ -157,6 +157,10 @@ def _check(made: Traced) -> None:
     ):
         if found != wanted:
             raise ValueError(f"cell '{cell.name}': {what} are {sorted(found)}, not {sorted(wanted)}")
+    for product in made.products:
+        for gate, node in product.gradients.items():
+            if node is not made.gate_gradients[gate]:
+                raise ValueError(f"cell '{cell.name}': Wt gets another gradient of gate '{gate}' than is returned")
     if len(met) != len(set(met)):
         raise ValueError(
             f"cell '{cell.name}' multiplies a gate's rows twice in a step; give each product rows of its own"

@@ -130,6 +130,7 @@ def backward(
             dh = d["d h"].add_(dh_t)
             if norms is not None:
                 norms[t] = torch.linalg.vector_norm(dh)
+            values.update(numbers)
             values.update(d)
             run(made.program, values, times)
             d = {name: values[place] for name, place in zip(d, made.results, strict=True)}

@@ -101,6 +101,7 @@ def backward_program(cell: Traced) -> Backward:
     runs = [(i, j) for i in range(len(gates)) for j in range(i + 1, len(gates) + 1) if column(i, j) in used]
     own = {call.into for call in program if isinstance(call, Product) or not call.in_place}
     reads = {name for call in program for name in _names(call)} - own - {f"d {name}" for name in state}
+    reads = {name for name in reads if not name.startswith("number ")}
     return Backward(
         factors,
         program,
