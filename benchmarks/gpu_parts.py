@@ -61,21 +61,23 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
     from tuirnn.cells import CELLS
     from tuirnn.codegen.trace import traced
     from tuirnn.kernels import cuda
+    from tuirnn.kernels.cache import Recurrent
 
     for cell, operands, B, H in mine(options, grid(options)):
         dtype = arithmetic(operands)
         made = traced(CELLS[cell])
-        W = torch.zeros(made.G * H, H, device="cuda", dtype=dtype)
+        W = torch.zeros(made.R * H, H, device="cuda", dtype=dtype)
         if not cuda.runs(made, W, dtype):
             return
-        gx, bias = torch.zeros(2, B, made.G * H, device="cuda", dtype=dtype), torch.zeros(made.G * H, device="cuda")
+        gx = torch.zeros(2, B, made.G * H, device="cuda", dtype=dtype)
+        weights = Recurrent(W, torch.zeros(len(W), device="cuda"), W[: len(made.vectors)])
         state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state)
         for forward in (True, False):
             for plan in cuda.candidates(cuda.case_of(forward, made, W, B), cuda.processors()):
                 with contextlib.suppress(Exception):  # `layers` meets it again, and says so
-                    trace = cuda.forward_by(plan if forward else cuda.CUBLAS, made, gx, W, bias, state)
+                    trace = cuda.forward_by(plan if forward else cuda.CUBLAS, made, gx, weights, state)
                     if not forward:
-                        cuda.backward_by(plan, made, trace, W, gx[..., :H].float(), state)
+                        cuda.backward_by(plan, made, trace, weights, gx[..., :H].float(), state)
     yield {"share": options.share, "done": True}
 
 
@@ -134,14 +136,16 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
     import torch
 
     from tuirnn.kernels import portable
+    from tuirnn.kernels.cache import Recurrent
 
     torch.manual_seed(T * B + H)
 
     def normal(*shape: int) -> Any:
         return torch.randn(*shape, device=device)
 
-    rows = made.G * H
-    gx, W, bias = normal(T, B, rows).to(dtype), (normal(rows, H) / H**0.5).to(dtype), normal(rows)
+    rows = made.R * H
+    gx, W, bias = normal(T, B, made.G * H).to(dtype), (normal(rows, H) / H**0.5).to(dtype), normal(rows)
+    vectors = normal(len(made.vectors), H)
     state, dh_all = tuple(normal(B, H) for _ in made.state), normal(T, B, H) / T
     dlast = tuple(normal(B, H) for _ in made.state)
 
@@ -149,14 +153,15 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
         def cast(tensor: Any) -> Any:
             return tensor.double() if exact else tensor.clone()
 
-        poison = torch.full((4, T + 1, B, rows), float("nan"), device=device)
+        poison = torch.full((4, T + 1, B, made.G * H), float("nan"), device=device)
         del poison  # what is not written shows
-        trace = there(made, cast(gx), cast(W), cast(bias), tuple(map(cast, state)))
+        weights = Recurrent(cast(W), cast(bias), cast(vectors))
+        trace = there(made, cast(gx), weights, tuple(map(cast, state)))
         trace.observed = True
         kept = [trace.a.clone()] if made.G > 1 else []
         kept += [trace.saved.clone()] if made.extra_width else []
-        dgx, dgh, dfirst = back(made, trace, cast(W), cast(dh_all), tuple(map(cast, dlast)))
-        return [*kept, *trace.states, dgx, dgh, *dfirst, trace.dh_norm]
+        d = back(made, trace, weights, cast(dh_all), tuple(map(cast, dlast)))
+        return [*kept, *trace.states, d.x, d.gates, *d.state, d.vectors, trace.dh_norm]
 
     exact, ours, again = (
         results(portable.forward, portable.backward, True),

@@ -39,11 +39,11 @@ def published_gradient() -> Iterator[None]:
     """Inside, every layer's backward pass uses each gate's W in place of its transpose; the forward pass is right."""
     from tuirnn.kernels import layer, portable
 
-    def backward(cell: Any, trace: Any, weight_hh: Any, *rest: Any, **options: Any) -> Any:
+    def backward(cell: Any, trace: Any, weights: Any, *rest: Any, **options: Any) -> Any:
         import torch
 
-        wrong = torch.cat([W.t() for W in weight_hh.chunk(cell.G)])
-        return portable.backward(cell, trace, wrong, *rest, **options)
+        wrong = torch.cat([W.t() for W in weights.matrix.chunk(cell.R)])
+        return portable.backward(cell, trace, weights._replace(matrix=wrong), *rest, **options)
 
     kernel = SimpleNamespace(forward=portable.forward, backward=backward)
     with patch.object(layer, "_kernel", lambda cell, weight_hh, dtype: kernel):

@@ -16,6 +16,7 @@ from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import inputs, portable, recurrent_layer
 from tuirnn.kernels import layer as layer_module
+from tuirnn.kernels.cache import Recurrent
 from tuirnn.models import RecurrentLayer, SequenceModel, dropout_mask
 from tuirnn.training import proof
 
@@ -37,12 +38,13 @@ def test_one_hot_tokens_equal_one_hot_vectors(cell: str, device: str) -> None:
     config = ModelConfig(hidden=5, embed=0).of_cell(CELLS[cell])
     layer = RecurrentLayer(config, 7).double().to(device)
     tokens = torch.randint(7, (4, 3), device=device)
-    weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh)
+    weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh, layer.vectors)
+    parameters = list(layer.parameters())
     vectors = torch.nn.functional.one_hot(tokens, 7).double()
     gradients = []
     for source in (tokens, vectors):
         outputs, _ = recurrent_layer(layer.cell, source, None, weights, layer.zero_state(3))
-        gradients.append((outputs.detach(), *torch.autograd.grad((outputs**2).sum(), weights)))
+        gradients.append((outputs.detach(), *torch.autograd.grad((outputs**2).sum(), parameters)))
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
@@ -65,7 +67,7 @@ def test_step_by_step_equals_whole_sequence(cell: str, layers: int, device: str)
 
 # ── the classic mistake: a missing transpose ─────────────────────────────────────
 
-BLOCKS = [(cell.name, gate) for cell in CELLS.values() for gate in range(len(cell.gates))]
+BLOCKS = [(cell.name, gate) for cell in CELLS.values() for gate in range(traced(cell).R)]
 
 
 @pytest.mark.parametrize(("cell", "gate"), BLOCKS)
@@ -73,12 +75,12 @@ def test_a_dropped_transpose_of_any_gate_is_noticed(cell: str, gate: int, monkey
     """The backward pass with one gate's weight_hh block the wrong way round must fail the proof."""
     backward = portable.backward
 
-    def wrong(cell_: Any, trace: Any, weight_hh: Tensor, *rest: Any, **options: Any) -> Any:
-        H = weight_hh.shape[1]
+    def wrong(cell_: Any, trace: Any, weights: Recurrent, *rest: Any, **options: Any) -> Any:
+        H = weights.matrix.shape[1]
         rows = slice(gate * H, (gate + 1) * H)
-        mutated = weight_hh.clone()
-        mutated[rows] = weight_hh[rows].t()
-        return backward(cell_, trace, mutated, *rest, **options)
+        mutated = weights.matrix.clone()
+        mutated[rows] = weights.matrix[rows].t()
+        return backward(cell_, trace, weights._replace(matrix=mutated), *rest, **options)
 
     case = proof.Case(cell, 1, carried=True, masked=False)
     assert proof.torch_difference(case, proof.trial(case)) <= proof.TORCH_BOUND
@@ -155,7 +157,7 @@ def test_onnx_reference_cases(op: str, attributes: dict[str, Any], node: Any, da
     if len(node.input) > 3 and node.input[3]:
         biases = torch.from_numpy(np.array(inputs[node.input[3]][0], dtype=np.float64))
     cell = traced(find_cell(op.lower(), reset="after" if attributes.get("linear_before_reset") else "before"))
-    weights = (ours(W[0]), ours(R[0]), ours(biases[:rows]), ours(biases[rows:]))
+    weights = (ours(W[0]), ours(R[0]), ours(biases[:rows]), ours(biases[rows:]), R[0, :0])
     names = node.input[5:6]
     zero = torch.zeros(X.shape[1], H, dtype=torch.float64)
     first = [zero] * len(cell.state)
@@ -184,7 +186,7 @@ def test_both_reset_forms_agree_with_the_onnx_operator(after: int) -> None:
         z, r, n = rows.chunk(3)
         return torch.cat([r, z, n])
 
-    weights = (ours(W[0]), ours(R[0]), ours(bias[0, : 3 * H]), ours(bias[0, 3 * H :]))
+    weights = (ours(W[0]), ours(R[0]), ours(bias[0, : 3 * H]), ours(bias[0, 3 * H :]), R[0, :0])
     cell = traced(find_cell("gru", reset="after" if after else "before"))
     first = (torch.from_numpy(values["h"][0]).double(),)
     outputs, last = recurrent_layer(cell, X, None, weights, first)

@@ -26,6 +26,7 @@ from tuirnn.cells import CELLS  # noqa: E402
 from tuirnn.codegen.trace import Traced, traced  # noqa: E402
 from tuirnn.config import ModelConfig, TrainConfig  # noqa: E402
 from tuirnn.kernels import ForwardCache, cuda, portable  # noqa: E402
+from tuirnn.kernels.cache import Recurrent  # noqa: E402
 from tuirnn.models import RecurrentLayer  # noqa: E402
 from tuirnn.runs import checkpoint  # noqa: E402
 from tuirnn.runs.layout import RunPaths  # noqa: E402
@@ -59,20 +60,21 @@ def run(
         made = torch.randn(*shape, generator=generator).to(of)
         return (made.double() if plan is None else made).to(DEVICE)
 
-    rows = cell.G * H
-    gx, W, bias = normal(T, B, rows, of=dtype), normal(rows, H, of=dtype) / H**0.5, normal(rows)
+    rows = cell.R * H
+    gx = normal(T, B, cell.G * H, of=dtype)
+    weights = Recurrent(normal(rows, H, of=dtype) / H**0.5, normal(rows), normal(len(cell.vectors), H))
     state = tuple(normal(B, H) for _ in cell.state)
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
     if plan is None:
-        trace = portable.forward(cell, gx, W, bias, state)
+        trace = portable.forward(cell, gx, weights, state)
     else:
-        trace = cuda.forward_by(plan, cell, gx, W, bias, state)
+        trace = cuda.forward_by(plan, cell, gx, weights, state)
     trace.observed = True
     made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
     if plan is None:
-        dgx, dgh, dfirst = portable.backward(cell, trace, W, dh_all, dlast)
+        dgx, dgh, dfirst, _ = portable.backward(cell, trace, weights, dh_all, dlast)
     else:
-        dgx, dgh, dfirst = cuda.backward_by(plan, cell, trace, W, dh_all, dlast)
+        dgx, dgh, dfirst, _ = cuda.backward_by(plan, cell, trace, weights, dh_all, dlast)
     assert trace.dh_norm is not None
     return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm]
 
@@ -108,10 +110,10 @@ def test_kernels_carry_what_is_not_a_number() -> None:
     for cell in map(cell_of, cuda.KINDS):
         gx = torch.zeros(2, 2, cell.G * 16, device=DEVICE)
         gx[0, 0] = float("nan")
-        W, bias = torch.ones(cell.G * 16, 16, device=DEVICE), torch.zeros(cell.G * 16, device=DEVICE)
-        trace = cuda.forward_by(
-            PRODUCT, cell, gx, W, bias, tuple(torch.zeros(2, 16, device=DEVICE) for _ in cell.state)
-        )
+        W = torch.ones(cell.R * 16, 16, device=DEVICE)
+        weights = Recurrent(W, torch.zeros(len(W), device=DEVICE), W[: len(cell.vectors)])
+        state = tuple(torch.zeros(2, 16, device=DEVICE) for _ in cell.state)
+        trace = cuda.forward_by(PRODUCT, cell, gx, weights, state)
         assert trace.states[0][1:, 0].isnan().all()
         assert trace.states[0][1:, 1].isfinite().all()
 
@@ -173,10 +175,10 @@ def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("too many resources\nrequested")
 
     monkeypatch.setattr(cuda, "forward_by", refused)
-    gx, W, bias = torch.randn(2, 3, 4 * 16), torch.randn(4 * 16, 16), torch.zeros(4 * 16)
-    state = (torch.zeros(3, 16), torch.zeros(3, 16))
-    expected = portable.forward(cell, gx.clone(), W, bias, state)
-    torch.testing.assert_close(cuda.forward(cell, gx, W, bias, state).states[0], expected.states[0])
+    gx, W = torch.randn(2, 3, 4 * 16), torch.randn(4 * 16, 16)
+    weights, state = Recurrent(W, torch.zeros(4 * 16), W[:0]), (torch.zeros(3, 16), torch.zeros(3, 16))
+    expected = portable.forward(cell, gx.clone(), weights, state)
+    torch.testing.assert_close(cuda.forward(cell, gx, weights, state).states[0], expected.states[0])
     assert len(failed) == len(cuda.candidates(cuda.case_of(True, cell, W, 3), cuda.processors()))
     assert "too many resources" in cuda.why_not()
     assert "\n" not in cuda.why_not()

@@ -11,7 +11,7 @@ from torch import Tensor
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.kernels import eager, native, portable, products
-from tuirnn.kernels.cache import ForwardCache
+from tuirnn.kernels.cache import ForwardCache, Recurrent
 
 HAS_BF16 = native.multiplies(torch.bfloat16, torch.device("cpu"))
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="needs a compiler and a processor with AVX512_BF16")
@@ -22,6 +22,11 @@ SHAPES = [
 ]  # fmt: skip
 
 
+def recurrent(matrix: Tensor) -> Recurrent:
+    """Without biases and vectors."""
+    return Recurrent(matrix, torch.zeros(len(matrix)), matrix[:0])
+
+
 def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """Outputs and every gradient of a kernel on random numbers that depend on the shape alone."""
     generator = torch.Generator().manual_seed(T * 1_000_000 + B * 1000 + H)
@@ -30,17 +35,19 @@ def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = 
         numbers = torch.randn(*shape, generator=generator)
         return numbers.double() if dtype == torch.float64 else numbers
 
-    rows = cell.G * H
-    gx, bias = normal(T, B, rows), normal(rows)
+    rows = cell.R * H
+    gx, bias = normal(T, B, cell.G * H), normal(rows)
     W = (normal(rows, H) / max(H, 1) ** 0.5).to(dtype)
+    weights = Recurrent(W, bias, normal(len(cell.vectors), H))
     state = tuple(normal(B, H) for _ in cell.state)
-    trace: ForwardCache = kernel.forward(cell, gx, W, bias, state)
+    trace: ForwardCache = kernel.forward(cell, gx, weights, state)
     trace.observed = True
     made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
-    dgx, dgh, dfirst = kernel.backward(cell, trace, W, dh_all, dlast)
+    d = kernel.backward(cell, trace, weights, dh_all, dlast)
     assert trace.dh_norm is not None
-    return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm.to(dh_all.dtype)]
+    columns = [d.gates.chunk(cell.G, -1)[cell.gates.index(gate)] for gate in cell.recurrent]
+    return [*made, *trace.states, d.x, *columns, *d.state, d.vectors, trace.dh_norm.to(dh_all.dtype)]
 
 
 @needs_native
@@ -99,7 +106,7 @@ def test_native_carries_what_is_not_a_number(cell: str) -> None:
     gx = torch.zeros(3, 2, made.G * 20)
     gx[0, 0] = float("nan")
     state = tuple(torch.zeros(2, 20) for _ in made.state)
-    trace = native.forward(made, gx, torch.ones(made.G * 20, 20), torch.zeros(made.G * 20), state)
+    trace = native.forward(made, gx, recurrent(torch.ones(made.R * 20, 20)), state)
     assert trace.states[0][1:, 0].isnan().all()
     assert trace.states[0][1:, 1].isfinite().all()
 
@@ -110,7 +117,7 @@ def test_native_saturates_without_overflow() -> None:
     for size in (50.0, 1e4, 3e38):
         gx = torch.full((2, 1, 4 * 16), size)
         gx[1] = -size
-        trace = native.forward(cell, gx, torch.zeros(64, 16), torch.zeros(64), (torch.zeros(1, 16),) * 2)
+        trace = native.forward(cell, gx, recurrent(torch.zeros(64, 16)), (torch.zeros(1, 16),) * 2)
         assert trace.a.isfinite().all()
         torch.testing.assert_close(trace.a[0, 0], torch.ones(64), rtol=0, atol=1e-6)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tuirnn.cells.initial import RULES, Constant, Drawn, Orthogonal, Rule, Setting, Uniform
 from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.kernels import ForwardCache, recurrent_layer
@@ -37,30 +38,44 @@ class RecurrentLayer(nn.Module):
         inputs: width of x; the number of tokens where they are read one-hot.
     """
 
+    weight_hh: Tensor
+    bias_hh: Tensor
+    vectors: Tensor
+
     def __init__(self, config: ModelConfig, inputs: int) -> None:
         super().__init__()
         self.cell = traced(config.recurrent)
-        H, rows = config.hidden, self.cell.G * config.hidden
+        H, P = config.hidden, len(self.cell.vectors)
         self.hidden, self.weight_dropout = H, config.weight_dropout
-        self.weight_ih = nn.Parameter(torch.empty(rows, inputs))
-        self.weight_hh = nn.Parameter(torch.empty(rows, H))
-        self.bias_ih = nn.Parameter(torch.zeros(rows))
-        self.bias_hh = nn.Parameter(torch.zeros(rows))
-        self.reset_parameters({gate: getattr(config, name) for gate, name in config.recurrent.first_bias.items()})
+        self.weight_ih = nn.Parameter(torch.empty(self.cell.G * H, inputs))
+        self._optional("weight_hh", torch.empty(self.cell.R * H, H))
+        self.bias_ih = nn.Parameter(torch.zeros(self.cell.G * H))
+        self._optional("bias_hh", torch.zeros(self.cell.R * H))
+        self._optional("vectors", torch.empty(P, H))
+        self.reset_parameters(config)
 
-    def reset_parameters(self, biases: dict[str, float]) -> None:
-        """Uniform ±1/√H as torch.nn does, zero biases but for those given by gate."""
-        bound = 1 / math.sqrt(self.hidden)
+    def _optional(self, name: str, values: Tensor) -> None:
+        """A parameter; an empty one, of a cell that lacks it, is neither saved nor counted."""
+        if not values.numel():
+            self.register_buffer(name, values, persistent=False)
+        else:
+            self.register_parameter(name, nn.Parameter(values))
+
+    def reset_parameters(self, config: ModelConfig) -> None:
+        """Draw the first values by the cell's rules (`cells.initial`); those of torch.nn where it has none."""
+        cell, H = self.cell, self.hidden
+        rules = cell.cell.initial
         with torch.no_grad():
-            self.weight_ih.uniform_(-bound, bound)
-            self.weight_hh.uniform_(-bound, bound)
-            for gate, bias in biases.items():
-                first = self.cell.gates.index(gate) * self.hidden
-                self.bias_ih[first : first + self.hidden].fill_(bias)
+            _draw(self.weight_ih, rules.get("weight_ih", RULES["weight_ih"]), config)
+            _draw(self.weight_hh, rules.get("weight_hh", RULES["weight_hh"]), config)
+            for gate, rows in zip(cell.gates, self.bias_ih.view(-1, H), strict=True):
+                _draw(rows, rules.get(f"bias {gate}", RULES["bias"]), config)
+            for name, vector in zip(cell.vectors, self.vectors, strict=True):
+                _draw(vector, rules.get(f"vector {name}", RULES["vector"]), config)
 
     def zero_state(self, batch: int) -> State:
         """The state before the first token: zeros, each [B, H]."""
-        return tuple(self.weight_hh.new_zeros(batch, self.hidden) for _ in self.cell.state)
+        return tuple(self.weight_ih.new_zeros(batch, self.hidden) for _ in self.cell.state)
 
     def forward(
         self,
@@ -73,12 +88,29 @@ class RecurrentLayer(nn.Module):
     ) -> tuple[Tensor, State]:
         """See `kernels.recurrent_layer`; in training with `weight_dropout` (Merity et al. 2018) on weight_hh."""
         weight_hh: Tensor = self.weight_hh
-        if self.training and self.weight_dropout:
+        if self.training and self.weight_dropout and self.cell.R:
             weight_hh = _dropped(weight_hh[None], self.weight_dropout)[0]
-        weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh)
+        weights = (self.weight_ih, weight_hh, self.bias_ih, self.bias_hh, self.vectors)
         return recurrent_layer(
             self.cell, source, embedding, weights, state, dtype=dtype, memory=memory, observe=observe
         )
+
+
+def _draw(values: Tensor, rule: Rule, config: ModelConfig) -> None:
+    """Fill a matrix [rows, columns], or the numbers of all units [H], by a rule."""
+    H = config.hidden
+    match rule:
+        case Uniform(scale):
+            values.uniform_(-scale / math.sqrt(H), scale / math.sqrt(H))
+        case Orthogonal(gain):
+            for rows in torch.split(values, H):
+                nn.init.orthogonal_(rows, gain)
+        case Constant(value):
+            values.fill_(value)
+        case Setting(name):
+            values.fill_(float(getattr(config, name)))
+        case Drawn(value):
+            values.copy_(torch.tensor([value(u) for u in torch.rand(len(values)).tolist()]))
 
 
 class SequenceModel(nn.Module):
@@ -114,8 +146,8 @@ class SequenceModel(nn.Module):
         with torch.no_grad():
             if self.embedding is not None:
                 self.embedding.weight.normal_(0.0, 1.0 if not config.tied else config.embed**-0.5)
-            for matrix in self.parameters() if config.init_std else ():
-                if matrix.dim() == 2:
+            for name, matrix in self.named_parameters() if config.init_std else ():
+                if matrix.dim() == 2 and not name.endswith("vectors"):
                     matrix.normal_(0.0, config.init_std)
             if unk is not None:
                 (

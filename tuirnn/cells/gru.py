@@ -22,7 +22,7 @@ class GRU(Cell):
     in_torch = ("GRU", {})
 
     @staticmethod
-    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
         """Forward."""
         a = W(s.h, "r z n")  # [B, 3H]
         r, z = sigmoid(x.r + a.r), sigmoid(x.z + a.z)  # each [B, H]
@@ -30,7 +30,9 @@ class GRU(Cell):
         return Parts(h=n + z * (s.h - n)), Parts(r=r, z=z, n=n, q=a.n)
 
     @staticmethod
-    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
         """Backward; q reaches n through r, so the two halves have gradients of their own."""
         dn = d.h * (1 - k.z) * (1 - k.n * k.n)
         dz = d.h * (s.h - k.n) * k.z * (1 - k.z)
@@ -48,7 +50,7 @@ class GRUBefore(Cell):
     gates, words, bounds = GRU.gates, GRU.words, GRU.bounds
 
     @staticmethod
-    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
         """Forward."""
         a = W(s.h, "r z")  # [B, 2H]
         r, z = sigmoid(x.r + a.r), sigmoid(x.z + a.z)  # each [B, H]
@@ -56,7 +58,9 @@ class GRUBefore(Cell):
         return Parts(h=n + z * (s.h - n)), Parts(r=r, z=z, n=n)
 
     @staticmethod
-    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
         """Backward; drh is the gradient of r h."""
         dn = d.h * (1 - k.z) * (1 - k.n * k.n)
         dz = d.h * (s.h - k.n) * k.z * (1 - k.z)

@@ -8,6 +8,7 @@ h' = o tanh(c')
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
 from tuirnn.cells.functions import V, sigmoid, tanh
+from tuirnn.cells.initial import Setting
 
 
 class LSTM(Cell):
@@ -20,10 +21,10 @@ class LSTM(Cell):
     state = ("h", "c")
     bounds = {"h": 1.0}
     in_torch = ("LSTM", {})
-    first_bias = {"f": "forget_bias"}
+    initial = {"bias f": Setting("forget_bias")}
 
     @staticmethod
-    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
         """Forward."""
         a = W(s.h, "i f g o")  # [B, 4H]
         i, f, g, o = sigmoid(x.i + a.i), sigmoid(x.f + a.f), tanh(x.g + a.g), sigmoid(x.o + a.o)  # each [B, H]
@@ -31,7 +32,9 @@ class LSTM(Cell):
         return Parts(h=o * tanh(c), c=c), Parts(i=i, f=f, g=g, o=o)
 
     @staticmethod
-    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
         """Backward."""
         tanh_c = tanh(after.c)
         dc = d.c + d.h * k.o * (1 - tanh_c * tanh_c)

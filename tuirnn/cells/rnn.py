@@ -19,12 +19,14 @@ class RNN(Cell):
     in_torch = ("RNN", {"nonlinearity": "tanh"})
 
     @staticmethod
-    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
         """Forward; keeps nothing but the state."""
         return Parts(h=tanh(x.h + W(s.h, "h").h)), Parts()  # [B, H]
 
     @staticmethod
-    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
         """Backward."""
         da = d.h * (1 - after.h * after.h)  # [B, H]
         return Gradients(Parts(h=Wt(h=da)), Parts(h=da))
@@ -40,12 +42,14 @@ class RNNRelu(RNN):
     in_torch = ("RNN", {"nonlinearity": "relu"})
 
     @staticmethod
-    def step(x: Parts[V], s: Parts[V], W: Product[V]) -> tuple[Parts[V], Parts[V]]:
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
         """Forward; keeps nothing but the state."""
         return Parts(h=relu(x.h + W(s.h, "h").h)), Parts()  # [B, H]
 
     @staticmethod
-    def step_backward(d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V]) -> Gradients[V]:
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
         """Backward."""
         da = d.h * is_positive(after.h)  # [B, H]
         return Gradients(Parts(h=Wt(h=da)), Parts(h=da))

@@ -13,12 +13,24 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
+def softplus(x: Array) -> Array:
+    """log(1 + e^x)."""
+    return np.asarray(np.logaddexp(x, 0))
+
+
 register(
     np.ndarray,
     {
         "sigmoid": sigmoid,
+        "log_sigmoid": lambda x: -softplus(-x),
         "tanh": np.tanh,
+        "exp": np.exp,
+        "expm1": np.expm1,
+        "softplus": softplus,
+        "sqrt": np.sqrt,
         "relu": lambda x: np.maximum(x, 0),
         "is_positive": lambda x: (x > 0).astype(x.dtype),
+        "maximum": np.maximum,
+        "select": lambda condition, x, y: np.where(condition > 0, x, y),
     },
 )

@@ -1,10 +1,19 @@
 """Compute an expression from values for its leaves."""
 
+import operator
 from collections.abc import Callable, Mapping
 
 from tuirnn.cells import functions
 from tuirnn.cells.functions import V
 from tuirnn.codegen.expression import CONSTANT, Expr
+
+ARITHMETIC: Mapping[str, Callable[..., object]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "neg": operator.neg,
+}
 
 
 def evaluate(node: Expr, leaves: Mapping[Expr, V]) -> V:
@@ -27,13 +36,7 @@ def evaluate(node: Expr, leaves: Mapping[Expr, V]) -> V:
 def _apply(node: Expr, visit: Callable[[Expr], V]) -> V:
     if node.op == CONSTANT:
         return node.value  # type: ignore[return-value]  # numbers mix with all values
-    if node.op == "neg":
-        return -visit(node.args[0])
+    operands = [visit(operand) for operand in node.args]
     if node.op in functions.FUNCTIONS:
-        return functions.apply(node.op, visit(node.args[0]))
-    left, right = map(visit, node.args)
-    if node.op == "add":
-        return left + right
-    if node.op == "sub":
-        return left - right
-    return left * right
+        return functions.apply(node.op, *operands)
+    return ARITHMETIC[node.op](*operands)  # type: ignore[return-value]

@@ -11,7 +11,7 @@ from tuirnn.cells.functions import FUNCTIONS, register
 Operand = Union["Expr", float]
 
 LEAF, CONSTANT = "leaf", "constant"
-ARITHMETIC = ("add", "sub", "mul", "neg")
+ARITHMETIC = ("add", "sub", "mul", "div", "neg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,12 @@ class Expr:
     def __rmul__(self, other: float) -> "Expr":
         return make("mul", lift(other), self)
 
+    def __truediv__(self, other: Operand) -> "Expr":
+        return make("div", self, lift(other))
+
+    def __rtruediv__(self, other: float) -> "Expr":
+        return make("div", lift(other), self)
+
     def __neg__(self) -> "Expr":
         return make("neg", self)
 
@@ -75,7 +81,11 @@ def lift(value: Operand) -> Expr:
     return value if isinstance(value, Expr) else make(CONSTANT, value=float(value))
 
 
-register(Expr, {name: partial(make, name) for name in FUNCTIONS})
+def _function(name: str, *arguments: Operand) -> Expr:
+    return make(name, *map(lift, arguments))
+
+
+register(Expr, {name: partial(_function, name) for name in FUNCTIONS})
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:

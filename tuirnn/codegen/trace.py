@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from tuirnn.cells import Cell, Gradients, Parts
-from tuirnn.codegen.expression import Expr, depends, leaf, make, replaced, walk
+from tuirnn.codegen.expression import Expr, depends, leaf, lift, make, replaced, walk
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,18 @@ class BackwardProduct:
     name: str
     gradients: Parts[Expr]
 
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Whose rows it multiplies."""
+        return tuple(self.gradients)
+
 
 @dataclass(frozen=True, eq=False)
 class Traced:
     """A cell's two functions as expressions.
 
-    Leaves, by kind: forward `x` (input half), `W` (recurrent product), `state` (before); backward `d` (gradient of the
-    state after), `kept`, `state`, `after`, `Wt` (result of a backward product).
+    Leaves, by kind: forward `x` (input half), `W` (recurrent product), `state` (before), `p` (vectors); backward `d`
+    (gradient of the state after), `kept`, `state`, `after`, `Wt` (result of a backward product), `p`.
 
     Attributes:
         cell: the definition.
@@ -36,7 +41,7 @@ class Traced:
         after: state after the step.
         kept: what the backward step needs beside the states.
         products: transposed products, in order.
-        gradients: what the backward step returns; its `gates` are never None.
+        gradients: what the backward step returns.
     """
 
     cell: Cell
@@ -61,6 +66,22 @@ class Traced:
         """Number of gates."""
         return len(self.cell.gates)
 
+    @cached_property
+    def recurrent(self) -> tuple[str, ...]:
+        """The gates that take part in a recurrent product, in the order of weight_hh's rows."""
+        met = {gate for stage in self.stages for gate in stage.gates}
+        return tuple(gate for gate in self.cell.gates if gate in met)
+
+    @property
+    def R(self) -> int:
+        """Number of gates with a recurrent product."""
+        return len(self.recurrent)
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """Names of the parameters with one number for each unit."""
+        return self.cell.vectors
+
     @property
     def state(self) -> tuple[str, ...]:
         """Names of the state's parts, h first."""
@@ -71,15 +92,26 @@ class Traced:
         """Buffers of H a step that are kept beside the gates."""
         return len(self.extra)
 
-    @property
-    def sums_halves(self) -> bool:
-        """Whether bias_hh of all gates may be added to the input halves."""
-        return self.additive == set(self.cell.gates)
+    @cached_property
+    def apart(self) -> tuple[str, ...]:
+        """The gates of recurrent products whose two halves do not just add up: their bias_hh stays with the product."""
+        return tuple(gate for gate in self.recurrent if gate not in self.additive)
 
     @cached_property
     def gate_gradients(self) -> Parts[Expr]:
-        """Gradient of each gate's recurrent product."""
-        return self.gradients.gates if self.gradients.gates is not None else self.gradients.x
+        """Gradient of the recurrent product of each gate that has one."""
+        found = self.gradients.gates if self.gradients.gates is not None else self.gradients.x
+        return Parts({gate: found[gate] for gate in self.recurrent})
+
+    @cached_property
+    def vector_gradients(self) -> Parts[Expr]:
+        """Gradient of each vector, before it is summed over batch and time."""
+        return self.gradients.vectors if self.gradients.vectors is not None else Parts()
+
+    @cached_property
+    def split(self) -> tuple[str, ...]:
+        """The gates whose two halves have different gradients."""
+        return tuple(g for g in self.recurrent if self.gradients.x[g] is not self.gate_gradients[g])
 
     @cached_property
     def extra(self) -> tuple[str, ...]:
@@ -91,10 +123,21 @@ class Traced:
         """Whether gates are kept for the backward step; else the states are enough."""
         return any(name in self.cell.gates for name in self.kept)
 
+    @property
+    def results(self) -> tuple[Expr, ...]:
+        """All that a forward step computes: states, what is kept, operands."""
+        return (*self.after.values(), *self.kept.values(), *(stage.operand for stage in self.stages))
+
+    @property
+    def backward_results(self) -> tuple[Expr, ...]:
+        """All gradients that a backward step computes."""
+        made = self.gradients
+        return (*made.x.values(), *self.gate_gradients.values(), *made.before.values(), *self.vector_gradients.values())
+
     @cached_property
     def additive(self) -> frozenset[str]:
         """The gates whose two halves are only ever added up: their bias_hh may be added to the input half."""
-        nodes = list(walk(*self.after.values(), *self.kept.values(), *(stage.operand for stage in self.stages)))
+        nodes = list(walk(*self.results))
         found = set()
         for gate in self.cell.gates:
             x, W = leaf("x", gate), leaf("W", gate)
@@ -110,7 +153,9 @@ class Traced:
         """Each stage's operand in terms of the state before and of what is kept, for the weights' gradients."""
         by = {node: leaf("kept", name) for name, node in self.kept.items()}
         found = tuple(replaced(stage.operand, by) for stage in self.stages)
-        assert not any(depends(node, "x", "W") for node in found), f"{self.cell.name} keeps too little"
+        for node in found:
+            if depends(node, "x", "W"):
+                raise ValueError(f"cell '{self.cell.name}' keeps too little to make the operands of its products again")
         return found
 
 
@@ -130,28 +175,46 @@ def traced(cell: Cell) -> Traced:
         return Parts({gate: leaf("W", gate) for gate in some.split()})
 
     def Wt(**gradients: Expr) -> Expr:
-        products.append(BackwardProduct(str(len(products)), Parts(gradients)))
+        ordered = sorted(gradients, key=lambda gate: gates.index(gate) if gate in gates else len(gates))
+        products.append(BackwardProduct(str(len(products)), Parts({gate: gradients[gate] for gate in ordered})))
         return leaf("Wt", products[-1].name)
 
     def leaves(of: str, some: tuple[str, ...]) -> Parts[Expr]:
         return Parts({name: leaf(of, name) for name in some})
 
-    state = leaves("state", names)
-    after, kept = cell.step(leaves("x", gates), state, W)
-    gradients = cell.step_backward(leaves("d", names), leaves("kept", tuple(kept)), state, leaves("after", names), Wt)
+    state, vectors = leaves("state", names), leaves("p", cell.vectors)
+    after, kept = cell.step(leaves("x", gates), state, W, vectors)
+    kept = Parts({name: lift(value) for name, value in kept.items()})
+    gradients = _lifted(
+        cell.step_backward(leaves("d", names), leaves("kept", tuple(kept)), state, leaves("after", names), Wt, vectors)
+    )
     made = Traced(cell, tuple(stages), after, kept, tuple(products), gradients)
     _check(made)
     return made
 
 
+def _lifted(gradients: Gradients[Expr]) -> Gradients[Expr]:
+    """Gradients that may be mere numbers, such as 0, as expressions."""
+    before, *more = (
+        None if parts is None else Parts({name: lift(value) for name, value in parts.items()}) for parts in gradients
+    )
+    assert before is not None
+    assert more[0] is not None
+    return Gradients(before, more[0], *more[1:])
+
+
 def _check(made: Traced) -> None:
     cell = made.cell
     met = [gate for stage in made.stages for gate in stage.gates]
+    if unknown := set(met) - set(cell.gates):
+        raise ValueError(f"cell '{cell.name}': W is asked for {sorted(unknown)}; the gates are {', '.join(cell.gates)}")
+    given = made.gradients.gates
     for what, found, wanted in (
         ("states after the step", set(made.after), set(cell.state)),
         ("gradients of the state", set(made.gradients.before), set(cell.state)),
         ("gradients of the input halves", set(made.gradients.x), set(cell.gates)),
-        ("gates with a recurrent product", set(met), set(cell.gates)),
+        ("gradients of the recurrent products", set(met if given is None else given), set(met)),
+        ("gradients of the vectors", set(made.vector_gradients), set(cell.vectors)),
         ("gates with a transposed product", {gate for each in made.products for gate in each.gradients}, set(met)),
         ("names of gates", set(cell.words), set(cell.gates)),
     ):
@@ -165,3 +228,10 @@ def _check(made: Traced) -> None:
         raise ValueError(
             f"cell '{cell.name}' multiplies a gate's rows twice in a step; give each product rows of its own"
         )
+    for gates in (*(stage.gates for stage in made.stages), *(product.gates for product in made.products)):
+        first = cell.gates.index(gates[0])
+        if gates != cell.gates[first : first + len(gates)]:
+            raise ValueError(
+                f"cell '{cell.name}' multiplies the gates {' '.join(gates)} at once; name them as they stand in `gates`"
+                f" ({' '.join(cell.gates)}), next to one another"
+            )

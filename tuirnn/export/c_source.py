@@ -229,7 +229,7 @@ def _layers(network: Network) -> Iterator[_Table]:
         for number, stage in enumerate(traced(cell).stages):
             rows = slice(cell.gates.index(stage.gates[0]) * H, (cell.gates.index(stage.gates[-1]) + 1) * H)
             recurrent[f"recurrent{number}"] = layer.weight_hh[rows]
-        if not traced(cell).sums_halves:
+        if traced(cell).apart:
             parts["recurrent_bias"] = layer.bias_hh
         names = {part: f"layer{i}_{part}" for part in (*parts, *recurrent)}
         for part, value in (parts | recurrent).items():

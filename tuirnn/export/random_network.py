@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.export.network import Network
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
@@ -18,14 +19,21 @@ def random_network(config: ModelConfig, vocab: int | Vocabulary = 65, seed: int 
     """
     rng = np.random.default_rng(seed)
     symbols = vocab if isinstance(vocab, Vocabulary) else Vocabulary("char", _printable(vocab - 1))
-    H, V, rows = config.hidden, len(symbols), len(config.recurrent.gates) * config.hidden
+    H, V, cell = config.hidden, len(symbols), traced(config.recurrent)
+    rows, recurrent = cell.G * H, cell.R * H
 
     def uniform(*shape: int) -> Array:
         return np.asarray(rng.uniform(-1, 1, shape) / np.sqrt(H))
 
     first, P = config.embed or V, config.projection
     layers = tuple(
-        LayerWeights(uniform(rows, H if i else first), uniform(rows, H), uniform(rows), uniform(rows))
+        LayerWeights(
+            uniform(rows, H if i else first),
+            uniform(recurrent, H),
+            uniform(rows),
+            uniform(recurrent),
+            uniform(len(cell.vectors), H),
+        )
         for i in range(config.layers)
     )
     embedding = rng.normal(size=(V, config.embed)) if config.embed else None

@@ -1,9 +1,12 @@
 """One step of the network in float64 numpy: the independent answer that every cell file must give."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 import tuirnn.codegen.arrays  # noqa: F401  the definitions compute with numpy
 from tuirnn.cells import Cell, Parts
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
 
@@ -39,13 +42,15 @@ def _vector(weights: ModelWeights, token: int) -> Array:
 def _cell(cell: Cell, w: LayerWeights, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
     """One step of a layer: the definition, on numpy."""
 
-    def by_gate(rows: Array) -> Parts[Array]:
-        return Parts(zip(cell.gates, np.split(rows, len(cell.gates)), strict=True))
+    def named(names: Sequence[str], rows: Array) -> Parts[Array]:
+        return Parts(zip(names, np.split(rows, max(1, len(names))), strict=False))
 
-    weight, bias = by_gate(w.weight_hh), by_gate(w.bias_hh)
+    recurrent = traced(cell).recurrent
+    weight, bias = named(recurrent, w.weight_hh), named(recurrent, w.bias_hh)
 
     def product(operand: Array, gates: str) -> Parts[Array]:
         return Parts({gate: weight[gate] @ operand + bias[gate] for gate in gates.split()})
 
-    after, _ = cell.step(by_gate(w.weight_ih @ x + w.bias_ih), Parts(zip(cell.state, state, strict=True)), product)
+    x_gates, before = named(cell.gates, w.weight_ih @ x + w.bias_ih), Parts(zip(cell.state, state, strict=True))
+    after, _ = cell.step(x_gates, before, product, Parts(zip(cell.vectors, w.vectors, strict=True)))
     return tuple(after[name] for name in cell.state)

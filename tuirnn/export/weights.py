@@ -7,6 +7,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.errors import RunError
 
@@ -16,12 +17,13 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One recurrent layer, in PyTorch's layouts."""
+    """One recurrent layer: weight_ih [G·H, I], weight_hh [R·H, H], bias_ih [G·H], bias_hh [R·H], vectors [P, H]."""
 
     weight_ih: Array
     weight_hh: Array
     bias_ih: Array
     bias_hh: Array
+    vectors: Array
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,21 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
             raise RunError(f"{where}: '{name}' holds numbers that are not finite in float32")
         return array
 
-    H, rows = config.hidden, len(config.recurrent.gates) * config.hidden
+    def optional(name: str, *shape: int) -> Array:
+        """A tensor that a cell may lack: one of no rows is not in the file."""
+        return take(name, *shape) if shape[0] else np.zeros(shape)
+
+    H, cell = config.hidden, traced(config.recurrent)
     layers = []
     for i in range(config.layers):
         width = H if i else config.embed or None
         layers.append(
             LayerWeights(
-                take(f"layers.{i}.weight_ih", rows, width),
-                take(f"layers.{i}.weight_hh", rows, H),
-                take(f"layers.{i}.bias_ih", rows),
-                take(f"layers.{i}.bias_hh", rows),
+                take(f"layers.{i}.weight_ih", cell.G * H, width),
+                optional(f"layers.{i}.weight_hh", cell.R * H, H),
+                take(f"layers.{i}.bias_ih", cell.G * H),
+                optional(f"layers.{i}.bias_hh", cell.R * H),
+                optional(f"layers.{i}.vectors", len(cell.vectors), H),
             )
         )
     P = config.projection

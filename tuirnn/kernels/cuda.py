@@ -31,7 +31,7 @@ from torch import Tensor
 from tuirnn.codegen.trace import Traced
 from tuirnn.files import atomic_write
 from tuirnn.kernels import portable
-from tuirnn.kernels.cache import ForwardCache, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
 
 KINDS = {"rnn": 0, "rnn-relu": 1, "lstm": 2, "gru": 3}
 """Cells that the kernels know, by their own numbers."""
@@ -197,39 +197,39 @@ def processors() -> int:
 
 
 def forward(
-    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
 ) -> ForwardCache:  # fmt: skip
-    """As `portable.forward`; gx may have the operands' dtype, in which the activations are then kept."""
-    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
-    case = case_of(True, cell, weight_hh, gx.shape[1])
+    """As `Kernel.forward`; gx may have the operands' dtype, in which the activations are then kept."""
+    weights = weights.to(dtype)
+    case = case_of(True, cell, weights.matrix, gx.shape[1])
     while (plan := plan_of(case)) is not None:
         try:
-            return forward_by(plan, cell, gx, weight_hh, bias_hh, state, into)
+            return forward_by(plan, cell, gx, weights, state, into)
         except Exception as error:
             _fail(case, plan, error)
-    return portable.forward(cell, gx.float(), weight_hh, bias_hh, state, into)
+    return portable.forward(cell, gx.float(), weights, state, into)
 
 
 def backward(
     cell: Traced,
     trace: ForwardCache,
-    weight_hh: Tensor,
+    weights: Recurrent,
     dh_all: Tensor,
     dlast: State,
     *,
     dtype: torch.dtype | None = None,
-) -> tuple[Tensor, Tensor, State]:
-    """As `portable.backward`; dgx and dgh have the operands' dtype."""
-    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
-    case = case_of(False, cell, weight_hh, trace.a.shape[1])
+) -> SequenceGradients:
+    """As `Kernel.backward`; the gradients of gates have the operands' dtype."""
+    weights = weights.to(dtype)
+    case = case_of(False, cell, weights.matrix, trace.a.shape[1])
     while (plan := plan_of(case)) is not None:
         try:
-            return backward_by(plan, cell, trace, weight_hh, dh_all, dlast)
+            return backward_by(plan, cell, trace, weights, dh_all, dlast)
         except Exception as error:
             _fail(case, plan, error)
     whole = ForwardCache(trace.a.float(), trace.states, trace.saved.float(), trace.observed)
-    results = portable.backward(cell, whole, weight_hh, dh_all, dlast)
+    results = portable.backward(cell, whole, weights, dh_all, dlast)
     trace.dh_norm = whole.dh_norm
     return results
 
@@ -247,12 +247,15 @@ def forward_by(
     plan: Plan,
     cell: Traced,
     gx: Tensor,
-    weight_hh: Tensor,
-    bias_hh: Tensor,
+    weights: Recurrent,
     state: State,
     into: Sequence[Tensor] = (),
 ) -> ForwardCache:
     """`forward` in a given way."""
+    weight_hh, bias_hh, _ = weights
+    bias_hh = bias_hh.clone()
+    for gate in cell.additive:
+        bias_hh[cell.recurrent.index(gate) * weight_hh.shape[1] :][: weight_hh.shape[1]] = 0
     kernel = _kernel("forward")
     T, B, rows = gx.shape
     H = weight_hh.shape[1]
@@ -275,9 +278,10 @@ def forward_by(
 
 
 def backward_by(
-    plan: Plan, cell: Traced, trace: ForwardCache, weight_hh: Tensor, dh_all: Tensor, dlast: State
-) -> tuple[Tensor, Tensor, State]:
+    plan: Plan, cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State
+) -> SequenceGradients:
     """`backward` in a given way."""
+    weight_hh = weights.matrix
     kernel = _kernel("backward")
     T, B, rows = trace.a.shape
     H = weight_hh.shape[1]
@@ -301,7 +305,7 @@ def backward_by(
         )  # fmt: skip
     trace.dh_norm = squares.sum(1).sqrt()
     carry[0] += torch.mm(dgh[0], Wt.t())
-    return dgx, dgh[:T], tuple(carry)
+    return SequenceGradients(dgx, dgh[:T], tuple(carry), torch.zeros_like(weights.vectors))
 
 
 def _kernel(name: str) -> Any:
@@ -332,24 +336,25 @@ def measure(cell: Traced, batch: int, hidden: int, dtype: torch.dtype) -> dict[C
     Returns:
         Seconds a step of each plan that runs; empty where the choice is known.
     """
-    weights = torch.zeros(cell.G * hidden, hidden, device="cuda", dtype=dtype)
-    cases = [case_of(forward, cell, weights, batch) for forward in (True, False)]
-    if not runs(cell, weights, dtype) or all(case in _choices() for case in cases):
+    matrix = torch.zeros(cell.G * hidden, hidden, device="cuda", dtype=dtype)
+    cases = [case_of(forward, cell, matrix, batch) for forward in (True, False)]
+    if not runs(cell, matrix, dtype) or all(case in _choices() for case in cases):
         return {}
     T, rows = MEASURED_STEPS, cell.G * hidden
     own = torch.Generator("cuda").manual_seed(0)  # training's own numbers must not depend on whether this has run
-    weights.normal_(0, hidden**-0.5, generator=own)
+    matrix.normal_(0, hidden**-0.5, generator=own)
     gx = torch.randn(T, batch, rows, device="cuda", generator=own).to(dtype)
-    bias, dh_all = torch.zeros(rows, device="cuda"), torch.randn(T, batch, hidden, device="cuda", generator=own)
+    weights = Recurrent(matrix, torch.zeros(rows, device="cuda"), torch.zeros(0, hidden, device="cuda"))
+    dh_all = torch.randn(T, batch, hidden, device="cuda", generator=own)
     state = tuple(torch.zeros(batch, hidden, device="cuda") for _ in cell.state)
-    trace = forward(cell, gx.clone(), weights, bias, state)
+    trace = forward(cell, gx.clone(), weights, state)
     times: dict[Case, dict[Plan, float]] = {}
     for case in cases:
         times[case] = {}
         for plan in candidates(case, processors()):
             go: Callable[[], object]
             if case.forward:
-                go = partial(forward_by, plan, cell, gx, weights, bias, state)
+                go = partial(forward_by, plan, cell, gx, weights, state)
             else:
                 go = partial(backward_by, plan, cell, trace, weights, dh_all, state)
             try:

@@ -8,57 +8,76 @@ from torch import Tensor
 from tuirnn.cells import Parts
 from tuirnn.cells.functions import register
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.cache import ForwardCache, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
+
+
+def _maximum(x: Tensor | float, y: Tensor | float) -> Tensor:
+    like = x if isinstance(x, Tensor) else y
+    assert isinstance(like, Tensor), "two numbers"
+    return torch.maximum(*(torch.as_tensor(each, dtype=like.dtype, device=like.device) for each in (x, y)))
+
 
 register(
     Tensor,
     {
         "sigmoid": torch.sigmoid,
+        "log_sigmoid": torch.nn.functional.logsigmoid,
         "tanh": torch.tanh,
+        "exp": torch.exp,
+        "expm1": torch.expm1,
+        "softplus": lambda x: -torch.nn.functional.logsigmoid(-x),
+        "sqrt": torch.sqrt,
         "relu": torch.relu,
         "is_positive": lambda x: (x > 0).to(x.dtype),
+        "maximum": _maximum,
+        "select": lambda condition, x, y: torch.where(condition > 0, x, y),
     },
 )
 
 
-def _by_gate(cell: Traced, rows: Tensor, dim: int = -1) -> Parts[Tensor]:
-    return Parts(zip(cell.gates, rows.chunk(cell.G, dim), strict=True))
+def _named(names: Sequence[str], columns: Tensor, dim: int = -1) -> Parts[Tensor]:
+    """Equal parts of a tensor by their names; none of them where there are no names."""
+    return Parts(zip(names, columns.chunk(max(1, len(names)), dim), strict=False))
 
 
 def forward(
-    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
 ) -> ForwardCache:  # fmt: skip
-    """As `portable.forward`."""
-    weight, bias = _by_gate(cell, weight_hh.to(dtype or weight_hh.dtype), 0), _by_gate(cell, bias_hh, 0)
+    """As `Kernel.forward`."""
+    weights = weights.to(dtype)
+    weight, bias = _named(cell.recurrent, weights.matrix, 0), _named(cell.recurrent, weights.bias)
+    p = Parts(zip(cell.vectors, weights.vectors, strict=True))
     states = begun(state, len(gx), into)
-    saved = gx.new_zeros(*gx.shape[:2], cell.extra_width * weight_hh.shape[1])
+    saved = gx.new_zeros(*gx.shape[:2], cell.extra_width * state[0].shape[-1])
 
     def W(operand: Tensor, gates: str) -> Parts[Tensor]:
         """The product; bias_hh is in gx where the two halves are only summed."""
         found = {gate: (operand.to(weight[gate].dtype) @ weight[gate].t()).to(gx.dtype) for gate in gates.split()}
-        return Parts({gate: a if cell.sums_halves else a + bias[gate] for gate, a in found.items()})
+        return Parts({gate: a if gate in cell.additive else a + bias[gate] for gate, a in found.items()})
 
     for t in range(len(gx)):
         before = Parts(zip(cell.state, (s[t] for s in states), strict=True))
-        after, kept = cell.cell.step(_by_gate(cell, gx[t].clone()), before, W)
+        after, kept = cell.cell.step(_named(cell.gates, gx[t].clone()), before, W, p)
         for name, buffer in zip(cell.state, states, strict=True):
             buffer[t + 1] = after[name]
-        for name, place in _by_gate(cell, gx[t]).items():
+        for name, place in _named(cell.gates, gx[t]).items():
             if name in kept:
                 place.copy_(kept[name])
-        if cell.extra:
-            saved[t] = torch.cat([kept[name] for name in cell.extra], -1)
+        for name, place in _named(cell.extra, saved[t]).items():
+            place.copy_(kept[name])
     return ForwardCache(gx, states, saved)
 
 
 def backward(
-    cell: Traced, trace: ForwardCache, weight_hh: Tensor, dh_all: Tensor, dlast: State, *,
+    cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
     dtype: torch.dtype | None = None,
-) -> tuple[Tensor, Tensor, State]:  # fmt: skip
-    """As `portable.backward`; leaves the activations as they are."""
-    weight = _by_gate(cell, weight_hh.to(dtype or weight_hh.dtype), 0)
-    dgx, dgh, norms = torch.empty_like(trace.a), torch.empty_like(trace.a), dh_all.new_empty(len(dh_all))
+) -> SequenceGradients:  # fmt: skip
+    """As `Kernel.backward`; leaves the activations as they are."""
+    weight = _named(cell.recurrent, weights.to(dtype).matrix, 0)
+    p = Parts(zip(cell.vectors, weights.vectors, strict=True))
+    dgx, dgh, norms = torch.zeros_like(trace.a), torch.zeros_like(trace.a), dh_all.new_empty(len(dh_all))
+    dvectors = torch.zeros_like(weights.vectors)
 
     def Wt(**gradients: Tensor) -> Tensor:
         products = [(g.to(weight[gate].dtype) @ weight[gate]).to(dh_all.dtype) for gate, g in gradients.items()]
@@ -68,11 +87,17 @@ def backward(
     for t in reversed(range(len(dh_all))):
         d = Parts({**d, cell.state[0]: d[cell.state[0]] + dh_all[t]})
         norms[t] = torch.linalg.vector_norm(d[cell.state[0]])
-        kept = Parts({name: value for name, value in _by_gate(cell, trace.a[t]).items() if name in cell.kept})
-        kept.update(zip(cell.extra, trace.saved[t].chunk(max(1, cell.extra_width), -1), strict=False))
+        kept = Parts({name: value for name, value in _named(cell.gates, trace.a[t]).items() if name in cell.kept})
+        kept.update(_named(cell.extra, trace.saved[t]))
         before, after = (Parts(zip(cell.state, (s[at] for s in trace.states), strict=True)) for at in (t, t + 1))
-        d, x, gates = cell.cell.step_backward(d, kept, before, after, Wt)
-        dgx[t] = torch.cat([x[gate] for gate in cell.gates], -1)
-        dgh[t] = torch.cat([(x if gates is None else gates)[gate] for gate in cell.gates], -1)
+        d, x, gates, vectors = cell.cell.step_backward(d, kept, before, after, Wt, p)
+        for name, place in _named(cell.gates, dgx[t]).items():
+            place.copy_(torch.as_tensor(x[name]))
+        for name, place in _named(cell.gates, dgh[t]).items():
+            if name in cell.recurrent:
+                place.copy_(torch.as_tensor((x if gates is None else gates)[name]))
+        for name, place in zip(cell.vectors, dvectors, strict=True):
+            place += (vectors or Parts())[name].sum(0)
+        d = Parts({name: d[name] + torch.zeros_like(dlast[0]) for name in cell.state})
     trace.dh_norm = norms
-    return dgx, dgh, tuple(d[name] for name in cell.state)
+    return SequenceGradients(dgx, dgh, tuple(d[name] for name in cell.state), dvectors)

@@ -7,7 +7,6 @@ The sequence is walked in spans of steps (`spans`). The states of all steps stay
 gates did not stay is run forward again from its first state when its gradients are due.
 """
 
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,11 +15,11 @@ from torch import Tensor
 from tuirnn import spans
 from tuirnn.codegen.trace import Traced
 from tuirnn.kernels import cuda, native, portable
-from tuirnn.kernels.cache import ForwardCache, State
+from tuirnn.kernels.cache import ForwardCache, Kernel, Recurrent, State
 from tuirnn.kernels.inputs import InputGradients, InputHalf, product_over_time
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
-"""(weight_ih [G·H, I], weight_hh [G·H, H], bias_ih [G·H], bias_hh [G·H])."""
+Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""(weight_ih [G·H, I], weight_hh [R·H, H], bias_ih [G·H], bias_hh [R·H], vectors [P, H])."""
 
 
 def recurrent_layer(
@@ -69,11 +68,13 @@ class _Layer(torch.autograd.Function):
         weight_hh: Tensor,
         bias_ih: Tensor,
         bias_hh: Tensor,
+        vectors: Tensor,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
         """h of every step [T, B, H], then the last state; see `recurrent_layer`."""
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
-        bias = bias_ih + bias_hh if cell.sums_halves else bias_ih
+        bias = _with_recurrent_bias(cell, bias_ih, bias_hh)
+        weights = Recurrent(weight_hh, bias_hh, vectors)
         kernel = _kernel(cell, weight_hh, operand)
         stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
         gx = InputHalf(source, embedding, weight_ih, bias, operand, stored)
@@ -84,7 +85,7 @@ class _Layer(torch.autograd.Function):
         states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)
         for index, steps in enumerate(cuts):
             into = [s[steps.start : steps.stop + 1] for s in states]
-            trace = kernel.forward(cell, gx(steps), weight_hh, bias_hh, state, into, dtype=operand)
+            trace = kernel.forward(cell, gx(steps), weights, state, into, dtype=operand)
             state = tuple(s[-1] for s in trace.states)
             if index >= first_kept:
                 traces[index] = trace.on(cell, states, steps)
@@ -93,41 +94,63 @@ class _Layer(torch.autograd.Function):
             traces[0].observed = True
             observe.append(traces[0])
         ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.traces = cell, operand, stored, cuts, traces
-        ctx.save_for_backward(source, embedding, weight_ih, bias, weight_hh, bias_hh, *states)
+        ctx.save_for_backward(source, embedding, weight_ih, bias, weight_hh, bias_hh, vectors, *states)
         return (states[0][1:], *(s.clone() for s in state))
 
     @staticmethod
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
         """A gradient for each argument of `forward`, from those of h and of the last state."""
-        source, embedding, weight_ih, bias, weight_hh, bias_hh, *states = ctx.saved_tensors
+        source, embedding, weight_ih, bias, weight_hh, bias_hh, vectors, *states = ctx.saved_tensors
+        weights = Recurrent(weight_hh, bias_hh, vectors)
         cell, operand = ctx.cell, ctx.operand
         kernel = _kernel(cell, weight_hh, operand)
         gx = InputHalf(source, embedding, weight_ih, bias, operand, ctx.stored)
         inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
-        dbias_hh = torch.zeros_like(bias_hh)
+        dvectors, dapart = torch.zeros_like(vectors), dict.fromkeys(cell.apart, torch.zeros(()))
         dW: list[Tensor] = []  # of the rows that met the same operand
         for index in range(len(ctx.cuts) - 1, -1, -1):
             steps = ctx.cuts[index]
             trace = ctx.traces.pop(index, None)  # its room is free after this span
             if trace is None:
                 before = tuple(s[steps.start] for s in states)
-                trace = kernel.forward(cell, gx(steps), weight_hh, bias_hh, before, dtype=operand)
+                trace = kernel.forward(cell, gx(steps), weights, before, dtype=operand)
                 trace = trace.on(cell, states, steps)
-            factors = trace.operands(cell)  # before gradients take a's place
-            dgx, dgh, dstate = kernel.backward(cell, trace, weight_hh, dh_all[steps], dstate, dtype=operand)
+            factors = trace.operands(cell, vectors)  # before gradients take a's place
+            d = kernel.backward(cell, trace, weights, dh_all[steps], dstate, dtype=operand)
+            dgx, dgh, dstate = d.x, d.gates, d.state
+            dvectors += d.vectors
             del trace
             products = [product_over_time(dgh[..., rows], factor, operand) for rows, factor in factors]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
-            if not cell.sums_halves:
-                dbias_hh += dgh.sum((0, 1), dtype=dbias_hh.dtype)
+            for gate in cell.apart:
+                dapart[gate] = dapart[gate] + _rows(cell.gates, gate, dgh).sum((0, 1), dtype=bias_hh.dtype)
             inputs.add(steps, dgx)
-            del dgx, dgh, factors, products
+            del d, dgx, dgh, factors, products
         dsource, dembedding, dweight_ih, dbias = inputs.total()
-        dbias_hh = dbias if cell.sums_halves else dbias_hh
-        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW)
-        return None, None, None, None, dsource, dembedding, dweight_ih, dweight_hh, dbias, dbias_hh, *dstate
+        shares = [dapart[gate] if gate in dapart else _rows(cell.gates, gate, dbias) for gate in cell.recurrent]
+        dbias_hh = dbias if cell.additive == set(cell.gates) else torch.cat(shares) if shares else bias_hh
+        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW) if dW else weight_hh
+        parameters = (dweight_ih, dweight_hh, dbias, dbias_hh, dvectors)
+        return None, None, None, None, dsource, dembedding, *parameters, *dstate
 
 
-def _kernel(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> ModuleType:
+def _rows(gates: tuple[str, ...], gate: str, values: Tensor) -> Tensor:
+    """The columns of one of some gates, [..., G·H] -> [..., H]."""
+    return values.chunk(len(gates), -1)[gates.index(gate)]
+
+
+def _with_recurrent_bias(cell: Traced, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+    """All that can be added before the recurrent product: bias_ih, and bias_hh of gates whose halves just add up."""
+    if cell.additive == set(cell.gates):
+        return bias_ih + bias_hh
+    bias = bias_ih.clone()
+    for gate in cell.additive:
+        _rows(cell.gates, gate, bias).add_(_rows(cell.recurrent, gate, bias_hh))
+    return bias
+
+
+def _kernel(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> Kernel:
     """The fastest kernel that runs this cell here, with operands of this type."""
-    return next((kernel for kernel in (cuda, native) if kernel.runs(cell, weight_hh, dtype)), portable)
+    if cuda.runs(cell, weight_hh, dtype):
+        return cuda
+    return native if native.runs(cell, weight_hh, dtype) else portable

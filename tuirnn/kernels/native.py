@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tuirnn import compiling
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.cache import ForwardCache, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
 
 CPP = Path(__file__).parent / "cpp"
 KINDS = {"rnn": "RNN_TANH", "rnn-relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU_AFTER", "gru-before": "GRU_BEFORE"}
@@ -91,19 +91,23 @@ def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
 
 
 def forward(
-    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
 ) -> ForwardCache:  # fmt: skip
-    """As `portable.forward`; gx and the state are float32."""
+    """As `Kernel.forward`; gx and the state are float32."""
+    weight_hh, bias_hh, _ = weights
+    bias_hh = bias_hh.clone()
+    for gate in cell.additive:
+        bias_hh[cell.recurrent.index(gate) * weight_hh.shape[1] :][: weight_hh.shape[1]] = 0
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
     gx, bias_hh = gx.contiguous(), bias_hh.contiguous()
     states = begun(state, T, into)
     saved = gx.new_empty(T, B, cell.extra_width * H)
-    weights, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
+    matrix, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_forward(
         *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
-        _p(weights), _p(bias_hh), _p(scratch), _threads(cell, B, H),
+        _p(matrix), _p(bias_hh), _p(scratch), _threads(cell, B, H),
     )  # fmt: skip
     return ForwardCache(gx, states, saved)
 
@@ -111,13 +115,14 @@ def forward(
 def backward(
     cell: Traced,
     trace: ForwardCache,
-    weight_hh: Tensor,
+    weights: Recurrent,
     dh_all: Tensor,
     dlast: State,
     *,
     dtype: torch.dtype | None = None,
-) -> tuple[Tensor, Tensor, State]:
-    """As `portable.backward`; where dgx is not dgh, dgx is in the activations' place."""
+) -> SequenceGradients:
+    """As `Kernel.backward`; where dgx is not dgh, dgx is in the activations' place."""
+    weight_hh = weights.matrix
     T, B, _ = trace.a.shape
     H = weight_hh.shape[1]
     threads = _threads(cell, B, H)
@@ -125,14 +130,14 @@ def backward(
     dgh = torch.empty_like(dgx) if cell.extra_width else dgx
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
     squares = torch.zeros(threads, T, dtype=torch.float64)
-    weights, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
+    matrix, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
     _library().tuirnn_backward(
         *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H),
-        _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]), _p(trace.saved), _p(weights), _p(dh_all), _p(dgh),
+        _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]), _p(trace.saved), _p(matrix), _p(dh_all), _p(dgh),
         _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares), _p(scratch), threads,
     )  # fmt: skip
     trace.dh_norm = squares.sum(0).sqrt()
-    return dgx, dgh, dstate
+    return SequenceGradients(dgx, dgh, dstate, torch.zeros_like(weights.vectors))
 
 
 def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:

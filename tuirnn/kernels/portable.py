@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.cache import ForwardCache, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
 from tuirnn.kernels.inplace import Values, backward_program, column, constants, forward_program, run
 from tuirnn.kernels.products import TimesTransposed, times_transposed
 
@@ -54,27 +54,20 @@ def _by_rows(prepare: Callable[[slice], TimesTransposed], H: int) -> Callable[[t
 
 
 def forward(
-    cell: Traced, gx: Tensor, weight_hh: Tensor, bias_hh: Tensor, state: State, into: Sequence[Tensor] = (), *,
+    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
     dtype: torch.dtype | None = None,
 ) -> ForwardCache:  # fmt: skip
-    """Run the cell over gx [T, B, G·H] from `state`; gx is overwritten with the gates' activations.
-
-    Args:
-        cell: the mathematics.
-        gx: input half of every gate; where all halves are only summed, with bias_hh already in it.
-        weight_hh: [G·H, H].
-        bias_hh: [G·H], used by the other cells.
-        state: each [B, H].
-        into: where the first of the states, h or h and c, are written for all steps, each [T+1, B, H].
-        dtype: of the product's operands; None: weight_hh's own.
-    """
-    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
+    """As `Kernel.forward`."""
+    weight_hh, bias_hh, _ = weights.to(dtype)
     T, B, _ = gx.shape
     H = weight_hh.shape[1]
     made = forward_program(cell)
     trace = ForwardCache(gx, begun(state, T, into), gx.new_empty(T, B, cell.extra_width * H))
     prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows], B), H)
-    biases = {} if cell.sums_halves else {gates: bias_hh[gates[0] * H : gates[1] * H] for gates in _stages(cell)}
+    bias = bias_hh.clone()
+    for gate in cell.additive:  # it is in gx already
+        bias[cell.recurrent.index(gate) * H :][:H] = 0
+    biases = {gates: bias[gates[0] * H : gates[1] * H] for gates in _stages(cell)} if cell.apart else {}
 
     def times(gates: tuple[int, int], operand: Tensor) -> Tensor:
         return prepared(gates)(operand, biases.get(gates))
@@ -92,22 +85,11 @@ def _stages(cell: Traced) -> list[tuple[int, int]]:
 
 
 def backward(
-    cell: Traced, trace: ForwardCache, weight_hh: Tensor, dh_all: Tensor, dlast: State, *,
+    cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
     dtype: torch.dtype | None = None,
-) -> tuple[Tensor, Tensor, State]:  # fmt: skip
-    """Walk back through a forward pass.
-
-    Args:
-        cell: the mathematics.
-        trace: what `forward` returned; its `dh_norm` is filled in, its activations are overwritten with gradients.
-        weight_hh: as in the forward pass.
-        dh_all: gradient of every h after its step, [T, B, H].
-        dlast: gradients of the last state beyond `dh_all`, each [B, H].
-        dtype: as in the forward pass.
-    Returns:
-        dgx [T, B, G·H], dgh [T, B, G·H], and the gradients of the first state.
-    """
-    weight_hh = weight_hh.to(dtype or weight_hh.dtype)
+) -> SequenceGradients:  # fmt: skip
+    """As `Kernel.backward`."""
+    weight_hh = weights.to(dtype).matrix
     T, B, H = dh_all.shape
     made = backward_program(cell)
     prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B), H)
@@ -135,7 +117,8 @@ def backward(
             run(made.program, values, times)
             d = {name: values[place] for name, place in zip(d, made.results, strict=True)}
     trace.dh_norm = norms
-    return _input_gradients(made.apart, apart, trace, dgh, H), dgh, tuple(d.values())
+    dgx = _input_gradients(made.apart, apart, trace, dgh, H)
+    return SequenceGradients(dgx, dgh, tuple(d.values()), torch.zeros_like(weights.vectors))
 
 
 def _no_product(gates: tuple[int, int], operand: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tuirnn.cells import CELLS, Cell, Parts
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
@@ -148,7 +149,7 @@ def _reference(case: Case, subject: Trial) -> tuple[Tensor, list[State]]:
     run = _torch_layer if cell.in_torch else _autograd_layer
     for i in range(case.layers):
         layer = model.recurrent(i)
-        weights = [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh]
+        weights = [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh, layer.vectors]
         x, last = run(cell, x, subject.state[i], weights)
         after.append(last)
         if subject.masks is not None:
@@ -161,25 +162,26 @@ def _torch_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor])
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     first = tuple(tensor[None] for tensor in state)
     y, last = torch.func.functional_call(
-        module.to(x), dict(zip(names, weights, strict=True)), (x, first if len(first) > 1 else first[0])
+        module.to(x), dict(zip(names, weights, strict=False)), (x, first if len(first) > 1 else first[0])
     )
     return y, tuple(tensor[0] for tensor in (last if isinstance(last, tuple) else (last,)))
 
 
 def _autograd_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
     """The definition's forward step, left to autograd."""
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    weight_ih, weight_hh, bias_ih, bias_hh, vectors = weights
 
-    def by_gate(rows: Tensor, dim: int = -1) -> Parts[Tensor]:
-        return Parts(zip(cell.gates, rows.chunk(len(cell.gates), dim), strict=True))
+    def named(names: Sequence[str], columns: Tensor, dim: int = -1) -> Parts[Tensor]:
+        return Parts(zip(names, columns.chunk(max(1, len(names)), dim), strict=False))
 
-    recurrent, bias = by_gate(weight_hh, 0), by_gate(bias_hh)
+    rows = traced(cell).recurrent
+    recurrent, bias, p = named(rows, weight_hh, 0), named(rows, bias_hh), Parts(zip(cell.vectors, vectors, strict=True))
 
     def W(operand: Tensor, gates: str) -> Parts[Tensor]:
         return Parts({gate: operand @ recurrent[gate].t() + bias[gate] for gate in gates.split()})
 
     s, outputs = Parts(zip(cell.state, state, strict=True)), []
     for x_t in x:
-        s, _ = cell.step(by_gate(x_t @ weight_ih.t() + bias_ih), s, W)
+        s, _ = cell.step(named(cell.gates, x_t @ weight_ih.t() + bias_ih), s, W, p)
         outputs.append(s[cell.state[0]])
     return torch.stack(outputs), tuple(s[name] for name in cell.state)
