@@ -9,7 +9,7 @@ import torch
 from references import Weights
 from torch import Tensor
 
-from tuirnn.cells import CELLS
+from tuirnn.cells import CELLS, Parts
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.kernels import eager, recurrent_layer
 from tuirnn.kernels import layer as layer_module
@@ -70,6 +70,22 @@ def test_outputs_states_and_gradients_match_the_paper(
     )  # fmt: skip
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=BOUND, atol=BOUND)
+
+
+@pytest.mark.parametrize("cell", [name for name, module in REFERENCES.items() if hasattr(module, "PUBLISHED")])
+def test_a_step_gives_the_numbers_of_the_authors_code(cell: str) -> None:
+    published = REFERENCES[cell].PUBLISHED
+    x, before, v = (
+        Parts({name: torch.tensor(values, dtype=torch.float64) for name, values in parts.items()})
+        for parts in (published.x, published.before, published.v)
+    )
+
+    def nothing(operand: Tensor, gates: str) -> Parts[Tensor]:
+        return Parts({gate: torch.zeros_like(operand) for gate in gates.split()})
+
+    after, _ = CELLS[cell].step(x, before, nothing, v)
+    for name, values in published.after.items():
+        torch.testing.assert_close(after[name], torch.tensor(values, dtype=torch.float64), rtol=1e-13, atol=1e-13)
 
 
 def test_every_cell_is_compared_with_something_that_is_not_its_definition() -> None:

@@ -26,3 +26,18 @@ class Weights(NamedTuple):
     v: dict[str, Tensor]
     b_x: dict[str, Tensor]
     b_h: dict[str, Tensor]
+
+
+class Published(NamedTuple):
+    """One step of some units, as the authors' own code computes it in float64.
+
+    Attributes:
+        x: what each gate's function is applied to, gate -> units; the recurrent products are zero.
+        before, after: the state, name -> units.
+        v: vectors, name -> units.
+    """
+
+    x: dict[str, list[float]]
+    before: dict[str, list[float]]
+    after: dict[str, list[float]]
+    v: dict[str, list[float]]
