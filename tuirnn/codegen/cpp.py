@@ -1,5 +1,4 @@
-"""A cell as C++ for `kernels/cpp/recurrence.h`: its shape, and a function for each phase of a step on a vector of
-units.
+"""A cell as C++ for `kernels/cpp/recurrence.h`: its shape, and one function per phase of a step, on a vector of units.
 
 The loops, products and buffers are the kernel's; `at` finds the place of a value in them. All sigmoids and hyperbolic
 tangents of a phase that do not wait for one another share one division.

@@ -12,6 +12,12 @@ extern "C" long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {
     return scratch_words<OPERAND>(H) + (Cell::OPERANDS + Cell::CARRIES) * B * H;
 }
 
+static std::array<float*, Cell::STATES> of_states(float* const* pointers) {
+    std::array<float*, Cell::STATES> found;
+    std::copy_n(pointers, Cell::STATES, found.begin());
+    return found;
+}
+
 template <class F>
 static void on_threads(int threads, F f) {
     std::vector<Counter> counters(threads);
@@ -22,7 +28,8 @@ static void on_threads(int threads, F f) {
 extern "C" void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
                                                const float* weight, const float* bias, const float* vectors,
                                                Word* scratch, int threads) {
-    const Sequence s = {T, B, H, a, states, extras, weight, bias, vectors, (float*)scratch + scratch_words<OPERAND>(H)};
+    float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
+    const Sequence s = {T, B, H, a, of_states(states), extras, weight, bias, vectors, buffers};
     on_threads(threads, [&](const Crew& crew) { forward<OPERAND>(s, scratch, crew); });
 }
 
@@ -30,10 +37,11 @@ extern "C" void NAMED(tuirnn_backward, OPERAND)(long T, long B, long H, float* a
                                                 const float* weight, const float* vectors, const float* dh_all,
                                                 float* dgates, float* dx, float* const* dstates, float* dvectors,
                                                 double* squares, Word* scratch, int threads) {
-    const Sequence s = {T, B, H, a, states, extras, weight, nullptr, vectors, (float*)scratch + scratch_words<OPERAND>(H)};
+    float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
+    const Sequence s = {T, B, H, a, of_states(states), extras, weight, nullptr, vectors, buffers};
     on_threads(threads, [&](const Crew& crew) {
         float* const own = dvectors + crew.me * Cell::VECTORS * H;
-        backward<OPERAND>(s, {dh_all, dgates, dx, dstates, own, squares + crew.me * T}, scratch, crew);
+        backward<OPERAND>(s, {dh_all, dgates, dx, of_states(dstates), own, squares + crew.me * T}, scratch, crew);
     });
 }
 

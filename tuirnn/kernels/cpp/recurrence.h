@@ -27,7 +27,7 @@ struct Product { int first, rows, weight_row; Operand operand; };
 struct Sequence {
     long T, B, H;
     float* a;                   // [T, B, G·H]: input halves, then what is kept
-    float* const* states;       // each [T+1, B, H]
+    std::array<float*, Cell::STATES> states;  // each [T+1, B, H]
     float* extras;              // [T, B, EXTRAS·H]
     const float *weight, *bias, *vectors;  // weight_hh [R·H, H], bias_hh [R·H], [VECTORS, H]
     float* buffers;             // [OPERANDS + CARRIES, B, H]
@@ -190,7 +190,8 @@ long scratch_words(long H) {
 }
 
 template <class E>
-void forward(const Sequence& s, Word* scratch, const Crew& crew) {
+void forward(const Sequence& given, Word* scratch, const Crew& crew) {
+    const Sequence s = given;  // a copy that no store can change
     const long H = s.H;
     constexpr size_t PRODUCTS = Cell::FORWARD.size();
     Word* packed[PRODUCTS + 1] = {scratch};
@@ -232,7 +233,7 @@ void forward(const Sequence& s, Word* scratch, const Crew& crew) {
 struct Gradients {
     const float* dh_all;   // [T, B, H], in
     float *dgates, *dx;    // of the recurrent and of the input halves, [T, B, G·H]; the same where they do not differ
-    float* const* dstates; // each [B, H]
+    std::array<float*, Cell::STATES> dstates;  // each [B, H]
     float* dvectors;       // [VECTORS, H] of this thread, zero
     double* squares;       // [T] of this thread: Σ dh², for the probes
 };
@@ -250,7 +251,9 @@ struct AtBack : At {
 };
 
 template <class E>
-void backward(const Sequence& s, const Gradients& d, Word* scratch, const Crew& crew) {
+void backward(const Sequence& given, const Gradients& given_d, Word* scratch, const Crew& crew) {
+    const Sequence s = given;  // copies that no store can change
+    const Gradients d = given_d;
     const long H = s.H;
     constexpr size_t PRODUCTS = Cell::BACKWARD.size();
     Word* packed[PRODUCTS + 1] = {scratch};
