@@ -20,7 +20,8 @@ from onnx.reference import ReferenceEvaluator
 from test_c_export import CC, build
 
 import tuirnn.codegen.arrays  # noqa: F401  expressions compute with numpy
-from tuirnn.cells import Cell, Gradients, Parts, Product, TransposedProduct
+from tuirnn.cellfile.forms import FORMS, STEP
+from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
 from tuirnn.cells.functions import FUNCTIONS, V, apply
 from tuirnn.codegen import c99
 from tuirnn.codegen.evaluate import evaluate
@@ -58,7 +59,7 @@ class Everything(Cell):
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
         """Nobody trains it."""
-        return Gradients(Parts({name: 0.0 * d.h for name in s}), Parts(a=d.h, b=d.h, c=d.h))
+        return Gradients(Parts(dict.fromkeys(s, 0.0 * d.h)), Parts(a=d.h, b=d.h, c=d.h))
 
 
 CELL = Everything()
@@ -185,6 +186,14 @@ def test_every_operation_is_right_in_the_full_range(run: Run, numbers: list[floa
 
 def test_every_operation_is_written_for_every_target() -> None:
     assert set(WRITE) == set(c99.OPERATIONS) == {*FUNCTIONS, *ARITHMETIC}
+
+
+def test_the_guard_knows_every_operator_of_a_step_and_allows_it_to_no_other_cell() -> None:
+    assert operators(CELL) <= set(FORMS)
+    own = {kind for kind, form in FORMS.items() if STEP in form.parts}
+    assert own < operators(CELL)
+    five = {kind for name in ("rnn", "rnn-relu", "lstm", "gru", "gru-before") for kind in operators(CELLS[name])}
+    assert not own & five
 
 
 def test_a_truth_value_is_made_once() -> None:
