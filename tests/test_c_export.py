@@ -308,7 +308,8 @@ def test_no_compiler_warns(compiler: str, tmp_path: Path) -> None:
         tokens = list(VOCABULARIES)[i % len(VOCABULARIES)]
         net = network(tokens, layers=2, projection=8, hidden=8, **shape)
         c_source.write_c(net, answer(net), tmp_path / tokens)
-        command = [compiler, *language, *STRICT, "-fsyntax-only", "cell.c", "cell_weights.c", "example.c"]
+        files = ["cell.c", "cell_weights.c", "example.c"][: 3 if i < len(VOCABULARIES) else 1]
+        command = [compiler, *language, *STRICT, "-fsyntax-only", *files]
         done = subprocess.run(command, cwd=tmp_path / tokens, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 

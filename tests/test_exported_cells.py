@@ -2,24 +2,33 @@
 
 import json
 import os
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import test_c_export
 import torch
 from onnx.reference import ReferenceEvaluator
 from safetensors.torch import save
+from test_c_export import CC
 
+from tuirnn.cellfile.contract import CellMetadata, state_map
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.cells import CELLS
+from tuirnn.cellfile.vectors import TestVector
+from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
+from tuirnn.cells.functions import V, exp, is_positive, maximum, select, sigmoid, softplus, tanh
 from tuirnn.codegen.onnx import operators
 from tuirnn.codegen.ranges import largest
 from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
+from tuirnn.export import c_source, reference
 from tuirnn.export.exporter import export_network
+from tuirnn.export.graph import build
 from tuirnn.export.network import Network
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
@@ -110,3 +119,70 @@ def test_eight_bits_have_a_fixed_scale_where_a_bound_follows_and_only_there(cell
     found = Counter(node.op_type for node in graph.node)
     assert found["DynamicQuantizeLinear"] == bounds.count(None)
     assert found["QuantizeLinear"] == len(bounds) - bounds.count(None)
+
+
+class Strange(Cell):
+    """What no cell here has: operands made of x, states that are one another, gates of several letters, truth values."""
+
+    name = family = "strange"
+    year, paper, vectors = 2026, "", ("bend", "flat")
+    gates = ("low", "keep", "mix", "v1", "out")
+    words = dict(zip(gates, gates, strict=True))
+    state = ("h", "a", "i", "j", "w")
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+        keep = sigmoid(x.keep + W(tanh(x.v1) * x.low, "keep").keep)
+        mix = x.mix * W(keep * s.a + p.flat, "mix").mix
+        a = keep * s.a + exp(-softplus(p.bend)) * mix
+        above = is_positive(a - 0.125)
+        h = select(above, tanh(a), -0.5 * x.low) + above * p.flat - maximum(x.out, -1e-3)
+        return Parts(h=h, a=a, i=s.h, j=a, w=sigmoid(x.out)), Parts()
+
+    @staticmethod
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
+        """Nobody trains it."""
+        none = 0.0 * d.h
+        gates = Parts(keep=none, mix=none)
+        before = Parts(dict.fromkeys(s, Wt(keep=none) + Wt(mix=none)))
+        return Gradients(before, Parts(dict.fromkeys(Strange.gates, none)), gates, Parts(bend=none, flat=none))
+
+
+class StrangeConfig(ModelConfig):
+    """A network of such cells."""
+
+    @property
+    def recurrent(self) -> Cell:
+        return STRANGE
+
+
+STRANGE = Strange()
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_cell_unlike_all_others_is_exported_as_it_is_written(layers: int, tmp_path: Path) -> None:
+    config = StrangeConfig(hidden=5, embed=3, layers=layers, residual=True)
+    network, tokens = random_network(config, VOCAB), np.random.default_rng(0).integers(0, len(VOCAB), 40).tolist()
+    state, expected = reference.zero_state(config), []
+    for token in tokens:
+        logits, state = reference.step(config, network.weights, token, state)
+        expected.append(logits)
+    test = TestVector(tuple(tokens), tuple(expected[-1].tolist()))
+    metadata = CellMetadata("strange", "", layers, 5, VOCAB, test, state_map=state_map(STRANGE))
+    for precision, bound in (("fp32", BOUND), ("int8", 0.3)):
+        model = build(config, network.weights, metadata, CellOptions(precision))
+        onnx.checker.check_model(model, full_check=True)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        found, names = [], [output.name for output in session.get_outputs()]
+        states = {name: np.zeros((layers, 1, 5), np.float32) for name in metadata.state_map.values()}
+        for token in tokens:
+            outputs = dict(zip(names, session.run(None, {"token": np.array([token]), **states}), strict=True))
+            states = {into: outputs[out] for out, into in metadata.state_map.items()}
+            found.append(outputs["logits"][0])
+        np.testing.assert_allclose(found, expected, rtol=bound, atol=bound)
+    if CC is not None:
+        c_source.write_c(network, test, tmp_path)
+        program = test_c_export.build(tmp_path, ["cell.c", "cell_weights.c", "example.c"], "-O1")
+        assert subprocess.run([program, "a", "1"], capture_output=True, timeout=60, check=False).returncode == 0
