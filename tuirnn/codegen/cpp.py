@@ -77,6 +77,7 @@ class _Body:
     names: dict[Expr, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     exponentials: dict[Expr, str] = field(default_factory=dict)
+    small_powers: dict[Expr, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Loads and values, then stores."""
@@ -115,12 +116,29 @@ class _Body:
             for operand in node.args:
                 self._define(operand, order)
             operands = [self._text(operand) for operand in node.args]
-            if node.op in OF_SIZE:
+            if (half := self._exponent(node, order)) is not None:
+                m = self._small_power(half)
+                self._name(node, f"{m} + splat(1.0f)" if node.op == "exp" else f"{m} * ({m} + splat(2.0f))")
+            elif node.op in OF_SIZE:
                 self._name(node, f"{node.op}_({operands[0]}, {self._exp_of_size(node.args[0])})")
             elif node.op in SIGNS:
                 self._name(node, f"{operands[0]} {SIGNS[node.op]} {operands[1]}")
             else:
                 self._name(node, f"-{operands[0]}" if node.op == "neg" else f"{node.op}_({', '.join(operands)})")
+
+    def _exponent(self, node: Expr, order: list[Expr]) -> Expr | None:
+        """y of e^y and of e^2y − 1 where both are needed: with m = e^y − 1 they are m + 1 and m (m + 2)."""
+        y = node.args[0] if node.op == "exp" else _half(node)
+        both = y is not None and any(each.op == "exp" and each.args[0] is y for each in order)
+        return y if both and any(_half(each) is y for each in order) else None
+
+    def _small_power(self, y: Expr) -> str:
+        """The name of e^y − 1."""
+        if y not in self.small_powers:
+            self._define(y, [])
+            self.small_powers[y] = f"m{len(self.made)}"
+            self.made.append(f"const V {self.small_powers[y]} = expm1_({self._text(y)});")
+        return self.small_powers[y]
 
     def _exp_of_size(self, x: Expr) -> str:
         """The name of e^−|x|."""
@@ -183,3 +201,11 @@ class _Body:
             return some[0]
         half = (len(some) + 1) // 2
         return f"({self._multiplied(some[:half])} * {self._multiplied(some[half:])})"
+
+
+def _half(node: Expr) -> Expr | None:
+    """y of e^2y − 1."""
+    doubled = node.args[0] if node.op == "expm1" else None
+    if doubled is None or doubled.op != "mul" or doubled.args[0].value != 2.0:
+        return None
+    return doubled.args[1]
