@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tuirnn.cells import CELLS
+from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct, functions
+from tuirnn.cells.functions import V
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.kernels import eager, native, portable, products
 from tuirnn.kernels.cache import ForwardCache, Recurrent
@@ -120,6 +121,45 @@ def test_native_saturates_without_overflow() -> None:
         trace = native.forward(cell, gx, recurrent(torch.zeros(64, 16)), (torch.zeros(1, 16),) * 2)
         assert trace.a.isfinite().all()
         torch.testing.assert_close(trace.a[0, 0], torch.ones(64), rtol=0, atol=1e-6)
+
+
+EXTREME = [
+    0.0, -0.0, 1e-30, -1e-30, 1e-8, -1e-8, 0.3, -0.3, 1.0, -1.0, 5.0, -5.0, 19.9, 20.1, -20.1, 50.0, -50.0, 86.0, -86.0,
+    88.0, -88.0, 88.7, -88.7, 100.0, -103.0, 1000.0, -1000.0, 3e38, -3e38, float("inf"), float("-inf"), float("nan"),
+]  # fmt: skip
+OF_ONE = tuple(name for name, arguments in functions.FUNCTIONS.items() if arguments == 1)
+
+
+class Every(Cell):
+    """Each function of one value as a part of the state."""
+
+    name = family = "every"
+    year, paper, gates, state = 2026, "", OF_ONE, OF_ONE
+    words = {name: name for name in OF_ONE}
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+        return Parts({name: functions.apply(name, x[name]) for name in OF_ONE}), Parts()
+
+    @staticmethod
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
+        zeros = Parts({name: 0 * d[name] for name in OF_ONE})
+        return Gradients(zeros, zeros)
+
+
+@needs_native
+def test_native_functions_hold_in_the_full_range() -> None:
+    """Within a few units of the last place, or 2e-38: below that is what a float32 does not hold in full."""
+    made, x = traced(Every()), torch.tensor(EXTREME)
+    H = len(x)
+    state = tuple(torch.zeros(1, H) for _ in OF_ONE)
+    trace = native.forward(made, x.repeat(made.G).view(1, 1, -1), recurrent(torch.zeros(0, H)), state)
+    for name, states in zip(OF_ONE, trace.states, strict=True):
+        expected = functions.apply(name, x.double()).float()
+        bound = 3e-7 if name in ("sigmoid", "tanh") else 2e-38  # those two are clamped at 20
+        torch.testing.assert_close(states[1, 0], expected, rtol=5e-7, atol=bound, equal_nan=True, msg=name)
 
 
 def test_without_a_compiler_everything_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
