@@ -122,7 +122,7 @@ def test_eight_bits_have_a_fixed_scale_where_a_bound_follows_and_only_there(cell
 
 
 class Strange(Cell):
-    """What no cell here has: operands made of x, states that are one another, gates of several letters, truth values."""
+    """What no other has: operands made of x, states that are one another, gates of several letters, truth values."""
 
     name = family = "strange"
     year, paper, vectors = 2026, "", ("bend", "flat")
