@@ -11,6 +11,8 @@ from tuirnn import spans
 from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
 from tuirnn.cells.functions import (
     V,
+    exp,
+    expm1,
     is_positive,
     log_sigmoid,
     maximum,
@@ -20,6 +22,9 @@ from tuirnn.cells.functions import (
     sqrt,
     tanh,
 )
+from tuirnn.cells.gru import GRU, GRUBefore
+from tuirnn.cells.lstm import LSTM
+from tuirnn.cells.rnn import RNN, RNNRelu
 from tuirnn.codegen.trace import traced
 from tuirnn.kernels import portable, recurrent_layer
 from tuirnn.kernels.cache import ForwardCache, Recurrent
@@ -92,34 +97,61 @@ class Switch(Cell):
     """Keeps no gate; a gradient that is a number goes through a product, a gate that only copies has one of 1."""
 
     name = family = "switch"
-    year, paper, gates, words, state = 2026, "", ("z", "n", "o"), dict.fromkeys("zno", ""), ("h", "last")
+    year, paper, gates, words = 2026, "", ("z", "n", "o"), dict.fromkeys("zno", "")
+    state = ("h", "last", "total")
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
         a = W(s.h, "z n")
         on, t = is_positive(x.z + a.z), tanh(x.n + a.n)
-        return Parts(h=select(on, t, s.last * 0.5), last=x.o), Parts(on=on, t=t)
+        return Parts(h=select(on, t, s.last * 0.5), last=x.o, total=s.total + s.last), Parts(on=on, t=t)
 
     @staticmethod
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
         dn = d.h * k.on * (1 - k.t * k.t)
-        dlast = select(k.on, 0.0, d.h) * 0.5
-        return Gradients(Parts(h=Wt(z=0.0, n=dn), last=dlast), Parts(z=0.0, n=dn, o=d.last))  # type: ignore[type-var, arg-type]
+        dlast = select(k.on, 0.0, d.h) * 0.5 + d.total
+        dx = Parts(z=0.0, n=dn, o=d.last)
+        return Gradients(Parts(h=Wt(z=0.0, n=dn), last=dlast, total=d.total), dx)  # type: ignore[type-var, arg-type]
 
 
-ODD = {cell.name: cell for cell in (Wild(), Highway(), Switch())}
+class Tangle(Cell):
+    """States that feed each other, kept values in each other's places and one that is the same at all steps."""
+
+    name = family = "tangle"
+    year, paper, gates, words = 2026, "", ("a", "b"), dict.fromkeys("ab", "")
+    state, vectors = ("h", "c"), ("u",)
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+        y = expm1(p.u)
+        return Parts(h=s.h * 0.5 + s.c + x.a * y, c=s.c + s.h + x.b * x.a), Parts(a=x.b, b=x.a, y=y)
+
+    @staticmethod
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
+        dx = Parts(a=d.h * k.y + d.c * k.a, b=d.c * k.b)
+        before = Parts(h=d.h * 0.5 + d.c, c=d.h + d.c)
+        return Gradients(before, dx, vectors=Parts(u=d.h * k.b * exp(p.u)))
 
 
-@pytest.mark.parametrize("memory", ["save", "recompute"])
-@pytest.mark.parametrize("name", ODD)
-def test_cells_of_other_kinds_have_the_gradients_of_their_definition(
-    name: str, memory: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A layer against the forward step under autograd, in blocks of two steps and spans of three."""
+ODD = {cell.name: cell for cell in (Wild(), Highway(), Switch(), Tangle())}
+
+
+@pytest.fixture
+def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of two steps, spans of three."""
     monkeypatch.setattr(portable, "BLOCK", {"cpu": 2 * B * H})
     monkeypatch.setattr(spans, "ROWS", {"cpu": (3 * B, 3 * B, 3 * B)})
+
+
+@pytest.mark.usefixtures("short_stretches")
+@pytest.mark.parametrize("memory", ["save", "recompute"])
+@pytest.mark.parametrize("name", ODD)
+def test_cells_of_other_kinds_have_the_gradients_of_their_definition(name: str, memory: str) -> None:
+    """A layer against the forward step under autograd."""
     cell, generator = traced(ODD[name]), torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -143,15 +175,34 @@ def test_cells_of_other_kinds_have_the_gradients_of_their_definition(
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-11)
 
 
-CALLS = {"rnn": (5, 2), "rnn-relu": (3, 2), "lstm": (10, 5), "gru": (11, 3), "gru-before": (10, 6)}
+@pytest.mark.usefixtures("short_stretches")
+@pytest.mark.parametrize("cell", [*CELLS.values(), *ODD.values()], ids=lambda cell: cell.name)
+def test_what_is_kept_is_made_again_to_save_memory(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three spans the last keeps its values; where there are none to keep, no span is run again."""
+    made, lengths, forward = traced(cell), list[int](), portable.forward
+
+    def counted(cell: Any, gx: Tensor, *rest: Any, **options: Any) -> ForwardCache:
+        lengths.append(len(gx))
+        return forward(cell, gx, *rest, **options)
+
+    monkeypatch.setattr(portable, "forward", counted)
+    state = tuple(torch.zeros(B, H, dtype=torch.float64) for _ in made.state)
+    shapes = ((made.G * H, I), (made.R * H, H), (made.G * H,), (made.R * H,), (len(made.vectors), H))
+    weights: Any = tuple(torch.full(shape, 0.1, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    y, _ = recurrent_layer(made, torch.ones(T, B, I, dtype=torch.float64), None, weights, state, memory="recompute")
+    y.sum().backward()  # type: ignore[no-untyped-call]
+    assert lengths == [3, 3, 1, *([3, 3] if made.kept else [])]
+
+
+CALLS = ((RNN(), (5, 2)), (RNNRelu(), (3, 2)), (LSTM(), (10, 5)), (GRU(), (11, 3)), (GRUBefore(), (10, 6)))
 """Calls of a forward and a backward step, products among them: no more than before there were other cells."""
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_a_step_has_no_more_calls_than_it_needs(name: str) -> None:
-    made = traced(CELLS[name])
+@pytest.mark.parametrize(("cell", "most"), CALLS, ids=lambda given: getattr(given, "name", ""))
+def test_a_step_has_no_more_calls_than_it_needs(cell: Cell, most: tuple[int, int]) -> None:
+    made = traced(cell)
     passes = forward_program(made).step, backward_program(made).step
-    assert all(len(part) <= most for part, most in zip(passes, CALLS[name], strict=True))
+    assert all(len(part) <= count for part, count in zip(passes, most, strict=True))
     products = [Counter(type(call) for call in part)[ProductCall] for part in passes]
     assert products == [len(made.stages), len(made.products)]
     assert not forward_program(made).before
