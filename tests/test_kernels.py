@@ -166,13 +166,15 @@ class Every(Cell):
         return Gradients(zeros, zeros)
 
 
-@needs_native
-def test_native_functions_hold_in_the_full_range() -> None:
+@pytest.mark.parametrize(
+    "kernel", [pytest.param(native, marks=needs_native), portable, eager], ids=lambda k: k.__name__
+)
+def test_functions_hold_in_the_full_range(kernel: Any) -> None:
     """Within a few units of the last place, or 2e-38: below that is what a float32 does not hold in full."""
     made, x = traced(Every()), torch.tensor(EXTREME)
     H = len(x)
     state = tuple(torch.zeros(1, H) for _ in OF_ONE)
-    trace = native.forward(made, x.repeat(made.G).view(1, 1, -1), recurrent(torch.zeros(0, H)), state)
+    trace = kernel.forward(made, x.repeat(made.G).view(1, 1, -1), recurrent(made, H, 0.0), state)
     for name, states in zip(OF_ONE, trace.states, strict=True):
         expected = functions.apply(name, x.double()).float()
         bound = 3e-7 if name in ("sigmoid", "tanh") else 2e-38  # those two are clamped at 20
