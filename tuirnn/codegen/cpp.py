@@ -110,6 +110,8 @@ class _Body:
         elif node in self.phase.reads:
             place = self.phase.reads[node]
             self._name(node, f"load(at.{place.of}({place.index}), n)")
+        elif (odds := _odds(node)) is not None:
+            self._define_share(node, *odds)
         elif node.op in SHARING:
             self._define_together([node, *self._independent(node, order)][:MOST_SHARED], order)
         else:
@@ -150,7 +152,8 @@ class _Body:
     def _independent(self, first: Expr, order: list[Expr]) -> list[Expr]:
         """The other sigmoids and tangents that can be computed before any of them is."""
         given = {first, *self.names, *self.arrives, *self.phase.reads}
-        return [node for node in order if node.op in SHARING and node not in given and not self._waits(node)]
+        found = (node for node in order if node.op in SHARING and node not in given and _odds(node) is None)
+        return [node for node in found if not self._waits(node)]
 
     def _waits(self, node: Expr) -> bool:
         """Whether what a function is applied to waits for another sigmoid or tangent."""
@@ -161,6 +164,18 @@ class _Body:
             return each.op in SHARING or any(map(visit, each.args))
 
         return any(map(visit, node.args))
+
+    def _define_share(self, node: Expr, *logits: Expr) -> None:
+        """σ(x) / (σ(x) + σ(y)) of two logits, in the full range of both and without their logarithms."""
+        parts = []
+        for x in logits:
+            self._define(x, [])
+            e = self._exp_of_size(x)
+            parts.append((f"({self._text(x)} > splat(0.0f) ? splat(1.0f) : {e})", f"(splat(1.0f) + {e})"))
+        (n0, d0), (n1, d1) = parts
+        first, second = f"s{len(self.made)}", f"s{len(self.made) + 1}"
+        self.made += [f"const V {first} = {n0} * {d1};", f"const V {second} = {n1} * {d0};"]
+        self._name(node, f"{first} / ({first} + {second})")
 
     def _define_together(self, nodes: list[Expr], order: list[Expr]) -> None:
         for node in nodes:
@@ -209,3 +224,9 @@ def _half(node: Expr) -> Expr | None:
     if doubled is None or doubled.op != "mul" or doubled.args[0].value != 2.0:
         return None
     return doubled.args[1]
+
+
+def _odds(node: Expr) -> tuple[Expr, Expr] | None:
+    """x and y of σ(log σ(x) − log σ(y)), which is σ(x) / (σ(x) + σ(y))."""
+    logs = node.args[0].args if node.op == "sigmoid" and node.args[0].op == "sub" else ()
+    return (logs[0].args[0], logs[1].args[0]) if [each.op for each in logs] == ["log_sigmoid"] * 2 else None

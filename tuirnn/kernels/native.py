@@ -166,6 +166,7 @@ def forward(
     gx, states = gx.contiguous(), begun(state, T, into)
     extras = gx.new_empty(T, B, cell.extra_width * H)
     matrix, bias, vectors = (tensor.float().contiguous() for tensor in weights)
+    assert (len(matrix), len(vectors)) == (cell.R * H, len(cell.vectors)), "parameters of another cell"
     run.function("forward")(
         T, B, H, gx.data_ptr(), _pointers(states), extras.data_ptr(), matrix.data_ptr(), bias.data_ptr(),
         vectors.data_ptr(), run.scratch.data_ptr(), run.threads,

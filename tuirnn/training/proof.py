@@ -19,7 +19,7 @@ from tuirnn.training.torch_layers import torch_layer
 
 T, B, VOCAB, EMBED, HIDDEN = 6, 3, 11, 5, 7
 EPSILON = 1e-6
-DIRECTIONS = 4
+DIRECTIONS = 2
 
 FINITE_DIFFERENCE_BOUND = 1e-6
 TORCH_BOUND = 1e-10
@@ -89,8 +89,10 @@ def trial(case: Case, *, device: str = "cpu", seed: int = 0) -> Trial:
         for parameter in model.parameters():
             parameter.copy_(0.5 * normal(*parameter.shape))
     state = model.zero_state(B)
-    if case.carried:
-        state = [tuple(normal(B, HIDDEN) for _ in layer) for layer in state]
+    if case.carried:  # near a state that the cell reaches, where no unit is exactly 0
+        with torch.no_grad():
+            _, state = model(torch.randint(VOCAB, (2, B), generator=generator).to(device), state)
+        state = [tuple(tensor + 0.3 * normal(B, HIDDEN).abs() for tensor in layer) for layer in state]
     state = [tuple(tensor.requires_grad_() for tensor in layer) for layer in state]
     masks = [(normal(T, B, HIDDEN) > 0).double() * 2 for _ in range(case.layers)] if case.masked else None
     tokens = torch.randint(VOCAB, (T, B), generator=generator).to(device)
@@ -146,7 +148,7 @@ def _reference(case: Case, subject: Trial) -> tuple[Tensor, list[State]]:
     assert model.embedding is not None
     x = nn.functional.embedding(subject.tokens, model.embedding.weight)
     after: list[State] = []
-    run = _torch_layer if cell.in_torch else _autograd_layer
+    run = _torch_layer if cell.in_torch else autograd_layer
     for i in range(case.layers):
         layer = model.recurrent(i)
         weights = [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh, layer.vectors]
@@ -167,8 +169,17 @@ def _torch_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor])
     return y, tuple(tensor[0] for tensor in (last if isinstance(last, tuple) else (last,)))
 
 
-def _autograd_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
-    """The definition's forward step, left to autograd."""
+def autograd_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
+    """The definition's forward step, left to autograd.
+
+    Args:
+        cell: the mathematics.
+        x: [T, B, I].
+        state: each [B, H].
+        weights: weight_ih, weight_hh, bias_ih, bias_hh and vectors, as a layer's.
+    Returns:
+        h of every step [T, B, H] and the last state.
+    """
     weight_ih, weight_hh, bias_ih, bias_hh, vectors = weights
 
     def named(names: Sequence[str], columns: Tensor, dim: int = -1) -> Parts[Tensor]:
