@@ -17,11 +17,11 @@ from tuirnn import sweeping
 from tuirnn.cli.forecast import to_csv as forecast_to_csv
 from tuirnn.comparison import Compared, write_report
 from tuirnn.escaping import for_csv, for_markdown
+from tuirnn.runlog.feed import RunFeed
 from tuirnn.runs.export import to_csv
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.tasks import tables
-from tuirnn.tui.feed import RunFeed
 
 HOSTILE = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![a](http://x/y.png)",

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from tuirnn import text
 from tuirnn.errors import RunError, TuirnnError, chosen, one_line
 from tuirnn.escaping import for_markdown
 from tuirnn.figures import PERCENT, Figure
 from tuirnn.files import atomic_write
+from tuirnn.runlog.snapshot import NOTHING, Snapshot
+from tuirnn.runlog.track import Curve
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
-from tuirnn.tui import text
-from tuirnn.tui.snapshot import NOTHING, Snapshot
-from tuirnn.tui.track import Curve
 
 ALIGNMENTS = ("step", "tokens", "time")
 LABELS = {"step": "step", "tokens": "tokens trained on", "time": "seconds since the start"}

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from tuirnn.errors import RunError
+from tuirnn.runlog import feed as feed_module
+from tuirnn.runlog.feed import KEPT_EVALUATIONS, RunFeed
+from tuirnn.runlog.folder import FolderWatch
+from tuirnn.runlog.snapshot import last_text
+from tuirnn.runlog.track import Column
 from tuirnn.runs.housekeeping import remove
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui import feed as feed_module
-from tuirnn.tui.feed import KEPT_EVALUATIONS, RunFeed
-from tuirnn.tui.folder import FolderWatch
-from tuirnn.tui.snapshot import last_text
-from tuirnn.tui.track import Column
 
 from .conftest import add_evaluation, write_run
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.widgets import Static
 
+from tuirnn.charts.legend import GAP, lay_out
+from tuirnn.charts.plot import Series
+from tuirnn.runlog.track import Curve
 from tuirnn.runs.layout import RunPaths
 from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.keys import TABS
-from tuirnn.tui.legend import GAP, lay_out
-from tuirnn.tui.plot import Series
-from tuirnn.tui.track import Curve
 from tuirnn.tui.widgets.chart import Chart
 
 from .conftest import Opener, screen_text, until, write_run

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuirnn.tui.columns import draw_dots, into_columns, to_braille
-from tuirnn.tui.plot import ABOVE, BELOW, CURSOR, Options, Series, draw, fit_scale
-from tuirnn.tui.smoothing import BLOCK, Smoother
-from tuirnn.tui.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
-from tuirnn.tui.track import BLOCK as STRETCH
-from tuirnn.tui.track import Curve, Track
+from tuirnn.charts.columns import draw_dots, into_columns, to_braille
+from tuirnn.charts.plot import ABOVE, BELOW, CURSOR, Options, Series, draw, fit_scale
+from tuirnn.charts.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
+from tuirnn.runlog.smoothing import BLOCK, Smoother
+from tuirnn.runlog.track import BLOCK as STRETCH
+from tuirnn.runlog.track import Curve, Track
 
 floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
 moderate = st.floats(-1e6, 1e6)

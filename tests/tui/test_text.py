@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tuirnn.tui import text
+from tuirnn import text
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.prose import LEVELS, surprise_style, wrap
 

@@ -30,8 +30,8 @@ def compare(
 ) -> None:
     """Compare runs: settings that differ, results, and a report with their curves."""
     from tuirnn.comparison import KEY, Compared, Row, check_alignment, differing, groups, results, write_report
+    from tuirnn.runlog.feed import RunFeed
     from tuirnn.runs.listing import summarize
-    from tuirnn.tui.feed import RunFeed
 
     by = check_alignment(by)
     folder = runs_folder(runs)

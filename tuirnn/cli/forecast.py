@@ -83,8 +83,8 @@ def to_csv(names: tuple[str, ...], points: "Series") -> str:
 
 def charts(names: tuple[str, ...], history: "Series", points: "Series", *, colour: bool) -> str:
     """A chart for each of the first columns: the end of the history, and the forecast."""
-    from tuirnn.tui.plot import Canvas, Options, Series, draw
-    from tuirnn.tui.track import Curve
+    from tuirnn.charts.plot import Canvas, Options, Series, draw
+    from tuirnn.runlog.track import Curve
 
     width = min(CHART_WIDTH, shutil.get_terminal_size((CHART_WIDTH, 24)).columns)
     (x_old, old), (x_new, new) = _ends(history, points)

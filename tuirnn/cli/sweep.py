@@ -118,9 +118,9 @@ def _report(points: Sequence[Any], folder: Path, output: Path, rows: Any, means:
     from tuirnn import sweeping
     from tuirnn.comparison import Compared, write_report
     from tuirnn.files import atomic_write
+    from tuirnn.runlog.feed import RunFeed
     from tuirnn.runs.layout import RunPaths, is_run
     from tuirnn.runs.listing import summarize
-    from tuirnn.tui.feed import RunFeed
 
     compared = []
     for point in points:

@@ -19,14 +19,15 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
 
 from tuirnn.errors import RunError
+from tuirnn.runlog.feed import Manners, RunFeed
+from tuirnn.runlog.folder import FolderWatch
+from tuirnn.runlog.memory import keep_memory_small
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
+from tuirnn.text import visible_line
 from tuirnn.tui import look
 from tuirnn.tui.errands import Errands
-from tuirnn.tui.feed import Manners, RunFeed
-from tuirnn.tui.folder import FolderWatch
 from tuirnn.tui.keys import KEYS, TABS, Key
-from tuirnn.tui.memory import keep_memory_small
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
 from tuirnn.tui.screens.generate import GenerateTab
@@ -34,7 +35,6 @@ from tuirnn.tui.screens.runs import RunsTab
 from tuirnn.tui.screens.train import SMOOTHINGS, TrainTab
 from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.terminal import leave_when_asked
-from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.chart import LINES
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
 

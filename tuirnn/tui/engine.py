@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuirnn.errors import ConfigError, TuirnnError, one_line
-from tuirnn.tui.text import token_label
+from tuirnn.text import token_label
 from tuirnn.tui.views import BranchView, Change, Settings, View
 from tuirnn.tui.widgets.prose import surprise_style
 

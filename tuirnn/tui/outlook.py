@@ -4,7 +4,7 @@ from tuirnn import machine
 from tuirnn.config import TrainConfig
 from tuirnn.estimate import Estimate
 from tuirnn.machine import size
-from tuirnn.tui.text import count, duration, short
+from tuirnn.text import count, duration, short
 
 
 def outlook(train: TrainConfig, found: Estimate, like: str) -> str:

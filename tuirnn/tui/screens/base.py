@@ -9,11 +9,11 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
+from tuirnn.runlog.feed import RunFeed
+from tuirnn.runlog.folder import Signature
+from tuirnn.runlog.snapshot import Snapshot
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui.feed import RunFeed
-from tuirnn.tui.folder import Signature
-from tuirnn.tui.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from tuirnn.tui.app import DashboardApp

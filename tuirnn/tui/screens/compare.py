@@ -11,12 +11,12 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from tuirnn import text
+from tuirnn.charts.plot import Axis, Options, Series
 from tuirnn.comparison import ALIGNMENTS, KEY, Compared, Group, Row, apart, differing, groups, results
 from tuirnn.errors import one_line
 from tuirnn.figures import PERCENT, Figure
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui import text
-from tuirnn.tui.plot import Axis, Options, Series
 from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask
 from tuirnn.tui.widgets.chart import Chart

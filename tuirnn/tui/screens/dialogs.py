@@ -12,8 +12,8 @@ from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuirnn.errors import TuirnnError
+from tuirnn.text import visible_line
 from tuirnn.tui.keys import TABS, keys_of
-from tuirnn.tui.text import visible_line
 
 
 class Confirm(ModalScreen[bool]):

@@ -7,8 +7,8 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from tuirnn import text
 from tuirnn.errors import RunError
-from tuirnn.tui import text
 from tuirnn.tui.cells import called, cell_files
 from tuirnn.tui.engine import LONGEST, PACES, Engine
 from tuirnn.tui.meter import FEWEST, MOST, Meter

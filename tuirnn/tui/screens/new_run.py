@@ -22,8 +22,8 @@ from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
 from tuirnn.tasks.sources import STDIN
 from tuirnn.tasks.survey import Survey, survey
+from tuirnn.text import visible_line
 from tuirnn.tui.outlook import outlook
-from tuirnn.tui.text import visible_line
 from tuirnn.tui.widgets.on_off import OnOff
 
 if TYPE_CHECKING:

@@ -15,17 +15,17 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
-from tuirnn import counting
+from tuirnn import counting, text
+from tuirnn.charts.plot import Series
 from tuirnn.errors import RunError
 from tuirnn.figures import UNKNOWN
+from tuirnn.runlog.snapshot import last_text
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui import look, text
-from tuirnn.tui.plot import Series
+from tuirnn.tui import look
 from tuirnn.tui.runs_table import PADDING, RIGHT, fitting
 from tuirnn.tui.screens.base import Crew, FeedRead, Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
-from tuirnn.tui.snapshot import last_text
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.paint import variables
 

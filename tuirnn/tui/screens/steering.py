@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from tuirnn import text
 from tuirnn.errors import RunError, TuirnnError
 from tuirnn.runs import control, liveness
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import Status
-from tuirnn.tui import text
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Confirm
 

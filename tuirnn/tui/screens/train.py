@@ -9,19 +9,20 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
+from tuirnn import text
+from tuirnn.charts import measures
+from tuirnn.charts.measures import LOSS, Facts
+from tuirnn.charts.plot import LOSS_UNITS, UNITS, Options
+from tuirnn.charts.window import Window
 from tuirnn.figures import UNKNOWN, Judgement
+from tuirnn.runlog.snapshot import Evaluation, Snapshot
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui import measures, text
-from tuirnn.tui.measures import LOSS, Facts
-from tuirnn.tui.plot import LOSS_UNITS, UNITS, Options
 from tuirnn.tui.screens.base import FeedRead, Follower
 from tuirnn.tui.screens.steering import Steering
-from tuirnn.tui.snapshot import Evaluation, Snapshot
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.prose import Guesses, Prose, surprise_legend
 from tuirnn.tui.widgets.vitals import Vitals
-from tuirnn.tui.window import Window
 
 SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
 """None: what suits the length of the curve."""

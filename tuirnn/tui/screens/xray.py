@@ -12,15 +12,15 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from tuirnn import text
+from tuirnn.charts.plot import Options, Series
 from tuirnn.errors import TuirnnError
+from tuirnn.runlog.probes import Probe, ProbeLog
+from tuirnn.runlog.track import Curve
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui import text
-from tuirnn.tui.plot import Options, Series
-from tuirnn.tui.probes import Probe, ProbeLog
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Choose
-from tuirnn.tui.track import Curve
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.heat import Gates, HeatMap

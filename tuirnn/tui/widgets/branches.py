@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widgets import Static
 
-from tuirnn.tui import text
+from tuirnn import text
 from tuirnn.tui.views import BranchView
 
 

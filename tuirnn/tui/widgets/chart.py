@@ -9,9 +9,9 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
-from tuirnn.tui.columns import Scale
-from tuirnn.tui.legend import GAP, Entry, lay_out
-from tuirnn.tui.plot import Canvas, Options, Series, draw
+from tuirnn.charts.columns import Scale
+from tuirnn.charts.legend import GAP, Entry, lay_out
+from tuirnn.charts.plot import Canvas, Options, Series, draw
 from tuirnn.tui.widgets.paint import Painted
 
 LOWEST = 4

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tuirnn.tui.text import visible_line
+from tuirnn.text import visible_line
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.paint import Painted
 

@@ -6,7 +6,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tuirnn.tui import text
+from tuirnn import text
 
 NEWLINE = "↵"
 """Stands for a newline in the one-line field."""

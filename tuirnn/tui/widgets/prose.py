@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tuirnn.tui.text import token_label, visible
+from tuirnn.text import token_label, visible
 from tuirnn.tui.widgets.paint import Painted
 
 LEVELS = 6

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from textual.content import Content
 from textual.message import Message
 
+from tuirnn.charts.plot import Options, Series
 from tuirnn.errors import TuirnnError
-from tuirnn.tui.plot import Options, Series
-from tuirnn.tui.text import count, figure, visible_line
-from tuirnn.tui.track import Curve
+from tuirnn.runlog.track import Curve
+from tuirnn.text import count, figure, visible_line
 from tuirnn.tui.widgets.chart import Chart
 
 Points = npt.NDArray[np.float64]

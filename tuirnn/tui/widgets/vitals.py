@@ -5,9 +5,9 @@ import math
 from textual.content import Content
 from textual.widget import Widget
 
+from tuirnn import text
 from tuirnn.machine import size
 from tuirnn.runs.reader import Status
-from tuirnn.tui import text
 from tuirnn.tui.widgets.bars import bar
 
 FLAT_BELOW = 8

@@ -6,8 +6,8 @@ Every line that is drawn has its name; lines whose names do not fit are left out
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuirnn.tui.plot import Series
-from tuirnn.tui.text import visible_line
+from tuirnn.charts.plot import Series
+from tuirnn.text import visible_line
 
 SHORTEST = 6
 """Characters that are left of a name at least."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.tui.track import Curve
+from tuirnn.runlog.track import Curve
 
 Floats = npt.NDArray[np.float64]
 

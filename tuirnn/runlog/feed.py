@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tuirnn.runlog.folder import Signature, signature
+from tuirnn.runlog.glances import glances
+from tuirnn.runlog.memory import give_memory_back
+from tuirnn.runlog.smoothing import Smoother
+from tuirnn.runlog.snapshot import MAX_SHOWN, Evaluation, Snapshot, Table, mistakes_in
+from tuirnn.runlog.track import Curve, Track
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, as_number
-from tuirnn.tui.folder import Signature, signature
-from tuirnn.tui.glances import glances
-from tuirnn.tui.memory import give_memory_back
-from tuirnn.tui.smoothing import Smoother
-from tuirnn.tui.snapshot import MAX_SHOWN, Evaluation, Snapshot, Table, mistakes_in
-from tuirnn.tui.track import Curve, Track
 
 KEPT_EVALUATIONS = 1_000
 """Older samples and mistakes are let go of; their losses stay."""

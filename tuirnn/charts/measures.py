@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from tuirnn.charts.plot import Axis, Series
 from tuirnn.counting import speeds
 from tuirnn.figures import PERCENT, Judgement
+from tuirnn.runlog.snapshot import Curves, Snapshot
+from tuirnn.runlog.track import Curve
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui.plot import Axis, Series
-from tuirnn.tui.snapshot import Curves, Snapshot
-from tuirnn.tui.track import Curve
 
 LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"
 

@@ -4,10 +4,10 @@ import dataclasses
 import os
 from pathlib import Path
 
+from tuirnn.runlog.glances import spark
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.reader import read_status
-from tuirnn.tui.glances import spark
 
 Signature = tuple[tuple[int, int, int], ...]
 

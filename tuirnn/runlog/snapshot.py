@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.runlog.track import Curve, Track
 from tuirnn.runs.reader import as_number
-from tuirnn.tui.track import Curve, Track
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuirnn.tui.columns import Columns, Floats, Ints, Scale, Stretch, draw_dots, gather, to_braille
-from tuirnn.tui.ticks import (
+from tuirnn.charts.columns import Columns, Floats, Ints, Scale, Stretch, draw_dots, gather, to_braille
+from tuirnn.charts.ticks import (
     axis_labels,
     clock_labels,
     elapsed_label,
@@ -17,7 +17,7 @@ from tuirnn.tui.ticks import (
     step_label,
     time_ticks,
 )
-from tuirnn.tui.track import Curve
+from tuirnn.runlog.track import Curve
 
 ABOVE, BELOW = "▲", "▼"
 CURSOR = "┊"
