@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tuirnn.cells import CELLS, Cell
+from tuirnn.cells import CELLS, Cell, find_cell
 from tuirnn.cells.initial import Setting
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import ConfigError
@@ -28,6 +28,17 @@ NUMBERS: frozenset[str] = frozenset(
 
 OF_PRODUCT = "weight_dropout"
 """The setting that only cells with a recurrent product read."""
+
+
+def cell_of(family: str, variant: str) -> Cell:
+    """The cell that a cell file names.
+
+    Args:
+        family: its metadata 'cell'.
+        variant: its metadata 'variant': the value of the family's option, empty where there is none.
+    """
+    options = (cell.option for cell in CELLS.values() if cell.family == family and cell.option is not None)
+    return find_cell(family, **{name: variant for name, _ in options})
 
 
 def choices(option: str) -> tuple[str, ...]:
