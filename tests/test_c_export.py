@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tuirnn import compiling
 from tuirnn.cellfile.vectors import TestVector
+from tuirnn.cells import CELLS
 from tuirnn.config import ModelConfig
 from tuirnn.errors import ConfigError, VerificationError
 from tuirnn.export import c_check, c_source, reference
@@ -35,10 +36,7 @@ SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recove
 needs_c = pytest.mark.skipif(CC is None, reason="no C compiler")
 needs_cxx = pytest.mark.skipif(CC is None or CXX is None, reason="no C++ compiler")
 
-KINDS: list[dict[str, Any]] = [
-    {"cell": "rnn"}, {"cell": "rnn", "nonlinearity": "relu"}, {"cell": "lstm"}, {"cell": "gru"},
-    {"cell": "gru", "reset": "before"},
-]  # fmt: skip
+KINDS: list[dict[str, Any]] = [cell.settings for cell in CELLS.values()]
 FORMS: list[dict[str, Any]] = [
     {}, {"layers": 2, "residual": True}, {"hidden": 37, "projection": 20}, {"embed": 24, "tied": True},
     {"layers": 3, "embed": 0}, {"hidden": 70, "layers": 2, "projection": 8, "tied": True}, {"hidden": 1},

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuirnn.cellfile.vectors import TestText, TestVector, read_lanes, read_text, read_vector
-from tuirnn.cells import CELLS
+from tuirnn.cells import CELLS, FAMILIES, Cell
 from tuirnn.errors import CellFileError, DataError, one_line
 from tuirnn.files import parse_json
 from tuirnn.scaling import Scaling
@@ -54,14 +54,22 @@ TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_tok
 FORCED, TOKENS = "forced", "tokens"
 """Input and output of the unrolled form: tokens that are not to be chosen (-1: choose), and what was read or chosen."""
 
-STATE_MAP = {cell.family: {f"{part}_out": f"{part}_in" for part in cell.state} for cell in CELLS.values()}
-"""Which output is fed to which input of the next step."""
-
 SAMPLER = {"temperature": TEMPERATURE, "top_k": TOP_K, "uniform": UNIFORM}
 """Metadata of a file with a sampler: which inputs set it."""
 
 Shape = tuple[str, list[int | str]]
 """dtype and dimensions of an input or output; a free batch axis is a string."""
+
+
+def state_map(cell: Cell) -> dict[str, str]:
+    """Which output is fed to which input of the next step."""
+    return {f"{part}_out": f"{part}_in" for part in cell.state}
+
+
+def definition(family: str, variant: str) -> Cell:
+    """The cell that a file names; of a variant that is not known the first of the family."""
+    members = [cell for cell in CELLS.values() if cell.family == family]
+    return next((cell for cell in members if cell.option and cell.option[1] == variant), members[0])
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,9 @@ class CellMetadata:
     """What a host needs besides the graph.
 
     Attributes:
-        cell: 'rnn', 'lstm' or 'gru'.
-        variant: the RNN's nonlinearity or the GRU's reset form; empty for the LSTM.
+        cell: a family of cells.
+        variant: the value of the option that chooses among the family, as an RNN's nonlinearity or the GRU's reset
+            form; empty where there is none.
         layers: leading axis of each state.
         hidden: last axis of each state.
         vocab: what the tokens stand for.
@@ -126,6 +135,11 @@ class CellMetadata:
     val_mse: float | None = None
     lanes: tuple[TestVector, ...] = ()
     text: TestText | None = None
+
+    @property
+    def definition(self) -> Cell:
+        """The cell that is computed."""
+        return definition(self.cell, self.variant)
 
     @property
     def outputs(self) -> int:
@@ -220,18 +234,18 @@ class CellMetadata:
         if missing:
             raise CellFileError(f"its metadata lack {', '.join(missing)}")
         text: dict[str, str] = {key: value or "" for key, value in values.items()}
-        if text["task"] not in TASKS or text["cell"] not in STATE_MAP:
+        if text["task"] not in TASKS or text["cell"] not in FAMILIES:
             raise CellFileError(
-                f"it holds task '{one_line(text['task'], 20)}' with cell "
-                f"'{one_line(text['cell'], 20)}'; known: {', '.join(TASKS)} with rnn, lstm or gru"
+                f"it holds task '{one_line(text['task'], 20)}' with cell '{one_line(text['cell'], 20)}'; known: "
+                f"{', '.join(TASKS)} with {', '.join(FAMILIES)}"
             )
         if text["precision"] not in PRECISIONS:
             raise CellFileError(
                 f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
             )
         vocab, scaling = _reads(text)
-        state_map = parse_json(text["state_map"].encode(), "state_map", CellFileError)
-        if state_map != STATE_MAP[text["cell"]] or text["state_init"] != "zeros":
+        states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
+        if states != state_map(definition(text["cell"], text["variant"])) or text["state_init"] != "zeros":
             raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
         return cls(
             cell=text["cell"],
@@ -249,7 +263,7 @@ class CellMetadata:
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
             precision=text["precision"],
-            state_map=state_map,
+            state_map=states,
             loss=_loss(props.get(PREFIX + "loss")),
             sampler=props.get(PREFIX + "sampler") is not None,
             task=text["task"],

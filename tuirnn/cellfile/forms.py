@@ -8,7 +8,6 @@ An operator that is not here, or is used in another way, is refused: runtimes ha
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf
 
 from onnx import AttributeProto, NodeProto
 
@@ -50,11 +49,12 @@ READERS = {"codes": ("MatMulInteger",), "zero": ("MatMulInteger",), "scale": ("M
 
 @dataclass(frozen=True)
 class Use:
-    """One node: its inputs, attributes, and how many outputs it names."""
+    """One node: its inputs, attributes, how many outputs it names, and the operators that the cell's step has."""
 
     inputs: list[Value]
     attributes: dict[str, int]
     outputs: int
+    step: frozenset[str]
 
     def shape(self, number: int = 0) -> Shape:
         """Of an input."""
@@ -87,7 +87,7 @@ class Form:
         constants: inputs that must be stored in the file; of int64 they are small, and `Use.numbers` has them.
         attributes: name -> values that it may have.
         required: attributes that must be there.
-        part: of a cell that has it alone: `SAMPLER`, `FEWER_BITS`; '' for every cell.
+        parts: those that need it, `SAMPLER`, `FEWER_BITS` or `STEP`; none: every cell may have it.
     """
 
     types: tuple[tuple[int, ...], ...]
@@ -97,19 +97,38 @@ class Form:
     constants: tuple[int, ...] = ()
     attributes: Mapping[str, range | tuple[int, ...]] = field(default_factory=dict)
     required: tuple[str, ...] = ()
-    part: str = ""
+    parts: tuple[str, ...] = ()
 
 
-SAMPLER, FEWER_BITS = "sampler", "fewer bits"
+SAMPLER, FEWER_BITS, STEP = "a sampler", "fewer bits", "such mathematics"
+"""Parts that not every cell has; `STEP` has an operator where the definition of the cell needs it."""
 
 
-def outputs_of(node: NodeProto, values: Mapping[str, Value], parts: tuple[str, ...]) -> list[Value]:
+@dataclass(frozen=True)
+class Has:
+    """What a cell says it has.
+
+    Attributes:
+        parts: of `SAMPLER` and `FEWER_BITS`.
+        step: the operators that its step is made of, by its definition.
+    """
+
+    parts: tuple[str, ...]
+    step: frozenset[str]
+
+    def needs(self, kind: str, form: Form) -> bool:
+        """Whether it may use an operator."""
+        own = STEP in form.parts and kind in self.step
+        return not form.parts or own or any(part in form.parts for part in self.parts)
+
+
+def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[Value]:
     """The values that a node makes, checked against the table.
 
     Args:
         node: one operator.
         values: everything made so far, by name.
-        parts: that the cell says it has.
+        has: what the cell says it has.
     Raises:
         CellFileError: no form of a cell, or shapes that do not fit together.
     """
@@ -120,8 +139,8 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], parts: tuple[str, .
             f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell needs"
         )
     try:
-        need(form.part in ("", *parts), "belongs to a cell with {}, which this is not", form.part)
-        made = form.infer(_use(node, form, values))
+        need(has.needs(node.op_type, form), "belongs to a cell with {}, which this is not", " or ".join(form.parts))
+        made = form.infer(_use(node, form, values, has))
     except CellFileError as error:
         raise CellFileError(f"its {kind} '{one_line(node.output[0] if node.output else '', 40)}' {error}") from None
     for value in made:
@@ -135,7 +154,7 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], parts: tuple[str, .
     return made
 
 
-def _use(node: NodeProto, form: Form, values: Mapping[str, Value]) -> Use:
+def _use(node: NodeProto, form: Form, values: Mapping[str, Value], has: Has) -> Use:
     least, most = form.inputs or (len(form.types), len(form.types))
     need(least <= len(node.input) <= most, "has {} inputs, a cell's has {} to {}", len(node.input), least, most)
     least, most = form.outputs
@@ -158,7 +177,7 @@ def _use(node: NodeProto, form: Form, values: Mapping[str, Value]) -> Use:
         stands = value.stands
         need(stands is None or node.op_type in READERS[stands.what], "reads codes as numbers")
     need(node.op_type != "TopK" or node.input[1] == TOP_K, "takes its k from elsewhere than '{}'", TOP_K)
-    return Use(inputs, _attributes(node, form), len(node.output))
+    return Use(inputs, _attributes(node, form), len(node.output), has.step)
 
 
 def _attributes(node: NodeProto, form: Form) -> dict[str, int]:
@@ -218,12 +237,15 @@ def _scaled(use: Use) -> list[Value]:
 
 
 def _larger(use: Use) -> list[Value]:
-    known = [value.numbers[0] for value in use.inputs if value.constant and value.numbers]
-    return [Value(F32, _elementwise(use)[0].shape, least=max(known, default=-inf))]
+    least = max(value.numbers[0] if value.constant and value.numbers else 0.0 for value in use.inputs)
+    return [Value(F32, _elementwise(use)[0].shape, nearest=least)]
 
 
 def _quotient(use: Use) -> list[Value]:
-    need(use.inputs[1].least >= LEAST_DIVISOR, "divides by what may be zero")
+    """A state or gate may be any number, and so the divisor of a step whose mathematics divides; no other may."""
+    divisor = use.inputs[1]
+    known = divisor.nearest >= LEAST_DIVISOR or (not divisor.constant and "Div" in use.step)
+    need(known, "divides by what may be zero")
     return _elementwise(use)
 
 
@@ -308,7 +330,7 @@ def _unsqueeze(use: Use) -> list[Value]:
     return [Value(use.inputs[0].dtype, (*shape[:axis], 1, *shape[axis:]))]
 
 
-CASTS = ((F16, F32), (I8, F32), (I32, F32), (BOOL, I64))
+CASTS = ((F16, F32), (I8, F32), (I32, F32), (BOOL, I64), (BOOL, F32))
 """Stored or counted -> computed with."""
 
 
@@ -386,20 +408,22 @@ FORMS: dict[str, Form] = {
     "Add": Form(_BOTH, _elementwise),
     "Sub": Form(_BOTH, _elementwise),
     "Mul": Form(_BOTH, _scaled),
-    "Div": Form(_BOTH, _quotient, part=SAMPLER),
-    "Max": Form(_BOTH, _larger, part=SAMPLER),
-    "Min": Form(((I64,), (I64,)), _elementwise, part=SAMPLER),
+    "Div": Form(_BOTH, _quotient, parts=(SAMPLER, STEP)),
+    "Max": Form(_BOTH, _larger, parts=(SAMPLER, STEP)),
+    "Min": Form(((I64,), (I64,)), _elementwise, parts=(SAMPLER,)),
     "Sigmoid": Form(((F32,),), _same),
     "Tanh": Form(((F32,),), _same),
     "Relu": Form(((F32,),), _same),
-    "Exp": Form(((F32,),), _same, part=SAMPLER),
+    "Exp": Form(((F32,),), _same, parts=(SAMPLER, STEP)),
+    **dict.fromkeys(("Neg", "Abs", "Sqrt", "Atanh"), Form(((F32,),), _same, parts=(STEP,))),
+    "Greater": Form(_BOTH, _compare, parts=(STEP,)),
     "Identity": Form(((F32,),), _same),
-    "GreaterOrEqual": Form(((F32, I64), (F32, I64)), _compare, part=SAMPLER),
-    "LessOrEqual": Form(_BOTH, _compare, part=SAMPLER),
-    "Where": Form(((BOOL,), (F32, I64), (F32, I64)), _where, part=SAMPLER),
+    "GreaterOrEqual": Form(((F32, I64), (F32, I64)), _compare, parts=(SAMPLER,)),
+    "LessOrEqual": Form(_BOTH, _compare, parts=(SAMPLER,)),
+    "Where": Form(((BOOL,), (F32, I64), (F32, I64)), _where, parts=(SAMPLER, STEP)),
     "MatMul": Form(_BOTH, _matmul),
     "Gemm": Form((*_BOTH, (F32,)), _gemm, attributes={"alpha": (1,), "beta": (1,), "transA": (0,), "transB": (0,)}),
-    "MatMulInteger": Form(((U8,), (U8,), (U8,), (U8,)), _matmul_integer, constants=(1, 3), part=FEWER_BITS),
+    "MatMulInteger": Form(((U8,), (U8,), (U8,), (U8,)), _matmul_integer, constants=(1, 3), parts=(FEWER_BITS,)),
     "Gather": Form((_ANY, (I64,)), _gather, attributes={"axis": (0,)}),
     "Split": Form(((F32,), (I64,)), _split, outputs=(1, MAX_PIECES), constants=(1,),
                   attributes={"axis": _AXES}, required=("axis",)),
@@ -407,17 +431,17 @@ FORMS: dict[str, Form] = {
     "Squeeze": Form(((F32,), (I64,)), _squeeze, constants=(1,)),
     "Unsqueeze": Form(((F32, I64), (I64,)), _unsqueeze, constants=(1,)),
     "Cast": Form(((F16, I8, I32, BOOL),), _cast, attributes={"to": (F32, I64)}, required=("to",)),
-    "QuantizeLinear": Form((*_BOTH, (U8,)), _quantize, constants=(1, 2), part=FEWER_BITS),
-    "DynamicQuantizeLinear": Form(((F32,),), _quantize_as_seen, outputs=(3, 3), part=FEWER_BITS),
+    "QuantizeLinear": Form((*_BOTH, (U8,)), _quantize, constants=(1, 2), parts=(FEWER_BITS,)),
+    "DynamicQuantizeLinear": Form(((F32,),), _quantize_as_seen, outputs=(3, 3), parts=(FEWER_BITS,)),
     "DequantizeLinear": Form(((I4,), (F32,)), _dequantize, constants=(0, 1),
                              attributes={"axis": (0,), "block_size": (BLOCK,)}, required=("axis", "block_size"),
-                             part=FEWER_BITS),
-    "TopK": Form(((F32,), (I64,)), _top_k, outputs=(2, 2), attributes={"axis": (-1,)}, part=SAMPLER),
-    "Slice": Form(((F32,), (I64,), (I64,), (I64,)), _slice, constants=(1, 2, 3), part=SAMPLER),
-    "CumSum": Form(((F32,), (I64,)), _running_sum, constants=(1,), part=SAMPLER),
+                             parts=(FEWER_BITS,)),
+    "TopK": Form(((F32,), (I64,)), _top_k, outputs=(2, 2), attributes={"axis": (-1,)}, parts=(SAMPLER,)),
+    "Slice": Form(((F32,), (I64,), (I64,), (I64,)), _slice, constants=(1, 2, 3), parts=(SAMPLER,)),
+    "CumSum": Form(((F32,), (I64,)), _running_sum, constants=(1,), parts=(SAMPLER,)),
     "ReduceSum": Form(((I64,), (I64,)), _count, constants=(1,), attributes={"keepdims": (0,)}, required=("keepdims",),
-                      part=SAMPLER),
+                      parts=(SAMPLER,)),
     "ArgMax": Form(((I64,),), _first_largest, attributes={"axis": (-1,), "keepdims": (0,)},
-                   required=("axis", "keepdims"), part=SAMPLER),
+                   required=("axis", "keepdims"), parts=(SAMPLER,)),
 }  # fmt: skip
 """Everything a cell file may compute with."""

@@ -5,7 +5,9 @@ weights in the file, and a small file cannot ask for much memory or time.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
@@ -13,6 +15,7 @@ from tuirnn.cellfile import forms
 from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.cellfile.contract import Shape as Declared
 from tuirnn.cellfile.values import F32, I64, Value, need
+from tuirnn.codegen.onnx import operators
 from tuirnn.errors import CellFileError, one_line
 
 SLACK = 2**20
@@ -46,10 +49,11 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
     _add(values, ((tensor.name, _stored(tensor)) for tensor in graph.initializer))
     weights = sum(value.size for value in values.values() if value.constant)
     parts = (forms.SAMPLER,) * metadata.sampler + (forms.FEWER_BITS,) * (metadata.precision != "fp32")
+    has = forms.Has(parts, operators(metadata.definition))
     size = work = 0
     makes: set[str] = set()
     for node in graph.node:
-        results = forms.outputs_of(node, values, parts)
+        results = forms.outputs_of(node, values, has)
         _add(values, zip(node.output, results, strict=True))
         makes.update(node.output)
         size += sum(value.size for value in results)
@@ -99,5 +103,10 @@ def _declared(one: Declared) -> Value:
 def _stored(tensor: onnx.TensorProto) -> Value:
     shape = tuple(tensor.dims)
     value = Value(tensor.data_type, shape, constant=True)
-    known = (value.dtype == I64 and value.size <= SMALL) or (value.dtype == F32 and shape == ())
-    return Value(value.dtype, shape, True, tuple(numpy_helper.to_array(tensor).ravel().tolist())) if known else value
+    if value.dtype == I64 and value.size <= SMALL:
+        return replace(value, numbers=tuple(numpy_helper.to_array(tensor).ravel().tolist()))
+    if value.dtype == F32 and len(shape) <= 1:
+        array = numpy_helper.to_array(tensor)
+        numbers = None if shape else (float(array),)
+        return replace(value, numbers=numbers, nearest=float(np.abs(array).min()))
+    return value

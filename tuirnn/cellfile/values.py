@@ -1,7 +1,7 @@
 """What is known of a value in a cell's graph before anything runs, and how a reason to refuse it is worded."""
 
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 
 from onnx import TensorProto
 
@@ -49,7 +49,7 @@ class Value:
         shape: numbers, `FREE` or `KEPT`.
         constant: whether it is stored in the file.
         numbers: the elements of a small constant of int64, or of one float32.
-        least: what no element is below, where that is known.
+        nearest: how near to zero an element may be; 0 where that is not known.
         stands: what the numbers of a quantization are before their own scale has met them, and which quantization.
     """
 
@@ -57,7 +57,7 @@ class Value:
     shape: Shape
     constant: bool = False
     numbers: tuple[float, ...] | None = None
-    least: float = -inf
+    nearest: float = 0.0
     stands: "Stands | None" = None
 
     @property

@@ -2,21 +2,24 @@
 
 States have a layer axis, [1, B, H], which broadcasts against the input half [B, G·H]. The gates stand in an order of
 the graph's own: those of a recurrent product together, and among them those whose halves are added up and to which
-the same function is applied, so that one node serves all of them.
+the same function is applied, so that one node serves all of them; those without a product come last. What depends on
+vectors alone is computed beforehand and stored.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 
+import numpy as np
+
 from tuirnn.cells import Cell
+from tuirnn.codegen.arrays import Array
 from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, leaf, make, walk
+from tuirnn.codegen.fixed import fixed_parts, fixed_values
 from tuirnn.codegen.onnx_builder import GraphBuilder
+from tuirnn.codegen.onnx_functions import CONDITIONAL, WRITE, condition, number
 from tuirnn.codegen.ranges import largest
 from tuirnn.codegen.trace import Traced, traced
-
-NODES = {"add": "Add", "sub": "Sub", "mul": "Mul", "neg": "Neg", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
-"""The ONNX operator of each operation that a forward step may use."""
 
 Gates = tuple[str, ...]
 Product = Callable[[str, Gates, str, float | None], str]
@@ -36,36 +39,56 @@ class OnnxCell:
         self.cell = cell
         self.traced: Traced = traced(cell)
         self.additive = self.traced.additive
-        self._nodes = list(walk(*self.traced.after.values(), *(stage.operand for stage in self.traced.stages)))
+        self._results = (*self.traced.after.values(), *(stage.operand for stage in self.traced.stages))
+        self._nodes = list(walk(*self._results))
         functions = list(dict.fromkeys(map(self.function, cell.gates)))
 
         def place(gate: str) -> tuple[int, bool, int]:
             return self.stage_of(gate), gate not in self.additive, functions.index(self.function(gate))
 
         self.order: Gates = tuple(sorted(cell.gates, key=place))
+        self._joint = "" if all(len(gate) == 1 for gate in cell.gates) else "_"
 
     @cached_property
     def sums_up(self) -> bool:
         """See the class."""
-        (first, *more), state = self.traced.stages, leaf("state", self.cell.state[0])
-        return not more and first.operand is state and self.traced.additive == set(self.cell.gates)
+        operands, state = [stage.operand for stage in self.traced.stages], leaf("state", self.cell.state[0])
+        return operands == [state] and self.traced.additive == set(self.cell.gates)
 
     def stage_of(self, gate: str) -> int:
-        """The number of the recurrent product that a gate's rows take part in."""
-        return next(i for i, stage in enumerate(self.traced.stages) if gate in stage.gates)
+        """The number of the recurrent product that a gate's rows take part in; one more than the last where none."""
+        stages = self.traced.stages
+        return next((i for i, stage in enumerate(stages) if gate in stage.gates), len(stages))
+
+    def label(self, gates: Gates) -> str:
+        """The name of some gates' values, which nothing else has."""
+        return self._joint + self._joint.join(gates)
 
     def argument(self, gate: str) -> Expr:
-        """The sum of a gate's two halves."""
-        return make("add", leaf("x", gate), leaf("W", gate))
+        """The sum of a gate's two halves, or where they do not just add up the input half."""
+        x = leaf("x", gate)
+        return make("add", x, leaf("W", gate)) if gate in self.additive else x
 
     def function(self, gate: str) -> str:
-        """The one function that is applied to a gate's argument; '' where there is no such thing."""
-        users = [node for node in self._nodes if self.argument(gate) in node.args]
-        return users[0].op if len(users) == 1 and len(users[0].args) == 1 else ""
+        """The one function that a gate's argument is for; '' where there is no such thing."""
+        argument = self.argument(gate)
+        users = [node for node in self._nodes if argument in node.args]
+        alone = len(users) == 1 and len(users[0].args) == 1 and argument not in self._results
+        return users[0].op if alone else ""
+
+    def has_layer_axis(self, node: Expr) -> bool:
+        """Whether a value is [1, B, H] where the input half is [B, G·H]."""
+        for each in walk(node):
+            if each.op == LEAF and each.of == "W":
+                if self.has_layer_axis(self.traced.stages[self.stage_of(each.name)].operand):
+                    return True
+            elif each.op == LEAF and each.of == "state":
+                return True
+        return False
 
     def add_step(
-        self, b: GraphBuilder, prefix: str, gx: str, before: Sequence[str], after: Sequence[str], H: int,
-        product: Product, bias: Callable[[Gates], str], whole: str = "",
+        self, b: GraphBuilder, prefix: str, gx: str, before: Sequence[str], after: Sequence[str], vectors: Array,
+        product: Product, bias: Callable[[Gates], str], *, whole: str = "", first: bool = False,
     ) -> list[str]:  # fmt: skip
         """Add one step.
 
@@ -75,76 +98,111 @@ class OnnxCell:
             gx: the input half [B, G·H] with every bias that can be added before the recurrent product.
             before: names of the state's parts, each [1, B, H].
             after: what to call them after the step.
-            H: hidden width.
+            vectors: the cell's vectors [P, H].
             product: adds a recurrent product.
             bias: adds a constant, the part of bias_hh of gates whose halves do not just add up.
             whole: where given, the sum of both halves of all gates [1, B, G·H], in place of `gx` and of the product.
+            first: whether `gx` has no layer axis; that of a layer above another one has it.
         Returns:
-            `after`.
+            The names of the state's parts after the step.
         """
-        step = _Step(self, b, prefix, H, dict(zip(self.cell.state, after, strict=True)))
+        step = _Step(self, b, prefix, vectors, first)
         for name, value in zip(self.cell.state, before, strict=True):
             step.names[leaf("state", name)] = value
+        outputs = list(zip(self.cell.state, after, strict=True))
+        step.call({self.traced.after[name]: out for name, out in reversed(outputs)})
         if whole:
             step.apply(self.order, whole)
         else:
             step.add_gates(gx, product, bias)
-        return [step.name_of(self.traced.after[name]) for name in self.cell.state]
+        return [step.state(self.traced.after[name], out) for name, out in outputs]
 
 
 class _Step:
     """The names of the values of one step, as they are added."""
 
-    def __init__(self, cell: OnnxCell, b: GraphBuilder, prefix: str, H: int, outputs: dict[str, str]) -> None:
-        self.cell, self.b, self.p, self.H = cell, b, prefix, H
+    def __init__(self, cell: OnnxCell, b: GraphBuilder, prefix: str, vectors: Array, first: bool) -> None:
+        self.cell, self.b, self.p, self.H, self.first = cell, b, prefix, vectors.shape[1], first
         self.names: dict[Expr, str] = {}
-        self._wanted = {cell.traced.after[name]: out for name, out in outputs.items()}
+        self._wanted: dict[Expr, str] = {}
+        self._conditions: dict[Expr, str] = {}
+        self._fixed = dict(zip(fixed_parts(cell.traced), fixed_values(cell.traced, vectors), strict=True))
+
+    def call(self, wanted: dict[Expr, str]) -> None:
+        """Say what the results are to be called; one without a layer axis gets it, and its name, at the end."""
+        self._wanted = {node: out for node, out in wanted.items() if not self.first or self.cell.has_layer_axis(node)}
 
     def add_gates(self, gx: str, product: Product, bias: Callable[[Gates], str]) -> None:
-        """Each stage's product, and the gates' arguments as far as they are sums of both halves."""
+        """Each stage's product, and the gates' arguments."""
         additive = self.cell.additive
         blocks = [tuple(run) for _, run in groupby(self.cell.order, lambda g: (self.cell.stage_of(g), g in additive))]
         halves = dict(zip(blocks, self._cut(gx, blocks, "gx_"), strict=True))
+        for block in blocks:
+            if block[0] not in additive:
+                self.apply(block, halves[block], "gx_")
         for stage in self.cell.traced.stages:
             mine = [block for block in blocks if block[0] in stage.gates]
             gates = tuple(gate for block in mine for gate in block)
-            label = self.p + ("gh" if len(gates) == len(self.cell.order) else "gh_" + "".join(gates))
+            label = self.p + ("gh" if len(gates) == len(self.cell.order) else "gh_" + self._joined(gates))
             gh = product(self.name_of(stage.operand), gates, label, largest(stage.operand, self.cell.cell))
             for block, part in zip(mine, self._cut(gh, mine, "gh_"), strict=True):
-                letters = "".join(block)
+                letters = self._joined(block)
                 if block[0] in additive:
                     self.apply(block, self.b.add(halves[block], part, self.p + "a_" + letters))
                 else:
                     q = self.b.add(part, bias(block), self.p + "q_" + letters)
                     self._name([leaf("W", gate) for gate in block], q, "q_", block)
-                    self._name([leaf("x", gate) for gate in block], halves[block], "gx_", block)
 
-    def apply(self, gates: Gates, a: str) -> None:
+    def apply(self, gates: Gates, a: str, label: str = "a_") -> None:
         """Cut the arguments of gates by the function that each goes through, apply it, and cut the results."""
         runs = [tuple(run) for _, run in groupby(gates, self.cell.function)]
-        for run, part in zip(runs, self._cut(a, runs, "a_"), strict=True):
-            function, letters = self.cell.function(run[0]), "".join(run)
+        for run, part in zip(runs, self._cut(a, runs, label), strict=True):
+            function = self.cell.function(run[0])
             arguments = [self.cell.argument(gate) for gate in run]
             if not function:
-                self._name(arguments, part, "a_", run)
+                self._name(arguments, part, label, run)
                 continue
             results = [make(function, argument) for argument in arguments]
             name = self._wanted.get(results[0]) if len(run) == 1 else None
-            name = name or self.p + letters
-            self._name(results, self.b.op(NODES[function], part, name=name), "", run)
+            name = name or self.p + self._joined(run)
+            operand = condition(self.b, name + "_above", part) if function in CONDITIONAL else part
+            self._name(results, WRITE[function](self.b, name, (operand,)), "", run)
 
     def name_of(self, node: Expr) -> str:
         """The name of an expression's value, whose nodes are added where they are not there yet."""
-        if node in self.names:
-            return self.names[node]
-        if node.op == CONSTANT:
-            self.names[node] = self.b.constant(f"number_{node.value:g}", node.value, "float32")
-        else:
-            assert node.op != LEAF, f"{node.of}.{node.name} is not known yet"
-            operands = [self.name_of(operand) for operand in node.args]
-            name = self._wanted.get(node) or f"{self.p}v{len(self.names)}"
-            self.names[node] = self.b.op(NODES[node.op], *operands, name=name)
+        if node not in self.names:
+            self.names[node] = self._add(node)
         return self.names[node]
+
+    def _add(self, node: Expr) -> str:
+        if node.op == CONSTANT:
+            return number(self.b, node.value)
+        if node in self._fixed:
+            number_of = list(self._fixed).index(node)
+            return self.b.constant(f"{self.p}fixed{number_of}", self._fixed[node])
+        assert node.op != LEAF, f"{node.of}.{node.name} is not known yet"
+        asked = node.op in CONDITIONAL
+        operands = tuple(
+            self._condition(each) if asked and not place else self.name_of(each) for place, each in enumerate(node.args)
+        )
+        return WRITE[node.op](self.b, self._wanted.get(node) or f"{self.p}v{len(self.names)}", operands)
+
+    def _condition(self, node: Expr) -> str:
+        """The truth value node > 0; whether is_positive(x) is above zero is whether x is."""
+        node = node.args[0] if node.op == "is_positive" else node
+        if node not in self._conditions:
+            x = self.name_of(node)
+            self._conditions[node] = condition(self.b, f"{self.p}above{len(self._conditions)}", x)
+        return self._conditions[node]
+
+    def state(self, node: Expr, out: str) -> str:
+        """The name of a state after the step: `out`, [1, B, H]."""
+        value = self.name_of(node)
+        if value in self.b.prefixed(out):
+            return value
+        if self.first and not self.cell.has_layer_axis(node):
+            return self.b.op("Unsqueeze", value, self.b.constant("axis0", [0]), name=out)
+        return self.b.op("Identity", value, name=out)
 
     def _name(self, values: list[Expr], whole: str, label: str, gates: Gates) -> None:
         """Cut `whole` [·, len(gates)·H] into the values of gates."""
@@ -153,5 +211,22 @@ class _Step:
     def _cut(self, whole: str, parts: Sequence[Gates], label: str) -> list[str]:
         if len(parts) == 1:
             return [whole]
-        names = [self.p + label + "".join(part) for part in parts]
+        names = [self.p + label + self._joined(part) for part in parts]
         return self.b.split(whole, names, [len(part) * self.H for part in parts])
+
+    def _joined(self, gates: Gates) -> str:
+        return self.cell.label(gates)
+
+
+@cache
+def operators(cell: Cell) -> frozenset[str]:
+    """The ONNX operators that a step of a cell is made of, beside its products."""
+    b, made = GraphBuilder(), OnnxCell(cell)
+    names = [f"{name}_in" for name in cell.state], [f"{name}_out" for name in cell.state]
+
+    def product(operand: str, gates: Gates, name: str, bound: float | None) -> str:
+        return name
+
+    with np.errstate(all="ignore"):  # the values of vectors do not matter
+        made.add_step(b, "", "gx", *names, np.zeros((len(cell.vectors), 1)), product, lambda gates: "bias", first=True)
+    return frozenset(node.op_type for node in b.nodes)

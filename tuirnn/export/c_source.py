@@ -10,6 +10,7 @@ import numpy as np
 
 from tuirnn.cellfile.vectors import TestVector
 from tuirnn.codegen import c99
+from tuirnn.codegen.fixed import fixed_values
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import CellFileError, ConfigError, one_line
 from tuirnn.export.graph import input_bias, input_table
@@ -131,9 +132,9 @@ def _sizes(network: Network) -> str:
         "CELL_LAYERS": config.layers,
         "CELL_HIDDEN": config.hidden,
         "CELL_GATES": len(cell.gates),
-        "CELL_PRODUCTS": len(traced(cell).stages),
+        "CELL_PRODUCTS": max(1, len(traced(cell).stages)),
         "CELL_STATE": c99.state_declaration(cell),
-        **{f"CELL_USES_{name.upper()}": int(name in c99.uses(cell)) for name in c99.FUNCTIONS},
+        **{f"CELL_USES_{name.upper()}": int(name in c99.uses(cell)) for name in c99.DEFINED},
         "CELL_PROJECTION": config.projection,
         "CELL_RESIDUAL": int(config.residual),
         "CELL_VOCAB": len(vocab),
@@ -168,7 +169,7 @@ extern "C" {
 #endif
 
 typedef struct {
-    const float *input, *input_bias, *recurrent[CELL_PRODUCTS], *recurrent_bias;
+    const float *input, *input_bias, *recurrent[CELL_PRODUCTS], *recurrent_bias, *fixed;
 } cell_layer;
 
 @
@@ -220,28 +221,25 @@ def _tables(network: Network, test: TestVector) -> Iterator[_Table]:
 
 def _layers(network: Network) -> Iterator[_Table]:
     """The matrices of each layer, seen by no other file, and the table of them."""
-    cell, H, layers = network.config.recurrent, network.config.hidden, []
+    cell, H, layers = traced(network.config.recurrent), network.config.hidden, []
     for i, layer in enumerate(network.weights.layers):
         parts: dict[str, Array] = {}
         if i:
-            parts |= {"input": layer.weight_ih, "input_bias": input_bias(cell, layer)}
-        recurrent = {}
-        for number, stage in enumerate(traced(cell).stages):
-            rows = slice(cell.gates.index(stage.gates[0]) * H, (cell.gates.index(stage.gates[-1]) + 1) * H)
-            recurrent[f"recurrent{number}"] = layer.weight_hh[rows]
-        if traced(cell).apart:
+            parts |= {"input": layer.weight_ih, "input_bias": input_bias(cell.cell, layer)}
+        products = {}
+        for number, stage in enumerate(cell.stages):
+            rows = slice(cell.recurrent.index(stage.gates[0]) * H, (cell.recurrent.index(stage.gates[-1]) + 1) * H)
+            products[f"recurrent{number}"] = layer.weight_hh[rows]
+        if cell.apart:
             parts["recurrent_bias"] = layer.bias_hh
-        names = {part: f"layer{i}_{part}" for part in (*parts, *recurrent)}
-        for part, value in (parts | recurrent).items():
+        if fixed := fixed_values(cell, layer.vectors):
+            parts["fixed"] = np.concatenate(fixed)
+        names = {part: f"layer{i}_{part}" for part in (*parts, *products)}
+        for part, value in (parts | products).items():
             yield _vector(names[part], value, static=True)
-        products = ", ".join(names[part] for part in recurrent)
-        used = [
-            names.get("input", "0"),
-            names.get("input_bias", "0"),
-            f"{{{products}}}",
-            names.get("recurrent_bias", "0"),
-        ]
-        layers.append("    {" + ", ".join(used) + "}")
+        one, two, *more = (names.get(part, "0") for part in ("input", "input_bias", "recurrent_bias", "fixed"))
+        matrices = ", ".join(names[part] for part in products) or "0"
+        layers.append("    {" + ", ".join([one, two, f"{{{matrices}}}", *more]) + "}")
     yield _Table("const cell_layer cell_layers[CELL_LAYERS]", ",\n".join(layers))
 
 

@@ -9,7 +9,7 @@ import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard, sidecar
-from tuirnn.cellfile.contract import FINGERPRINT, STATE_MAP, CellMetadata, HeldOutLoss
+from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, HeldOutLoss, state_map
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import vectors
 from tuirnn.export.graph import build
@@ -108,7 +108,7 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
         data=network.data,
         version=__version__,
         precision=options.precision,
-        state_map=dict(STATE_MAP[network.config.cell]),
+        state_map=state_map(network.config.recurrent),
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tuirnn.cellfile.contract import STATE_MAP, TOKENS, CellMetadata
+from tuirnn.cellfile.contract import TOKENS, CellMetadata
 from tuirnn.cells import Cell
 from tuirnn.codegen.onnx import Gates, OnnxCell
 from tuirnn.codegen.onnx_builder import GraphBuilder
@@ -41,7 +41,7 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
     b = GraphBuilder()
     step = _Step(b, config, weights, PRECISIONS[options.precision], metadata.scaling, metadata.names[1],
                  OnnxCell(config.recurrent))  # fmt: skip
-    states, token, chosen, logits = list(STATE_MAP[config.cell].values()), metadata.names[0], [], ""
+    states, token, chosen, logits = list(metadata.state_map.values()), metadata.names[0], [], ""
     for t in range(options.unroll):
         b.prefix = f"t{t}_" if options.unroll > 1 else ""
         logits, states = step.take(token, states)
@@ -50,7 +50,7 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
             chosen.append(token)
     if options.unroll > 1:
         b.prefix = ""
-        for name, value in zip((metadata.names[1], *STATE_MAP[config.cell]), (logits, *states), strict=True):
+        for name, value in zip((metadata.names[1], *metadata.state_map), (logits, *states), strict=True):
             b.op("Identity", value, name=name)
         rows = [b.op("Unsqueeze", token, b.constant("axis0", [0]), name=token + "_row") for token in chosen]
         b.op("Concat", *rows, name=TOKENS, axis=0)
@@ -134,11 +134,13 @@ class _Step:
         """Layer i: `x` is its complete input half where i is 0, else what it reads; returns the new state's names."""
         b, prefix, layer = self.b, f"l{i}_", self.weights.layers[i]
 
+        recurrent = self.cell.traced.recurrent
+
         def product(operand: str, gates: Gates, name: str, bound: float | None) -> str:
-            return self.precision.product(b, operand, self._rows(layer.weight_hh, gates).T, name, bound)
+            return self.precision.product(b, operand, _rows(layer.weight_hh, recurrent, gates).T, name, bound)
 
         def bias(gates: Gates) -> str:
-            return b.constant(prefix + "bias_h" + "".join(gates), self._rows(layer.bias_hh, gates))
+            return b.constant(prefix + "bias_h" + self.cell.label(gates), _rows(layer.bias_hh, recurrent, gates))
 
         whole = gx = ""
         if i and self.cell.sums_up and not self.precision.exact:
@@ -146,7 +148,9 @@ class _Step:
         elif i:
             xw = self.precision.product(b, x, self._ordered(layer.weight_ih).T, prefix + "xw", x_bound)
             gx = b.add(xw, self._bias(i), prefix + "gx")
-        return self.cell.add_step(b, prefix, gx or x, before, after, self.config.hidden, product, bias, whole)
+        return self.cell.add_step(
+            b, prefix, gx or x, before, after, layer.vectors, product, bias, whole=whole, first=not i
+        )
 
     def _both(self, i: int, x: str, x_bound: float | None, h: str) -> str:
         """The sum of both halves from one product: quicker than two, and exact in integers."""
@@ -161,11 +165,7 @@ class _Step:
 
     def _ordered(self, rows: Array) -> Array:
         """Rows of a gate matrix or bias in the graph's gate order."""
-        return self._rows(rows, self.cell.order)
-
-    def _rows(self, rows: Array, gates: Gates) -> Array:
-        parts = dict(zip(self.cell.cell.gates, np.split(rows, len(self.cell.cell.gates)), strict=True))
-        return np.concatenate([parts[gate] for gate in gates])
+        return _rows(rows, self.cell.cell.gates, self.cell.order)
 
     def _head(self, x: str, bound: float | None) -> str:
         """The logits, or the next point; where it matters as two sums over half of the units each, for half the error.
@@ -185,10 +185,18 @@ class _Step:
         return b.add(precision.product(b, second, weight[:, half:].T, out + "_xw_second", bound), low, out)
 
 
+def _rows(rows: Array, of: Gates, gates: Gates) -> Array:
+    """The rows of some gates, from those of all that have any."""
+    parts = dict(zip(of, np.split(rows, len(of)), strict=True))
+    return np.concatenate([parts[gate] for gate in gates])
+
+
 def input_bias(cell: Cell, layer: LayerWeights) -> Array:
     """What can be added before the recurrent product: bias_hh of the gates whose halves just add up, [G·H]."""
-    additive = np.repeat([gate in traced(cell).additive for gate in cell.gates], len(layer.bias_hh) // len(cell.gates))
-    return np.asarray(layer.bias_ih + np.where(additive, layer.bias_hh, 0.0))
+    made, total = traced(cell), layer.bias_ih.reshape(len(cell.gates), -1).copy()
+    for gate in made.additive:
+        total[cell.gates.index(gate)] += _rows(layer.bias_hh, made.recurrent, (gate,))
+    return np.asarray(total.ravel())
 
 
 def input_table(cell: Cell, weights: ModelWeights) -> Array:

@@ -54,7 +54,7 @@ class Network:
 
     @property
     def variant(self) -> str:
-        """The RNN's nonlinearity or the GRU's reset form; empty for the LSTM."""
+        """The value of the option that chooses among a family of cells; empty where there is none."""
         option = self.config.recurrent.option
         return option[1] if option else ""
 

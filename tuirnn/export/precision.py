@@ -94,7 +94,7 @@ class Int8:
             b.op("DynamicQuantizeLinear", x, name=x8, outputs=[x8, x_scale, x_zero])
             column = b.op("Mul", x_scale, b.constant(name + "_scale", scale), name=name + "_scales")
         else:
-            step = b.constant(f"step_{bound:g}", np.float32(bound / 127))
+            step = b.constant(f"step_{bound:.9g}", np.float32(bound / 127))
             x_zero = middle
             x8 = b.once("QuantizeLinear", x, step, middle, name=f"{x}_x8")
             column = b.constant(name + "_scale", scale * np.float32(bound / 127))

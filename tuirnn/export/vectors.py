@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tuirnn.cellfile.contract import STATE_MAP, CellMetadata
+from tuirnn.cellfile.contract import CellMetadata, state_map
 from tuirnn.cellfile.vectors import Fed, TestText, TestVector
 from tuirnn.export import reference
 from tuirnn.export.graph import build
@@ -144,7 +144,7 @@ class _Evaluated:
         from onnx.reference import ReferenceEvaluator
 
         config = network.config
-        self._state_map = STATE_MAP[config.cell]
+        self._state_map = state_map(config.recurrent)
         metadata = CellMetadata(
             config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
             state_map=dict(self._state_map), task=network.task, classes=network.classes, scaling=network.scaling,

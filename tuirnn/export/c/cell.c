@@ -75,6 +75,18 @@ static inline float hyperbolic(float x) {
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(clamp(-x, 87.0f))); }
 #endif
 
+#if CELL_USES_SOFTPLUS
+static inline float softplus(float x) { return (x > 0 ? x : 0) + log1pf(expf(-fabsf(x))); }
+#endif
+
+#if CELL_USES_LOG_SIGMOID
+static inline float log_sigmoid(float x) { return (x < 0 ? x : 0) - log1pf(expf(-fabsf(x))); }
+#endif
+
+#if CELL_USES_MAXIMUM
+static inline float larger(float x, float y) { return x > y || x != x ? x : y; } /* what is no number stays so */
+#endif
+
 #include "cell_layer.h"
 
 void cell_reset(cell_state *state) { memset(state, 0, sizeof *state); }
