@@ -29,8 +29,10 @@ class Rare(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        first = d.h / (k.u / after.h) * sqrt(k.u + 1)
-        return Gradients(Parts(h=first - -k.u * (s.h + -d.h)), Parts(a=select(d.h * -1, sqrt(first), k.u - (d.h - 1))))
+        first = d.h / (k.u / after.h) * sqrt(k.u * k.u + 1)
+        return Gradients(
+            Parts(h=first - -k.u * (s.h + -d.h)), Parts(a=select(d.h * -1, sqrt(expm1(s.h)), k.u - (d.h - 1)))
+        )
 
 
 ALL = {**CELLS, "odd": Odd(), "rare": Rare()}

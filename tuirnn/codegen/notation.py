@@ -58,6 +58,10 @@ def latex_name(symbol: str) -> str:
     return "".join(commands.get(letter, letter) for letter in symbol).rstrip()
 
 
+def _latex_group(text: str) -> str:
+    return f"\\left({text}\\right)" if "\\frac" in text else f"({text})"
+
+
 UNICODE = Style(
     functions={
         "sigmoid": "σ({})", "log_sigmoid": "log σ({})", "tanh": "tanh({})", "exp": "exp({})",
@@ -78,7 +82,7 @@ LATEX = Style(
         "select": r"\left(\begin{{cases}} {1} & {0} > 0 \\ {2} & \text{{else}} \end{{cases}}\right)",
     },
     times=r"\,", minus="-", square="{}^2", ten_to=lambda power: f"10^{{{power}}}",
-    fraction=r"\frac{{{}}}{{{}}}", fraction_is=FRACTION, parts=(SUM, SUM), group=lambda text: f"\\left({text}\\right)" if "\\frac" in text else f"({text})",
+    fraction=r"\frac{{{}}}{{{}}}", fraction_is=FRACTION, parts=(SUM, SUM), group=_latex_group,
     root=r"\sqrt{{{}}}", under_root=SUM,
     name=latex_name,
 )  # fmt: skip
