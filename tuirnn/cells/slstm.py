@@ -52,7 +52,7 @@ class SLSTM(Cell):
         di, df = (dc * k.z + dn) * k.i, (dc * s.c + dn * (s.n + 1)) * k.f
         dm, first = d.m - di - df, is_positive(k.i - k.f)
         da, dl = di + dm * first, df + dm * (1 - first)
-        db = -dl * expm1(k.l)
+        db = dl * -expm1(k.l)
         dz, do = dc * k.i * (1 - k.z * k.z), d.h * q * k.o * (1 - k.o)
         dh = Wt(i=da, f=db, z=dz, o=do)  # [B, 4H] -> [B, H]
         return Gradients(Parts(h=dh, c=dc * k.f, n=dn * k.f, m=dl), Parts(i=da, f=db, z=dz, o=do))

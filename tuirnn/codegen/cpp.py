@@ -13,6 +13,9 @@ from tuirnn.codegen.trace import Traced
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 SHARING = ("sigmoid", "tanh")
+OF_SIZE = ("log_sigmoid", "softplus")
+"""Functions that are made of e^−|x|; the sigmoid of the same x then is, too."""
+
 MOST_SHARED = 4
 """Denominators whose product stays finite: each is at most 1 + e^20."""
 
@@ -23,6 +26,7 @@ def header(cell: Traced) -> str:
     sizes = {
         "GATES": cell.G, "ROWS": cell.R, "STATES": len(cell.state), "EXTRAS": cell.extra_width,
         "VECTORS": len(cell.vectors), "OPERANDS": there.operands, "CARRIES": max(there.carries, back.carries),
+        "ONCE": max(len(there.once.writes), len(back.once.writes)),
     }  # fmt: skip
     begins = ", ".join(str(int(gate in cell.additive)) for gate in cell.gates)
     lines = [
@@ -49,6 +53,10 @@ def _products(products: Sequence[Product]) -> str:
 
 def _functions(name: str, schedule: Schedule, arrival: Callable[[int, int], str]) -> Iterator[str]:
     yield ""
+    yield "    template <class At>"
+    yield f"    INLINE void {name}_once(const At& at, long n) {{"
+    yield from (f"        {line}" for line in _Body(schedule.once, {}).lines())
+    yield "    }"
     yield "    template <int phase, class At>"
     yield f"    INLINE void {name}(const At& at, long n, const V* sum) {{"
     for number, phase in enumerate(schedule.phases):
@@ -68,6 +76,7 @@ class _Body:
     arrives: dict[Expr, str]
     names: dict[Expr, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+    exponentials: dict[Expr, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Loads and values, then stores."""
@@ -106,10 +115,19 @@ class _Body:
             for operand in node.args:
                 self._define(operand, order)
             operands = [self._text(operand) for operand in node.args]
-            if node.op in SIGNS:
+            if node.op in OF_SIZE:
+                self._name(node, f"{node.op}_({operands[0]}, {self._exp_of_size(node.args[0])})")
+            elif node.op in SIGNS:
                 self._name(node, f"{operands[0]} {SIGNS[node.op]} {operands[1]}")
             else:
                 self._name(node, f"-{operands[0]}" if node.op == "neg" else f"{node.op}_({', '.join(operands)})")
+
+    def _exp_of_size(self, x: Expr) -> str:
+        """The name of e^−|x|."""
+        if x not in self.exponentials:
+            self.exponentials[x] = f"e{len(self.made)}"
+            self.made.append(f"const V {self.exponentials[x]} = exp_of_size({self._text(x)});")
+        return self.exponentials[x]
 
     def _independent(self, first: Expr, order: list[Expr]) -> list[Expr]:
         """The other sigmoids and tangents that can be computed before any of them is."""
@@ -129,21 +147,29 @@ class _Body:
     def _define_together(self, nodes: list[Expr], order: list[Expr]) -> None:
         for node in nodes:
             self._define(node.args[0], order)
-        if len(nodes) == 1:
+            if node.op == "sigmoid" and any(each.op in OF_SIZE and each.args == node.args for each in order):
+                self._exp_of_size(node.args[0])
+        if len(nodes) == 1 and nodes[0].args[0] not in self.exponentials:
             self._name(nodes[0], f"{nodes[0].op}_({self._text(nodes[0].args[0])})")
             return
         denominators = []
         for node in nodes:
-            x = self._text(node.args[0])
+            x, e = self._text(node.args[0]), self.exponentials.get(node.args[0])
             denominators.append(f"d{len(self.made)}")
             argument = x if node.op == "sigmoid" else f"{x} + {x}"
-            self.made.append(f"const V {denominators[-1]} = sigmoid_denominator({argument});")
+            denominator = f"splat(1.0f) + {e}" if e and node.op == "sigmoid" else f"sigmoid_denominator({argument})"
+            self.made.append(f"const V {denominators[-1]} = {denominator};")
         self._divide(nodes, denominators, f"splat(1.0f) / {self._multiplied(denominators)}")
 
     def _divide(self, nodes: list[Expr], denominators: list[str], inverse: str) -> None:
         """Name the function values, given the text of the inverse of the product of all denominators."""
         if len(nodes) == 1:
-            self._name(nodes[0], inverse if nodes[0].op == "sigmoid" else f"splat(2.0f) * ({inverse}) - splat(1.0f)")
+            x, e = self._text(nodes[0].args[0]), self.exponentials.get(nodes[0].args[0])
+            if nodes[0].op == "tanh":
+                inverse = f"splat(2.0f) * ({inverse}) - splat(1.0f)"
+            elif e:
+                inverse = f"({inverse}) * ({x} > splat(0.0f) ? splat(1.0f) : {e})"
+            self._name(nodes[0], inverse)
             return
         once, half = f"q{len(self.made)}", (len(nodes) + 1) // 2
         self.made.append(f"const V {once} = {inverse};")

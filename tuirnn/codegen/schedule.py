@@ -20,7 +20,7 @@ class Place:
 
     Attributes:
         of: forward 'gate' (input half, then what is kept), 'extra', 'before' and 'after' (states), 'vector' ([H]),
-            'operand' (of a product), 'carry'; backward also 'dx' and 'dgate' (gradients of the two halves), 'd' (of a
+            'operand' (of a product), 'carry', 'once' ([H], from vectors alone); backward also 'dx' and 'dgate' (gradients of the two halves), 'd' (of a
             state: first of the one after the step, then of the one before), 'dvector' (added up).
         index: which of them.
     """
@@ -88,12 +88,14 @@ class Schedule:
     Attributes:
         phases: one more than there are products.
         products: in order.
+        once: what depends on vectors alone, computed before the first step.
         carries: buffers [B, H] that stay within a step.
         operands: the same, for operands.
     """
 
     phases: tuple[Phase, ...]
     products: tuple[Product, ...]
+    once: Phase
     carries: int
     operands: int
 
@@ -182,6 +184,9 @@ def _scheduled(
     """
     waiting, phases, carries = list(writes), list[Phase](), 0
     last = list(last)
+    found = _of_vectors_alone(value for _, value in [*waiting, *last])
+    once = Phase({}, memory, tuple((Place("once", i), node) for i, node in enumerate(found)))
+    memory = memory | {node: place for place, node in once.writes}
     for number, arrives in enumerate(arrivals):
         known = {*memory, *arrives}
         is_last = number == len(arrivals) - 1
@@ -202,7 +207,23 @@ def _scheduled(
                 ready.append((place, node))
                 memory = {other: at for other, at in memory.items() if at != place} | {node: place}
         phases.append(Phase(arrives, reads, tuple(each for each in ready if reads.get(each[1]) != each[0])))
-    return Schedule(tuple(phases), tuple(products), carries, operands)
+    return Schedule(tuple(phases), tuple(products), once, carries, operands)
+
+
+def _of_vectors_alone(roots: Iterable[Expr]) -> list[Expr]:
+    """The largest parts of some values that are computed from vectors and numbers."""
+    found: dict[Expr, None] = {}
+
+    def visit(node: Expr) -> None:
+        if node.args and {each.of for each in walk(node) if each.op == LEAF} == {"p"}:
+            found[node] = None
+        else:
+            for operand in node.args:
+                visit(operand)
+
+    for root in roots:
+        visit(root)
+    return list(found)
 
 
 def _is_number(node: Expr) -> bool:

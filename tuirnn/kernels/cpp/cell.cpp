@@ -9,7 +9,7 @@
 
 // Words of scratch, a float or a bfloat16 pair each, that a pass needs.
 extern "C" long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {
-    return scratch_words<OPERAND>(H) + (Cell::OPERANDS + Cell::CARRIES) * B * H;
+    return scratch_words<OPERAND>(H) + (Cell::OPERANDS + Cell::CARRIES) * B * H + Cell::ONCE * H;
 }
 
 static std::array<float*, Cell::STATES> of_states(float* const* pointers) {

@@ -30,7 +30,7 @@ struct Sequence {
     std::array<float*, Cell::STATES> states;  // each [T+1, B, H]
     float* extras;              // [T, B, EXTRAS·H]
     const float *weight, *bias, *vectors;  // weight_hh [R·H, H], bias_hh [R·H], [VECTORS, H]
-    float* buffers;             // [OPERANDS + CARRIES, B, H]
+    float* buffers;             // [OPERANDS + CARRIES, B, H], [ONCE, H]
 };
 
 // How often threads have come to the end of what the others wait for.
@@ -178,6 +178,7 @@ struct At {
     const float* vector(int i) const { return s.vectors + i * s.H + u; }
     float* operand(int i) const { return s.buffers + (i * s.B + b) * s.H + u; }
     float* carry(int i) const { return operand(Cell::OPERANDS + i); }
+    float* once(int i) const { return s.buffers + ((Cell::OPERANDS + Cell::CARRIES) * s.B + i) * s.H + u; }
 };
 
 // Words of scratch that `forward` and `backward` need beside the buffers.
@@ -187,6 +188,13 @@ long scratch_words(long H) {
     for_each_product<Cell::FORWARD.size()>([&]<int k>() { forward += ForwardPanels<E, k>::size(H, H); });
     for (const Product& p : Cell::BACKWARD) backward += BackwardPanels<E>::size(p.rows * H, H);
     return std::max(forward, backward);
+}
+
+// Call f(unit, number of units) for this thread's part of all vectors of units.
+template <class F>
+INLINE void once(long H, const Crew& crew, F f) {
+    const Range mine = part(H, crew.me, crew.threads, L);
+    for (long u = mine.first; u < mine.last; u += L) f(u, std::min<long>(L, H - u));
 }
 
 template <class E>
@@ -200,6 +208,7 @@ void forward(const Sequence& given, Word* scratch, const Crew& crew) {
         ForwardPanels<E, k>::pack(W, H, H, packed[k], crew);
         packed[k + 1] = packed[k] + ForwardPanels<E, k>::size(H, H);
     });
+    once(H, crew, [&](long u, long n) { Cell::forward_once(At{s, 0, 0, u}, n); });
 #pragma omp barrier
     Share mine(s, crew);
     const long rows = mine.count();
@@ -262,6 +271,7 @@ void backward(const Sequence& given, const Gradients& given_d, Word* scratch, co
         BackwardPanels<E>::pack({s.weight + P.weight_row * H * H, H, 1}, P.rows * H, H, packed[k], crew);
         packed[k + 1] = packed[k] + BackwardPanels<E>::size(P.rows * H, H);
     });
+    once(H, crew, [&](long u, long n) { Cell::backward_once(At{s, 0, 0, u}, n); });
 #pragma omp barrier
     Share mine(s, crew);
     const long rows = mine.count();
