@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,12 +22,22 @@ from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
 SMALL = {"small": (3, 5, 8)}
 
 
-@pytest.mark.parametrize("what", ["layer", "model"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for one another take long on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("what", "dtype"), [("layer", "float32"), ("model", "float32"), ("model", "bfloat16")])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_comparison_in_this_process(cell: str, dtype: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_in_this_process(
+    cell: str, dtype: str, what: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(benchmark, "SQUARE", 64)
-    (lines,) = compare([cell], SMALL, rounds=2, what=what, embed=6, dtype=dtype)
+    (lines,) = compare([cell], SMALL, rounds=1, what=what, embed=6, dtype=dtype)
     forward, both = lines
     assert both.peer == ("torch.nn" if CELLS[cell].in_torch else "autograd")
     assert (forward.backward, both.backward) == (False, True)

@@ -47,7 +47,7 @@ def test_every_cell_is_in_the_table_and_refusals_are_named(conformance: ModuleTy
         package = "numpy"  # whose version is printed
 
         def __init__(self, path: str, *rest: Any) -> None:
-            if refused in path:
+            if Path(path).stem == refused:
                 raise ValueError("parse error\nno such operator: Tanh (opset 13)")
             super().__init__(path, *rest)
 

@@ -52,13 +52,11 @@ def portable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The kernels and the number of threads that the files were made with."""
     monkeypatch.setenv("TUIRNN_KERNELS", "portable")
     threads = torch.get_num_threads()
-    native._load.cache_clear()
-    native.library.cache_clear()
+    native.forget()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    native._load.cache_clear()
-    native.library.cache_clear()
+    native.forget()
 
 
 def test_the_files_are_of_every_cell_of_that_version() -> None:
