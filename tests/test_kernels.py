@@ -51,7 +51,7 @@ def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = 
 
 
 @needs_native
-@pytest.mark.parametrize("cell", sorted(native.KINDS))
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("T", "B", "H"), SHAPES)
 def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
     made = traced(CELLS[cell])
@@ -71,7 +71,7 @@ def test_portable_equals_the_definition(cell: str, T: int, B: int, H: int) -> No
 
 
 @needs_bf16
-@pytest.mark.parametrize("cell", sorted(native.KINDS))
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("T", "B", "H"), SHAPES)
 def test_native_bfloat16_is_near(cell: str, T: int, B: int, H: int) -> None:
     """Factors of eight bits: each result within 2 % of its own size, 6 % where a relu may fall on the other side."""
@@ -99,7 +99,7 @@ def test_native_product(
 
 
 @needs_native
-@pytest.mark.parametrize("cell", sorted(native.KINDS))
+@pytest.mark.parametrize("cell", CELLS)
 def test_native_carries_what_is_not_a_number(cell: str) -> None:
     """A NaN must reach the loss, where training stops, not vanish in a clamp."""
     made = traced(CELLS[cell])
@@ -124,16 +124,14 @@ def test_native_saturates_without_overflow() -> None:
 
 def test_without_a_compiler_everything_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUIRNN_KERNELS", "portable")
-    native._load.cache_clear()
-    native.library.cache_clear()
+    native.forget()
     try:
         assert native.library() is None
         assert "portable" in native.why_not()
         A, B = torch.randn(90, 80), torch.randn(80, 70)
         torch.testing.assert_close(products.multiply(A, B, dtype=torch.float32), A @ B, rtol=1e-4, atol=1e-4)
     finally:
-        native._load.cache_clear()
-        native.library.cache_clear()
+        native.forget()
 
 
 @pytest.mark.parametrize("shape", [(70, 90), (128, 64)])

@@ -182,14 +182,12 @@ def test_bfloat16_without_its_products_is_float32_and_says_so(
     """In every process of a training, which otherwise would learn different things."""
     monkeypatch.setenv("TUIRNN_KERNELS", "portable")
     settings = {"steps": 4, "eval_every": 4, "processes": processes}
-    native._load.cache_clear()
-    native.library.cache_clear()
+    native.forget()
     try:
         exact, asked = (train_small(tmp_path, dtype, small_text, dtype=dtype, **settings)
                         for dtype in ("float32", "bfloat16"))  # fmt: skip
     finally:
-        native._load.cache_clear()
-        native.library.cache_clear()
+        native.forget()
     assert (
         checkpoint.load(exact, "last").files[checkpoint.MODEL] == checkpoint.load(asked, "last").files[checkpoint.MODEL]
     )

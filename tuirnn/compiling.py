@@ -29,10 +29,17 @@ def compiler(language: str) -> str | None:
 
 @dataclass(frozen=True)
 class Unit:
-    """A source file of ours, and the macros that it is compiled with, each NAME or NAME=VALUE."""
+    """A source file of ours to compile.
+
+    Attributes:
+        source: the file.
+        macros: each NAME or NAME=VALUE.
+        headers: (name, text) of headers that are written for it.
+    """
 
     source: Path
     macros: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def load(units: Sequence[Unit], language: str, flags: Sequence[str]) -> tuple[ctypes.CDLL | None, str]:
@@ -74,7 +81,8 @@ def _cached(found: str, units: tuple[Unit, ...], flags: tuple[str, ...]) -> Path
     version = subprocess.run([found, "--version"], capture_output=True, timeout=20, check=True).stdout  # noqa: S603
     files = {unit.source for unit in units} | {header for unit in units for header in unit.source.parent.glob("*.h")}
     sources = b"".join(path.read_bytes() for path in sorted(files))
-    options = " ".join([*flags, *(macro for unit in units for macro in unit.macros)])
+    written = [word for unit in units for word in (*unit.macros, *(part for header in unit.headers for part in header))]
+    options = " ".join([*flags, *written])
     key = hashlib.sha256(sources + version + options.encode() + _processor().encode())
     return Path(platformdirs.user_cache_dir("tuirnn")) / f"{units[0].source.stem}-{key.hexdigest()[:16]}.so"
 
@@ -96,8 +104,11 @@ def _compile(found: str, units: Sequence[Unit], flags: Sequence[str], path: Path
             subprocess.run([found, *flags, "-fPIC", *words], capture_output=True, timeout=TIMEOUT, check=True)  # noqa: S603
 
         def compile_one(number: int, unit: Unit) -> str:
-            made = str(Path(folder) / f"{number}.o")
-            run(*(f"-D{macro}" for macro in unit.macros), "-c", str(unit.source), "-o", made)
+            made, own = str(Path(folder) / f"{number}.o"), Path(folder) / str(number)
+            own.mkdir()
+            for name, text in unit.headers:
+                (own / name).write_text(text)
+            run(*(f"-D{macro}" for macro in unit.macros), "-I", str(own), "-c", str(unit.source), "-o", made)
             return made
 
         built = Path(folder) / path.name

@@ -1,39 +1,34 @@
 """The C++ kernels: compiled once per machine with its own compiler, kept in the cache folder, called through ctypes.
 
-Where there is no compiler, or TUIRNN_KERNELS=portable says so, `library()` is None and everything runs on `portable`.
+There is a library of large matrix products, and one for each cell that is used, whose mathematics are written from its
+definition (`codegen/cpp.py`). Where there is no compiler, or TUIRNN_KERNELS=portable says so, everything runs on
+`portable`.
 """
 
 import ctypes
 import os
 from collections.abc import Sequence
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuirnn import compiling
+from tuirnn.codegen.cpp import header
 from tuirnn.codegen.trace import Traced
 from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
 
 CPP = Path(__file__).parent / "cpp"
-KINDS = {"rnn": "RNN_TANH", "rnn-relu": "RNN_RELU", "lstm": "LSTM", "gru": "GRU_AFTER", "gru-before": "GRU_BEFORE"}
-"""Cells that the library knows, in the order of its own numbers, by its own names."""
-
-UNITS = [
-    compiling.Unit(CPP / "library.cpp"),
-    *(
-        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={operand}", f"OPERAND_{operand}", f"CELL={kind}"))
-        for operand in ("F32", "BF16")
-        for kind in KINDS.values()
-    ),
-]
-"""Each cell with each type of operands is compiled by itself: on a machine of many cores all at once."""
+OPERANDS = {torch.float32: "F32", torch.bfloat16: "BF16"}
+"""Types that products multiply -> what the library calls them."""
 
 SHARING_PAYS = 2**17
 """Fewest recurrent weights whose products are split between threads by units."""
 
-FLAGS = [
+FLAGS = (
     "-std=c++20",
     "-O3",
     "-fopenmp",
@@ -41,35 +36,86 @@ FLAGS = [
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
-]
+)
+
+Loaded = tuple[ctypes.CDLL | None, str]
+"""A library, or None and why not."""
+
+_loaded: dict[Traced | None, Loaded] = {}
+"""By cell; None: the library of products."""
+
+_loading = Lock()
 
 
-@cache
+def _units(cell: Traced | None) -> tuple[compiling.Unit, ...]:
+    """What is compiled for a cell: each type of operands by itself, so that processors share the work."""
+    if cell is None:
+        return (compiling.Unit(CPP / "products.cpp"),)
+    headers = (("cell.h", header(cell)),)
+    return tuple(
+        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={operand}", f"OPERAND_{operand}"), headers)
+        for operand in OPERANDS.values()
+    )
+
+
 def library() -> ctypes.CDLL | None:
-    """The loaded kernels, compiled first where this machine has not yet; None where that is not to be had."""
-    loaded, _ = _load()
-    return loaded
-
-
-def is_to_be_compiled() -> bool:
-    """Whether `library()` will compile first, which takes a while."""
-    return not _portable_wanted() and compiling.is_to_be_compiled(UNITS, "c++", FLAGS)
+    """The products, compiled first where this machine has not yet; None where they are not to be had."""
+    return _load(None)[0]
 
 
 def why_not() -> str:
     """Why `library()` is None, in a few words; empty where it is there."""
-    return _load()[1]
+    return _load(None)[1]
 
 
-@cache
-def _load() -> tuple[ctypes.CDLL | None, str]:
+def why_not_for(cell: Traced) -> str:
+    """Why a cell does not run here, in a few words; empty where it does."""
+    return why_not() or _load(cell)[1]
+
+
+def is_to_be_compiled(cell: Traced) -> bool:
+    """Whether a cell's first use will compile, which takes some seconds."""
+    if _portable_wanted():
+        return False
+    missing = [each for each in (None, cell) if each not in _loaded]
+    return any(compiling.is_to_be_compiled(_units(each), "c++", FLAGS) for each in missing)
+
+
+def prepare(cell: Traced) -> None:
+    """Compile what a cell needs in the background; its first use waits for that."""
+    pool = ThreadPoolExecutor(1, "compiling")
+    pool.submit(why_not_for, cell)
+    pool.shutdown(wait=False)
+
+
+def forget() -> None:
+    """Load everything anew when it is next asked for."""
+    with _loading:
+        _loaded.clear()
+
+
+def _load(cell: Traced | None) -> Loaded:
+    if cell not in _loaded:
+        with _loading:
+            if cell not in _loaded:
+                _loaded[cell] = _typed(cell)
+    return _loaded[cell]
+
+
+def _typed(cell: Traced | None) -> Loaded:
+    """Load a library and say what its functions take."""
     if _portable_wanted():
         return None, "TUIRNN_KERNELS=portable"
-    loaded, why = compiling.load(UNITS, "c++", FLAGS)
+    loaded, why = compiling.load(_units(cell), "c++", FLAGS)
     if loaded is None:
         return None, why
     try:
-        loaded.tuirnn_product_scratch.restype = loaded.tuirnn_recurrence_scratch.restype = ctypes.c_long
+        if cell is None:
+            loaded.tuirnn_product_scratch.restype = ctypes.c_long
+        else:
+            for operand in OPERANDS.values():
+                if hasattr(loaded, f"tuirnn_scratch_{operand}"):  # one for bfloat16 is not compiled everywhere
+                    getattr(loaded, f"tuirnn_scratch_{operand}").restype = ctypes.c_long
     except AttributeError as error:
         return None, f"the kernels are not in the library: {error}"
     return loaded, ""
@@ -81,13 +127,13 @@ def _portable_wanted() -> bool:
 
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether the library multiplies operands of this type here."""
-    lib = library() if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) else None
+    lib = library() if device.type == "cpu" and dtype in OPERANDS else None
     return lib is not None and (dtype == torch.float32 or bool(lib.tuirnn_has_bf16()))
 
 
-def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the library can run this cell on these weights, with operands of this type."""
-    return cell.name in KINDS and multiplies(dtype, weight_hh.device)
+def runs(cell: Traced, weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a cell with such parameters runs here, with operands of this type."""
+    return multiplies(dtype, weight.device) and _load(cell)[0] is not None
 
 
 def forward(
@@ -95,49 +141,57 @@ def forward(
     dtype: torch.dtype | None = None,
 ) -> ForwardCache:  # fmt: skip
     """As `Kernel.forward`; gx and the state are float32."""
-    weight_hh, bias_hh, _ = weights
-    bias_hh = bias_hh.clone()
-    for gate in cell.additive:
-        bias_hh[cell.recurrent.index(gate) * weight_hh.shape[1] :][: weight_hh.shape[1]] = 0
     T, B, _ = gx.shape
-    H = weight_hh.shape[1]
-    gx, bias_hh = gx.contiguous(), bias_hh.contiguous()
-    states = begun(state, T, into)
-    saved = gx.new_empty(T, B, cell.extra_width * H)
-    matrix, scratch = weight_hh.float().contiguous(), _recurrence_scratch(cell, B, H)
-    _library().tuirnn_forward(
-        *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H), _p(gx), _p(states[0]), _p(states[-1]), _p(saved),
-        _p(matrix), _p(bias_hh), _p(scratch), _threads(cell, B, H),
+    H = state[0].shape[-1]
+    run = _Pass(cell, B, H, dtype or weights.matrix.dtype)
+    gx, states = gx.contiguous(), begun(state, T, into)
+    extras = gx.new_empty(T, B, cell.extra_width * H)
+    matrix, bias, vectors = (tensor.float().contiguous() for tensor in weights)
+    run.function("forward")(
+        *_longs(T, B, H), _p(gx), _pointers(states), _p(extras), _p(matrix), _p(bias), _p(vectors), _p(run.scratch),
+        run.threads,
     )  # fmt: skip
-    return ForwardCache(gx, states, saved)
+    return ForwardCache(gx, states, extras)
 
 
 def backward(
-    cell: Traced,
-    trace: ForwardCache,
-    weights: Recurrent,
-    dh_all: Tensor,
-    dlast: State,
-    *,
+    cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
     dtype: torch.dtype | None = None,
-) -> SequenceGradients:
-    """As `Kernel.backward`; where dgx is not dgh, dgx is in the activations' place."""
-    weight_hh = weights.matrix
-    T, B, _ = trace.a.shape
-    H = weight_hh.shape[1]
-    threads = _threads(cell, B, H)
-    dgx = trace.room(cell)
-    dgh = torch.empty_like(dgx) if cell.extra_width else dgx
+) -> SequenceGradients:  # fmt: skip
+    """As `Kernel.backward`; where the halves' gradients differ, those of the input are in the activations' place."""
+    T, B, H = dh_all.shape
+    run = _Pass(cell, B, H, dtype or weights.matrix.dtype)
+    dx = trace.room(cell)
+    dgates = torch.empty_like(dx) if cell.split else dx
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
-    squares = torch.zeros(threads, T, dtype=torch.float64)
-    matrix, dh_all, scratch = weight_hh.float().contiguous(), dh_all.contiguous(), _recurrence_scratch(cell, B, H)
-    _library().tuirnn_backward(
-        *_kind(cell, dtype or weight_hh.dtype), *_longs(T, B, H),
-        _p(trace.a), _p(trace.states[0]), _p(trace.states[-1]), _p(trace.saved), _p(matrix), _p(dh_all), _p(dgh),
-        _p(dgx), _p(dstate[0]), _p(dstate[-1]), _p(squares), _p(scratch), threads,
+    matrix, vectors, dh_all = (
+        weights.matrix.float().contiguous(),
+        weights.vectors.float().contiguous(),
+        dh_all.contiguous(),
+    )
+    dvectors = vectors.new_zeros(run.threads, *vectors.shape)
+    squares = torch.zeros(run.threads, T, dtype=torch.float64)
+    run.function("backward")(
+        *_longs(T, B, H), _p(trace.a), _pointers(trace.states), _p(trace.saved), _p(matrix), _p(vectors), _p(dh_all),
+        _p(dgates), _p(dx), _pointers(dstate), _p(dvectors), _p(squares), _p(run.scratch), run.threads,
     )  # fmt: skip
     trace.dh_norm = squares.sum(0).sqrt()
-    return SequenceGradients(dgx, dgh, dstate, torch.zeros_like(weights.vectors))
+    return SequenceGradients(dx, dgates, dstate, dvectors.sum(0))
+
+
+class _Pass:
+    """The library of a cell, and what it needs for a pass."""
+
+    def __init__(self, cell: Traced, B: int, H: int, dtype: torch.dtype) -> None:
+        loaded, _ = _load(cell)
+        assert loaded is not None, "callers ask `runs` first"
+        self._library, self._operand = loaded, OPERANDS[dtype]
+        self.threads = _threads(cell, B, H)
+        self.scratch = torch.empty(self.function("scratch")(*_longs(B, H)), dtype=torch.int32)
+
+    def function(self, name: str) -> Any:
+        """A function of the library for the type of operands."""
+        return getattr(self._library, f"tuirnn_{name}_{self._operand}")
 
 
 def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -162,19 +216,6 @@ def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dt
     return C
 
 
-def _kind(cell: Traced, dtype: torch.dtype) -> tuple[int, int]:
-    """Whether products are of bfloat16, and the library's number of the cell."""
-    return int(dtype == torch.bfloat16), _number(cell)
-
-
-def _number(cell: Traced) -> int:
-    return list(KINDS).index(cell.name)
-
-
-def _recurrence_scratch(cell: Traced, B: int, H: int) -> Tensor:
-    return torch.empty(_library().tuirnn_recurrence_scratch(_number(cell), *_longs(B, H)), dtype=torch.int32)
-
-
 def _library() -> ctypes.CDLL:
     loaded = library()
     assert loaded is not None, "callers ask `runs` or `multiplies` first"
@@ -184,11 +225,15 @@ def _library() -> ctypes.CDLL:
 def _threads(cell: Traced, B: int, H: int) -> int:
     """As many as can share the rows; all of them on fewer rows where the weights are worth their waiting."""
     threads = torch.get_num_threads()
-    return threads if cell.G * H * H >= SHARING_PAYS else min(threads, B)
+    return threads if cell.R * H * H >= SHARING_PAYS else min(threads, B)
 
 
 def _p(tensor: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 def _longs(*values: int) -> list[ctypes.c_long]:

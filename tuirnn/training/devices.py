@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from tuirnn import __version__
+from tuirnn.codegen.trace import traced
+from tuirnn.config import ModelConfig
 from tuirnn.errors import ConfigError
 from tuirnn.kernels import cuda, native
 from tuirnn.models import SequenceModel
@@ -65,9 +67,10 @@ def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, 
         note: told, in one line each, what takes a while and what is missing.
     """
     if device.type == "cpu":
-        if native.is_to_be_compiled():
-            note("compiles the kernels for this processor, once: some seconds")
-        missing = native.why_not()
+        cell = model.recurrent(0).cell
+        if native.is_to_be_compiled(cell):
+            note("compiles the kernels of this cell for this processor, once: some seconds")
+        missing = native.why_not_for(cell)
         if missing:
             note(f"no native kernels run here ({missing}): training takes 1.3 to 2 times as long")
         if model.compute_dtype == torch.bfloat16 and not native.multiplies(torch.bfloat16, device):
@@ -80,6 +83,12 @@ def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, 
     why = cuda.why_not()
     if why:
         note(f"not all GPU kernels run here, slower ones do their work: {why}")
+
+
+def begin_compiling(config: ModelConfig, device: torch.device) -> None:
+    """Compile what a network's cell needs on a processor in the background, while data are read."""
+    if device.type == "cpu":
+        native.prepare(traced(config.recurrent))
 
 
 def keep_freed_memory() -> None:

@@ -16,7 +16,7 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.shortage import told
 from tuirnn.tasks import TaskData, sources
 from tuirnn.tasks.overlap import LIMIT, overlap
-from tuirnn.training.devices import environment, keep_freed_memory, pick_device
+from tuirnn.training.devices import begin_compiling, environment, keep_freed_memory, pick_device
 from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import introduce
 from tuirnn.training.learner import build_model
@@ -53,6 +53,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     keep_freed_memory()
     config = config.replace(processes=_processes(config.train.processes))
     device = pick_device(config.train.device, _place(config))
+    begin_compiling(config.model, device)
     data = data or tasks.load(config.data)
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
@@ -140,6 +141,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         )
     config = record.config.replace(**changes)
     device = pick_device(config.train.device, _place(config))
+    begin_compiling(config.model, device)
     data = _data_again(paths, record, config, other="sources" in changes)
     if "sources" in changes:
         record = replace(record, data=_described(config, data))

@@ -1,8 +1,48 @@
-// One cell with one type of operands: compiled for each, side by side (native.py), and called by library.cpp.
+// One cell with one type of operands (OPERAND): compiled for each, side by side, into one library; what Python calls.
 
 #include "recurrence.h"
 
+#define JOINED(name, operand) name##_##operand
+#define NAMED(name, operand) JOINED(name, operand)
+
 #if defined(OPERAND_F32) || HAS_BF16
-template void forward<OPERAND, CELL>(const Sequence&, Word*, const Crew&);
-template void backward<OPERAND, CELL>(const Sequence&, const Gradients&, Word*, const Crew&);
+
+// Words of scratch, a float or a bfloat16 pair each, that a pass needs.
+extern "C" long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {
+    return scratch_words<OPERAND>(H) + (Cell::OPERANDS + Cell::CARRIES) * B * H;
+}
+
+static std::array<float*, Cell::STATES> of_states(float* const* pointers) {
+    std::array<float*, Cell::STATES> found;
+    std::copy_n(pointers, Cell::STATES, found.begin());
+    return found;
+}
+
+template <class F>
+static void on_threads(int threads, F f) {
+    std::vector<Counter> counters(threads);
+#pragma omp parallel num_threads(threads)
+    f(Crew{omp_get_thread_num(), omp_get_num_threads(), counters.data()});
+}
+
+extern "C" void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
+                                               const float* weight, const float* bias, const float* vectors,
+                                               Word* scratch, int threads) {
+    float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
+    const Sequence s = {T, B, H, a, of_states(states), extras, weight, bias, vectors, buffers};
+    on_threads(threads, [&](const Crew& crew) { forward<OPERAND>(s, scratch, crew); });
+}
+
+extern "C" void NAMED(tuirnn_backward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
+                                                const float* weight, const float* vectors, const float* dh_all,
+                                                float* dgates, float* dx, float* const* dstates, float* dvectors,
+                                                double* squares, Word* scratch, int threads) {
+    float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
+    const Sequence s = {T, B, H, a, of_states(states), extras, weight, nullptr, vectors, buffers};
+    on_threads(threads, [&](const Crew& crew) {
+        float* const own = dvectors + crew.me * Cell::VECTORS * H;
+        backward<OPERAND>(s, {dh_all, dgates, dx, of_states(dstates), own, squares + crew.me * T}, scratch, crew);
+    });
+}
+
 #endif

@@ -92,6 +92,67 @@ INLINE V sigmoid_denominator(V x) { return splat(1.0f) + exp_small(-clamp(x, 20.
 INLINE V sigmoid(V x) { return splat(1.0f) / sigmoid_denominator(x); }
 INLINE V tanh_(V x) { return splat(2.0f) / sigmoid_denominator(x + x) - splat(1.0f); }
 
+// The functions of a definition (cells/functions.py), each in the full range of float.
+
+// e^x: 0 below the smallest number, infinity above the largest.
+INLINE V exp_(V x) {
+    x = x > splat(89.0f) ? splat(89.0f) : x;
+    x = x < splat(-104.0f) ? splat(-104.0f) : x;
+    const V n = (x * splat(1.44269504f) + splat(12582912.0f)) - splat(12582912.0f);
+    const V rest = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);  // n ln 2 in two parts
+    const I whole = __builtin_convertvector(n, I), half = whole >> 1;  // 2^n as two factors, neither of which overflows
+    return exp_small(rest) * (V)((half + 127) << 23) * (V)((whole - half + 127) << 23);
+}
+
+// e^x − 1 = 2^n (e^r − 1) + (2^n − 1), with e^r − 1 from its own polynomial; n = 0 leaves it as it is.
+INLINE V expm1_(V x) {
+    x = x > splat(89.0f) ? splat(89.0f) : x;
+    x = x < splat(-30.0f) ? splat(-30.0f) : x;
+    const V n = (x * splat(1.44269504f) + splat(12582912.0f)) - splat(12582912.0f);
+    const V r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
+    V p = splat(1.9875691500e-4f);
+    p = p * r + splat(1.3981999507e-3f);
+    p = p * r + splat(8.3334519073e-3f);
+    p = p * r + splat(4.1665795894e-2f);
+    p = p * r + splat(1.6666665459e-1f);
+    p = p * r + splat(5.0000001201e-1f);
+    p = p * r * r + r;
+    const V half = (V)((__builtin_convertvector(n, I) + 126) << 23);  // 2^(n−1)
+    return splat(2.0f) * (half * p + (half - splat(0.5f)));
+}
+
+// log(1 + y) for 0 ≤ y ≤ 1: 2 artanh(s), s = y / (2 + y) ≤ 1/3, by its series.
+INLINE V log1p_of_fraction(V y) {
+    const V s = y / (splat(2.0f) + y), square = s * s;
+    V p = splat(1.0f / 15);
+    p = p * square + splat(1.0f / 13);
+    p = p * square + splat(1.0f / 11);
+    p = p * square + splat(1.0f / 9);
+    p = p * square + splat(1.0f / 7);
+    p = p * square + splat(1.0f / 5);
+    p = p * square + splat(1.0f / 3);
+    return splat(2.0f) * (s + s * square * p);
+}
+
+INLINE V sigmoid_(V x) { return sigmoid(x); }
+INLINE V softplus_(V x) {
+    const V size = x < splat(0.0f) ? -x : x;
+    return (x > splat(0.0f) ? x : x == x ? V{} : x) + log1p_of_fraction(exp_(-size));
+}
+INLINE V log_sigmoid_(V x) { return -softplus_(-x); }
+INLINE V relu_(V x) { return x < splat(0.0f) ? splat(0.0f) : x; }
+INLINE V is_positive_(V x) { return x > splat(0.0f) ? splat(1.0f) : splat(0.0f); }
+INLINE V maximum_(V x, V y) { return x > y ? x : x == x ? y : x; }
+INLINE V select_(V condition, V x, V y) { return condition > splat(0.0f) ? x : y; }
+INLINE V sqrt_(V x) {
+#if defined(__AVX512F__)
+    return (V)_mm512_sqrt_ps((__m512)x);
+#else
+    for (int i = 0; i < L; ++i) x[i] = std::sqrt(x[i]);
+    return x;
+#endif
+}
+
 // ── what products multiply ──────────────────────────────────────────────────────
 
 struct F32 {
