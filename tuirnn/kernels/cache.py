@@ -54,7 +54,7 @@ class ForwardCache:
     """What the backward pass needs, the same from every kernel.
 
     Attributes:
-        a: gate activations, [T, B, G·H].
+        a: gate activations, [T, B, G·H]; where the cell keeps none, anything.
         states: every state from the first on, each [T+1, B, H].
         saved: what the cell keeps beside its gates, [T, B, extra_width·H].
         observed: whether `dh_norm` is asked for.
@@ -81,11 +81,9 @@ class ForwardCache:
         """
         H = self.states[0].shape[-1]
         values = {leaf("state", name): s[:-1] for name, s in zip(cell.state, self.states, strict=True)}
-        values |= {leaf("kept", name): part for name, part in zip(cell.gates, self.a.chunk(cell.G, -1), strict=True)}
-        values |= {
-            leaf("kept", name): part
-            for name, part in zip(cell.extra, self.saved.chunk(max(1, cell.extra_width), -1), strict=False)
-        }
+        for names, buffer in ((cell.gates, self.a), (cell.extra, self.saved)):
+            places = {name: slice(i * H, (i + 1) * H) for i, name in enumerate(names) if name in cell.kept}
+            values |= {leaf("kept", name): buffer[..., place] for name, place in places.items()}
         values |= {leaf("p", name): vector for name, vector in zip(cell.vectors, vectors, strict=True)}
         found = []
         for stage, operand in zip(cell.stages, cell.operands, strict=True):
@@ -95,7 +93,8 @@ class ForwardCache:
 
     def room(self, cell: Traced) -> Tensor:
         """Where the gradient of the gates' arguments may be written, [T, B, G·H]: over `a` but for states."""
-        return self.a if cell.keeps_gates else torch.empty_like(self.a)
+        T, B, H = self.states[0][1:].shape
+        return self.a if cell.keeps_gates else self.states[0].new_empty(T, B, cell.G * H)
 
 
 def begun(state: State, T: int, into: Sequence[Tensor] = ()) -> State:

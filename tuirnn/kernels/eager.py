@@ -11,10 +11,19 @@ from tuirnn.codegen.trace import Traced
 from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
 
 
+def _as(like: Tensor, value: Tensor | float) -> Tensor:
+    """A number as a tensor like another: a mere number would be rounded to PyTorch's default type."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
 def _maximum(x: Tensor | float, y: Tensor | float) -> Tensor:
     like = x if isinstance(x, Tensor) else y
     assert isinstance(like, Tensor), "two numbers"
-    return torch.maximum(*(torch.as_tensor(each, dtype=like.dtype, device=like.device) for each in (x, y)))
+    return torch.maximum(_as(like, x), _as(like, y))
+
+
+def _select(condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
+    return torch.where(condition > 0, _as(condition, x), _as(condition, y))
 
 
 register(
@@ -30,7 +39,7 @@ register(
         "relu": torch.relu,
         "is_positive": lambda x: (x > 0).to(x.dtype),
         "maximum": _maximum,
-        "select": lambda condition, x, y: torch.where(condition > 0, x, y),
+        "select": _select,
     },
 )
 
@@ -63,9 +72,9 @@ def forward(
             buffer[t + 1] = after[name]
         for name, place in _named(cell.gates, gx[t]).items():
             if name in kept:
-                place.copy_(kept[name])
+                place.copy_(_as(place, kept[name]))
         for name, place in _named(cell.extra, saved[t]).items():
-            place.copy_(kept[name])
+            place.copy_(_as(place, kept[name]))
     return ForwardCache(gx, states, saved)
 
 
@@ -76,15 +85,20 @@ def backward(
     """As `Kernel.backward`; leaves the activations as they are."""
     weight = _named(cell.recurrent, weights.to(dtype).matrix, 0)
     p = Parts(zip(cell.vectors, weights.vectors, strict=True))
-    dgx, dgh, norms = torch.zeros_like(trace.a), torch.zeros_like(trace.a), dh_all.new_empty(len(dh_all))
+    T, B, H = dh_all.shape
+    dgx, dgh, norms = dh_all.new_zeros(T, B, cell.G * H), dh_all.new_zeros(T, B, cell.G * H), dh_all.new_empty(T)
     dvectors = torch.zeros_like(weights.vectors)
 
+    def whole(value: Tensor | float) -> Tensor:
+        """A gradient [B, H], also of a number such as 0."""
+        return _as(dh_all, value).expand(B, H)
+
     def Wt(**gradients: Tensor) -> Tensor:
-        products = [(g.to(weight[gate].dtype) @ weight[gate]).to(dh_all.dtype) for gate, g in gradients.items()]
-        return torch.stack(products).sum(0)
+        operands = {gate: whole(gradient).to(weight[gate].dtype) for gate, gradient in gradients.items()}
+        return torch.stack([(d @ weight[gate]).to(dh_all.dtype) for gate, d in operands.items()]).sum(0)
 
     d = Parts(zip(cell.state, dlast, strict=True))
-    for t in reversed(range(len(dh_all))):
+    for t in reversed(range(T)):
         d = Parts({**d, cell.state[0]: d[cell.state[0]] + dh_all[t]})
         norms[t] = torch.linalg.vector_norm(d[cell.state[0]])
         kept = Parts({name: value for name, value in _named(cell.gates, trace.a[t]).items() if name in cell.kept})
@@ -92,12 +106,12 @@ def backward(
         before, after = (Parts(zip(cell.state, (s[at] for s in trace.states), strict=True)) for at in (t, t + 1))
         d, x, gates, vectors = cell.cell.step_backward(d, kept, before, after, Wt, p)
         for name, place in _named(cell.gates, dgx[t]).items():
-            place.copy_(torch.as_tensor(x[name]))
+            place.copy_(whole(x[name]))
         for name, place in _named(cell.gates, dgh[t]).items():
             if name in cell.recurrent:
-                place.copy_(torch.as_tensor((x if gates is None else gates)[name]))
+                place.copy_(whole((x if gates is None else gates)[name]))
         for name, place in zip(cell.vectors, dvectors, strict=True):
-            place += (vectors or Parts())[name].sum(0)
-        d = Parts({name: d[name] + torch.zeros_like(dlast[0]) for name in cell.state})
+            place += whole((vectors or Parts())[name]).sum(0)
+        d = Parts({name: whole(d[name]) for name in cell.state})
     trace.dh_norm = norms
     return SequenceGradients(dgx, dgh, tuple(d[name] for name in cell.state), dvectors)

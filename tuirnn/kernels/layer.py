@@ -79,7 +79,7 @@ class _Layer(torch.autograd.Function):
         stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
         gx = InputHalf(source, embedding, weight_ih, bias, operand, stored)
         cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, weight_hh.device.type)
-        first_kept = len(cuts) - spans.kept(len(cuts), memory if cell.keeps_gates else "save")
+        first_kept = len(cuts) - spans.kept(len(cuts), memory if cell.kept else "save")
         traces: dict[int, ForwardCache] = {}
         staying = state[:1] if memory == "none" else state  # h goes out; c is for the backward pass
         states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)

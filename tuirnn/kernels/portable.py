@@ -1,6 +1,6 @@
 """The sequence loop in plain tensor operations: any cell, device and dtype.
 
-Only the recurrent product and a few elementwise operations stay in the loop (`inplace`); buffers for all T steps are
+Only the recurrent product and what it depends on stay in the loop (`inplace`); buffers for all T steps are
 allocated once and written in place. States and gates are kept in the accumulation dtype; the operands of the
 products are cast to their own dtype, so bfloat16 weights meet float32 states.
 """
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from tuirnn.codegen.trace import Traced
 from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
-from tuirnn.kernels.inplace import Values, backward_program, column, constants, forward_program, run
+from tuirnn.kernels.inplace import Phases, Times, Values, backward_program, column, forward_program, run
 from tuirnn.kernels.products import TimesTransposed, times_transposed
 
-BLOCK = 2**16
+BLOCK = {"cpu": 2**16, "cuda": 2**20}
 """Elements of a gate in steps that are taken together: enough to share between threads, few enough for the cache; and
-the views of a long sequence would call the garbage collector."""
+the views of a long sequence would call the garbage collector. A GPU waits for the calls, not for memory."""
 
 
-def _blocks(T: int, B: int, H: int) -> list[slice]:
-    steps = max(1, BLOCK // max(1, B * H))
+def _blocks(T: int, B: int, H: int, device: torch.device) -> list[slice]:
+    steps = max(1, BLOCK.get(device.type, BLOCK["cpu"]) // max(1, B * H))
     return [slice(first, min(first + steps, T)) for first in range(0, T, steps)]
 
 
@@ -35,22 +35,35 @@ def _places(cell: Traced, trace: ForwardCache, gates: Tensor, runs: Sequence[tup
     return places | {f"extra {name}": extra[..., i * H : (i + 1) * H] for i, name in enumerate(cell.extra)}
 
 
-def _by_step(places: Values) -> Iterator[Values]:
-    """The same, each [B, ·], one step after the other."""
-    rows = zip(*(place.unbind(0) for place in places.values()), strict=True)
-    return (dict(zip(places, row, strict=True)) for row in rows)
+def _by_step(block: Values, names: Sequence[str], steady: Values, t: int) -> Iterator[Values]:
+    """The places of each of t steps, [B, ·], one after the other, with those that no step changes."""
+    rows = zip(*(block[name].unbind(0) for name in names), strict=True) if names else iter([()] * t)
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        values.update(steady)
+        yield values
 
 
-def _by_rows(prepare: Callable[[slice], TimesTransposed], H: int) -> Callable[[tuple[int, int]], TimesTransposed]:
-    """Prepare each block of weight_hh's rows, from one gate to before another, when it is first asked for."""
-    ready: dict[tuple[int, int], TimesTransposed] = {}
+def _times(prepare: Callable[[slice], TimesTransposed], H: int, bias: Tensor | None = None) -> Times:
+    """The products; each block of weight_hh's rows is prepared when it is first asked for."""
+    ready: dict[tuple[int, int], tuple[TimesTransposed, Tensor | None]] = {}
 
-    def product(gates: tuple[int, int]) -> TimesTransposed:
-        if gates not in ready:
-            ready[gates] = prepare(slice(gates[0] * H, gates[1] * H))
-        return ready[gates]
+    def times(rows: tuple[int, int], operand: Tensor) -> Tensor:
+        if rows not in ready:
+            part = slice(rows[0] * H, rows[1] * H)
+            ready[rows] = prepare(part), None if bias is None else bias[part]
+        product, share = ready[rows]
+        return product(operand, share)
 
-    return product
+    return times
+
+
+def _steady(cell: Traced, made: Phases, weights: Recurrent, like: Tensor) -> Values:
+    """The places that no step changes: numbers, vectors, and what is made of them."""
+    values = made.constants(like)
+    values |= {f"p {name}": vector for name, vector in zip(cell.vectors, weights.vectors, strict=True)}
+    run(made.once, values)
+    return values
 
 
 def forward(
@@ -59,29 +72,21 @@ def forward(
 ) -> ForwardCache:  # fmt: skip
     """As `Kernel.forward`."""
     weight_hh, bias_hh, _ = weights.to(dtype)
-    T, B, _ = gx.shape
-    H = weight_hh.shape[1]
+    T, B, H = *gx.shape[:2], state[0].shape[-1]
     made = forward_program(cell)
     trace = ForwardCache(gx, begun(state, T, into), gx.new_empty(T, B, cell.extra_width * H))
-    prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows], B), H)
     bias = bias_hh.clone()
     for gate in cell.additive:  # it is in gx already
         bias[cell.recurrent.index(gate) * H :][:H] = 0
-    biases = {gates: bias[gates[0] * H : gates[1] * H] for gates in _stages(cell)} if cell.apart else {}
-
-    def times(gates: tuple[int, int], operand: Tensor) -> Tensor:
-        return prepared(gates)(operand, biases.get(gates))
-
-    numbers = constants([made.program], gx)
-    for steps in _blocks(T, B, H):
-        for values in _by_step(_places(cell, trace, gx, made.columns, steps)):
-            values.update(numbers)
-            run(made.program, values, times)
+    times = _times(lambda rows: times_transposed(weight_hh[rows], B), H, bias if cell.apart else None)
+    steady = _steady(cell, made, weights, gx)
+    for steps in _blocks(T, B, H, gx.device):
+        block = {**_places(cell, trace, gx, made.columns, steps), **steady}
+        run(made.before, block)
+        for values in _by_step(block, made.reads, steady, len(gx[steps])):
+            run(made.step, values, times)
+        run(made.after, block)
     return trace
-
-
-def _stages(cell: Traced) -> list[tuple[int, int]]:
-    return [(cell.gates.index(stage.gates[0]), cell.gates.index(stage.gates[-1]) + 1) for stage in cell.stages]
 
 
 def backward(
@@ -92,37 +97,33 @@ def backward(
     weight_hh = weights.to(dtype).matrix
     T, B, H = dh_all.shape
     made = backward_program(cell)
-    prepared = _by_rows(lambda rows: times_transposed(weight_hh[rows].t(), B), H)
-
-    def times(gates: tuple[int, int], operand: Tensor) -> Tensor:
-        return prepared(gates)(operand, None)
-
-    numbers = constants([made.factors, made.program], dh_all)
-    dgh = trace.room(cell)
+    times = _times(lambda rows: times_transposed(weight_hh[rows].t(), B), H)
+    steady = _steady(cell, made, weights, dh_all)
+    dgh, dvectors = trace.room(cell), torch.zeros_like(weights.vectors)
     apart = {place: dh_all.new_empty(T, B, H) for _, place in made.apart if place.startswith("apart")}
     norms = dh_all.new_empty(T) if trace.observed else None
     d = {f"d {name}": dlast_.clone() for name, dlast_ in zip(cell.state, dlast, strict=True)}
-    for steps in reversed(_blocks(T, B, H)):
-        places = _places(cell, trace, dgh, made.columns, steps) | {name: each[steps] for name, each in apart.items()}
-        block = {**places, **numbers}
-        run(made.factors, block, _no_product)
-        read = {name: block[name] for name in made.reads}
-        rows = zip(range(T)[steps], dh_all[steps], _by_step(read), strict=True)
+    for steps in reversed(_blocks(T, B, H, dh_all.device)):
+        dh_block = dh_all[steps]
+        block = {**_places(cell, trace, dgh, made.columns, steps), **steady}
+        block |= {name: each[steps] for name, each in apart.items()}
+        block |= {name: torch.empty_like(dh_block) for name in made.stored}
+        run(made.before, block)
+        rows = zip(range(T)[steps], dh_block, _by_step(block, made.reads, steady, len(dh_block)), strict=True)
         for t, dh_t, values in reversed(list(rows)):
-            dh = d["d h"].add_(dh_t)
+            d["d h"] = torch.add(d["d h"], dh_t, out=values.get("stored d h", d["d h"]))
             if norms is not None:
-                norms[t] = torch.linalg.vector_norm(dh)
-            values.update(numbers)
+                norms[t] = torch.linalg.vector_norm(d["d h"])
             values.update(d)
-            run(made.program, values, times)
+            run(made.step, values, times)
             d = {name: values[place] for name, place in zip(d, made.results, strict=True)}
+        run(made.after, block)
+        for total, place in zip(dvectors, made.vectors, strict=True):
+            if place is not None:
+                total += block[place].sum((0, 1))
     trace.dh_norm = norms
     dgx = _input_gradients(made.apart, apart, trace, dgh, H)
-    return SequenceGradients(dgx, dgh, tuple(d.values()), torch.zeros_like(weights.vectors))
-
-
-def _no_product(gates: tuple[int, int], operand: Tensor) -> Tensor:
-    raise AssertionError("factors are elementwise")
+    return SequenceGradients(dgx, dgh, tuple(d.values()), dvectors)
 
 
 def _input_gradients(

@@ -1,144 +1,132 @@
-"""The calls of a backward step: factors for many steps at once, then what is left for each."""
+"""The calls of a backward pass: factors for many steps at once, what is left for each step, and what can wait."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, leaf, make, walk
+from tuirnn.codegen.expression import LEAF, Expr, leaf
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.inplace.calls import Call, Emitter, Product, Program, column, copied
+from tuirnn.kernels.inplace.calls import Phases, column
+from tuirnn.kernels.inplace.emitter import Emitter, copied, is_steady
+from tuirnn.kernels.inplace.linear import ZERO, Linear, Term, is_gradient
+
+Sums = dict[str, list[Term]]
+"""The terms of gradients by their names: 'column i', 'apart n', 'before h', 'vector u'."""
 
 
 @dataclass(frozen=True)
-class Term:
-    """base × factor, where the base is a gradient; no factor: 1."""
+class Backward(Phases):
+    """A backward pass; its places are those of a forward pass, 'd h', and these. Columns are left with the gradients.
 
-    base: Expr
-    factor: Expr | None
-
-
-@dataclass(frozen=True)
-class Backward:
-    """A backward step in two programs.
+    `before` makes what no gradient enters; afterwards the places of gates and extras hold factors.
 
     Attributes:
-        factors: for many steps at once, over 'gates i j', 'extra q', 'before h', 'after h': what no gradient enters.
-            Afterwards the places of gates and extras hold factors.
-        program: for one step, over these places, 'd h' and its own; leaves the gradients of gates in their columns and
-            those of the input halves that differ in `apart`.
-        results: where the gradients of the state before are.
-        columns: the runs of gates whose places they use.
-        reads: places that are there before `program`, in which it reads and writes.
+        results: where a step leaves the gradients of the state before.
         apart: (gate, place) of the input halves that have a gradient of their own.
+        vectors: where the block leaves each vector's gradient, for each step and sequence; None where it is zero.
+        stored: places of gradients that steps leave for `after`; that of h's gradient, 'stored d h', is filled before
+            a step.
     """
 
-    factors: Program
-    program: Program
     results: tuple[str, ...]
-    columns: tuple[tuple[int, int], ...]
-    reads: tuple[str, ...]
     apart: tuple[tuple[int, str], ...]
+    vectors: tuple[str | None, ...]
+    stored: tuple[str, ...]
 
-
-def _is_gradient(node: Expr) -> bool:
-    return depends(node, "d", "Wt")
-
-
-class _Linear:
-    """Gradients as sums of terms."""
-
-    def __init__(self, roots: list[Expr]) -> None:
-        uses = Counter(operand for node in walk(*roots) for operand in node.args)
-        self.shared = {
-            node for node in walk(*roots) if node.op in ("add", "sub") and uses[node] > 1 and _is_gradient(node)
-        }
-
-    def terms(self, node: Expr, *, whole: bool = False) -> list[Term]:
-        """The terms of a gradient; a sum that several use is a base of its own, unless its `whole` is asked for."""
-        if node.op == LEAF or (node in self.shared and not whole):
-            return [Term(node, None)]
-        if node.op in ("add", "sub"):
-            left, right = (self.terms(operand) for operand in node.args)
-            return left + (
-                [self._times(term, make(CONSTANT, value=-1.0)) for term in right] if node.op == "sub" else right
-            )
-        if node.op == "neg":
-            return [self._times(term, make(CONSTANT, value=-1.0)) for term in self.terms(node.args[0])]
-        assert node.op == "mul", f"a gradient goes through {node.op}: the derivative is not linear"
-        left_node, right_node = node.args
-        gradient, factor = (left_node, right_node) if _is_gradient(left_node) else (right_node, left_node)
-        assert not _is_gradient(factor), "two gradients are multiplied: the derivative is not linear"
-        return [self._times(term, factor) for term in self.terms(gradient)]
-
-    def _times(self, term: Term, factor: Expr) -> Term:
-        return Term(term.base, factor if term.factor is None else make("mul", term.factor, factor))
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """The places of a block that a step reads, or writes in."""
+        return tuple(sorted({*super().reads, *self.stored}))
 
 
 @cache
 def backward_program(cell: Traced) -> Backward:
-    """The calls of a backward step."""
-    gates, state = cell.cell.gates, cell.cell.state
-    split = [gate for gate in gates if cell.gradients.x[gate] is not cell.gate_gradients[gate]]
-    apart = {gate: f"extra {name}" for gate, name in zip(split, cell.extra, strict=False)}
-    apart |= {gate: f"apart {gate}" for gate in split[len(cell.extra) :]}
-    results = {f"column {gate}": cell.gate_gradients[gate] for gate in gates}
-    results |= {f"apart {gate}": cell.gradients.x[gate] for gate in split}
-    results |= {f"before {name}": cell.gradients.before[name] for name in state}
-    linear = _Linear([*results.values()])
-    sums = {name: linear.terms(node) for name, node in results.items()}
-    bases = {node: linear.terms(node, whole=True) for node in linear.shared}
-    homes = {f"column {gate}": column(i, i + 1) for i, gate in enumerate(gates)}
+    """The calls of a backward pass.
+
+    Raises:
+        ValueError: the cell's `step_backward` is not linear in the gradients.
+    """
+    homes = {f"column {gate}": column(i, i + 1) for i, gate in enumerate(cell.gates)}
+    free = [*(f"extra {name}" for name in cell.extra), *(f"apart {gate}" for gate in cell.split)]
+    apart = dict(zip(cell.split, free, strict=False))
     homes |= {f"apart {gate}": place for gate, place in apart.items()}
-    factors, places = _factor_program(cell, {name: terms for name, terms in sums.items() if name in homes}, homes,
-                                      [*sums.values(), *bases.values()])  # fmt: skip
-    step = _BackwardStep(cell, sums, bases, homes, places)
-    program = step.program()
-    used = {name for part in (factors, program) for call in part for name in _names(call)}
-    runs = [(i, j) for i in range(len(gates)) for j in range(i + 1, len(gates) + 1) if column(i, j) in used]
-    own = {call.into for call in program if isinstance(call, Product) or not call.in_place}
-    reads = {name for call in program for name in _names(call)} - own - {f"d {name}" for name in state}
-    reads = {name for name in reads if not name.startswith("number ")}
-    return Backward(
-        factors,
-        program,
-        step.results,
-        tuple(runs),
-        tuple(sorted(reads)),
-        tuple((gates.index(gate), apart[gate]) for gate in split),
-    )
+    wanted = {f"column {gate}": cell.gate_gradients.get(gate, cell.gradients.x[gate]) for gate in cell.gates}
+    wanted |= {f"apart {gate}": cell.gradients.x[gate] for gate in apart}
+    wanted |= {f"before {name}": cell.gradients.before[name] for name in cell.state}
+    linear = Linear([*wanted.values(), *cell.vector_gradients.values()])
+    sums = {name: linear.terms(node) for name, node in wanted.items()}
+    standing = {node: homes[name] for name, node in wanted.items() if name in homes and is_gradient(node)}
+    linear.done.update(standing)  # a vector's gradient is made of what stands in the columns after the steps
+    sums |= {f"vector {name}": linear.terms(cell.vector_gradients[name]) for name in cell.vectors}
+    plan = _Plan(cell, sums, linear.shared, homes)
+    e, factors = _factors(plan)
+    results = _Step(plan, e, factors).emit()
+    vectors = _After(plan, e, factors).emit(standing)
+    where = tuple((cell.gates.index(gate), place) for gate, place in apart.items())
+    return Backward(*e.phases(), results, where, vectors, tuple(plan.stored.values()))
 
 
-def _names(call: Call | Product) -> tuple[str, ...]:
-    return (*call.inputs, call.into) if isinstance(call, Call) else (call.operand, call.into)
+class _Plan:
+    """Which gradients the steps have to make, and which can wait.
+
+    Args:
+        cell: the mathematics.
+        sums: the gradients that are asked for.
+        shared: sums that several of them are made of.
+        homes: where they are wanted.
+    Attributes:
+        now: names of those that other steps depend on.
+        needed: the gradients that these are made of.
+        stored: the gradients that the others are made of and that a step has -> where it leaves them.
+    """
+
+    def __init__(self, cell: Traced, sums: Sums, shared: dict[Expr, list[Term]], homes: dict[str, str]) -> None:
+        self.cell, self.sums, self.shared, self.homes = cell, sums, shared, homes
+        multiplied = {f"column {gate}" for product in cell.products for gate in product.gates}
+        self.now = {name for name in sums if name in multiplied or name.startswith("before ")}
+        self.needed = self._under([terms for name, terms in sums.items() if name in self.now], set())
+        waiting = self._under([terms for name, terms in sums.items() if name not in self.now], self.needed)
+        given = [base for base in waiting if base in self.needed or base.op == LEAF]
+        self.stored = {base: f"stored {base.of or number} {base.name}".strip() for number, base in enumerate(given)}
+
+    def _under(self, sums: Iterable[list[Term]], stop: Container[Expr]) -> dict[Expr, None]:
+        """All gradients that some are made of, in an order that is always the same, and not what `stop` is made of."""
+        found: dict[Expr, None] = {}
+        for base in (term.base for terms in sums for term in terms):
+            found[base] = None
+            if base in self.shared and base not in stop:
+                found |= self._under([self.shared[base]], stop)
+        return found
 
 
-def _factor_program(
-    cell: Traced, owned: dict[str, list[Term]], homes: dict[str, str], sums: list[list[Term]]
-) -> tuple[Program, dict[Expr, str]]:
+def _factors(plan: _Plan) -> tuple[Emitter, dict[Expr, str]]:
     """The calls that make all factors, and where each then is.
 
     The factor of a gradient that is one term goes where the gradient will be; the place may hold an activation that
     other factors are made of, so these are written last, each when what it overwrites is not read any more.
     """
-    gates = cell.cell.gates
+    cell, homes = plan.cell, plan.homes
     places = {leaf("kept", name): f"extra {name}" for name in cell.extra}
-    places |= {leaf("kept", name): column(i, i + 1) for i, name in enumerate(gates) if name in cell.kept}
-    places |= {leaf("state", name): f"before {name}" for name in cell.cell.state}
-    places |= {leaf("after", name): f"after {name}" for name in cell.cell.state}
-    factors = [term.factor for terms in sums for term in terms if term.factor is not None]
+    places |= {leaf("kept", name): column(i, i + 1) for i, name in enumerate(cell.gates) if name in cell.kept}
+    places |= {leaf("state", name): f"before {name}" for name in cell.state}
+    places |= {leaf("after", name): f"after {name}" for name in cell.state}
+    places |= {leaf("p", name): f"p {name}" for name in cell.vectors}
+    every = [term.factor for terms in (*plan.sums.values(), *plan.shared.values()) for term in terms]
+    factors = [factor for factor in every if factor is not None]
     e = Emitter(places, factors)
-    waiting = {terms[0].factor: homes[name] for name, terms in owned.items()
-               if len(terms) == 1 and terms[0].factor is not None and factors.count(terms[0].factor) == 1}  # fmt: skip
+    e.phase = "before"
+    alone = {name: terms[0].factor for name, terms in plan.sums.items() if name in homes and len(terms) == 1}
+    waiting = {factor: homes[name] for name, factor in alone.items()
+               if factor is not None and factors.count(factor) == 1 and not is_steady(factor)}  # fmt: skip
     found: dict[Expr, str] = {}
     for factor in factors:
         if factor not in waiting:
-            is_new = factor.op != LEAF
             place = e.value(factor)
-            found[factor] = place if is_new else e.add(torch.clone, place)
+            found[factor] = e.add(copied, place) if place in homes.values() else place
         elif e.uses[factor] > 1:
             e.value(factor)
         else:
@@ -149,105 +137,150 @@ def _factor_program(
         ]
         factor = free[0] if free else next(iter(waiting))
         if not free:  # they overwrite one another: it is made in a new tensor first
-            e.places[factor] = e.add(torch.clone, e.value(factor))
+            e.places[factor] = e.add(copied, e.value(factor))
             continue
-        home = waiting.pop(factor)
-        found[factor] = home
+        home = found[factor] = waiting.pop(factor)
         if e.value(factor, home) != home:
             raise AssertionError("a value is not where it was asked for")
-    return tuple(e.calls), found
+    for name, home in homes.items():
+        if not plan.sums[name]:  # no gradient arrives
+            e.add(copied, e.value(ZERO), into=home)
+    return e, found
 
 
-class _BackwardStep:
-    """The calls of one backward step, in the order in which gradients become known."""
+class _Gradients:
+    """Calls that make gradients of others.
 
-    def __init__(self, cell: Traced, sums: dict[str, list[Term]], bases: dict[Expr, list[Term]],
-                 homes: dict[str, str], places: dict[Expr, str]) -> None:  # fmt: skip
-        self.cell, self.sums, self.bases, self.homes, self.factors = cell, sums, bases, homes, places
-        self.known = {leaf("d", name): f"d {name}" for name in cell.cell.state}
-        self.calls = list[Call | Product]()
+    Attributes:
+        known: the place of each gradient that is there.
+        left: how often each will still be used.
+    """
 
-    def add(self, function: Callable[..., Tensor], *inputs: str, into: str = "", **options: float) -> str:
-        """A call; returns the place of its result."""
-        place = into or f"step {len(self.calls)}"
-        self.calls.append(Call(function, inputs, place, bool(into), options))
-        return place
+    def __init__(self, plan: _Plan, e: Emitter, factors: dict[Expr, str]) -> None:
+        self.plan, self.e, self.factors = plan, e, factors
+        self.known: dict[Expr, str] = {}
+        self.left: Counter[Expr] = Counter()
 
-    def program(self) -> Program:
-        """All calls."""
-        self._make_bases()
-        self._make_columns()
-        for product in self.cell.products:
-            first, last = (self.cell.cell.gates.index(list(product.gradients)[at]) for at in (0, -1))
-            place = f"step {len(self.calls)}"
-            operand = column(first, last + 1)
-            self.calls.append(Product(operand, (first, last + 1), place))
-            self.known[leaf("Wt", product.name)] = place
-            self._make_bases()
-            self._make_columns()
-        self.results = tuple(self._sum(self.sums.pop(f"before {name}")) for name in self.cell.cell.state)
-        return tuple(self.calls)
+    def is_free(self, base: Expr) -> bool:
+        """Whether a gradient may be overwritten."""
+        return not self.left[base] and base not in self.plan.stored
 
-    def _are_known(self, terms: list[Term]) -> bool:
+    def is_known(self, terms: list[Term]) -> bool:
+        """Whether a sum can be made."""
         return all(term.base in self.known for term in terms)
 
-    def _make_bases(self) -> None:
-        """Sums that several gradients share."""
-        for node, terms in self.bases.items():
-            if node not in self.known and self._are_known(terms):
-                self.known[node] = self._sum(terms)
-
-    def _make_columns(self) -> None:
+    def columns(self, names: Iterable[str]) -> None:
         """Gradients of gates and of input halves; one call for neighbours that are multiples of the same gradient."""
-        gates = self.cell.cell.gates
-        ready = {name: terms for name, terms in self.sums.items() if name in self.homes and self._are_known(terms)}
-        for name in ready:
-            del self.sums[name]
-        simple = {
-            name: terms[0] for name, terms in ready.items() if len(terms) == 1 and self._is_at_home(terms[0], name)
-        }
+        gates, sums, homes = self.plan.cell.gates, self.plan.sums, self.plan.homes
+        names = list(names)
+        simple = {name: sums[name][0].base for name in names if self._is_at_home(name)}
         at = 0
         while at < len(gates):
-            term = simple.get(f"column {gates[at]}")
+            base = simple.get(f"column {gates[at]}")
             end = at + 1
-            while term and end < len(gates) and (more := simple.get(f"column {gates[end]}")) and more.base is term.base:
+            while base and end < len(gates) and simple.get(f"column {gates[end]}") is base:
                 end += 1
-            if term and end - at > 1:
-                self.add(_scale(end - at), column(at, end), self.known[term.base], into=column(at, end))
-            elif term:
-                self.add(torch.mul, column(at, end), self.known[term.base], into=column(at, end))
+            if base:
+                scale = _scale(end - at) if end - at > 1 else torch.mul
+                self.e.add(scale, column(at, end), self.known[base], into=column(at, end))
+                self.left[base] -= end - at
             at = end
-        for name, terms in ready.items():
+        for name in names:
             if name in simple and not name.startswith("column "):
-                self.add(torch.mul, self.homes[name], self.known[terms[0].base], into=self.homes[name])
+                self.e.add(torch.mul, homes[name], self.known[simple[name]], into=homes[name])
+                self.left[simple[name]] -= 1
             elif name not in simple:
-                self._sum(terms, self.homes[name])
+                self.sum(sums[name], homes[name])
 
-    def _is_at_home(self, term: Term, name: str) -> bool:
-        """Whether the factor of a gradient stands where the gradient will be."""
-        return term.factor is not None and self.factors[term.factor] == self.homes[name]
+    def _is_at_home(self, name: str) -> bool:
+        """Whether a gradient is one term whose factor stands where the gradient will be."""
+        terms = self.plan.sums[name]
+        factor = terms[0].factor if len(terms) == 1 else None
+        return factor is not None and self.factors[factor] == self.plan.homes[name]
 
-    def _sum(self, terms: list[Term], into: str = "") -> str:
+    def sum(self, terms: list[Term], into: str = "") -> str:
         """The place of base × factor + …: `into`, else a new tensor, or that of a gradient that nothing else needs."""
+        self.left.subtract(term.base for term in terms)
         first, *rest = sorted(terms, key=lambda term: term.factor is not None)
-        base = self.known[first.base]
+        start = self.known[first.base]
         if first.factor is not None:
-            start = self.add(torch.mul, base, self.factors[first.factor], into=into)
-        elif into or not (first.base.of == "Wt" or self._is_last_use(first.base)):
-            start = self.add(copied, base, into=into)
-        else:
-            start = base
+            start = into = self.e.add(torch.mul, start, self.factors[first.factor], into=into)
+        elif not into and self.is_free(first.base):
+            into = start
+        elif not rest:
+            return self.e.add(copied, start, into=into)
         for term in rest:
+            base = self.known[term.base]
             if term.factor is None:
-                self.add(torch.add, start, self.known[term.base], into=start)
+                start = into = self.e.add(torch.add, start, base, into=into)
             else:
-                self.add(torch.addcmul, start, self.known[term.base], self.factors[term.factor], into=start)
+                start = into = self.e.add(torch.addcmul, start, base, self.factors[term.factor], into=into)
         return start
 
-    def _is_last_use(self, base: Expr) -> bool:
-        """Whether a gradient of the state after occurs in one term alone, so that its tensor may be overwritten."""
-        everywhere = [*self.sums.values(), *self.bases.values()]
-        return base.of == "d" and sum(term.base is base for terms in everywhere for term in terms) <= 1
+
+class _Step(_Gradients):
+    """The calls of one step, in the order in which gradients become known."""
+
+    def emit(self) -> tuple[str, ...]:
+        """All calls; returns where the gradients of the state before are."""
+        plan, cell = self.plan, self.plan.cell
+        self.e.phase = "step"
+        self.waiting = [name for name in plan.homes if name in plan.now and plan.sums[name]]
+        self.known = {leaf("d", name): f"d {name}" for name in cell.state}
+        made = [plan.sums[name] for name in plan.now] + [plan.shared.get(base, []) for base in plan.needed]
+        self.left = Counter(term.base for terms in made for term in terms)
+        for base, place in plan.stored.items():
+            if base.of == "d" and base.name != cell.state[0]:
+                self.e.add(copied, self.known[base], into=place)
+        self._make()
+        for product in cell.products:
+            first, last = (cell.gates.index(product.gates[at]) for at in (0, -1))
+            row = cell.recurrent.index(product.gates[0])
+            result = leaf("Wt", product.name)
+            self.known[result] = self.e.product(column(first, last + 1), (row, row + len(product.gates)))
+            if result in plan.stored:
+                self.e.add(copied, self.known[result], into=plan.stored[result])
+            self._make()
+        return tuple(self._result(plan.sums[f"before {name}"]) for name in cell.state)
+
+    def _make(self) -> None:
+        """What can be made of what is known."""
+        for base, terms in self.plan.shared.items():
+            if base in self.plan.needed and base not in self.known and self.is_known(terms):
+                self.known[base] = self.sum(terms, self.plan.stored.get(base, ""))
+        ready = [name for name in self.waiting if self.is_known(self.plan.sums[name])]
+        self.waiting = [name for name in self.waiting if name not in ready]
+        self.columns(ready)
+
+    def _result(self, terms: list[Term]) -> str:
+        return self.sum(terms) if terms else self.e.add(torch.zeros_like, f"d {self.plan.cell.state[0]}")
+
+
+class _After(_Gradients):
+    """The calls on a block of steps that were walked."""
+
+    def is_free(self, base: Expr) -> bool:
+        """A block has room enough: nothing is overwritten."""
+        return False
+
+    def emit(self, standing: dict[Expr, str]) -> tuple[str | None, ...]:
+        """All calls.
+
+        Args:
+            standing: the gradients that are then in the columns.
+        Returns:
+            Where each vector's gradient is.
+        """
+        plan = self.plan
+        self.e.phase = "after"
+        self.known = dict(plan.stored)
+        for base, terms in plan.shared.items():
+            if base not in plan.needed and self.is_known(terms):
+                self.known[base] = self.sum(terms)
+        self.columns(name for name in plan.homes if name not in plan.now and plan.sums[name])
+        self.known |= standing
+        vectors = (plan.sums[f"vector {name}"] for name in plan.cell.vectors)
+        return tuple(self.sum(terms) if terms else None for terms in vectors)
 
 
 def _scale(count: int) -> Callable[..., Tensor]:

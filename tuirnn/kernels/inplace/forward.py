@@ -1,60 +1,95 @@
-"""The calls of a forward step."""
+"""The calls of a forward pass."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from tuirnn.codegen.expression import Expr, leaf, make
-from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.inplace.calls import MINUS_TWO, ONE, Call, Emitter, Product, Program, column
-
-
-@dataclass(frozen=True)
-class Forward:
-    """A step: `program` over the places 'gates i j' (columns of gates), 'before h', 'after h', 'extra q' and its own.
-
-    Attributes:
-        columns: the runs of gates whose places it uses.
-    """
-
-    program: Program
-    columns: tuple[tuple[int, int], ...]
+from tuirnn.codegen.expression import Expr, depends, leaf, make, walk
+from tuirnn.codegen.trace import Stage, Traced
+from tuirnn.kernels.inplace.calls import Phases, column
+from tuirnn.kernels.inplace.emitter import MINUS_TWO, ONE, Emitter
 
 
 @cache
-def forward_program(cell: Traced) -> Forward:
-    """The calls of a forward step."""
-    gates = cell.cell.gates
+def forward_program(cell: Traced) -> Phases:
+    """The calls of a forward pass."""
+    gates = cell.gates
     places = {leaf("x", gate): column(i, i + 1) for i, gate in enumerate(gates)}
-    places |= {leaf("state", name): f"before {name}" for name in cell.cell.state}
-    roots = [*(stage.operand for stage in cell.stages), *cell.after.values(), *cell.kept.values()]
-    homes = {cell.after[name]: f"after {name}" for name in cell.cell.state}
-    homes |= {
-        node: column(gates.index(name), gates.index(name) + 1) for name, node in cell.kept.items() if name in gates
-    }
-    homes |= {cell.kept[name]: f"extra {name}" for name in cell.extra}
-    e = Emitter(places, roots, homes)
+    places |= {leaf("state", name): f"before {name}" for name in cell.state}
+    places |= {leaf("p", name): f"p {name}" for name in cell.vectors}
+    states = [(cell.after[name], f"after {name}") for name in cell.state]
+    columns = [(cell.kept[name], column(i, i + 1)) for i, name in enumerate(gates) if name in cell.kept]
+    wanted = [*states, *columns, *((cell.kept[name], f"extra {name}") for name in cell.extra)]
+    roots = [*(stage.operand for stage in cell.stages), *(node for node, _ in wanted)]
+    e = Emitter(places, roots, dict(wanted))
+    e.phase = "before"
+    _values_of_inputs(e, roots)
+    e.settle(pair for pair in states if not _is_carried(pair[0]))
+    e.phase = "step"
     for stage in cell.stages:
-        first, last = gates.index(stage.gates[0]), gates.index(stage.gates[-1]) + 1
-        operand = e.value(stage.operand)
-        e.calls.append(Product(operand, (first, last), f"product {first}"))
-        _add_halves(e, cell, first, last)
-        _apply_functions(e, cell, homes, first, last)
-    for node, home in homes.items():
-        if node not in e.places or e.places[node] != home:
-            e.places[node] = e.value(node, home)
-    used = {name for call in e.calls if isinstance(call, Call) for name in (*call.inputs, call.into)}
-    runs = [(i, j) for i in range(len(gates)) for j in range(i + 1, len(gates) + 1) if column(i, j) in used]
-    return Forward(tuple(e.calls), tuple(runs))
+        _stage(e, cell, stage)
+    carried = {leaf("state", name) for name in cell.state} & set(walk(*roots))
+    now = [(node, home) for node, home in wanted if _is_carried(node)]
+    later = []
+    for node, home in sorted(now, key=lambda pair: not _is_state_of(pair, carried)):
+        if _is_state_of((node, home), carried) or not _can_wait(e, node):
+            e.value(node)
+        else:
+            later.append((node, home))
+    e.settle(pair for pair in now if pair not in later)
+    e.phase = "after"
+    for node, _ in later:
+        e.value(node)
+    e.settle(pair for pair in wanted if pair in later or not _is_carried(pair[0]))
+    return Phases(*e.phases())
 
 
-def _add_halves(e: Emitter, cell: Traced, first: int, last: int) -> None:
-    """Add a stage's product to the input halves of the gates whose halves are summed; name the rest of it."""
-    gates, made = cell.cell.gates, f"product {first}"
+def _is_carried(node: Expr) -> bool:
+    """Whether a value depends on what the steps carry."""
+    return depends(node, "state", "W")
+
+
+def _is_state_of(pair: tuple[Expr, str], carried: set[Expr]) -> bool:
+    """Whether a wanted value is a state that a later step reads."""
+    word, name = pair[1].split(maxsplit=1)
+    return word == "after" and leaf("state", name) in carried
+
+
+def _values_of_inputs(e: Emitter, roots: list[Expr]) -> None:
+    """Compute all that the steps need and that does not depend on what they carry."""
+    users: dict[Expr, list[Expr]] = {}
+    for node in walk(*roots):
+        for operand in node.args:
+            users.setdefault(operand, []).append(node)
+    for node in walk(*roots):
+        if node.args and not _is_carried(node) and (node in roots or any(map(_is_carried, users[node]))):
+            e.value(node)
+
+
+def _can_wait(e: Emitter, node: Expr) -> bool:
+    """Whether a value can be computed after the steps of a block, from what then stands in its buffers."""
+    if node in e.places:
+        place = e.places[node]
+        keeper = next((other for other, home in e.homes.items() if home == place), node)
+        return keeper is node and not place.startswith("step")
+    return bool(node.args) and all(_can_wait(e, operand) for operand in node.args)
+
+
+def _stage(e: Emitter, cell: Traced, stage: Stage) -> None:
+    """Compute an operand, multiply it, and apply to the sums of halves what can be applied to several at once."""
+    first, row = cell.gates.index(stage.gates[0]), cell.recurrent.index(stage.gates[0])
+    last = first + len(stage.gates)
+    made = e.product(e.value(stage.operand), (row, row + len(stage.gates)))
+    _add_halves(e, cell, made, first, last)
+    _apply_functions(e, cell, first, last)
+
+
+def _add_halves(e: Emitter, cell: Traced, made: str, first: int, last: int) -> None:
+    """Add a stage's product `made` to the input halves of the gates whose halves are summed; name the rest of it."""
+    gates = cell.gates
     for i, j in _runs([gate in cell.additive for gate in gates[first:last]]):
         part = made if (i, j) == (0, last - first) else e.add(_columns(i, j, last - first), made)
         i, j = first + i, first + j
@@ -68,14 +103,14 @@ def _add_halves(e: Emitter, cell: Traced, first: int, last: int) -> None:
                 )
 
 
-def _apply_functions(e: Emitter, cell: Traced, homes: dict[Expr, str], first: int, last: int) -> None:
+def _apply_functions(e: Emitter, cell: Traced, first: int, last: int) -> None:
     """Apply σ to neighbouring gates in one call, to those of tanh as well."""
-    gates = cell.cell.gates
+    gates = cell.gates
 
     def result(gate: str) -> Expr | None:
         """What a gate's argument becomes in its own place: the one function of it."""
         found = [f for f in (make("sigmoid", _argument(gate)), make("tanh", _argument(gate)))
-                 if homes.get(f) == column(gates.index(gate), gates.index(gate) + 1)]  # fmt: skip
+                 if e.homes.get(f) == column(gates.index(gate), gates.index(gate) + 1)]  # fmt: skip
         return found[0] if gate in cell.additive and found and e.uses[_argument(gate)] == 1 else None
 
     results = [result(gate) for gate in gates[first:last]]
