@@ -214,8 +214,8 @@ def _lines(
         yield Comparison(
             case.what, case.cell, shape, case.batch, case.length, case.hidden, case.embed, case.backward, case.dtype,
             against, peer_kind(CELLS[case.cell]), kind, medians[kind], medians["torch"],
-            medians["torch"] / medians[kind], min(ratios), max(ratios), disturbed, case.flops, rate, max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products,
-            peak, peak_theirs,
+            medians["torch"] / medians[kind], min(ratios), max(ratios), disturbed, case.flops, rate,
+            max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products, peak, peak_theirs,
         )  # fmt: skip
 
 
