@@ -18,8 +18,8 @@ COMMAND = "TUIRNN_KERNELS=portable python -m tests.curves"
 """Makes the file of the cells whose names follow."""
 
 TOLERANCE = 1e-3
-"""Largest difference of a loss, in nats. The native kernels, which add in another order, come within 1e-5 of every stored
-loss; one gate's gradient with its sign flipped moves those of the LSTM and the sLSTM by 0.05 or more."""
+"""Largest difference of a loss, in nats. The native kernels, which add in another order, come within 1e-5 of every
+stored loss; one gate's gradient with its sign flipped moves those of the LSTM and the sLSTM by 0.05 or more."""
 
 SETTINGS = {
     "hidden": 16, "embed": 8, "layers": 1, "dropout": 0.0, "steps": STEPS, "eval_every": STEPS,
