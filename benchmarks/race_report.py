@@ -154,7 +154,7 @@ def draw(ranked: "list[list[Row]]", runs: Path, target: Path) -> None:
             bits = [row.val_loss / math.log(2) for row in each if math.isfinite(row.val_loss)]
             left.plot(bits, [place] * len(bits), "o", color=colour)
             times, curve = held_out(runs, each[0])
-            right.plot(times, curve, color=colour, label=each[0].cell)
+            right.plot(times, curve, ".-", color=colour, label=each[0].cell)
         left.set_yticks(range(len(ranked)), [each[0].cell for each in ranked])
         left.invert_yaxis()
         left.set_xlabel("bits per held-out character, a dot a seed")
