@@ -1,7 +1,8 @@
 """What a stranger may send who knows the format: cells in forms that nobody writes, signed anew.
 
-Each attack changes a good cell of a kind ('plain': LSTM in float32; 'sampler': with the sampler inside; 'int8') and
-is to be refused with one line before ONNX Runtime sees it.
+Each attack changes a good cell of a kind ('plain': LSTM in float32; 'sampler': with the sampler inside; 'int8';
+'dividing': a cell with a division in its mathematics and several states) and is to be refused with one line
+before ONNX Runtime sees it.
 """
 
 import itertools
@@ -206,6 +207,12 @@ def _logits_are_stored(model: Model) -> None:
     _constant(model, "logits", np.zeros(shape, np.float32))
 
 
+def _rotated(model: Model) -> dict[str, str]:
+    """The state map with each output fed to another input."""
+    states: dict[str, str] = json.loads(_property(model, "state_map").value)
+    return dict(zip(states, [*list(states.values())[1:], "h_in"], strict=True))
+
+
 def attacks() -> dict[str, Attack]:
     """Every attack by its name."""
     plain = {
@@ -279,6 +286,10 @@ def attacks() -> dict[str, Attack]:
         "unlisted attribute": _attribute("Add", broadcast=1),
         "Gather along columns": _attribute("Gather", axis=1),
         "exponential without a sampler": _more("Exp", ["h_in"]),
+        "Atanh in a cell without": _more("Atanh", ["h_in"]),
+        "Neg in a cell without": _more("Neg", ["h_in"]),
+        "comparison in a cell without": _more("Greater", ["h_in", "h_in"]),
+        "division in a cell without": _more("Div", ["h_in", "h_in"]),
         "Cast to text": _more("Cast", ["h_in"], to=TensorProto.STRING),
         "Cast to double": _more("Cast", ["h_in"], to=TensorProto.DOUBLE),
         "Add of a token": _more("Add", ["h_in", "token"]),
@@ -345,5 +356,32 @@ def attacks() -> dict[str, Attack]:
         "QuantizeLinear without a zero point": lambda model: _first(model, "QuantizeLinear").input.pop(),
         "quantized along an axis": _attribute("QuantizeLinear", axis=0),
     }  # fmt: skip
-    kinds = {"plain": plain, "sampler": sampler, "int8": int8}
+    dividing = {
+        "division by a stored zero": _with(lambda m: _constant(m, "nil", np.float32(0)), _inputs("Div", "=", "nil")),
+        "division by a vector with a zero": _with(
+            lambda m: _constant(m, "row", np.array([1, 0, -1], np.float32)), _more("Div", ["row", "row"])
+        ),
+        "division by a stored matrix": _more("Div", ["table", "table"]),
+        "division of whole numbers": _more("Div", ["token", "token"]),
+        "Div with an attribute": _attribute("Div", axis=0),
+        "Exp of a token": _more("Exp", ["token"]),
+        "Atanh of two": _more("Atanh", ["h_in", "h_in"]),
+        "Abs with two outputs": _more("Abs", ["h_in"], ["more", "most"]),
+        "Neg of codes": _with(lambda m: _constant(m, "codes", np.zeros(3, np.int8)), _more("Neg", ["codes"])),
+        "Max of three numbers": _more("Max", ["h_in"] * 3),
+        "an operator of another cell": _more("Sqrt", ["h_in"]),
+        "a comparison that it does not make": _more("Greater", ["h_in", "h_in"]),
+        "an operator of the sampler": _more("LessOrEqual", ["h_in", "h_in"]),
+        "a number that is not finite": lambda model: _constant(model, "far", np.float32(np.inf)),
+        "states in another order": lambda model: _metadata("state_map", json.dumps(_rotated(model)))(model),
+        "a state less": lambda model: [
+            _metadata("state_map", json.dumps({"h_out": "h_in"}))(model), model.graph.output.pop()
+        ],
+        "a state's input less": lambda model: model.graph.input.pop(),
+        "a state of another width": lambda model: setattr(
+            model.graph.input[-1].type.tensor_type.shape.dim[2], "dim_value", 7
+        ),
+        "another cell's name": _metadata("cell", "lstm"),
+    }  # fmt: skip
+    kinds = {"plain": plain, "sampler": sampler, "int8": int8, "dividing": dividing}
     return {name: (kind, change) for kind, changes in kinds.items() for name, change in changes.items()}

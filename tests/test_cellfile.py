@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from tuirnn.cellfile import guard
-from tuirnn.cellfile.contract import STATE_MAP, CellMetadata
+from tuirnn.cellfile import forms, guard
+from tuirnn.cellfile.contract import CellMetadata, definition, state_map
 from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.values import BOOL, F32, FREE, I64, Value
+from tuirnn.cells import CELLS, Cell
 from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError
 from tuirnn.export.exporter import ExportedCell, export_run, write_cell
 from tuirnn.export.options import IR_VERSIONS, CellOptions
@@ -43,7 +45,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 @pytest.fixture(params=VARIANTS, ids=lambda changes: " ".join(map(str, changes.values())))
 def any_run(request: pytest.FixtureRequest, trained: Callable[..., RunPaths]) -> RunPaths:
-    """A trained run of every kind."""
+    """A trained run of every kind of network; for every cell see test_exported_cells.py."""
     return trained(**request.param)
 
 
@@ -169,6 +171,61 @@ def test_hostile_files_are_refused(attack: str, exported: ExportedCell) -> None:
     assert "\n" not in str(error.value)
 
 
+H, TRUTH, TOKEN, WIDE = (
+    Value(F32, (1, FREE, 8)), Value(BOOL, (FREE, 8)), Value(I64, (FREE,)), Value(F32, (FREE, 9))
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "outputs"),
+    [
+        ("Greater", [H, H], [BOOL]),
+        ("Greater", [H], []),
+        ("Greater", [TOKEN, TOKEN], []),
+        ("Greater", [TRUTH, TRUTH], []),
+        ("Greater", [H, WIDE], []),
+        ("Where", [TRUTH, H, H], [F32]),
+        ("Where", [H, H, H], []),
+        ("Where", [TRUTH, H], []),
+        ("Where", [TRUTH, H, WIDE], []),
+        ("Where", [TRUTH, H, TOKEN], []),
+        ("Max", [H, H], [F32]),
+        ("Max", [H, H, H], []),
+        ("Div", [H, H], [F32]),
+        ("Div", [H, Value(F32, (), constant=True, numbers=(0.0,))], []),
+        ("Div", [H, Value(F32, (8,), constant=True, nearest=1e-9)], []),
+        ("Div", [H, Value(F32, (8,), constant=True, nearest=0.5)], [F32]),
+        ("Sqrt", [TRUTH], []),
+        ("Abs", [TOKEN], []),
+        ("Atanh", [H, H], []),
+        ("Neg", [H], [F32]),
+        ("Add", [TRUTH, TRUTH], []),
+    ],
+)
+def test_an_operator_of_a_step_has_one_form(kind: str, inputs: list[Value], outputs: list[int]) -> None:
+    """Where the cell's mathematics needs it; elsewhere none of these."""
+    names = [f"i{number}" for number in range(len(inputs))]
+    node, values = helper.make_node(kind, names, ["made"]), dict(zip(names, inputs, strict=True))
+    needs = forms.Has((), frozenset({"Greater", "Where", "Max", "Div", "Sqrt", "Abs", "Atanh", "Neg"}))
+    if not outputs:
+        with pytest.raises(CellFileError, match=f"its {kind} 'made' "):
+            forms.outputs_of(node, values, needs)
+        return
+    assert [value.dtype for value in forms.outputs_of(node, values, needs)] == outputs
+    with pytest.raises(CellFileError, match="is only for a cell with"):
+        forms.outputs_of(node, values, forms.Has((), frozenset()))
+
+
+def test_a_truth_value_becomes_a_number_of_32_bits() -> None:
+    for kind, fits in ((TensorProto.FLOAT, True), (TensorProto.FLOAT16, False)):
+        node = helper.make_node("Cast", ["truth"], ["made"], to=kind)
+        if fits:
+            assert forms.outputs_of(node, {"truth": TRUTH}, forms.Has((), frozenset()))[0].dtype == F32
+        else:
+            with pytest.raises(CellFileError, match="to"):
+                forms.outputs_of(node, {"truth": TRUTH}, forms.Has((), frozenset()))
+
+
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_mutated_files_never_hurt(data: st.DataObject, exported: ExportedCell) -> None:
@@ -211,6 +268,9 @@ def test_a_foreign_onnx_file_says_how_to_make_one(tmp_path: Path) -> None:
         guard.read_cell(path)
 
 
-def test_state_maps_join_outputs_to_inputs() -> None:
-    for states in STATE_MAP.values():
-        assert all(out.replace("_out", "_in") == into for out, into in states.items())
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_a_file_names_its_cell_and_its_states(cell: Cell) -> None:
+    option = cell.option[1] if cell.option else ""
+    assert definition(cell.family, option) is cell
+    assert definition(cell.family, "unheard of").family == cell.family
+    assert list(state_map(cell).items()) == [(f"{name}_out", f"{name}_in") for name in cell.state]

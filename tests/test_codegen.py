@@ -1,5 +1,6 @@
 """Cells as expressions: what follows from a definition, and what a wrong definition is told."""
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,12 +12,15 @@ import tuirnn.codegen.arrays  # noqa: F401  expressions compute with numpy
 from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
 from tuirnn.cells.functions import V, sigmoid, tanh
 from tuirnn.cli import app
+from tuirnn.codegen.equations import equations
 from tuirnn.codegen.evaluate import evaluate
 from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, leaf, make, replaced, walk
 from tuirnn.codegen.ranges import largest
 from tuirnn.codegen.trace import Traced, traced
+from tuirnn.config import ModelConfig
 from tuirnn.kernels import eager, portable
 from tuirnn.kernels.cache import Recurrent
+from tuirnn.models import RecurrentLayer
 
 B, H = 3, 4
 SEEDS = (0, 1, 2)
@@ -277,5 +281,24 @@ def test_cells_are_listed_and_shown() -> None:
     shown = CliRunner().invoke(app, ["cells", "GRU-before"])
     assert "    n = tanh(W_xn x + W_hn (r h) + b_n)\n" in shown.output
     assert "    δh = δh' z + (W_hnᵀ δn) r + W_hrᵀ δr + W_hzᵀ δz\n" in shown.output
-    wrong = CliRunner().invoke(app, ["cells", "lst"])
-    assert wrong.exit_code != 0
+    for words in (["cells", "lst"], ["cells", "--latex"]):
+        assert CliRunner().invoke(app, words).exit_code != 0
+
+
+def test_what_is_said_of_cells_is_what_their_layers_have() -> None:
+    said = json.loads(CliRunner().invoke(app, ["cells", "--hidden", "24", "--json"]).output)
+    for facts, cell in zip(said, CELLS.values(), strict=True):
+        layer = RecurrentLayer(ModelConfig(hidden=24).of_cell(cell), 24)
+        assert facts["parameters"] == sum(each.numel() for each in layer.parameters())
+        assert facts["numbers_of_state"] == sum(each.numel() for each in layer.zero_state(1))
+        assert facts["multiplications"] == layer.weight_ih.numel() + layer.weight_hh.numel()
+        assert facts["multiplications_in_loop"] == layer.weight_hh.numel()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell_is_shown_with_its_equations_and_in_latex(cell: str) -> None:
+    made, shown = equations(CELLS[cell]), CliRunner().invoke(app, ["cells", cell]).output
+    assert all(f"    {line}\n" in shown for line in (*made.forward, *made.backward))
+    assert all(word in shown for word in CELLS[cell].words.values())
+    latex = CliRunner().invoke(app, ["cells", cell, "--latex"]).output
+    assert latex == f"{made.latex.forward}\n\n{made.latex.backward}\n"

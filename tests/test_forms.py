@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuirnn.cellfile import sidecar
+from tuirnn.cells import CELLS
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, ConfigError, DataError
 from tuirnn.export import reference
@@ -30,14 +31,8 @@ from tuirnn.runtime.session import CellSession
 from tuirnn.runtime.unrolled import UnrolledSession
 from tuirnn.runtime.verify import verify
 
-SHAPES: list[dict[str, Any]] = [
-    {"cell": "rnn"},
-    {"cell": "rnn", "nonlinearity": "relu"},
-    {"cell": "lstm", "layers": 2, "residual": True},
-    {"cell": "gru", "layers": 2},
-    {"cell": "gru", "reset": "before"},
-    {"cell": "lstm", "layers": 3, "embed": 0},
-]
+STACKS: list[dict[str, Any]] = [{}, {"layers": 2, "residual": True}, {"layers": 3, "embed": 0}]
+SHAPES: list[dict[str, Any]] = [{"cell": cell, **STACKS[i % len(STACKS)]} for i, cell in enumerate(CELLS)]
 FORMS = [
     CellOptions("fp16"),
     CellOptions("int8"),

@@ -6,19 +6,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from safetensors.torch import save_file
 from torch import nn
 
+from tuirnn.cells import CELLS
+from tuirnn.config import ModelConfig
 from tuirnn.errors import DataError
 from tuirnn.export import importing
 from tuirnn.export.exporter import export_run
 from tuirnn.export.options import CellOptions
+from tuirnn.export.random_network import random_network
+from tuirnn.export.weights import read_weights
 from tuirnn.runtime.evaluate import evaluate
 from tuirnn.runtime.generate import TextWriter
 from tuirnn.runtime.opening import held_out, open_cell
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
 from tuirnn.vocab import UNKNOWN, Vocabulary
+
+VOCAB = Vocabulary("char", tuple("abc"))
 
 
 class Model(nn.Module):
@@ -86,7 +93,10 @@ def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> 
     assert importing.from_tensors(good, vocab, "m").config.hidden == 5
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"rnn.weight_ih_l0_reverse": good["rnn.weight_ih_l0"]}, "one direction"),
-        ({"rnn.weight_hh_l0": good["rnn.weight_hh_l0"][:, :4]}, "no RNN, GRU or LSTM"),
+        (
+            {"rnn.weight_hh_l0": good["rnn.weight_hh_l0"][:, :4]},
+            "that of none of RNN, GRU, LSTM; name another cell with --cell",
+        ),
         ({"rnn.bias_ih_l0": good["rnn.bias_ih_l0"][:3]}, "expected"),
         ({"head.weight": good["head.weight"][:2]}, "knows 2 tokens"),
         ({"head.bias": good["head.bias"] * np.nan}, "not finite"),
@@ -95,11 +105,34 @@ def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> 
     for change, said in wrong:
         with pytest.raises(DataError, match=said):
             importing.from_tensors({**good, **change}, vocab, "m")
-    with pytest.raises(DataError, match=r"no rnn\.weight_hh_l0"):
+    with pytest.raises(DataError, match=r"no rnn\.weight_ih_l0"):
         importing.from_tensors({"head.weight": good["head.weight"]}, vocab, "m")
     (tmp_path / "no.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match="not a safetensors file"):
         importing.read_weights(tmp_path / "no.safetensors", vocab)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_any_cell_is_imported_by_its_name(cell: str) -> None:
+    """The tensors of one of our networks under torch.nn's names, and back."""
+    network = random_network(ModelConfig(cell=cell, hidden=5, layers=2, embed=4), VOCAB)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "vectors")
+    tensors = {
+        f"rnn.{name}_l{i}": np.float32(getattr(layer, name))
+        for i, layer in enumerate(network.weights.layers)
+        for name in names
+        if getattr(layer, name).size
+    }
+    tensors |= {"embedding.weight": np.float32(network.weights.embedding)}
+    tensors |= {"head.weight": np.float32(network.weights.head[0]), "head.bias": np.float32(network.weights.head[1])}
+    imported = importing.from_tensors(tensors, VOCAB, "m", cell=cell)
+    assert imported.config.recurrent is CELLS[cell]
+    read = read_weights(save(imported.tensors), imported.config, "m")
+    for ours, theirs in zip(read.layers, network.weights.layers, strict=True):
+        for name in names:
+            np.testing.assert_array_equal(getattr(ours, name), np.float32(getattr(theirs, name)))
+    with pytest.raises(DataError, match=r"'rnn\.vectors_l0'"):
+        importing.from_tensors({**tensors, "rnn.vectors_l0": np.zeros((9, 5), np.float32)}, VOCAB, "m", cell=cell)
 
 
 def test_vocabularies_are_read_from_lists_and_objects(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tuirnn.cells import CELLS
+from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct, functions
+from tuirnn.cells.functions import V
+from tuirnn.codegen.expression import walk
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.kernels import eager, native, portable, products
 from tuirnn.kernels.cache import ForwardCache, Recurrent
@@ -22,13 +24,16 @@ SHAPES = [
 ]  # fmt: skip
 
 
-def recurrent(matrix: Tensor) -> Recurrent:
-    """Without biases and vectors."""
-    return Recurrent(matrix, torch.zeros(len(matrix)), matrix[:0])
+def recurrent(cell: Traced, H: int, size: float) -> Recurrent:
+    """Equal weights, without biases."""
+    return Recurrent(torch.full((cell.R * H, H), size), torch.zeros(cell.R * H), torch.ones(len(cell.vectors), H))
 
 
 def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Outputs and every gradient of a kernel on random numbers that depend on the shape alone."""
+    """What a kernel keeps, outputs and every gradient, on random numbers that depend on the shape alone.
+
+    The first state is near one that the cell reaches.
+    """
     generator = torch.Generator().manual_seed(T * 1_000_000 + B * 1000 + H)
 
     def normal(*shape: int) -> Tensor:
@@ -37,17 +42,24 @@ def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = 
 
     rows = cell.R * H
     gx, bias = normal(T, B, cell.G * H), normal(rows)
-    W = (normal(rows, H) / max(H, 1) ** 0.5).to(dtype)
-    weights = Recurrent(W, bias, normal(len(cell.vectors), H))
-    state = tuple(normal(B, H) for _ in cell.state)
+    weights = Recurrent(normal(rows, H) / max(H, 1) ** 0.5, bias, normal(len(cell.vectors), H))
+    zero = tuple(gx.new_zeros(B, H) for _ in cell.state)
+    reached = eager.forward(cell, normal(2, B, cell.G * H), weights, zero).states
+    state = tuple(s[-1] + 0.3 * normal(B, H).abs() for s in reached)
+    weights = weights.to(dtype)
     trace: ForwardCache = kernel.forward(cell, gx, weights, state)
     trace.observed = True
-    made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
+    made = [trace.saved.clone(), *(a.clone() for a in chosen(cell, trace.a, tuple(cell.kept)))]
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
     d = kernel.backward(cell, trace, weights, dh_all, dlast)
     assert trace.dh_norm is not None
-    columns = [d.gates.chunk(cell.G, -1)[cell.gates.index(gate)] for gate in cell.recurrent]
-    return [*made, *trace.states, d.x, *columns, *d.state, d.vectors, trace.dh_norm.to(dh_all.dtype)]
+    products = chosen(cell, d.gates, cell.recurrent)
+    return [*made, *trace.states, d.x, *products, *d.state, d.vectors, trace.dh_norm.to(dh_all.dtype)]
+
+
+def chosen(cell: Traced, columns: Tensor, names: tuple[str, ...]) -> list[Tensor]:
+    """The columns of some gates, of [T, B, G·H]."""
+    return [part for gate, part in zip(cell.gates, columns.chunk(cell.G, -1), strict=True) if gate in names]
 
 
 @needs_native
@@ -60,25 +72,31 @@ def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@given(T=st.integers(1, 6), B=st.integers(1, 5), H=st.integers(1, 20))
-@settings(max_examples=25, deadline=None)
-def test_portable_equals_the_definition(cell: str, T: int, B: int, H: int) -> None:
+@given(T=st.integers(1, 6), B=st.integers(1, 5), H=st.integers(1, 20), steps=st.integers(1, 6))
+@settings(max_examples=12, deadline=None)
+def test_portable_equals_the_definition(cell: str, T: int, B: int, H: int, steps: int) -> None:
     made = traced(CELLS[cell])
-    for ours, expected in zip(
-        run(portable, made, T, B, H, torch.float64), run(eager, made, T, B, H, torch.float64), strict=True
-    ):
-        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(portable, "BLOCK", {"cpu": steps * B * H})
+        ours = run(portable, made, T, B, H, torch.float64)
+    for found, expected in zip(ours, run(eager, made, T, B, H, torch.float64), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
 @needs_bf16
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("T", "B", "H"), SHAPES)
 def test_native_bfloat16_is_near(cell: str, T: int, B: int, H: int) -> None:
-    """Factors of eight bits: each result within 2 % of its own size, 6 % where a relu may fall on the other side."""
+    """Factors of eight bits: each result within 1 % of its own size; a relu may fall on the other side."""
     made = traced(CELLS[cell])
+    bends = any(node.op == "relu" for node in walk(*made.results))
     ours, expected = (run(native, made, T, B, H, dtype) for dtype in (torch.bfloat16, torch.float32))
     for near, exact in zip(ours, expected, strict=True):
-        assert (near - exact).norm() <= (0.06 if cell == "rnn-relu" else 0.02) * exact.norm() + 1e-3
+        if bends and exact.numel():
+            is_far = (near - exact).abs() > 0.03 * exact.abs().max() + 1e-3
+            assert is_far.sum() <= 1 + 0.1 * is_far.numel()
+        else:
+            assert (near - exact).norm() <= 0.01 * exact.norm() + 1e-3
 
 
 @needs_native
@@ -106,7 +124,7 @@ def test_native_carries_what_is_not_a_number(cell: str) -> None:
     gx = torch.zeros(3, 2, made.G * 20)
     gx[0, 0] = float("nan")
     state = tuple(torch.zeros(2, 20) for _ in made.state)
-    trace = native.forward(made, gx, recurrent(torch.ones(made.R * 20, 20)), state)
+    trace = native.forward(made, gx, recurrent(made, 20, 1.0), state)
     assert trace.states[0][1:, 0].isnan().all()
     assert trace.states[0][1:, 1].isfinite().all()
 
@@ -117,9 +135,50 @@ def test_native_saturates_without_overflow() -> None:
     for size in (50.0, 1e4, 3e38):
         gx = torch.full((2, 1, 4 * 16), size)
         gx[1] = -size
-        trace = native.forward(cell, gx, recurrent(torch.zeros(64, 16)), (torch.zeros(1, 16),) * 2)
+        trace = native.forward(cell, gx, recurrent(cell, 16, 0.0), (torch.zeros(1, 16),) * 2)
         assert trace.a.isfinite().all()
         torch.testing.assert_close(trace.a[0, 0], torch.ones(64), rtol=0, atol=1e-6)
+
+
+EXTREME = [
+    0.0, -0.0, 1e-30, -1e-30, 1e-8, -1e-8, 0.3, -0.3, 1.0, -1.0, 5.0, -5.0, 19.9, 20.1, -20.1, 50.0, -50.0, 86.0, -86.0,
+    88.0, -88.0, 88.7, -88.7, 100.0, -103.0, 1000.0, -1000.0, 3e38, -3e38, float("inf"), float("-inf"), float("nan"),
+]  # fmt: skip
+OF_ONE = tuple(name for name, arguments in functions.FUNCTIONS.items() if arguments == 1)
+
+
+class Every(Cell):
+    """Each function of one value as a part of the state."""
+
+    name = family = "every"
+    year, paper, gates, state = 2026, "", OF_ONE, OF_ONE
+    words = {name: name for name in OF_ONE}
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+        return Parts({name: functions.apply(name, x[name]) for name in OF_ONE}), Parts()
+
+    @staticmethod
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
+        zeros = Parts({name: 0 * d[name] for name in OF_ONE})
+        return Gradients(zeros, zeros)
+
+
+@pytest.mark.parametrize(
+    "kernel", [pytest.param(native, marks=needs_native), portable, eager], ids=lambda k: k.__name__
+)
+def test_functions_hold_in_the_full_range(kernel: Any) -> None:
+    """Within a few units of the last place, or 2e-38: below that is what a float32 does not hold in full."""
+    made, x = traced(Every()), torch.tensor(EXTREME)
+    H = len(x)
+    state = tuple(torch.zeros(1, H) for _ in OF_ONE)
+    trace = kernel.forward(made, x.repeat(made.G).view(1, 1, -1), recurrent(made, H, 0.0), state)
+    for name, states in zip(OF_ONE, trace.states, strict=True):
+        expected = functions.apply(name, x.double()).float()
+        bound = 3e-7 if name in ("sigmoid", "tanh") else 2e-38  # those two are clamped at 20
+        torch.testing.assert_close(states[1, 0], expected, rtol=5e-7, atol=bound, equal_nan=True, msg=name)
 
 
 def test_without_a_compiler_everything_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:

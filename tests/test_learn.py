@@ -1,6 +1,7 @@
 """`docs/learn/`: its links lead to what they name, its code is the code itself, its commands run."""
 
 import ast
+import inspect
 import re
 import runpy
 import shlex
@@ -13,9 +14,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from tuirnn.cells import CELLS, FAMILIES
+from tuirnn.cells import CELLS, FAMILIES, Cell
 from tuirnn.cli import app
 from tuirnn.codegen.equations import equations
+from tuirnn.config import ModelConfig
+from tuirnn.models import RecurrentLayer
 from tuirnn.runs.layout import RunPaths, runs_folder
 from tuirnn.runs.reader import LogTail
 from tuirnn.tasks import datasets
@@ -25,6 +28,7 @@ LEARN = ROOT / "docs" / "learn"
 PAGES = sorted(LEARN.glob("*.md"))
 LINK = re.compile(r"\[([^\]]*(?:\[[^\]]*\][^\]]*)*)\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^    ((?:tuirnn|python) .+)$", re.MULTILINE)
+SIZES = re.compile(r"A layer of (\d+) units on \1 inputs has ([\d,]+) parameters and (\d+) numbers? of state per unit")
 TINY = {"--eval-every": "2", "--checkpoint-every": "2", "--fraction": "0.5",
         "--sample-length": "8", "--length": "40"}  # fmt: skip
 FIRST = ("--hidden", "8", "--embed", "4", "--batch-size", "2", "--seq-len", "16", "--device", "cpu")
@@ -46,6 +50,14 @@ def defined(source: str) -> set[str]:
             if isinstance(inner, ast.FunctionDef):
                 names.add(f"{node.name}.{inner.name}")
     return names
+
+
+def page_of(family: str) -> str:
+    return (LEARN / f"{family}.md").read_text()
+
+
+def of_family(family: str) -> list[Cell]:
+    return [cell for cell in CELLS.values() if cell.family == family]
 
 
 def anchor(heading: str) -> str:
@@ -75,20 +87,29 @@ def test_links_lead_somewhere() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_page_shows_the_code_itself(family: str) -> None:
     """Each family has a page, and the code blocks on it are what stands in the cell's file."""
-    shown = re.findall(r"```python\n(.*?)```", (LEARN / f"{family}.md").read_text(), re.DOTALL)
-    source = (ROOT / "tuirnn" / "cells" / f"{family}.py").read_text()
+    shown = re.findall(r"```python\n(.*?)```", page_of(family), re.DOTALL)
+    (source,) = {Path(inspect.getfile(type(cell))).read_text() for cell in of_family(family)}
     assert shown
     for function in (part for block in shown for part in block.split("\n\n")):
         assert textwrap.indent(function, "    ").strip() in source
 
 
-def test_equations_come_from_the_definitions() -> None:
-    shown = [
-        block for page in PAGES for block in re.findall(r"```equations (\S+) (\S+)\n(.*?)```", page.read_text(), re.S)
-    ]
-    assert {(name, way) for name, way, _ in shown} == {(name, way) for name in CELLS for way in ("forward", "backward")}
-    for name, way, text in shown:
-        assert tuple(text.splitlines()) == getattr(equations(CELLS[name]), way)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equations_come_from_the_definitions(family: str) -> None:
+    """A page has the formulas of its family's cells, both ways, and no other."""
+    shown = re.findall(r"```math\n(.*?)\n```", page_of(family), re.DOTALL)
+    made = [equations(cell).latex for cell in of_family(family)]
+    assert sorted(shown) == sorted(text for latex in made for text in (latex.forward, latex.backward))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sizes_are_those_of_the_cell(family: str) -> None:
+    """Where a page says how large a layer is, this is what a layer has."""
+    for width, parameters, parts in SIZES.findall(page_of(family)):
+        cell, H = of_family(family)[0], int(width)
+        layer = RecurrentLayer(ModelConfig(hidden=H).of_cell(cell), H)
+        assert sum(each.numel() for each in layer.parameters()) == int(parameters.replace(",", ""))
+        assert len(cell.state) == int(parts)
 
 
 def small(command: str, shakespeare: Path) -> list[str]:

@@ -10,9 +10,12 @@ from references import Weights
 from torch import Tensor
 
 from tuirnn.cells import CELLS, Parts
+from tuirnn.cells.initial import Setting
 from tuirnn.codegen.trace import Traced, traced
+from tuirnn.config import ModelConfig
 from tuirnn.kernels import eager, recurrent_layer
 from tuirnn.kernels import layer as layer_module
+from tuirnn.models import RecurrentLayer
 
 T, B, I, H = 7, 3, 4, 5
 BOUND = 1e-10
@@ -86,6 +89,28 @@ def test_a_step_gives_the_numbers_of_the_authors_code(cell: str) -> None:
     after, _ = CELLS[cell].step(x, before, nothing, v)
     for name, values in published.after.items():
         torch.testing.assert_close(after[name], torch.tensor(values, dtype=torch.float64), rtol=1e-13, atol=1e-13)
+
+
+def layer_of(cell: str, hidden: int, **settings: float) -> RecurrentLayer:
+    torch.manual_seed(0)
+    return RecurrentLayer(ModelConfig(hidden=hidden, **settings).of_cell(CELLS[cell]), I)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cell", [name for name, module in REFERENCES.items() if hasattr(module, "begins")])
+def test_first_values_are_those_of_the_paper(cell: str) -> None:
+    layer = layer_of(cell, 1_000)
+    with torch.no_grad():
+        parameters = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh, layer.vectors)
+        REFERENCES[cell].begins(named(layer.cell, *parameters))
+
+
+@pytest.mark.parametrize(
+    "cell", [name for name, cell in CELLS.items() if Setting("forget_bias") in cell.initial.values()]
+)
+def test_the_forget_bias_is_that_of_the_forget_gate_alone(cell: str) -> None:
+    layer = layer_of(cell, H, forget_bias=2.5)
+    for gate, bias in by_name(layer.cell.gates, layer.bias_ih).items():
+        assert bool((bias == (2.5 if CELLS[cell].words[gate] == "forget" else 0.0)).all())
 
 
 def test_every_cell_is_compared_with_something_that_is_not_its_definition() -> None:

@@ -116,6 +116,22 @@ def test_a_run_that_used_its_minutes_is_complete(tmp_path: Path, small_text: Pat
         launch.resume(paths, {}, lambda event: None)
 
 
+@pytest.mark.skipif(native.library() is None, reason="needs the native kernels")
+def test_a_resume_by_other_kernels_says_so(tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = train_small(tmp_path, "native", small_text, steps=4, eval_every=4)
+    launch.resume(paths, {"steps": 6}, lambda event: None)
+    monkeypatch.setenv("TUIRNN_KERNELS", "portable")
+    native.forget()
+    try:
+        launch.resume(paths, {"steps": 8}, lambda event: None)
+    finally:
+        native.forget()
+    notes = [event["message"] for event in LogTail(paths.events).read() if event["event"] == "note"]
+    said = [note for note in notes if "goes on by portable on float32" in note]
+    assert len(said) == 1
+    assert said[0].startswith("the run was computed by native kernels on float32")
+
+
 def test_time_that_ran_out_right_after_a_checkpoint_is_seen_by_a_resume(tmp_path: Path, small_text: Path) -> None:
     """Every step evaluates and checkpoints, so the last checkpoint is always from before the time was up."""
     paths = train_small(tmp_path, "one", small_text, steps=0, minutes=0.005, eval_every=1, checkpoint_every=1)

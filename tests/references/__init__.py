@@ -1,7 +1,8 @@
 """The cells that PyTorch lacks, each a second time, from its paper alone: plain tensors, left to autograd.
 
 A module has the name of the cell's own in `tuirnn/cells` and is found by it. `tests/test_references.py` compares its
-`sequence` with that cell; a cell without a module here is one of torch.nn, or a variant of one.
+`sequence` with that cell; a cell without a module here is one of torch.nn, or a variant of one. Where a module has
+them, `PUBLISHED` is a step of the authors' code, and `begins` judges the first values of a wide layer.
 """
 
 from typing import NamedTuple

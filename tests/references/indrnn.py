@@ -6,6 +6,12 @@ from torch import Tensor
 from references import Weights
 
 
+def begins(w: Weights) -> None:
+    """u is uniform between 0 and 1."""
+    u = torch.sort(w.v["u"]).values
+    torch.testing.assert_close(u, torch.linspace(0, 1, len(u)).to(u), rtol=0, atol=0.08)
+
+
 def sequence(x: Tensor, first: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple[Tensor, ...]]:
     """h of every step [T, B, H], and the last state."""
     (h,), outputs = first, []

@@ -19,6 +19,12 @@ PUBLISHED = Published(
 """By `RGLRU` of google-deepmind/recurrentgemma, commit 2efa84d, with a float64 state and no reset."""
 
 
+def begins(w: Weights) -> None:
+    """a^c is uniform between 0.9 and 0.999."""
+    decay = torch.sort((1 + torch.exp(w.v["Lambda"])) ** -C).values
+    torch.testing.assert_close(decay, torch.linspace(0.9, 0.999, len(decay)).to(decay), rtol=0, atol=0.01)
+
+
 def sequence(x: Tensor, first: tuple[Tensor, ...], w: Weights) -> tuple[Tensor, tuple[Tensor, ...]]:
     """h of every step [T, B, H], and the last state."""
     (h,), outputs = first, []

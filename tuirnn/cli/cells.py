@@ -131,12 +131,15 @@ def import_weights(
         typer.Option(metavar="FILE", help="Its text: gives the characters, sorted, and what it is measured on."),
     ] = None,
     tokens: Annotated[str, typer.Option(metavar="char|byte", help="What a token is, without --vocab.")] = "char",
+    cell: Annotated[
+        str | None, typer.Option(metavar="CELL", help="Of 'tuirnn cells' \\[default: torch.nn's with so many gates].")
+    ] = None,
     nonlinearity: Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")] = "tanh",
     name: Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")] = None,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Make a run of a torch.nn.RNN, LSTM or GRU language model trained elsewhere: to export, generate and evaluate."""
+    """Make a run of a language model trained elsewhere, as with torch.nn: to export, generate and evaluate."""
     from tuirnn.export import importing
     from tuirnn.runs.layout import free_name
     from tuirnn.tasks import sources
@@ -151,7 +154,7 @@ def import_weights(
         symbols = Vocabulary.build(sources.load((text,)).text(), "char")
     else:
         raise ConfigError("its tokens are not known: give --vocab FILE.json, or --text FILE for its characters")
-    imported = importing.read_weights(weights, symbols, nonlinearity=nonlinearity)
+    imported = importing.read_weights(weights, symbols, cell=cell, nonlinearity=nonlinearity)
     folder = runs_folder(runs)
     paths = importing.write_run(imported, folder, name or free_name(folder, weights.stem), text)
     shape = imported.config

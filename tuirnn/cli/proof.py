@@ -149,8 +149,9 @@ def _torch_findings() -> Iterator[tuple[bool, str, str, str]]:
     from tuirnn.compiling import compiler
     from tuirnn.kernels import native
 
-    if native.library() is not None:
-        yield True, "kernels", f"native, {native.library().tuirnn_lanes()} lanes, by {compiler('c++')}", ""  # type: ignore[union-attr]
+    library = native.library()
+    if library is not None:
+        yield True, "kernels", f"native, {library['tuirnn_lanes']()} lanes, by {compiler('c++')}", ""
     else:
         yield False, "kernels", f"portable: {native.why_not()}", "training is 1.3 to 2 times faster with a C++ compiler"
 

@@ -77,6 +77,7 @@ class _Body:
     names: dict[Expr, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     exponentials: dict[Expr, str] = field(default_factory=dict)
+    small_powers: dict[Expr, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Loads and values, then stores."""
@@ -109,18 +110,37 @@ class _Body:
         elif node in self.phase.reads:
             place = self.phase.reads[node]
             self._name(node, f"load(at.{place.of}({place.index}), n)")
+        elif (odds := _odds(node)) is not None:
+            self._define_share(node, *odds)
         elif node.op in SHARING:
             self._define_together([node, *self._independent(node, order)][:MOST_SHARED], order)
         else:
             for operand in node.args:
                 self._define(operand, order)
             operands = [self._text(operand) for operand in node.args]
-            if node.op in OF_SIZE:
+            if (half := self._exponent(node, order)) is not None:
+                m = self._small_power(half)
+                self._name(node, f"{m} + splat(1.0f)" if node.op == "exp" else f"{m} * ({m} + splat(2.0f))")
+            elif node.op in OF_SIZE:
                 self._name(node, f"{node.op}_({operands[0]}, {self._exp_of_size(node.args[0])})")
             elif node.op in SIGNS:
                 self._name(node, f"{operands[0]} {SIGNS[node.op]} {operands[1]}")
             else:
                 self._name(node, f"-{operands[0]}" if node.op == "neg" else f"{node.op}_({', '.join(operands)})")
+
+    def _exponent(self, node: Expr, order: list[Expr]) -> Expr | None:
+        """y of e^y and of e^2y − 1 where both are needed: with m = e^y − 1 they are m + 1 and m (m + 2)."""
+        y = node.args[0] if node.op == "exp" else _half(node)
+        both = y is not None and any(each.op == "exp" and each.args[0] is y for each in order)
+        return y if both and any(_half(each) is y for each in order) else None
+
+    def _small_power(self, y: Expr) -> str:
+        """The name of e^y − 1."""
+        if y not in self.small_powers:
+            self._define(y, [])
+            self.small_powers[y] = f"m{len(self.made)}"
+            self.made.append(f"const V {self.small_powers[y]} = expm1_({self._text(y)});")
+        return self.small_powers[y]
 
     def _exp_of_size(self, x: Expr) -> str:
         """The name of e^−|x|."""
@@ -132,7 +152,8 @@ class _Body:
     def _independent(self, first: Expr, order: list[Expr]) -> list[Expr]:
         """The other sigmoids and tangents that can be computed before any of them is."""
         given = {first, *self.names, *self.arrives, *self.phase.reads}
-        return [node for node in order if node.op in SHARING and node not in given and not self._waits(node)]
+        found = (node for node in order if node.op in SHARING and node not in given and _odds(node) is None)
+        return [node for node in found if not self._waits(node)]
 
     def _waits(self, node: Expr) -> bool:
         """Whether what a function is applied to waits for another sigmoid or tangent."""
@@ -143,6 +164,18 @@ class _Body:
             return each.op in SHARING or any(map(visit, each.args))
 
         return any(map(visit, node.args))
+
+    def _define_share(self, node: Expr, *logits: Expr) -> None:
+        """σ(x) / (σ(x) + σ(y)) of two logits, in the full range of both and without their logarithms."""
+        parts = []
+        for x in logits:
+            self._define(x, [])
+            e = self._exp_of_size(x)
+            parts.append((f"({self._text(x)} > splat(0.0f) ? splat(1.0f) : {e})", f"(splat(1.0f) + {e})"))
+        (n0, d0), (n1, d1) = parts
+        first, second = f"s{len(self.made)}", f"s{len(self.made) + 1}"
+        self.made += [f"const V {first} = {n0} * {d1};", f"const V {second} = {n1} * {d0};"]
+        self._name(node, f"{first} / ({first} + {second})")
 
     def _define_together(self, nodes: list[Expr], order: list[Expr]) -> None:
         for node in nodes:
@@ -183,3 +216,17 @@ class _Body:
             return some[0]
         half = (len(some) + 1) // 2
         return f"({self._multiplied(some[:half])} * {self._multiplied(some[half:])})"
+
+
+def _half(node: Expr) -> Expr | None:
+    """y of e^2y − 1."""
+    doubled = node.args[0] if node.op == "expm1" else None
+    if doubled is None or doubled.op != "mul" or doubled.args[0].value != 2.0:
+        return None
+    return doubled.args[1]
+
+
+def _odds(node: Expr) -> tuple[Expr, Expr] | None:
+    """x and y of σ(log σ(x) − log σ(y)), which is σ(x) / (σ(x) + σ(y))."""
+    logs = node.args[0].args if node.op == "sigmoid" and node.args[0].op == "sub" else ()
+    return (logs[0].args[0], logs[1].args[0]) if [each.op for each in logs] == ["log_sigmoid"] * 2 else None

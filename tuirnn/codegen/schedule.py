@@ -20,8 +20,9 @@ class Place:
 
     Attributes:
         of: forward 'gate' (input half, then what is kept), 'extra', 'before' and 'after' (states), 'vector' ([H]),
-            'operand' (of a product), 'carry', 'once' ([H], from vectors alone); backward also 'dx' and 'dgate' (gradients of the two halves), 'd' (of a
-            state: first of the one after the step, then of the one before), 'dvector' (added up).
+            'operand' (of a product), 'carry', 'once' ([H], from vectors alone); backward also 'dx' and 'dgate'
+            (gradients of the two halves), 'd' (of a state: first of the one after the step, then of the one before),
+            'dvector' (added up).
         index: which of them.
     """
 

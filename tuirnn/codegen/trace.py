@@ -176,7 +176,7 @@ def traced(cell: Cell) -> Traced:
 
     def Wt(**gradients: Expr) -> Expr:
         ordered = sorted(gradients, key=lambda gate: gates.index(gate) if gate in gates else len(gates))
-        products.append(BackwardProduct(str(len(products)), Parts({gate: gradients[gate] for gate in ordered})))
+        products.append(BackwardProduct(str(len(products)), Parts({gate: lift(gradients[gate]) for gate in ordered})))
         return leaf("Wt", products[-1].name)
 
     def leaves(of: str, some: tuple[str, ...]) -> Parts[Expr]:

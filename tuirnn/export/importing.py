@@ -3,15 +3,16 @@
 The names, which are those of a module with `embedding`, `rnn` and `head`:
 
     embedding.weight        [V, E]      missing: the network reads one-hot vectors
-    rnn.weight_ih_l0 …      [G·H, E]    as torch.nn.RNN, LSTM and GRU name and lay them out, one set a layer
-    rnn.weight_hh_l0 …      [G·H, H]
+    rnn.weight_ih_l0 …      [G·H, E]    as torch.nn's recurrent layers name and lay them out, one set a layer
+    rnn.weight_hh_l0 …      [R·H, H]    of the R gates with a recurrent product; in PyTorch's cells all G
     rnn.bias_ih_l0 …        [G·H]       both missing: no biases
-    rnn.bias_hh_l0 …        [G·H]
+    rnn.bias_hh_l0 …        [R·H]
+    rnn.vectors_l0 …        [P, H]      of a cell that has vectors, in their order
     head.weight             [V, H]
     head.bias               [V]         missing: none
 
-The cell follows from the number of gates G: 1 RNN, 3 GRU (reset gate after the product, as in torch.nn), 4 LSTM. V is
-the number of symbols, or one more, where the last token stands for unknown ones.
+Which of torch.nn's cells it is follows from the number of gates G; another cell has to be named. V is the number of
+symbols, or one more, where the last token stands for unknown ones.
 """
 
 import re
@@ -27,6 +28,7 @@ from safetensors.numpy import load, save
 
 from tuirnn import __version__
 from tuirnn.cells import CELLS
+from tuirnn.codegen.trace import Traced, traced
 from tuirnn.config import DataConfig, ModelConfig, RunConfig
 from tuirnn.errors import DataError, one_line
 from tuirnn.files import parse_json, read_bounded, to_json
@@ -39,8 +41,10 @@ from tuirnn.vocab import Vocabulary
 
 Tensor = npt.NDArray[np.float32]
 MAX_BYTES = 4 * 2**30
-BY_GATES = {len(cell.gates): name for name, cell in CELLS.items() if cell.in_torch and name == cell.family}
-"""Number of gates -> the cell of torch.nn that has so many."""
+BY_GATES = {
+    len(cell.gates): cell.name for cell in reversed(CELLS.values()) if cell.in_torch and cell.name == cell.family
+}
+"""Number of gates -> the cell of torch.nn that has so many, the first of them."""
 
 NEVER = -100.0
 """Bias of the symbol for unknown ones, where the model has none: it is read, never written."""
@@ -55,12 +59,13 @@ class Imported:
     vocab: Vocabulary
 
 
-def read_weights(path: Path, vocab: Vocabulary, *, nonlinearity: str = "tanh") -> Imported:
+def read_weights(path: Path, vocab: Vocabulary, *, cell: str | None = None, nonlinearity: str = "tanh") -> Imported:
     """Read a state dict.
 
     Args:
         path: a safetensors file.
         vocab: what its tokens stand for.
+        cell: its name; None: the cell of torch.nn that has so many gates.
         nonlinearity: of a vanilla RNN, which no weight tells.
     Raises:
         DataError: not safetensors, other names, or shapes that do not fit together.
@@ -72,38 +77,31 @@ def read_weights(path: Path, vocab: Vocabulary, *, nonlinearity: str = "tanh") -
         }
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise DataError(f"{one_line(path.name)} is not a safetensors file of numbers: {one_line(error, 100)}") from None
-    return from_tensors(found, vocab, one_line(path.name), nonlinearity=nonlinearity)
+    return from_tensors(found, vocab, one_line(path.name), cell=cell, nonlinearity=nonlinearity)
 
 
-def from_tensors(found: dict[str, Tensor], vocab: Vocabulary, where: str, *, nonlinearity: str = "tanh") -> Imported:
+def from_tensors(
+    found: dict[str, Tensor], vocab: Vocabulary, where: str, *, cell: str | None = None, nonlinearity: str = "tanh"
+) -> Imported:
     """As `read_weights`, from tensors in memory."""
     layers = 1 + max(
-        (int(m[1]) for name in found if (m := re.fullmatch(r"rnn\.weight_hh_l(\d{1,3})", name))), default=-1
+        (int(m[1]) for name in found if (m := re.fullmatch(r"rnn\.weight_ih_l(\d{1,3})", name))), default=-1
     )
     known = {"embedding.weight", "head.weight", "head.bias"} | {
-        f"rnn.{kind}_{half}_l{i}" for kind in ("weight", "bias") for half in ("ih", "hh") for i in range(layers)
+        f"rnn.{kind}_l{i}"
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "vectors")
+        for i in range(layers)
     }
     strange = sorted(set(found) - known)
     if strange or not layers or "head.weight" not in found:
-        what = f"'{one_line(strange[0], 60)}'" if strange else "no rnn.weight_hh_l0" if not layers else "no head.weight"
+        what = f"'{one_line(strange[0], 60)}'" if strange else "no rnn.weight_ih_l0" if not layers else "no head.weight"
         raise DataError(
             f"{where} has {what}; expected embedding.weight, rnn.weight_ih_l0 … rnn.bias_hh_l0, head.weight, head.bias "
             "as in a module with embedding, rnn and head (one direction, no proj_size)"
         )
-
-    def take(name: str, *shape: int, missing: bool = False) -> Tensor:
-        array = found.get(name, np.zeros(shape, np.float32) if missing else None)
-        if array is None or array.shape != shape:
-            raise DataError(f"{where}: '{name}' has shape {None if array is None else array.shape}, expected {shape}")
-        if not np.isfinite(array).all():
-            raise DataError(f"{where}: '{name}' is not finite")
-        return array
-
-    shape = found["rnn.weight_hh_l0"].shape
-    H = shape[1] if len(shape) == 2 else 0
-    gates = shape[0] // H if H else 0
-    if gates not in BY_GATES or shape[0] != gates * H:
-        raise DataError(f"{where}: 'rnn.weight_hh_l0' has shape {shape}, that of no RNN, GRU or LSTM")
+    take = _Taker(found, where)
+    made, H = _cell(take, cell, nonlinearity)
+    G, R, P = made.G, made.R, len(made.vectors)
     symbols = len(vocab) - (vocab.unk is not None)
     V = found["head.weight"].shape[0] if found["head.weight"].ndim == 2 else 0
     if V not in (symbols, len(vocab)):
@@ -114,17 +112,54 @@ def from_tensors(found: dict[str, Tensor], vocab: Vocabulary, where: str, *, non
     if embedding is not None:
         tensors["embedding.weight"] = take("embedding.weight", V, E)
     for i in range(layers):
-        width, ours = H if i else E, f"layers.{i}."
-        tensors[ours + "weight_ih"] = take(f"rnn.weight_ih_l{i}", gates * H, width)
-        tensors[ours + "weight_hh"] = take(f"rnn.weight_hh_l{i}", gates * H, H)
-        for half in ("ih", "hh"):
-            tensors[f"{ours}bias_{half}"] = take(f"rnn.bias_{half}_l{i}", gates * H, missing=True)
+        ours = f"layers.{i}."
+        tensors[ours + "weight_ih"] = take(f"rnn.weight_ih_l{i}", G * H, H if i else E)
+        tensors[ours + "bias_ih"] = take(f"rnn.bias_ih_l{i}", G * H, missing=True)
+        if R:
+            tensors[ours + "weight_hh"] = take(f"rnn.weight_hh_l{i}", R * H, H)
+            tensors[ours + "bias_hh"] = take(f"rnn.bias_hh_l{i}", R * H, missing=True)
+        if P:
+            tensors[ours + "vectors"] = take(f"rnn.vectors_l{i}", P, H)
+    if left := sorted(set(found) - take.taken):
+        raise DataError(f"{where} has '{one_line(left[0], 60)}', which the cell {made.name} does not have")
     if len(vocab) > V:
         _add_unknown(tensors)
-    config = ModelConfig(
-        cell=BY_GATES[gates], hidden=H, layers=layers, embed=0 if embedding is None else E, nonlinearity=nonlinearity
-    )
+    config = ModelConfig(hidden=H, layers=layers, embed=0 if embedding is None else E).of_cell(made.cell)
     return Imported(config, tensors, vocab)
+
+
+class _Taker:
+    """Takes tensors out of a state dict, and refuses those of another shape; `taken`: the names so far."""
+
+    def __init__(self, found: dict[str, Tensor], where: str) -> None:
+        self.found, self.where, self.taken = found, where, set[str]()
+
+    def __call__(self, name: str, *shape: int, missing: bool = False) -> Tensor:
+        self.taken.add(name)
+        array, where = self.found.get(name, np.zeros(shape, np.float32) if missing else None), self.where
+        if array is None or array.shape != shape:
+            raise DataError(f"{where}: '{name}' has shape {None if array is None else array.shape}, expected {shape}")
+        if not np.isfinite(array).all():
+            raise DataError(f"{where}: '{name}' is not finite")
+        return array
+
+
+def _cell(take: _Taker, name: str | None, nonlinearity: str) -> tuple[Traced, int]:
+    """The cell that is named, or else that the weights have, and its width."""
+    square, first = take.found.get("rnn.weight_hh_l0"), take.found["rnn.weight_ih_l0"]
+    shape = () if square is None else square.shape
+    if name is not None:
+        made = traced(ModelConfig(cell=name, nonlinearity=nonlinearity).recurrent)
+        return made, (shape[1] if made.R and len(shape) == 2 else first.shape[0] // made.G)
+    H = shape[1] if len(shape) == 2 else 0
+    gates = shape[0] // H if H else 0
+    if gates not in BY_GATES or shape[0] != gates * H:
+        known = ", ".join(BY_GATES[number].upper() for number in sorted(BY_GATES))
+        raise DataError(
+            f"{take.where}: 'rnn.weight_hh_l0' has shape {shape}, that of none of {known}; "
+            "name another cell with --cell"
+        )
+    return traced(ModelConfig(cell=BY_GATES[gates], nonlinearity=nonlinearity).recurrent), H
 
 
 def _add_unknown(tensors: dict[str, Tensor]) -> None:

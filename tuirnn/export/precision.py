@@ -6,8 +6,8 @@ is the same. All arithmetic between products stays float32.
 - fp16: half the bytes on the disk; a runtime widens them when it loads the file.
 - int8: matrices and activations in 8 bits, sums in 32, so the result does not depend on the processor. Weights are
   unsigned with zero point 128: signed ones may overflow the 16-bit sums of older x86 instructions. Activations whose
-  bound is known (a hidden state lies in ±1) have a fixed scale, so that a sequence's numbers do not depend on its
-  neighbours in the batch; others are measured at each step.
+  bound follows from the cell (see `codegen.ranges`) have a fixed scale, so that a sequence's numbers do not depend on
+  its neighbours in the batch; others are measured at each step.
 - int4: matrices in 4 bits with a scale for each 16 rows of a column, activations in float32; needs opset 21.
 """
 

@@ -7,11 +7,10 @@ definition (`codegen/cpp.py`). Where there is no compiler, or TUIRNN_KERNELS=por
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +23,10 @@ from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, Sta
 CPP = Path(__file__).parent / "cpp"
 OPERANDS = {torch.float32: "F32", torch.bfloat16: "BF16"}
 """Types that products multiply -> what the library calls them."""
+
+Function = Callable[..., int]
+Library = Mapping[str, Function]
+Signature = tuple[type[ctypes.c_long | ctypes.c_int] | None, tuple[type, ...]]
 
 SHARING_PAYS = 2**17
 """Fewest recurrent weights whose products are split between threads by units."""
@@ -38,7 +41,22 @@ FLAGS = (
     "-fno-trapping-math",
 )
 
-Loaded = tuple[ctypes.CDLL | None, str]
+LONG, INT, POINTER = ctypes.c_long, ctypes.c_int, ctypes.c_void_p
+POINTERS = ctypes.POINTER(ctypes.c_void_p)
+PRODUCT_FUNCTIONS: dict[str, Signature] = {
+    "tuirnn_lanes": (LONG, ()),
+    "tuirnn_has_bf16": (INT, ()),
+    "tuirnn_product_scratch": (LONG, (LONG, INT)),
+    "tuirnn_product": (None, (INT, *3 * (LONG,), *2 * (POINTER, LONG, LONG), *3 * (POINTER,), INT)),
+}
+CELL_FUNCTIONS: dict[str, Signature] = {
+    "tuirnn_scratch": (LONG, (LONG, LONG)),
+    "tuirnn_forward": (None, (*3 * (LONG,), POINTER, POINTERS, *5 * (POINTER,), INT)),
+    "tuirnn_backward": (None, (*3 * (LONG,), POINTER, POINTERS, *6 * (POINTER,), POINTERS, *3 * (POINTER,), INT)),
+}
+"""Name -> (result, arguments); of a cell's functions there is one for each type of operands."""
+
+Loaded = tuple[Library | None, str]
 """A library, or None and why not."""
 
 _loaded: dict[Traced | None, Loaded] = {}
@@ -58,7 +76,7 @@ def _units(cell: Traced | None) -> tuple[compiling.Unit, ...]:
     )
 
 
-def library() -> ctypes.CDLL | None:
+def library() -> Library | None:
     """The products, compiled first where this machine has not yet; None where they are not to be had."""
     return _load(None)[0]
 
@@ -109,16 +127,17 @@ def _typed(cell: Traced | None) -> Loaded:
     loaded, why = compiling.load(_units(cell), "c++", FLAGS)
     if loaded is None:
         return None, why
-    try:
-        if cell is None:
-            loaded.tuirnn_product_scratch.restype = ctypes.c_long
-        else:
-            for operand in OPERANDS.values():
-                if hasattr(loaded, f"tuirnn_scratch_{operand}"):  # one for bfloat16 is not compiled everywhere
-                    getattr(loaded, f"tuirnn_scratch_{operand}").restype = ctypes.c_long
-    except AttributeError as error:
-        return None, f"the kernels are not in the library: {error}"
-    return loaded, ""
+    functions = dict(PRODUCT_FUNCTIONS)
+    if cell is not None:
+        functions = {f"{name}_{each}": of for name, of in CELL_FUNCTIONS.items() for each in OPERANDS.values()}
+    found: dict[str, Function] = {}
+    for name, (result, arguments) in functions.items():
+        if hasattr(loaded, name):  # those for bfloat16 are not compiled for every processor
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+            found[name] = function
+    missing = [name for name in functions if name not in found and not name.endswith("BF16")]
+    return (None, f"the library lacks {', '.join(missing)}") if missing else (found, "")
 
 
 def _portable_wanted() -> bool:
@@ -128,7 +147,7 @@ def _portable_wanted() -> bool:
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether the library multiplies operands of this type here."""
     lib = library() if device.type == "cpu" and dtype in OPERANDS else None
-    return lib is not None and (dtype == torch.float32 or bool(lib.tuirnn_has_bf16()))
+    return lib is not None and (dtype == torch.float32 or bool(lib["tuirnn_has_bf16"]()))
 
 
 def runs(cell: Traced, weight: Tensor, dtype: torch.dtype) -> bool:
@@ -147,9 +166,10 @@ def forward(
     gx, states = gx.contiguous(), begun(state, T, into)
     extras = gx.new_empty(T, B, cell.extra_width * H)
     matrix, bias, vectors = (tensor.float().contiguous() for tensor in weights)
+    assert (len(matrix), len(vectors)) == (cell.R * H, len(cell.vectors)), "parameters of another cell"
     run.function("forward")(
-        *_longs(T, B, H), _p(gx), _pointers(states), _p(extras), _p(matrix), _p(bias), _p(vectors), _p(run.scratch),
-        run.threads,
+        T, B, H, gx.data_ptr(), _pointers(states), extras.data_ptr(), matrix.data_ptr(), bias.data_ptr(),
+        vectors.data_ptr(), run.scratch.data_ptr(), run.threads,
     )  # fmt: skip
     return ForwardCache(gx, states, extras)
 
@@ -172,8 +192,9 @@ def backward(
     dvectors = vectors.new_zeros(run.threads, *vectors.shape)
     squares = torch.zeros(run.threads, T, dtype=torch.float64)
     run.function("backward")(
-        *_longs(T, B, H), _p(trace.a), _pointers(trace.states), _p(trace.saved), _p(matrix), _p(vectors), _p(dh_all),
-        _p(dgates), _p(dx), _pointers(dstate), _p(dvectors), _p(squares), _p(run.scratch), run.threads,
+        T, B, H, trace.a.data_ptr(), _pointers(trace.states), trace.saved.data_ptr(), matrix.data_ptr(),
+        vectors.data_ptr(), dh_all.data_ptr(), dgates.data_ptr(), dx.data_ptr(), _pointers(dstate),
+        dvectors.data_ptr(), squares.data_ptr(), run.scratch.data_ptr(), run.threads,
     )  # fmt: skip
     trace.dh_norm = squares.sum(0).sqrt()
     return SequenceGradients(dx, dgates, dstate, dvectors.sum(0))
@@ -187,11 +208,11 @@ class _Pass:
         assert loaded is not None, "callers ask `runs` first"
         self._library, self._operand = loaded, OPERANDS[dtype]
         self.threads = _threads(cell, B, H)
-        self.scratch = torch.empty(self.function("scratch")(*_longs(B, H)), dtype=torch.int32)
+        self.scratch = torch.empty(self.function("scratch")(B, H), dtype=torch.int32)
 
-    def function(self, name: str) -> Any:
+    def function(self, name: str) -> Function:
         """A function of the library for the type of operands."""
-        return getattr(self._library, f"tuirnn_{name}_{self._operand}")
+        return self._library[f"tuirnn_{name}_{self._operand}"]
 
 
 def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -208,15 +229,15 @@ def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dt
     (M, K), N = A.shape, B.shape[1]
     C = A.new_empty(M, N)
     threads = min(torch.get_num_threads(), M)
-    scratch = torch.empty(lib.tuirnn_product_scratch(*_longs(N), threads), dtype=torch.int32)
-    lib.tuirnn_product(
-        int(dtype == torch.bfloat16), *_longs(M, N, K), _p(A), *_longs(*A.stride()), _p(B), *_longs(*B.stride()),
-        _p(bias) if bias is not None else None, _p(C), _p(scratch), threads,
+    scratch = torch.empty(lib["tuirnn_product_scratch"](N, threads), dtype=torch.int32)
+    lib["tuirnn_product"](
+        int(dtype == torch.bfloat16), M, N, K, A.data_ptr(), *A.stride(), B.data_ptr(), *B.stride(),
+        bias.data_ptr() if bias is not None else None, C.data_ptr(), scratch.data_ptr(), threads,
     )  # fmt: skip
     return C
 
 
-def _library() -> ctypes.CDLL:
+def _library() -> Library:
     loaded = library()
     assert loaded is not None, "callers ask `runs` or `multiplies` first"
     return loaded
@@ -228,13 +249,5 @@ def _threads(cell: Traced, B: int, H: int) -> int:
     return threads if cell.R * H * H >= SHARING_PAYS else min(threads, B)
 
 
-def _p(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
 def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
-
-
-def _longs(*values: int) -> list[ctypes.c_long]:
-    return [ctypes.c_long(value) for value in values]

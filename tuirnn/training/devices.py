@@ -85,6 +85,23 @@ def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, 
         note(f"not all GPU kernels run here, slower ones do their work: {why}")
 
 
+def arithmetic(model: SequenceModel, batch: int, device: torch.device) -> str:
+    """What decides the last digits of a step beside the numbers in it: kernels, operands, and what they depend on.
+
+    Args:
+        model: on the device, prepared.
+        batch: sequences side by side.
+        device: where it computes.
+    """
+    layer, operands = model.recurrent(0), str(model.compute_dtype).removeprefix("torch.")
+    if cuda.runs(layer.cell, layer.weight_ih, model.compute_dtype):
+        weights = layer.weight_hh.to(model.compute_dtype)
+        plans = [cuda.plan_of(cuda.case_of(forward, layer.cell, weights, batch)) for forward in (True, False)]
+        return f"CUDA kernels on {operands}, {plans[0]}, {plans[1]}"
+    library = native.library() if native.runs(layer.cell, layer.weight_ih, model.compute_dtype) else None
+    return f"native kernels on {operands}, {library['tuirnn_lanes']()} lanes" if library else f"portable on {operands}"
+
+
 def begin_compiling(config: ModelConfig, device: torch.device) -> None:
     """Compile what a network's cell needs on a processor in the background, while data are read."""
     if device.type == "cpu":

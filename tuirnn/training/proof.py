@@ -18,7 +18,7 @@ from tuirnn.training.torch_layers import autograd_layer, torch_layer
 
 T, B, VOCAB, EMBED, HIDDEN = 6, 3, 11, 5, 7
 EPSILON = 1e-6
-DIRECTIONS = 4
+DIRECTIONS = 2
 
 FINITE_DIFFERENCE_BOUND = 1e-6
 TORCH_BOUND = 1e-10
@@ -88,8 +88,10 @@ def trial(case: Case, *, device: str = "cpu", seed: int = 0) -> Trial:
         for parameter in model.parameters():
             parameter.copy_(0.5 * normal(*parameter.shape))
     state = model.zero_state(B)
-    if case.carried:
-        state = [tuple(normal(B, HIDDEN) for _ in layer) for layer in state]
+    if case.carried:  # near a state that the cell reaches, where no unit is exactly 0
+        with torch.no_grad():
+            _, state = model(torch.randint(VOCAB, (2, B), generator=generator).to(device), state)
+        state = [tuple(tensor + 0.3 * normal(B, HIDDEN).abs() for tensor in layer) for layer in state]
     state = [tuple(tensor.requires_grad_() for tensor in layer) for layer in state]
     masks = [(normal(T, B, HIDDEN) > 0).double() * 2 for _ in range(case.layers)] if case.masked else None
     tokens = torch.randint(VOCAB, (T, B), generator=generator).to(device)

@@ -20,7 +20,7 @@ from tuirnn.shortage import shortage
 from tuirnn.tasks import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.classifying import ClassObserver
-from tuirnn.training.devices import Usage, device_label
+from tuirnn.training.devices import Usage, arithmetic, device_label
 from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import share_checkpoint
 from tuirnn.training.forecasting import ForecastObserver
@@ -70,6 +70,7 @@ class Trainer:
         self.progress = Progress()
         self.team, self.learner = team, Learner(config, data, team, device, self.note)
         self.model, self.batches = self.learner.model, self.learner.batches
+        self.arithmetic = arithmetic(self.model, self.batches.B, device)
         self.last_step = config.train.last_step(self.batches.batches_per_epoch)
         self.usage = Usage()
         self.status = Status(
@@ -116,10 +117,16 @@ class Trainer:
                 self.progress.best_val_loss, self.progress.best_step = math.inf, 0
                 self.progress.evaluations_without_best = 0
             lengths = {log: int(length) for log, length in values["lengths"].items()}
+            arithmetic = str(values.get("arithmetic", self.arithmetic))  # checkpoints before 0.2 do not say
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, DataError) as error:
             raise RunError(f"{saved.path.name}/{checkpoint.TRAINER} is damaged: {one_line(error)}") from None
         share_checkpoint(self.team, saved)
         self.writer.rewind(lengths)
+        if arithmetic != self.arithmetic:
+            self.note(
+                f"the run was computed by {one_line(arithmetic, 200)} and goes on by {self.arithmetic}: its numbers "
+                "will differ in the last digits from those of a run that was never stopped"
+            )
         best = self.progress.best_step
         with disk_of(self.writer.paths, "put the checkpoints in order"):
             if best in checkpoint.steps(self.writer.paths):  # a kill may have come before the pointer was moved
@@ -383,6 +390,7 @@ class Trainer:
                 "cursor": self.batches.cursor(),
                 "data": self.data.sha256,
                 "lengths": self.writer.lengths(),
+                "arithmetic": self.arithmetic,
             }
             files = checkpoints.pack(self.model, self.learner.optimizer, carried, values, self.device)
             files[checkpoint.RECORD] = to_json(self.record.to_json(), indent=1)

@@ -66,20 +66,39 @@ INLINE V load_ahead(const float* p, long n) {
 
 // ── elementwise functions; NaN in, NaN out ──────────────────────────────────────
 
-// e^x for |x| ≤ 87: 2^n times a polynomial on ±ln 2 / 2 (Cephes' coefficients), relative error about 1e-7.
+// p 2^n for a whole n.
+INLINE V scaled(V p, V n) {
+#if defined(__AVX512F__)
+    return (V)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    return p * (V)((__builtin_convertvector(n, I) + 127) << 23);
+#endif
+}
+
+// x = n ln 2 + r with |r| ≤ ln 2 / 2.
+struct Reduced {
+    V n, r;
+    INLINE Reduced of(V x) {
+        V n = x * splat(1.44269504f);
+        n = (n + splat(12582912.0f)) - splat(12582912.0f);  // 1.5·2²³: rounds to the nearest integer
+        return {n, x - n * splat(0.693359375f) + n * splat(2.12194440e-4f)};
+    }
+    // e^r − 1, by a polynomial with Cephes' coefficients; relative error about 1e-7.
+    V power() const {
+        V p = splat(1.9875691500e-4f);
+        p = p * r + splat(1.3981999507e-3f);
+        p = p * r + splat(8.3334519073e-3f);
+        p = p * r + splat(4.1665795894e-2f);
+        p = p * r + splat(1.6666665459e-1f);
+        p = p * r + splat(5.0000001201e-1f);
+        return p * r * r + r;
+    }
+};
+
+// e^x for |x| ≤ 87.
 INLINE V exp_small(V x) {
-    V n = x * splat(1.44269504f);
-    n = (n + splat(12582912.0f)) - splat(12582912.0f);  // 1.5·2²³: rounds to the nearest integer
-    V r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
-    V p = splat(1.9875691500e-4f);
-    p = p * r + splat(1.3981999507e-3f);
-    p = p * r + splat(8.3334519073e-3f);
-    p = p * r + splat(4.1665795894e-2f);
-    p = p * r + splat(1.6666665459e-1f);
-    p = p * r + splat(5.0000001201e-1f);
-    p = p * r * r + r + splat(1.0f);
-    I bits = (__builtin_convertvector(n, I) + 127) << 23;
-    return p * (V)bits;
+    const Reduced at = Reduced::of(x);
+    return scaled(at.power() + splat(1.0f), at.n);
 }
 
 INLINE V clamp(V x, float most) {
@@ -94,31 +113,22 @@ INLINE V tanh_(V x) { return splat(2.0f) / sigmoid_denominator(x + x) - splat(1.
 
 // The functions of a definition (cells/functions.py), each in the full range of float.
 
-// e^x: 0 below the smallest number, infinity above the largest.
+// e^x: 0 below the smallest number, infinity above the largest; in two steps, neither of which overflows early.
 INLINE V exp_(V x) {
     x = x > splat(89.0f) ? splat(89.0f) : x;
     x = x < splat(-104.0f) ? splat(-104.0f) : x;
-    const V n = (x * splat(1.44269504f) + splat(12582912.0f)) - splat(12582912.0f);
-    const V rest = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);  // n ln 2 in two parts
-    const I whole = __builtin_convertvector(n, I), half = whole >> 1;  // 2^n as two factors, neither of which overflows
-    return exp_small(rest) * (V)((half + 127) << 23) * (V)((whole - half + 127) << 23);
+    const Reduced at = Reduced::of(x);
+    const V half = (at.n * splat(0.5f) + splat(12582912.0f)) - splat(12582912.0f);
+    return scaled(scaled(at.power() + splat(1.0f), half), at.n - half);
 }
 
-// e^x − 1 = 2^n (e^r − 1) + (2^n − 1), with e^r − 1 from its own polynomial; n = 0 leaves it as it is.
+// e^x − 1 = 2^n (e^r − 1) + (2^n − 1), by halves, so that 2^128 is not met; n = 0 leaves the polynomial as it is.
 INLINE V expm1_(V x) {
     x = x > splat(89.0f) ? splat(89.0f) : x;
     x = x < splat(-30.0f) ? splat(-30.0f) : x;
-    const V n = (x * splat(1.44269504f) + splat(12582912.0f)) - splat(12582912.0f);
-    const V r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
-    V p = splat(1.9875691500e-4f);
-    p = p * r + splat(1.3981999507e-3f);
-    p = p * r + splat(8.3334519073e-3f);
-    p = p * r + splat(4.1665795894e-2f);
-    p = p * r + splat(1.6666665459e-1f);
-    p = p * r + splat(5.0000001201e-1f);
-    p = p * r * r + r;
-    const V half = (V)((__builtin_convertvector(n, I) + 126) << 23);  // 2^(n−1)
-    return splat(2.0f) * (half * p + (half - splat(0.5f)));
+    const Reduced at = Reduced::of(x);
+    const V half = scaled(splat(0.5f), at.n);  // 2^(n−1)
+    return splat(2.0f) * (half * at.power() + (half - splat(0.5f)));
 }
 
 // log(1 + y) for 0 ≤ y ≤ 1: y times a polynomial with the least largest relative error, 5e-9.

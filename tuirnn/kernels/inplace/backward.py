@@ -57,11 +57,14 @@ def backward_program(cell: Traced) -> Backward:
     wanted = {f"column {gate}": cell.gate_gradients.get(gate, cell.gradients.x[gate]) for gate in cell.gates}
     wanted |= {f"apart {gate}": cell.gradients.x[gate] for gate in apart}
     wanted |= {f"before {name}": cell.gradients.before[name] for name in cell.state}
-    linear = Linear([*wanted.values(), *cell.vector_gradients.values()])
-    sums = {name: linear.terms(node) for name, node in wanted.items()}
     standing = {node: homes[name] for name, node in wanted.items() if name in homes and is_gradient(node)}
-    linear.done.update(standing)  # a vector's gradient is made of what stands in the columns after the steps
-    sums |= {f"vector {name}": linear.terms(cell.vector_gradients[name]) for name in cell.vectors}
+    try:
+        linear = Linear([*wanted.values(), *cell.vector_gradients.values()])
+        sums = {name: linear.terms(node) for name, node in wanted.items()}
+        linear.done.update(standing)  # a vector's gradient is made of what stands in the columns after the steps
+        sums |= {f"vector {name}": linear.terms(cell.vector_gradients[name]) for name in cell.vectors}
+    except ValueError as error:
+        raise ValueError(f"cell '{cell.name}': {error}") from error
     plan = _Plan(cell, sums, linear.shared, homes)
     e, factors = _factors(plan)
     results = _Step(plan, e, factors).emit()
