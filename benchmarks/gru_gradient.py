@@ -28,7 +28,11 @@ from tuirnn.config import RunConfig, load_recipe
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail
 
-CONTENDERS = {"GRU as published": "gru", "GRU": "gru", "LSTM": "lstm", "RNN": "rnn"}
+CONTENDERS = {
+    "GRU as published": "essay-gru", "GRU": "essay-gru", "LSTM": "essay-lstm", "RNN": "essay-rnn",
+}  # fmt: skip
+"""What is compared -> its recipe."""
+
 COLOURS = {"GRU as published": "#D55E00", "GRU": "#009E73", "LSTM": "#0072B2", "RNN": "#CC79A7"}
 LAST = 500
 """Steps over whose windows the final training loss is taken, as in docs/results.md."""
@@ -78,9 +82,9 @@ def gradient_error(hidden: int) -> str:
     )
 
 
-def settings(cell: str, seed: int, arguments: argparse.Namespace) -> RunConfig:
+def settings(recipe: str, seed: int, arguments: argparse.Namespace) -> RunConfig:
     """The recipe, shortened."""
-    config = load_recipe(f"essay-{cell}").config
+    config = load_recipe(recipe).config
     budget = {"epochs": arguments.epochs, "steps": 0} if arguments.epochs else {"epochs": 0.0, "steps": arguments.steps}
     return config.replace(
         hidden=arguments.hidden, seed=seed, eval_every=arguments.eval_every, sample_length=0, device="cpu", **budget
@@ -167,10 +171,10 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         waiting = []
         for seed in map(int, arguments.seeds.split(",")):
-            for label, cell in CONTENDERS.items():
+            for label, recipe in CONTENDERS.items():
                 name = f"{label.replace(' ', '-').lower()}-{arguments.hidden}-{budget}-seed{seed}"
                 runs[label].append(name)
-                config = settings(cell, seed, arguments)
+                config = settings(recipe, seed, arguments)
                 waiting.append(pool.submit(train, name, arguments.runs, config, label == "GRU as published"))
         for done in waiting:
             print(done.result(), "is done", file=sys.stderr, flush=True)

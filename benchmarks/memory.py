@@ -22,12 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from tuirnn.cells import CELLS
 from tuirnn.config import ModelConfig
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.training.benchmark import SHAPES, VOCAB, TorchModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
-from tuirnn.training.torch_layers import TORCH_LAYERS
+from tuirnn.training.torch_layers import peer_layer
 
 WAYS = ("torch", "save", "recompute")
 
@@ -46,7 +47,7 @@ TRAININGS = [
 def layer_step(way: str, cell: str, shape: str, embed: int) -> Callable[[], None]:
     """Forward and backward of a layer on vectors of its own width."""
     B, T, H = SHAPES[shape]
-    theirs = TORCH_LAYERS[cell](H, H)
+    theirs = peer_layer(CELLS[cell], H, H)
     ours = RecurrentLayer(ModelConfig(cell=cell, hidden=H), H)
     x, gradient, state = torch.randn(T, B, H, requires_grad=True), torch.randn(T, B, H), ours.zero_state(B)
     module: nn.Module = theirs if way == "torch" else ours

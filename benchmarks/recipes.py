@@ -26,6 +26,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 import numpy as np
 
 from tuirnn import sweeping
+from tuirnn.cells import CELLS
+from tuirnn.cells.gru import GRU
+from tuirnn.cells.rnn import RNN
 from tuirnn.config import load_recipe
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_status
@@ -209,7 +212,7 @@ def residual_gru(options: argparse.Namespace) -> list[str]:
     return [*loss_table(list(named.items())), "", f"Residuals lower the held-out loss by {difference:.3f} nats."]
 
 
-def essay(cell: str, leaky: bool = False) -> Callable[[argparse.Namespace], list[str]]:
+def essay(recipe: str, leaky: bool = False) -> Callable[[argparse.Namespace], list[str]]:
     """The published settings on the honest split; or leaky, on the published one, which trains on what it judges by."""
 
     def measure(options: argparse.Namespace) -> list[str]:
@@ -219,19 +222,19 @@ def essay(cell: str, leaky: bool = False) -> Callable[[argparse.Namespace], list
         if options.steps:
             changes |= {"steps": options.steps, "epochs": 0.0, "eval_every": max(1, options.steps // 10)}
         tag = "".join(f"-{name}{value:g}" for name, value in changes.items() if value and name != "eval_every")
-        name = f"essay-{cell}{'-within' if leaky else ''}{tag}"
+        name = f"{recipe}{'-within' if leaky else ''}{tag}"
         if leaky:
             changes |= {"split": "within", "allow_leak": True}
-        runs = trained(options, [point(f"essay-{cell}", name, **changes)])
-        table = loss_table([(f"`essay-{cell}`, {'trained on as well: leaky' if leaky else 'held out'}", runs)])
+        runs = trained(options, [point(recipe, name, **changes)])
+        table = loss_table([(f"`{recipe}`, {'trained on as well: leaky' if leaky else 'held out'}", runs)])
         return [*table, "", f"Greedy text: {last_sample(runs[0])}"]
 
     return measure
 
 
 def essay_batches(options: argparse.Namespace) -> list[str]:
-    """The three cells in batches."""
-    cells = ("rnn", "lstm", "gru")
+    """The cells of torch.nn in batches."""
+    cells = [name for name, cell in CELLS.items() if cell.in_torch and cell.family == name]
     return loss_table(
         [(f"`essay-batches --cell {c}`", trained(options, [point("essay-batches", cell=c)])) for c in cells]
     )
@@ -240,7 +243,7 @@ def essay_batches(options: argparse.Namespace) -> list[str]:
 def dinos(options: argparse.Namespace) -> list[str]:
     """Held-out loss, and how many of a thousand names are new."""
     body = []
-    for cell in ("rnn", "gru"):
+    for cell in RNN.name, GRU.name:
         (paths,) = trained(options, [point("dinos", cell=cell)])
         found = losses(paths)
         said = _asked("novelty", paths, "--length", "20000", "--temperature", "1")
@@ -304,12 +307,14 @@ PARTS: dict[str, Part] = {
     "sincos": Part("tanh and relu, three seeds: 2 minutes", sincos),
     "dinos": Part("two cells: 1 minute", dinos),
     "essay-batches": Part("three cells: 10 minutes", essay_batches),
-    "essay-rnn": Part("as published, but held out: 55 minutes; --steps or --epochs cut it short", essay("rnn")),
-    "essay-lstm": Part("likewise: a hundred minutes", essay("lstm")),
-    "essay-gru": Part("likewise: 90 minutes", essay("gru")),
-    "essay-rnn-leaky": Part("as published, judged by what is trained on as well: as long", essay("rnn", leaky=True)),
-    "essay-lstm-leaky": Part("likewise", essay("lstm", leaky=True)),
-    "essay-gru-leaky": Part("likewise", essay("gru", leaky=True)),
+    "essay-rnn": Part("as published, but held out: 55 minutes; --steps or --epochs cut it short", essay("essay-rnn")),
+    "essay-lstm": Part("likewise: a hundred minutes", essay("essay-lstm")),
+    "essay-gru": Part("likewise: 90 minutes", essay("essay-gru")),
+    "essay-rnn-leaky": Part(
+        "as published, judged by what is trained on as well: as long", essay("essay-rnn", leaky=True)
+    ),
+    "essay-lstm-leaky": Part("likewise", essay("essay-lstm", leaky=True)),
+    "essay-gru-leaky": Part("likewise", essay("essay-gru", leaky=True)),
     "shakespeare-cpu": Part("three seeds at 3 and 10 minutes: 40 minutes", shakespeare_cpu),
     "shakespeare-gpu": Part("one GPU; --device cpu: 15 minutes", shakespeare_gpu),
     "demo": Part("45 seconds", plain("demo")),

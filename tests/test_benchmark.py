@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,23 +11,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tuirnn.cells import CELLS
 from tuirnn.cli import app
 from tuirnn.errors import VerificationError
 from tuirnn.training import benchmark
 from tuirnn.training.benchmark import Case, check, compare
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
 from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
-from tuirnn.training.torch_layers import TORCH_LAYERS
 
 SMALL = {"small": (3, 5, 8)}
 
 
-@pytest.mark.parametrize("what", ["layer", "model"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("cell", TORCH_LAYERS)
-def test_a_comparison_in_this_process(cell: str, dtype: str, what: str) -> None:
-    (lines,) = compare([cell], SMALL, rounds=2, what=what, embed=6, dtype=dtype)
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for one another take long on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("what", "dtype"), [("layer", "float32"), ("model", "float32"), ("model", "bfloat16")])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_comparison_in_this_process(
+    cell: str, dtype: str, what: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "SQUARE", 64)
+    (lines,) = compare([cell], SMALL, rounds=1, what=what, embed=6, dtype=dtype)
     forward, both = lines
+    assert both.peer == ("torch.nn" if CELLS[cell].in_torch else "autograd")
     assert (forward.backward, both.backward) == (False, True)
     assert (both.embed, both.dtype, both.against) == (8 if what == "layer" else 6, dtype, "float32")
     for line in lines:

@@ -162,6 +162,15 @@ def mistake_words(folder: Path, cell: str) -> dict[str, tuple[list[str], str]]:
         "unknown command": (["trian"], "train"),
         "unknown option": (["train", "--hiden", "3"], "--hidden"),
         "unknown cell": (["train", "--cell", "lsmt"], "lstm"),
+        "option of another cell": (["train", "--cell", "lstm", "--reset", "before"], "only gru, gru-before read it"),
+        "cell and option at odds": (
+            ["train", "--cell", "rnn-relu", "--nonlinearity", "tanh"],
+            "relu is --cell rnn-relu",
+        ),
+        "option of another cell in a sweep": (
+            ["sweep", "--cell", "lstm,gru", "--reset", "before,after"],
+            "--reset has no effect on --cell lstm",
+        ),
         "unknown recipe": (["train", "--recipe", "dmeo"], "demo"),
         "unknown data set": (["data", "get", "shakespere"], "shakespeare"),
         "unknown device": (["generate", cell, "--device", "gpu"], "cuda"),

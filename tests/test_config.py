@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuirnn.config import FIELDS, SECTIONS, RunConfig, load_recipe, recipe_names
+from tuirnn import variants
+from tuirnn.cells import CELLS, Cell, Gradients, Parts
+from tuirnn.config import FIELDS, SECTIONS, RunConfig, flag_of, load_recipe, recipe_names
 from tuirnn.errors import ConfigError
 from tuirnn.runs.detached import arguments
 
@@ -65,7 +67,10 @@ def test_command_line_round_trip(config: RunConfig) -> None:
             name = flag[2:].replace("-", "_")
             kind: Any = FIELDS[name][1].type
             got[name] = kind(words.pop(0))
-    assert RunConfig().replace(**got) == config
+    again = RunConfig().replace(**got)
+    unread = dict.fromkeys(config.model.unread)
+    assert {**again.flat(), **unread} == {**config.flat(), **unread}
+    again.model.check_given(got)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner)
@@ -100,6 +105,58 @@ def test_wrong_values_are_named(changes: dict[str, Any], words: list[str]) -> No
     with pytest.raises(ConfigError) as error:
         RunConfig().replace(**changes)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell: cell.name)
+def test_every_cell_is_chosen_by_its_name_and_by_its_family_and_option(cell: Cell) -> None:
+    by_name = RunConfig().replace(cell=cell.name)
+    assert by_name == RunConfig().replace(**cell.settings)
+    assert by_name.model.recurrent is cell
+    by_name.model.check_given({"cell": cell.name})
+    assert RunConfig.from_json(by_name.to_json(), where="run.json") == by_name
+    if cell.option:
+        name, value = cell.option
+        by_name.model.check_given({name: value})
+        for other in set(variants.choices(name)) - {value}:
+            with pytest.raises(ConfigError, match=f"--cell {cell.name} and --{name} {other} contradict"):
+                RunConfig().replace(cell=cell.name, **{name: value}).model.check_given({name: other})
+
+
+def test_settings_that_a_cell_does_not_read_are_refused_with_the_cells_that_do() -> None:
+    unread = 0
+    for cell in CELLS.values():
+        model = RunConfig().replace(cell=cell.name).model
+        for name in model.unread:
+            unread += 1
+            with pytest.raises(ConfigError) as error:
+                model.check_given({name: getattr(model, name)})
+            readers = variants.readers(name)
+            assert readers
+            assert cell.name not in readers
+            assert all(word in str(error.value) for word in (f"--cell {cell.name}", flag_of(name), *readers))
+    assert unread
+    assert RunConfig().replace(cell="lstm", reset="before").model.unread == {"reset", "nonlinearity"}
+    assert "weight_dropout" not in RunConfig().replace(cell="lstm").model.unread
+
+
+def test_a_cell_without_recurrent_product_does_not_read_weight_dropout() -> None:
+    class Elementwise(Cell):
+        """h' = x + h / 2."""
+
+        name = family = "elementwise"
+        year, paper = 2026, "none"
+        gates, words = ("h",), {"h": "state"}
+
+        @staticmethod
+        def step(x: Any, s: Any, W: Any, p: Any) -> Any:
+            return Parts(h=x.h + 0.5 * s.h), Parts()
+
+        @staticmethod
+        def step_backward(d: Any, k: Any, s: Any, after: Any, Wt: Any, p: Any) -> Any:
+            return Gradients(Parts(h=0.5 * d.h), Parts(h=d.h))
+
+    assert not variants.reads(Elementwise(), "weight_dropout")
+    assert variants.reads(Elementwise(), "hidden")
 
 
 def test_every_field_says_what_it_is() -> None:

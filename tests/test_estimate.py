@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tuirnn.cells import CELLS
 from tuirnn.config import DEFAULT_STEPS, RunConfig, load_recipe
 from tuirnn.errors import DataError
 from tuirnn.estimate import earlier_run, estimate, parameters
@@ -18,6 +19,7 @@ from tuirnn.tasks.survey import MOST_BYTES, survey
 CASES = [
     {}, {"cell": "gru", "layers": 3}, {"cell": "rnn", "embed": 0}, {"projection": 12}, {"tied": True, "embed": 24},
     {"cell": "gru", "reset": "before", "embed": 0, "layers": 2, "projection": 7},
+    *({"cell": name, "layers": 2} for name in CELLS),
 ]  # fmt: skip
 
 SMALL: dict[str, Any] = {"hidden": 16, "eval_every": 10_000, "sample_length": 5, "horizon": 5, "device": "cpu"}

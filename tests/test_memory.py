@@ -1,5 +1,6 @@
 """Less memory, the same numbers: spans of steps, gates made again, a step in parts, and what was said beforehand."""
 
+import gc
 import json
 import re
 from collections.abc import Callable
@@ -184,6 +185,28 @@ def model_step(way: str) -> Callable[[], None]:
         model.zero_grad(set_to_none=True)
 
     return step
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_leaves_nothing_to_the_collector_of_cycles(cell: str) -> None:
+    """Buffers that refer to one another in a ring would stay until Python looks for such: many steps' at once."""
+    model = SequenceModel(ModelConfig(cell=cell, hidden=8, layers=2, embed=4, dropout=0.2), 7)
+    tokens = torch.randint(7, (5, 3))
+
+    def step() -> None:
+        model(tokens, model.zero_state(3))[0].sum().backward()
+        model.zero_grad(set_to_none=True)
+
+    step()
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        step()
+        gc.collect()
+        assert not [tuple(left.shape) for left in gc.garbage if isinstance(left, torch.Tensor)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system keeps no peak of a process")

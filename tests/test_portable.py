@@ -30,7 +30,7 @@ from tuirnn.kernels import portable, recurrent_layer
 from tuirnn.kernels.cache import ForwardCache, Recurrent
 from tuirnn.kernels.inplace import backward_program, forward_program
 from tuirnn.kernels.inplace.calls import Product as ProductCall
-from tuirnn.training.proof import autograd_layer
+from tuirnn.training.torch_layers import autograd_layer
 
 T, B, I, H = 7, 2, 4, 5
 

@@ -8,10 +8,12 @@ unique across the sections, so a flat `{"hidden": 256, "lr": 0.004}` names a con
 import dataclasses
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from tuirnn import variants
 from tuirnn.cells import CELLS, Cell, find_cell
 from tuirnn.errors import ConfigError, chosen, nearest, one_line
 from tuirnn.files import read_bounded
@@ -105,17 +107,24 @@ class ModelConfig(Section):
     residual: bool = option(False, "Add each layer's input to its output, from the second layer on.")
     projection: int = option(0, "Width of a linear layer between the stack and the head; 0: none.", low=0, high=65_536)
     tied: bool = option(False, "The head shares the embedding's weights.")
-    nonlinearity: str = option("tanh", "Activation of the vanilla RNN.", choices=("tanh", "relu"))
+    nonlinearity: str = option(
+        "tanh",
+        f"Activation of the vanilla RNN, another way to name the cell: {variants.meaning('nonlinearity')}.",
+        choices=variants.choices("nonlinearity"),
+    )
     reset: str = option(
         "after",
-        "Where the GRU applies its reset gate: after the recurrent product (cuDNN) or before it (Cho 2014).",
-        choices=("after", "before"),
+        "Where the GRU applies its reset gate, before the recurrent product (Cho 2014) or after it (cuDNN), another "
+        f"way to name the cell: {variants.meaning('reset')}.",
+        choices=variants.choices("reset"),
     )
     dropout: float = option(0.2, "Dropout between layers and before the head.", low=0.0, high=0.95)
     weight_dropout: float = option(
         0.0, "Dropout of the recurrent weights in training, one mask a batch.", low=0.0, high=0.95
     )
-    forget_bias: float = option(1.0, "Initial bias of the LSTM's forget gate.", low=-10.0, high=10.0)
+    forget_bias: float = option(
+        1.0, f"Initial bias of the forget gate, of {', '.join(variants.readers('forget_bias'))}.", low=-10.0, high=10.0
+    )
     init_std: float = option(
         0.0, "Standard deviation of the first weights; 0: uniform within 1/√hidden, as torch.nn.", low=0.0, high=10.0
     )
@@ -123,7 +132,17 @@ class ModelConfig(Section):
     @property
     def recurrent(self) -> Cell:
         """The definition of the cell and its variant."""
-        return find_cell(self.cell, nonlinearity=self.nonlinearity, reset=self.reset)
+        return find_cell(self.cell, **{name: getattr(self, name) for name in variants.OPTIONS})
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The settings that this cell does not read; files may hold any value of them."""
+        cell = self.recurrent
+        return frozenset(spec.name for spec in fields(self) if not variants.reads(cell, spec.name))
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Refuse settings that were given on purpose and have no effect; see `variants.check_given`."""
+        variants.check_given(self.recurrent, given)
 
     def of_cell(self, cell: Cell) -> "ModelConfig":
         """The same network of another cell."""
@@ -131,7 +150,7 @@ class ModelConfig(Section):
 
     def check(self) -> None:
         """A variant's name becomes its family and option, as files have them; tied weights need equal widths."""
-        if self.cell != CELLS[self.cell].family:
+        if CELLS[self.cell].option and self.cell != CELLS[self.cell].family:
             for name, value in CELLS[self.cell].settings.items():
                 object.__setattr__(self, name, value)
         top = self.projection or self.hidden

@@ -73,11 +73,11 @@ class Estimate:
 def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> int:
     """Trainable numbers of a network over `vocab` symbols, exactly; `outputs` None: as many as symbols."""
     outputs = vocab if outputs is None else outputs
-    H, G = model.hidden, len(model.recurrent.gates)
+    H, cell = model.hidden, traced(model.recurrent)
     total = vocab * model.embed
     for layer in range(model.layers):
         width = H if layer else model.embed or vocab
-        total += G * H * (width + H + 2)
+        total += cell.G * H * (width + 1) + cell.R * H * (H + 1) + len(cell.vectors) * H
     top = model.projection or H
     if model.projection:
         total += (H + 1) * model.projection

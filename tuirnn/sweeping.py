@@ -92,8 +92,8 @@ def is_done(point: Point, folder: Path) -> bool:
     paths = RunPaths(folder / point.name)
     if not is_run(paths.root):
         return False
-    had, wanted = present_record(paths).config.flat(), point.config.flat()
-    other = [flag_of(name) for name in wanted if had[name] != wanted[name]]
+    had, wanted, unread = present_record(paths).config.flat(), point.config.flat(), point.config.model.unread
+    other = [flag_of(name) for name in wanted if had[name] != wanted[name] and name not in unread]
     if other:
         raise RunError(
             f"run '{point.name}' is already in {folder} with another {', '.join(other[:3])}; remove it, or give the "

@@ -9,5 +9,5 @@ const job = JSON.parse(await readFile(process.argv[2]));
 await runCells(ort, job, (cell) => cell.path, async (cell, logits, greedy) => {
   await writeFile(`${cell.path}.node.logits`, Buffer.from(logits.buffer));
   await writeFile(`${cell.path}.node.greedy`, JSON.stringify(greedy));
-}, { intraOpNumThreads: 1 });
+}, (cell, why) => writeFile(`${cell.path}.node.why`, why), { intraOpNumThreads: 1 });
 console.log("version", require("onnxruntime-node/package.json").version);

@@ -46,7 +46,7 @@ int main(void) {
 
 def main() -> None:
     given = Path(sys.argv[1]) if sys.argv[1:] else None
-    network = read_network(RunPaths(given)) if given else random_network(ModelConfig(cell="gru", hidden=256))
+    network = read_network(RunPaths(given)) if given else random_network(ModelConfig(hidden=256))
     cell = export_network(network)
     uniforms = np.random.default_rng(0).random(LENGTH)
     path = HOME / "cells" / "replay.onnx"

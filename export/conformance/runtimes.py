@@ -120,23 +120,38 @@ RUNTIMES = {
 
 
 def main(name, job):
+    """Run every cell that has no answer yet; why one does not run stands in a file beside it."""
     kind = RUNTIMES[name]
     for cell in job["cells"]:
-        states = cell["state_map"]
-        shape = (cell["layers"], 1, cell["hidden"])
-        runtime = kind(cell["path"], states, shape)
-        state = {into: np.zeros(shape, np.float32) for into in states.values()}
-        logits, chosen = [], []
-        for token in [*job["tokens"], *[None] * job["greedy"]]:
-            if token is None:
-                token = int(logits[-1].argmax())
-                chosen.append(token)
-            outputs = runtime.run({"token": np.array([token], np.int64), **state})
-            state = {into: np.ascontiguousarray(outputs[out]).reshape(shape) for out, into in states.items()}
-            logits.append(np.array(outputs["logits"]).reshape(-1))
-        np.asarray(logits[: len(job["tokens"])], np.float32).tofile(f"{cell['path']}.{name}.logits")
-        Path(f"{cell['path']}.{name}.greedy").write_text(json.dumps(chosen))
+        stem = f"{cell['path']}.{name}"
+        if Path(f"{stem}.why").exists() or Path(f"{stem}.greedy").exists():
+            continue
+        try:
+            logits, chosen = run(kind, cell, job)
+        except Exception as error:
+            said = getattr(error, "stderr", b"") or str(error) or repr(error)
+            Path(f"{stem}.why").write_text(said.decode(errors="replace") if isinstance(said, bytes) else said)
+            continue
+        logits.tofile(f"{stem}.logits")
+        Path(f"{stem}.greedy").write_text(json.dumps(chosen))
     print(f"version {metadata.version(kind.package)}")
+
+
+def run(kind, cell, job):
+    """The logits of the given tokens, and the tokens chosen after them."""
+    states = cell["state_map"]
+    shape = (cell["layers"], 1, cell["hidden"])
+    runtime = kind(cell["path"], states, shape)
+    state = {into: np.zeros(shape, np.float32) for into in states.values()}
+    logits, chosen = [], []
+    for token in [*job["tokens"], *[None] * job["greedy"]]:
+        if token is None:
+            token = int(logits[-1].argmax())
+            chosen.append(token)
+        outputs = runtime.run({"token": np.array([token], np.int64), **state})
+        state = {into: np.ascontiguousarray(outputs[out]).reshape(shape) for out, into in states.items()}
+        logits.append(np.array(outputs["logits"]).reshape(-1))
+    return np.asarray(logits[: len(job["tokens"])], np.float32), chosen
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
+from tuirnn.cells import CELLS, Cell
+from tuirnn.codegen.equations import equations
+from tuirnn.config import RunConfig
+from tuirnn.gates import SHUT_OPEN
+from tuirnn.runlog.probes import Probe
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
@@ -17,6 +22,8 @@ from tuirnn.tui.keys import TABS
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.equations import Equations, plain
+from tuirnn.tui.widgets.gates import gate_rows
 from tuirnn.tui.widgets.prose import Prose
 
 from .conftest import SIZES, Opener, screen_text, until, write_run
@@ -149,6 +156,66 @@ async def test_xray_shows_gradient_gates_and_units(trained: Callable[..., RunPat
         await pilot.press("v")
         await until(pilot, lambda: "over the text" in screen_text(app))
         assert "the quick brown fox" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell: cell.name)
+async def test_xray_shows_the_equations_of_the_cell(
+    tmp_path: Path, opened: Opener, cell: Cell, size: tuple[int, int]
+) -> None:
+    write_run(tmp_path, "one", config=RunConfig().replace(cell=cell.name))
+    async with opened(tmp_path, size, run="one") as pilot:
+        await pilot.press("3")
+        narrow = size[0] < 112
+        assert dashboard(pilot).xray.can("equations") == narrow
+        if narrow:
+            assert "equations of a step" not in screen_text(pilot.app)
+            await pilot.press("e")
+        await until(pilot, lambda: f" {cell.name}, {cell.year} " in screen_text(pilot.app), 10)
+        shown = screen_text(pilot.app)
+        for line in equations(cell).forward:
+            assert line in shown
+        if narrow:
+            await pilot.press("e")
+            await until(pilot, lambda: "gradient reaching" in screen_text(pilot.app), 10)
+
+
+async def test_equations_without_room_and_in_plain_characters(tmp_path: Path) -> None:
+    cell = max(CELLS.values(), key=lambda cell: len(equations(cell).forward))
+    lines = equations(cell).forward
+    write_run(tmp_path, "one", config=RunConfig().replace(cell=cell.name))
+    app = DashboardApp(tmp_path, "one", ascii=True)
+    async with app.run_test(size=(120, 24)) as pilot:
+        await until(pilot, lambda: app.scanned)
+        await pilot.press("3")
+        panel = app.query_one(Equations)
+        await until(pilot, lambda: plain(lines[0]) in str(panel.render()), 10)
+        drawn = str(panel.render()).splitlines()
+        assert len(drawn) == panel.content_size.height
+        assert drawn[-1].strip() == f"… {len(lines) - len(drawn) + 1} more"
+        assert screen_text(app)
+        picture = app.export_screenshot()
+    assert {ch for ch in picture if ord(ch) > 127} <= set("\xa0")
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell: cell.name)
+def test_equations_have_plain_characters(cell: Cell) -> None:
+    assert all(plain(line).isascii() for line in equations(cell).forward)
+
+
+def test_gates_are_named_as_the_cell_names_them_and_their_ends_are_what_they_can_be() -> None:
+    cell = CELLS["lstm"]
+    shares = dict.fromkeys(cell.gates, (0.5, 0.0, 0.5))
+    seen = {"i": (0.0, 1.0), "f": (0.0, 1.0), "g": (-1.0, 1.0), "o": (0.0, 1.0)}
+    ends = {"input": SHUT_OPEN, "forget": SHUT_OPEN, "candidate": (-1.0, 1.0), "output": SHUT_OPEN}
+    for ranges in ((seen,), ()):  # with those that the trainer records, and as before it did
+        rows = gate_rows(Probe(1, (), (shares,), ranges), 0, cell)
+        assert {row.word: row.ends for row in rows} == ends
+        assert all(row.fixed for row in rows)
+    (free,) = gate_rows(Probe(1, (), ({"h": (1.0,)},), ({"h": (0.0, 7.5)},)), 0, CELLS["rnn-relu"])
+    assert (free.word, free.ends, free.fixed) == ("state", (0.0, 7.5), False)
+    (foreign,) = gate_rows(Probe(1, (), ({"what": (1.0,)},), ({"what": (2.0,)},)), 0, cell)
+    assert (foreign.word, foreign.fixed) == ("what", False)
 
 
 async def test_xray_without_a_checkpoint_says_so(folder: Path, opened: Opener) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuirnn import variants
+from tuirnn.cells import CELLS
 from tuirnn.cli.options import Checkpoint, Json, RunsFolder, print_json
 from tuirnn.cli.parsing import App, Group
 from tuirnn.errors import ConfigError, chosen, nearest
@@ -51,7 +53,7 @@ def train(
     ] = "layer",
     embed: Annotated[int, typer.Option(metavar="N", help="The model's embedding width; 0: as hidden.")] = 0,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of our products: float32, bfloat16.")] = "float32",
-    against: Annotated[str, typer.Option(metavar="TYPE", help="What torch.nn computes in.")] = "float32",
+    against: Annotated[str, typer.Option(metavar="TYPE", help="What PyTorch's side computes in.")] = "float32",
     kernels: Annotated[
         str,
         typer.Option(metavar="native|portable|both", help="Ours as it is here, as without a compiler, or both."),
@@ -66,14 +68,17 @@ def train(
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to compute.")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Time the hand-written cells against torch.nn and against what the machine's products allow, interleaved."""
+    """Time the hand-written cells against PyTorch and against what the machine's products allow, interleaved.
+
+    PyTorch's side is torch.nn's layer; of a cell that torch.nn lacks, the same definition in a Python loop under
+    autograd, which is slow: such a ratio says what writing the loop in Python costs, not how good a library is.
+    """
     need_room(TO_TRAIN)
     from tuirnn.models import COMPUTE_DTYPES
     from tuirnn.training import benchmark
     from tuirnn.training.devices import pick_device
-    from tuirnn.training.torch_layers import TORCH_LAYERS
 
-    cells, shapes = _words(cell, "--cell", TORCH_LAYERS), _shapes(shape, benchmark.SHAPES)
+    cells, shapes = _words(cell, "--cell", CELLS), _shapes(shape, benchmark.SHAPES)
     types = tuple(name for name in COMPUTE_DTYPES if name != "tf32")  # `make bench-gpu` knows how to ask for that
     what, kernels = chosen("--what", what, ("layer", "model")), chosen("--kernels", kernels, KERNELS)
     dtype, against = chosen("--dtype", dtype, types), chosen("--against", against, types)
@@ -128,13 +133,16 @@ def _profile(
 
 def _print_lines(lines: "list[Comparison]") -> None:
     """A cell at a shape: the machine, then a line for each pass and kind of kernels."""
+    from tuirnn.training.torch_layers import TORCH
+
     first, last = lines[0], lines[-1]
     size = f"{first.batch}×{first.length}×{first.hidden}"
     name = size if first.shape == size else f"{first.shape} {size}"
     inner = f", embedding {first.embed}" if first.what == "model" else ""
     rates, floors = (last.matrix_flops / 1e9, last.best_flops / 1e9), [line.floor * 1e3 for line in (first, last)]
     disturbed = first.disturbed + last.disturbed
-    print(f"{first.cell.upper()} {name}{inner}: mm {rates[0]:.0f}, best {rates[1]:.0f} GFLOP/s; "
+    peer = "" if first.peer == TORCH else f" (torch.nn has none: against {first.peer})"
+    print(f"{first.cell.upper()} {name}{inner}{peer}: mm {rates[0]:.0f}, best {rates[1]:.0f} GFLOP/s; "
           f"{first.length} products in turn {floors[0]:.2f} ms, and back {floors[1]:.2f}"
           f"{f'; {disturbed} rounds disturbed' if disturbed else ''}")  # fmt: skip
     for line in lines:
@@ -183,8 +191,11 @@ def _machine(where: "torch.device") -> dict[str, Any]:
 def cell(
     model: Annotated[str, typer.Argument(metavar="[RUN|FILE.onnx]", help="A run's name, or a cell file.")] = "",
     grid: Annotated[
-        bool, typer.Option("--grid", help="GRU-256 and LSTM-512×3 with random weights, fp32 and int8.")
+        bool, typer.Option("--grid", help="The networks of --networks, with random weights, fp32 and int8.")
     ] = False,
+    networks: Annotated[
+        str, typer.Option(metavar="CELL-HIDDEN[xLAYERS],…", help="What --grid measures.")
+    ] = "gru-256,lstm-512x3",
     rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds; medians are shown.")] = 9,
     seconds: Annotated[float, typer.Option(metavar="X", help="How long to measure each in a round.")] = 0.3,
     checkpoint: Checkpoint = "best",
@@ -204,7 +215,7 @@ def cell(
         raise ConfigError("give a run or a cell file, or --grid")
     rows = []
     if grid:
-        for kind, hidden, layers in (("gru", 256, 1), ("lstm", 512, 3)):
+        for kind, hidden, layers in map(_network, _list(networks, "--networks", CELLS)):
             network = random_network(ModelConfig(cell=kind, hidden=hidden, layers=layers))
             cells = {
                 f"{kind.upper()}-{hidden}×{layers} {precision}": export_network(network, CellOptions(precision)).trusted
@@ -236,10 +247,12 @@ def _time_cells(
             contenders[f"{name}: characters"] = benchmark.characters(session)
         contenders["naive session.run and numpy: characters"] = benchmark.naive(first)
         try:
-            from tuirnn.training import eager
+            from tuirnn.training import eager, torch_layers
 
-            contenders["PyTorch eager: characters"] = eager.characters(
-                meta.cell, meta.hidden, meta.layers, len(meta.vocab)
+            definition = variants.cell_of(meta.cell, meta.variant)
+            kind = "" if definition.in_torch else f" ({torch_layers.AUTOGRAD}, torch.nn has none)"
+            contenders[f"PyTorch eager{kind}: characters"] = eager.characters(
+                definition, meta.hidden, meta.layers, len(meta.vocab)
             )
         except ImportError:
             pass  # generating needs no torch
@@ -269,6 +282,14 @@ def _time_cells(
             print(flush=True)
         print()
     return rows
+
+
+def _network(word: str) -> tuple[str, int, int]:
+    """Cell, hidden width and layers of such as 'lstm-512x3'."""
+    found = re.fullmatch(r"(.+)-(\d{1,5})(?:[x×](\d{1,3}))?", word)
+    if found is None:
+        raise ConfigError(f"--networks '{word}' is not of the form CELL-HIDDEN or CELL-HIDDENxLAYERS")
+    return chosen("--networks", found[1], CELLS), int(found[2]), int(found[3] or 1)
 
 
 def _words(text: str, flag: str, known: Iterable[str]) -> list[str]:

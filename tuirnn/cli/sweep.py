@@ -5,7 +5,7 @@ import inspect
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from tuirnn.cli.train import lasting
 from tuirnn.config import FIELDS, RunConfig, checked, flag_of, load_recipe
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import runs_folder
+
+if TYPE_CHECKING:
+    from tuirnn.sweeping import Point
 
 MOST_JOBS = 1024
 WORDS = {"true": True, "false": False}
@@ -61,6 +64,7 @@ def sweep(
         raise ConfigError("a sweep varies something: give a setting several values, such as --seed 0,1,2")
     folder = runs_folder(runs)
     points = sweeping.grid(config.replace(**single), varied, stem)
+    _check_read(points, single)
     say: Callable[[str], None] = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
     jobs = min(jobs or os.cpu_count() or 1, len(points))
     say(f"{len(points)} runs of {' × '.join(flag_of(axis) for axis in varied)}, {jobs} at a time")
@@ -77,6 +81,17 @@ def sweep(
             print(path)
     if failed:
         raise typer.Exit(1)
+
+
+def _check_read(points: "Sequence[Point]", single: dict[str, Any]) -> None:
+    """Refuse settings without effect: one that varies must be read by every cell, any other by one at least.
+
+    Raises:
+        ConfigError: there is such a setting.
+    """
+    everywhere = frozenset.intersection(*(point.config.model.unread for point in points))
+    for point in points:
+        point.config.model.check_given({**point.at, **{name: single[name] for name in single.keys() & everywhere}})
 
 
 def _with_axes(command: Callable[..., Any]) -> Callable[..., Any]:

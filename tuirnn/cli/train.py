@@ -63,6 +63,7 @@ def train(
     if sources:
         settings["sources"] = tuple(lasting(source) for source in sources)
     config = config.replace(**settings)
+    config.model.check_given(settings)
     from tuirnn.runs import detached
 
     if detach:

@@ -23,20 +23,24 @@ def evaluate(node: Expr, leaves: Mapping[Expr, V]) -> V:
         node: an expression that depends on leaves, not a number alone.
         leaves: their values, numpy arrays or tensors.
     """
-    done = dict(leaves)
-
-    def visit(each: Expr) -> V:
-        if each not in done:
-            done[each] = _apply(each, visit)
-        return done[each]
-
-    return visit(node)
+    return _value(node, dict(leaves))
 
 
-def _apply(node: Expr, visit: Callable[[Expr], V]) -> V:
+def _value(node: Expr, done: dict[Expr, V]) -> V:
+    """What is done already is not computed again.
+
+    A function of this module, not one inside `evaluate`: that would hold itself and with it every value, as large as a
+    sequence's activations, until Python looks for cycles.
+    """
+    if node not in done:
+        done[node] = _applied(node, done)
+    return done[node]
+
+
+def _applied(node: Expr, done: dict[Expr, V]) -> V:
     if node.op == CONSTANT:
         return node.value  # type: ignore[return-value]  # numbers mix with all values
-    operands = [visit(operand) for operand in node.args]
+    operands = [_value(operand, done) for operand in node.args]
     if node.op in functions.FUNCTIONS:
         return functions.apply(node.op, *operands)
     return ARITHMETIC[node.op](*operands)  # type: ignore[return-value]

@@ -21,11 +21,13 @@ class Probe:
         step: of the training.
         gradient: per layer, the norm of ∂(loss at the last step)/∂h_t for t = 0..T-1.
         gates: per layer, gate -> the share of its values in equal bins of its range.
+        ranges: per layer, gate -> least and largest value; versions before this one wrote none.
     """
 
     step: int
     gradient: tuple[tuple[float, ...], ...]
     gates: tuple[dict[str, tuple[float, ...]], ...]
+    ranges: tuple[dict[str, tuple[float, ...]], ...] = ()
 
 
 class ProbeLog:
@@ -64,10 +66,16 @@ def parse(record: dict[str, Any]) -> Probe | None:
     return Probe(
         int(step) if abs(step) < 1e18 else 0,
         tuple(_numbers(layer) for layer in gradient),
-        tuple(
-            {str(name)[:12]: _numbers(bins) for name, bins in layer.items()} if isinstance(layer, dict) else {}
-            for layer in gates
-        ),
+        _by_gate(gates),
+        _by_gate(record.get("ranges")),
+    )
+
+
+def _by_gate(layers: object) -> tuple[dict[str, tuple[float, ...]], ...]:
+    """Per layer, gate -> numbers."""
+    return tuple(
+        {str(name)[:12]: _numbers(values) for name, values in layer.items()} if isinstance(layer, dict) else {}
+        for layer in (layers if isinstance(layers, list) else [])
     )
 
 

@@ -23,13 +23,16 @@ START_TIMEOUT = 120.0
 def default_name(config: RunConfig, folder: Path) -> str:
     """A name that says what the run is and is free in `folder`, such as 'lstm-384' or 'gru-512x3-2'."""
     model = config.model
-    return free_name(folder, f"{model.cell}-{model.hidden}" + (f"x{model.layers}" if model.layers > 1 else ""))
+    size = f"{model.hidden}" + (f"x{model.layers}" if model.layers > 1 else "")
+    return free_name(folder, f"{model.recurrent.name}-{size}")
 
 
 def arguments(config: RunConfig) -> list[str]:
-    """Command-line arguments of `tuirnn train` that give this configuration."""
-    default = RunConfig().flat()
-    return words({name: value for name, value in config.flat().items() if value != default[name]})
+    """Command-line arguments of `tuirnn train` that give this configuration, but for what its cell does not read."""
+    default, unread = RunConfig().flat(), config.model.unread
+    return words({
+        name: value for name, value in config.flat().items() if value != default[name] and name not in unread
+    })  # fmt: skip
 
 
 def words(settings: dict[str, Any]) -> list[str]:

@@ -1,4 +1,6 @@
-"""Ours against torch.nn, and both against the machine: interleaved rounds on the same weights, batch and threads.
+"""Ours against PyTorch, and both against the machine: interleaved rounds on the same weights, batch and threads.
+
+PyTorch's side is its own layer; of a cell that torch.nn lacks it is the definition in a Python loop under autograd.
 
 In a round every contender has one turn, so that a slow moment of the machine falls on all of them; a round that
 something else has disturbed is made again. Among the contenders is the machine itself: one large square product, and
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import CELLS
+from tuirnn.codegen.trace import traced
 from tuirnn.config import ModelConfig
 from tuirnn.errors import VerificationError
 from tuirnn.kernels.products import times_transposed
@@ -28,7 +31,7 @@ from tuirnn.models import COMPUTE_DTYPES, RecurrentLayer, SequenceModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
 from tuirnn.training.rounds import Clock, Probe, interleaved
-from tuirnn.training.torch_layers import TORCH_LAYERS
+from tuirnn.training.torch_layers import peer_kind, peer_layer
 
 SHAPES = {
     "A": (32, 64, 256),
@@ -77,12 +80,23 @@ class Case:
     device: str = "cpu"
 
     @property
-    def flops(self) -> int:
-        """Nominal floating-point operations: 2gH(I + H) a token forward (the head's 2HV too), thrice with backward.
+    def rows(self) -> int:
+        """Of weight_ih."""
+        return traced(CELLS[self.cell]).G * self.hidden
 
-        Nominal, as a model of ours looks its input half up and does not compute it.
+    @property
+    def recurrent_rows(self) -> int:
+        """Of weight_hh."""
+        return traced(CELLS[self.cell]).R * self.hidden
+
+    @property
+    def flops(self) -> int:
+        """Nominal floating-point operations: 2H(GI + RH) a token forward (the head's 2HV too), thrice with backward.
+
+        G gates, R of them with a recurrent product. Nominal, as a model of ours looks its input half up and does not
+        compute it, and as what is elementwise does not count.
         """
-        a_token = 2 * len(CELLS[self.cell].gates) * self.hidden * (self.embed + self.hidden)
+        a_token = 2 * (self.rows * self.embed + self.recurrent_rows * self.hidden)
         if self.what == "model":
             a_token += 2 * self.hidden * VOCAB
         return (3 if self.backward else 1) * a_token * self.batch * self.length
@@ -94,7 +108,8 @@ class Comparison:
 
     Attributes:
         kernels: which of ours: 'native', 'portable', 'cuda'.
-        against: the type that torch.nn computed in.
+        against: the type that PyTorch's side computed in.
+        peer: what that was: 'torch.nn', or 'autograd' for a cell that torch.nn lacks.
         ratio: theirs / ours; above 1 ours is faster.
         low: the smallest ratio of a single round.
         high: the largest.
@@ -106,7 +121,7 @@ class Comparison:
         floor: seconds of the recurrent products alone, one after the other, by the faster of the two.
         products: seconds of all of the layer's own products by `torch.mm`, and nothing else.
         peak: bytes that ours takes beyond weights and batch, forward and backward; None: not measured.
-        peak_theirs: the same of torch.nn.
+        peak_theirs: the same of PyTorch's side.
     """
 
     what: str
@@ -119,6 +134,7 @@ class Comparison:
     backward: bool
     dtype: str
     against: str
+    peer: str
     kernels: str
     ours: float
     theirs: float
@@ -148,20 +164,20 @@ def compare(
     """Time each cell at each shape, forward alone and forward with backward.
 
     Args:
-        cells: of 'rnn', 'lstm', 'gru'.
+        cells: names.
         shapes: (batch, length, hidden) by name.
         rounds: that count; each gives every contender one turn.
         what: 'layer' on vectors of width H, or 'model' on tokens with a loss.
         embed: the model's embedding width; 0: as the hidden width.
         device: 'cpu' or 'cuda'.
         dtype: of our products' operands.
-        against: what torch.nn computes in.
+        against: what PyTorch's side computes in.
         kernels: 'native', what this machine has; 'portable', as if it had no compiler; or both.
         memory: measure peaks too, each in a process of its own.
     Yields:
         For each cell at each shape its lines: forward of every kind of kernels, then forward and backward.
     Raises:
-        VerificationError: ours and torch.nn do not give the same.
+        VerificationError: the two sides do not give the same.
     """
     keep_freed_memory()
     probe = Probe()
@@ -197,9 +213,9 @@ def _lines(
             peak = peak_of(our_step, case, device=case.device) if peaked else None
         yield Comparison(
             case.what, case.cell, shape, case.batch, case.length, case.hidden, case.embed, case.backward, case.dtype,
-            against, kind, medians[kind], medians["torch"], medians["torch"] / medians[kind], min(ratios), max(ratios),
-            disturbed, case.flops, rate, max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products,
-            peak, peak_theirs,
+            against, peer_kind(CELLS[case.cell]), kind, medians[kind], medians["torch"],
+            medians["torch"] / medians[kind], min(ratios), max(ratios), disturbed, case.flops, rate,
+            max(rate, packed_rate), case.flops / medians[kind] / rate, floor, products, peak, peak_theirs,
         )  # fmt: skip
 
 
@@ -269,12 +285,12 @@ def call(place: Executor | None, work: Callable[..., Any], *arguments: Any) -> A
 
 
 class TorchModel(nn.Module):
-    """The same character model on PyTorch's own layers: what a plain script would have."""
+    """The same character model on PyTorch's side, see `peer_layer`: what a plain script would have."""
 
     def __init__(self, cell: str, embed: int, hidden: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(VOCAB, embed)
-        self.recurrent = TORCH_LAYERS[cell](embed, hidden)
+        self.recurrent = peer_layer(CELLS[cell], embed, hidden)
         self.head = nn.Linear(hidden, VOCAB)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -283,12 +299,12 @@ class TorchModel(nn.Module):
 
 
 def torch_step(case: Case) -> Step:
-    """What torch.nn does; weights and batch are the same whenever this or `our_step` is called."""
+    """What PyTorch's side does; weights and batch are the same whenever this or `our_step` is called."""
     return _step(case, _theirs(case))
 
 
 def our_step(case: Case) -> Step:
-    """What the hand-written cells do, with torch.nn's weights."""
+    """What the hand-written cells do, with the other side's weights."""
     return _step(case, _ours(case))
 
 
@@ -301,7 +317,9 @@ def check(case: Case, against: str) -> None:
     with torch.no_grad():
         ours, theirs = (side.outputs().float() for side in (_ours(case), _theirs(replace(case, dtype=against))))
     if (apart := float((ours - theirs).abs().max())) > AGREEMENT:
-        raise VerificationError(f"{case} differs by {apart:.2g} from torch.nn in {against}; please report it")
+        raise VerificationError(
+            f"{case} differs by {apart:.2g} from {peer_kind(CELLS[case.cell])} in {against}; please report it"
+        )
 
 
 @dataclass(frozen=True)
@@ -320,7 +338,7 @@ def _theirs(case: Case) -> _Side:
     if case.what == "model":
         model = TorchModel(case.cell, case.embed, case.hidden).to(case.device, dtype)
         return _Side(model, source, lambda: model(source), judge)
-    layer = TORCH_LAYERS[case.cell](case.embed, case.hidden).to(case.device, dtype)
+    layer = peer_layer(CELLS[case.cell], case.embed, case.hidden).to(case.device, dtype)
     x = source.detach().to(dtype).requires_grad_()
     return _Side(layer, x, lambda: layer(x)[0], judge.to(dtype))
 
@@ -343,8 +361,9 @@ def _ours(case: Case) -> _Side:
 def _copy(source: nn.Module, to: nn.Module, theirs: str, ours: str) -> None:
     """Copy parameters; those of the layer have other names in the two."""
     found = source.state_dict()
-    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        found[ours.format(name)] = found.pop(theirs.format(name))
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "vectors"):
+        if (known := theirs.format(name)) in found:
+            found[ours.format(name)] = found.pop(known)
     to.load_state_dict(found)
 
 
@@ -394,14 +413,16 @@ def packed_square(case: Case) -> Step:
 
 def chain(case: Case) -> Step:
     """The recurrent products one after the other, and with backward those that lead back: the least a loop can take."""
-    B, T, H, rows = case.batch, case.length, case.hidden, len(CELLS[case.cell].gates) * case.hidden
+    B, T, H, rows = case.batch, case.length, case.hidden, case.recurrent_rows
     back = [(B, rows, H)] * T if case.backward else []
     return _products(case, [(B, H, rows)] * T + back)
 
 
 def packed_chain(case: Case) -> Step:
     """The same with the weights prepared once."""
-    B, T, H, rows = case.batch, case.length, case.hidden, len(CELLS[case.cell].gates) * case.hidden
+    B, T, H, rows = case.batch, case.length, case.hidden, case.recurrent_rows
+    if not rows:
+        return lambda: None
     h, W, d = _matrix(case, B, H), _matrix(case, rows, H), _matrix(case, B, rows)
     there, back = times_transposed(W, B), times_transposed(W.t(), B)
 
@@ -416,9 +437,9 @@ def packed_chain(case: Case) -> Step:
 
 def hoisted(case: Case) -> Step:
     """The products over all steps at once: the input half, with backward the gradients, of a model the head's too."""
-    n, I, H, rows = case.batch * case.length, case.embed, case.hidden, len(CELLS[case.cell].gates) * case.hidden
+    n, I, H, rows = case.batch * case.length, case.embed, case.hidden, case.rows
     inputs = VOCAB if case.what == "model" else n  # rows of a table, or of x
-    forward, backward = [(inputs, I, rows)], [(rows, n, H), (rows, inputs, I), (inputs, rows, I)]
+    forward, backward = [(inputs, I, rows)], [(case.recurrent_rows, n, H), (rows, inputs, I), (inputs, rows, I)]
     if case.what == "model":
         forward, backward = [*forward, (n, H, VOCAB)], [*backward, (n, VOCAB, H), (VOCAB, n, H)]
     return _products(case, forward + (backward if case.backward else []))
@@ -430,7 +451,8 @@ MACHINE: dict[str, Callable[[Case], Step]] = {
 
 
 def _products(case: Case, sizes: Sequence[tuple[int, int, int]]) -> Step:
-    """`torch.mm` of [M, K] and [K, N] for each size; equal sizes share their matrices."""
+    """`torch.mm` of [M, K] and [K, N] for each size that is not empty; equal sizes share their matrices."""
+    sizes = [size for size in sizes if all(size)]
     matrices = {(M, K, N): [_matrix(case, *size) for size in ((M, K), (K, N), (M, N))] for M, K, N in set(sizes)}
 
     def step() -> None:

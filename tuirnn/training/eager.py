@@ -5,14 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from tuirnn.training.torch_layers import TORCH_LAYERS
+from tuirnn.cells import Cell
+from tuirnn.training.torch_layers import peer_layer
 
 
-def characters(cell: str, hidden: int, layers: int, vocab: int, *, embed: int = 128) -> Callable[[int], None]:
-    """Writes that many characters with `torch.nn`, one step each, temperature 0.8, on one thread."""
+def characters(cell: Cell, hidden: int, layers: int, vocab: int, *, embed: int = 128) -> Callable[[int], None]:
+    """Writes that many characters, one step each, temperature 0.8, on one thread: see `torch_layers.peer_layer`."""
     torch.set_num_threads(1)
     embedding, head = nn.Embedding(vocab, embed), nn.Linear(hidden, vocab)
-    network = TORCH_LAYERS[cell](embed, hidden, layers)
+    network = peer_layer(cell, embed, hidden, layers)
     token, state = torch.zeros(1, dtype=torch.long), None
 
     @torch.inference_mode()

@@ -10,12 +10,11 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from tuirnn.cells import CELLS, Cell, Parts
-from tuirnn.codegen.trace import traced
+from tuirnn.cells import CELLS, Cell
 from tuirnn.config import ModelConfig
 from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
-from tuirnn.training.torch_layers import torch_layer
+from tuirnn.training.torch_layers import autograd_layer, torch_layer
 
 T, B, VOCAB, EMBED, HIDDEN = 6, 3, 11, 5, 7
 EPSILON = 1e-6
@@ -122,7 +121,7 @@ def finite_difference_error(subject: Trial) -> float:
 
 
 def torch_difference(case: Case, subject: Trial) -> float:
-    """Largest |difference| from torch.nn (or a plain autograd loop, for the GRU that torch.nn lacks).
+    """Largest |difference| from torch.nn, or from the definition under autograd for a cell that torch.nn lacks.
 
     Compared are the logits, the final states, and the gradient of every parameter and starting state.
     """
@@ -167,32 +166,3 @@ def _torch_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor])
         module.to(x), dict(zip(names, weights, strict=False)), (x, first if len(first) > 1 else first[0])
     )
     return y, tuple(tensor[0] for tensor in (last if isinstance(last, tuple) else (last,)))
-
-
-def autograd_layer(cell: Cell, x: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
-    """The definition's forward step, left to autograd.
-
-    Args:
-        cell: the mathematics.
-        x: [T, B, I].
-        state: each [B, H].
-        weights: weight_ih, weight_hh, bias_ih, bias_hh and vectors, as a layer's.
-    Returns:
-        h of every step [T, B, H] and the last state.
-    """
-    weight_ih, weight_hh, bias_ih, bias_hh, vectors = weights
-
-    def named(names: Sequence[str], columns: Tensor, dim: int = -1) -> Parts[Tensor]:
-        return Parts(zip(names, columns.chunk(max(1, len(names)), dim), strict=False))
-
-    rows = traced(cell).recurrent
-    recurrent, bias, p = named(rows, weight_hh, 0), named(rows, bias_hh), Parts(zip(cell.vectors, vectors, strict=True))
-
-    def W(operand: Tensor, gates: str) -> Parts[Tensor]:
-        return Parts({gate: operand @ recurrent[gate].t() + bias[gate] for gate in gates.split()})
-
-    s, outputs = Parts(zip(cell.state, state, strict=True)), []
-    for x_t in x:
-        s, _ = cell.step(named(cell.gates, x_t @ weight_ih.t() + bias_ih), s, W, p)
-        outputs.append(s[cell.state[0]])
-    return torch.stack(outputs), tuple(s[name] for name in cell.state)

@@ -94,6 +94,7 @@ class DashboardApp(App[None]):
         keep_memory_small()
         self.register_theme(look.SAFE_DARK)
         self.register_theme(look.SAFE_LIGHT)
+        self.ascii = ascii
         self._plain = [look.Plain()] if ascii else []
         self._small = False
         self.folder = folder

@@ -107,6 +107,7 @@ KEYS = (
     ),
     Key("xray", "v", "view", "map/text", "a map of many units, or one unit painted over the text", "v"),
     Key("xray", "l", "layer", "layer", "the next layer", "l"),
+    Key("xray", "e", "equations", "equations", "the cell's equations, or gradient and gates (small windows)", "e"),
     Key("xray", "y", "log", "log y", "logarithmic gradient norm, or linear", "y"),
     Key("xray", "left_square_bracket", "probe_earlier", "earlier", "gates and gradient at the evaluation before", "["),
     Key("xray", "right_square_bracket", "probe_later", "later", "gates and gradient at the evaluation after", "]"),

@@ -212,11 +212,17 @@ class NewRun(ModalScreen[None]):
             if run := self.query_one("#field-name", Input).value.strip():
                 check_name(run)
             config = self._base.replace(**values)
+            config.model.check_given(self._chosen(values))
         except (ConfigError, RunError) as error:
             problem = problem or str(error)
             self._mark(values)
         self._problem(problem)
         return None if problem else config
+
+    def _chosen(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The settings that are not as the form began, less the options that the choice of a cell makes."""
+        began = self._base.flat()
+        return {name: value for name, value in values.items() if value != began[name]}
 
     def _mark(self, values: dict[str, Any]) -> None:
         """Mark the settings that no configuration has."""

@@ -1,4 +1,4 @@
-"""The X-ray tab: how far back the error reaches, how the gates stand, what each hidden unit does."""
+"""The X-ray tab: how far back the error reaches, how the gates stand, what is computed, what each unit does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Choose
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.chart import Chart
-from tuirnn.tui.widgets.heat import Gates, HeatMap
+from tuirnn.tui.widgets.equations import Equations
+from tuirnn.tui.widgets.gates import Gates, gate_rows
+from tuirnn.tui.widgets.heat import HeatMap
 from tuirnn.tui.widgets.prose import Prose, activation_style
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 6
 
-ROOMY = 48
+ROOMY = 32
 """Width of a chart from which the cell stands beside the name of its run."""
 
 
@@ -54,10 +56,11 @@ class XrayTab(Tab):
     """Gradient and gates from the run's probes, units from its newest checkpoint at work on held-out text."""
 
     def compose(self) -> ComposeResult:
-        """Gradient and gates above, the units below."""
+        """Gradient, gates and equations above, the units below."""
         with Horizontal(id="xray-top"):
             yield Chart("recorded at each evaluation", id="xray-gradient")
             yield Gates(id="xray-gates")
+            yield Equations(ascii=self.dashboard.ascii, id="xray-equations")
         with Horizontal(id="xray-below"):
             units = Static("", id="xray-units", markup=False)
             units.border_title, units.border_subtitle = "units that follow", "unit, correlation"
@@ -199,7 +202,9 @@ class XrayTab(Tab):
         own = runs[0] if runs and runs[0].name == self.name_shown else None
         probe = self._chosen(own) if own else None
         layer = min(self._layer, len(probe.gates) - 1) if probe and probe.gates else -1
-        gates.show(probe.gates[layer] if probe and layer >= 0 else {})
+        cell = own.record.config.model.recurrent if own and own.record else None
+        gates.show(gate_rows(probe, layer, cell) if probe and cell and layer >= 0 else ())
+        self.query_one(Equations).show(cell)
         gates.border_title = Content("gates, share saturated" + (f" · layer {layer + 1}" if layer > 0 else ""))
         gates.border_subtitle = Content(f"[ step {text.count(probe.step)} ]" if probe else "")
 
@@ -287,6 +292,8 @@ class XrayTab(Tab):
             return bool(self.dashboard.runs)
         if action == "log":
             return bool(self.name_shown)
+        if action == "equations":
+            return self.screen.has_class("-narrow")  # else they are there anyway
         if action == "layer":
             return len(self._found) > 1
         if action in ("probe_earlier", "probe_later"):
@@ -337,6 +344,11 @@ class XrayTab(Tab):
         """The map, or the text."""
         self.toggle_class("-text")
         self.call_after_refresh(self._draw_units)
+
+    def do_equations(self) -> None:
+        """The equations in place of gradient and gates, or back."""
+        self.toggle_class("-equations")
+        self.call_after_refresh(self._draw_probes)
 
     def do_log(self) -> None:
         """Logarithmic, or linear."""

@@ -1,0 +1,96 @@
+"""The equations of a cell, in as few columns as they fit into."""
+
+import re
+import textwrap
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from tuirnn.cells import Cell
+from tuirnn.codegen.equations import equations
+from tuirnn.codegen.notation import GREEK, TILDE
+
+GAP = 3
+"""Blanks between two columns."""
+
+ASCII = {
+    "log σ": "log_sigmoid", "σ": "sigmoid", "√": "sqrt ", "−": "-", "²": "^2", "ᵀ": "^T", TILDE: "~",
+    **{letter: name for name, letter in GREEK.items()},
+}  # fmt: skip
+"""What stands for the signs of equations where only plain characters are asked for."""
+
+_SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def plain(text: str) -> str:
+    """An equation in ASCII."""
+    text = re.sub("[⁻⁰¹³⁴⁵⁶⁷⁸⁹][⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*", lambda found: "^" + found[0].translate(_SUPERSCRIPTS), text)
+    for sign, word in ASCII.items():
+        text = text.replace(sign, word)
+    return text
+
+
+class Equations(Widget):
+    """What a cell computes at a step, from its definition; a line each where there is room, columns where there is not.
+
+    Args:
+        ascii: with plain characters only.
+    """
+
+    def __init__(self, *, ascii: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._ascii = ascii
+        self._cell: Cell | None = None
+        self._lines: tuple[str, ...] = ()
+
+    def show(self, cell: Cell | None) -> None:
+        """Draw the equations of this cell; of none where it is None."""
+        if cell is not self._cell:
+            self._cell = cell
+            found = equations(cell).forward if cell is not None else ()
+            self._lines = tuple(map(plain, found)) if self._ascii else found
+            self.border_title = Content(f"{cell.name}, {cell.year}" if cell is not None else "")
+            self.border_subtitle = Content("equations of a step" if cell is not None else "")
+            self.refresh()
+
+    def render(self) -> Content:
+        """The equations, down the columns; where they do not fit, how many lines are left out."""
+        if not self._lines:
+            return Content.styled("no cell to look into yet", "$text-muted")
+        width, high = max(self.content_size.width, 1), max(self.content_size.height, 1)
+        columns = _columns(self._lines, width, high)
+        if columns is None:
+            lines = [part for line in self._lines for part in _wrapped(line, width)]
+            left = len(lines) - high + 1
+            columns = [[*lines[: high - 1], f"… {left} more"] if left > 1 else lines]
+        wide = [max(map(cell_len, column)) for column in columns]
+        rows = []
+        for y in range(max(map(len, columns))):
+            row = [column[y] if y < len(column) else "" for column in columns]
+            rows.append(_styled([text + " " * (w - cell_len(text)) for text, w in zip(row, wide, strict=True)]))
+        return Content("\n").join(rows)
+
+
+def _columns(lines: tuple[str, ...], width: int, high: int) -> list[list[str]] | None:
+    """Lines in columns of this height, whole; None where they do not fit."""
+    columns = [list(lines[at : at + high]) for at in range(0, len(lines), high)]
+    used = sum(max(map(cell_len, column)) for column in columns) + GAP * (len(columns) - 1)
+    return columns if used <= width else None
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line, or parts of one that is too long, broken at blanks."""
+    if cell_len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, max(width, 12), subsequent_indent="  ", break_long_words=False) or [line]
+
+
+def _styled(row: list[str]) -> Content:
+    """One line on the screen: what stands before the equals signs stands out."""
+    pieces: list[Content | str] = []
+    for number, text in enumerate(row):
+        name, equals, rest = text.partition(" = ")
+        pieces += [" " * GAP] if number else []
+        pieces += [Content.styled(name, "bold"), equals, rest] if equals else [text]
+    return Content("").join(pieces)
