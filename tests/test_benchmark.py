@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tuirnn import compiling
 from tuirnn.cells import CELLS
 from tuirnn.cli import app
-from tuirnn.errors import VerificationError
+from tuirnn.errors import ConfigError, VerificationError
+from tuirnn.runtime import benchmark as running
 from tuirnn.training import benchmark
 from tuirnn.training.benchmark import Case, check, compare
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
@@ -149,3 +151,25 @@ def test_profile_as_json() -> None:
     (row,) = json.loads(done.output)["rows"]
     assert row["seconds"] == pytest.approx(sum(row["parts"].values()))
     assert (row["cell"], row["batch"], row["length"], row["hidden"], row["embed"]) == ("rnn", 2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_any_cell_can_be_timed_as_a_cell_file(cell: str, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "compiler", lambda language: None)  # the C cell has tests of its own
+    monkeypatch.setattr(running, "bandwidth", lambda size: 1e9)
+    words = ["--grid", "--networks", f"{cell}-8x2", "--rounds", "1", "--seconds", "0.001", "--json"]
+    done = CliRunner().invoke(app, ["bench", "cell", *words])
+    assert done.exit_code == 0, done.output
+    rows = {row["what"]: row["per_s"] for row in json.loads(done.output)["rows"]}
+    assert all(speed > 0 for speed in rows.values())
+    for precision in ("fp32", "int8"):
+        assert f"{cell.upper()}-8×2 {precision}: steps" in rows
+    kind = "" if CELLS[cell].in_torch else " (autograd, torch.nn has none)"
+    assert f"PyTorch eager{kind}: characters" in rows
+
+
+@pytest.mark.parametrize("words", ["lstm", "lstm-0x", "nothing-8", "lstm-8x", ""])
+def test_networks_that_are_none_are_refused(words: str) -> None:
+    done = CliRunner().invoke(app, ["bench", "cell", "--grid", "--networks", words])
+    assert isinstance(done.exception, ConfigError)
+    assert "--networks" in str(done.exception)

@@ -190,3 +190,9 @@ def test_bad_recipes(tmp_path: Path, text: str) -> None:
 def test_unknown_recipe_offers_the_nearest() -> None:
     with pytest.raises(ConfigError, match="demo"):
         load_recipe("dmeo")
+
+
+def test_a_cell_file_names_its_cell() -> None:
+    for cell in CELLS.values():
+        option = cell.option[1] if cell.option else ""
+        assert variants.cell_of(cell.family, option) is cell

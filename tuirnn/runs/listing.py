@@ -42,11 +42,11 @@ class RunSummary:
 
     @property
     def cell(self) -> str:
-        """Such as 'LSTM 256' or 'GRU 512×3'."""
+        """Such as 'LSTM 256' or 'GRU-BEFORE 512×3'."""
         if self.record is None:
             return "?"
         model = self.record.config.model
-        return f"{model.cell.upper()} {model.hidden}" + (f"×{model.layers}" if model.layers > 1 else "")
+        return f"{model.recurrent.name.upper()} {model.hidden}" + (f"×{model.layers}" if model.layers > 1 else "")
 
 
 def summarize(paths: RunPaths) -> RunSummary:

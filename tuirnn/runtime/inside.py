@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn import variants
 from tuirnn.errors import DataError
 from tuirnn.runs.layout import find_run
 from tuirnn.runs.reader import LogTail, as_number
@@ -56,7 +57,8 @@ def look_inside(name: str, folder: Path) -> Inside:
     for t, token in enumerate(ids.tolist()):
         session.step(token)
         states[t] = session.snapshot()[0][:, 0]
-    described = f"{meta.cell.upper()} {meta.hidden}" + (f"×{meta.layers}" if meta.layers > 1 else "")
+    cell_name = variants.cell_of(meta.cell, meta.variant).name.upper()
+    described = f"{cell_name} {meta.hidden}" + (f"×{meta.layers}" if meta.layers > 1 else "")
     symbols = tuple(chr(i) if i < 128 else "·" for i in ids) if vocab.kind == "byte" else tuple(map(vocab.symbol, ids))
     return Inside(described, symbols, states)
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 MOST_LINES = 6
 
-ROOMY = 32
-"""Width of a chart from which the cell stands beside the name of its run."""
+ROOMY = (32, 10)
+"""Width and height of a chart from which the cell stands beside the name of its run, without hiding its curve."""
 
 
 class Looked(Message):
@@ -181,7 +181,7 @@ class XrayTab(Tab):
 
     def _draw_probes(self) -> None:
         runs, chart = self._runs(), self.query_one("#xray-gradient", Chart)
-        roomy = chart.size.width >= ROOMY
+        roomy = chart.size.width >= ROOMY[0] and chart.size.height >= ROOMY[1]
         lines: list[Series] = []
         for run in runs[:MOST_LINES]:
             probe = self._chosen(run)
