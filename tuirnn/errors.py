@@ -18,6 +18,10 @@ class ConfigError(TuirnnError):
     """A setting that no run can have."""
 
 
+class CellError(TuirnnError, ValueError):
+    """A cell's definition that contradicts itself, or asks for what the language lacks."""
+
+
 class DataError(TuirnnError):
     """Training or evaluation data that cannot be used as it is."""
 

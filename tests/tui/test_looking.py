@@ -172,9 +172,9 @@ async def test_xray_shows_the_equations_of_the_cell(
             assert "equations of a step" not in screen_text(pilot.app)
             await pilot.press("e")
         await until(pilot, lambda: f" {cell.name}, {cell.year} " in screen_text(pilot.app), 10)
-        shown = screen_text(pilot.app)
+        shown = "".join(screen_text(pilot.app).split())  # long ones are wrapped
         for line in equations(cell).forward:
-            assert line in shown
+            assert "".join(line.split()) in shown
         if narrow:
             await pilot.press("e")
             await until(pilot, lambda: "gradient reaching" in screen_text(pilot.app), 10)

@@ -9,12 +9,20 @@ import pkgutil
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
 
+BROKEN: dict[str, str] = {}
+"""File of this folder that cannot be imported -> why; the command line says so."""
+
 
 def _found() -> dict[str, Cell]:
     """Every cell of every module of this folder, those of a module in its order."""
     cells: dict[str, Cell] = {}
     for module in pkgutil.iter_modules(__path__):
-        for kind in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+        try:
+            names = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        except Exception as error:  # the others are there all the same
+            BROKEN[module.name] = f"{type(error).__name__}: {error}"
+            continue
+        for kind in names.values():
             if inspect.isclass(kind) and issubclass(kind, Cell) and not inspect.isabstract(kind):
                 cells.setdefault(kind.name, kind())
     return cells
@@ -41,4 +49,4 @@ def find_cell(family: str, **options: str) -> Cell:
     return CELLS[family]
 
 
-__all__ = ["CELLS", "FAMILIES", "Cell", "Gradients", "Parts", "Product", "TransposedProduct", "find_cell"]
+__all__ = ["BROKEN", "CELLS", "FAMILIES", "Cell", "Gradients", "Parts", "Product", "TransposedProduct", "find_cell"]

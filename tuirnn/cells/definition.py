@@ -18,7 +18,12 @@ A cell is elementwise mathematics around matrix products. Its two functions get
 
 each value [B, H], and compute with +, −, ×, ÷ and the functions of `tuirnn.cells.functions`, on whatever they are
 given: numpy arrays, PyTorch tensors, or expressions that a code generator traces. So Python's `if` cannot ask for a
-value: where a cell has two cases it says `select` or `maximum`. The state starts at zero.
+value: where a cell has two cases it says `select` or `maximum`; numbers that do not change are constants of the module.
+The state starts at zero.
+
+Every part of the state, every gate and every vector gets a gradient; one that is nothing is `0 * d.h`. A gate's rows
+take part in one product at most, whose result may be used as often as needed; its input half is always there. Names
+are letters, digits and underscores; a gate, a vector and a part of the state may share one.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +43,8 @@ class Parts(dict[str, V], Generic[V]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"there is no '{name}' here; there are {', '.join(self)}") from None
+            known = f"there are {', '.join(self)}" if self else "there is nothing: these parts are empty"
+            raise AttributeError(f"there is no '{name}' here; {known}") from None
 
 
 Product = Callable[[V, str], Parts[V]]

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import typer
 
+from tuirnn.cells import BROKEN
 from tuirnn.cli import (
     bench,
     cells,
@@ -74,6 +75,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     share_cores()
+    for name, why in BROKEN.items():
+        _complain(f"tuirnn/cells/{name}.py is left out: {why}", 2)
     leave(_run())
 
 

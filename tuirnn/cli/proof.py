@@ -13,7 +13,7 @@ import typer
 
 from tuirnn.cells import CELLS, Cell
 from tuirnn.cli.options import Json, RunsFolder, print_json
-from tuirnn.errors import VerificationError
+from tuirnn.errors import ConfigError, VerificationError, nearest, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 from tuirnn.shortage import TO_TRAIN, need_room
 
@@ -39,6 +39,9 @@ def verify(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="Compare this run's cell with PyTorch on 10,000 steps.")
     ] = None,
+    cell: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Prove this cell alone; see `tuirnn cells`.", show_default=False)
+    ] = None,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +50,9 @@ def verify(
     A cell that torch.nn lacks is held to its own forward step under PyTorch's autograd.
     """
     need_room(TO_TRAIN)
-    rows = _run_rows(run, runs_folder(runs)) if run else _all_rows()
+    if cell is not None and cell not in CELLS:
+        raise ConfigError(f"there is no cell '{one_line(cell, 60)}'; {nearest(cell, CELLS)}")
+    rows = _run_rows(run, runs_folder(runs)) if run else _all_rows([cell] if cell else list(CELLS))
     done = []
     for row in rows:
         done.append(row)
@@ -63,20 +68,20 @@ def verify(
         print(f"{len(done)} checks, all within bounds")
 
 
-def _all_rows() -> Iterator[dict[str, Any]]:
+def _all_rows(cells: list[str]) -> Iterator[dict[str, Any]]:
     from tuirnn.training import proof
     from tuirnn.training.torch_layers import peer_kind
 
-    for case in proof.cases():
+    for case in proof.cases(cells):
         error = proof.finite_difference_error(proof.trial(case))
         yield _row("gradient, finite differences, float64", case.label, error, proof.FINITE_DIFFERENCE_BOUND)
         difference = proof.torch_difference(case, proof.trial(case))
         against = f"outputs, states, gradients, {peer_kind(CELLS[case.cell])}"
         yield _row(against, case.label, difference, proof.TORCH_BOUND)
     with tempfile.TemporaryDirectory() as folder:
-        for cell in CELLS.values():
+        for name in cells:
             for layers in (1, 3):
-                yield from _small_run_rows(Path(folder), cell, layers)
+                yield from _small_run_rows(Path(folder), CELLS[name], layers)
 
 
 def _small_run_rows(folder: Path, cell: Cell, layers: int) -> Iterator[dict[str, Any]]:

@@ -44,10 +44,10 @@ class Expr:
         return make("sub", lift(other), self)
 
     def __mul__(self, other: Operand) -> "Expr":
-        return make("mul", self, lift(other))
+        return lift(0.0) if _is_zero(other) else make("mul", self, lift(other))
 
     def __rmul__(self, other: float) -> "Expr":
-        return make("mul", lift(other), self)
+        return lift(0.0) if _is_zero(other) else make("mul", lift(other), self)
 
     def __truediv__(self, other: Operand) -> "Expr":
         return make("div", self, lift(other))
@@ -57,6 +57,11 @@ class Expr:
 
     def __neg__(self) -> "Expr":
         return make("neg", self)
+
+
+def _is_zero(value: Operand) -> bool:
+    """Whether it is the number 0, with which a definition says that there is no gradient: `0 * d.h`."""
+    return not isinstance(value, Expr) and value == 0
 
 
 _made: "weakref.WeakValueDictionary[tuple[object, ...], Expr]" = weakref.WeakValueDictionary()

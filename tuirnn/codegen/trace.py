@@ -1,10 +1,13 @@
 """A cell traced: its step as stages between recurrent products, its backward step, and what follows from both."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 from tuirnn.cells import Cell, Gradients, Parts
 from tuirnn.codegen.expression import Expr, depends, leaf, lift, make, replaced, walk
+from tuirnn.errors import CellError
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class Traced:
         found = tuple(replaced(stage.operand, by) for stage in self.stages)
         for node in found:
             if depends(node, "x", "W"):
-                raise ValueError(f"cell '{self.cell.name}' keeps too little to make the operands of its products again")
+                raise CellError(f"cell '{self.cell.name}' keeps too little to make the operands of its products again")
         return found
 
 
@@ -164,7 +167,7 @@ def traced(cell: Cell) -> Traced:
     """Call the cell's functions on expressions.
 
     Raises:
-        ValueError: they do not fit the cell's declaration.
+        CellError: they do not fit the cell's declaration.
     """
     gates, names = cell.gates, cell.state
     stages: list[Stage] = []
@@ -183,14 +186,29 @@ def traced(cell: Cell) -> Traced:
         return Parts({name: leaf(of, name) for name in some})
 
     state, vectors = leaves("state", names), leaves("p", cell.vectors)
-    after, kept = cell.step(leaves("x", gates), state, W, vectors)
-    kept = Parts({name: lift(value) for name, value in kept.items()})
-    gradients = _lifted(
-        cell.step_backward(leaves("d", names), leaves("kept", tuple(kept)), state, leaves("after", names), Wt, vectors)
-    )
+    with _told(cell, "step"):
+        after, kept = cell.step(leaves("x", gates), state, W, vectors)
+        kept = Parts({name: lift(value) for name, value in kept.items()})
+    d, k, s = leaves("d", names), leaves("kept", tuple(kept)), leaves("after", names)
+    with _told(cell, "step_backward"):
+        gradients = _lifted(cell.step_backward(d, k, state, s, Wt, vectors))
     made = Traced(cell, tuple(stages), after, kept, tuple(products), gradients)
     _check(made)
     return made
+
+
+@contextmanager
+def _told(cell: Cell, function: str) -> Iterator[None]:
+    """What goes wrong in a definition, as an error about the definition."""
+    try:
+        yield
+    except CellError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise CellError(
+            f"cell '{cell.name}': {function} cannot be traced: {error}; it may use +, −, ×, ÷ and the functions of "
+            "tuirnn.cells.functions, and no `if` on a value (use `select`)"
+        ) from error
 
 
 def _lifted(gradients: Gradients[Expr]) -> Gradients[Expr]:
@@ -207,7 +225,7 @@ def _check(made: Traced) -> None:
     cell = made.cell
     met = [gate for stage in made.stages for gate in stage.gates]
     if unknown := set(met) - set(cell.gates):
-        raise ValueError(f"cell '{cell.name}': W is asked for {sorted(unknown)}; the gates are {', '.join(cell.gates)}")
+        raise CellError(f"cell '{cell.name}': W is asked for {sorted(unknown)}; the gates are {', '.join(cell.gates)}")
     given = made.gradients.gates
     for what, found, wanted in (
         ("states after the step", set(made.after), set(cell.state)),
@@ -219,19 +237,19 @@ def _check(made: Traced) -> None:
         ("names of gates", set(cell.words), set(cell.gates)),
     ):
         if found != wanted:
-            raise ValueError(f"cell '{cell.name}': {what} are {sorted(found)}, not {sorted(wanted)}")
+            raise CellError(f"cell '{cell.name}': {what} are {sorted(found)}, not {sorted(wanted)}")
     for product in made.products:
         for gate, node in product.gradients.items():
             if node is not made.gate_gradients[gate]:
-                raise ValueError(f"cell '{cell.name}': Wt gets another gradient of gate '{gate}' than is returned")
+                raise CellError(f"cell '{cell.name}': Wt gets another gradient of gate '{gate}' than is returned")
     if len(met) != len(set(met)):
-        raise ValueError(
+        raise CellError(
             f"cell '{cell.name}' multiplies a gate's rows twice in a step; give each product rows of its own"
         )
     for gates in (*(stage.gates for stage in made.stages), *(product.gates for product in made.products)):
         first = cell.gates.index(gates[0])
         if gates != cell.gates[first : first + len(gates)]:
-            raise ValueError(
+            raise CellError(
                 f"cell '{cell.name}' multiplies the gates {' '.join(gates)} at once; name them as they stand in `gates`"
                 f" ({' '.join(cell.gates)}), next to one another"
             )
