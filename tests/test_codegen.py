@@ -19,15 +19,30 @@ from tuirnn.kernels import eager, portable
 from tuirnn.kernels.cache import Recurrent
 
 B, H = 3, 4
+SEEDS = (0, 1, 2)
+"""Of the points at which derivatives are compared."""
+
+FAR = 60.0
+"""What is added to input halves, or subtracted: σ(−60) in float64 is 0 as `codegen.arrays` computes it."""
 
 
 def random_leaves(made: Traced, seed: int = 0) -> tuple[dict[Expr, np.ndarray], dict[str, np.ndarray]]:
-    """Numbers for the input halves, the state and the vectors, and weight_hh of each gate."""
+    """Numbers for input halves, vectors and a state that some steps from zero lead to; weight_hh of each gate.
+
+    With seed 0 the state is zero; with the last of `SEEDS` some input halves are so far out that gates are shut.
+    """
     rng = np.random.default_rng(seed)
-    leaves = {leaf("x", gate): rng.normal(size=(B, H)) for gate in made.gates}
-    leaves |= {leaf("state", name): rng.normal(size=(B, H)) for name in made.state}
-    leaves |= {leaf("p", name): rng.normal(size=(1, H)) for name in made.vectors}
-    return leaves, {gate: rng.normal(size=(H, H)) for gate in made.gates}
+    weights = {gate: rng.normal(size=(H, H)) for gate in made.gates}
+    leaves = {leaf("p", name): rng.normal(size=(1, H)) for name in made.vectors}
+    leaves |= {leaf("state", name): np.zeros((B, H)) for name in made.state}
+    for _ in range(3 if seed else 0):
+        leaves |= {leaf("x", gate): rng.normal(size=(B, H)) for gate in made.gates}
+        after = forward(made, leaves, weights)
+        leaves |= {leaf("state", name): after[leaf("after", name)] for name in made.state}
+    leaves |= {leaf("x", gate): rng.normal(size=(B, H)) for gate in made.gates}
+    for gate in made.gates if seed == SEEDS[-1] else ():
+        leaves[leaf("x", gate)] += FAR * rng.integers(-1, 2, size=(B, H))
+    return leaves, weights
 
 
 def forward(made: Traced, leaves: dict[Expr, np.ndarray], weights: dict[str, np.ndarray]) -> dict[Expr, np.ndarray]:
@@ -47,26 +62,39 @@ def of_the_loss(made: Traced) -> dict[str, np.ndarray]:
 
 
 def gradients(made: Traced, change: "dict[Expr, Expr] | None" = None) -> dict[str, np.ndarray]:
-    """What the backward step gives for random numbers, each expression with some of its parts replaced."""
-    leaves, weights = random_leaves(made)
+    """What the backward step gives for each of `SEEDS`, each expression with some of its parts replaced."""
+    return {f"{seed} {name}": value for seed in SEEDS for name, value in _gradients(made, seed, change or {}).items()}
+
+
+def _gradients(made: Traced, seed: int, change: dict[Expr, Expr]) -> dict[str, np.ndarray]:
+    leaves, weights = random_leaves(made, seed)
     found = forward(made, leaves, weights)
     found |= {leaf("d", name): d for name, d in of_the_loss(made).items()}
     found |= {leaf("Wt", product.name): np.full((B, H), 0.5) for product in made.products}  # a mutant may ask too early
+    numbers = [node for node in walk(*made.backward_results) if node.op == CONSTANT]
+    found |= {node: np.full((1, 1), node.value) for node in numbers}  # a mutant may apply a function to one
 
     def value(node: Expr) -> np.ndarray:
-        return evaluate(replaced(node, change or {}), found)
+        return evaluate(replaced(node, change), found)
 
-    for product in made.products:
-        found[leaf("Wt", product.name)] = sum(value(node) @ weights[gate] for gate, node in product.gradients.items())
-    results = {f"x {gate}": value(node) for gate, node in made.gradients.x.items()}
-    results |= {f"p {name}": value(node).sum(0, keepdims=True) for name, node in made.vector_gradients.items()}
-    results |= {f"before {name}": value(node) for name, node in made.gradients.before.items()}
-    return {name: np.broadcast_to(found, (1 if name[0] == "p" else B, H)) for name, found in results.items()}
+    with np.errstate(all="ignore"):
+        for product in made.products:
+            parts = [value(node) @ weights[gate] for gate, node in product.gradients.items()]
+            found[leaf("Wt", product.name)] = sum(parts)
+        results = {f"x {gate}": value(node) for gate, node in made.gradients.x.items()}
+        results |= {f"p {name}": value(node) for name, node in made.vector_gradients.items()}
+        results |= {f"before {name}": value(node) for name, node in made.gradients.before.items()}
+    whole = {name: np.broadcast_to(result, (B, H)) for name, result in results.items()}
+    return {name: result.sum(0, keepdims=True) if name[0] == "p" else result for name, result in whole.items()}
 
 
 def numeric(made: Traced) -> dict[str, np.ndarray]:
     """The same by finite differences of the forward step."""
-    leaves, weights = random_leaves(made)
+    return {f"{seed} {name}": value for seed in SEEDS for name, value in _numeric(made, seed).items()}
+
+
+def _numeric(made: Traced, seed: int) -> dict[str, np.ndarray]:
+    leaves, weights = random_leaves(made, seed)
 
     def loss() -> float:
         found = forward(made, leaves, weights)
@@ -88,7 +116,8 @@ def numeric(made: Traced) -> dict[str, np.ndarray]:
 
 
 def distance(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
-    return max(float(np.abs(a[key] - b[key]).max()) for key in b)
+    """The largest difference; NaN is as far as can be."""
+    return max(float(np.nan_to_num(np.abs(a[key] - b[key]), nan=np.inf).max()) for key in b)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -107,9 +136,9 @@ def mutations(made: Traced) -> Iterator[dict[Expr, Expr]]:
             yield {node: node.args[0]}
             yield {node: node.args[1]}
             yield {node: make("neg", node)}
-        elif node.op == "select":
-            yield {node: node.args[1]}
-            yield {node: node.args[2]}
+        elif node.op in ("select", "maximum"):
+            yield {node: node.args[-2]}
+            yield {node: node.args[-1]}
         elif node.op == LEAF:
             for other in nodes:
                 if other.op == LEAF and other is not node and depends(node, "d", "Wt") == depends(other, "d", "Wt"):
@@ -132,7 +161,7 @@ def test_any_mistake_in_a_backward_step_is_noticed(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_an_operand_is_made_again_from_what_is_kept(cell: str) -> None:
     made = traced(CELLS[cell])
-    found = forward(made, *random_leaves(made))
+    found = forward(made, *random_leaves(made, seed=1))
     for stage, operand in zip(made.stages, made.operands, strict=True):
         np.testing.assert_allclose(evaluate(operand, found), evaluate(stage.operand, found), rtol=0, atol=1e-15)
 
@@ -143,7 +172,6 @@ def test_bounds_hold(cell: str) -> None:
     made = traced(CELLS[cell])
     leaves, weights = random_leaves(made)
     rng = np.random.default_rng(1)
-    leaves |= {leaf("state", name): np.zeros((B, H)) for name in made.state}
     for _ in range(50):
         leaves |= {leaf("x", gate): 5 * rng.normal(size=(B, H)) for gate in made.gates}
         found = forward(made, leaves, weights)
@@ -155,6 +183,19 @@ def test_bounds_hold(cell: str) -> None:
         leaves |= {leaf("state", name): found[leaf("after", name)] for name in made.state}
     if made.stages and made.stages[-1].operand.of == "state":
         assert largest(made.stages[-1].operand, made.cell) == made.cell.bounds.get(made.stages[-1].operand.name)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shut_and_wide_open_gates_give_numbers_in_float32(cell: str) -> None:
+    """No value and no gradient is NaN, from the zero state on, where functions reach the ends of float32."""
+    made, T = traced(CELLS[cell]), 6
+    generator = torch.Generator().manual_seed(0)
+    gx = 150.0 * torch.randint(-1, 2, (T, B, made.G * H), generator=generator)
+    weights = Recurrent(*(torch.randn(*shape, generator=generator)
+                          for shape in ((made.R * H, H), (made.R * H,), (len(made.vectors), H))))  # fmt: skip
+    trace = eager.forward(made, gx, weights, (torch.zeros(B, H),) * len(made.state))
+    d = eager.backward(made, trace, weights, torch.ones(T, B, H), (torch.ones(B, H),) * len(made.state))
+    assert all(found.isfinite().all() for found in (*trace.states, d.x, d.gates, *d.state, d.vectors))
 
 
 class Careless(Cell):

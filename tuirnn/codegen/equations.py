@@ -1,136 +1,154 @@
-"""A cell's equations for people, in Unicode, from its definition.
+"""A cell's equations for people, from its definition: lines in Unicode, and LaTeX.
 
 δs' is the gradient of a state after the step, δs that of the state before; δg that of what gate g's function is applied
-to. Where several results share the whole gradient of a state, it is called Δs.
+to. Where several results share the whole gradient of a state, it is called Δs. g̃ is what gate g's function is applied
+to, where that is needed twice; any other quantity that is needed twice, and takes two operations, gets a Greek letter.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tuirnn.cells import Cell
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, leaf, make, walk
+from tuirnn.codegen.expression import CONSTANT, Expr, leaf, make
+from tuirnn.codegen.notation import GREEK, LATEX, TILDE, UNICODE, Product, Style, Symbols, Writer
 from tuirnn.codegen.trace import Traced, traced
 
-FUNCTIONS = {"sigmoid": "σ({})", "tanh": "tanh({})", "relu": "relu({})", "is_positive": "[{} > 0]"}
-SUM, NEGATION, PRODUCT, ATOM = range(4)
-"""How tightly a text holds together, in ascending order."""
+LETTERS = "αβγεζηθκλμνξρτφψω"
+"""Of quantities that have no name; δ is a gradient."""
+
+
+@dataclass(frozen=True)
+class Latex:
+    """The equations of both ways, each as the body of a formula."""
+
+    forward: str
+    backward: str
 
 
 @dataclass(frozen=True)
 class Equations:
-    """One line for each equation, in the order in which they are computed."""
+    """One line for each equation, in the order in which they are computed.
+
+    Attributes:
+        forward, backward: in Unicode.
+        latex: the same for a page.
+    """
 
     forward: tuple[str, ...]
     backward: tuple[str, ...]
+    latex: Latex
 
 
 def equations(cell: Cell) -> Equations:
     """The equations of a cell."""
     made = traced(cell)
-    return Equations(tuple(_forward(made)), tuple(_backward(made)))
+    forward, backward = _forward(made), _backward(made)
+    latex = Latex(*("\\begin{aligned}\n" + " \\\\\n".join(_lines(way, LATEX, "&=")) + "\n\\end{aligned}"
+                    for way in (forward, backward)))  # fmt: skip
+    return Equations(tuple(_lines(forward, UNICODE, "=")), tuple(_lines(backward, UNICODE, "=")), latex)
 
 
-def _forward(cell: Traced) -> list[str]:
-    operands = {gate: stage.operand for stage in cell.stages for gate in stage.gates}
-    texts = _Texts({leaf("state", name): name for name in cell.state})
+@dataclass(frozen=True)
+class _Way:
+    """Equations that are not yet written: `named` get a line and then stand for themselves; `results` come last."""
+
+    symbols: Symbols
+    named: dict[Expr, str]
+    results: dict[Expr, str]
+
+
+def _lines(way: _Way, style: Style, equals: str) -> Iterator[str]:
+    writer, roots = Writer(style, way.symbols), [*way.named, *way.results]
+    for node in way.symbols.walk(*roots):
+        if node in way.named:
+            yield f"{style.name(way.named[node])} {equals} {writer.text(node)}"
+            writer.names[node] = style.name(way.named[node])
+    for node, symbol in way.results.items():
+        yield f"{style.name(symbol)} {equals} {writer.text(node)}"
+
+
+def _greek(name: str) -> str:
+    """Lambda -> Λ, p_i -> p_i."""
+    return GREEK.get(name, name)
+
+
+def _forward(cell: Traced) -> _Way:
+    symbols = _symbols(cell)
     for gate in cell.gates:
-        texts.sums[leaf("x", gate)] = f"W_x{gate} x + b_x{gate}"
-        texts.recurrent[leaf("W", gate)] = (f"W_h{gate}", operands[gate], f" + b_h{gate}")
-        if gate in cell.additive:
-            both = make("add", leaf("x", gate), leaf("W", gate))
-            texts.recurrent[both] = (f"W_x{gate} x + W_h{gate}", operands[gate], f" + b_{gate}")
-    named = {node: name for name, node in cell.kept.items()}
+        bias = f"b_x{gate}" if gate in cell.apart else f"b_{gate}"
+        symbols.sums[leaf("x", gate)] = (f"W_x{gate} x", bias)
+    for stage in cell.stages:
+        for gate in stage.gates:
+            W, both = leaf("W", gate), make("add", leaf("x", gate), leaf("W", gate))
+            symbols.products[W] = Product((), f"W_h{gate}", stage.operand, (f"b_h{gate}",))
+            if gate in cell.additive:
+                symbols.products[both] = Product((f"W_x{gate} x",), f"W_h{gate}", stage.operand, (f"b_{gate}",))
+    named = {node: _greek(name) for name, node in cell.kept.items()}
     named |= {node: f"{name}'" for name, node in cell.after.items()}
-    return texts.lines(named)
+    whole = {make("add", leaf("x", gate), leaf("W", gate)): gate for gate in cell.additive}
+    whole |= {leaf("x", gate): gate for gate in cell.gates}
+    for node, uses in _uses(symbols, named).items():
+        if node in whole and node not in named and uses > 1:
+            named[node] = whole[node] + TILDE
+    return _Way(symbols, _with_letters(symbols, named), {})
 
 
-def _backward(cell: Traced) -> list[str]:
-    texts = _Texts({leaf("state", name): name for name in cell.state})
-    texts.names |= {leaf("kept", name): name for name in cell.kept}
-    texts.names |= {leaf("after", name): f"{name}'" for name in cell.state}
-    texts.names |= {leaf("d", name): f"δ{name}'" for name in cell.state}
+def _backward(cell: Traced) -> _Way:
+    symbols = _symbols(cell)
+    symbols.names.update({leaf("kept", name): _greek(name) for name in cell.kept})
+    symbols.names.update({leaf("after", name): f"{name}'" for name in cell.state})
+    symbols.names.update({leaf("d", name): f"δ{name}'" for name in cell.state})
     named: dict[Expr, str] = {}
     products = {node.name: name for name, node in cell.kept.items() if node.of == "W"}
     for gate in cell.gates:
         named.setdefault(cell.gradients.x[gate], "δa" if gate in cell.state else f"δ{gate}")
-        named.setdefault(cell.gate_gradients[gate], f"δ{products.get(gate, gate + '_h')}")
+    for gate, node in cell.gate_gradients.items():
+        named.setdefault(node, f"δ{products.get(gate, gate + '_h')}")
     for product in cell.products:
-        parts = [f"W_h{gate}ᵀ {named[node]}" for gate, node in product.gradients.items()]
-        texts.sums[leaf("Wt", product.name)] = " + ".join(parts)
-        texts.needs[leaf("Wt", product.name)] = tuple(product.gradients.values())
-    roots = [*cell.gradients.x.values(), *cell.gate_gradients.values(), *cell.gradients.before.values()]
-    for node in list(walk(*roots)):
-        states = [operand.name for operand in node.args if node.op == "add" and operand.of == "d"]
-        if states and sum(node in each.args for each in walk(*roots)) > 1:
-            named.setdefault(node, f"Δ{states[0]}")
+        terms = tuple(f"W_h{gate}ᵀ {named[node]}" for gate, node in product.gradients.items())
+        symbols.sums[leaf("Wt", product.name)] = terms
+        symbols.needs[leaf("Wt", product.name)] = tuple(product.gradients.values())
     results = {node: f"δ{name}" for name, node in cell.gradients.before.items()}
-    return texts.lines(named) + texts.lines(results)
+    for name, node in cell.vector_gradients.items():
+        results.setdefault(node, f"δ{_greek(name)}")
+    for node, uses in _uses(symbols, {**named, **results}).items():
+        if uses > 1 and (state := _whole_gradient(node)) is not None:
+            named.setdefault(node, f"Δ{state}")
+    return _Way(symbols, _with_letters(symbols, named, results), results)
 
 
-class _Texts:
-    """Expressions as text.
+def _symbols(cell: Traced) -> Symbols:
+    names = {leaf("state", name): name for name in cell.state}
+    return Symbols(names | {leaf("p", name): _greek(name) for name in cell.vectors}, {}, {}, {})
 
-    Attributes:
-        names: of expressions that have one.
-        sums: texts of given values.
-        recurrent: texts around what a recurrent product multiplies.
-        needs: what has to have a name before a given value is written.
-    """
 
-    def __init__(self, names: dict[Expr, str]) -> None:
-        self.names = names
-        self.sums: dict[Expr, str] = {}
-        self.recurrent: dict[Expr, tuple[str, Expr, str]] = {}
-        self.needs: dict[Expr, tuple[Expr, ...]] = {}
+def _whole_gradient(node: Expr) -> str | None:
+    """The state whose gradient, given, is the first term of a sum."""
+    while node.op in ("add", "sub"):
+        given = [operand.name for operand in node.args if operand.of == "d"]
+        if given:
+            return given[0]
+        node = node.args[0]
+    return None
 
-    def lines(self, named: dict[Expr, str]) -> list[str]:
-        """An equation for each named expression; from then on it is called by its name."""
-        found, below = [], list(self._walk(*named))
-        for node in below:
-            if node in named:
-                found.append(f"{named[node]} = {self.text(node, SUM)}")
-                self.names[node] = named[node]
-        return found
 
-    def _walk(self, *roots: Expr) -> dict[Expr, None]:
-        """Everything below some expressions, what products multiply as well, operands first."""
-        seen: dict[Expr, None] = {}
+def _uses(symbols: Symbols, named: dict[Expr, str]) -> Counter[Expr]:
+    """In how many expressions each is written."""
+    return Counter(operand for node in symbols.walk(*named) for operand in symbols.below(node))
 
-        def visit(node: Expr) -> None:
-            if node in seen:
-                return
-            recurrent = self.recurrent[node][1:2] if node in self.recurrent else ()
-            for operand in (*node.args, *recurrent, *self.needs.get(node, ())):
-                visit(operand)
-            seen[node] = None
 
-        for root in roots:
-            visit(root)
-        return seen
-
-    def text(self, node: Expr, tightness: int) -> str:
-        """The text of an expression, in parentheses where it holds together less tightly than asked."""
-        if node in self.names:
-            return self.names[node]
-        text, own = self._plain(node)
-        return f"({text})" if own < tightness else text
-
-    def _plain(self, node: Expr) -> tuple[str, int]:
-        if node in self.recurrent:
-            before, operand, after = self.recurrent[node]
-            return f"{before} {self.text(operand, ATOM)}{after}", SUM
-        if node in self.sums:
-            return self.sums[node], SUM
-        if node.op == CONSTANT:
-            return f"{node.value:g}", ATOM
-        assert node.op != LEAF, f"{node.of}.{node.name} has no name"
-        if node.op in FUNCTIONS:
-            return FUNCTIONS[node.op].format(self.text(node.args[0], SUM)), ATOM
-        if node.op == "neg":
-            return f"−{self.text(node.args[0], PRODUCT)}", NEGATION
-        left, right = node.args
-        if node.op == "mul":
-            if left is right:
-                return f"{self.text(left, ATOM)}²", ATOM
-            return f"{self.text(left, PRODUCT)} {self.text(right, PRODUCT)}", PRODUCT
-        sign, tight = ("+", SUM) if node.op == "add" else ("−", NEGATION)
-        return f"{self.text(left, SUM)} {sign} {self.text(right, tight)}", SUM
+def _with_letters(symbols: Symbols, named: dict[Expr, str], results: dict[Expr, str] | None = None) -> dict[Expr, str]:
+    """Letters for what is needed twice, has no name and takes two operations or more."""
+    roots = {**named, **(results or {})}
+    uses, sizes, letters, found = _uses(symbols, roots), dict[Expr, int](), iter(LETTERS), dict(named)
+    for node in symbols.walk(*roots):
+        if node in found or node in symbols.names or node.op == CONSTANT:
+            sizes[node] = 0
+            continue
+        terms = len(symbols.sums.get(node, ""))
+        sizes[node] = terms or 1 + sum(sizes[operand] for operand in symbols.below(node))
+        plain = node.of != "x" and node not in symbols.products and not (results and node in results)
+        if plain and uses[node] > 1 and sizes[node] > 1:
+            found[node], sizes[node] = next(letters), 0
+    return found
