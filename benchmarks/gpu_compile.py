@@ -22,26 +22,30 @@ from triton.compiler import ASTSource
 
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import traced
-from tuirnn.kernels import cuda, triton_cells
+from tuirnn.kernels import cuda
 
 PROCESSORS = 132
 TYPES = {"float32": "fp32", "tf32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-FLOATS = {"bias", "h", "c", "dh_all", "dh_carry", "dc_carry", "squares"}
+OF_OPERANDS = {"a", "W", "Wt", "ring", "extras", "made", "dgh", "dgx"}
+"""Buffers of the operands' type; the others are float32."""
 
 
 def compiled(case: cuda.Case, plan: cuda.Plan) -> Any:
     """The kernel of a plan, for compute capability 9.0."""
     cell = traced(CELLS[case.cell])
-    kernel = triton_cells.forward if case.forward else triton_cells.backward
-    constants = cuda.constants(plan, cell, case.hidden, case.operands)
-    options = {name: constants.pop(name) for name in ("num_warps", "num_stages", "launch_cooperative_grid")}
+    module, why = cuda.kernels(cell)
+    assert module is not None, why
+    kernel = module.forward if case.forward else module.backward
+    constants = {"STAGE": 0, **cuda.constants(plan, cell, case)}
+    launched = ("num_warps", "num_stages", "launch_cooperative_grid")
+    options = {name: constants.pop(name) for name in launched if name in constants}
 
     def kind(name: str) -> str:
         if name in constants:
             return "constexpr"
-        if name in ("t0", "t1", "B", "counters"):
+        if name in ("t0", "t1", "T", "B", "counters"):
             return "*i32" if name == "counters" else "i32"
-        return "*fp32" if name in FLOATS else "*" + TYPES[case.operands]
+        return "*" + TYPES[case.operands] if name in OF_OPERANDS else "*fp32"
 
     names = kernel.arg_names
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if kind(name)[0] == "*" or name == "B"}
@@ -67,7 +71,7 @@ def resources(binary: bytes) -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cell", action="append", choices=sorted(cuda.KINDS))
+    parser.add_argument("--cell", action="append", choices=sorted(CELLS))
     parser.add_argument("--operands", action="append", choices=sorted(TYPES))
     parser.add_argument("--batch", action="append", type=int)
     parser.add_argument("--hidden", action="append", type=int)
@@ -78,12 +82,12 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for operands in options.operands or ("bfloat16", "tf32", "float32"):
-        for name in options.cell or ("lstm", "gru_after"):
+        for name in options.cell or CELLS:
             for H in options.hidden or (256, 512, 1024):
                 for B in options.batch or (64, 256):
                     for forward in (True, False):
                         case = cuda.Case(forward, name, B, H, operands)
-                        for plan in cuda.candidates(case, PROCESSORS):
+                        for plan in cuda.candidates(traced(CELLS[name]), case, PROCESSORS):
                             if plan.persistent:
                                 show(case, plan, options.ptx)
 

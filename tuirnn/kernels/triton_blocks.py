@@ -115,7 +115,7 @@ def apart8(x, BB: tl.constexpr, BU: tl.constexpr):
 
 @triton.jit
 def where_more(mask, x, y):
-    """The mask where x > y, two numbers; compared as blocks, since Triton's interpreter takes `mask & (x > y)` amiss."""
+    """The mask where x > y, two numbers; as blocks, since Triton's interpreter takes x > y itself for an integer."""
     return mask & (tl.zeros(mask.shape, tl.int32) + x > y)
 
 
