@@ -15,16 +15,17 @@ Arguments of the kernels:
     counters    zeros, one for each BB sequences
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from tuirnn.codegen.expression import Expr, leaf
-from tuirnn.codegen.schedule import backward_schedule
+from tuirnn.codegen.schedule import Phase, Place, backward_schedule
 from tuirnn.codegen.trace import Traced
 from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
 from tuirnn.codegen.triton_phase import Body, Moment, indented, when
 
-BEFORE = Moment("(step - B)", "", "goes_on")
-TWO_BEFORE = Moment("(step - 2 * B)", "", "where_more(inside, t, 1)")
-AT_ENTRY = (Moment("t.to(tl.int64) * B", ""), Moment("(t - 1).to(tl.int64) * B", "", "where_more(inside, t, 0)"))
-"""A round's step and the one before it, ahead of the loop."""
+BEFORE = Moment(-1, "goes_on")
+TWO_BEFORE = Moment(-2, "where_more(inside, t, 1)")
 
 
 class First:
@@ -34,14 +35,15 @@ class First:
         of: the pass.
         moment: of the step.
         after: gradients of the state after the step that are in variables already; the others are loaded.
+        whole: variable of the gradient that reaches h, if what comes from the outputs, dh, is in it already.
     """
 
-    def __init__(self, of: "Backward", moment: Moment, after: dict[Expr, str]) -> None:
+    def __init__(self, of: "Backward", moment: Moment, after: dict[Expr, str], whole: str = "") -> None:
         leaves = [leaf("d", name) for name in of.cell.state]
         missing = {node: f"e{i}" for i, node in enumerate(leaves) if node not in after}
-        self._reaching = (after | missing)[leaves[0]]
+        self._sum = f"dh = {whole}" if whole else f"dh += {(after | missing)[leaves[0]]}"
         self._ahead = [f"e{i} = tl.load(d{i} + own, inside, 0.0)" for i, node in enumerate(leaves) if node in missing]
-        self._ahead.append(f"dh = tl.load(dh_all + {moment.row} * H + own, {moment.mask}, 0.0)")
+        self._ahead.append(f"dh = tl.load(dh_all + {moment.rows('H')} + own, {moment.mask}, 0.0)")
         self.body = of.body(0, moment, after | missing | {leaves[0]: "dh"})
 
     def loads(self, early: dict[Expr, str] | None = None) -> list[str]:
@@ -53,12 +55,33 @@ class First:
         programs = "(tl.num_programs(0) * tl.num_programs(1))"
         program = "tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)"
         return [
-            f"dh += {self._reaching}",
+            self._sum,
             *self.body.values(),
             *self.body.stores(mask_of_d),
             f"seen = tl.where({self.body.moment.mask}, dh, 0.0)",
             f"tl.store(squares + {row} * {programs} + {program}, tl.sum(seen * seen))",
         ]
+
+
+def _added_to_product(phase: Phase) -> list[Expr] | None:
+    """What is added to the last product, where the phase after it does nothing but make the gradient of h; else None.
+
+    The sum then begins with that and with the output's gradient at the step before, which is 0 where there is none.
+    Loaded after the product or kept beside it, they would take registers of their own.
+    """
+    if [place for place, _ in phase.writes] != [Place("d", 0)]:
+        return None
+    (arrival,), terms = phase.arrives, _terms(phase.writes[0][1], phase)
+    others = [term for term in terms if term is not arrival]
+    fits = len(others) == len(terms) - 1 and all(term in phase.reads for term in others)
+    return others if fits else None
+
+
+def _terms(node: Expr, phase: Phase) -> list[Expr]:
+    """The parts of a sum, down to what is read."""
+    if node.op == "add" and node not in phase.reads:
+        return [term for part in node.args for term in _terms(part, phase)]
+    return [node]
 
 
 class Backward(Pass):
@@ -87,7 +110,7 @@ class Backward(Pass):
         """All steps of a cell without products; the state's gradients stay in registers."""
         states = range(len(self.cell.state))
         first = First(self, NOW, {leaf("d", name): f"e{i}" for i, name in enumerate(self.cell.state)})
-        loop = ["t = t1 - 1 - n", "step = t.to(tl.int64) * B", *first.loads(), *first.done("(t + 1)", mask_of_d="")]
+        loop = ["t = t1 - 1 - n", *first.loads(), *first.done("(t + 1)", mask_of_d="")]
         loop += [f"e{p.index} = {first.body.whole(node)}" for p, node in first.body.phase.writes if p.of == "d"]
         return [
             *self.head(),
@@ -101,7 +124,7 @@ class Backward(Pass):
 
     def _begin(self) -> list[str]:
         first = First(self, NOW, {})
-        lines = [*self.head(), *self._sums, "step = (t1 - 1).to(tl.int64) * B", *first.loads()]
+        lines = [*self.head(), *self._sums, "t = t1 - 1", *first.loads()]
         return [*lines, *first.done("t1"), *self._sums_end]
 
     def _steps(self) -> list[str]:
@@ -112,8 +135,8 @@ class Backward(Pass):
             lines += [f"kept{k} = u", *when(f"RESIDENT and ({stage(k)})", [keep])]
         lines.append("t = t1 - 1")
         for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._early(k, *AT_ENTRY))
-        lines += ["while t >= t0:", "    step = t.to(tl.int64) * B", "    goes_on = where_more(inside, t, 0)"]
+            lines += when(entered_with(k), self._early(k, NOW, Moment(-1, "where_more(inside, t, 0)")))
+        lines += ["while t >= t0:", "    goes_on = where_more(inside, t, 0)"]
         for k in range(1, self.count + 1):
             lines += indented(when(stage(k), self._segment(k)))
         return [*lines, "    t -= 1", *self._sums_end]
@@ -124,6 +147,7 @@ class Backward(Pass):
 
     def _early(self, k: int, now: Moment, before: Moment) -> list[str]:
         """Load the gates that segment k reads, at its step and the one before."""
+        now, before = replace(now, ahead=True), replace(before, ahead=True)
         bodies = [(k, self.body(k, now, {}))] + ([(0, self.body(0, before, {}))] if k == self.count else [])
         return [
             f"{name} = {body.load(node)}" for number, body in bodies for node, name in self._gates(body, number).items()
@@ -134,23 +158,27 @@ class Backward(Pass):
         phase = self.schedule.phases[k]
         now = self.body(k, NOW, dict.fromkeys(phase.arrives, "m"))
         loads = now.loads(self._gates(now, k))
-        compute = [*self._sum(k), *now.values()]
         if k < self.count:
             early = self._early(k + 1, NOW, BEFORE)
-            return [*loads, *compute, *now.stores(), *self.meeting(k, "t1 - 1 - t", early)]
+            lines = [*loads, *self._sum(k), *now.values(), *now.stores()]
+            return [*lines, *self.meeting(k, "t1 - 1 - t", early)]
+        added = _added_to_product(phase)
+        if added is not None:
+            now.names[phase.writes[0][1]] = "m"
+        compute = self._sum(k, ["dh", *map(now.text, added)] if added is not None else []) + now.values()
         after = {leaf("d", self.cell.state[p.index]): now.whole(node) for p, node in phase.writes if p.of == "d"}
-        first = First(self, BEFORE, after)
+        first = First(self, BEFORE, after, whole="m" if added is not None else "")
         loads += first.loads(self._gates(first.body, 0))
         lines = [*loads, *compute, *now.stores(mask_of_d="where_more(inside, 1, t)"), *first.done("t")]
         return [*lines, *self.meeting(k, "t1 - 1 - t", self._early(1, BEFORE, TWO_BEFORE))]
 
-    def _sum(self, k: int) -> list[str]:
-        """Product k."""
+    def _sum(self, k: int, begin: Sequence[str] = ()) -> list[str]:
+        """Product k, in a sum that begins with some variables."""
         product, G, R = self.schedule.products[k - 1], self.cell.G, self.cell.R
-        x = f"dgh + step * ({G} * H) + {product.first} * H, {G} * H, b, B"
+        x = f"dgh + {NOW.rows(f'{G} * H')} + {product.first} * H, {G} * H, b, B"
         W = f"Wt + {product.weight_row} * H, {R} * H, kept{k}, u, u < H, {product.rows} * H"
         return [
-            "m = tl.zeros((BB, BU), tl.float32)",
+            f"m = {' + '.join(begin) or 'tl.zeros((BB, BU), tl.float32)'}",
             "if PRODUCT:",
             f"    m = product(m, {x}, {W}, BK{k}, SLICES, RESIDENT, PRECISION)",
             "else:",

@@ -14,6 +14,8 @@ Arguments of the kernels:
     T           number of steps of the sequence
 """
 
+from dataclasses import replace
+
 from tuirnn.codegen.expression import leaf
 from tuirnn.codegen.schedule import forward_schedule
 from tuirnn.codegen.trace import Traced
@@ -46,13 +48,13 @@ class Forward(Pass):
         states = range(len(self.cell.state))
         now = self.body(0, NOW, {leaf("state", name): f"h{i}" for i, name in enumerate(self.cell.state)})
         first = [f"h{i} = tl.load(s{i} + t0.to(tl.int64) * (B * H) + own, inside, 0.0)" for i in states]
-        loop = ["t = t0 + n", "step = t.to(tl.int64) * B", *now.loads(), *now.values(), *now.stores()]
+        loop = ["t = t0 + n", *now.loads(), *now.values(), *now.stores()]
         loop += [f"h{i} = {now.whole(self.cell.after[name])}" for i, name in enumerate(self.cell.state)]
         return [*self.head(), *first, "for n in tl.range(0, t1 - t0, num_stages=LOADS):", *indented(loop)]
 
     def _begin(self) -> list[str]:
-        first = self.body(0, Moment("step", "t0 % 2"), {})
-        return [*self.head(), "step = t0.to(tl.int64) * B", *first.loads(), *first.values(), *first.stores()]
+        first = self.body(0, NOW, {})
+        return [*self.head(), "t = t0", *first.loads(), *first.values(), *first.stores()]
 
     def _steps(self) -> list[str]:
         lines = [*self.head(), "counter = counters + tl.program_id(1)"]
@@ -60,8 +62,8 @@ class Forward(Pass):
             lines += self._tile(k)
         lines.append("t = t0")
         for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._x(k, "t.to(tl.int64) * B"))
-        lines += ["while t < t1:", "    step = t.to(tl.int64) * B"]
+            lines += when(entered_with(k), self._x(k, NOW))
+        lines.append("while t < t1:")
         for k in range(1, self.count + 1):
             lines += indented(when(stage(k), self._segment(k)))
         return [*lines, "    t += 1"]
@@ -109,22 +111,23 @@ class Forward(Pass):
     def _reads_x(self, k: int) -> bool:
         return any(gate is not None for gate in self._columns(k))
 
-    def _x(self, k: int, row: str, mask: str | None = None) -> list[str]:
-        """Load product k's tile of a, at the step that begins in this row."""
-        at = f"at_x{k} + {row} * ({self.cell.G} * H), {mask or f'is_x{k}'}, 0.0"
+    def _x(self, k: int, moment: Moment, mask: str | None = None) -> list[str]:
+        """Load product k's tile of a."""
+        at = f"at_x{k} + {replace(moment, ahead=True).rows(f'{self.cell.G} * H')}, {mask or f'is_x{k}'}, 0.0"
         return [f"x{k} = tl.load({at})"] if self._reads_x(k) else []
 
     def _segment(self, k: int) -> list[str]:
         """Product k, the phase after it, after the last one the first phase of the next step, the barrier."""
         now = self._phase(k)
-        lines = [*now.loads(), *self._sums(k), *now.values(), *now.stores()]
+        begin = f"m = begin{k}" + (f" + x{k}.to(tl.float32)" if self._reads_x(k) else "")
+        lines = [begin, *now.loads(), *self._sums(k), *now.values(), *now.stores()]
         if k < self.count:
-            return [*lines, *self.meeting(k, "t - t0", self._x(k + 1, "step"))]
+            return [*lines, *self.meeting(k, "t - t0", self._x(k + 1, NOW))]
         if self.schedule.phases[0].writes:
             after = {leaf("state", name): now.whole(self.cell.after[name]) for name in self.cell.state}
-            following = self.body(0, Moment("(step + B)", "((t + 1) % 2)", "where_more(inside, T, t + 1)"), after)
+            following = self.body(0, Moment(1, "where_more(inside, T, t + 1)"), after)
             lines += [*following.loads(), *following.values(), *following.stores()]
-        return [*lines, *self.meeting(k, "t - t0", self._x(1, "(step + B)", "where_more(is_x1, t1, t + 1)"))]
+        return [*lines, *self.meeting(k, "t - t0", self._x(1, Moment(1), "where_more(is_x1, t1, t + 1)"))]
 
     def _phase(self, k: int) -> Body:
         """The phase after product k, which finds its sums, and gates that came with them, in the tile's parts."""
@@ -140,11 +143,10 @@ class Forward(Pass):
         """Product k, taken apart."""
         product, size = self.schedule.products[k - 1], len(self._columns(k))
         assert product.operand is not None
-        x = f"{self.buffers.operand(product.operand, 't % 2')}, H, b, B"
+        x = f"{self.buffers.operand(product.operand, 't')}, H, b, B"
         W = f"W{k}, H, kept{k}, row{k}, is_row{k}, H"
         parts = ", ".join(f"m{i}" for i in range(size))
         return [
-            f"m = begin{k}" + (f" + x{k}.to(tl.float32)" if self._reads_x(k) else ""),
             "if PRODUCT:",
             f"    m = product(m, {x}, {W}, BK{k}, SLICES, RESIDENT, PRECISION)",
             "else:",

@@ -8,7 +8,7 @@ from tuirnn.codegen.trace import Traced
 from tuirnn.codegen.triton_phase import Body, Buffers, Moment, indented, when
 
 CONSTANTS = ("H", "BB", "BU", "SLICES", "STAGE", "LOADS", "PRODUCT", "PERSISTENT", "RESIDENT", "PRECISION")
-NOW = Moment("step", "t % 2")
+NOW = Moment()
 
 
 def ring(cell: Traced) -> tuple[Place, ...]:

@@ -18,14 +18,29 @@ class Moment:
     """A time step in a program, as source.
 
     Attributes:
-        row: the first row of the step in buffers [T·B, ·], an int64.
-        parity: number of the step modulo 2.
+        shift: from step t of the program.
         mask: which elements of the block are there; nothing else is loaded or stored.
+        ahead: that it is for loads ahead of the barrier.
     """
 
-    row: str
-    parity: str
+    shift: int = 0
     mask: str = "inside"
+    ahead: bool = False
+
+    def time(self, later: int = 0) -> str:
+        """The step, or one so many steps later."""
+        shift = self.shift + later
+        return f"(t {'-' if shift < 0 else '+'} {abs(shift)})" if shift else "t"
+
+    def rows(self, width: str, later: int = 0) -> str:
+        """Where the step, or one later, begins in a buffer [T, B, width].
+
+        The two forms are equal; with each in its place, ptxas keeps the fewest registers in memory.
+        """
+        if self.ahead:
+            return f"{self.time(later)}.to(tl.int64) * (B * {width})"
+        row = f"{self.time()}.to(tl.int64) * B"
+        return f"({row} + {later} * B) * ({width})" if later else f"{row} * ({width})"
 
 
 @dataclass(frozen=True)
@@ -42,27 +57,25 @@ class Buffers:
 
     def at(self, place: Place, moment: Moment) -> str:
         """The pointers of a place."""
-        i, row, gates = place.index, moment.row, f"({self.cell.G} * H)"
+        i, gates = place.index, moment.rows(f"{self.cell.G} * H")
         match place.of:
             case "gate":
-                return f"a + {row} * {gates} + own_gates + {i} * H"
+                return f"a + {gates} + own_gates + {i} * H"
             case "dgate" | "dx":
-                return f"{'dgh' if place.of == 'dgate' else 'dgx'} + {row} * {gates} + own_gates + {i} * H"
+                return f"{'dgh' if place.of == 'dgate' else 'dgx'} + {gates} + own_gates + {i} * H"
             case "extra":
-                return f"extras + {row} * ({self.cell.extra_width} * H) + own_extras + {i} * H"
-            case "before":
-                return f"s{i} + {row} * H + own"
-            case "after":
-                return f"s{i} + ({row} + B) * H + own"
+                return f"extras + {moment.rows(f'{self.cell.extra_width} * H')} + own_extras + {i} * H"
+            case "before" | "after":
+                return f"s{i} + {moment.rows('H', later=int(place.of == 'after'))} + own"
             case "d":
                 return f"d{i} + own"
             case "carry":
                 return f"carries + {i} * (B * H) + own"
         raise AssertionError(place)
 
-    def operand(self, place: Place, parity: str) -> str:
-        """The pointer to the operand of a product, [B, H]."""
-        return f"ring + ({2 * self.ring.index(place)} + {parity}) * (B * H)"
+    def operand(self, place: Place, time: str) -> str:
+        """The pointer to the operand of a product at a step, [B, H]."""
+        return f"ring + ({2 * self.ring.index(place)} + {time} % 2) * (B * H)"
 
 
 @dataclass
@@ -75,7 +88,6 @@ class Body:
         moment: when.
         names: what is in variables already.
         prefix: of the variables' names.
-        next_parity: of the step after it, whose operands states are.
     """
 
     phase: Phase
@@ -83,7 +95,6 @@ class Body:
     moment: Moment
     names: dict[Expr, str]
     prefix: str
-    next_parity: str = "((t + 1) % 2)"
     lines: list[str] = field(default_factory=list)
 
     def loaded(self) -> dict[Expr, Place]:
@@ -131,12 +142,12 @@ class Body:
             if place.of == "dvector":
                 lines.append(f"dvector{place.index} += tl.where({mask}, {value}, 0.0)")
                 continue
+            source = Place("before", place.index) if place.of == "after" else place
+            if source in self.buffers.ring:  # first, since others wait for it
+                time = self.moment.time(later=int(place.of == "after"))
+                lines.append(f"tl.store({self.buffers.operand(source, time)} + own, {value}, {mask})")
             if place.of != "operand":
                 lines.append(f"tl.store({self.buffers.at(place, self.moment)}, {value}, {mask})")
-            source = Place("before", place.index) if place.of == "after" else place
-            if source in self.buffers.ring and place.of in ("after", "operand"):
-                parity = self.next_parity if place.of == "after" else self.moment.parity
-                lines.append(f"tl.store({self.buffers.operand(source, parity)} + own, {value}, {mask})")
         return lines
 
     def text(self, node: Expr) -> str:
