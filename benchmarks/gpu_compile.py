@@ -1,7 +1,7 @@
 """Compiles the plans of `kernels.cuda` for an H100, without one: registers, spills and shared memory, as a table.
 
     python benchmarks/gpu_compile.py                                  # every persistent plan of `gpu.py`'s comparison
-    python benchmarks/gpu_compile.py --cell lstm --operands bfloat16 --batch 64 --hidden 512 --ptx FOLDER
+    python benchmarks/gpu_compile.py --cell CELL --operands bfloat16 --batch 64 --hidden 512 --ptx FOLDER
 
 A plan that spills, or does not fit, is best known before a GPU is at hand. Needs Triton and its tools.
 """
@@ -98,7 +98,8 @@ def show(case: cuda.Case, plan: cuda.Plan, folder: Path | None) -> None:
     registers, spilled = resources(made.asm["cubin"])
     programs = -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
     what = f"{'forward' if case.forward else 'backward'} {case.cell} {case.operands} {case.batch}×{case.hidden}"
-    print(f"| {what} | {plan.BB}×{plan.BU} | {'stays' if plan.resident else 'read anew'} | {programs} | {plan.warps} | "
+    W = "–" if not plan.product else "stays" if plan.resident else "read anew"
+    print(f"| {what} | {plan.BB}×{plan.BU} | {W} | {programs} | {plan.warps} | "
           f"{registers} | {spilled} B | {made.metadata.shared / 1024:.0f} KiB |", flush=True)  # fmt: skip
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
