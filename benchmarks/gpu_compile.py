@@ -1,4 +1,4 @@
-"""Compiles the plans of `kernels.cuda` for an H100, without one: registers, spills and shared memory, as a table.
+"""Compiles the plans of `kernels.plans` for an H100, without one: registers, spills and shared memory, as a table.
 
     python benchmarks/gpu_compile.py                                  # every persistent plan of `gpu.py`'s comparison
     python benchmarks/gpu_compile.py --cell CELL --operands bfloat16 --batch 64 --hidden 512 --ptx FOLDER
@@ -23,6 +23,7 @@ from triton.compiler import ASTSource
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import traced
 from tuirnn.kernels import cuda
+from tuirnn.kernels.plans import Case, Plan, candidates, constants
 
 PROCESSORS = 132
 TYPES = {"float32": "fp32", "tf32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
@@ -30,18 +31,18 @@ OF_OPERANDS = {"a", "W", "Wt", "ring", "extras", "made", "dgh", "dgx"}
 """Buffers of the operands' type; the others are float32."""
 
 
-def compiled(case: cuda.Case, plan: cuda.Plan) -> Any:
+def compiled(case: Case, plan: Plan) -> Any:
     """The kernel of a plan, for compute capability 9.0."""
     cell = traced(CELLS[case.cell])
     module, why = cuda.kernels(cell)
     assert module is not None, why
     kernel = module.forward if case.forward else module.backward
-    constants = {"STAGE": 0, **cuda.constants(plan, cell, case)}
+    given = {"STAGE": 0, **constants(plan, cell, case)}
     launched = ("num_warps", "num_stages", "launch_cooperative_grid")
-    options = {name: constants.pop(name) for name in launched if name in constants}
+    options = {name: given.pop(name) for name in launched if name in given}
 
     def kind(name: str) -> str:
-        if name in constants:
+        if name in given:
             return "constexpr"
         if name in ("t0", "t1", "T", "B", "counters"):
             return "*i32" if name == "counters" else "i32"
@@ -51,7 +52,7 @@ def compiled(case: cuda.Case, plan: cuda.Plan) -> Any:
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if kind(name)[0] == "*" or name == "B"}
     source = ASTSource(
         fn=kernel, signature={name: kind(name) for name in names}, attrs=aligned,
-        constexprs={(names.index(name),): value for name, value in constants.items()},
+        constexprs={(names.index(name),): value for name, value in given.items()},
     )  # fmt: skip
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
 
@@ -86,13 +87,13 @@ def main() -> None:
             for H in options.hidden or (256, 512, 1024):
                 for B in options.batch or (64, 256):
                     for forward in (True, False):
-                        case = cuda.Case(forward, name, B, H, operands)
-                        for plan in cuda.candidates(traced(CELLS[name]), case, PROCESSORS):
+                        case = Case(forward, name, B, H, operands)
+                        for plan in candidates(traced(CELLS[name]), case, PROCESSORS):
                             if plan.persistent:
                                 show(case, plan, options.ptx)
 
 
-def show(case: cuda.Case, plan: cuda.Plan, folder: Path | None) -> None:
+def show(case: Case, plan: Plan, folder: Path | None) -> None:
     """One row."""
     made = compiled(case, plan)
     registers, spilled = resources(made.asm["cubin"])

@@ -69,6 +69,7 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
     from tuirnn.codegen.trace import traced
     from tuirnn.kernels import cuda
     from tuirnn.kernels.cache import Recurrent
+    from tuirnn.kernels.plans import CUBLAS, candidates
 
     for cell, operands, B, H in mine(options, grid(options)):
         dtype = arithmetic(operands)
@@ -80,9 +81,9 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
         weights = Recurrent(W, torch.zeros(len(W), device="cuda"), torch.zeros(len(made.vectors), H, device="cuda"))
         state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state)
         for forward in (True, False):
-            for plan in cuda.candidates(made, cuda.case_of(forward, made, W, B), cuda.processors()):
+            for plan in candidates(made, cuda.case_of(forward, made, W, B), cuda.processors()):
                 with contextlib.suppress(Exception):  # `layers` meets it again, and says so
-                    trace = cuda.forward_by(plan if forward else cuda.CUBLAS, made, gx, weights, state)
+                    trace = cuda.forward_by(plan if forward else CUBLAS, made, gx, weights, state)
                     if not forward:
                         cuda.backward_by(plan, made, trace, weights, gx[..., :H].float(), state)
     yield {"share": options.share, "done": True}
@@ -117,6 +118,7 @@ def correctness(options: argparse.Namespace) -> Iterator[Row]:
 def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) -> Iterator[tuple[str, Any, Any]]:
     """(name, forward, backward) of each way to run a cell here."""
     from tuirnn.kernels import cuda, portable
+    from tuirnn.kernels.plans import CUBLAS, Case, candidates
 
     interpreted = options.device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
     if cuda.kernels(made)[0] is None or (options.device == "cpu" and not interpreted):
@@ -124,12 +126,12 @@ def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) 
         return
     plans: dict[str, list[Any]] = {}
     for forward in (True, False):
-        case = cuda.Case(forward, made.name, B, H, operands)
-        for plan in cuda.candidates(made, case, cuda.processors()):
+        case = Case(forward, made.name, B, H, operands)
+        for plan in candidates(made, case, cuda.processors()):
             kind = "persistent" if plan.persistent else "a launch a product" if plan.product else "cuBLAS and phases"
-            other = cuda.CUBLAS if made.stages else plan
+            other = CUBLAS if made.stages else plan
             pair = plans.setdefault(kind + ", W resident" * plan.resident, [other, other])
-            if pair[not forward] is cuda.CUBLAS:
+            if pair[not forward] is CUBLAS:
                 pair[not forward] = plan
     for kind, (there, back) in plans.items():
         if not (interpreted and made.stages and kind.startswith("persistent")):

@@ -37,6 +37,7 @@ from tuirnn.config import ModelConfig, TrainConfig  # noqa: E402
 from tuirnn.kernels import ForwardCache, cuda, eager, portable  # noqa: E402
 from tuirnn.kernels import layer as layers  # noqa: E402
 from tuirnn.kernels.cache import Recurrent  # noqa: E402
+from tuirnn.kernels.plans import CUBLAS, Case, Plan, candidates, constants  # noqa: E402
 from tuirnn.models import RecurrentLayer  # noqa: E402
 from tuirnn.runs import checkpoint  # noqa: E402
 from tuirnn.runs.layout import RunPaths  # noqa: E402
@@ -48,15 +49,15 @@ from tuirnn.training.team import Alone  # noqa: E402
 
 needs_triton = pytest.mark.skipif(cuda.blocks()[0] is None, reason=cuda.blocks()[1] or "Triton")
 
-PRODUCT = cuda.Plan(product=True, persistent=False, resident=False, BB=16, BU=16, BK=32, slices=4)
+PRODUCT = Plan(product=True, persistent=False, resident=False, BB=16, BU=16, BK=32, slices=4)
 """Several programs at H = 17 and B = 17; K = 17 and its multiples end within a tile."""
-WHOLE = cuda.Plan(product=True, persistent=False, resident=False, BB=16, BU=32, BK=128)
-ALONE = cuda.Plan(product=True, persistent=True, resident=False, BB=16, BU=64, BK=32, warps=8)
+WHOLE = Plan(product=True, persistent=False, resident=False, BB=16, BU=32, BK=128)
+ALONE = Plan(product=True, persistent=True, resident=False, BB=16, BU=64, BK=32, warps=8)
 """All steps in one launch whose programs have all units of their sequences: none waits for another."""
 ALONE_RESIDENT = replace(ALONE, resident=True, BU=32, BK=64, slices=2)
-ELEMENTWISE = cuda.Plan(product=False, persistent=True, resident=False, BB=2, BU=16)
+ELEMENTWISE = Plan(product=False, persistent=True, resident=False, BB=2, BU=16)
 
-WAYS = [(PRODUCT, 2, 17, 17), (WHOLE, 1, 1, 33), (ALONE, 3, 3, 33), (ALONE_RESIDENT, 2, 5, 17), (cuda.CUBLAS, 2, 5, 17)]
+WAYS = [(PRODUCT, 2, 17, 17), (WHOLE, 1, 1, 33), (ALONE, 3, 3, 33), (ALONE_RESIDENT, 2, 5, 17), (CUBLAS, 2, 5, 17)]
 """(plan, T, B, H) of cells with products."""
 LOOPS = [(ELEMENTWISE, 3, 5, 17), (replace(ELEMENTWISE, BB=1, BU=64), 2, 1, 33)]
 """The same of those without."""
@@ -120,7 +121,7 @@ def plain(cell: Traced) -> bool:
     return len(cell.stages) == 1 and cell.keeps_gates and not (cell.extra or cell.vectors)
 
 
-def way_of(cell: Traced) -> cuda.Plan:
+def way_of(cell: Traced) -> Plan:
     return PRODUCT if cell.stages else ELEMENTWISE
 
 
@@ -157,7 +158,7 @@ def results(
 
 
 def both(
-    plan: cuda.Plan, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32
+    plan: Plan, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(name, ours, exact) of each result: by a plan, and by the definition in float64."""
     ways = partial(cuda.forward_by, plan), partial(cuda.backward_by, plan)
@@ -316,17 +317,17 @@ def test_a_layer_on_the_kernels(
 @pytest.mark.parametrize(("B", "H"), [(1, 17), (64, 512), (256, 1024), (4096, 8192)])
 def test_candidates_fit_the_device(B: int, H: int, operands: str) -> None:
     for (name, cell), forward in itertools.product(MADE.items(), (True, False)):
-        case = cuda.Case(forward, name, B, H, operands)
-        plans = cuda.candidates(cell, case, 132)
+        case = Case(forward, name, B, H, operands)
+        plans = candidates(cell, case, 132)
         assert any(not plan.product for plan in plans)
         for plan in plans if cell.stages else []:
             across, down = plan.grid(B, H)
             assert not plan.persistent or across * down <= 132
-            made = cuda.constants(plan, cell, case)
+            made = constants(plan, cell, case)
             widest = 1 if not forward else max(2 ** (len(stage.gates) - 1).bit_length() for stage in cell.stages)
             held = made["BK1"] * plan.slices * (plan.BB + plan.BU * widest)
             assert held * plan.stages * (2 if operands == "bfloat16" else 4) <= 227 * 1024  # shared memory of an H100
-        assert not cell.stages or not cuda.candidates(cell, case._replace(batch=4096, hidden=8192), 132)[0].persistent
+        assert not cell.stages or not candidates(cell, case._replace(batch=4096, hidden=8192), 132)[0].persistent
 
 
 def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +344,7 @@ def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     weights, state = Recurrent(W, torch.zeros(len(W)), W[:0]), tuple(torch.zeros(3, 16) for _ in cell.state)
     expected = portable.forward(cell, gx.clone(), weights, state)
     torch.testing.assert_close(cuda.forward(cell, gx, weights, state).states[0], expected.states[0])
-    assert len(failed) == len(cuda.candidates(cell, cuda.case_of(True, cell, W, 3), cuda.processors()))
+    assert len(failed) == len(candidates(cell, cuda.case_of(True, cell, W, 3), cuda.processors()))
     assert "too many resources" in cuda.why_not()
     assert "\n" not in cuda.why_not()
 

@@ -31,9 +31,7 @@ from tuirnn.codegen.triton_pass import ring
 from tuirnn.files import atomic_write
 from tuirnn.kernels import portable
 from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
-from tuirnn.kernels.plans import CUBLAS, ELEMENTWISE, Case, Plan, candidates, constants
-
-__all__ = ["CUBLAS", "ELEMENTWISE", "Case", "Plan", "candidates", "constants"]
+from tuirnn.kernels.plans import Case, Plan, candidates, constants
 
 OPERANDS = (torch.float32, torch.bfloat16, torch.float16)
 
