@@ -25,7 +25,8 @@ from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
 from tuirnn.codegen.triton_phase import Body, Moment, indented, when
 
 BEFORE = Moment(-1, "goes_on")
-TWO_BEFORE = Moment(-2, "where_more(inside, t, 1)")
+AT_ENTRY = Moment(-1, "where_more(inside, t, 0)")
+"""The same, where the round that it belongs to has not begun."""
 
 
 class First:
@@ -135,11 +136,11 @@ class Backward(Pass):
             lines += [f"kept{k} = u", *when(f"RESIDENT and ({stage(k)})", [keep])]
         lines.append("t = t1 - 1")
         for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._early(k, NOW, Moment(-1, "where_more(inside, t, 0)")))
+            lines += when(entered_with(k), self._early(k, NOW, AT_ENTRY))
         lines += ["while t >= t0:", "    goes_on = where_more(inside, t, 0)"]
         for k in range(1, self.count + 1):
             lines += indented(when(stage(k), self._segment(k)))
-        return [*lines, "    t -= 1", *self._sums_end]
+        return [*lines, *indented(self.advancing("t -= 1")), *self._sums_end]
 
     def _gates(self, body: Body, number: int) -> dict[Expr, str]:
         """The gates that a phase reads -> the variables that they are loaded into before the barrier."""
@@ -161,7 +162,7 @@ class Backward(Pass):
         if k < self.count:
             early = self._early(k + 1, NOW, BEFORE)
             lines = [*loads, *self._sum(k), *now.values(), *now.stores()]
-            return [*lines, *self.meeting(k, "t1 - 1 - t", early)]
+            return [*lines, *self.meeting(f"(t1 - 1 - t) * {self.count} + {k}", early)]
         added = _added_to_product(phase)
         if added is not None:
             now.names[phase.writes[0][1]] = "m"
@@ -170,7 +171,8 @@ class Backward(Pass):
         first = First(self, BEFORE, after, whole="m" if added is not None else "")
         loads += first.loads(self._gates(first.body, 0))
         lines = [*loads, *compute, *now.stores(mask_of_d="where_more(inside, 1, t)"), *first.done("t")]
-        return [*lines, *self.meeting(k, "t1 - 1 - t", self._early(1, BEFORE, TWO_BEFORE))]
+        early = self._early(1, Moment(0, "where_more(inside, t + 1, 0)"), AT_ENTRY)
+        return [*lines, "t -= 1", *self.meeting(f"(t1 - 1 - t) * {self.count}", early)]
 
     def _sum(self, k: int, begin: Sequence[str] = ()) -> list[str]:
         """Product k, in a sum that begins with some variables."""

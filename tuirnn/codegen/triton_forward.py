@@ -66,7 +66,7 @@ class Forward(Pass):
         lines.append("while t < t1:")
         for k in range(1, self.count + 1):
             lines += indented(when(stage(k), self._segment(k)))
-        return [*lines, "    t += 1"]
+        return [*lines, *indented(self.advancing("t += 1"))]
 
     def _columns(self, k: int) -> list[int | None]:
         """Which gate of `a` each part of product k's tile is loaded from.
@@ -122,12 +122,13 @@ class Forward(Pass):
         begin = f"m = begin{k}" + (f" + x{k}.to(tl.float32)" if self._reads_x(k) else "")
         lines = [begin, *now.loads(), *self._sums(k), *now.values(), *now.stores()]
         if k < self.count:
-            return [*lines, *self.meeting(k, "t - t0", self._x(k + 1, NOW))]
+            return [*lines, *self.meeting(f"(t - t0) * {self.count} + {k}", self._x(k + 1, NOW))]
         if self.schedule.phases[0].writes:
             after = {leaf("state", name): now.whole(self.cell.after[name]) for name in self.cell.state}
             following = self.body(0, Moment(1, "where_more(inside, T, t + 1)"), after)
             lines += [*following.loads(), *following.values(), *following.stores()]
-        return [*lines, *self.meeting(k, "t - t0", self._x(1, Moment(1), "where_more(is_x1, t1, t + 1)"))]
+        early = self._x(1, NOW, "where_more(is_x1, t1, t)")
+        return [*lines, "t += 1", *self.meeting(f"(t - t0) * {self.count}", early)]
 
     def _phase(self, k: int) -> Body:
         """The phase after product k, which finds its sums, and gates that came with them, in the tile's parts."""

@@ -74,7 +74,10 @@ class Pass:
         """A phase at a moment, with some values in variables."""
         return Body(self.schedule.phases[number], self.buffers, moment, self.known | known, f"v{number}_")
 
-    def meeting(self, k: int, rounds: str, early: Sequence[str]) -> list[str]:
-        """The barrier after product k in a round of the time loop, and what is loaded while others are waited for."""
-        wait = f"wait(counter, (({rounds}) * {self.count} + {k}) * tl.num_programs(0))"
-        return when("PERSISTENT", ["arrive(counter)", *early, wait])
+    def meeting(self, arrivals: str, early: Sequence[str]) -> list[str]:
+        """The barrier after so many products, and what is loaded while others are waited for."""
+        return when("PERSISTENT", ["arrive(counter)", *early, f"wait(counter, ({arrivals}) * tl.num_programs(0))"])
+
+    def advancing(self, statement: str) -> list[str]:
+        """The end of a round in a launch that does not make the last product, after which others advance."""
+        return when(f"STAGE != 0 and STAGE != {self.count}", [statement]) if self.count > 1 else []
