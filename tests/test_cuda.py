@@ -5,6 +5,7 @@ kernels with one launch for each product, and all steps in one launch where a pr
 only waiting for one another is left to `make bench-gpu`.
 """
 
+import inspect
 import itertools
 import json
 import math
@@ -254,6 +255,18 @@ def test_functions_in_their_full_range(function: str) -> None:
     exact = apply(function, *arguments.double().unbind(-1))
     bound = 2e-7 if function == "tanh" else 1e-37  # a difference of numbers near 1
     torch.testing.assert_close(ours.states[0][1, :, 0].double(), exact, rtol=1e-6, atol=bound, equal_nan=True)
+
+
+@needs_triton
+def test_kernels_are_written_from_the_definition_and_read_from_memory() -> None:
+    """There is no file of code whose change another run would trust."""
+    for cell in MADE.values():
+        module, why = cuda.kernels(cell)
+        assert module is not None, why
+        function = module.forward.fn
+        assert inspect.getsource(function) in triton.source(cell)
+        assert not Path(function.__code__.co_filename).exists()
+    assert len({triton.source(cell) for cell in MADE.values()}) == len(MADE)
 
 
 @needs_triton
