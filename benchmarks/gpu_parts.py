@@ -25,12 +25,19 @@ BOUNDS = {"float32": 2e-5, "tf32": 5e-3, "float16": 5e-3, "bfloat16": 4e-2}
 """Largest ‖ours − exact‖ / ‖exact‖ of any result, by the type of the products' operands."""
 
 
+def compared() -> list[str]:
+    """The gated cells that torch.nn has too."""
+    from tuirnn.cells import CELLS
+
+    return [name for name, cell in CELLS.items() if cell.in_torch and len(cell.gates) > 1]
+
+
 def grid(options: argparse.Namespace) -> list[tuple[str, str, int, int]]:
     """(cell, operands, batch, hidden) of the comparison with torch.nn, the bars' first."""
-    kinds = [(cell, dtype) for dtype in ("bfloat16", "tf32") for cell in ("lstm", "gru")]
-    kinds += [("gru", "float32"), ("gru", "float16")]
+    kinds = [(cell, dtype) for dtype in ("bfloat16", "tf32") for cell in compared()]
+    kinds += [(compared()[0], "float32"), (compared()[0], "float16")]
     if options.smoke:
-        return [("lstm", "float32", 2, 16), ("gru", "float32", 2, 16)]
+        return [(cell, "float32", 2, 16) for cell in compared()]
     return [(cell, dtype, B, H) for B in (64, 256) for H in (512, 1024, 256) for cell, dtype in kinds]
 
 
@@ -62,6 +69,7 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
     from tuirnn.codegen.trace import traced
     from tuirnn.kernels import cuda
     from tuirnn.kernels.cache import Recurrent
+    from tuirnn.kernels.plans import CUBLAS, candidates
 
     for cell, operands, B, H in mine(options, grid(options)):
         dtype = arithmetic(operands)
@@ -70,29 +78,27 @@ def compile_ahead(options: argparse.Namespace) -> Iterator[Row]:
         if not cuda.runs(made, W, dtype):
             return
         gx = torch.zeros(2, B, made.G * H, device="cuda", dtype=dtype)
-        weights = Recurrent(W, torch.zeros(len(W), device="cuda"), W[: len(made.vectors)])
+        weights = Recurrent(W, torch.zeros(len(W), device="cuda"), torch.zeros(len(made.vectors), H, device="cuda"))
         state = tuple(torch.zeros(B, H, device="cuda") for _ in made.state)
         for forward in (True, False):
-            for plan in cuda.candidates(cuda.case_of(forward, made, W, B), cuda.processors()):
+            for plan in candidates(made, cuda.case_of(forward, made, W, B), cuda.processors()):
                 with contextlib.suppress(Exception):  # `layers` meets it again, and says so
-                    trace = cuda.forward_by(plan if forward else cuda.CUBLAS, made, gx, weights, state)
+                    trace = cuda.forward_by(plan if forward else CUBLAS, made, gx, weights, state)
                     if not forward:
                         cuda.backward_by(plan, made, trace, weights, gx[..., :H].float(), state)
     yield {"share": options.share, "done": True}
 
 
 def correctness(options: argparse.Namespace) -> Iterator[Row]:
-    """Each kernel, each way of running it, against the portable loop in float64; twice, to the same bits."""
-    import torch
-
+    """Each cell, each way of running it, against its definition in float64; twice, to the same bits."""
     from tuirnn.cells import CELLS
     from tuirnn.codegen.trace import traced
     from tuirnn.kernels import cuda
 
     shapes = [(3, 5, 17)] if options.smoke else [(7, 5, 17), (33, 64, 256), (12, 256, 512), (9, 64, 1024)]
     kinds = ["float32"] if options.smoke else list(BOUNDS)
-    for (T, B, H), operands, name in mine(options, list(itertools.product(shapes, kinds, cuda.KINDS))):
-        if name.startswith("rnn") and (operands in ("tf32", "float16") or H > 256):
+    for (T, B, H), operands, name in mine(options, list(itertools.product(shapes, kinds, CELLS))):
+        if name not in compared() and (operands in ("tf32", "float16") or H > 256):
             continue
         made, dtype = traced(CELLS[name]), arithmetic(operands)
         for kind, forward, backward in ways(made, operands, B, H, options):
@@ -107,27 +113,28 @@ def correctness(options: argparse.Namespace) -> Iterator[Row]:
             yield row
     if options.device == "cuda":
         yield {"missing": cuda.why_not()}
-        del torch
 
 
 def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) -> Iterator[tuple[str, Any, Any]]:
     """(name, forward, backward) of each way to run a cell here."""
     from tuirnn.kernels import cuda, portable
+    from tuirnn.kernels.plans import CUBLAS, Case, candidates
 
     interpreted = options.device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
-    if cuda.kernels()[0] is None or (options.device == "cpu" and not interpreted):
+    if cuda.kernels(made)[0] is None or (options.device == "cpu" and not interpreted):
         yield "portable", portable.forward, portable.backward
         return
     plans: dict[str, list[Any]] = {}
     for forward in (True, False):
-        case = cuda.Case(forward, made.name, B, H, operands)
-        for plan in cuda.candidates(case, cuda.processors()):
-            kind = "persistent" if plan.persistent else "a launch a step" if plan.product else "cuBLAS and gates"
-            pair = plans.setdefault(kind + ", W resident" * plan.resident, [cuda.CUBLAS, cuda.CUBLAS])
-            if pair[not forward] is cuda.CUBLAS:
+        case = Case(forward, made.name, B, H, operands)
+        for plan in candidates(made, case, cuda.processors()):
+            kind = "persistent" if plan.persistent else "a launch a product" if plan.product else "cuBLAS and phases"
+            other = CUBLAS if made.stages else plan
+            pair = plans.setdefault(kind + ", W resident" * plan.resident, [other, other])
+            if pair[not forward] is CUBLAS:
                 pair[not forward] = plan
     for kind, (there, back) in plans.items():
-        if not (interpreted and kind.startswith("persistent")):
+        if not (interpreted and made.stages and kind.startswith("persistent")):
             yield kind, partial(cuda.forward_by, there), partial(cuda.backward_by, back)
 
 
@@ -135,7 +142,7 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
     """(largest relative distance of any result from float64, whether a second run gives the same bits)."""
     import torch
 
-    from tuirnn.kernels import portable
+    from tuirnn.kernels import eager
     from tuirnn.kernels.cache import Recurrent
 
     torch.manual_seed(T * B + H)
@@ -146,7 +153,8 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
     rows = made.R * H
     gx, W, bias = normal(T, B, made.G * H).to(dtype), (normal(rows, H) / H**0.5).to(dtype), normal(rows)
     vectors = normal(len(made.vectors), H)
-    state, dh_all = tuple(normal(B, H) for _ in made.state), normal(T, B, H) / T
+    state = (normal(B, H), *(normal(B, H).abs() for _ in made.state[1:]))  # a normaliser must not be 0
+    dh_all = normal(T, B, H) / T
     dlast = tuple(normal(B, H) for _ in made.state)
 
     def results(there: Any, back: Any, exact: bool) -> list[Any]:
@@ -158,13 +166,16 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
         weights = Recurrent(cast(W), cast(bias), cast(vectors))
         trace = there(made, cast(gx), weights, tuple(map(cast, state)))
         trace.observed = True
-        kept = [trace.a.clone()] if made.G > 1 else []
+        kept = [trace.a.clone()] if made.keeps_gates else []
         kept += [trace.saved.clone()] if made.extra_width else []
         d = back(made, trace, weights, cast(dh_all), tuple(map(cast, dlast)))
-        return [*kept, *trace.states, d.x, d.gates, *d.state, d.vectors, trace.dh_norm]
+        recurrent = zip(made.gates, d.gates.chunk(made.G, -1), strict=True)
+        kept += [rows for gate, rows in recurrent if gate in made.recurrent]
+        kept += [d.vectors] if made.vectors else []
+        return [*kept, *trace.states, d.x, *d.state, trace.dh_norm]
 
     exact, ours, again = (
-        results(portable.forward, portable.backward, True),
+        results(eager.forward, eager.backward, True),
         results(forward, backward, False),
         results(forward, backward, False),
     )
@@ -177,19 +188,22 @@ def layer_gradients(options: argparse.Namespace) -> Iterator[Row]:
     """A whole layer, on vectors and on tokens: outputs and all gradients against the same in float64."""
     import torch
 
+    from tuirnn.cells import CELLS
     from tuirnn.config import ModelConfig
     from tuirnn.models import RecurrentLayer
 
     T, B, E, H, V = (4, 3, 6, 17, 9) if options.smoke else (40, 48, 96, 160, 65)
-    for cell, operands, tokens in mine(options, list(itertools.product(("lstm", "gru", "rnn"), BOUNDS, (False, True)))):
+    names = [name for name, cell in CELLS.items() if cell.in_torch]
+    for cell, operands, tokens in mine(options, list(itertools.product(names, BOUNDS, (False, True)))):
         if options.device == "cpu" and operands != "float32":
             continue
         row: Row = {"cell": cell, "operands": operands, "source": "tokens" if tokens else "vectors"}
         dtype = arithmetic(operands)
         try:
             torch.manual_seed(1)
-            layer = RecurrentLayer(ModelConfig(cell=cell, hidden=H), E).to(options.device)
-            twin = RecurrentLayer(ModelConfig(cell=cell, hidden=H), E).to(options.device).double()
+            config = ModelConfig(**CELLS[cell].settings, hidden=H)
+            layer = RecurrentLayer(config, E).to(options.device)
+            twin = RecurrentLayer(config, E).to(options.device).double()
             twin.load_state_dict(layer.state_dict())
             table = torch.randn(V, E, device=options.device)
             source = torch.randint(V, (T, B), device=options.device) if tokens else torch.randn(T, B, E).to(table)
@@ -210,9 +224,11 @@ def layer_gradients(options: argparse.Namespace) -> Iterator[Row]:
 
 def graphed(options: argparse.Namespace) -> Iterator[Row]:
     """50 steps of a training captured as a graph against the same plainly: every loss."""
-    for cell in ("lstm", "gru"):
+    from tuirnn.cells import CELLS
+
+    for cell in compared():
         small = options.smoke or options.device == "cpu"
-        settings = {"cell": cell, "layers": 2, "embed": 8, "dropout": 0.0, "batch_size": 4}
+        settings: dict[str, Any] = {**CELLS[cell].settings, "layers": 2, "embed": 8, "dropout": 0.0, "batch_size": 4}
         settings |= dict(zip(("hidden", "seq_len", "steps"), (16, 8, 8) if small else (128, 32, 50), strict=True))
         losses = []
         for mode in ("off", "twin" if options.device == "cpu" else "on"):
@@ -236,6 +252,7 @@ def layers(options: argparse.Namespace) -> Iterator[Row]:
     import torch
     from torch import nn
 
+    from tuirnn.cells import CELLS
     from tuirnn.config import ModelConfig
     from tuirnn.kernels import cuda
     from tuirnn.models import RecurrentLayer
@@ -245,11 +262,12 @@ def layers(options: argparse.Namespace) -> Iterator[Row]:
         row: Row = {"cell": cell, "operands": operands, "B": B, "T": T, "H": H}
         try:
             dtype = arithmetic(operands)
-            theirs = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](H, H).to(options.device)
-            ours = RecurrentLayer(ModelConfig(cell=cell, hidden=H), H).to(options.device)
+            in_torch, settings = CELLS[cell].in_torch or ("", {})
+            theirs = getattr(nn, in_torch)(H, H, **settings).to(options.device)
+            ours = RecurrentLayer(ModelConfig(**CELLS[cell].settings, hidden=H), H).to(options.device)
             with torch.no_grad():
-                for name, parameter in ours.named_parameters():
-                    parameter.copy_(getattr(theirs, f"{name}_l0"))
+                for name, parameter in theirs.named_parameters():
+                    getattr(ours, name.removesuffix("_l0")).copy_(parameter)
             theirs = theirs.to(dtype)
             x = torch.randn(T, B, H, device=options.device, dtype=dtype, requires_grad=True)
             d, state = torch.randn(T, B, H, device=options.device), ours.zero_state(B)
@@ -257,7 +275,7 @@ def layers(options: argparse.Namespace) -> Iterator[Row]:
             if options.device == "cuda":
                 cuda.measure(ours.cell, B, H, dtype)
                 case = cuda.case_of(True, ours.cell, ours.weight_hh.to(dtype), B)
-                row["plans"] = [repr(cuda.plan_of(c)) for c in (case, case._replace(forward=False))]
+                row["plans"] = [repr(cuda.plan_of(ours.cell, c)) for c in (case, case._replace(forward=False))]
 
             def our_pass(ours: Any = ours, x: Any = x, d: Any = d, state: Any = state, dtype: Any = dtype) -> None:
                 torch.autograd.grad(ours(x, state, None, dtype)[0], [x, *ours.parameters()], d)
@@ -302,11 +320,18 @@ def interleaved(contenders: dict[str, Callable[[], object]], rounds: int, device
 
 def step(options: argparse.Namespace) -> Iterator[Row]:
     """`tuirnn train`'s own steps, 2×512, batch 256: characters a second from the 100th step on."""
+    from tuirnn.cells import CELLS
     from tuirnn.training.trainer import LOG_EVERY_CUDA
 
-    for cell, dtype, mode in (("lstm", "bfloat16", "on"), ("gru", "bfloat16", "on"), ("lstm", "tf32", "on"),
-                              ("lstm", "float32", "on"), ("lstm", "bfloat16", "off")):  # fmt: skip
-        settings = {"cell": cell, "dtype": dtype, "hidden": 512, "layers": 2, "embed": 128, "batch_size": 256,
+    largest = max(compared(), key=lambda name: len(CELLS[name].gates))
+    kinds = [(cell, "bfloat16", "on") for cell in compared()]
+    for cell, dtype, mode in (
+        *kinds,
+        (largest, "tf32", "on"),
+        (largest, "float32", "on"),
+        (largest, "bfloat16", "off"),
+    ):
+        settings = {**CELLS[cell].settings, "dtype": dtype, "hidden": 512, "layers": 2, "embed": 128, "batch_size": 256,
                     "seq_len": 128, "steps": 400}  # fmt: skip
         if options.smoke:
             settings |= {"hidden": 16, "batch_size": 4, "seq_len": 8, "steps": 8}

@@ -1,16 +1,23 @@
-"""The Triton kernels and the captured step: on a GPU where there is one, else in Triton's interpreter and its twin.
+"""The Triton kernels: on a GPU where there is one, else in Triton's interpreter.
 
-The interpreter runs one program after the other, so a barrier between them would wait for ever. It runs the kernels
-with one launch a step; only `_arrive` and `_wait` are left to `make bench-gpu`.
+The interpreter runs one program after the other, so a barrier between two of them would wait for ever. It runs the
+kernels with one launch for each product, and all steps in one launch where a program has all units of its sequences:
+only waiting for one another is left to `make bench-gpu`.
 """
 
-import json
+import inspect
+import itertools
+import math
 import os
+import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -20,117 +27,276 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
 
-from tests.conftest import train_small  # noqa: E402
-from tuirnn import spans, tasks  # noqa: E402
-from tuirnn.cells import CELLS  # noqa: E402
+from tuirnn import spans  # noqa: E402
+from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct  # noqa: E402
+from tuirnn.cells.functions import FUNCTIONS, Value, apply, sigmoid, tanh  # noqa: E402
+from tuirnn.codegen import triton  # noqa: E402
 from tuirnn.codegen.trace import Traced, traced  # noqa: E402
-from tuirnn.config import ModelConfig, TrainConfig  # noqa: E402
-from tuirnn.kernels import ForwardCache, cuda, portable  # noqa: E402
+from tuirnn.config import ModelConfig  # noqa: E402
+from tuirnn.kernels import ForwardCache, cuda, eager, portable  # noqa: E402
+from tuirnn.kernels import layer as layers  # noqa: E402
 from tuirnn.kernels.cache import Recurrent  # noqa: E402
+from tuirnn.kernels.plans import CUBLAS, Case, Plan, candidates, constants  # noqa: E402
 from tuirnn.models import RecurrentLayer  # noqa: E402
-from tuirnn.runs import checkpoint  # noqa: E402
-from tuirnn.runs.layout import RunPaths  # noqa: E402
-from tuirnn.runs.reader import LogTail, read_record  # noqa: E402
-from tuirnn.training import graphed  # noqa: E402
-from tuirnn.training.learner import Learner  # noqa: E402
-from tuirnn.training.optimizers import make_optimizer, set_rate  # noqa: E402
-from tuirnn.training.team import Alone  # noqa: E402
 
-needs_triton = pytest.mark.skipif(cuda.kernels()[0] is None, reason=cuda.kernels()[1] or "Triton")
+needs_triton = pytest.mark.skipif(cuda.blocks()[0] is None, reason=cuda.blocks()[1] or "Triton")
 
-PRODUCT = cuda.Plan(product=True, persistent=False, resident=False, BB=16, BU=16, BK=32, slices=4)
-"""Several programs at H = 17 and B = 33; K = 17 and 68 end within a tile."""
-WHOLE = cuda.Plan(product=True, persistent=False, resident=False, BB=16, BU=32, BK=128)
-RESIDENT = cuda.Plan(product=True, persistent=False, resident=True, BB=16, BU=16, BK=64, slices=8)
+PRODUCT = Plan(product=True, persistent=False, resident=False, BB=16, BU=16, BK=32, slices=4)
+"""Several programs at H = 17 and B = 17; K = 17 and its multiples end within a tile."""
+WHOLE = Plan(product=True, persistent=False, resident=False, BB=16, BU=32, BK=128)
+ALONE = Plan(product=True, persistent=True, resident=False, BB=16, BU=64, BK=32, warps=8)
+"""All steps in one launch whose programs have all units of their sequences: none waits for another."""
+ALONE_RESIDENT = replace(ALONE, resident=True, BU=32, BK=64, slices=2)
+ELEMENTWISE = Plan(product=False, persistent=True, resident=False, BB=2, BU=16)
 
+WAYS = [(PRODUCT, 2, 17, 17), (WHOLE, 1, 1, 33), (ALONE, 3, 3, 33), (ALONE_RESIDENT, 2, 5, 17), (CUBLAS, 2, 5, 17)]
+"""(plan, T, B, H) of cells with products."""
+LOOPS = [(ELEMENTWISE, 3, 5, 17), (replace(ELEMENTWISE, BB=1, BU=64), 2, 1, 33)]
+"""The same of those without."""
+
+LONG = bool(os.environ.get("TUIRNN_LONG"))
 ROOT = Path(__file__).parent.parent
+V = TypeVar("V", bound=Value)
 
 
-def cell_of(name: str) -> Traced:
-    return traced(CELLS[name])
+class Strange(Cell):
+    """What no cell has: an operand made before the first product, a gate whose room another value takes too early."""
+
+    name = family = "strange"
+    year, paper, gates, words = 2026, "", ("a", "b"), {"a": "a", "b": "b"}
+    state, vectors = ("h", "c"), ("u",)
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+        q = tanh(s.c * p.u)
+        a = sigmoid(x.a + W(q, "a").a)
+        c = a * s.c + x.b
+        return Parts(h=tanh(c), c=c), Parts(a=a, b=q)
+
+    @staticmethod
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
+        dc = d.c + d.h * (1 - after.h * after.h)
+        da = dc * s.c * k.a * (1 - k.a)
+        dq = Wt(a=da) * (1 - k.b * k.b)
+        return Gradients(Parts(h=0, c=dc * k.a + dq * p.u), Parts(a=da, b=dc), vectors=Parts(u=dq * s.c))
 
 
-def run(
-    plan: cuda.Plan | None, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32
-) -> list[Tensor]:
-    """Outputs and every gradient on random numbers that depend on the shape alone; without a plan in float64."""
+class Wide(Strange):
+    """A product of more gates than a tile takes."""
+
+    name = family = "wide"
+    gates = tuple("abcdefghi")
+    words = dict(zip(gates, gates, strict=True))
+    state, vectors = ("h",), ()
+
+    @staticmethod
+    def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+        a = W(s.h, " ".join(Wide.gates))
+        return Parts(h=sum(x[gate] + a[gate] for gate in Wide.gates)), Parts()
+
+    @staticmethod
+    def step_backward(
+        d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+    ) -> Gradients[V]:
+        return Gradients(Parts(h=Wt(**dict.fromkeys(Wide.gates, d.h))), Parts(dict.fromkeys(Wide.gates, d.h)))
+
+
+MADE = {name: traced(cell) for name, cell in {**CELLS, "strange": Strange()}.items()}
+STEPPING = {name: cell for name, cell in MADE.items() if cell.stages}
+"""Cells with products."""
+
+
+def plain(cell: Traced) -> bool:
+    """Whether a cell has one product, and nothing but its gates."""
+    return len(cell.stages) == 1 and cell.keeps_gates and not (cell.extra or cell.vectors)
+
+
+def way_of(cell: Traced) -> Plan:
+    return PRODUCT if cell.stages else ELEMENTWISE
+
+
+def results(
+    forward: Any, backward: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype, exact: bool
+) -> dict[str, Tensor]:
+    """Outputs and every gradient on random numbers that depend on the shape alone."""
     generator = torch.Generator().manual_seed(T * 1_000_000 + B * 1000 + H)
 
     def normal(*shape: int, of: torch.dtype = torch.float32) -> Tensor:
         made = torch.randn(*shape, generator=generator).to(of)
-        return (made.double() if plan is None else made).to(DEVICE)
+        return (made.double() if exact else made).to(DEVICE)
 
     rows = cell.R * H
     gx = normal(T, B, cell.G * H, of=dtype)
     weights = Recurrent(normal(rows, H, of=dtype) / H**0.5, normal(rows), normal(len(cell.vectors), H))
-    state = tuple(normal(B, H) for _ in cell.state)
+    state = (normal(B, H), *(normal(B, H).abs() for _ in cell.state[1:]))  # a normaliser must not be 0
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
-    if plan is None:
-        trace = portable.forward(cell, gx, weights, state)
-    else:
-        trace = cuda.forward_by(plan, cell, gx, weights, state)
+    trace = forward(cell, gx, weights, state)
     trace.observed = True
-    made = [trace.a.clone(), trace.saved.clone()] if cell.G > 1 else []  # an RNN's one gate is its state
-    if plan is None:
-        dgx, dgh, dfirst, _ = portable.backward(cell, trace, weights, dh_all, dlast)
-    else:
-        dgx, dgh, dfirst, _ = cuda.backward_by(plan, cell, trace, weights, dh_all, dlast)
+    made = {"kept": trace.a.clone()} if cell.keeps_gates else {}
+    made |= {
+        "saved": trace.saved.clone(),
+        **{f"state {name}": s for name, s in zip(cell.state, trace.states, strict=True)},
+    }
+    d = backward(cell, trace, weights, dh_all, dlast)
+    recurrent = [
+        rows for gate, rows in zip(cell.gates, d.gates.chunk(cell.G, -1), strict=True) if gate in cell.recurrent
+    ]
+    made |= {f"dgates {i}": rows for i, rows in enumerate(recurrent)}
+    made |= {f"d {name}": each for name, each in zip(cell.state, d.state, strict=True)}
     assert trace.dh_norm is not None
-    return [*made, *trace.states, dgx, dgh, *dfirst, trace.dh_norm]
+    return {**made, "dx": d.x, "dvectors": d.vectors, "norm": trace.dh_norm}
+
+
+def both(
+    plan: Plan, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = torch.float32
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, ours, exact) of each result: by a plan, and by the definition in float64."""
+    ways = partial(cuda.forward_by, plan), partial(cuda.backward_by, plan)
+    ours = results(*ways, cell, T, B, H, dtype, exact=False)
+    exact = results(eager.forward, eager.backward, cell, T, B, H, dtype, exact=True)
+    assert ours.keys() == exact.keys()
+    return ((name, ours[name], exact[name]) for name in exact)
 
 
 @needs_triton
-@pytest.mark.parametrize("cell", sorted(cuda.KINDS))
-@pytest.mark.parametrize(
-    ("plan", "T", "B", "H"),
-    [(PRODUCT, 3, 5, 17), (PRODUCT, 1, 33, 17), (WHOLE, 2, 1, 64), (RESIDENT, 3, 5, 17), (cuda.CUBLAS, 7, 5, 17)],
-    ids=["sliced", "two slices of the batch", "whole", "resident", "gates"],
-)
-def test_kernels_equal_portable(cell: str, plan: cuda.Plan, T: int, B: int, H: int) -> None:
-    made = cell_of(cell)
-    for ours, exact in zip(run(plan, made, T, B, H), run(None, made, T, B, H), strict=True):
-        torch.testing.assert_close(ours.double(), exact, rtol=2e-5, atol=2e-5)
+@pytest.mark.parametrize("cell", MADE)
+def test_kernels_equal_the_definition(cell: str) -> None:
+    made = MADE[cell]
+    for plan, T, B, H in WAYS if made.stages else LOOPS:
+        for name, ours, exact in both(plan, made, T, B, H):
+            where = f"{name} of {(T, B, H)} by {plan}: "
+            torch.testing.assert_close(ours.double(), exact, rtol=2e-5, atol=2e-5, msg=lambda m, at=where: at + m)
 
 
 @needs_triton
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.skipif(not LONG, reason="TUIRNN_LONG=1 runs it: a minute")
+@pytest.mark.parametrize("seed", range(50))
+def test_kernels_equal_the_definition_at_random_sizes(seed: int) -> None:
+    chosen = random.Random(seed)
+    made = MADE[sorted(MADE)[seed % len(MADE)]]
+    T, B, H = chosen.randint(1, 5), chosen.randint(1, 40), chosen.randint(1, 64)
+    plan = chosen.choice([plan for plan, *_ in (WAYS if made.stages else LOOPS)])
+    plan = replace(plan, BU=max(plan.BU, 64 if plan.product and plan.persistent else 16))
+    for name, ours, exact in both(plan, made, T, B, H):
+        torch.testing.assert_close(ours.double(), exact, rtol=4e-5, atol=4e-5, msg=lambda m, at=name: f"{at}: {m}")
+
+
+@needs_triton
+@pytest.mark.parametrize("cell", MADE)
 def test_kernels_in_half_precision(cell: str) -> None:
     """float16: the interpreter of Triton 3.6 multiplies bfloat16's bits as integers. States stay in float32."""
-    made = cell_of(cell)
-    ours, exact = run(PRODUCT, made, 3, 5, 17, torch.float16), run(None, made, 3, 5, 17, torch.float16)
-    assert ours[0].dtype == torch.float16
-    assert ours[2].dtype == torch.float32
-    for a, b in zip(ours, exact, strict=True):
-        assert (a.double() - b).norm() <= 3e-3 * b.norm() + 1e-12
+    made = MADE[cell]
+    for name, ours, exact in both(way_of(made), made, 2, 3, 17, torch.float16):
+        rounded = name.startswith(("kept", "saved", "dx", "dgates"))
+        assert ours.dtype == (torch.float16 if rounded else torch.float32), name
+        assert (ours.double() - exact).norm() <= 3e-3 * exact.norm() + 1e-12, name
 
 
 @needs_triton
-def test_kernels_carry_what_is_not_a_number() -> None:
+@pytest.mark.parametrize("cell", CELLS)
+def test_kernels_carry_what_is_not_a_number(cell: str) -> None:
     """A NaN must reach the loss, where training stops; and no other sequence."""
-    for cell in map(cell_of, cuda.KINDS):
-        gx = torch.zeros(2, 2, cell.G * 16, device=DEVICE)
-        gx[0, 0] = float("nan")
-        W = torch.ones(cell.R * 16, 16, device=DEVICE)
-        weights = Recurrent(W, torch.zeros(len(W), device=DEVICE), W[: len(cell.vectors)])
-        state = tuple(torch.zeros(2, 16, device=DEVICE) for _ in cell.state)
-        trace = cuda.forward_by(PRODUCT, cell, gx, weights, state)
-        assert trace.states[0][1:, 0].isnan().all()
-        assert trace.states[0][1:, 1].isfinite().all()
+    made = MADE[cell]
+    gx = torch.zeros(2, 2, made.G * 16, device=DEVICE)
+    gx[0, 0] = float("nan")
+    W = torch.ones(made.R * 16, 16, device=DEVICE)
+    weights = Recurrent(W, torch.zeros(len(W), device=DEVICE), torch.ones(len(made.vectors), 16, device=DEVICE))
+    state = tuple(torch.zeros(2, 16, device=DEVICE) for _ in made.state)
+    trace = cuda.forward_by(way_of(made), made, gx, weights, state)
+    assert trace.states[0][1:, 0].isnan().all()
+    assert trace.states[0][1:, 1].isfinite().all()
+
+
+def applying(function: str) -> Traced:
+    """A cell whose new state is a function of its input halves."""
+
+    class Applying(Cell):
+        name = family = function
+        year, paper = 2026, ""
+        gates = ("a", "b", "c")[: FUNCTIONS[function]]
+        words = dict(zip(gates, gates, strict=True))
+
+        @staticmethod
+        def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
+            return Parts(h=apply(function, *x.values())), Parts()
+
+        @staticmethod
+        def step_backward(
+            d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
+        ) -> Gradients[V]:
+            return Gradients(Parts(h=0), Parts(dict.fromkeys(Applying.gates, 0)))
+
+    return traced(Applying())
 
 
 @needs_triton
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("memory", ["save", "recompute"])
-@pytest.mark.parametrize("V", [0, 5, 30], ids=["vectors", "tokens", "many tokens"])
-def test_a_layer_on_the_kernels(V: int, memory: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Activations in the operands' type, states and gradients in the weights', as on a GPU; whole or in two spans."""
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_in_their_full_range(function: str) -> None:
+    """What a cell may call, near zero, far from it and at what is not a number, against float64."""
+    made, far = applying(function), (1e-30, -1e-7, 1e-3, -0.34, 0.36, 1.0, -7.0, 40.0, -80.0, 1000.0, -1000.0)
+    x = torch.tensor([0.0, *far, math.nan], device=DEVICE)
+    arguments = torch.stack([x.roll(shift) for shift in (0, 3, 5)][: made.G], -1)  # [B, G·1]
+    weights = Recurrent(
+        *(torch.zeros(0, 1, device=DEVICE), torch.zeros(0, device=DEVICE), torch.zeros(0, 1, device=DEVICE))
+    )
+    ours = cuda.forward_by(ELEMENTWISE, made, arguments[None], weights, (torch.zeros(len(x), 1, device=DEVICE),))
+    exact = apply(function, *arguments.double().unbind(-1))
+    bound = 2e-7 if function == "tanh" else 1e-37  # a difference of numbers near 1
+    torch.testing.assert_close(ours.states[0][1, :, 0].double(), exact, rtol=1e-6, atol=bound, equal_nan=True)
+
+
+@needs_triton
+def test_kernels_are_written_from_the_definition_and_read_from_memory() -> None:
+    """There is no file of code whose change another run would trust."""
+    for cell in MADE.values():
+        module, why = cuda.kernels(cell)
+        assert module is not None, why
+        function = module.forward.fn
+        assert inspect.getsource(function) in triton.source(cell)
+        assert not Path(function.__code__.co_filename).exists()
+    assert len({triton.source(cell) for cell in MADE.values()}) == len(MADE)
+
+
+@needs_triton
+def test_a_cell_that_the_kernels_cannot_take_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_refused", {})
+    assert all(triton.refusal(cell) == "" for cell in MADE.values())
+    assert cuda.kernels(traced(Wide()))[0] is None
+    assert "wide: a product of 9 gates" in cuda.why_not()
+
+
+SPLIT = next(name for name, cell in STEPPING.items() if cell.split)
+"""A cell whose halves have different gradients."""
+
+TWO_PRODUCTS = next(name for name, cell in STEPPING.items() if len(cell.stages) == 2)
+
+LAYERS = [
+    *((SPLIT, *rest) for rest in itertools.product((0, 5, 30), ("save", "recompute"), (torch.float32, torch.float16))),
+    *((name, 5, "recompute", torch.float32) for name in CELLS if name != SPLIT),
+]
+
+
+@needs_triton
+@pytest.mark.parametrize(("cell", "vocabulary", "memory", "dtype"), LAYERS)
+def test_a_layer_on_the_kernels(
+    cell: str, vocabulary: int, memory: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Activations in the operands' type, states and gradients in the weights', as on a GPU; whole or in two spans.
+
+    On vectors (no vocabulary), on tokens, on fewer tokens than there are symbols.
+    """
     monkeypatch.setattr(cuda, "runs", lambda cell, weight_hh, dtype: dtype != torch.float64)
-    monkeypatch.setattr(cuda, "candidates", lambda case, processors: [PRODUCT])
+    monkeypatch.setattr(cuda, "candidates", lambda cell, case, processors: [way_of(cell)])
+    monkeypatch.setattr(layers, "portable", eager)  # what judges
+    V, settings = vocabulary, CELLS[cell].settings
     torch.manual_seed(3)
     T, B, E, H = 3, 4, 6, 17
     monkeypatch.setattr(spans, "ROWS", dict.fromkeys(("cpu", "cuda"), (2 * B, 2 * B, T * B)))
-    layer = RecurrentLayer(ModelConfig(cell="gru", hidden=H), E).to(DEVICE)
-    twin = RecurrentLayer(ModelConfig(cell="gru", hidden=H), E).to(DEVICE).double()
+    layer = RecurrentLayer(ModelConfig(**settings, hidden=H), E).to(DEVICE)
+    twin = RecurrentLayer(ModelConfig(**settings, hidden=H), E).to(DEVICE).double()
     twin.load_state_dict(layer.state_dict())
     table, x = torch.randn(max(V, 1), E, device=DEVICE), torch.randn(T, B, E, device=DEVICE)
     found = []
@@ -154,20 +320,23 @@ def test_a_layer_on_the_kernels(V: int, memory: str, dtype: torch.dtype, monkeyp
 @pytest.mark.parametrize("operands", ["bfloat16", "float32"])
 @pytest.mark.parametrize(("B", "H"), [(1, 17), (64, 512), (256, 1024), (4096, 8192)])
 def test_candidates_fit_the_device(B: int, H: int, operands: str) -> None:
-    for forward in (True, False):
-        plans = cuda.candidates(cuda.Case(forward, "lstm", B, H, operands), 132)
+    for (name, cell), forward in itertools.product(MADE.items(), (True, False)):
+        case = Case(forward, name, B, H, operands)
+        plans = candidates(cell, case, 132)
         assert any(not plan.product for plan in plans)
-        for plan in plans:
-            programs = -(-B // plan.BB) * -(-H // plan.BU)
-            assert not plan.persistent or programs <= 132
-            held = plan.BK * plan.slices * (plan.BB + plan.BU * (4 if forward else 1))
+        for plan in plans if cell.stages else []:
+            across, down = plan.grid(B, H)
+            assert not plan.persistent or across * down <= 132
+            made = constants(plan, cell, case)
+            widest = 1 if not forward else max(2 ** (len(stage.gates) - 1).bit_length() for stage in cell.stages)
+            held = made["BK1"] * plan.slices * (plan.BB + plan.BU * widest)
             assert held * plan.stages * (2 if operands == "bfloat16" else 4) <= 227 * 1024  # shared memory of an H100
-    assert not cuda.candidates(cuda.Case(True, "lstm", 4096, 8192, operands), 132)[0].persistent
+        assert not cell.stages or not candidates(cell, case._replace(batch=4096, hidden=8192), 132)[0].persistent
 
 
 def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in a launch, another way is taken, in the end the portable loop, and it is said."""
-    cell = cell_of("lstm")
+    cell = next(cell for cell in STEPPING.values() if plain(cell))
     failed: dict[Any, str] = {}
     monkeypatch.setattr(cuda, "_failed", failed)
 
@@ -175,32 +344,23 @@ def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("too many resources\nrequested")
 
     monkeypatch.setattr(cuda, "forward_by", refused)
-    gx, W = torch.randn(2, 3, 4 * 16), torch.randn(4 * 16, 16)
-    weights, state = Recurrent(W, torch.zeros(4 * 16), W[:0]), (torch.zeros(3, 16), torch.zeros(3, 16))
+    gx, W = torch.randn(2, 3, cell.G * 16), torch.randn(cell.R * 16, 16)
+    weights, state = Recurrent(W, torch.zeros(len(W)), W[:0]), tuple(torch.zeros(3, 16) for _ in cell.state)
     expected = portable.forward(cell, gx.clone(), weights, state)
     torch.testing.assert_close(cuda.forward(cell, gx, weights, state).states[0], expected.states[0])
-    assert len(failed) == len(cuda.candidates(cuda.case_of(True, cell, W, 3), cuda.processors()))
+    assert len(failed) == len(candidates(cell, cuda.case_of(True, cell, W, 3), cuda.processors()))
     assert "too many resources" in cuda.why_not()
     assert "\n" not in cuda.why_not()
 
 
 @needs_triton
-def test_kernels_compile_for_a_gpu_without_one(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("cell", [name for name in CELLS if name in STEPPING] if LONG else [TWO_PRODUCTS])
+def test_kernels_compile_for_a_gpu_without_one(cell: str, tmp_path: Path, environment: dict[str, str]) -> None:
     """With the barrier that the interpreter cannot run: arrivals that release, waits that acquire, reads past L1."""
-    command = [
-        sys.executable,
-        "benchmarks/gpu_compile.py",
-        "--cell",
-        "gru_after",
-        "--operands",
-        "bfloat16",
-        "--batch",
-        "64",
-    ]
+    command = [sys.executable, "benchmarks/gpu_compile.py", "--cell", cell, "--operands", "bfloat16", "--batch", "64",
+               "--hidden", "64", "--ptx", str(tmp_path)]  # fmt: skip
     environment = {**environment, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [*command, "--hidden", "64", "--ptx", str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     written = list(tmp_path.glob("*.ptx"))
     assert len(written) == 4, done.stdout
@@ -211,112 +371,3 @@ def test_kernels_compile_for_a_gpu_without_one(tmp_path: Path, environment: dict
         assert re.search(r"(atom|ld)\S*acquire", ptx[arrival.end() :])
         assert re.search(r"(ld\S*|cp\.async)\.cg", ptx)
     assert all(row.split("|")[7].strip() == "0 B" for row in done.stdout.splitlines()[2:]), done.stdout
-
-
-# ── the captured step ─────────────────────────────────────────────────────────
-
-
-def losses(paths: RunPaths) -> list[float]:
-    return [record["loss"] for record in LogTail(paths.metrics).read() if record["split"] == "train"]
-
-
-@pytest.mark.parametrize(
-    "settings", [{"cell": "gru", "layers": 2}, {"token_dropout": 0.2, "summed": True, "clip": 0.0}]
-)
-def test_captured_training_is_the_same(
-    settings: dict[str, Any], tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To the bit on the CPU's twin, carried state, dropout and a changing learning rate included."""
-    runs = []
-    for mode in ("off", "on" if DEVICE == "cuda" else "twin"):
-        monkeypatch.setenv("TUIRNN_GRAPH", mode)
-        runs.append(train_small(tmp_path, mode, small_text, device=DEVICE, warmup=3, **settings))
-    plain, captured = map(losses, runs)
-    assert len(plain) == 20
-    assert plain[0] != plain[-1]
-    torch.testing.assert_close(torch.tensor(captured), torch.tensor(plain), rtol=0, atol=0 if DEVICE == "cpu" else 1e-5)
-
-
-def test_a_step_that_cannot_be_captured_is_taken_plainly() -> None:
-    notes: list[str] = []
-
-    def refuse(step: Any) -> graphed.Recorded:
-        raise RuntimeError("operation not permitted when stream is capturing\nmore")
-
-    step = graphed.Graphed(lambda inputs: [inputs[0] + 1], refuse, notes.append)
-    for i in range(6):
-        assert step([torch.tensor(float(i))])[0] == i + 1
-    assert len(notes) == 1
-    assert "not permitted when stream is capturing" in notes[0]
-    assert "\n" not in notes[0]
-
-
-def test_a_batch_of_another_shape_is_taken_plainly() -> None:
-    step = graphed.Graphed(lambda inputs: [inputs[0].sum()], graphed.rerun, pytest.fail)
-    results = [step([torch.ones(n)])[0] for n in (4, 4, 4, 4, 4, 3, 4)]
-    assert [float(r) for r in results] == [4, 4, 4, 4, 4, 3, 4]  # and none is overwritten by a later one
-
-
-@pytest.mark.parametrize(("accumulate", "records"), [(1, 2), (2, 0)])
-def test_a_learner_records_anew_after_a_restore_and_nothing_in_parts(
-    accumulate: int, records: int, small_run: RunPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A restored optimizer has other tensors, and between the parts of a batch the random state is set back."""
-    recorded: list[graphed.Recorded] = []
-
-    def capture(step: Any) -> graphed.Recorded:
-        recorded.append(graphed.rerun(step))
-        return recorded[-1]
-
-    monkeypatch.setattr("tuirnn.training.learner.capture_on", lambda device: capture)
-    record, saved = read_record(small_run), checkpoint.load(small_run, "last")
-    data = tasks.load(record.config.data, vocab=record.vocab, known=record.data)
-    ours = Learner(record.config.replace(accumulate=accumulate), data, Alone(), torch.device("cpu"), pytest.fail)
-    rounds = []
-    for _ in range(2):
-        ours.restore(saved)
-        rounds.append([float(ours.training_step(0.01)[0]) for _ in range(graphed.WARM_UP + 2)])
-    assert rounds[0] == rounds[1]
-    assert len(recorded) == records
-
-
-def test_the_rate_reaches_the_optimizer_wherever_it_is() -> None:
-    layer = RecurrentLayer.__new__(RecurrentLayer)
-    torch.nn.Module.__init__(layer)
-    layer.weight = torch.nn.Parameter(torch.zeros(1, 1))
-    for name in ("sgd", "adam", "adamw", "rmsprop"):
-        optimizer = make_optimizer(layer, TrainConfig(optimizer=name))
-        optimizer.param_groups[0]["lr"] = torch.tensor(1.0)  # as it is on CUDA
-        set_rate(optimizer, 0.25)
-        assert [float(group["lr"]) for group in optimizer.param_groups] == [0.25, 0.25]
-        assert isinstance(optimizer.param_groups[0]["lr"], Tensor)
-
-
-# ── the benchmark ─────────────────────────────────────────────────────────────
-
-
-def test_the_benchmark_takes_its_whole_road_without_a_gpu(
-    tmp_path: Path, small_text: Path, environment: dict[str, str]
-) -> None:
-    """So that the minutes on a GPU are not spent on its mistakes."""
-    out = tmp_path / "gpu.json"
-    environment = {**environment, "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": ""}
-    command = [
-        sys.executable,
-        "benchmarks/gpu.py",
-        "--device",
-        "cpu",
-        "--smoke",
-        "--out",
-        str(out),
-        "--data",
-        str(small_text),
-    ]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr + done.stdout
-    parts = json.loads(out.read_text())["parts"]
-    assert set(parts) == {"correctness", "layer_gradients", "graphed", "step", "shakespeare", "layers"}
-    for name in ("correctness", "layer_gradients", "graphed"):
-        assert parts[name]["rows"]
-        assert all(row["ok"] for row in parts[name]["rows"]), parts[name]
-    assert not any("failure" in row for part in parts.values() for row in part["rows"])

@@ -1,0 +1,188 @@
+"""The backward pass of a cell as Triton kernels, over steps t1 − 1 down to t0.
+
+Arguments of the kernels:
+
+    a, s0 …, extras, vectors    as the forward pass left or read them
+    Wt          weight_hhᵀ [H, R·H]
+    dgh, dgx    [T, B, G·H] in W's type, receive the gradients of the recurrent and of the input halves; dgx only where
+                these differ
+    dh_all      [T, B, H] float32
+    d0 …        [B, H] float32, gradients of the state: at first of the last one, in the end of the first one
+    carries     [carries, B, H] float32
+    made        without PRODUCT, the stage's product of step t0, [B, H]
+    squares     [T+1, programs], receives each program's sum of dh² of step t in row t + 1
+    dvectors    [batch programs, P, H] float32, added to
+    counters    zeros, one for each BB sequences
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tuirnn.codegen.expression import Expr, leaf
+from tuirnn.codegen.schedule import Phase, Place, backward_schedule
+from tuirnn.codegen.trace import Traced
+from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
+from tuirnn.codegen.triton_phase import Body, Moment, indented, when
+
+BEFORE = Moment(-1, "goes_on")
+AT_ENTRY = Moment(-1, "where_more(inside, t, 0)")
+"""The same, where the round that it belongs to has not begun."""
+
+
+class First:
+    """The first phase of a step, which begins with the gradient that reaches h.
+
+    Args:
+        of: the pass.
+        moment: of the step.
+        after: gradients of the state after the step that are in variables already; the others are loaded.
+        whole: variable of the gradient that reaches h, if what comes from the outputs, dh, is in it already.
+    """
+
+    def __init__(self, of: "Backward", moment: Moment, after: dict[Expr, str], whole: str = "") -> None:
+        leaves = [leaf("d", name) for name in of.cell.state]
+        missing = {node: f"e{i}" for i, node in enumerate(leaves) if node not in after}
+        self._sum = f"dh = {whole}" if whole else f"dh += {(after | missing)[leaves[0]]}"
+        self._ahead = [f"e{i} = tl.load(d{i} + own, inside, 0.0)" for i, node in enumerate(leaves) if node in missing]
+        self._ahead.append(f"dh = tl.load(dh_all + {moment.rows('H')} + own, {moment.mask}, 0.0)")
+        self.body = of.body(0, moment, after | missing | {leaves[0]: "dh"})
+
+    def loads(self, early: dict[Expr, str] | None = None) -> list[str]:
+        """What it reads; `early` was loaded before."""
+        return [*self._ahead, *self.body.loads(early)]
+
+    def done(self, row: str, mask_of_d: str | None = None) -> list[str]:
+        """Compute and store; `row` is that of its squares."""
+        programs = "(tl.num_programs(0) * tl.num_programs(1))"
+        program = "tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)"
+        return [
+            self._sum,
+            *self.body.values(),
+            *self.body.stores(mask_of_d),
+            f"seen = tl.where({self.body.moment.mask}, dh, 0.0)",
+            f"tl.store(squares + {row} * {programs} + {program}, tl.sum(seen * seen))",
+        ]
+
+
+def _added_to_product(phase: Phase) -> list[Expr] | None:
+    """What is added to the last product, where the phase after it does nothing but make the gradient of h; else None.
+
+    The sum then begins with that and with the output's gradient at the step before, which is 0 where there is none.
+    Loaded after the product or kept beside it, they would take registers of their own.
+    """
+    if [place for place, _ in phase.writes] != [Place("d", 0)]:
+        return None
+    (arrival,), terms = phase.arrives, _terms(phase.writes[0][1], phase)
+    others = [term for term in terms if term is not arrival]
+    fits = len(others) == len(terms) - 1 and all(term in phase.reads for term in others)
+    return others if fits else None
+
+
+def _terms(node: Expr, phase: Phase) -> list[Expr]:
+    """The parts of a sum, down to what is read."""
+    if node.op == "add" and node not in phase.reads:
+        return [term for part in node.args for term in _terms(part, phase)]
+    return [node]
+
+
+class Backward(Pass):
+    """A cell's backward kernels."""
+
+    def __init__(self, cell: Traced) -> None:
+        states, gradients = ([f"{letter}{i}" for i in range(len(cell.state))] for letter in "sd")
+        arguments = ["a", "Wt", "dgh", "dgx", "dh_all", "vectors", *gradients, *states, "extras", "carries", "made"]
+        super().__init__(cell, backward_schedule(cell), "backward", [*arguments, "squares", "dvectors", "counters"])
+        vectors = range(len(cell.vectors))
+        self._sums = [f"dvector{i} = tl.zeros((BB, BU), tl.float32)" for i in vectors]
+        self._sums_end = []
+        for i in vectors:
+            self._sums_end += [
+                f"at = dvectors + (tl.program_id(1) * {len(cell.vectors)} + {i}) * H + u",
+                f"tl.store(at, tl.load(at, u < H, 0.0) + tl.sum(dvector{i}, 0), u < H)",
+            ]
+
+    def lines(self) -> list[str]:
+        """Their source."""
+        if not self.count:
+            return self.kernel("", self._all_steps())
+        return [*self.kernel("", self._steps()), *self.kernel("_begin", self._begin())]
+
+    def _all_steps(self) -> list[str]:
+        """All steps of a cell without products; the state's gradients stay in registers."""
+        states = range(len(self.cell.state))
+        first = First(self, NOW, {leaf("d", name): f"e{i}" for i, name in enumerate(self.cell.state)})
+        loop = ["t = t1 - 1 - n", *first.loads(), *first.done("(t + 1)", mask_of_d="")]
+        loop += [f"e{p.index} = {first.body.whole(node)}" for p, node in first.body.phase.writes if p.of == "d"]
+        return [
+            *self.head(),
+            *self._sums,
+            *(f"e{i} = tl.load(d{i} + own, inside, 0.0)" for i in states),
+            "for n in tl.range(0, t1 - t0, num_stages=LOADS):",
+            *indented(loop),
+            *(f"tl.store(d{i} + own, e{i}, inside)" for i in states),
+            *self._sums_end,
+        ]
+
+    def _begin(self) -> list[str]:
+        first = First(self, NOW, {})
+        lines = [*self.head(), *self._sums, "t = t1 - 1", *first.loads()]
+        return [*lines, *first.done("t1"), *self._sums_end]
+
+    def _steps(self) -> list[str]:
+        lines = [*self.head(), "counter = counters + tl.program_id(1)", *self._sums]
+        for k, product in enumerate(self.schedule.products, 1):
+            W = f"Wt + {product.weight_row} * H, {self.cell.R} * H, u, u < H"
+            keep = f"kept{k} = part_of_W({W}, 0, {product.rows} * H, BK{k}, SLICES)"
+            lines += [f"kept{k} = u", *when(f"RESIDENT and ({stage(k)})", [keep])]
+        lines.append("t = t1 - 1")
+        for k in range(1, self.count + 1):
+            lines += when(entered_with(k), self._early(k, NOW, AT_ENTRY))
+        lines += ["while t >= t0:", "    goes_on = where_more(inside, t, 0)"]
+        for k in range(1, self.count + 1):
+            lines += indented(when(stage(k), self._segment(k)))
+        return [*lines, *indented(self.advancing("t -= 1")), *self._sums_end]
+
+    def _gates(self, body: Body, number: int) -> dict[Expr, str]:
+        """The gates that a phase reads -> the variables that they are loaded into before the barrier."""
+        return {node: f"g{number}_{place.index}" for node, place in body.loaded().items() if place.of == "gate"}
+
+    def _early(self, k: int, now: Moment, before: Moment) -> list[str]:
+        """Load the gates that segment k reads, at its step and the one before."""
+        now, before = replace(now, ahead=True), replace(before, ahead=True)
+        bodies = [(k, self.body(k, now, {}))] + ([(0, self.body(0, before, {}))] if k == self.count else [])
+        return [
+            f"{name} = {body.load(node)}" for number, body in bodies for node, name in self._gates(body, number).items()
+        ]
+
+    def _segment(self, k: int) -> list[str]:
+        """Product k, the phase after it, after the last one the first phase of the step before, the barrier."""
+        phase = self.schedule.phases[k]
+        now = self.body(k, NOW, dict.fromkeys(phase.arrives, "m"))
+        loads = now.loads(self._gates(now, k))
+        if k < self.count:
+            early = self._early(k + 1, NOW, BEFORE)
+            lines = [*loads, *self._sum(k), *now.values(), *now.stores()]
+            return [*lines, *self.meeting(f"(t1 - 1 - t) * {self.count} + {k}", early)]
+        added = _added_to_product(phase)
+        if added is not None:
+            now.names[phase.writes[0][1]] = "m"
+        compute = self._sum(k, ["dh", *map(now.text, added)] if added is not None else []) + now.values()
+        after = {leaf("d", self.cell.state[p.index]): now.whole(node) for p, node in phase.writes if p.of == "d"}
+        first = First(self, BEFORE, after, whole="m" if added is not None else "")
+        loads += first.loads(self._gates(first.body, 0))
+        lines = [*loads, *compute, *now.stores(mask_of_d="where_more(inside, 1, t)"), *first.done("t")]
+        early = self._early(1, Moment(0, "where_more(inside, t + 1, 0)"), AT_ENTRY)
+        return [*lines, "t -= 1", *self.meeting(f"(t1 - 1 - t) * {self.count}", early)]
+
+    def _sum(self, k: int, begin: Sequence[str] = ()) -> list[str]:
+        """Product k, in a sum that begins with some variables."""
+        product, G, R = self.schedule.products[k - 1], self.cell.G, self.cell.R
+        x = f"dgh + {NOW.rows(f'{G} * H')} + {product.first} * H, {G} * H, b, B"
+        W = f"Wt + {product.weight_row} * H, {R} * H, kept{k}, u, u < H, {product.rows} * H"
+        return [
+            f"m = {' + '.join(begin) or 'tl.zeros((BB, BU), tl.float32)'}",
+            "if PRODUCT:",
+            f"    m = product(m, {x}, {W}, BK{k}, SLICES, RESIDENT, PRECISION)",
+            "else:",
+            "    m += tl.load(made + own, inside, 0.0).to(tl.float32)",
+        ]

@@ -1,0 +1,83 @@
+"""What the Triton kernels of both directions share: arguments, a program's share of the work, the barrier."""
+
+from collections.abc import Sequence
+
+from tuirnn.codegen.expression import Expr, leaf
+from tuirnn.codegen.schedule import Place, Schedule, forward_schedule
+from tuirnn.codegen.trace import Traced
+from tuirnn.codegen.triton_phase import Body, Buffers, Moment, indented, when
+
+CONSTANTS = ("H", "BB", "BU", "SLICES", "STAGE", "LOADS", "PRODUCT", "PERSISTENT", "RESIDENT", "PRECISION")
+NOW = Moment()
+
+
+def ring(cell: Traced) -> tuple[Place, ...]:
+    """The operands of a step's products, each once; kept for two steps, of which others may still read the older."""
+    return tuple(dict.fromkeys(each.operand for each in forward_schedule(cell).products if each.operand is not None))
+
+
+def stage(k: int) -> str:
+    """Whether a launch makes product k."""
+    return f"STAGE == 0 or STAGE == {k}"
+
+
+def entered_with(k: int) -> str:
+    """Whether product k is the first that a launch makes."""
+    return "STAGE <= 1" if k == 1 else f"STAGE == {k}"
+
+
+class Pass:
+    """One direction of a cell.
+
+    Args:
+        cell: the mathematics.
+        schedule: of the direction.
+        name: of its kernels.
+        arguments: their pointers.
+    """
+
+    def __init__(self, cell: Traced, schedule: Schedule, name: str, arguments: Sequence[str]) -> None:
+        self.cell, self.schedule, self.name = cell, schedule, name
+        self._arguments = arguments
+        self.count = len(schedule.products)
+        self.buffers = Buffers(cell, ring(cell))
+        self.known = {leaf("p", name): f"vector{i}" for i, name in enumerate(cell.vectors)}
+        self.known |= {node: f"once{place.index}" for place, node in schedule.once.writes}
+
+    def kernel(self, suffix: str, body: Sequence[str]) -> list[str]:
+        """A kernel with this body."""
+        terms = [f"BK{k + 1}" for k in range(self.count)]
+        constants = [f"{each}: tl.constexpr" for each in (*CONSTANTS, *terms)]
+        arguments = ", ".join([*self._arguments, "t0", "t1", "T", "B", *constants])
+        decorator = '@triton.jit(do_not_specialize=["t0", "t1", "T"])'
+        return ["", "", decorator, f"def {self.name}{suffix}({arguments}):", *indented(body)]
+
+    def head(self) -> list[str]:
+        """Which sequences and units are this program's, and what depends on vectors alone."""
+        lines = [
+            "b = tl.program_id(1) * BB + tl.arange(0, BB)",
+            "u = tl.program_id(0) * BU + tl.arange(0, BU)",
+            "inside = (b < B)[:, None] & (u < H)[None, :]",
+            "own = b[:, None] * H + u[None, :]",
+            f"own_gates = b[:, None] * ({self.cell.G} * H) + u[None, :]",
+        ]
+        if self.cell.extra:
+            lines.append(f"own_extras = b[:, None] * ({self.cell.extra_width} * H) + u[None, :]")
+        for i in range(len(self.cell.vectors)):
+            lines.append(f"vector{i} = tl.load(vectors + {i} * H + u, u < H, 0.0)[None, :]")
+        vectors = {node: name for node, name in self.known.items() if not node.args}
+        once = Body(self.schedule.once, self.buffers, NOW, vectors, "w")
+        lines += once.values()
+        return [*lines, *(f"once{place.index} = {once.text(node)}" for place, node in self.schedule.once.writes)]
+
+    def body(self, number: int, moment: Moment, known: dict[Expr, str]) -> Body:
+        """A phase at a moment, with some values in variables."""
+        return Body(self.schedule.phases[number], self.buffers, moment, self.known | known, f"v{number}_")
+
+    def meeting(self, arrivals: str, early: Sequence[str]) -> list[str]:
+        """The barrier after so many products, and what is loaded while others are waited for."""
+        return when("PERSISTENT", ["arrive(counter)", *early, f"wait(counter, ({arrivals}) * tl.num_programs(0))"])
+
+    def advancing(self, statement: str) -> list[str]:
+        """The end of a round in a launch that does not make the last product, after which others advance."""
+        return when(f"STAGE != 0 and STAGE != {self.count}", [statement]) if self.count > 1 else []

@@ -1,0 +1,191 @@
+"""A phase of a cell as Triton: what it loads, computes and stores, as lines of source on a program's block [BB, BU]."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, walk
+from tuirnn.codegen.schedule import Phase, Place
+from tuirnn.codegen.trace import Traced
+
+SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+OF_TRITON = {name: f"tl.{name}" for name in ("sigmoid", "exp", "sqrt")}
+"""The functions of a definition that Triton has; the others are `kernels.triton_blocks`'s, by their own names."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time step in a program, as source.
+
+    Attributes:
+        shift: from step t of the program.
+        mask: which elements of the block are there; nothing else is loaded or stored.
+        ahead: that it is for loads ahead of the barrier.
+    """
+
+    shift: int = 0
+    mask: str = "inside"
+    ahead: bool = False
+
+    def time(self, later: int = 0) -> str:
+        """The step, or one so many steps later."""
+        shift = self.shift + later
+        return f"(t {'-' if shift < 0 else '+'} {abs(shift)})" if shift else "t"
+
+    def rows(self, width: str, later: int = 0) -> str:
+        """Where the step, or one later, begins in a buffer [T, B, width].
+
+        The two forms are equal; with each in its place, ptxas keeps the fewest registers in memory.
+        """
+        if self.ahead:
+            return f"{self.time(later)}.to(tl.int64) * (B * {width})"
+        row = f"{self.time()}.to(tl.int64) * B"
+        return f"({row} + {later} * B) * ({width})" if later else f"{row} * ({width})"
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """Where places are, as source of pointers to a program's block.
+
+    Attributes:
+        cell: the mathematics.
+        ring: the operands of products in the order of their buffers; a state among them is stored there as well.
+    """
+
+    cell: Traced
+    ring: tuple[Place, ...]
+
+    def at(self, place: Place, moment: Moment) -> str:
+        """The pointers of a place."""
+        i, gates = place.index, moment.rows(f"{self.cell.G} * H")
+        match place.of:
+            case "gate":
+                return f"a + {gates} + own_gates + {i} * H"
+            case "dgate" | "dx":
+                return f"{'dgh' if place.of == 'dgate' else 'dgx'} + {gates} + own_gates + {i} * H"
+            case "extra":
+                return f"extras + {moment.rows(f'{self.cell.extra_width} * H')} + own_extras + {i} * H"
+            case "before" | "after":
+                return f"s{i} + {moment.rows('H', later=int(place.of == 'after'))} + own"
+            case "d":
+                return f"d{i} + own"
+            case "carry":
+                return f"carries + {i} * (B * H) + own"
+        raise AssertionError(place)
+
+    def operand(self, place: Place, time: str) -> str:
+        """The pointer to the operand of a product at a step, [B, H]."""
+        return f"ring + ({2 * self.ring.index(place)} + {time} % 2) * (B * H)"
+
+
+@dataclass
+class Body:
+    """One phase at one moment.
+
+    Attributes:
+        phase: what is done.
+        buffers: where.
+        moment: when.
+        names: what is in variables already.
+        prefix: of the variables' names.
+    """
+
+    phase: Phase
+    buffers: Buffers
+    moment: Moment
+    names: dict[Expr, str]
+    prefix: str
+    lines: list[str] = field(default_factory=list)
+
+    def loaded(self) -> dict[Expr, Place]:
+        """What is read from memory."""
+        return {
+            node: self.phase.reads[node]
+            for node in self.phase.needed
+            if node in self.phase.reads and node not in self.phase.arrives and node not in self.names
+        }
+
+    def load(self, node: Expr) -> str:
+        """Source of the value of something read from memory, in the type it has there."""
+        return f"tl.load({self.buffers.at(self.phase.reads[node], self.moment)}, {self.moment.mask}, 0.0)"
+
+    def loads(self, early: Mapping[Expr, str] | None = None) -> list[str]:
+        """Load all that is read from memory and not in a variable yet; `early` was loaded before, in its own type."""
+        return [
+            f"{self._name(node)} = {early[node]}.to(tl.float32)"
+            if early and node in early
+            else f"{self._name(node)} = {self.load(node)}.to(tl.float32)"
+            for node in self.loaded()
+        ]
+
+    def values(self) -> list[str]:
+        """Compute what is not there yet."""
+        return [
+            f"{self._name(node)} = {self._made(node)}"
+            for node in self.phase.needed
+            if node not in self.names and node.op != CONSTANT
+        ]
+
+    def stores(self, mask_of_d: str | None = None) -> list[str]:
+        """Store results; gradients of vectors are added up.
+
+        Args:
+            mask_of_d: for the state's gradients, where it is another one; empty: they are not stored.
+        """
+        lines = ["tl.debug_barrier()"] if self._overtakes() else []
+        for place, node in self.phase.writes:
+            value, mask = self.text(node), self.moment.mask
+            if place.of == "d" and mask_of_d is not None:
+                mask = mask_of_d
+            if not mask:
+                continue
+            if place.of == "dvector":
+                lines.append(f"dvector{place.index} += tl.where({mask}, {value}, 0.0)")
+                continue
+            source = Place("before", place.index) if place.of == "after" else place
+            if source in self.buffers.ring:  # first, since others wait for it
+                time = self.moment.time(later=int(place.of == "after"))
+                lines.append(f"tl.store({self.buffers.operand(source, time)} + own, {value}, {mask})")
+            if place.of != "operand":
+                lines.append(f"tl.store({self.buffers.at(place, self.moment)}, {value}, {mask})")
+        return lines
+
+    def text(self, node: Expr) -> str:
+        """A value as source."""
+        if node.op == CONSTANT:
+            return f"{node.value!r}" if isfinite(node.value) else f'float("{node.value}")'
+        return self.names[node]
+
+    def whole(self, node: Expr) -> str:
+        """A value as a block, also where it is the same number for all sequences."""
+        alike = all(each.of == "p" for each in walk(node) if each.op == LEAF)
+        return f"tl.zeros((BB, BU), tl.float32) + {self.text(node)}" if alike else self.text(node)
+
+    def _name(self, node: Expr) -> str:
+        return self.names.setdefault(node, f"{self.prefix}{len(self.names)}")
+
+    def _made(self, node: Expr) -> str:
+        operands = [self.text(operand) for operand in node.args]
+        if node.op in SIGNS:
+            return f" {SIGNS[node.op]} ".join(f"({each})" if each.startswith("-") else each for each in operands)
+        if node.op == "neg":
+            return f"-{operands[0]}"
+        return f"{OF_TRITON.get(node.op, node.op)}({', '.join(operands)})"
+
+    def _overtakes(self) -> bool:
+        """Whether a gate is overwritten with something that does not wait for what another thread may still read."""
+        for place, value in self.phase.writes:
+            read = [n for n in self.phase.needed if self.phase.reads.get(n) == place and place.of == "gate"]
+            if any(node not in walk(value) for node in read):
+                return True
+        return False
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """Lines one level further in."""
+    return [f"    {line}" if line else line for line in lines]
+
+
+def when(condition: str, lines: Sequence[str]) -> list[str]:
+    """Lines under a condition; none where there is nothing to do."""
+    return [f"if {condition}:", *indented(lines)] if lines else []

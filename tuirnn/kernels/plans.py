@@ -1,0 +1,167 @@
+"""Ways to run a pass on a GPU, and which of them are worth trying for a cell and its size.
+
+    one launch for all steps        no launch between steps; as many programs as the device has processors at most
+    one launch for each product     any size; meant for a captured graph, where a launch costs microseconds less
+    cuBLAS and the phases           two launches for each product; for sizes at which a large product is bound by its
+                                    arithmetic
+    elementwise                     of a cell without products: one launch, whose programs never meet
+
+docs/cuda.md has the reasoning and the figures.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from tuirnn.codegen.schedule import backward_schedule, forward_schedule
+from tuirnn.codegen.trace import Traced
+from tuirnn.codegen.triton_forward import width
+
+TILES = ((16, 32, 64, 128), (16, 32, 64))
+"""Sequences and units that a program may own."""
+
+SHARED_MEMORY = 208 * 1024
+"""What a program may fill with W and h; an H100 has 227 KiB for one. Where a device has less, the plan fails and is
+left out."""
+
+NEAR = 6
+"""How many times as fast a program reads its shared memory as others' results."""
+
+
+class Case(NamedTuple):
+    """What a plan is chosen for."""
+
+    forward: bool
+    cell: str
+    batch: int
+    hidden: int
+    operands: str
+    """Type of the products' operands: float32, tf32, bfloat16, float16."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to run a pass.
+
+    Attributes:
+        product: the kernel makes the products; else cuBLAS.
+        persistent: one launch for all steps.
+        resident: a program's rows of W stay in its shared memory for all steps.
+        BB, BU: sequences and units that a program owns.
+        BK: terms of a product's sum that it loads at once; where W is resident, all of the longest one's.
+        slices: that a long sum with few outputs is cut into, one for each warp.
+        warps: of a program.
+        stages: of loads in flight.
+    """
+
+    product: bool
+    persistent: bool
+    resident: bool
+    BB: int
+    BU: int
+    BK: int = 64
+    slices: int = 1
+    warps: int = 4
+    stages: int = 3
+
+    def grid(self, B: int, H: int) -> tuple[int, int]:
+        """Programs side by side: of units, and of sequences."""
+        return -(-H // self.BU), -(-B // self.BB)
+
+
+CUBLAS = Plan(product=False, persistent=False, resident=False, BB=16, BU=16)
+
+ELEMENTWISE = tuple(
+    Plan(product=False, persistent=True, resident=False, BB=BB, BU=BU, warps=warps, stages=4)
+    for BB, BU, warps in ((1, 64, 1), (2, 64, 2), (4, 128, 4))
+)
+"""Small programs, so that many wait for memory at the same time."""
+
+
+class Sizes(NamedTuple):
+    """A product as a program makes it, in units of a gate: (columns of its tile, terms of its sum)."""
+
+    columns: int
+    terms: int
+
+
+def sizes(cell: Traced, forward: bool) -> list[Sizes]:
+    """Those of each product of a step."""
+    if forward:
+        return [Sizes(width(each.rows), 1) for each in forward_schedule(cell).products]
+    return [Sizes(1, each.rows) for each in backward_schedule(cell).products]
+
+
+def candidates(cell: Traced, case: Case, processors: int) -> list[Plan]:
+    """The plans worth trying for a case on a device of so many processors, the most promising first.
+
+    A step takes as long as a program needs to read its rows of h (or dgh) and of W: the tile with the fewest is the
+    best that the device holds at once; between equals the one with fewer programs, which meet sooner.
+    """
+    if not forward_schedule(cell).products:
+        return list(ELEMENTWISE)
+    schedule = forward_schedule(cell) if case.forward else backward_schedule(cell)
+
+    def programs(plan: Plan) -> int:
+        return -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
+
+    def reads(plan: Plan) -> tuple[int, int]:
+        x, W = plan.BB * NEAR, plan.BU * (1 if plan.resident else NEAR)
+        of_products = (x + each.rows * W if case.forward else each.rows * (x + W) for each in schedule.products)
+        return sum(of_products), programs(plan)
+
+    batches = [BB for BB in TILES[0] if max(16, 2 * case.batch - 1) >= BB]
+    tiles = [(BB, BU) for BB in batches for BU in TILES[1] if BB * BU <= 4096]
+    products = sizes(cell, case.forward)
+    plans = [plan for tile in tiles if (plan := _resident(case, products, *tile))]
+    streaming = [_streaming(case, products, *tile) for tile in tiles]
+    fitting = [plan for plan in sorted(plans + streaming, key=reads) if programs(plan) <= processors]
+    streaming.sort(key=reads)
+    stepwise = next((plan for plan in streaming if programs(plan) <= 4 * processors), streaming[-1])
+    return [*fitting[:2], CUBLAS, replace(stepwise, persistent=False)]
+
+
+def _streaming(case: Case, products: list[Sizes], BB: int, BU: int) -> Plan:
+    """Read W anew in each step; `benchmarks/gpu_compile.py` shows that these keep within the registers."""
+    plan = Plan(product=True, persistent=True, resident=False, BB=BB, BU=BU)
+    wide = _size(case) // 2
+    if not case.forward and BB * BU <= 512:
+        return replace(plan, BK=16_384 // (BB * BU) // wide, slices=4)
+    sums = BB * BU * max(each.columns for each in products)
+    warps = 4 if case.forward and sums <= 2048 else 8
+    return replace(plan, BK=(128 if sums <= 4096 else 64) // wide, warps=warps)
+
+
+def _resident(case: Case, products: list[Sizes], BB: int, BU: int) -> Plan | None:
+    """Keep W's rows on the chip; None where they do not fit beside a step's h or dgh."""
+    slices = 1 if case.forward or BB * BU > 1024 else 8
+    lengths = [_whole_sum(each.terms * case.hidden, slices) for each in products]
+    held = BB * max(lengths) + BU * sum(each.columns * BK for each, BK in zip(products, lengths, strict=True))
+    if case.operands == "float32" or held * slices * _size(case) > SHARED_MEMORY:
+        return None  # float32's three products of a sum this long exceed the registers
+    warps = 4 if case.forward and BB * max(lengths) <= 8192 else 8
+    return Plan(True, True, True, BB, BU, max(lengths), slices, warps, stages=1)
+
+
+def _whole_sum(terms: int, slices: int) -> int:
+    """Terms of each slice, as a power of 2."""
+    return max(16, 1 << (-(-terms // slices) - 1).bit_length())
+
+
+def _size(case: Case) -> int:
+    return 2 if case.operands in ("bfloat16", "float16") else 4
+
+
+def constants(plan: Plan, cell: Traced, case: Case) -> dict[str, Any]:
+    """What a plan's kernel is compiled for, and how it is launched; without STAGE."""
+    products = sizes(cell, case.forward)
+    lengths = [_whole_sum(each.terms * case.hidden, plan.slices) if plan.resident else plan.BK for each in products]
+    options: dict[str, Any] = {
+        "H": case.hidden, "BB": plan.BB, "BU": plan.BU, "SLICES": plan.slices, "LOADS": plan.stages,
+        "PRODUCT": plan.product, "PERSISTENT": plan.persistent, "RESIDENT": plan.resident,
+        "PRECISION": "tf32x3" if case.operands == "float32" else "tf32",
+        **{f"BK{k}": BK for k, BK in enumerate(lengths, 1)},
+        "num_warps": plan.warps, "num_stages": plan.stages,
+    }  # fmt: skip
+    if plan.persistent and products:
+        options["launch_cooperative_grid"] = True  # refused by the driver where not all programs fit at once
+    return options
