@@ -14,10 +14,6 @@ ROOT = Path(__file__).parent.parent
 OWN = ROOT / "tuirnn" / "cells"
 FOLDERS = ("tuirnn", "benchmarks", "export", "docs")
 
-STILL_TO_GO = {"tuirnn/kernels/cuda.py", "benchmarks/gpu_parts.py", "benchmarks/gpu_compile.py"}
-"""Files that still name cells, as of 2026-11-28; the kernels are becoming generated ones. An entry that is clean has to
-leave this set."""
-
 NAMES = {name for cell in CELLS.values() for name in (cell.name, cell.family)}
 """What no string may be equal to."""
 
@@ -96,14 +92,7 @@ def found_in(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_file_but_a_cells_own_names_it(path: Path) -> None:
-    if (name := path.relative_to(ROOT).as_posix()) not in STILL_TO_GO:
-        assert not found_in(path), f"{name} names cells or lists gates; ask tuirnn.cells"
-
-
-@pytest.mark.parametrize("name", sorted(STILL_TO_GO))
-def test_what_is_still_to_go_has_not_gone_yet(name: str) -> None:
-    assert (ROOT / name).exists(), f"{name} is gone: take it out of STILL_TO_GO"
-    assert found_in(ROOT / name), f"{name} names no cell any more: take it out of STILL_TO_GO"
+    assert not found_in(path), f"{path.relative_to(ROOT).as_posix()} names cells or lists gates; ask tuirnn.cells"
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

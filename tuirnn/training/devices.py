@@ -96,7 +96,8 @@ def arithmetic(model: SequenceModel, batch: int, device: torch.device) -> str:
     layer, operands = model.recurrent(0), str(model.compute_dtype).removeprefix("torch.")
     if cuda.runs(layer.cell, layer.weight_ih, model.compute_dtype):
         weights = layer.weight_hh.to(model.compute_dtype)
-        plans = [cuda.plan_of(cuda.case_of(forward, layer.cell, weights, batch)) for forward in (True, False)]
+        cell = layer.cell
+        plans = [cuda.plan_of(cell, cuda.case_of(forward, cell, weights, batch)) for forward in (True, False)]
         return f"CUDA kernels on {operands}, {plans[0]}, {plans[1]}"
     library = native.library() if native.runs(layer.cell, layer.weight_ih, model.compute_dtype) else None
     return f"native kernels on {operands}, {library['tuirnn_lanes']()} lanes" if library else f"portable on {operands}"
