@@ -3,10 +3,11 @@
     git worktree add ../old COMMIT
     python benchmarks/checkouts.py ../old . --rounds 9 -- bench train --shape A,B --rounds 3 --no-memory
     python benchmarks/checkouts.py ../old . -- bench cell shakespeare.onnx --seconds 2
+    python benchmarks/checkouts.py ../old . --script benchmarks/layers.py -- lstm gru --dtype bfloat16
 
 Each round runs old, new and old once more, in an order that turns with the round. A figure is a number in the JSON that
-`tuirnn COMMAND --json` prints: one line for each, with the median of new over old, and the noise: the median and the
-spread of old over old. Both checkouts run in this interpreter's environment.
+`tuirnn COMMAND --json`, or a script, prints: one line for each, with the median of new over old, and the noise: the
+median and the spread of old over old. Both checkouts run in this interpreter's environment.
 """
 
 import argparse
@@ -39,10 +40,12 @@ def figures(value: Any, label: str = "") -> Iterator[tuple[str, float]]:
                 yield from figures(item, label)
 
 
-def measured(checkout: Path, command: list[str]) -> dict[str, float]:
-    """The figures of one run of a checkout's command."""
+def measured(checkout: Path, command: list[str], script: Path | None) -> dict[str, float]:
+    """The figures of one run of a checkout's command, or of a script that uses its modules."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     words = [sys.executable, "-m", "tuirnn", *command, "--json"]
+    if script is not None:
+        words = [sys.executable, str(script.resolve()), *command]
     done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{checkout}: {done.stderr.strip()}")
@@ -54,7 +57,10 @@ def main() -> None:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("command", nargs="+", help="after --, a command of tuirnn that knows --json")
+    parser.add_argument("--script", type=Path, help="a script that prints JSON, to run in place of tuirnn")
+    parser.add_argument(
+        "command", nargs="+", help="after --, a command of tuirnn that knows --json, or a script's words"
+    )
     options = parser.parse_args()
     contenders = {"old": options.old.resolve(), "new": options.new.resolve(), "again": options.old.resolve()}
     found: dict[str, dict[str, list[float]]] = {}
@@ -62,7 +68,7 @@ def main() -> None:
         names = list(contenders)
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            for figure, value in measured(contenders[name], options.command).items():
+            for figure, value in measured(contenders[name], options.command, options.script).items():
                 found.setdefault(figure, {}).setdefault(name, []).append(value)
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
     print(f"{'figure':<60} {'old':>10} {'new':>10} {'new/old':>8} {'old/old':>8} {'spread':>13}")
