@@ -1,5 +1,8 @@
 """Every fast kernel gives what the portable loop gives."""
 
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -127,6 +130,25 @@ def test_native_carries_what_is_not_a_number(cell: str) -> None:
     trace = native.forward(made, gx, recurrent(made, 20, 1.0), state)
     assert trace.states[0][1:, 0].isnan().all()
     assert trace.states[0][1:, 1].isfinite().all()
+
+
+@needs_native
+def test_the_cells_of_a_process_do_not_share_what_is_their_own() -> None:
+    """Each cell's library has functions and constants of the same names; the loader must keep them apart."""
+    program = """
+        import sys
+        import torch
+        from tuirnn.cells import CELLS
+        from tuirnn.codegen.trace import traced
+        from tuirnn.kernels import eager, native
+        from tuirnn.kernels.cache import Recurrent
+        for cell in map(traced, CELLS.values()):  # one process for all, the first of which would lend to the others
+            weights = Recurrent(torch.ones(cell.R * 5, 5) / 9, torch.ones(cell.R * 5), torch.ones(len(cell.vectors), 5))
+            gx, state = torch.linspace(-1, 1, 30 * cell.G).view(3, 2, -1), tuple(torch.zeros(2, 5) for _ in cell.state)
+            ours, exact = (kernel.forward(cell, gx.clone(), weights, state).states[0] for kernel in (native, eager))
+            torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-6, msg=cell.name)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
 
 @needs_native

@@ -28,13 +28,13 @@ def header(cell: Traced) -> str:
         "VECTORS": len(cell.vectors), "OPERANDS": there.operands, "CARRIES": max(there.carries, back.carries),
         "ONCE": max(len(there.once.writes), len(back.once.writes)),
     }  # fmt: skip
-    begins = ", ".join(str(int(gate in cell.additive)) for gate in cell.gates)
+    begins = " || ".join(f"gate == {i}" for i, gate in enumerate(cell.gates) if gate in cell.additive) or "false"
     lines = [
         f"// The cell '{cell.name}', from its definition.",
         "struct Cell {",
         *(f"    static constexpr int {name} = {value};" for name, value in sizes.items()),
-        f"    static constexpr bool FROM_INPUT[] = {{{begins}}};  // whether a product begins with the input half",
-        f"    static constexpr bool SPLIT = {int(bool(cell.split))};  // whether the halves' gradients differ",
+        "    // Whether a gate's product begins with its input half.",
+        f"    static constexpr bool from_input(int gate) {{ return {begins}; }}",
         f"    static constexpr std::array<Product, {len(there.products)}> FORWARD = {{{_products(there.products)}}};",
         f"    static constexpr std::array<Product, {len(back.products)}> BACKWARD = {{{_products(back.products)}}};",
         *_functions("forward", there, lambda number, row: f"sum[{row}]"),

@@ -39,6 +39,7 @@ FLAGS = (
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-fvisibility=hidden",  # else a process's second cell would use the constants of its first
 )
 
 LONG, INT, POINTER = ctypes.c_long, ctypes.c_int, ctypes.c_void_p

@@ -8,7 +8,7 @@
 #if defined(OPERAND_F32) || HAS_BF16
 
 // Words of scratch, a float or a bfloat16 pair each, that a pass needs.
-extern "C" long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {
+CALLED long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {
     return scratch_words<OPERAND>(H) + (Cell::OPERANDS + Cell::CARRIES) * B * H + Cell::ONCE * H;
 }
 
@@ -25,7 +25,7 @@ static void on_threads(int threads, F f) {
     f(Crew{omp_get_thread_num(), omp_get_num_threads(), counters.data()});
 }
 
-extern "C" void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
+CALLED void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
                                                const float* weight, const float* bias, const float* vectors,
                                                Word* scratch, int threads) {
     float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
@@ -33,7 +33,7 @@ extern "C" void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a,
     on_threads(threads, [&](const Crew& crew) { forward<OPERAND>(s, scratch, crew); });
 }
 
-extern "C" void NAMED(tuirnn_backward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
+CALLED void NAMED(tuirnn_backward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
                                                 const float* weight, const float* vectors, const float* dh_all,
                                                 float* dgates, float* dx, float* const* dstates, float* dvectors,
                                                 double* squares, Word* scratch, int threads) {

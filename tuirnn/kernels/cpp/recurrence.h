@@ -166,19 +166,21 @@ INLINE void for_each_product(F f) {
     [&]<size_t... k>(std::index_sequence<k...>) { (f.template operator()<(int)k>(), ...); }(std::make_index_sequence<count>());
 }
 
-// Where the values of one row and unit stand: row t·B + b of the sequence, b of the batch.
+// Where the values of one row and unit stand: row t·B + b of the sequence, b of the batch. Products with H are written so
+// that the compiler shares them: row · H serves every place.
 struct At {
     const Sequence& s;
     long row, b, u;
 
-    float* gate(int i) const { return s.a + (row * Cell::GATES + i) * s.H + u; }
-    float* extra(int i) const { return s.extras + (row * Cell::EXTRAS + i) * s.H + u; }
-    float* before(int i) const { return s.states[i] + row * s.H + u; }
-    float* after(int i) const { return s.states[i] + (row + s.B) * s.H + u; }
-    const float* vector(int i) const { return s.vectors + i * s.H + u; }
-    float* operand(int i) const { return s.buffers + (i * s.B + b) * s.H + u; }
+    long unit(long rows, int width = 1, int i = 0) const { return rows * s.H * width + i * s.H + u; }
+    float* gate(int i) const { return s.a + unit(row, Cell::GATES, i); }
+    float* extra(int i) const { return s.extras + unit(row, Cell::EXTRAS, i); }
+    float* before(int i) const { return s.states[i] + unit(row); }
+    float* after(int i) const { return s.states[i] + unit(row) + s.B * s.H; }
+    const float* vector(int i) const { return s.vectors + unit(0, 1, i); }
+    float* operand(int i) const { return s.buffers + unit(b) + i * s.B * s.H; }
     float* carry(int i) const { return operand(Cell::OPERANDS + i); }
-    float* once(int i) const { return s.buffers + ((Cell::OPERANDS + Cell::CARRIES) * s.B + i) * s.H + u; }
+    float* once(int i) const { return s.buffers + unit(0, 1, i) + (Cell::OPERANDS + Cell::CARRIES) * s.B * s.H; }
 };
 
 // Words of scratch that `forward` and `backward` need beside the buffers.
@@ -227,7 +229,9 @@ void forward(const Sequence& given, Word* scratch, const Crew& crew) {
             ForwardPanels<E, k>::multiply(
                 {packed[k], H, H}, A, factors[k].row, mine,
                 [&](long r, int v, long u, long n) {
-                    if (Cell::FROM_INPUT[P.first + v]) return load_ahead(At{s, at + r, 0, u}.gate(P.first + v), n);
+                    const float* const x = At{s, at + r, 0, u}.gate(P.first + v);
+                    if (Cell::from_input(P.first + v)) return load_ahead(x, n);
+                    __builtin_prefetch(x + L);  // `forward` reads it
                     return load(s.bias + (P.weight_row + v) * H + u, n);
                 },
                 [&](long r, long u, long n, const V* sum) {
@@ -251,12 +255,12 @@ struct Gradients {
 struct AtBack : At {
     const Gradients& d_;
 
-    float* dgate(int i) const { return d_.dgates + (row * Cell::GATES + i) * s.H + u; }
-    float* dx(int i) const { return d_.dx + (row * Cell::GATES + i) * s.H + u; }
-    float* d(int i) const { return d_.dstates[i] + b * s.H + u; }
-    float* dvector(int i) const { return d_.dvectors + i * s.H + u; }
+    float* dgate(int i) const { return d_.dgates + unit(row, Cell::GATES, i); }
+    float* dx(int i) const { return d_.dx + unit(row, Cell::GATES, i); }
+    float* d(int i) const { return d_.dstates[i] + unit(b); }
+    float* dvector(int i) const { return d_.dvectors + unit(0, 1, i); }
     // Gradient of a state after the step; h's is what comes from the steps after it and from the output.
-    V d_after(int i, long n) const { return i ? load(d(i), n) : load(d(0), n) + load(d_.dh_all + row * s.H + u, n); }
+    V d_after(int i, long n) const { return i ? load(d(i), n) : load(d(0), n) + load(d_.dh_all + unit(row), n); }
 };
 
 template <class E>

@@ -33,6 +33,7 @@ typedef float V __attribute__((vector_size(L * 4), aligned(4), may_alias));
 typedef int32_t I __attribute__((vector_size(L * 4), aligned(4), may_alias));
 typedef Word U __attribute__((vector_size(L * 4), aligned(4), may_alias));
 
+#define CALLED extern "C" __attribute__((visibility("default")))  // from Python
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE V splat(float x) { return V{} + x; }
