@@ -74,6 +74,16 @@ def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
         torch.testing.assert_close(ours, expected, rtol=2e-4, atol=2e-5)
 
 
+@needs_native
+@pytest.mark.parametrize("cell", CELLS)
+@given(T=st.integers(1, 4), B=st.integers(1, 20), H=st.integers(1, 70))
+@settings(max_examples=50, deadline=None)
+def test_native_equals_the_definition_at_random_shapes(cell: str, T: int, B: int, H: int) -> None:
+    made = traced(CELLS[cell])
+    for ours, expected in zip(run(native, made, T, B, H), run(eager, made, T, B, H), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=2e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @given(T=st.integers(1, 6), B=st.integers(1, 5), H=st.integers(1, 20), steps=st.integers(1, 6))
 @settings(max_examples=12, deadline=None)
