@@ -124,7 +124,7 @@ def _judged(paths: RunPaths) -> dict[str, float]:
 
     data = run_data(paths)
     assert isinstance(data, LabelledData)
-    cell = export_run(paths, "last").trusted
+    cell = export_run(paths, "last")
     figures = measure(cell, data.test, device="cpu")
     classifier = Classifier(CellSession(cell, device="cpu"))
     streamed = {text: [p for _, p in classifier.stream(text)][-1] for text in map(data.vocab.decode, data.test.ids)}

@@ -56,7 +56,7 @@ def test_an_imported_model_gives_torchs_logits(
     nonlinearity = settings.get("nonlinearity", "tanh")
     imported = importing.read_weights(tmp_path / "m.safetensors", vocab, nonlinearity=nonlinearity)
     paths = importing.write_run(imported, tmp_path / "runs", "mine", str(small_text))
-    session = CellSession(export_run(paths).trusted, device="cpu")
+    session = CellSession(export_run(paths), device="cpu")
     tokens = np.random.default_rng(0).integers(0, len(vocab.symbols), 50)
     expected = model(torch.from_numpy(tokens)).detach().numpy()
     for token, logits in zip(tokens, expected, strict=True):
@@ -77,7 +77,7 @@ def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -
     imported = importing.read_weights(tmp_path / "m.safetensors", Vocabulary("byte"))
     assert (imported.config.cell, imported.config.embed) == ("gru", 0)
     paths = importing.write_run(imported, tmp_path / "runs", "bytes", None)
-    session = CellSession(export_run(paths).trusted, device="cpu")
+    session = CellSession(export_run(paths), device="cpu")
     tokens = torch.tensor([65, 200, 10])
     expected = head(rnn(torch.eye(256)[tokens])[0])[-1].detach().numpy()
     for token in tokens.tolist():

@@ -12,7 +12,6 @@ import torch
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.cells import CELLS
 from tuirnn.cli import app
 from tuirnn.config import RunConfig, load_recipe
@@ -96,7 +95,7 @@ def test_cell_files_open_generate_and_evaluate(name: str, runs: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exporting_an_old_checkpoint_gives_the_same_cell(name: str, runs: Path) -> None:
-    new: TrustedCell = export_run(RunPaths(runs / name)).trusted
+    new = export_run(RunPaths(runs / name))
     old = open_cell(str(OLD / "cells" / f"{name}.onnx"), runs, "last")
     for field in ("task", "cell", "variant", "layers", "hidden", "vocab"):
         assert getattr(new.metadata, field) == getattr(old.metadata, field)

@@ -71,8 +71,7 @@ def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
 
 @pytest.fixture(scope="module")
 def cell(small_run: RunPaths) -> TrustedCell:
-    made = export_run(small_run)
-    return TrustedCell(made.data, made.metadata)
+    return export_run(small_run)
 
 
 def test_the_same_seed_writes_the_same_text(cell: TrustedCell) -> None:
@@ -102,7 +101,7 @@ def writers(trained: Callable[..., RunPaths]) -> dict[str, TextWriter]:
     made = {}
     for kind in ("char", "byte", "word"):
         exported = export_run(trained(tokens=kind))
-        made[kind] = TextWriter(CellSession(TrustedCell(exported.data, exported.metadata)))
+        made[kind] = TextWriter(CellSession(exported))
     return made
 
 

@@ -47,6 +47,11 @@ class InspectedCell:
     data: bytes
     metadata: CellMetadata
 
+    @property
+    def batch(self) -> int | None:
+        """Size of the batch axis where the graph fixes it; the bytes are parsed at every call."""
+        return _fixed_batch(onnx.ModelProto.FromString(self.data).graph, self.metadata)
+
 
 @dataclass(frozen=True)
 class TrustedCell(InspectedCell):
@@ -194,10 +199,14 @@ def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) 
             raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
 
 
+def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
+    fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
+    return fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
+
+
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:
     """Hold inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
-    fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
-    fixed = fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
+    fixed = _fixed_batch(graph, metadata)
     if fixed is not None and fixed < 1:
         raise CellFileError(f"its batch axis is {fixed}")
     sides = metadata.interface(fixed or FREE)

@@ -218,7 +218,7 @@ def cell(
         for kind, hidden, layers in map(_network, _list(networks, "--networks", CELLS)):
             network = random_network(ModelConfig(cell=kind, hidden=hidden, layers=layers))
             cells = {
-                f"{kind.upper()}-{hidden}×{layers} {precision}": export_network(network, CellOptions(precision)).trusted
+                f"{kind.upper()}-{hidden}×{layers} {precision}": export_network(network, CellOptions(precision))
                 for precision in ("fp32", "int8")
             }
             rows += _time_cells(cells, network, rounds, seconds, as_json)

@@ -89,7 +89,7 @@ def export(
         print_json(
             {
                 "run": paths.name,
-                "step": cell.step,
+                "step": network.step,
                 "file": str(path),
                 "metadata": str(twin),
                 "bytes": len(cell.data),
@@ -102,7 +102,7 @@ def export(
         return
     size = f"{len(cell.data):,} bytes, opset {options.opset_version}"
     what = "one step" if unroll == 1 else f"{unroll} steps in a call"
-    print(f"{path}: {what} of {paths.name} (step {cell.step:,}), {size}")
+    print(f"{path}: {what} of {paths.name} (step {network.step:,}), {size}")
     if loss := cell.metadata.loss:
         unit, counted = LOSS_UNITS[network.task]
         print(
@@ -337,10 +337,9 @@ def inspect(
     cell = open_file(file)
     provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
-    fed = next(value for value in model.graph.input if value.name == cell.metadata.names[0])
-    fixed = fed.type.tensor_type.shape.dim[0].dim_value or None
+    batch = cell.batch
     properties = {prop.key: prop.value for prop in model.metadata_props}
-    beside = sidecar.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, fixed)
+    beside = sidecar.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, batch)
     values = {
         "file": file.name,
         "bytes": len(cell.data),
@@ -349,7 +348,7 @@ def inspect(
         "nodes": len(model.graph.node),
         "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type != onnx.TensorProto.INT64),
         "operators": sorted({node.op_type for node in model.graph.node}),
-        **sidecar.contents(cell.data, cell.metadata, fixed),
+        **sidecar.contents(cell.data, cell.metadata, batch),
         "sidecar": beside,
         "verified": True,
         "provider": provider,

@@ -27,8 +27,7 @@ def open_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
     """
     if name.endswith(".onnx"):
         return open_file(Path(name))
-    cell = export_run(find_run(folder, name), which, proofs=False)
-    return TrustedCell(cell.data, cell.metadata)
+    return export_run(find_run(folder, name), which, proofs=False)
 
 
 def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.export.exporter import export_run
 from tuirnn.models import SequenceModel
 from tuirnn.runs import checkpoint
@@ -53,8 +52,7 @@ def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Dri
     """
     record = read_record(paths)
     data = run_text(paths)
-    cell = export_run(paths)
-    session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu")
+    session = CellSession(export_run(paths), device="cpu")
     model = build_model(record.config, data)
     model.load_state_dict(load_tensors(checkpoint.load(paths, "best").files[checkpoint.MODEL]), strict=False)
     model.eval().double()
