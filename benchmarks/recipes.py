@@ -116,7 +116,7 @@ def _judged(paths: RunPaths) -> dict[str, float]:
     from tuirnn.runs import checkpoint
     from tuirnn.runs.reader import read_record
     from tuirnn.runtime.classify import Classifier, measure, softmax
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.runtime.session import CellSession
     from tuirnn.tasks.classify import LabelledData
     from tuirnn.training.classifying import last_logits

@@ -58,7 +58,7 @@ def exported(small_run: RunPaths) -> TrustedCell:
 
 
 def test_onnx_runtime_agrees_with_torch(any_run: RunPaths) -> None:
-    from tuirnn.training import drift
+    from tuirnn import drift
 
     found = drift.measure(any_run, steps=300, greedy=100)
     assert found.worst <= found.bound == drift.DRIFT_BOUND

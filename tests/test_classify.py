@@ -21,7 +21,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.runtime import classify as streaming
-from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.data import run_data
 from tuirnn.runtime.session import CellSession
 from tuirnn.tasks import classify
 from tuirnn.tasks.batches import IGNORE

@@ -26,7 +26,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.runtime import forecast as runtime
-from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.data import run_data
 from tuirnn.runtime.session import CellSession
 from tuirnn.scaling import Scaling
 from tuirnn.tasks import forecast, rollout, tables

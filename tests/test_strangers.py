@@ -23,8 +23,9 @@ from tuirnn.errors import CellFileError, DataError
 from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
+from tuirnn.loading.cell import load_cell
 from tuirnn.runtime import trial
-from tuirnn.runtime.opening import held_out, open_cell, training_text
+from tuirnn.runtime.data import held_out, training_text
 
 SHIPPED = Path(__file__).parents[1] / "export" / "cells" / "shakespeare.onnx"
 
@@ -161,7 +162,7 @@ def test_a_cell_never_names_a_path(
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"secret " * 1000)))
     path = tmp_path / "c.onnx"
     path.write_bytes(changed(exported.data, data=named))
-    cell = open_cell(str(path), tmp_path)
+    cell = load_cell(str(path), tmp_path)
     for read in (lambda: held_out(str(path), tmp_path, cell), lambda: training_text(str(path), tmp_path)):
         with pytest.raises(DataError, match="no data set") as error:
             read()

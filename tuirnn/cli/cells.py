@@ -189,11 +189,11 @@ def generate(
             raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
+    from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.generate import TextWriter, write_side_by_side
-    from tuirnn.runtime.opening import open_cell
     from tuirnn.runtime.session import CellSession
 
-    cell = open_cell(model, runs_folder(runs), checkpoint)
+    cell = load_cell(model, runs_folder(runs), checkpoint)
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)
     unknown = cell.metadata.vocab.unknown(prime)
     if unknown and not as_json:
@@ -250,13 +250,14 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a network: on text under both protocols, on labelled sequences, or on a series of numbers."""
+    from tuirnn.loading.cell import load_cell
     from tuirnn.runs.layout import find_run
     from tuirnn.runs.reader import read_record
+    from tuirnn.runtime.data import held_out, text_ids
     from tuirnn.runtime.evaluate import evaluate as measure
-    from tuirnn.runtime.opening import held_out, open_cell, text_ids
 
     folder = runs_folder(runs)
-    cell = open_cell(model, folder, checkpoint)
+    cell = load_cell(model, folder, checkpoint)
     if cell.metadata.task == "classify":
         _eval_classes(model, folder, cell, text, device, as_json)
         return
@@ -284,7 +285,7 @@ def _eval_classes(model: str, folder: Path, cell: Any, text: str | None, device:
     """A classifier on the test part of its run's data, or the validation part where there is none."""
     from tuirnn.runs.layout import find_run
     from tuirnn.runtime.classify import measure
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.tasks.classify import LabelledData
 
     if text is not None or model.endswith(".onnx"):

@@ -109,7 +109,7 @@ def _classes(record: RunRecord) -> tuple[str, ...]:
 def _measured(cell: TrustedCell, paths: RunPaths) -> tuple[float, int]:
     """Held-out loss of a cell of this run, through ONNX Runtime."""
     from tuirnn.runtime import classify, evaluate, forecast
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.tasks.classify import LabelledData
     from tuirnn.tasks.lm import TextData
 

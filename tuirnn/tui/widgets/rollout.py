@@ -48,10 +48,10 @@ def roll_out(name: str, folder: Path) -> RolledOut:
     Raises:
         TuirnnError: no checkpoint, or its data are gone.
     """
+    from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.forecast import forecast, scaling_of, series
-    from tuirnn.runtime.opening import open_cell
 
-    cell = open_cell(name, folder)
+    cell = load_cell(name, folder)
     meta, found = cell.metadata, series(name, folder, cell, None)
     history, truth = found.values[: found.first], found.values[found.first :]
     layers = f"×{meta.layers}" if meta.layers > 1 else ""

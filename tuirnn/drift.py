@@ -1,4 +1,7 @@
-"""How far ONNX Runtime strays from PyTorch on the same run: logits step by step, and greedy text."""
+"""How far ONNX Runtime strays from PyTorch on the same run: logits step by step, and greedy text.
+
+It needs both wings, which never import each other, and so stands above them.
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +14,7 @@ from tuirnn.models import SequenceModel
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
-from tuirnn.runtime.opening import run_text
+from tuirnn.runtime.data import run_text
 from tuirnn.runtime.session import CellSession
 from tuirnn.training.learner import build_model
 from tuirnn.vocab import Ids
