@@ -9,6 +9,7 @@ from tuirnn.config import ModelConfig
 from tuirnn.errors import DataError, RunError
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
+from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, as_number, read_record
 from tuirnn.scaling import Scaling
@@ -66,7 +67,19 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
         RunError: no such checkpoint, or a damaged one.
     """
     record = read_record(paths)
-    saved = checkpoint.load(paths, which)
+    return network_of(paths, record, checkpoint.load(paths, which))
+
+
+def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network:
+    """The network of a checkpoint that has been read.
+
+    Args:
+        paths: its run.
+        record: of the run.
+        saved: the checkpoint.
+    Raises:
+        RunError: the record or the checkpoint does not say what a network needs.
+    """
     forecasts = record.config.data.task == "forecast"
     sources = record.config.data.sources or (default_source(record.config.data.task),)
     return Network(

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.export.exporter import export_run
-from tuirnn.runs.layout import find_run
+from tuirnn.loading import kept
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths, find_run
+from tuirnn.runs.reader import read_record
 from tuirnn.runtime.trial import open_file
 
 
 def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
     """The cell in the file `name` (ending in .onnx), or of the run `name` in `folder`.
+
+    A run's checkpoint is exported once; the export is kept and reused until the checkpoint changes.
 
     Args:
         name: a path, or a run's name.
@@ -21,4 +25,17 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
     """
     if name.endswith(".onnx"):
         return open_file(Path(name))
-    return export_run(find_run(folder, name), which, proofs=False)
+    paths = find_run(folder, name)
+    return kept.find(paths, which) or _export(paths, which)
+
+
+def _export(paths: RunPaths, which: str) -> TrustedCell:
+    """Export a run's checkpoint, and keep the export."""
+    from tuirnn.export.exporter import export_network  # not loaded where there is nothing to export
+    from tuirnn.export.network import network_of
+
+    record = read_record(paths)
+    saved = checkpoint.load(paths, which)
+    cell = export_network(network_of(paths, record, saved), proofs=False)
+    kept.keep(kept.key(paths, saved.manifest), cell)
+    return cell

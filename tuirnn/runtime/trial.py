@@ -19,8 +19,9 @@ from pathlib import Path
 import platformdirs
 
 from tuirnn import __version__
-from tuirnn.cellfile.guard import InspectedCell, TrustedCell, inspect, metadata_of, read_file
+from tuirnn.cellfile.guard import MAX_BYTES, InspectedCell, TrustedCell, inspect, metadata_of, read_file
 from tuirnn.errors import CellFileError, one_line
+from tuirnn.files import atomic_write, read_bounded
 
 MEMORY, PER_BYTE = 160 * 2**20, 40
 """Bytes of data that a trial may take: what the libraries need, and for each byte of the file: weights of four bits are
@@ -53,6 +54,15 @@ def open_file(path: Path) -> TrustedCell:
     return admit(inspect(data, name), name)
 
 
+def open_known(path: Path) -> TrustedCell | None:
+    """The cell in a file that this installation has put aside; None where it is gone, or not one of the known."""
+    with contextlib.suppress(CellFileError):
+        data = read_bounded(path, MAX_BYTES, CellFileError)
+        if is_known(data):
+            return TrustedCell(data, metadata_of(data))
+    return None
+
+
 def admit(cell: InspectedCell, name: str) -> TrustedCell:
     """Let an inspected cell run here, after a trial where it is not known; `name` is for the error.
 
@@ -75,28 +85,26 @@ def is_known(data: bytes) -> bool:
     if digest in SHIPPED:
         return True
     try:
-        return _line(digest) in _memory().read_bytes().splitlines()
+        return _line(digest) in memory().read_bytes().splitlines()
     except OSError:
         return False
 
 
 def remember(data: bytes) -> None:
     """Note that a file has been run without harm; where nothing can be kept, it is tried again the next time."""
-    path, line = _memory(), _line(hashlib.sha256(data).hexdigest())
+    path, line = memory(), _line(hashlib.sha256(data).hexdigest())
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         known = path.read_bytes().splitlines() if path.exists() else []
         if line in known:
             return
         if len(known) >= REMEMBERED:
-            from tuirnn.files import atomic_write
-
             atomic_write(path, b"".join(old + b"\n" for old in known[REMEMBERED // 2 :]), durable=False)
         with open(path, "ab", buffering=0) as file:  # one write: whoever else appends does not tear it
             file.write(line + b"\n")
 
 
-def _memory() -> Path:
+def memory() -> Path:
     """Where hashes are kept: `$TUIRNN_KNOWN_CELLS`, else a file in the user's cache folder."""
     named = os.environ.get("TUIRNN_KNOWN_CELLS")
     return Path(named) if named else Path(platformdirs.user_cache_dir("tuirnn")) / "known-cells.txt"
