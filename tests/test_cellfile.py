@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from tuirnn.cellfile import forms, guard
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata, definition, state_map
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.cellfile.values import BOOL, F32, FREE, I64, Value
 from tuirnn.cells import CELLS, Cell
 from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError

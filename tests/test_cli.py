@@ -276,7 +276,8 @@ WALLS = [
     *((module, "torch") for module in ("tuirnn.tui.app", "tuirnn.runtime.generate", "tuirnn.loading.cell",
       "tuirnn.export.exporter", "tuirnn.runs.writer", "tuirnn.runs.listing", "tuirnn.tasks.lm", "tuirnn.cellfile.guard",
       "tuirnn.cli", "tuirnn.vocab", "tuirnn.config")),
-    ("tuirnn.training.trainer", "textual"), ("tuirnn.training.launch", "textual"), ("tuirnn.cli", "onnx"),
+    ("tuirnn.training.trainer", "textual"), ("tuirnn.training.launch", "textual"),
+    ("tuirnn.cli", "onnx"), ("tuirnn.loading.cell", "onnx"), ("tuirnn.runtime.generate", "onnx"),
     ("tuirnn.cli", "numpy"), ("tuirnn.cli", "asyncio"),
     ("tuirnn.tui.app", "onnxruntime"), ("tuirnn.tui.app", "matplotlib"),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from conftest import train_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuirnn.cellfile import sidecar
+from tuirnn.cellfile import guard, sidecar
 from tuirnn.cells import CELLS
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, ConfigError, DataError
@@ -53,7 +53,7 @@ def test_every_cell_in_every_form_verifies(shape: dict[str, Any], options: CellO
     made = export_network(network(**shape), options)
     assert verify(made, device="cpu") == "CPU"
     inputs = [value.name for value in onnx.ModelProto.FromString(made.data).graph.input]
-    assert sorted(inputs) == sorted(sidecar.contents(made.data, made.metadata, made.batch)["inputs"])
+    assert sorted(inputs) == sorted(sidecar.contents(made.data, made.metadata, guard.fixed_batch(made))["inputs"])
 
 
 @pytest.mark.parametrize(("precision", "most"), [("fp16", 0.01), ("int8", 0.15), ("int4", 1.5)])

@@ -70,11 +70,10 @@ def reading(source: str) -> list[str]:
                 name.name for name in node.names if name.name.split(".")[0] in FILES or name.name.startswith(READERS)
             ]
         elif isinstance(node, ast.ImportFrom):
-            names = [name.name for name in node.names]
-            if (node.module or "").split(".")[0] in FILES:
-                found.append(node.module or "")
-            elif (node.module or "").startswith(READERS):
-                found += [name for name in names if not name[0].isupper()]
+            names = [f"{node.module}.{name.name}" for name in node.names]
+            if names[0].split(".")[0] in FILES:
+                found.append(node.module)
+            found += [name for name in names if name.startswith(READERS) and not name.split(".")[-1][0].isupper()]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
             found.append("open")
     return found
@@ -86,12 +85,7 @@ def test_widgets_open_no_files(path: Path) -> None:
 
 
 def test_what_opens_a_file_is_seen() -> None:
-    assert reading("import os.path\nfrom pathlib import Path\ndef f():\n    open('x')") == [
-        "os.path",
-        "pathlib",
-        "open",
-    ]
-    assert reading("from tuirnn.runs.reader import Status, read_status\nimport tuirnn.runs") == [
-        "read_status",
-        "tuirnn.runs",
-    ]
+    files = "import os.path\nfrom pathlib import Path\ndef f():\n    open('x')"
+    assert reading(files) == ["os.path", "pathlib", "open"]
+    readers = "from tuirnn.runs.reader import Status, read_status\nfrom tuirnn import text, runlog"
+    assert reading(readers) == ["tuirnn.runs.reader.read_status", "tuirnn.runlog"]

@@ -13,16 +13,19 @@ from onnx import numpy_helper
 from safetensors.numpy import load, save
 
 from tuirnn.cellfile import guard
+from tuirnn.cellfile.cell import TrustedCell, properties, reopened
 from tuirnn.cellfile.contract import FINGERPRINT
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import RunError
 from tuirnn.export import exporter
 from tuirnn.loading import kept
 from tuirnn.loading.cell import load_cell
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runtime import trial
+from tuirnn.runtime import known
 from tuirnn.runtime.session import CellSession
+
+ROOT = Path(__file__).parent.parent
+FILES = (ROOT / "export" / "cells" / "shakespeare.onnx", *sorted((ROOT / "tests" / "old" / "cells").glob("*.onnx")))
 
 
 @pytest.fixture
@@ -151,7 +154,7 @@ def test_nothing_is_kept_that_is_wrong(run: RunPaths, folder: Path, monkeypatch:
     monkeypatch.setattr(exporter, "export_network", lambda *given, **named: spoiled(export(*given, **named)))
     cell = loaded(run)
     assert not folder.exists()
-    assert not trial.is_known(cell.data)
+    assert not known.is_known(cell.data)
 
 
 def test_a_known_cell_that_is_forgotten_is_exported_anew(
@@ -161,7 +164,7 @@ def test_a_known_cell_that_is_forgotten_is_exported_anew(
     folder.with_name("known-cells.txt").unlink()
     loaded(run)
     assert len(exports) == 2
-    assert trial.is_known(exports[1].data)
+    assert known.is_known(exports[1].data)
 
 
 def test_where_nothing_can_be_kept_it_works_as_before(run: RunPaths, folder: Path, exports: list[TrustedCell]) -> None:
@@ -191,6 +194,15 @@ def test_the_longest_unused_go_first(
     monkeypatch.setattr(kept, "BYTES", len(cell.data))
     kept.keep("newer", cell)
     assert [path.name for path in folder.glob("*.onnx")] == ["newer.onnx"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_metadata_are_found_without_onnx(path: Path) -> None:
+    data = path.read_bytes()
+    expected = {prop.key: prop.value for prop in onnx.ModelProto.FromString(data).metadata_props}
+    assert properties(data) == expected
+    assert len(expected) > 10
+    assert reopened(data).metadata.to_strings() == guard.inspect(data, path.name).metadata.to_strings()
 
 
 def test_errors_are_those_of_the_checkpoint(run: RunPaths, folder: Path) -> None:

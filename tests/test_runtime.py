@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import ConfigError
 from tuirnn.export.exporter import export_run
 from tuirnn.loading.cell import load_cell

@@ -16,15 +16,15 @@ import pytest
 from onnx import helper
 
 from tuirnn.cellfile import guard
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FINGERPRINT
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, DataError
 from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
 from tuirnn.loading.cell import load_cell
-from tuirnn.runtime import trial
+from tuirnn.runtime import known, trial
 from tuirnn.runtime.data import held_out, training_text
 
 SHIPPED = Path(__file__).parents[1] / "export" / "cells" / "shakespeare.onnx"
@@ -76,26 +76,26 @@ def test_a_stranger_is_tried_once(exported: TrustedCell, memory: Path, monkeypat
 
 
 def test_what_is_made_here_or_comes_along_is_known(exported: TrustedCell, memory: Path, tmp_path: Path) -> None:
-    assert not trial.is_known(exported.data)
+    assert not known.is_known(exported.data)
     write_cell(exported, tmp_path / "c.onnx")
-    assert trial.is_known(exported.data)
-    assert trial.is_known(SHIPPED.read_bytes())
+    assert known.is_known(exported.data)
+    assert known.is_known(SHIPPED.read_bytes())
     assert memory.stat().st_mode & 0o022 == 0
 
 
 def test_what_cannot_be_remembered_is_tried_again(exported: TrustedCell, memory: Path) -> None:
     memory.parent.write_text("a file where the folder should be")
-    trial.remember(exported.data)
-    assert not trial.is_known(exported.data)
+    known.remember(exported.data)
+    assert not known.is_known(exported.data)
 
 
 def test_the_oldest_are_forgotten(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "REMEMBERED", 8)
+    monkeypatch.setattr(known, "REMEMBERED", 8)
     for number in range(20):
-        trial.remember(bytes([number]))
+        known.remember(bytes([number]))
     assert len(memory.read_bytes().splitlines()) <= 8
-    assert trial.is_known(bytes([19]))
-    assert not trial.is_known(bytes([0]))
+    assert known.is_known(bytes([19]))
+    assert not known.is_known(bytes([0]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals, no limits")
@@ -120,7 +120,7 @@ def test_whatever_happens_to_the_child_is_one_line(
     with pytest.raises(CellFileError, match=f"c.onnx is refused: .*{line}") as error:
         trial.admit(guard.inspect(exported.data, "c.onnx"), "c.onnx")
     assert str(error.value).isprintable()
-    assert not trial.is_known(exported.data)
+    assert not known.is_known(exported.data)
 
 
 def test_onnx_runtime_itself_is_outlived(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell, inspect
+from tuirnn.cellfile.guard import inspect
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError
 from tuirnn.export.exporter import export_network, export_run

@@ -18,7 +18,7 @@ from tuirnn.shortage import TO_TRAIN, need_room
 if TYPE_CHECKING:
     import torch
 
-    from tuirnn.cellfile.guard import TrustedCell
+    from tuirnn.cellfile.cell import TrustedCell
     from tuirnn.export.network import Network
     from tuirnn.training.benchmark import Comparison
 

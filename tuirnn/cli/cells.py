@@ -331,14 +331,14 @@ def inspect(
     """Print what a cell file promises, and verify it against its own test vectors and the JSON beside it."""
     import onnx
 
-    from tuirnn.cellfile import sidecar
+    from tuirnn.cellfile import guard, sidecar
     from tuirnn.runtime.trial import open_file
     from tuirnn.runtime.verify import verify
 
     cell = open_file(file)
     provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
-    batch = cell.batch
+    batch = guard.fixed_batch(cell)
     properties = {prop.key: prop.value for prop in model.metadata_props}
     beside = sidecar.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, batch)
     values = {

@@ -12,7 +12,7 @@ from tuirnn.files import read_bounded
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
-    from tuirnn.cellfile.guard import TrustedCell
+    from tuirnn.cellfile.cell import TrustedCell
 
 BAR = 24
 MAX_FILE_BYTES = 256 * 2**20

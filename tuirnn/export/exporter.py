@@ -8,8 +8,8 @@ import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard, sidecar
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, HeldOutLoss, state_map
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import vectors
 from tuirnn.export.graph import build
@@ -122,7 +122,7 @@ def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | No
         VerificationError: ONNX Runtime disagrees with the reference; nothing is written.
         CellFileError: the folder cannot be written.
     """
-    from tuirnn.runtime.trial import remember
+    from tuirnn.runtime.known import remember
     from tuirnn.runtime.verify import verify  # onnxruntime only where a file is really written
 
     try:
@@ -132,7 +132,7 @@ def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | No
     twin = path.with_suffix(".json")
     files = {
         path: cell.data,
-        twin: to_json(sidecar.contents(cell.data, cell.metadata, cell.batch), indent=1),
+        twin: to_json(sidecar.contents(cell.data, cell.metadata, guard.fixed_batch(cell)), indent=1),
         **(further or {}),
     }
     try:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.config import ModelConfig
 from tuirnn.errors import DataError, RunError
 from tuirnn.export.weights import ModelWeights, read_weights

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.loading import kept
-from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, find_run
-from tuirnn.runs.reader import read_record
-from tuirnn.runtime.trial import open_file
 
 
 def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
@@ -24,6 +21,8 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
         RunError: no such run or checkpoint, or a damaged one.
     """
     if name.endswith(".onnx"):
+        from tuirnn.runtime.trial import open_file  # loads ONNX, which the kept export of a run does without
+
         return open_file(Path(name))
     paths = find_run(folder, name)
     return kept.find(paths, which) or _export(paths, which)
@@ -31,8 +30,10 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
 
 def _export(paths: RunPaths, which: str) -> TrustedCell:
     """Export a run's checkpoint, and keep the export."""
-    from tuirnn.export.exporter import export_network  # not loaded where there is nothing to export
+    from tuirnn.export.exporter import export_network
     from tuirnn.export.network import network_of
+    from tuirnn.runs import checkpoint
+    from tuirnn.runs.reader import read_record
 
     record = read_record(paths)
     saved = checkpoint.load(paths, which)

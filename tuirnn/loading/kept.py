@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import tuirnn
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import RunError, TuirnnError
 from tuirnn.files import atomic_write, read_bounded
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import MAX_RECORD_BYTES
-from tuirnn.runtime import trial
+from tuirnn.runtime import known
 from tuirnn.runtime.session import CellSession
 
 FORM = "fp32, every other option by default, without lanes and text"
@@ -70,7 +70,7 @@ def find(paths: RunPaths, which: str = "best") -> TrustedCell | None:
         path = _path(key(paths, checkpoint.identity(paths, which)))
     except RunError:
         return None  # whoever reads the checkpoint itself says it better
-    cell = trial.open_known(path)
+    cell = known.open_known(path)
     if cell is not None:
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -91,12 +91,12 @@ def keep(name: str, cell: TrustedCell) -> None:
         path = _path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, cell.data, durable=False)
-        trial.remember(cell.data)
+        known.remember(cell.data)
         _tidy(path.parent)
 
 
 def _path(name: str) -> Path:
-    return trial.memory().with_name("kept-cells") / f"{name}.onnx"
+    return known.memory().with_name("kept-cells") / f"{name}.onnx"
 
 
 def _tidy(folder: Path) -> None:

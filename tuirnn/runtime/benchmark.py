@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import LOGITS, TOKEN
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.runtime.generate import TextWriter
 from tuirnn.runtime.samplers import Sampling, sample
 from tuirnn.runtime.session import CellSession

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from tuirnn import tasks
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell, read_cell
+from tuirnn.cellfile.guard import read_cell
 from tuirnn.config import DataConfig
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.runs.layout import RunPaths, find_run

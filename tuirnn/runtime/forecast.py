@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import ConfigError, DataError
 from tuirnn.runs.layout import find_run
 from tuirnn.runs.reader import present_record

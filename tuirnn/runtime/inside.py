@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn import variants
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import DataError
 from tuirnn.runs.layout import find_run
 from tuirnn.runs.reader import LogTail, as_number
