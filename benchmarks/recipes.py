@@ -116,7 +116,7 @@ def _judged(paths: RunPaths) -> dict[str, float]:
     from tuirnn.runs import checkpoint
     from tuirnn.runs.reader import read_record
     from tuirnn.runtime.classify import Classifier, measure, softmax
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.runtime.session import CellSession
     from tuirnn.tasks.classify import LabelledData
     from tuirnn.training.classifying import last_logits
@@ -124,7 +124,7 @@ def _judged(paths: RunPaths) -> dict[str, float]:
 
     data = run_data(paths)
     assert isinstance(data, LabelledData)
-    cell = export_run(paths, "last").trusted
+    cell = export_run(paths, "last")
     figures = measure(cell, data.test, device="cpu")
     classifier = Classifier(CellSession(cell, device="cpu"))
     streamed = {text: [p for _, p in classifier.stream(text)][-1] for text in map(data.vocab.decode, data.test.ids)}

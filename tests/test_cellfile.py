@@ -15,12 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from tuirnn.cellfile import forms, guard
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata, definition, state_map
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.cellfile.values import BOOL, F32, FREE, I64, Value
 from tuirnn.cells import CELLS, Cell
 from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError
-from tuirnn.export.exporter import ExportedCell, export_run, write_cell
+from tuirnn.export.exporter import export_run, write_cell
 from tuirnn.export.options import IR_VERSIONS, CellOptions
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
@@ -50,7 +50,7 @@ def any_run(request: pytest.FixtureRequest, trained: Callable[..., RunPaths]) ->
 
 
 @pytest.fixture(scope="module")
-def exported(small_run: RunPaths) -> ExportedCell:
+def exported(small_run: RunPaths) -> TrustedCell:
     return export_run(small_run)
 
 
@@ -58,7 +58,7 @@ def exported(small_run: RunPaths) -> ExportedCell:
 
 
 def test_onnx_runtime_agrees_with_torch(any_run: RunPaths) -> None:
-    from tuirnn.training import drift
+    from tuirnn import drift
 
     found = drift.measure(any_run, steps=300, greedy=100)
     assert found.worst <= found.bound == drift.DRIFT_BOUND
@@ -67,7 +67,7 @@ def test_onnx_runtime_agrees_with_torch(any_run: RunPaths) -> None:
 
 def test_onnx_reference_agrees_with_onnx_runtime(any_run: RunPaths) -> None:
     cell = export_run(any_run)
-    session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu", batch=2)
+    session = CellSession(cell, device="cpu", batch=2)
     reference = ReferenceEvaluator(onnx.ModelProto.FromString(cell.data))
     shape = (cell.metadata.layers, 2, cell.metadata.hidden)
     state = {name: np.zeros(shape, np.float32) for name in cell.metadata.state_map.values()}
@@ -80,27 +80,27 @@ def test_onnx_reference_agrees_with_onnx_runtime(any_run: RunPaths) -> None:
 
 
 @pytest.mark.parametrize("opset", sorted(IR_VERSIONS))
-def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, exported: ExportedCell) -> None:
+def test_every_opset_gives_the_same_logits(opset: int, small_run: RunPaths, exported: TrustedCell) -> None:
     other = export_run(small_run, options=CellOptions(opset=opset))
     model = onnx.ModelProto.FromString(other.data)
     assert (model.opset_import[0].version, model.ir_version) == (opset, IR_VERSIONS[opset])
-    one, two = (CellSession(TrustedCell(cell.data, cell.metadata)) for cell in (exported, other))
+    one, two = (CellSession(cell) for cell in (exported, other))
     for token in range(10):
         assert (one.step(token) == two.step(token)).all()
 
 
 def test_static_batch(small_run: RunPaths) -> None:
     cell = export_run(small_run, options=CellOptions(static_batch=3))
-    session = CellSession(TrustedCell(cell.data, cell.metadata))
+    session = CellSession(cell)
     with pytest.raises(CellFileError, match="batch of 3"):
-        CellSession(TrustedCell(cell.data, cell.metadata), batch=2)
+        CellSession(cell, batch=2)
     assert session.step(np.array([1, 2, 3])).shape == (3, len(cell.metadata.vocab))
     for wrong in ({"opset": 12}, {"static_batch": 0}, {"ir": 6}, {"unroll": 0}, {"precision": "int4", "opset": 20}):
         with pytest.raises(ConfigError, match="--"):
             CellOptions(**wrong)
 
 
-def test_metadata_round_trip_and_twin(exported: ExportedCell, tmp_path: Path) -> None:
+def test_metadata_round_trip_and_twin(exported: TrustedCell, tmp_path: Path) -> None:
     assert CellMetadata.from_strings(exported.metadata.to_strings()) == exported.metadata
     twin = json.loads(write_cell(exported, tmp_path / "deep" / "c.onnx").read_text())
     assert twin["tuirnn.state_map"] == {"h_out": "h_in", "c_out": "c_in"}
@@ -109,8 +109,8 @@ def test_metadata_round_trip_and_twin(exported: ExportedCell, tmp_path: Path) ->
     assert guard.read_cell(tmp_path / "deep" / "c.onnx").metadata == exported.metadata
 
 
-def test_snapshots_rewind_bit_for_bit(exported: ExportedCell) -> None:
-    session = CellSession(TrustedCell(exported.data, exported.metadata))
+def test_snapshots_rewind_bit_for_bit(exported: TrustedCell) -> None:
+    session = CellSession(exported)
     for token in (1, 2, 3):
         session.step(token)
     kept = session.snapshot()
@@ -118,24 +118,24 @@ def test_snapshots_rewind_bit_for_bit(exported: ExportedCell) -> None:
     session.restore(kept)
     assert all((session.step(token) == logits).all() for token, logits in zip((4, 5, 6, 7), after, strict=True))
     session.reset()
-    fresh = CellSession(TrustedCell(exported.data, exported.metadata))
+    fresh = CellSession(exported)
     assert (session.step(9) == fresh.step(9)).all()
 
 
 # ── refused ──────────────────────────────────────────────────────────────────────
 
 
-def test_a_wrong_export_is_not_written(exported: ExportedCell, tmp_path: Path) -> None:
+def test_a_wrong_export_is_not_written(exported: TrustedCell, tmp_path: Path) -> None:
     """The road's last gate: a graph whose weights are not those of the test vector."""
     model = onnx.ModelProto.FromString(exported.data)
     table = next(t for t in model.graph.initializer if t.name == "table")
     table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * 1.01, "table"))
     with pytest.raises(VerificationError, match="test vector"):
-        write_cell(ExportedCell(model.SerializeToString(), exported.metadata, 1), tmp_path / "c.onnx")
+        write_cell(TrustedCell(model.SerializeToString(), exported.metadata), tmp_path / "c.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cell_and_its_twin_are_replaced_together(exported: ExportedCell, tmp_path: Path) -> None:
+def test_a_cell_and_its_twin_are_replaced_together(exported: TrustedCell, tmp_path: Path) -> None:
     path = tmp_path / "c.onnx"
     twin = write_cell(exported, path)
     twin.write_text("the former twin")
@@ -162,7 +162,7 @@ def test_a_damaged_checkpoint_is_not_exported(small_run: RunPaths, tmp_path: Pat
 
 
 @pytest.mark.parametrize("attack", attacks())
-def test_hostile_files_are_refused(attack: str, exported: ExportedCell) -> None:
+def test_hostile_files_are_refused(attack: str, exported: TrustedCell) -> None:
     model = onnx.ModelProto.FromString(exported.data)
     attacks()[attack](model)
     with pytest.raises(CellFileError) as error:
@@ -228,7 +228,7 @@ def test_a_truth_value_becomes_a_number_of_32_bits() -> None:
 
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
-def test_mutated_files_never_hurt(data: st.DataObject, exported: ExportedCell) -> None:
+def test_mutated_files_never_hurt(data: st.DataObject, exported: TrustedCell) -> None:
     raw = bytearray(exported.data)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw) - 1))
@@ -244,7 +244,7 @@ def test_mutated_files_never_hurt(data: st.DataObject, exported: ExportedCell) -
 
 @given(bit=st.integers(0, 10**9))
 @settings(max_examples=500, deadline=None)
-def test_a_flipped_bit_is_noticed_or_means_nothing(bit: int, exported: ExportedCell) -> None:
+def test_a_flipped_bit_is_noticed_or_means_nothing(bit: int, exported: TrustedCell) -> None:
     """Operators, weights and metadata are hashed; what is left says nothing that a cell computes with."""
     raw = bytearray(exported.data)
     raw[bit // 8 % len(raw)] ^= 1 << bit % 8

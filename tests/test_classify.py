@@ -21,7 +21,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.runtime import classify as streaming
-from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.data import run_data
 from tuirnn.runtime.session import CellSession
 from tuirnn.tasks import classify
 from tuirnn.tasks.batches import IGNORE
@@ -217,7 +217,7 @@ def test_streaming_agrees_with_padded_batches(words: RunPaths) -> None:
     model.load_state_dict(load_tensors(checkpoint.load(words).files[checkpoint.MODEL]))
     with torch.no_grad():
         padded = streaming.softmax(last_logits(model, data.val, torch.device("cpu")).numpy())
-    cell = export_run(words).trusted
+    cell = export_run(words)
     classifier = streaming.Classifier(CellSession(cell, device="cpu"))
     for ids, expected in zip(data.val.ids, padded, strict=True):
         *_, (_, p) = classifier.stream(data.vocab.decode(ids))
@@ -229,7 +229,7 @@ def test_streaming_agrees_with_padded_batches(words: RunPaths) -> None:
 def test_measured_figures_are_those_of_the_run(words: RunPaths) -> None:
     data = run_data(words)
     assert isinstance(data, classify.LabelledData)
-    figures = streaming.measure(export_run(words, "last").trusted, data.val, device="cpu")
+    figures = streaming.measure(export_run(words, "last"), data.val, device="cpu")
     assert figures.accuracy == pytest.approx(read_status(words).accuracy)
     assert figures.nats == pytest.approx(read_status(words).val_loss, abs=1e-5)
     assert figures.confusion.sum() == len(data.val)

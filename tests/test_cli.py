@@ -273,10 +273,11 @@ def test_help_is_quick(tuirnn) -> None:
 
 
 WALLS = [
-    *((module, "torch") for module in ("tuirnn.tui.app", "tuirnn.runtime.generate", "tuirnn.runtime.opening",
+    *((module, "torch") for module in ("tuirnn.tui.app", "tuirnn.runtime.generate", "tuirnn.loading.cell",
       "tuirnn.export.exporter", "tuirnn.runs.writer", "tuirnn.runs.listing", "tuirnn.tasks.lm", "tuirnn.cellfile.guard",
       "tuirnn.cli", "tuirnn.vocab", "tuirnn.config")),
-    ("tuirnn.training.trainer", "textual"), ("tuirnn.training.launch", "textual"), ("tuirnn.cli", "onnx"),
+    ("tuirnn.training.trainer", "textual"), ("tuirnn.training.launch", "textual"),
+    ("tuirnn.cli", "onnx"), ("tuirnn.loading.cell", "onnx"), ("tuirnn.runtime.generate", "onnx"),
     ("tuirnn.cli", "numpy"), ("tuirnn.cli", "asyncio"),
     ("tuirnn.tui.app", "onnxruntime"), ("tuirnn.tui.app", "matplotlib"),
 ]  # fmt: skip

@@ -18,7 +18,6 @@ from safetensors.torch import save
 from test_c_export import CC
 
 from tuirnn.cellfile.contract import CellMetadata, state_map
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.cellfile.vectors import TestVector
 from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
 from tuirnn.cells.functions import V, exp, is_positive, maximum, select, sigmoid, softplus, tanh
@@ -65,7 +64,7 @@ def test_carried_steps_in_onnx_runtime_are_those_of_the_definition(
 ) -> None:
     monkeypatch.setattr(layer, "_kernel", lambda *_: eager)
     model, network = model_of(cell, layers=layers)
-    session, tokens = CellSession(export_network(network).trusted, device="cpu"), np.random.default_rng(0)
+    session, tokens = CellSession(export_network(network), device="cpu"), np.random.default_rng(0)
     state = model.zero_state(1)
     for _ in range(STEPS // CHUNK):
         part = tokens.integers(0, len(VOCAB), CHUNK)
@@ -79,7 +78,7 @@ def test_carried_steps_in_onnx_runtime_are_those_of_the_definition(
 @pytest.mark.parametrize("cell", CELLS)
 def test_onnx_reference_agrees_with_onnx_runtime_for_two_sequences(cell: str) -> None:
     made = export_network(random_network(ModelConfig(cell=cell, hidden=8, layers=2, residual=True, embed=0), VOCAB))
-    session = CellSession(TrustedCell(made.data, made.metadata), device="cpu", batch=2)
+    session = CellSession(made, device="cpu", batch=2)
     evaluator = ReferenceEvaluator(onnx.ModelProto.FromString(made.data))
     state = {name: np.zeros((2, 2, 8), np.float32) for name in made.metadata.state_map.values()}
     for tokens in np.random.default_rng(0).integers(0, len(VOCAB), (10, 2)):

@@ -26,7 +26,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.runtime import forecast as runtime
-from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.data import run_data
 from tuirnn.runtime.session import CellSession
 from tuirnn.scaling import Scaling
 from tuirnn.tasks import forecast, rollout, tables
@@ -273,7 +273,7 @@ def test_the_cell_file_forecasts_as_the_trained_network(name: str, request: pyte
         ours = rollout.measure(
             ModelReader(model, data.scaling, CPU), values, first, data.scaling, look_back=back, horizon=20
         )
-    cell = export_run(run).trusted
+    cell = export_run(run)
     assert (cell.metadata.look_back, cell.metadata.scaling) == (back, data.scaling)
     theirs = runtime.measure(cell, values, first, horizon=20, device="cpu")
     std = np.array(data.scaling.std)
@@ -297,7 +297,7 @@ def test_raw_in_raw_out(plant: RunPaths) -> None:
     h = np.zeros((2, 1, 16), np.float32)
     for point in data.values[:300]:
         y, h = session.run(["y", "h_out"], {"x": point[None].astype(np.float32), "h_in": h})
-    assert np.abs(y[0] - runtime.forecast(cell.trusted, data.values[:300], 1, device="cpu")[0]).max() < 1e-2
+    assert np.abs(y[0] - runtime.forecast(cell, data.values[:300], 1, device="cpu")[0]).max() < 1e-2
     assert 5e4 < y[0, 0] < 1.5e5
     assert abs(y[0, 1]) < 3e-4
 
@@ -308,7 +308,7 @@ def test_other_precisions_are_weighed(precision: str, plant: RunPaths) -> None:
     cell = export_network(network, CellOptions(precision=precision), max_loss_increase=0.1)
     assert cell.metadata.loss is not None
     assert abs(cell.metadata.loss.nats - cell.metadata.loss.nats_fp32) < 0.1
-    CellSession(cell.trusted, device="cpu")
+    CellSession(cell, device="cpu")
 
 
 def test_metadata_round_trip_and_damage(plant: RunPaths) -> None:
@@ -389,7 +389,7 @@ def test_the_recipe_learns_the_sine(tmp_path: Path) -> None:
     """A slice of the recipe: a tenth of its steps."""
     config = load_recipe("sincos").config.replace(epochs=0.0, steps=150, eval_every=150, warmup=10, horizon=50)
     launch.start(config.replace(device="cpu"), tmp_path, "sincos", lambda event: None)
-    cell = export_run(RunPaths(tmp_path / "sincos")).trusted
+    cell = export_run(RunPaths(tmp_path / "sincos"))
     data = run_data(RunPaths(tmp_path / "sincos"))
     assert isinstance(data, SeriesData)
     figures = runtime.measure(cell, *data.until("test"), horizon=50, device="cpu")

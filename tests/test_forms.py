@@ -13,12 +13,12 @@ from conftest import train_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuirnn.cellfile import sidecar
+from tuirnn.cellfile import guard, sidecar
 from tuirnn.cells import CELLS
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, ConfigError, DataError
 from tuirnn.export import reference
-from tuirnn.export.exporter import ExportedCell, export_network, export_run
+from tuirnn.export.exporter import export_network, export_run
 from tuirnn.export.network import Network
 from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import pack4, quantize
@@ -51,16 +51,16 @@ def network(**shape: Any) -> Network:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: " ".join(map(str, s.values())))
 def test_every_cell_in_every_form_verifies(shape: dict[str, Any], options: CellOptions) -> None:
     made = export_network(network(**shape), options)
-    assert verify(made.trusted, device="cpu") == "CPU"
+    assert verify(made, device="cpu") == "CPU"
     inputs = [value.name for value in onnx.ModelProto.FromString(made.data).graph.input]
-    assert sorted(inputs) == sorted(sidecar.contents(made.data, made.metadata, made.batch)["inputs"])
+    assert sorted(inputs) == sorted(sidecar.contents(made.data, made.metadata, guard.fixed_batch(made))["inputs"])
 
 
 @pytest.mark.parametrize(("precision", "most"), [("fp16", 0.01), ("int8", 0.15), ("int4", 1.5)])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: " ".join(map(str, s.values())))
 def test_fewer_bits_stay_near_the_reference(shape: dict[str, Any], precision: str, most: float) -> None:
     net = network(**shape)
-    session = CellSession(export_network(net, CellOptions(precision)).trusted, device="cpu")
+    session = CellSession(export_network(net, CellOptions(precision)), device="cpu")
     state = reference.zero_state(net.config)
     worst = 0.0
     for token in range(60):
@@ -73,7 +73,7 @@ def test_int8_is_small_and_a_sequence_does_not_feel_its_neighbours() -> None:
     net = random_network(ModelConfig(cell="gru", hidden=256))
     fp32, int8 = (export_network(net, CellOptions(precision)) for precision in ("fp32", "int8"))
     assert len(int8.data) <= 0.3 * len(fp32.data)
-    alone, beside = CellSession(int8.trusted, device="cpu"), CellSession(int8.trusted, device="cpu", batch=3)
+    alone, beside = CellSession(int8, device="cpu"), CellSession(int8, device="cpu", batch=3)
     for token in range(20):
         np.testing.assert_allclose(
             alone.step(token)[0], beside.step(np.array([7, token, 50 - token]))[1], rtol=0, atol=2e-4
@@ -136,7 +136,7 @@ def test_the_native_sampler_chooses_as_numpy_does(V: int, seed: int, temperature
 
 
 def test_without_a_compiler_the_same_text_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = export_network(network(cell="gru")).trusted
+    cell = export_network(network(cell="gru"))
     texts = []
     for kernels in ("", "portable"):
         monkeypatch.setenv("TUIRNN_KERNELS", kernels)
@@ -147,7 +147,7 @@ def test_without_a_compiler_the_same_text_is_written(monkeypatch: pytest.MonkeyP
 
 
 def test_texts_side_by_side_are_those_written_alone() -> None:
-    cell = export_network(network(cell="lstm")).trusted
+    cell = export_network(network(cell="lstm"))
     sampling, seeds = Sampling(temperature=1.0), (3, 4, 5)
     together = write_side_by_side(CellSession(cell, device="cpu", batch=3), "abc", sampling, 60, seeds)
     alone = []
@@ -161,7 +161,7 @@ def test_texts_side_by_side_are_those_written_alone() -> None:
 @pytest.mark.parametrize(("temperature", "top_k"), [(0.0, 0), (0.7, 0), (1.3, 5)])
 def test_the_graphs_own_sampler_chooses_by_the_same_rule(temperature: float, top_k: int) -> None:
     cell = export_network(network(cell="gru"), CellOptions(sampler=True))
-    session, rng, token, agreed = CellSession(cell.trusted, device="cpu"), np.random.default_rng(0), 0, 0
+    session, rng, token, agreed = CellSession(cell, device="cpu"), np.random.default_rng(0), 0, 0
     for uniform in rng.random(300).astype(np.float32).tolist():
         session.set_sampler(temperature, top_k, uniform)
         logits = session.step(token)[0].copy()
@@ -173,8 +173,8 @@ def test_the_graphs_own_sampler_chooses_by_the_same_rule(temperature: float, top
 
 def test_many_steps_in_a_call_are_the_same_steps() -> None:
     net, N = network(cell="lstm", layers=2), 4
-    unrolled = UnrolledSession(export_network(net, CellOptions(unroll=N)).trusted, device="cpu")
-    single = CellSession(export_network(net, CellOptions(sampler=True)).trusted, device="cpu")
+    unrolled = UnrolledSession(export_network(net, CellOptions(unroll=N)), device="cpu")
+    single = CellSession(export_network(net, CellOptions(sampler=True)), device="cpu")
     prime, uniforms = [5, 9, 2, 7, 1], np.random.default_rng(1).random(24).astype(np.float32)
     forced = np.array([*prime[1:], *[-1] * 20])
     unrolled.reset(prime[0])
@@ -189,7 +189,7 @@ def test_many_steps_in_a_call_are_the_same_steps() -> None:
         expected.append(token)
     assert np.concatenate(calls).tolist() == expected
     with pytest.raises(CellFileError, match="without --unroll"):
-        CellSession(export_network(net, CellOptions(unroll=N)).trusted)
+        CellSession(export_network(net, CellOptions(unroll=N)))
 
 
 def test_exported_cells_of_all_forms_read_back(tmp_path: Path) -> None:
@@ -197,6 +197,6 @@ def test_exported_cells_of_all_forms_read_back(tmp_path: Path) -> None:
     from tuirnn.export.exporter import write_cell
 
     for number, options in enumerate(FORMS):
-        made: ExportedCell = export_network(network(cell="gru"), options)
+        made = export_network(network(cell="gru"), options)
         write_cell(made, tmp_path / f"{number}.onnx")
         assert read_cell(tmp_path / f"{number}.onnx").metadata.to_strings() == made.metadata.to_strings()

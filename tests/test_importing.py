@@ -18,9 +18,10 @@ from tuirnn.export.exporter import export_run
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
 from tuirnn.export.weights import read_weights
+from tuirnn.loading.cell import load_cell
+from tuirnn.runtime.data import held_out
 from tuirnn.runtime.evaluate import evaluate
 from tuirnn.runtime.generate import TextWriter
-from tuirnn.runtime.opening import held_out, open_cell
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
 from tuirnn.vocab import UNKNOWN, Vocabulary
@@ -56,14 +57,14 @@ def test_an_imported_model_gives_torchs_logits(
     nonlinearity = settings.get("nonlinearity", "tanh")
     imported = importing.read_weights(tmp_path / "m.safetensors", vocab, nonlinearity=nonlinearity)
     paths = importing.write_run(imported, tmp_path / "runs", "mine", str(small_text))
-    session = CellSession(export_run(paths).trusted, device="cpu")
+    session = CellSession(export_run(paths), device="cpu")
     tokens = np.random.default_rng(0).integers(0, len(vocab.symbols), 50)
     expected = model(torch.from_numpy(tokens)).detach().numpy()
     for token, logits in zip(tokens, expected, strict=True):
         np.testing.assert_allclose(session.step(int(token))[0, : len(logits)], logits, rtol=0, atol=1e-5)
     text = "".join(TextWriter(session).stream(Sampling(3.0), 300))
     assert UNKNOWN not in text
-    cell = open_cell("mine", tmp_path / "runs")
+    cell = load_cell("mine", tmp_path / "runs")
     loss = evaluate(cell, held_out("mine", tmp_path / "runs", cell), device="cpu")
     assert 0 < loss.carried < 10
     assert export_run(paths, options=CellOptions("int8")).metadata.loss is not None
@@ -77,14 +78,14 @@ def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -
     imported = importing.read_weights(tmp_path / "m.safetensors", Vocabulary("byte"))
     assert (imported.config.cell, imported.config.embed) == ("gru", 0)
     paths = importing.write_run(imported, tmp_path / "runs", "bytes", None)
-    session = CellSession(export_run(paths).trusted, device="cpu")
+    session = CellSession(export_run(paths), device="cpu")
     tokens = torch.tensor([65, 200, 10])
     expected = head(rnn(torch.eye(256)[tokens])[0])[-1].detach().numpy()
     for token in tokens.tolist():
         logits = session.step(token)[0]
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
     with pytest.raises(DataError, match="--text"):
-        held_out("bytes", tmp_path / "runs", open_cell("bytes", tmp_path / "runs"))
+        held_out("bytes", tmp_path / "runs", load_cell("bytes", tmp_path / "runs"))
 
 
 def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> None:

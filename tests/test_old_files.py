@@ -12,16 +12,16 @@ import torch
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn import drift
 from tuirnn.cells import CELLS
 from tuirnn.cli import app
 from tuirnn.config import RunConfig, load_recipe
 from tuirnn.export.exporter import export_run
 from tuirnn.kernels import native
+from tuirnn.loading.cell import load_cell
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
-from tuirnn.runtime.opening import open_cell
-from tuirnn.training import drift, launch
+from tuirnn.training import launch
 
 OLD = Path(__file__).parent / "old"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((OLD / "expected.json").read_text())
@@ -96,8 +96,8 @@ def test_cell_files_open_generate_and_evaluate(name: str, runs: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exporting_an_old_checkpoint_gives_the_same_cell(name: str, runs: Path) -> None:
-    new: TrustedCell = export_run(RunPaths(runs / name)).trusted
-    old = open_cell(str(OLD / "cells" / f"{name}.onnx"), runs, "last")
+    new = export_run(RunPaths(runs / name))
+    old = load_cell(str(OLD / "cells" / f"{name}.onnx"), runs, "last")
     for field in ("task", "cell", "variant", "layers", "hidden", "vocab"):
         assert getattr(new.metadata, field) == getattr(old.metadata, field)
     np.testing.assert_allclose(new.metadata.test.outputs, old.metadata.test.outputs, atol=1e-6)

@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import ConfigError
 from tuirnn.export.exporter import export_run
+from tuirnn.loading.cell import load_cell
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import as_number
+from tuirnn.runtime.data import held_out
 from tuirnn.runtime.evaluate import evaluate
 from tuirnn.runtime.generate import TextWriter
-from tuirnn.runtime.opening import held_out, open_cell
 from tuirnn.runtime.samplers import Sampling, choose, probabilities, sample
 from tuirnn.runtime.session import CellSession
 from tuirnn.vocab import UNKNOWN
@@ -71,8 +72,7 @@ def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
 
 @pytest.fixture(scope="module")
 def cell(small_run: RunPaths) -> TrustedCell:
-    made = export_run(small_run)
-    return TrustedCell(made.data, made.metadata)
+    return export_run(small_run)
 
 
 def test_the_same_seed_writes_the_same_text(cell: TrustedCell) -> None:
@@ -102,7 +102,7 @@ def writers(trained: Callable[..., RunPaths]) -> dict[str, TextWriter]:
     made = {}
     for kind in ("char", "byte", "word"):
         exported = export_run(trained(tokens=kind))
-        made[kind] = TextWriter(CellSession(TrustedCell(exported.data, exported.metadata)))
+        made[kind] = TextWriter(CellSession(exported))
     return made
 
 
@@ -121,7 +121,7 @@ def test_any_prime_is_read(kind: str, prime: str, writers: dict[str, TextWriter]
 def test_evaluation_agrees_with_the_trainer(trained: Callable[..., RunPaths]) -> None:
     for changes in ({"cell": "gru"}, {"cell": "lstm", "tokens": "byte"}):
         paths = trained(**changes)
-        opened = open_cell(paths.name, paths.root.parent)
+        opened = load_cell(paths.name, paths.root.parent)
         loss = evaluate(opened, held_out(paths.name, paths.root.parent, opened))
         recorded = checkpoint.load(paths).trainer["progress"]
         assert loss.carried == pytest.approx(as_number(recorded["val_loss"]), abs=2e-5)
@@ -131,7 +131,7 @@ def test_evaluation_agrees_with_the_trainer(trained: Callable[..., RunPaths]) ->
 def test_cells_open_by_path_and_by_name(small_run: RunPaths, cell: TrustedCell, tmp_path: Path) -> None:
     path = tmp_path / "c.onnx"
     path.write_bytes(cell.data)
-    by_path, by_name = open_cell(str(path), tmp_path), open_cell(small_run.name, small_run.root.parent)
+    by_path, by_name = load_cell(str(path), tmp_path), load_cell(small_run.name, small_run.root.parent)
     proofs = {"lanes": (), "text": None}  # are for files that travel
     assert dataclasses.replace(by_path.metadata, **proofs) == by_name.metadata
 

@@ -16,20 +16,22 @@ import pytest
 from onnx import helper
 
 from tuirnn.cellfile import guard
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FINGERPRINT
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, DataError
-from tuirnn.export.exporter import ExportedCell, export_network, write_cell
+from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
-from tuirnn.runtime import trial
-from tuirnn.runtime.opening import held_out, open_cell, training_text
+from tuirnn.loading.cell import load_cell
+from tuirnn.runtime import known, trial
+from tuirnn.runtime.data import held_out, training_text
 
 SHIPPED = Path(__file__).parents[1] / "export" / "cells" / "shakespeare.onnx"
 
 
 @pytest.fixture(scope="module")
-def exported() -> ExportedCell:
+def exported() -> TrustedCell:
     return export_network(random_network(ModelConfig(cell="lstm", hidden=24, embed=8)))
 
 
@@ -59,7 +61,7 @@ def tuirnn(*words: str, environment: dict[str, str], said: str = "", folder: Pat
 # ── the trial ────────────────────────────────────────────────────────────────────
 
 
-def test_a_stranger_is_tried_once(exported: ExportedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_is_tried_once(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = memory.parents[1] / "c.onnx"
     path.write_bytes(exported.data)
     tried: list[bytes] = []
@@ -73,27 +75,27 @@ def test_a_stranger_is_tried_once(exported: ExportedCell, memory: Path, monkeypa
     assert len(tried) == 2  # another ONNX Runtime may crash on it
 
 
-def test_what_is_made_here_or_comes_along_is_known(exported: ExportedCell, memory: Path, tmp_path: Path) -> None:
-    assert not trial.is_known(exported.data)
+def test_what_is_made_here_or_comes_along_is_known(exported: TrustedCell, memory: Path, tmp_path: Path) -> None:
+    assert not known.is_known(exported.data)
     write_cell(exported, tmp_path / "c.onnx")
-    assert trial.is_known(exported.data)
-    assert trial.is_known(SHIPPED.read_bytes())
+    assert known.is_known(exported.data)
+    assert known.is_known(SHIPPED.read_bytes())
     assert memory.stat().st_mode & 0o022 == 0
 
 
-def test_what_cannot_be_remembered_is_tried_again(exported: ExportedCell, memory: Path) -> None:
+def test_what_cannot_be_remembered_is_tried_again(exported: TrustedCell, memory: Path) -> None:
     memory.parent.write_text("a file where the folder should be")
-    trial.remember(exported.data)
-    assert not trial.is_known(exported.data)
+    known.remember(exported.data)
+    assert not known.is_known(exported.data)
 
 
 def test_the_oldest_are_forgotten(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "REMEMBERED", 8)
+    monkeypatch.setattr(known, "REMEMBERED", 8)
     for number in range(20):
-        trial.remember(bytes([number]))
+        known.remember(bytes([number]))
     assert len(memory.read_bytes().splitlines()) <= 8
-    assert trial.is_known(bytes([19]))
-    assert not trial.is_known(bytes([0]))
+    assert known.is_known(bytes([19]))
+    assert not known.is_known(bytes([0]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals, no limits")
@@ -110,7 +112,7 @@ def test_the_oldest_are_forgotten(memory: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )  # fmt: skip
 def test_whatever_happens_to_the_child_is_one_line(
-    harm: str, line: str, exported: ExportedCell, memory: Path, monkeypatch: pytest.MonkeyPatch
+    harm: str, line: str, exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "CHILD", f"import sys, json; sys.path[:] = json.loads(sys.argv.pop())\n{harm}")
     if "sleep" in harm:
@@ -118,10 +120,10 @@ def test_whatever_happens_to_the_child_is_one_line(
     with pytest.raises(CellFileError, match=f"c.onnx is refused: .*{line}") as error:
         trial.admit(guard.inspect(exported.data, "c.onnx"), "c.onnx")
     assert str(error.value).isprintable()
-    assert not trial.is_known(exported.data)
+    assert not known.is_known(exported.data)
 
 
-def test_onnx_runtime_itself_is_outlived(exported: ExportedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_runtime_itself_is_outlived(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variadic operator that crashes ONNX Runtime, let past the inspection of both processes."""
     model = onnx.ModelProto.FromString(exported.data)
     model.graph.node.append(helper.make_node("Max", ["h_in", ""], ["more"]))
@@ -153,21 +155,21 @@ def test_a_large_cell_has_room_enough(memory: Path) -> None:
 
 @pytest.mark.parametrize("named", ["-", "/etc/passwd", ".", "..", "shakespeare.txt", "Default", "a\x1b[2J"])
 def test_a_cell_never_names_a_path(
-    named: str, exported: ExportedCell, memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    named: str, exported: TrustedCell, memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "shakespeare.txt").write_text("secret " * 1000)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"secret " * 1000)))
     path = tmp_path / "c.onnx"
     path.write_bytes(changed(exported.data, data=named))
-    cell = open_cell(str(path), tmp_path)
+    cell = load_cell(str(path), tmp_path)
     for read in (lambda: held_out(str(path), tmp_path, cell), lambda: training_text(str(path), tmp_path)):
         with pytest.raises(DataError, match="no data set") as error:
             read()
         assert str(error.value).isprintable()
 
 
-def test_a_data_set_is_no_file_of_that_name(exported: ExportedCell, memory: Path, tmp_path: Path) -> None:
+def test_a_data_set_is_no_file_of_that_name(exported: TrustedCell, memory: Path, tmp_path: Path) -> None:
     """On the command line an existing path wins; in a stranger's file it does not."""
     (tmp_path / "default").write_text("secret " * 1000)
     (tmp_path / "c.onnx").write_bytes(changed(exported.data, data="default"))
@@ -202,7 +204,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_sidecar_that_says_something_else_is_noticed(lie: str, exported: ExportedCell, tmp_path: Path) -> None:
+def test_a_sidecar_that_says_something_else_is_noticed(lie: str, exported: TrustedCell, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from tuirnn.cli import app
@@ -220,7 +222,7 @@ def test_a_sidecar_that_says_something_else_is_noticed(lie: str, exported: Expor
     assert done.stdout == ""
 
 
-def test_old_sidecars_are_read(exported: ExportedCell, tmp_path: Path) -> None:
+def test_old_sidecars_are_read(exported: TrustedCell, tmp_path: Path) -> None:
     """Without the hash, and with names for the dimensions of a state."""
     from tuirnn.cellfile import sidecar
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runtime.generate import TextWriter
@@ -24,13 +23,13 @@ WARM = Sampling(0.9)
 def lines(small_run: RunPaths) -> Callable[[], Timeline]:
     """Timelines with nothing in them, all on one cell: opening it takes longer than a test."""
     cell = export_run(small_run)
-    session = CellSession(TrustedCell(cell.data, cell.metadata))
+    session = CellSession(cell)
     return lambda: Timeline(TextWriter(session), 3)
 
 
 def timeline(run: RunPaths, seed: int = 3) -> Timeline:
     cell = export_run(run)
-    return Timeline(TextWriter(CellSession(TrustedCell(cell.data, cell.metadata))), seed)
+    return Timeline(TextWriter(CellSession(cell)), seed)
 
 
 def bits(line: Timeline) -> tuple[bytes, ...]:
@@ -97,7 +96,7 @@ def test_another_seed_writes_otherwise_and_the_first_one_again_the_same(small_ru
 def test_the_same_text_as_plain_writing(small_run: RunPaths) -> None:
     line = timeline(small_run, seed=11)
     cell = export_run(small_run)
-    plain = TextWriter(CellSession(TrustedCell(cell.data, cell.metadata)), 11)
+    plain = TextWriter(CellSession(cell), 11)
     assert "".join(line.write(WARM).text for _ in range(50)) == "".join(plain.stream(WARM, 50))
 
 

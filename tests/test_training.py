@@ -179,14 +179,15 @@ def test_changed_data_is_noticed(tmp_path: Path, small_text: Path) -> None:
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_the_whole_road_on_every_device(cell: str, device: str, tmp_path: Path, small_text: Path) -> None:
     """Train, resume, export, and evaluate in ONNX Runtime what the trainer has measured on its device."""
+    from tuirnn.loading.cell import load_cell
+    from tuirnn.runtime.data import held_out
     from tuirnn.runtime.evaluate import evaluate
-    from tuirnn.runtime.opening import held_out, open_cell
 
     paths = train_small(tmp_path, "one", small_text, cell=cell, layers=2, device=device, dropout=0.2)
     launch.resume(paths, {"steps": 30}, lambda event: None)
     assert logged_steps(paths) == list(range(1, 31))
     assert read_status(paths).device.startswith(device)
-    cell_file = open_cell("one", tmp_path)
+    cell_file = load_cell("one", tmp_path)
     loss = evaluate(cell_file, held_out("one", tmp_path, cell_file))
     assert loss.carried == pytest.approx(read_status(paths).best_val_loss, abs=1e-4)
 
@@ -306,7 +307,7 @@ def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
     """∂(last loss)/∂h_t from the probe equals autograd's, taken at each h_t of a step-by-step run."""
     from safetensors.torch import load
 
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.training.learner import build_model
     from tuirnn.training.probes import probe
 
@@ -330,7 +331,7 @@ def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
 
 @pytest.mark.parametrize("length", [3, 40, 700, 1500, 5000])
 def test_carried_loss_in_lanes_equals_the_single_pass(length: int, small_run: RunPaths) -> None:
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.training.learner import build_model
 
     data = run_data(small_run)

@@ -8,11 +8,12 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell, inspect
+from tuirnn.cellfile.guard import inspect
 from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError
-from tuirnn.export.exporter import ExportedCell, export_network, export_run
+from tuirnn.export.exporter import export_network, export_run
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
 from tuirnn.runs.layout import RunPaths
@@ -29,25 +30,25 @@ CELLS: dict[str, tuple[ModelConfig, CellOptions]] = {
 
 
 @pytest.fixture(params=CELLS)
-def made(request: pytest.FixtureRequest) -> ExportedCell:
+def made(request: pytest.FixtureRequest) -> TrustedCell:
     config, options = CELLS[request.param]
     return export_network(random_network(config), options)
 
 
-def spoiled(cell: ExportedCell, change: Callable[[onnx.ModelProto], Any]) -> TrustedCell:
+def spoiled(cell: TrustedCell, change: Callable[[onnx.ModelProto], Any]) -> TrustedCell:
     model = onnx.ModelProto.FromString(cell.data)
     change(model)
     return TrustedCell(model.SerializeToString(), cell.metadata)
 
 
-def test_every_token_is_read(made: ExportedCell) -> None:
+def test_every_token_is_read(made: TrustedCell) -> None:
     read = {token for lane in made.metadata.lanes for token in lane.inputs}
     assert read == set(range(len(made.metadata.vocab)))
     assert all(len(lane.largest) == len(lane.inputs) for lane in made.metadata.lanes)
     assert made.metadata.test_steps >= 16 + 66
 
 
-def test_a_changed_row_is_noticed(made: ExportedCell) -> None:
+def test_a_changed_row_is_noticed(made: TrustedCell) -> None:
     """Every tenth row, each element off by a twentieth of what rows differ by."""
     rng = np.random.default_rng(0)
     for row in range(0, len(made.metadata.vocab), 10):
@@ -88,7 +89,7 @@ def test_mixed_lanes_are_noticed(name: str) -> None:
         verify(mixed, device="cpu")
 
 
-def with_metadata(cell: ExportedCell, **changes: Any) -> TrustedCell:
+def with_metadata(cell: TrustedCell, **changes: Any) -> TrustedCell:
     values = {**vars(cell.metadata), **changes}
     return TrustedCell(cell.data, CellMetadata(**values))
 
@@ -98,7 +99,7 @@ def test_the_text_proves_symbols_and_opening(small_run: RunPaths, monkeypatch: p
     test = made.metadata.text
     assert test is not None
     assert 1 <= test.length <= 50
-    verify(made.trusted, device="cpu")
+    verify(made, device="cpu")
     symbols = list(made.metadata.vocab.symbols)
     at = symbols.index(test.text[0])
     symbols[at], symbols[at - 1] = symbols[at - 1], symbols[at]
@@ -111,12 +112,12 @@ def test_the_text_proves_symbols_and_opening(small_run: RunPaths, monkeypatch: p
 def test_every_tokeniser_has_its_text(tokens: str, trained: Callable[..., RunPaths]) -> None:
     made = export_run(trained(cell="gru", tokens=tokens))
     test = made.metadata.text
-    assert verify(made.trusted, device="cpu") == "CPU"
+    assert verify(made, device="cpu") == "CPU"
     if test is not None:
         assert made.metadata.vocab.unknown(test.prime) or tokens == "byte"
 
 
-def test_old_files_are_as_good_as_before(made: ExportedCell) -> None:
+def test_old_files_are_as_good_as_before(made: TrustedCell) -> None:
     old = export_network(random_network(ModelConfig(cell="lstm", hidden=24, embed=8)), proofs=False)
     assert not old.metadata.lanes
     assert old.metadata.text is None

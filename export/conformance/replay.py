@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def in_python(cell, uniforms) -> list[int]:
-    session = CellSession(cell.trusted, device="cpu", threads=1)
+    session = CellSession(cell, device="cpu", threads=1)
     session.step(opening(cell.metadata.vocab))
     choose = chooser(session.logits[0], session.token, cell.metadata.vocab.unk, Sampling(TEMPERATURE))
     tokens = []
@@ -108,7 +108,7 @@ def in_c(network, cell, path: Path, uniforms) -> list[int]:
 
 def report(cell, expected, tokens, uniforms, at: int) -> None:
     """The scores and the running sums at which two hosts part: how near the uniform number was to a border."""
-    session = CellSession(cell.trusted, device="cpu", threads=1)
+    session = CellSession(cell, device="cpu", threads=1)
     logits = session.step(opening(cell.metadata.vocab))[0]
     for token in expected[:at]:
         logits = session.step(token)[0]

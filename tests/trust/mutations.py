@@ -216,7 +216,7 @@ def _signed_checkpoint(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
     from tuirnn.export.exporter import export_run
     from tuirnn.runs.reader import present_record
     from tuirnn.runs.writer import RunWriter
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.training.devices import pick_device
     from tuirnn.training.team import Alone
     from tuirnn.training.trainer import Trainer

@@ -8,6 +8,7 @@ FOREIGN = (
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "tuirnn.loading",
     "tuirnn.runtime",
     "tuirnn.export",
     "tuirnn.training",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from conftest import train_small
 
+from tuirnn.tui import rolling
 from tuirnn.tui.keys import TABS
 from tuirnn.tui.screens.generate import GenerateTab
-from tuirnn.tui.widgets import rollout
 from tuirnn.tui.widgets.rollout import RollOut
 
 from .conftest import Opener, screen_text, until
@@ -41,7 +41,7 @@ async def test_a_roll_out_is_drawn_on_over_the_history(tmp_path: Path, opened: O
         await pilot.press("right", "right", "left")
         assert chart.drawn == 1
         known = {one.name: one for one in chart.series}
-        expected = rollout.roll_out("waves", tmp_path).forecast[0, 0]
+        expected = rolling.roll_out("waves", tmp_path).forecast[0, 0]
         assert known["roll-out"].y.values[-1] == expected
         assert known["roll-out"].x.values[-1] == known["history"].x.values[-1] + 1
         for part in ("RMSE", "LSTM 24", "paused", "space run/pause"):

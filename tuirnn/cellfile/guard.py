@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
+from tuirnn.cellfile.cell import MAX_BYTES, InspectedCell
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
 from tuirnn.cellfile.sizes import TYPES, check_graph
 from tuirnn.cellfile.values import F16, F32, FREE, I4, I8, I64, MAX_DIM, MAX_RANK, U8
@@ -20,8 +20,6 @@ from tuirnn.cellfile.vectors import FLOAT32_MAX
 from tuirnn.cellfile.wire import Pages, check_parts
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
-
-MAX_BYTES = 1 << 30
 
 GLANCE_FROM = 2**25
 """Bytes from which a file is looked through before it is read into memory."""
@@ -38,19 +36,6 @@ LARGEST, NEVER = 1e6, np.float32(-1e30)
 
 MAX_COMMAS, MAX_BRACKETS = 20_000, 4_000
 """Of the metadata's JSON, beside one comma for each symbol: what a parser makes objects of."""
-
-
-@dataclass(frozen=True)
-class InspectedCell:
-    """A file that passed inspection: its bytes, and what it says of itself."""
-
-    data: bytes
-    metadata: CellMetadata
-
-
-@dataclass(frozen=True)
-class TrustedCell(InspectedCell):
-    """A file that may be run here: made by this installation, or tried before; see `runtime.trial`."""
 
 
 def read_cell(path: Path) -> InspectedCell:
@@ -74,9 +59,9 @@ def read_file(path: Path) -> bytes:
     return read_bounded(path, MAX_BYTES, CellFileError, follow_links=True, glance=glance)
 
 
-def metadata_of(data: bytes) -> CellMetadata:
-    """What a file says of itself; only for bytes that have passed inspection before."""
-    return CellMetadata.from_strings(_properties(onnx.ModelProto.FromString(data)))
+def fixed_batch(cell: InspectedCell) -> int | None:
+    """Size of a cell's batch axis where its graph fixes it."""
+    return _fixed_batch(onnx.ModelProto.FromString(cell.data).graph, cell.metadata)
 
 
 def inspect(data: bytes, name: str) -> InspectedCell:
@@ -194,10 +179,14 @@ def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) 
             raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
 
 
+def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
+    fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
+    return fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
+
+
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:
     """Hold inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
-    fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
-    fixed = fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
+    fixed = _fixed_batch(graph, metadata)
     if fixed is not None and fixed < 1:
         raise CellFileError(f"its batch axis is {fixed}")
     sides = metadata.interface(fixed or FREE)

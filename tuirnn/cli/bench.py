@@ -18,7 +18,7 @@ from tuirnn.shortage import TO_TRAIN, need_room
 if TYPE_CHECKING:
     import torch
 
-    from tuirnn.cellfile.guard import TrustedCell
+    from tuirnn.cellfile.cell import TrustedCell
     from tuirnn.export.network import Network
     from tuirnn.training.benchmark import Comparison
 
@@ -207,7 +207,7 @@ def cell(
     from tuirnn.export.exporter import export_network
     from tuirnn.export.options import CellOptions
     from tuirnn.export.random_network import random_network
-    from tuirnn.runtime.opening import open_cell
+    from tuirnn.loading.cell import load_cell
 
     if not 0 < seconds <= 600 or not 1 <= rounds <= 1000:
         raise ConfigError("--seconds must be above 0 and at most 600, --rounds from 1 to 1000")
@@ -218,12 +218,12 @@ def cell(
         for kind, hidden, layers in map(_network, _list(networks, "--networks", CELLS)):
             network = random_network(ModelConfig(cell=kind, hidden=hidden, layers=layers))
             cells = {
-                f"{kind.upper()}-{hidden}×{layers} {precision}": export_network(network, CellOptions(precision)).trusted
+                f"{kind.upper()}-{hidden}×{layers} {precision}": export_network(network, CellOptions(precision))
                 for precision in ("fp32", "int8")
             }
             rows += _time_cells(cells, network, rounds, seconds, as_json)
     else:
-        rows += _time_cells({model: open_cell(model, runs_folder(runs), checkpoint)}, None, rounds, seconds, as_json)
+        rows += _time_cells({model: load_cell(model, runs_folder(runs), checkpoint)}, None, rounds, seconds, as_json)
     if as_json:
         print_json({"rounds": rounds, "seconds": seconds, "rows": rows})
 
@@ -234,6 +234,7 @@ def _time_cells(
     """Measure cells of one shape together with the plainer ways; prints a table unless `quiet`."""
     from contextlib import ExitStack
 
+    from tuirnn.export.c_steps import compiled
     from tuirnn.runtime import benchmark
     from tuirnn.runtime.session import CellSession
 
@@ -257,9 +258,9 @@ def _time_cells(
         except ImportError:
             pass  # generating needs no torch
         if network is not None:
-            compiled = open_until_done.enter_context(benchmark.compiled(network, meta.test))
-            if compiled is not None:
-                contenders["C cell: steps"] = compiled
+            in_c = open_until_done.enter_context(compiled(network, meta.test))
+            if in_c is not None:
+                contenders["C cell: steps"] = in_c
         rates = benchmark.interleaved(contenders, rounds=rounds, seconds=seconds)
     memory = benchmark.bandwidth(benchmark.MEMORY)
     rows: list[dict[str, Any]] = []

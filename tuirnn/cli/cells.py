@@ -89,7 +89,7 @@ def export(
         print_json(
             {
                 "run": paths.name,
-                "step": cell.step,
+                "step": network.step,
                 "file": str(path),
                 "metadata": str(twin),
                 "bytes": len(cell.data),
@@ -102,7 +102,7 @@ def export(
         return
     size = f"{len(cell.data):,} bytes, opset {options.opset_version}"
     what = "one step" if unroll == 1 else f"{unroll} steps in a call"
-    print(f"{path}: {what} of {paths.name} (step {cell.step:,}), {size}")
+    print(f"{path}: {what} of {paths.name} (step {network.step:,}), {size}")
     if loss := cell.metadata.loss:
         unit, counted = LOSS_UNITS[network.task]
         print(
@@ -189,11 +189,11 @@ def generate(
             raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
+    from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.generate import TextWriter, write_side_by_side
-    from tuirnn.runtime.opening import open_cell
     from tuirnn.runtime.session import CellSession
 
-    cell = open_cell(model, runs_folder(runs), checkpoint)
+    cell = load_cell(model, runs_folder(runs), checkpoint)
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)
     unknown = cell.metadata.vocab.unknown(prime)
     if unknown and not as_json:
@@ -250,13 +250,14 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a network: on text under both protocols, on labelled sequences, or on a series of numbers."""
+    from tuirnn.loading.cell import load_cell
     from tuirnn.runs.layout import find_run
     from tuirnn.runs.reader import read_record
+    from tuirnn.runtime.data import held_out, text_ids
     from tuirnn.runtime.evaluate import evaluate as measure
-    from tuirnn.runtime.opening import held_out, open_cell, text_ids
 
     folder = runs_folder(runs)
-    cell = open_cell(model, folder, checkpoint)
+    cell = load_cell(model, folder, checkpoint)
     if cell.metadata.task == "classify":
         _eval_classes(model, folder, cell, text, device, as_json)
         return
@@ -284,7 +285,7 @@ def _eval_classes(model: str, folder: Path, cell: Any, text: str | None, device:
     """A classifier on the test part of its run's data, or the validation part where there is none."""
     from tuirnn.runs.layout import find_run
     from tuirnn.runtime.classify import measure
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.tasks.classify import LabelledData
 
     if text is not None or model.endswith(".onnx"):
@@ -330,17 +331,16 @@ def inspect(
     """Print what a cell file promises, and verify it against its own test vectors and the JSON beside it."""
     import onnx
 
-    from tuirnn.cellfile import sidecar
+    from tuirnn.cellfile import guard, sidecar
     from tuirnn.runtime.trial import open_file
     from tuirnn.runtime.verify import verify
 
     cell = open_file(file)
     provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)
-    fed = next(value for value in model.graph.input if value.name == cell.metadata.names[0])
-    fixed = fed.type.tensor_type.shape.dim[0].dim_value or None
+    batch = guard.fixed_batch(cell)
     properties = {prop.key: prop.value for prop in model.metadata_props}
-    beside = sidecar.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, fixed)
+    beside = sidecar.check(file.with_suffix(".json"), cell.data, properties, cell.metadata, batch)
     values = {
         "file": file.name,
         "bytes": len(cell.data),
@@ -349,7 +349,7 @@ def inspect(
         "nodes": len(model.graph.node),
         "parameters": sum(int(_size(t.dims)) for t in model.graph.initializer if t.data_type != onnx.TensorProto.INT64),
         "operators": sorted({node.op_type for node in model.graph.node}),
-        **sidecar.contents(cell.data, cell.metadata, fixed),
+        **sidecar.contents(cell.data, cell.metadata, batch),
         "sidecar": beside,
         "verified": True,
         "provider": provider,

@@ -16,7 +16,7 @@ from tuirnn.escaping import for_csv
 from tuirnn.files import atomic_write
 
 if TYPE_CHECKING:
-    from tuirnn.cellfile.guard import TrustedCell
+    from tuirnn.cellfile.cell import TrustedCell
     from tuirnn.tasks.forecast import Series
 
 MOST_CHARTS, CHART_HEIGHT, CHART_WIDTH = 4, 12, 100

@@ -34,10 +34,11 @@ def novelty(
         raise ConfigError(f"--length must be from 1 to 1,000,000, not {length}")
     if seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
+    from tuirnn.loading.cell import load_cell
     from tuirnn.novelty import GRAM, Corpus, new_lines
     from tuirnn.runs.reader import read_record
+    from tuirnn.runtime.data import training_text
     from tuirnn.runtime.generate import TextWriter
-    from tuirnn.runtime.opening import open_cell, training_text
     from tuirnn.runtime.samplers import Sampling
     from tuirnn.runtime.session import CellSession
 
@@ -47,7 +48,7 @@ def novelty(
     if text is not None:
         sample = _read(text)
     else:
-        writer = TextWriter(CellSession(open_cell(model, folder, checkpoint)), seed)
+        writer = TextWriter(CellSession(load_cell(model, folder, checkpoint)), seed)
         sample = "".join(writer.stream(Sampling(temperature), length))
     found = corpus.measure(sample)
     listed = not model.endswith(".onnx") and read_record(find_run(folder, model)).config.data.lines

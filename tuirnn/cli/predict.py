@@ -12,7 +12,7 @@ from tuirnn.files import read_bounded
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
-    from tuirnn.cellfile.guard import TrustedCell
+    from tuirnn.cellfile.cell import TrustedCell
 
 BAR = 24
 MAX_FILE_BYTES = 256 * 2**20
@@ -57,11 +57,11 @@ def predict(
 ) -> None:
     """Say which class a text belongs to, symbol by symbol or for each line of a file; or forecast a series."""
     from tuirnn.cli.forecast import Wanted, forecast
-    from tuirnn.runtime.opening import open_cell
+    from tuirnn.loading.cell import load_cell
 
     if horizon is not None and not 1 <= horizon <= MAX_HORIZON:
         raise ConfigError(f"--horizon must be from 1 to {MAX_HORIZON:,}, not {horizon}")
-    cell = open_cell(model, runs_folder(runs), checkpoint)
+    cell = load_cell(model, runs_folder(runs), checkpoint)
     if cell.metadata.task == "forecast":
         if file is not None:
             raise ConfigError("a series is named without --file: tuirnn predict MODEL TABLE")

@@ -95,7 +95,7 @@ def _small_run_rows(folder: Path, cell: Cell, layers: int) -> Iterator[dict[str,
 
 
 def _run_rows(run: str, folder: Path, *, steps: int = 10_000, greedy: int = 1_000) -> Iterator[dict[str, Any]]:
-    from tuirnn.training import drift
+    from tuirnn import drift
 
     found = drift.measure(find_run(folder, run), steps=steps, greedy=greedy)
     yield _row(f"ONNX logits, {steps:,} carried steps", run, found.worst, found.bound)

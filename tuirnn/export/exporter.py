@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard, sidecar
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, HeldOutLoss, state_map
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import vectors
@@ -22,21 +22,6 @@ MAX_LOSS_INCREASE = 0.005
 """What a lossy precision may cost: nats, or of a forecaster squared deviations."""
 
 
-@dataclass(frozen=True)
-class ExportedCell:
-    """A cell file's bytes and metadata, the step it was made from, and its batch where that is fixed."""
-
-    data: bytes
-    metadata: CellMetadata
-    step: int
-    batch: int | None = None
-
-    @property
-    def trusted(self) -> guard.TrustedCell:
-        """The file as a loader would have it."""
-        return guard.TrustedCell(self.data, self.metadata)
-
-
 def export_run(
     paths: RunPaths,
     which: str = "best",
@@ -44,7 +29,7 @@ def export_run(
     *,
     max_loss_increase: float = MAX_LOSS_INCREASE,
     proofs: bool = True,
-) -> ExportedCell:
+) -> TrustedCell:
     """Make the cell file of a run in memory.
 
     Args:
@@ -67,7 +52,7 @@ def export_network(
     *,
     max_loss_increase: float = MAX_LOSS_INCREASE,
     proofs: bool = True,
-) -> ExportedCell:
+) -> TrustedCell:
     """As `export_run`, from a network in memory."""
     options = options or CellOptions()
     if network.task != "lm" and options.samples:
@@ -87,13 +72,12 @@ def weigh(network: Network, precision: str) -> HeldOutLoss:
     """Measure a precision against float32 on the network's held-out text, through ONNX Runtime."""
     assert network.measure is not None
     (lossy, _), (exact, tokens) = (
-        network.measure(_make(network, CellOptions(precision=name), None, False).trusted)
-        for name in (precision, "fp32")
+        network.measure(_make(network, CellOptions(precision=name), None, False)) for name in (precision, "fp32")
     )
     return HeldOutLoss(round(lossy, 6), round(exact, 6), tokens)
 
 
-def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proofs: bool) -> ExportedCell:
+def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proofs: bool) -> TrustedCell:
     metadata = CellMetadata(
         cell=network.config.cell,
         variant=network.variant,
@@ -122,10 +106,10 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
     guard.inspect(data, network.name)
-    return ExportedCell(data, metadata, network.step, options.static_batch)
+    return TrustedCell(data, metadata)
 
 
-def write_cell(cell: ExportedCell, path: Path, further: Mapping[Path, bytes] | None = None) -> Path:
+def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | None = None) -> Path:
     """Write a cell file and its JSON twin beside it, after ONNX Runtime has reproduced the test vector.
 
     Args:
@@ -138,17 +122,17 @@ def write_cell(cell: ExportedCell, path: Path, further: Mapping[Path, bytes] | N
         VerificationError: ONNX Runtime disagrees with the reference; nothing is written.
         CellFileError: the folder cannot be written.
     """
-    from tuirnn.runtime.trial import remember
+    from tuirnn.runtime.known import remember
     from tuirnn.runtime.verify import verify  # onnxruntime only where a file is really written
 
     try:
-        verify(cell.trusted, device="cpu")
+        verify(cell, device="cpu")
     except CellFileError as error:
         raise VerificationError(f"the exported cell was not written: {error}") from None
     twin = path.with_suffix(".json")
     files = {
         path: cell.data,
-        twin: to_json(sidecar.contents(cell.data, cell.metadata, cell.batch), indent=1),
+        twin: to_json(sidecar.contents(cell.data, cell.metadata, guard.fixed_batch(cell)), indent=1),
         **(further or {}),
     }
     try:

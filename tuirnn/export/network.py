@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tuirnn.cellfile.guard import TrustedCell
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.config import ModelConfig
 from tuirnn.errors import DataError, RunError
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
+from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, as_number, read_record
 from tuirnn.scaling import Scaling
@@ -66,7 +67,19 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
         RunError: no such checkpoint, or a damaged one.
     """
     record = read_record(paths)
-    saved = checkpoint.load(paths, which)
+    return network_of(paths, record, checkpoint.load(paths, which))
+
+
+def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network:
+    """The network of a checkpoint that has been read.
+
+    Args:
+        paths: its run.
+        record: of the run.
+        saved: the checkpoint.
+    Raises:
+        RunError: the record or the checkpoint does not say what a network needs.
+    """
     forecasts = record.config.data.task == "forecast"
     sources = record.config.data.sources or (default_source(record.config.data.task),)
     return Network(
@@ -109,7 +122,7 @@ def _classes(record: RunRecord) -> tuple[str, ...]:
 def _measured(cell: TrustedCell, paths: RunPaths) -> tuple[float, int]:
     """Held-out loss of a cell of this run, through ONNX Runtime."""
     from tuirnn.runtime import classify, evaluate, forecast
-    from tuirnn.runtime.opening import run_data
+    from tuirnn.runtime.data import run_data
     from tuirnn.tasks.classify import LabelledData
     from tuirnn.tasks.lm import TextData
 

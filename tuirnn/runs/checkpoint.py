@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from tuirnn.errors import RunError, nearest, one_line
-from tuirnn.files import atomic_write, parse_json, read_bounded, read_json, sync_folder, to_json, write_synced
+from tuirnn.files import (
+    SMALL_JSON_BYTES,
+    atomic_write,
+    parse_json,
+    read_bounded,
+    sync_folder,
+    to_json,
+    write_synced,
+)
 from tuirnn.runs.layout import RunPaths
 
 MODEL, OPTIMIZER, TRAINER, RECORD, MANIFEST = (
@@ -36,10 +44,14 @@ _LEFT_OVER = re.compile(r"\.step_(\d{8,12})\.(tmp|replaced|old)")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A step directory whose every file matches the manifest; the verified bytes by file name."""
+    """A step directory whose every file matches the manifest; the verified bytes by file name.
+
+    `manifest` is the manifest's sha256, which changes with any of the files.
+    """
 
     path: Path
     files: Mapping[str, bytes]
+    manifest: str = ""
 
     @property
     def step(self) -> int:
@@ -186,7 +198,7 @@ def verify(path: Path) -> Checkpoint:
     Raises:
         RunError: a file that is missing, foreign or changed, by name.
     """
-    manifest = read_json(path / MANIFEST)
+    manifest, digest = _manifest(path)
     listed = manifest.get("files")
     if manifest.get("step") != step_of(path) or not isinstance(listed, dict):
         raise RunError(f"{one_line(path / MANIFEST)} is damaged")
@@ -199,7 +211,26 @@ def verify(path: Path) -> Checkpoint:
         if len(data) != entry["bytes"] or _sha256(data) != entry.get("sha256"):
             raise RunError(f"{one_line(path / name)} is damaged: its content does not match the manifest")
         files[name] = data
-    return Checkpoint(path, files)
+    return Checkpoint(path, files, digest)
+
+
+def identity(paths: RunPaths, which: str = "best") -> str:
+    """The sha256 of a checkpoint's manifest; the files that it lists are not read.
+
+    Raises:
+        RunError: there is no such checkpoint, or its manifest is damaged.
+    """
+    return _manifest(_resolve(paths, which))[1]
+
+
+def _manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """What a step directory's manifest says, and its sha256."""
+    name = one_line(path / MANIFEST)
+    data = read_bounded(path / MANIFEST, SMALL_JSON_BYTES)
+    value = parse_json(data, name)
+    if not isinstance(value, dict):
+        raise RunError(f"{name} is damaged: expected a JSON object, got {type(value).__name__}")
+    return value, _sha256(data)
 
 
 def newest_good(paths: RunPaths, *, without: Path | None = None) -> Checkpoint | None:

@@ -1,25 +1,16 @@
 """How fast a cell runs here, beside plainer ways to run it and beside what the memory allows."""
 
-import ctypes
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
-from tuirnn import compiling
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import LOGITS, TOKEN
-from tuirnn.cellfile.guard import TrustedCell
-from tuirnn.cellfile.vectors import TestVector
-from tuirnn.export.c_source import FLAGS, write_c
-from tuirnn.export.network import Network
 from tuirnn.runtime.generate import TextWriter
 from tuirnn.runtime.samplers import Sampling, sample
 from tuirnn.runtime.session import CellSession
@@ -96,30 +87,6 @@ def naive(cell: TrustedCell) -> Burst:
             token = sample(outputs[LOGITS][0], SAMPLING, rng.random())
 
     return burst
-
-
-@contextmanager
-def compiled(network: Network, test: TestVector) -> Iterator[Burst | None]:
-    """Bare steps of a network as `--c` writes it, compiled for this processor; None without a compiler."""
-    found = compiling.compiler("c")
-    if found is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        write_c(network, test, Path(folder))
-        library = Path(folder) / "cell.so"
-        flags = [*FLAGS, "-march=native", "-shared", "-fPIC"]
-        sources = [str(library.with_name(name)) for name in ("cell.c", "cell_weights.c")]
-        subprocess.run([found, *flags, *sources, "-lm", "-o", str(library)], check=True)  # noqa: S603
-        cell = ctypes.CDLL(str(library))
-        state, logits = np.zeros(1 << 20, np.float32), np.zeros(1 << 20, np.float32)
-        arguments = (ctypes.c_void_p(state.ctypes.data), 0, ctypes.c_void_p(logits.ctypes.data))
-
-        def burst(count: int) -> None:
-            for _ in range(count):
-                cell.cell_step(*arguments)
-
-        yield burst
 
 
 def bytes_of_a_step(cell: TrustedCell) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import ConfigError
 from tuirnn.runtime.generate import Moment, Written
 from tuirnn.runtime.samplers import Sampling

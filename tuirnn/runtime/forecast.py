@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import ConfigError, DataError
 from tuirnn.runs.layout import find_run
 from tuirnn.runs.reader import present_record
-from tuirnn.runtime.opening import run_data
+from tuirnn.runtime.data import run_data
 from tuirnn.runtime.session import CellSession
 from tuirnn.scaling import Scaling
 from tuirnn.tasks import rollout, tables

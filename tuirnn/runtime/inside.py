@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn import variants
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import DataError
 from tuirnn.runs.layout import find_run
 from tuirnn.runs.reader import LogTail, as_number
-from tuirnn.runtime.opening import held_out, open_cell
+from tuirnn.runtime.data import held_out
 from tuirnn.runtime.session import CellSession
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -33,13 +34,16 @@ class Inside:
     states: npt.NDArray[np.float32]
 
 
-def look_inside(name: str, folder: Path) -> Inside:
-    """Let a run or cell file read a passage of its held-out text, or what a run last got wrong where that is gone.
+def look_inside(cell: TrustedCell, name: str, folder: Path) -> Inside:
+    """Let a cell read a passage of its held-out text, or what its run last got wrong where that is gone.
 
+    Args:
+        cell: of the run or cell file.
+        name: a run of `folder`, or a path ending in .onnx.
+        folder: of runs.
     Raises:
-        TuirnnError: no such run or file, no checkpoint, no text.
+        TuirnnError: no such run, no text, a network that reads none.
     """
-    cell = open_cell(name, folder)
     if cell.metadata.classes:
         raise DataError("a classifier reads many short sequences: there is no one text to follow a unit through")
     if cell.metadata.task == "forecast":

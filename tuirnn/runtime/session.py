@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.cellfile.vectors import TestVector
 from tuirnn.errors import CellFileError, ConfigError, OutOfMemoryError, TuirnnError, chosen, one_line
 from tuirnn.shortage import shortage

@@ -2,25 +2,21 @@
 
 Inspection allows only forms that the exporter writes, but a runtime may still crash on a file that looks like a cell,
 or take too long over it. So the official checker, ONNX Runtime and the test vectors meet it in a child with limits of
-memory and time; whatever happens there is one line here. A file that has passed is remembered by its hash, together
-with the versions that it passed under; what is exported here has been run already and is remembered too.
+memory and time; whatever happens there is one line here. A file that has passed is known from then on, see `known`.
 """
 
 import contextlib
-import hashlib
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import platformdirs
-
-from tuirnn import __version__
-from tuirnn.cellfile.guard import InspectedCell, TrustedCell, inspect, metadata_of, read_file
+from tuirnn.cellfile.cell import InspectedCell, TrustedCell, reopened
+from tuirnn.cellfile.guard import inspect, read_file
 from tuirnn.errors import CellFileError, one_line
+from tuirnn.runtime.known import is_known, remember
 
 MEMORY, PER_BYTE = 160 * 2**20, 40
 """Bytes of data that a trial may take: what the libraries need, and for each byte of the file: weights of four bits are
@@ -28,12 +24,6 @@ widened to 32, and a loader keeps five copies."""
 
 PROCESSOR_SECONDS, SECONDS = 20, 60
 """What a trial may take: of the processor, and by the clock, where the machine is busy with something else."""
-
-SHIPPED = frozenset({"6785b88bdecd66b1bbaa4eaa3a843b0a57a934206fbf3d92ca5ef29a55388d63"})
-"""sha256 of the cells that come along."""
-
-REMEMBERED = 4096
-"""Files that are remembered; the oldest are forgotten."""
 
 CHILD = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); "
@@ -49,7 +39,7 @@ def open_file(path: Path) -> TrustedCell:
     """
     data, name = read_file(path), one_line(path.name)
     if is_known(data):  # these very bytes have passed all of it
-        return TrustedCell(data, metadata_of(data))
+        return reopened(data)
     return admit(inspect(data, name), name)
 
 
@@ -67,45 +57,6 @@ def admit(cell: InspectedCell, name: str) -> TrustedCell:
             raise CellFileError(f"{name} is refused: {error}") from None
         remember(cell.data)
     return TrustedCell(cell.data, cell.metadata)
-
-
-def is_known(data: bytes) -> bool:
-    """Whether a file came along, was made here, or has passed its trial under the present versions."""
-    digest = hashlib.sha256(data).hexdigest()
-    if digest in SHIPPED:
-        return True
-    try:
-        return _line(digest) in _memory().read_bytes().splitlines()
-    except OSError:
-        return False
-
-
-def remember(data: bytes) -> None:
-    """Note that a file has been run without harm; where nothing can be kept, it is tried again the next time."""
-    path, line = _memory(), _line(hashlib.sha256(data).hexdigest())
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        known = path.read_bytes().splitlines() if path.exists() else []
-        if line in known:
-            return
-        if len(known) >= REMEMBERED:
-            from tuirnn.files import atomic_write
-
-            atomic_write(path, b"".join(old + b"\n" for old in known[REMEMBERED // 2 :]), durable=False)
-        with open(path, "ab", buffering=0) as file:  # one write: whoever else appends does not tear it
-            file.write(line + b"\n")
-
-
-def _memory() -> Path:
-    """Where hashes are kept: `$TUIRNN_KNOWN_CELLS`, else a file in the user's cache folder."""
-    named = os.environ.get("TUIRNN_KNOWN_CELLS")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("tuirnn")) / "known-cells.txt"
-
-
-def _line(digest: str) -> bytes:
-    import onnxruntime
-
-    return f"{digest} tuirnn-{__version__} onnxruntime-{onnxruntime.__version__} {platform.machine()}".encode()
 
 
 def _try(data: bytes) -> None:

@@ -8,7 +8,8 @@ import sys
 
 import onnx
 
-from tuirnn.cellfile.guard import TrustedCell, inspect
+from tuirnn.cellfile.cell import TrustedCell
+from tuirnn.cellfile.guard import inspect
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.runtime.verify import verify
 

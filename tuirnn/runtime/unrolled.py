@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FORCED, TEMPERATURE, TOKEN, TOKENS, TOP_K, UNIFORM
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.errors import CellFileError
 from tuirnn.runtime.session import compare, open_onnx, pick_device, refusals
 from tuirnn.vocab import Ids

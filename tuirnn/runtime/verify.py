@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.cellfile.vectors import TestText, TestVector
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.runtime.session import CellSession, Logits, compare, differs, pick_device, refusals

@@ -111,13 +111,13 @@ class Engine(threading.Thread):
         self.view = dataclasses.replace(self.view, ready=False, running=False, problem=problem)
 
     def _open(self) -> None:
+        from tuirnn.loading.cell import load_cell
         from tuirnn.runtime.classify import TextJudge
         from tuirnn.runtime.generate import TextWriter
-        from tuirnn.runtime.opening import open_cell
         from tuirnn.runtime.session import CellSession
         from tuirnn.runtime.timeline import Timeline
 
-        session = CellSession(open_cell(self.cell, self._folder))
+        session = CellSession(load_cell(self.cell, self._folder))
 
         self._writer: TextWriter | TextJudge
         self._writer = TextJudge(session) if session.metadata.classes else TextWriter(session)

@@ -63,11 +63,13 @@ class Errands:
         path = CELLS / f"{name}.onnx"
 
         def export() -> str:
-            from tuirnn.export.exporter import export_run, write_cell
+            from tuirnn.export.exporter import export_network, write_cell
+            from tuirnn.export.network import read_network
 
-            cell = export_run(RunPaths(self.app.folder / name))
+            network = read_network(RunPaths(self.app.folder / name))
+            cell = export_network(network)
             write_cell(cell, path)
-            return f"wrote {path}, {len(cell.data) / 1e6:.1f} MB, step {cell.step:,}: one step of the cell, checked"
+            return f"wrote {path}, {len(cell.data) / 1e6:.1f} MB, step {network.step:,}: one step of the cell, checked"
 
         self.app.say(f"exporting {name} …")
         self._do("export", export, self.app.say)

@@ -42,7 +42,7 @@ class Meter:
 
     def _learned_from(self, cell: str) -> "Corpus | str":
         from tuirnn.novelty import Corpus
-        from tuirnn.runtime.opening import training_text
+        from tuirnn.runtime.data import training_text
 
         try:
             return Corpus(training_text(cell, self._folder))

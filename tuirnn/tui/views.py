@@ -1,6 +1,20 @@
-"""What the Generate tab and its engine say to one another: how to write, what has changed, how things stand."""
+"""What the Generate tab, its engine and its widgets say to one another.
+
+How to write, what has changed, how things stand; what a forecaster's roll-out has come to.
+"""
 
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Points = npt.NDArray[np.float64]
+
+STEPS = 1_000
+"""Steps of a forecaster that are rolled out."""
+
+HISTORY = 200
+"""Points of the history that are drawn before them."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +75,21 @@ class View:
     tail: int = 0
     tokens: int = 0
     branches: tuple[BranchView, ...] = ()
+
+
+@dataclass(frozen=True)
+class RolledOut:
+    """A history [n, F] from place `first` on, what came after it as far as that is known [m, F], and what a
+    network expects after it [STEPS, F]; a name for each of the F columns."""
+
+    columns: tuple[str, ...]
+    described: str
+    first: int
+    history: Points
+    truth: Points
+    forecast: Points
+
+    @property
+    def start(self) -> int:
+        """The place of the first step."""
+        return self.first + len(self.history)

@@ -8,18 +8,19 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from tuirnn import text
-from tuirnn.errors import RunError
+from tuirnn.errors import RunError, TuirnnError
 from tuirnn.tui.cells import called, cell_files
 from tuirnn.tui.engine import LONGEST, PACES, Engine
 from tuirnn.tui.meter import FEWEST, MOST, Meter
+from tuirnn.tui.rolling import roll_out
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
-from tuirnn.tui.views import Settings, View
+from tuirnn.tui.views import STEPS, RolledOut, Settings, View
 from tuirnn.tui.widgets.bars import Bars, Cells
 from tuirnn.tui.widgets.branches import Branches
 from tuirnn.tui.widgets.prime import NEWLINE, Prime
 from tuirnn.tui.widgets.prose import Prose, surprise_legend
-from tuirnn.tui.widgets.rollout import STEPS, RollOut
+from tuirnn.tui.widgets.rollout import RollOut
 from tuirnn.tui.widgets.sampling import Sampling
 
 FRAME = 0.05
@@ -135,12 +136,26 @@ class GenerateTab(Tab):
             self.engine = None
         self._series, self._view = name, View()
         self._say(f"opening {name} …")
-        self._rollout.open_run(name, self.dashboard.folder)
+        self._rollout.await_run(name)
+        self.run_worker(lambda: self._read_series(name), thread=True, exclusive=True, group="rollout")
         self.app.refresh_bindings()
 
-    def on_roll_out_opened(self, event: RollOut.Opened) -> None:
-        """The roll-out is there, or cannot be had."""
-        self._say(event.problem, error=True)
+    def _read_series(self, name: str) -> None:
+        """In a thread: the roll-out, or why it cannot be had."""
+        problem, found = "", None
+        try:
+            found = roll_out(name, self.dashboard.folder)
+        except TuirnnError as error:
+            problem = str(error)
+        self.app.call_from_thread(self._rolled_out, name, found, problem)
+
+    def _rolled_out(self, name: str, found: RolledOut | None, problem: str) -> None:
+        """Draw it, unless another has been asked for since."""
+        if name != self._series:
+            return
+        if found is not None:
+            self._rollout.begin(found)
+        self._say(problem, error=True)
 
     @property
     def _rollout(self) -> RollOut:

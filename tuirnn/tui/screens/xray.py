@@ -103,11 +103,12 @@ class XrayTab(Tab):
         self._draw()
 
     def _look(self, name: str) -> None:
+        from tuirnn.loading.cell import load_cell
         from tuirnn.runtime.inside import look_inside
         from tuirnn.units import followers
 
         try:
-            inside = look_inside(name, self.dashboard.folder)
+            inside = look_inside(load_cell(name, self.dashboard.folder), name, self.dashboard.folder)
         except TuirnnError as error:
             self.post_message(Looked(name, None, (), str(error)))
             return

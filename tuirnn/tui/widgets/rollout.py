@@ -1,79 +1,19 @@
 """A forecaster's closed loop, drawn on over the history: each forecast is read as if it were true."""
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from textual.content import Content
-from textual.message import Message
 
 from tuirnn.charts.plot import Options, Series
-from tuirnn.errors import TuirnnError
 from tuirnn.runlog.track import Curve
 from tuirnn.text import count, figure, visible_line
+from tuirnn.tui.views import HISTORY, STEPS, RolledOut
 from tuirnn.tui.widgets.chart import Chart
-
-Points = npt.NDArray[np.float64]
-
-STEPS = 1_000
-"""Steps that are rolled out."""
-
-HISTORY = 200
-"""Points of the history that are drawn before them."""
-
-
-@dataclass(frozen=True)
-class RolledOut:
-    """A history [n, F] from place `first` on, what came after it as far as that is known [m, F], and what a
-    network expects after it [STEPS, F]; a name for each of the F columns."""
-
-    columns: tuple[str, ...]
-    described: str
-    first: int
-    history: Points
-    truth: Points
-    forecast: Points
-
-    @property
-    def start(self) -> int:
-        """The place of the first step."""
-        return self.first + len(self.history)
-
-
-def roll_out(name: str, folder: Path) -> RolledOut:
-    """Let a run forecast from the beginning of its held-out part on; takes a moment.
-
-    Raises:
-        TuirnnError: no checkpoint, or its data are gone.
-    """
-    from tuirnn.runtime.forecast import forecast, scaling_of, series
-    from tuirnn.runtime.opening import open_cell
-
-    cell = open_cell(name, folder)
-    meta, found = cell.metadata, series(name, folder, cell, None)
-    history, truth = found.values[: found.first], found.values[found.first :]
-    layers = f"×{meta.layers}" if meta.layers > 1 else ""
-    return RolledOut(
-        scaling_of(meta, name).columns,
-        f"{meta.cell.upper()} {meta.hidden}{layers} · {found.what}",
-        max(found.first - HISTORY, 0),
-        np.asarray(history[-HISTORY:], np.float64),
-        np.asarray(truth[:STEPS], np.float64),
-        np.asarray(forecast(cell, history, STEPS), np.float64),
-    )
 
 
 class RollOut(Chart):
-    """One column of a roll-out, drawn step by step; reads in a thread."""
-
-    class Opened(Message):
-        """The roll-out of a run is there; `problem` says why it is not."""
-
-        def __init__(self, problem: str = "") -> None:
-            super().__init__()
-            self.problem = problem
+    """One column of a roll-out, drawn step by step."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("reading the series …", id=id)
@@ -83,26 +23,15 @@ class RollOut(Chart):
         self._rolling = False
         self.drawn = 0
 
-    def open_run(self, name: str, folder: Path) -> None:
-        """Roll a run of `folder` out, and draw it on from its first step."""
+    def await_run(self, name: str) -> None:
+        """Draw nothing until the roll-out of another run is handed over."""
         self._run, self._found, self._column, self.drawn, self._rolling = name, None, 0, 0, True
         self._renew()
 
-        def read() -> None:
-            problem, found = "", None
-            try:
-                found = roll_out(name, folder)
-            except TuirnnError as error:
-                problem = str(error)
-            self.app.call_from_thread(self._opened, name, found, problem)
-
-        self.run_worker(read, thread=True, exclusive=True, group="rollout")
-
-    def _opened(self, name: str, found: RolledOut | None, problem: str) -> None:
-        if name == self._run:
-            self._found = found
-            self._renew()
-            self.post_message(self.Opened(problem))
+    def begin(self, found: RolledOut) -> None:
+        """Draw that run's roll-out on from its first step."""
+        self._found = found
+        self._renew()
 
     # ── steps ─────────────────────────────────────────────────────────────────
 

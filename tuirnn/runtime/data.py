@@ -1,34 +1,20 @@
-"""What a person means by RUN or FILE.onnx, as an inspected cell and its held-out text."""
+"""The data that a run or cell file was trained on, checked to be the same."""
 
 from pathlib import Path
 
 from tuirnn import tasks
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.cellfile.guard import TrustedCell, read_cell
+from tuirnn.cellfile.guard import read_cell
 from tuirnn.config import DataConfig
 from tuirnn.errors import DataError, nearest, one_line
-from tuirnn.export.exporter import export_run
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
-from tuirnn.runtime.trial import open_file
 from tuirnn.tasks import TaskData, datasets, lm, sources
 from tuirnn.vocab import Ids, Vocabulary
 
 LEARNED = {"classify": "labelled sequences", "forecast": "a series of numbers"}
 """What the tasks without a text learn from."""
-
-
-def open_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
-    """The cell in the file `name` (ending in .onnx), or of the run `name` in `folder`.
-
-    Raises:
-        CellFileError: a file that cannot be trusted.
-        RunError: no such run or checkpoint.
-    """
-    if name.endswith(".onnx"):
-        return open_file(Path(name))
-    cell = export_run(find_run(folder, name), which, proofs=False)
-    return TrustedCell(cell.data, cell.metadata)
 
 
 def held_out(name: str, folder: Path, cell: TrustedCell) -> Ids:

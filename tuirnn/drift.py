@@ -1,4 +1,7 @@
-"""How far ONNX Runtime strays from PyTorch on the same run: logits step by step, and greedy text."""
+"""How far ONNX Runtime strays from PyTorch on the same run: logits step by step, and greedy text.
+
+It needs both wings, which never import each other, and so stands above them.
+"""
 
 from dataclasses import dataclass
 
@@ -6,13 +9,12 @@ import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 
-from tuirnn.cellfile.guard import TrustedCell
 from tuirnn.export.exporter import export_run
 from tuirnn.models import SequenceModel
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
-from tuirnn.runtime.opening import run_text
+from tuirnn.runtime.data import run_text
 from tuirnn.runtime.session import CellSession
 from tuirnn.training.learner import build_model
 from tuirnn.vocab import Ids
@@ -53,8 +55,7 @@ def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Dri
     """
     record = read_record(paths)
     data = run_text(paths)
-    cell = export_run(paths)
-    session = CellSession(TrustedCell(cell.data, cell.metadata), device="cpu")
+    session = CellSession(export_run(paths), device="cpu")
     model = build_model(record.config, data)
     model.load_state_dict(load_tensors(checkpoint.load(paths, "best").files[checkpoint.MODEL]), strict=False)
     model.eval().double()

@@ -1,0 +1,74 @@
+"""What an opened cell file is. Without ONNX: a file that is known already is opened and run without loading it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tuirnn.cellfile.contract import CellMetadata
+
+MAX_BYTES = 1 << 30
+"""Of a cell file."""
+
+METADATA = 14
+"""Number of the field of an ONNX model that holds a key and a value of its metadata: fields 1 and 2 of a message."""
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+"""How the wire format of protobuf writes a field."""
+
+
+@dataclass(frozen=True)
+class InspectedCell:
+    """A file that passed inspection: its bytes, and what it says of itself."""
+
+    data: bytes
+    metadata: CellMetadata
+
+
+@dataclass(frozen=True)
+class TrustedCell(InspectedCell):
+    """A file that may be run here: made by this installation, or tried before; see `runtime.trial`."""
+
+
+def reopened(data: bytes) -> TrustedCell:
+    """The cell in the bytes of a file that has passed inspection and its trial before; no other may come here.
+
+    Raises:
+        CellFileError: metadata of another version.
+    """
+    return TrustedCell(data, CellMetadata.from_strings(properties(data)))
+
+
+def properties(data: bytes) -> dict[str, str]:
+    """The metadata of an ONNX model, found by stepping over everything else: weights are neither parsed nor copied."""
+    found = {}
+    for number, value in _fields(memoryview(data)):
+        if number == METADATA:
+            pair = dict(_fields(value))
+            found[str(pair[1], "utf-8")] = str(pair[2], "utf-8")
+    return found
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of each field of a message that has a length."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        wire, start = key & 7, at
+        if wire == VARINT:
+            _, at = _varint(data, at)
+        elif wire == LENGTH:
+            length, start = _varint(data, at)
+            at = start + length
+            yield key >> 3, data[start:at]
+        else:
+            at += {FIXED32: 4, FIXED64: 8}[wire]
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at

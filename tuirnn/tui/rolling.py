@@ -1,0 +1,30 @@
+"""Reading what the roll-out of a forecaster shows; its widget is handed the numbers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tuirnn.tui.views import HISTORY, STEPS, RolledOut
+
+
+def roll_out(name: str, folder: Path) -> RolledOut:
+    """Let a run forecast from the beginning of its held-out part on; takes a moment.
+
+    Raises:
+        TuirnnError: no checkpoint, or its data are gone.
+    """
+    from tuirnn.loading.cell import load_cell
+    from tuirnn.runtime.forecast import forecast, scaling_of, series
+
+    cell = load_cell(name, folder)
+    meta, found = cell.metadata, series(name, folder, cell, None)
+    history, truth = found.values[: found.first], found.values[found.first :]
+    layers = f"×{meta.layers}" if meta.layers > 1 else ""
+    return RolledOut(
+        scaling_of(meta, name).columns,
+        f"{meta.cell.upper()} {meta.hidden}{layers} · {found.what}",
+        max(found.first - HISTORY, 0),
+        np.asarray(history[-HISTORY:], np.float64),
+        np.asarray(truth[:STEPS], np.float64),
+        np.asarray(forecast(cell, history, STEPS), np.float64),
+    )
