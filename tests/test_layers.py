@@ -1,6 +1,7 @@
 """Who may import whom: the layers of the house and its walls, as `pyproject.toml` lists them (Rule 3 of the design)."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -29,8 +30,10 @@ WRONG = {
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     """Hold the package in `folder` to the contracts beside it."""
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
-    return subprocess.run([sys.executable, "-c", code, "--no-cache"], cwd=folder, capture_output=True, text=True,
-                          env={"PYTHONPATH": str(folder), "PYTHONIOENCODING": "utf-8"})  # fmt: skip
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"}
+    command = [sys.executable, "-c", code, "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment)
 
 
 def test_every_layer_imports_only_from_below() -> None:
