@@ -19,6 +19,8 @@ def _found() -> dict[str, Cell]:
     for module in pkgutil.iter_modules(__path__):
         try:
             names = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        except (MemoryError, OSError):  # says nothing about the file
+            raise
         except Exception as error:  # the others are there all the same
             BROKEN[module.name] = f"{type(error).__name__}: {error}"
             continue

@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -103,7 +104,8 @@ def is_to_be_compiled(cell: Traced) -> bool:
 def prepare(cell: Traced) -> None:
     """Compile what a cell needs in the background; its first use waits for that."""
     pool = ThreadPoolExecutor(1, "compiling")
-    pool.submit(why_not_for, cell)
+    with suppress(RuntimeError):  # no room for a thread: the first use compiles
+        pool.submit(why_not_for, cell)
     pool.shutdown(wait=False)
 
 
