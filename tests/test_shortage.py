@@ -39,8 +39,9 @@ def tighten(cores: list[int], limit: int) -> None:
 
 @pytest.fixture
 def limited(tmp_path: Path, environment: dict[str, str]) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """`tuirnn` with so many bytes of address space, on two cores at most."""
+    """`tuirnn` with so many bytes of address space, on two cores at most, and no export kept from before."""
     cores = sorted(os.sched_getaffinity(0))[:2]
+    environment = {**environment, "TUIRNN_KNOWN_CELLS": str(tmp_path / "cache" / "known-cells.txt")}
 
     def run(limit: int, *words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
