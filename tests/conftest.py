@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,17 @@ def train_small(folder: Path, name: str, source: Path, **changes: Any) -> RunPat
     }  # fmt: skip
     launch.start(RunConfig().replace(**{**settings, **changes}), folder, name, lambda event: None)
     return RunPaths(folder / name)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: small networks are no work to share; on a busy machine threads wait for one another."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

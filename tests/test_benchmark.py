@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -22,15 +21,6 @@ from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_
 from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
 
 SMALL = {"small": (3, 5, 8)}
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads that wait for one another take long on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(("what", "dtype"), [("layer", "float32"), ("model", "float32"), ("model", "bfloat16")])

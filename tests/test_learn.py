@@ -7,11 +7,9 @@ import runpy
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from tuirnn.cells import CELLS, FAMILIES, Cell
@@ -123,15 +121,6 @@ def small(command: str, shakespeare: Path) -> list[str]:
     if words[1] == "train" and "--resume" not in words:
         words += FIRST
     return words
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Networks of eight units are no work to share: on a busy machine threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")

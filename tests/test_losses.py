@@ -5,7 +5,6 @@ Run as a program, it writes the file of each cell that is named: python tests/te
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,15 +39,6 @@ def losses(cell: str) -> list[float]:
         optimizer.step()
         found.append(float(loss.detach()))
     return found
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Twelve units are no work to share: on a busy machine threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")
