@@ -15,6 +15,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 soak: .venv/installed
+	TUIRNN_LONG=1 $(BIN)/python -m pytest
 	$(BIN)/python -m tests.trust
 
 conformance: .venv/installed

@@ -1,19 +1,22 @@
 """A race of all cells with equal parameters and equal time, a learning rate found for each; writes docs/race.md.
 
-    python benchmarks/race.py                                   # tiny Shakespeare: about two hours for 14 cells
+    python benchmarks/race.py                                   # tiny Shakespeare: 2¼ hours for 14 cells
+    python benchmarks/race.py --side-by-side 2                  # two runs at a time, each with half of the cores
     python benchmarks/race.py --cells lstm,gru --minutes 1 --seeds 1
     python benchmarks/race.py --smoke --output /tmp/race.md     # seconds, to see that it runs; its figures mean nothing
 
 Each cell gets the hidden width whose number of parameters comes nearest to the budget, in steps of eight, and the same
 recipe. Three learning rates are tried for a minute each with one seed; at the best, each seed trains three minutes.
-Runs come one after the other. What is done stands in --state, one JSON object a line, and is not repeated; the same
-command goes on where it was ended. The report is written anew after each cell.
+Runs come one after the other, or --side-by-side on cores of their own: all searches first, then all races, so that
+each run has the same neighbours. What is done stands in --state, one JSON object a line, and is not repeated; the same
+command goes on where it was ended. The report is written after the searches and at the end.
 """
 
 import argparse
 import datetime
 import json
 import math
+import multiprocessing
 import os
 import platform
 import resource
@@ -21,7 +24,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +63,8 @@ class Row:
         failed: why, or nothing.
         seconds: of training, evaluations included.
         load: the load average of one minute before the run; it may hold the run before.
-        others: cores that were busy with something else while it ran, on average; NaN where that cannot be measured.
+        others: of the cores that it had, those busy with something else, on average; NaN where that cannot be measured.
+        had: cores.
     """
 
     run: str
@@ -77,6 +82,7 @@ class Row:
     seconds: float
     load: float
     others: float
+    had: int
     cores: int
     processor: str
     torch: str
@@ -128,6 +134,16 @@ def width(cell: str, budget: int, inputs: int) -> int:
     return min((low * LANES, high * LANES), key=lambda hidden: abs(count(hidden) - budget))
 
 
+@dataclass(frozen=True)
+class Lot:
+    """A run that is to be measured."""
+
+    part: str
+    cell: str
+    lr: float
+    seed: int
+
+
 class Race:
     """All runs of a race, in order.
 
@@ -151,46 +167,104 @@ class Race:
         Raises:
             TuirnnError: rows of another processor are there: their times are not comparable.
         """
+        options = self.options
         if others := {row.processor for row in self.book.rows} - {self.here["processor"]}:
             raise TuirnnError(
-                f"{self.options.state} has runs of another processor, {', '.join(sorted(others))}; give another --state"
+                f"{options.state} has runs of another processor, {', '.join(sorted(others))}; give another --state"
             )
-        for cell in self.options.cells:
+        for cell in options.cells:
             native.why_not_for(traced(CELLS[cell]))  # compiled now, and not in the time of the first run
-            tried = [self.measure(SEARCH, cell, rate, 0) for rate in self.options.rates]
+        self.measure_all([Lot(SEARCH, cell, rate, 0) for cell in options.cells for rate in options.rates])
+        self.report()
+        lots = []
+        for cell in options.cells:
+            tried = [row for rate in options.rates if (row := self.book.find(self.named(Lot(SEARCH, cell, rate, 0))))]
             best = min(tried, key=lambda row: row.loss)
-            for seed in range(self.options.seeds) if math.isfinite(best.loss) else ():
-                self.measure(RACE, cell, best.lr, seed)
-            self.report()
+            if math.isfinite(best.loss):
+                lots += [Lot(RACE, cell, best.lr, seed) for seed in range(options.seeds)]
+        self.measure_all(lots)
+        self.report()
 
-    def measure(self, part: str, cell: str, lr: float, seed: int) -> Row:
-        """The row of a run, trained now where it is not there."""
+    def measure_all(self, lots: Sequence[Lot]) -> None:
+        """Measure what is not in the book; each of the runs side by side has its own cores."""
+        beside = self.options.side_by_side
+        todo = [lot for lot in lots if self.book.find(self.named(lot)) is None]
+        if beside == 1:
+            for lot in todo:
+                self.note(self.measure(lot))
+            return
+        context = multiprocessing.get_context("spawn")
+        places = context.Queue()
+        for place in shares(beside):
+            places.put(place)
+        with ProcessPoolExecutor(beside, context, take_cores, (places,)) as pool:
+            for done in as_completed([pool.submit(measure_in, self.options, lot) for lot in todo]):
+                self.note(done.result())
+
+    def config(self, lot: Lot) -> RunConfig:
+        """Every setting of a run."""
         options = self.options
-        minutes = options.search_minutes if part == SEARCH else options.minutes
-        hidden = width(cell, options.budget, self.inputs)
-        time_ = {} if options.smoke else {"minutes": minutes}
-        config = self.base.replace(cell=cell, hidden=hidden, lr=lr, seed=seed, **time_)
-        name = f"{part}-{cell}-{hidden}-lr{lr:g}-{minutes:g}m-seed{seed}"
-        if (known := self.book.find(name)) is not None:
-            return known
+        minutes = (
+            {} if options.smoke else {"minutes": options.search_minutes if lot.part == SEARCH else options.minutes}
+        )
+        hidden = width(lot.cell, options.budget, self.inputs)
+        return self.base.replace(cell=lot.cell, hidden=hidden, lr=lot.lr, seed=lot.seed, **minutes)
+
+    def named(self, lot: Lot) -> str:
+        """A run's name, which says all that tells it from others."""
+        config = self.config(lot)
+        hidden, minutes = config.model.hidden, config.train.minutes
+        return f"{lot.part}-{lot.cell}-{hidden}-lr{lot.lr:g}-{minutes:g}m-seed{lot.seed}"
+
+    def measure(self, lot: Lot) -> Row:
+        """Train one run in this process's cores."""
+        options, config, name = self.options, self.config(lot), self.named(lot)
         train = train_here if options.smoke else train_apart
-        load, before = os.getloadavg()[0], (busy(), own(), time.monotonic())
+        cores = os.sched_getaffinity(0)
+        load, before = os.getloadavg()[0], (busy(cores), own(), time.monotonic())
         failed = train(sweeping.Point(name, config, {}), options.runs)
-        others = (busy() - before[0] - (own() - before[1])) / max(time.monotonic() - before[2], 1e-3)
+        others = (busy(cores) - before[0] - (own() - before[1])) / max(time.monotonic() - before[2], 1e-3)
         status = read_status(RunPaths(options.runs / name)) if is_run(options.runs / name) else Status()
-        row = Row(
-            name, part, cell, hidden, parameters(config.model, self.inputs), lr, seed, minutes, options.data,
-            math.nan if failed else status.best_val_loss, failed, status.step, status.elapsed, round(load, 2),
-            round(max(0.0, others), 2), date=datetime.date.today().isoformat(), **self.here,
+        return Row(
+            name, lot.part, lot.cell, config.model.hidden, parameters(config.model, self.inputs), lot.lr, lot.seed,
+            config.train.minutes, options.data, math.nan if failed else status.best_val_loss, failed, status.step,
+            status.elapsed, round(load, 2), round(max(0.0, others), 2), len(cores),
+            date=datetime.date.today().isoformat(), **self.here,
         )  # fmt: skip
+
+    def note(self, row: Row) -> None:
+        """Add a row to the book."""
         self.book.add(row)
-        print(f"{name}: {row.val_loss:.4f} nats, {row.steps} steps, {row.others:.1f} cores busy with something else",
+        print(f"{row.run}: {row.val_loss:.4f} nats, {row.steps} steps, {row.others:.1f} cores busy with something else",
               file=sys.stderr, flush=True)  # fmt: skip
-        return row
 
     def report(self) -> None:
         """Write the table and the plot of what is there."""
         write_report(self.book.rows, self.options.output, self.options.runs, self.options.smoke)
+
+
+def shares(parts: int) -> list[list[int]]:
+    """This process's cores in equal parts; those left over are not used.
+
+    Raises:
+        TuirnnError: fewer cores than parts.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if (each := len(cores) // parts) < 1:
+        raise TuirnnError(f"--side-by-side {parts} needs {parts} cores; this machine gives {len(cores)}")
+    return [cores[i * each : (i + 1) * each] for i in range(parts)]
+
+
+def take_cores(places: "multiprocessing.Queue[list[int]]") -> None:
+    """Keep this process, and those that it starts, to the next part of the machine."""
+    cores = places.get()
+    os.sched_setaffinity(0, cores)
+    os.environ["OMP_NUM_THREADS"] = str(len(cores))
+
+
+def measure_in(options: argparse.Namespace, lot: Lot) -> Row:
+    """`Race.measure` in a process of its own, which has its own cores."""
+    return Race(options).measure(lot)
 
 
 def train_apart(point: sweeping.Point, folder: Path) -> str:
@@ -242,14 +316,19 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + "+" * bool(git("status", "--porcelain", "--untracked-files=no"))
 
 
-def busy() -> float:
-    """Processor seconds of the whole machine so far, of all cores together; NaN where the system does not say."""
+def busy(cores: Collection[int]) -> float:
+    """Processor seconds that the whole machine has used of these cores so far; NaN where the system does not say."""
     try:
-        fields = Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:]
+        lines = Path("/proc/stat").read_text("ascii").splitlines()
     except OSError:
         return math.nan
-    user, nice, system, _, _, irq, softirq = map(int, fields[:7])
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    wanted = {f"cpu{core}" for core in cores}
+    ticks = 0
+    for name, *fields in map(str.split, lines):
+        if name in wanted:
+            user, nice, system, _, _, irq, softirq = map(int, fields[:7])
+            ticks += user + nice + system + irq + softirq
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def own() -> float:
@@ -275,6 +354,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--search-minutes", type=float, default=1.0, help="of each learning rate")
     parser.add_argument("--rates", type=listed(float), default=[0.002, 0.005, 0.0125], help="learning rates to try")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--side-by-side", type=int, default=1, help="runs at a time, each with its part of the cores")
     parser.add_argument("--data", default="shakespeare", help="a data set or a file")
     parser.add_argument("--runs", type=Path, default=Path("checkpoints/race"))
     parser.add_argument("--state", type=Path, default=None, help="rows that are done [default: RUNS/rows.jsonl]")

@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tuirnn.config import RunConfig
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.vocab import Vocabulary
+
+# `make test` tries the same examples each time: it fails for a change and not by chance. `make soak` draws others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("drawn", print_blob=True)
+settings.load_profile("drawn" if os.environ.get("TUIRNN_LONG") else "same")
 
 LINE = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n"
 

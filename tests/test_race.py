@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -40,8 +41,8 @@ def test_a_smoke_test_is_reported_and_not_repeated(
     race.main(words(tmp_path))
     rows = [json.loads(line) for line in (tmp_path / "runs" / "rows.jsonl").read_text().splitlines()]
     assert [(row["cell"], row["part"]) for row in rows] == [
-        (cell, part) for cell in (FIRST, SECOND) for part in ("search", "search", "race")
-    ]
+        *((cell, "search") for cell in (FIRST, FIRST, SECOND, SECOND)), (FIRST, "race"), (SECOND, "race")
+    ]  # fmt: skip
     for row in rows:
         assert row["steps"] == race.SMOKE["steps"]
         assert math.isfinite(row["val_loss"])
@@ -71,6 +72,23 @@ def test_a_smoke_test_is_reported_and_not_repeated(
         race.main(words(tmp_path))
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core")
+def test_runs_side_by_side_have_cores_of_their_own(
+    race: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUIRNN_KERNELS", "portable")
+    race.main(words(tmp_path, "--side-by-side", "2"))
+    rows = [json.loads(line) for line in (tmp_path / "runs" / "rows.jsonl").read_text().splitlines()]
+    assert sorted((row["cell"], row["part"]) for row in rows) == sorted(
+        [*((cell, "search") for cell in (FIRST, FIRST, SECOND, SECOND)), (FIRST, "race"), (SECOND, "race")]
+    )
+    assert {row["had"] for row in rows} == {len(os.sched_getaffinity(0)) // 2}
+    parts = race.shares(2)
+    assert not set(parts[0]) & set(parts[1])
+    with pytest.raises(TuirnnError, match="needs 9999 cores"):
+        race.shares(9999)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("budget", [3_000, 30_000, 400_000])
 def test_the_hidden_width_comes_nearest_to_the_budget(race: ModuleType, cell: str, budget: int) -> None:
@@ -85,8 +103,8 @@ def test_the_hidden_width_comes_nearest_to_the_budget(race: ModuleType, cell: st
 @pytest.fixture
 def made(race: ModuleType) -> Any:
     """A row, and the means to change it."""
-    row = race.Row("race-a", "race", "a", 64, 1000, 0.005, 0, 3.0, "text", 1.5, "", 100, 50.0, 0.1, 0.0, 2, "cpu", "2",
-                   "abc", "2026-01-02")  # fmt: skip
+    row = race.Row("race-a", "race", "a", 64, 1000, 0.005, 0, 3.0, "text", 1.5, "", 100, 50.0, 0.1, 0.0, 1, 2, "cpu",
+                   "2", "abc", "2026-01-02")  # fmt: skip
     return lambda **changes: replace(row, **changes)
 
 
