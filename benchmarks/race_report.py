@@ -85,7 +85,8 @@ def where(rows: "Sequence[Row]") -> str:
     minutes = ", ".join(f"{value:g}" for value in dict.fromkeys(row.minutes for row in raced))
     return (
         f"`python benchmarks/race.py` on {each('data') or 'the embedded text'}: {minutes} minutes a seed on "
-        f"{each('had')} of {each('cores')} cores of {each('processor')}, torch {each('torch')}; commit {each('commit')}; {each('date')}."
+        f"{each('had')} of {each('cores')} cores of {each('processor')}, torch {each('torch')}; "
+        f"commit {each('commit')}; {each('date')}."
     )
 
 
