@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import train_small
 
+from tuirnn.cells import CELLS
 from tuirnn.config import RunConfig, TrainConfig
 from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
 from tuirnn.kernels import native
@@ -407,3 +408,18 @@ def test_a_detached_run_that_cannot_start_says_why(tmp_path: Path, environment: 
     assert done.returncode == 2
     assert done.stderr.startswith("tuirnn: no file, folder or data set 'no-such-file'")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_vectors_stay_within_the_limit_that_their_cell_sets(tmp_path: Path, small_text: Path) -> None:
+    """At a rate that drives |u| of an IndRNN beyond 1, where its state grows without bound."""
+    from safetensors.torch import load
+
+    limited = [cell for cell in CELLS.values() if cell.limits]
+    assert limited
+    for cell in limited:
+        run = train_small(tmp_path, cell.name, small_text, cell=cell.name, lr=0.5, schedule="constant", warmup=0)
+        weights = load(checkpoint.load(run, "last").files[checkpoint.MODEL])
+        for place, name in enumerate(cell.vectors):
+            if name in cell.limits:
+                largest = weights["layers.0.vectors"][place].abs().max().item()
+                assert largest == pytest.approx(cell.limits[name])  # reached, not passed

@@ -73,6 +73,13 @@ class RecurrentLayer(nn.Module):
             for name, vector in zip(cell.vectors, self.vectors, strict=True):
                 _draw(vector, rules.get(f"vector {name}", RULES["vector"]), config)
 
+    def clip_vectors(self) -> None:
+        """Clip the vectors to which the cell sets a limit."""
+        with torch.no_grad():
+            for name, vector in zip(self.cell.vectors, self.vectors, strict=True):
+                if (limit := self.cell.cell.limits.get(name)) is not None:
+                    vector.clamp_(-limit, limit)
+
     def zero_state(self, batch: int) -> State:
         """The state before the first token: zeros, each [B, H]."""
         return tuple(self.weight_ih.new_zeros(batch, self.hidden) for _ in self.cell.state)

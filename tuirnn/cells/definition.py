@@ -87,6 +87,7 @@ class Cell(ABC):
         state: names of the state's parts, h first.
         vectors: parameters with one number for each unit.
         bounds: the largest absolute value of a part of the state, where there is one.
+        limits: the largest absolute value of a vector's numbers, at which training clips them after each step.
         in_torch: the class of torch.nn that computes the same and its arguments, where there is one.
         initial: the first values of 'weight_ih', 'weight_hh', 'bias f' (of gate f's rows of bias_ih) and 'vector u',
             where they are not what `cells.initial.RULES` says.
@@ -102,6 +103,7 @@ class Cell(ABC):
     state: ClassVar[tuple[str, ...]] = ("h",)
     vectors: ClassVar[tuple[str, ...]] = ()
     bounds: ClassVar[Mapping[str, float]] = {}
+    limits: ClassVar[Mapping[str, float]] = {}
     in_torch: ClassVar[tuple[str, Mapping[str, str]] | None] = None
     initial: ClassVar[Mapping[str, Rule]] = {}
 

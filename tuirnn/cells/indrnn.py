@@ -2,8 +2,8 @@
 
 h' = relu(W_x x + u h + b)        relu' = [h' > 0]
 
-u begins uniform in [0, 1), the paper's [0, γ^(1/T)] for sequences of any length T. The paper also clips |u| at
-γ^(1/T) while it trains; here u is free, so h has no bound.
+u begins uniform in [0, 1) and |u| is clipped at 1 after each step of training: the paper's γ^(1/T) for sequences of any
+length T, as the state may be carried on without end. So h grows with T at most linearly; it has no bound.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -19,6 +19,7 @@ class IndRNN(Cell):
     gates = ("h",)
     words = {"h": "state"}
     vectors = ("u",)
+    limits = {"u": 1.0}
     initial = {"vector u": Drawn(lambda drawn: drawn)}
 
     @staticmethod

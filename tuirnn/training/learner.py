@@ -128,6 +128,8 @@ class Learner:
             after.append(detached(state))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip or math.inf)
         self.optimizer.step()
+        for index in range(len(self.model.layers)):
+            self.model.recurrent(index).clip_vectors()
         return [loss, norm, *(tensor for layer in _side_by_side(after) for tensor in layer)]
 
     def _by_layer(self, tensors: Sequence[Tensor]) -> list[State]:
