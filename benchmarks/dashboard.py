@@ -200,9 +200,9 @@ def watched_training(folder: Path, steps: int) -> tuple[float, float]:
     """
     from tuirnn.config import RunConfig
     from tuirnn.runs.writer import RunWriter
-    from tuirnn.training import launch, observer
+    from tuirnn.training import evaluator, launch
 
-    append, status, probe = RunWriter.append, RunWriter.status, observer.probe
+    append, status, probe = RunWriter.append, RunWriter.status, evaluator.probe
     took: dict[bool, list[float]] = {True: [], False: []}
     probes: list[float] = []
     began, steps_seen, clean = time.perf_counter(), 0, False
@@ -232,7 +232,7 @@ def watched_training(folder: Path, steps: int) -> tuple[float, float]:
 
     RunWriter.append = appended  # type: ignore[method-assign]
     RunWriter.status = lambda self, now: status(self, now) if logs() else None  # type: ignore[method-assign]
-    observer.probe = probed
+    evaluator.probe = probed
     config = RunConfig().replace(steps=steps, device="cpu")
     launch.start(config, folder, "watched", lambda event: None)
     with_logs, without = statistics.median(took[True]), statistics.median(took[False])

@@ -189,8 +189,8 @@ def layer_gradients(options: argparse.Namespace) -> Iterator[Row]:
     import torch
 
     from tuirnn.cells import CELLS
-    from tuirnn.config import ModelConfig
     from tuirnn.models import RecurrentLayer
+    from tuirnn.settings.model import ModelConfig
 
     T, B, E, H, V = (4, 3, 6, 17, 9) if options.smoke else (40, 48, 96, 160, 65)
     names = [name for name, cell in CELLS.items() if cell.in_torch]
@@ -253,9 +253,9 @@ def layers(options: argparse.Namespace) -> Iterator[Row]:
     from torch import nn
 
     from tuirnn.cells import CELLS
-    from tuirnn.config import ModelConfig
     from tuirnn.kernels import cuda
     from tuirnn.models import RecurrentLayer
+    from tuirnn.settings.model import ModelConfig
 
     T = 8 if options.smoke else 128
     for cell, operands, B, H in grid(options):

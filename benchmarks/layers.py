@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from tuirnn.config import ModelConfig
+from tuirnn.config import ModelConfig  # where the oldest checkouts have it
 from tuirnn.models import RecurrentLayer
 from tuirnn.training.benchmark import SHAPES
 from tuirnn.training.devices import keep_freed_memory

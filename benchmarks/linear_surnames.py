@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tuirnn.tasks.classify import Examples, LabelledData
+from tuirnn.tasks.classify.data import Examples, LabelledData
 
 LENGTH = 18
 PENALTY = 1e-3

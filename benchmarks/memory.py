@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig
 from tuirnn.models import RecurrentLayer, SequenceModel
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training.benchmark import SHAPES, VOCAB, TorchModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of

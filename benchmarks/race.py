@@ -42,7 +42,7 @@ from tuirnn.files import to_json
 from tuirnn.kernels import native
 from tuirnn.runs.layout import RunPaths, is_run
 from tuirnn.runs.reader import Status, read_status
-from tuirnn.tasks.survey import survey
+from tuirnn.survey import survey
 
 ROOT = Path(__file__).parent.parent
 LANES = 8

@@ -115,25 +115,26 @@ def _judged(paths: RunPaths) -> dict[str, float]:
     from tuirnn.export.exporter import export_run
     from tuirnn.runs import checkpoint
     from tuirnn.runs.reader import read_record
-    from tuirnn.runtime.classify import Classifier, measure, softmax
     from tuirnn.runtime.data import run_data
-    from tuirnn.runtime.session import CellSession
-    from tuirnn.tasks.classify import LabelledData
-    from tuirnn.training.classifying import last_logits
+    from tuirnn.runtime.opened import opened
+    from tuirnn.tasks.classify.data import LabelledData
+    from tuirnn.tasks.classify.prediction import measure, stream
+    from tuirnn.tasks.probabilities import softmax
     from tuirnn.training.learner import build_model
+    from tuirnn.training.tasks.classify import last_logits
 
     data = run_data(paths)
     assert isinstance(data, LabelledData)
     cell = export_run(paths, "last")
-    figures = measure(cell, data.test, device="cpu")
-    classifier = Classifier(CellSession(cell, device="cpu"))
-    streamed = {text: [p for _, p in classifier.stream(text)][-1] for text in map(data.vocab.decode, data.test.ids)}
+    classifier = opened(cell, paths.name, "cpu")
+    figures = measure(classifier, data.test)
+    streamed = {text: [p for _, p in stream(classifier, text)][-1] for text in map(data.vocab.decode, data.test.ids)}
     model = build_model(read_record(paths).config, data).eval()
     model.load_state_dict(load_tensors(checkpoint.load(paths, "last").files[checkpoint.MODEL]))
     with torch.no_grad():
         padded = softmax(last_logits(model, data.test, torch.device("cpu")).numpy())
     difference = max(float(np.abs(a - b).max()) for a, b in zip(streamed.values(), padded, strict=True))
-    *_, (_, friend) = classifier.stream("Tribbiani")
+    *_, (_, friend) = stream(classifier, "Tribbiani")
     return {
         "accuracy": 100 * figures.accuracy,
         "macro F1": figures.macro_f1,

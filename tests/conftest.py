@@ -135,10 +135,10 @@ def write_unlike(folder: Path, name: str, changes: dict[str, Any], found: dict[s
     """A finished run with these figures, as a trainer leaves it."""
     config = RunConfig().replace(**changes)
     task, tokens = config.data.task, config.data.tokens
-    series = {"columns": ["x"], "mean": [0.0], "std": [2.0]} if task == "forecast" else {}
+    series = {"columns": ["x"], "mean": [0.0], "std": [2.0]} if config.task.points else {}
     record = RunRecord(
         config,
-        Vocabulary("point") if task == "forecast" else Vocabulary.build("abc ", tokens),
+        Vocabulary("point") if config.task.points else Vocabulary.build("abc ", tokens),
         {"name": task, "sha256": "0" * 64, "train": 900, "val": 100, "test": 0, **series},
         {}, 1e9, 12_345,
     )  # fmt: skip

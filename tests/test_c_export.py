@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from tuirnn import compiling
 from tuirnn.cellfile.vectors import TestVector
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig
 from tuirnn.errors import ConfigError, VerificationError
 from tuirnn.export import c_check, c_source, reference
 from tuirnn.export.network import Network
 from tuirnn.export.random_network import random_network
 from tuirnn.runtime.samplers import Sampling, sample
 from tuirnn.scaling import Scaling
+from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import Vocabulary, word_ranges
 
 CC, CXX = compiling.compiler("c"), compiling.compiler("c++")

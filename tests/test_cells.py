@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tuirnn.cells import CELLS, find_cell
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.kernels import inputs, portable, recurrent_layer
 from tuirnn.kernels import layer as layer_module
 from tuirnn.kernels.cache import Recurrent
 from tuirnn.models import RecurrentLayer, SequenceModel, dropout_mask
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training import proof
 
 ALL_CASES = list(proof.cases())

@@ -14,20 +14,23 @@ from conftest import train_small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import ConfigError, DataError
 from tuirnn.export.exporter import export_run
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
-from tuirnn.runtime import classify as streaming
 from tuirnn.runtime.data import run_data
-from tuirnn.runtime.session import CellSession
-from tuirnn.tasks import classify
+from tuirnn.runtime.opened import opened
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.tasks.batches import IGNORE
+from tuirnn.tasks.classify import data as classify
+from tuirnn.tasks.classify import prediction as streaming
+from tuirnn.tasks.probabilities import softmax
 from tuirnn.training import launch
-from tuirnn.training.classifying import last_logits
 from tuirnn.training.learner import build_model
+from tuirnn.training.tasks.classify import last_logits
 
 CONSONANTS, VOWELS = "bcdfghjkl", "aeiou"
 
@@ -199,10 +202,10 @@ def test_class_weights_make_classes_count_the_same(tmp_path: Path) -> None:
 
 def test_it_learns_what_there_is_to_learn(words: RunPaths) -> None:
     status = read_status(words)
-    assert status.accuracy > 0.95
-    assert status.macro_f1 > 0.95
+    assert status.figure("accuracy") > 0.95
+    assert status.figure("macro_f1") > 0.95
     (*_, last) = [r for r in LogTail(words.metrics).read() if r["split"] == "val"]
-    assert last["accuracy"] == status.accuracy
+    assert last["accuracy"] == status.figure("accuracy")
     assert read_record(words).data["classes"] == ["other", "vowel"]
     assert "vowel" in LogTail(words.samples).read()[-1]["text"]
 
@@ -216,21 +219,21 @@ def test_streaming_agrees_with_padded_batches(words: RunPaths) -> None:
     model = build_model(read_record(words).config, data).eval()
     model.load_state_dict(load_tensors(checkpoint.load(words).files[checkpoint.MODEL]))
     with torch.no_grad():
-        padded = streaming.softmax(last_logits(model, data.val, torch.device("cpu")).numpy())
+        padded = softmax(last_logits(model, data.val, torch.device("cpu")).numpy())
     cell = export_run(words)
-    classifier = streaming.Classifier(CellSession(cell, device="cpu"))
+    classifier = opened(cell, "words", "cpu")
     for ids, expected in zip(data.val.ids, padded, strict=True):
-        *_, (_, p) = classifier.stream(data.vocab.decode(ids))
+        *_, (_, p) = streaming.stream(classifier, data.vocab.decode(ids))
         assert np.abs(p - expected).max() < 1e-5
-    many = streaming.softmax(streaming.last_logits(cell, data.val.ids, device="cpu"))
+    many = softmax(streaming.last_logits(classifier, data.val.ids))
     assert np.abs(many - padded).max() < 1e-5
 
 
 def test_measured_figures_are_those_of_the_run(words: RunPaths) -> None:
     data = run_data(words)
     assert isinstance(data, classify.LabelledData)
-    figures = streaming.measure(export_run(words, "last"), data.val, device="cpu")
-    assert figures.accuracy == pytest.approx(read_status(words).accuracy)
+    figures = streaming.measure(opened(export_run(words, "last"), "words", "cpu"), data.val)
+    assert figures.accuracy == pytest.approx(read_status(words).figure("accuracy"))
     assert figures.nats == pytest.approx(read_status(words).val_loss, abs=1e-5)
     assert figures.confusion.sum() == len(data.val)
 
@@ -291,4 +294,4 @@ def test_the_commands(words: RunPaths, environment: dict[str, str], tmp_path: Pa
 
 def test_a_language_model_is_no_classifier(small_run: RunPaths) -> None:
     with pytest.raises(ConfigError, match="tuirnn generate"):
-        streaming.need_classifier(export_run(small_run).metadata, "one")
+        TASKS[DEFAULT].predict(opened(export_run(small_run), "one"), "abc")

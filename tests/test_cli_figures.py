@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tuirnn.cli import runs as commands
 from tuirnn.cli.options import date, figure, plain
-from tuirnn.cli.tables import GAP, SHORTEST, confusion_table
 from tuirnn.runs.layout import RunPaths
+from tuirnn.tasks.confusion import GAP, SHORTEST, confusion_table
 
 Change = Callable[..., RunPaths]
 
@@ -83,7 +83,7 @@ def test_figures_dates_and_values() -> None:
 
 
 def test_a_delta_keeps_its_digits(small_run: RunPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tuirnn.cli.cells import export
+    from tuirnn.cli.export import export
 
     export(str(small_run.root), output=tmp_path / "a.onnx", precision="fp16", max_loss_increase=1.0)
     delta = re.search(r"→ \S+ nats \((\S+)\)", capsys.readouterr().out)
@@ -120,7 +120,7 @@ def test_the_command_prints_whole_names(tmp_path: Path, capsys: pytest.CaptureFi
             for letter in letters]  # fmt: skip
     table.write_text("text,label\n" + "\n".join(rows * 3) + "\n")
     run = train_small(tmp_path / "runs", "labels", table, task="classify", steps=4, eval_every=4, allow_leak=True)
-    from tuirnn.cli.cells import evaluate
+    from tuirnn.cli.evaluate import evaluate
 
     evaluate(run.name, runs=tmp_path / "runs")
     said = capsys.readouterr().out

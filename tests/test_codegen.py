@@ -17,10 +17,10 @@ from tuirnn.codegen.evaluate import evaluate
 from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, leaf, make, replaced, walk
 from tuirnn.codegen.ranges import largest
 from tuirnn.codegen.trace import Traced, traced
-from tuirnn.config import ModelConfig
 from tuirnn.kernels import eager, portable
 from tuirnn.kernels.cache import Recurrent
 from tuirnn.models import RecurrentLayer
+from tuirnn.settings.model import ModelConfig
 
 B, H = 3, 4
 SEEDS = (0, 1, 2)

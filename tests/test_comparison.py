@@ -12,11 +12,12 @@ import pytest
 from conftest import UNLIKE, write_unlike
 
 from tuirnn import sweeping
-from tuirnn.config import RunConfig
-from tuirnn.figures import TASKS, judgement
+from tuirnn.config import FIELDS, RunConfig
 from tuirnn.runs.export import to_csv
+from tuirnn.runs.judgement import judgement
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
+from tuirnn.tasks import TASKS
 
 NAMES = tuple(UNLIKE)
 UNITS = {
@@ -41,8 +42,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_every_task_says_what_it_is_judged_by() -> None:
-    choices = RunConfig().data.__dataclass_fields__["task"].metadata["choices"]
-    assert set(TASKS) == set(choices)
+    assert set(TASKS) == set(FIELDS["task"][1].metadata["choices"])
 
 
 def test_runs_of_one_unit_share_a_table_and_others_do_not(unlike: Path) -> None:

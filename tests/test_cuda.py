@@ -32,12 +32,12 @@ from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProdu
 from tuirnn.cells.functions import FUNCTIONS, Value, apply, sigmoid, tanh  # noqa: E402
 from tuirnn.codegen import triton  # noqa: E402
 from tuirnn.codegen.trace import Traced, traced  # noqa: E402
-from tuirnn.config import ModelConfig  # noqa: E402
 from tuirnn.kernels import ForwardCache, cuda, eager, portable  # noqa: E402
 from tuirnn.kernels import layer as layers  # noqa: E402
 from tuirnn.kernels.cache import Recurrent  # noqa: E402
 from tuirnn.kernels.plans import CUBLAS, Case, Plan, candidates, constants  # noqa: E402
 from tuirnn.models import RecurrentLayer  # noqa: E402
+from tuirnn.settings.model import ModelConfig  # noqa: E402
 
 needs_triton = pytest.mark.skipif(cuda.blocks()[0] is None, reason=cuda.blocks()[1] or "Triton")
 

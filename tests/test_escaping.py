@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt  # comes with rich
 
 from tuirnn import sweeping
-from tuirnn.cli.forecast import to_csv as forecast_to_csv
+from tuirnn.cli.series import to_csv as forecast_to_csv
 from tuirnn.comparison import Compared, write_report
 from tuirnn.escaping import for_csv, for_markdown
 from tuirnn.runlog.feed import RunFeed

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from tuirnn.cells import CELLS
-from tuirnn.config import DEFAULT_STEPS, RunConfig, load_recipe
+from tuirnn.config import RunConfig, load_recipe
 from tuirnn.errors import DataError
 from tuirnn.estimate import earlier_run, estimate, parameters
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
-from tuirnn.tasks.survey import MOST_BYTES, survey
+from tuirnn.settings.training import DEFAULT_STEPS
+from tuirnn.survey import MOST_BYTES, survey
 
 CASES = [
     {}, {"cell": "gru", "layers": 3}, {"cell": "rnn", "embed": 0}, {"projection": 12}, {"tied": True, "embed": 24},

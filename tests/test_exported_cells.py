@@ -24,7 +24,6 @@ from tuirnn.cells.functions import V, exp, is_positive, maximum, select, sigmoid
 from tuirnn.codegen.onnx import operators
 from tuirnn.codegen.ranges import largest
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.export import c_source, reference
 from tuirnn.export.exporter import export_network
 from tuirnn.export.graph import build
@@ -35,6 +34,7 @@ from tuirnn.export.weights import read_weights
 from tuirnn.kernels import eager, layer
 from tuirnn.models import SequenceModel
 from tuirnn.runtime.session import CellSession
+from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import Vocabulary
 
 STEPS, CHUNK = 10_000 if os.environ.get("TUIRNN_LONG") else 200, 200

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tuirnn.config import TrainConfig
-from tuirnn.tasks.lm import BATCHES
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks.lm.data import BATCHES
 from tuirnn.training.feed import Feed
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load as load_tensors
 
 from tuirnn.cellfile.contract import CellMetadata
-from tuirnn.config import DataConfig, RunConfig, TrainConfig, load_recipe
+from tuirnn.config import RunConfig, load_recipe
 from tuirnn.errors import CellFileError, ConfigError, DataError
 from tuirnn.escaping import heading_from_csv
 from tuirnn.export.exporter import export_network, export_run
@@ -26,15 +26,20 @@ from tuirnn.export.options import CellOptions
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
-from tuirnn.runtime import forecast as runtime
 from tuirnn.runtime.data import run_data
+from tuirnn.runtime.opened import opened
 from tuirnn.runtime.session import CellSession
 from tuirnn.scaling import Scaling
-from tuirnn.tasks import forecast, rollout, tables
-from tuirnn.tasks.forecast import SeriesData
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks import tables
+from tuirnn.tasks.forecast import data as forecast
+from tuirnn.tasks.forecast import prediction as runtime
+from tuirnn.tasks.forecast import rollout
+from tuirnn.tasks.forecast.data import SeriesData
 from tuirnn.training import launch
-from tuirnn.training.forecasting import ModelReader
 from tuirnn.training.learner import build_model
+from tuirnn.training.tasks.forecast import ModelReader
 
 CPU = torch.device("cpu")
 
@@ -279,7 +284,7 @@ def test_the_cell_file_forecasts_as_the_trained_network(name: str, request: pyte
         )
     cell = export_run(run)
     assert (cell.metadata.look_back, cell.metadata.scaling) == (back, data.scaling)
-    theirs = runtime.measure(cell, values, first, horizon=20, device="cpu")
+    theirs = runtime.measure(opened(cell, "plant", "cpu"), values, first, horizon=20)
     std = np.array(data.scaling.std)
     assert np.abs((ours.forecast - theirs.forecast) / std).max() < 1e-4
     assert theirs.mse == pytest.approx(ours.mse, rel=1e-3)
@@ -301,7 +306,7 @@ def test_raw_in_raw_out(plant: RunPaths) -> None:
     h = np.zeros((2, 1, 16), np.float32)
     for point in data.values[:300]:
         y, h = session.run(["y", "h_out"], {"x": point[None].astype(np.float32), "h_in": h})
-    assert np.abs(y[0] - runtime.forecast(cell, data.values[:300], 1, device="cpu")[0]).max() < 1e-2
+    assert np.abs(y[0] - runtime.go_on(opened(cell, "plant", "cpu"), data.values[:300], 1)[0]).max() < 1e-2
     assert 5e4 < y[0, 0] < 1.5e5
     assert abs(y[0, 1]) < 3e-4
 
@@ -346,13 +351,13 @@ def test_what_an_evaluation_leaves(plant: RunPaths) -> None:
     assert sample["columns"] == ["power", "valve"]
     assert np.array(sample["truth"]).shape == np.array(sample["forecast"]).shape == (30, 2)
     status = read_status(plant)
-    assert (status.mae, status.rollout_rmse) == (val["mae"], val["rollout_rmse"])
+    assert (status.figure("mae"), status.figure("rollout_rmse")) == (val["mae"], val["rollout_rmse"])
     assert read_record(plant).data["columns"] == ["power", "valve"]
     assert len(LogTail(plant.probes).read()[-1]["gradient"][0]) == 16
 
 
 def test_only_the_last_step_of_windows_counts(plant: RunPaths, windows: RunPaths) -> None:
-    from tuirnn.training.losses import make_loss
+    from tuirnn.training.tasks.forecast import make_loss
 
     outputs, targets = torch.zeros(4, 2, 1), torch.arange(8.0).view(4, 2, 1)
     for run, expected in ((plant, float((targets**2).mean())), (windows, (36 + 49) / 2)):
@@ -396,7 +401,7 @@ def test_the_recipe_learns_the_sine(tmp_path: Path) -> None:
     cell = export_run(RunPaths(tmp_path / "sincos"))
     data = run_data(RunPaths(tmp_path / "sincos"))
     assert isinstance(data, SeriesData)
-    figures = runtime.measure(cell, *data.until("test"), horizon=50, device="cpu")
+    figures = runtime.measure(opened(cell, "sincos", "cpu"), *data.until("test"), horizon=50)
     assert figures.mse.max() < 1e-3 < figures.naive_mse.min()
     assert figures.rollout_rmse.max() < 0.3 < figures.naive_rollout_rmse.min()
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from tuirnn.cellfile import guard, sidecar
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, ConfigError, DataError
 from tuirnn.export import reference
 from tuirnn.export.exporter import export_network, export_run
@@ -30,6 +29,7 @@ from tuirnn.runtime.samplers import Sampling, sample, sample_rows
 from tuirnn.runtime.session import CellSession
 from tuirnn.runtime.unrolled import UnrolledSession
 from tuirnn.runtime.verify import verify
+from tuirnn.settings.model import ModelConfig
 
 STACKS: list[dict[str, Any]] = [{}, {"layers": 2, "residual": True}, {"layers": 3, "embed": 0}]
 SHAPES: list[dict[str, Any]] = [{"cell": cell, **STACKS[i % len(STACKS)]} for i, cell in enumerate(CELLS)]

@@ -14,11 +14,11 @@ from tests.conftest import train_small
 from tuirnn import tasks
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import traced
-from tuirnn.config import TrainConfig
 from tuirnn.models import RecurrentLayer
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record
+from tuirnn.settings.training import TrainConfig
 from tuirnn.training import graphed
 from tuirnn.training.learner import Learner
 from tuirnn.training.optimizers import make_optimizer, set_rate

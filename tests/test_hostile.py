@@ -14,11 +14,11 @@ from hostile import attacks
 
 from tuirnn.cells import CELLS
 from tuirnn.codegen.onnx import operators
-from tuirnn.config import ModelConfig
 from tuirnn.export.exporter import export_network, export_run
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
 from tuirnn.runs.layout import RunPaths
+from tuirnn.settings.model import ModelConfig
 
 LOADER = """
 import json, resource, sys, time

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from tuirnn.config import ModelConfig
 from tuirnn.export.c_source import write_c
 from tuirnn.export.exporter import export_network, export_run, write_cell
 from tuirnn.export.network import read_network
 from tuirnn.export.random_network import random_network
 from tuirnn.runs.layout import RunPaths
+from tuirnn.settings.model import ModelConfig
 
 EXAMPLES = Path(__file__).parent.parent / "export" / "examples"
 HOME = EXAMPLES.parent.parent / ".conformance"

@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig
 from tuirnn.errors import DataError
 from tuirnn.export import importing
 from tuirnn.export.exporter import export_run
@@ -20,10 +19,12 @@ from tuirnn.export.random_network import random_network
 from tuirnn.export.weights import read_weights
 from tuirnn.loading.cell import load_cell
 from tuirnn.runtime.data import held_out
-from tuirnn.runtime.evaluate import evaluate
 from tuirnn.runtime.generate import TextWriter
+from tuirnn.runtime.opened import opened
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
+from tuirnn.settings.model import ModelConfig
+from tuirnn.tasks.lm.prediction import evaluate
 from tuirnn.vocab import UNKNOWN, Vocabulary
 
 VOCAB = Vocabulary("char", tuple("abc"))
@@ -65,7 +66,7 @@ def test_an_imported_model_gives_torchs_logits(
     text = "".join(TextWriter(session).stream(Sampling(3.0), 300))
     assert UNKNOWN not in text
     cell = load_cell("mine", tmp_path / "runs")
-    loss = evaluate(cell, held_out("mine", tmp_path / "runs", cell), device="cpu")
+    loss = evaluate(opened(cell, "mine", "cpu"), held_out("mine", tmp_path / "runs", cell.metadata))
     assert 0 < loss.carried < 10
     assert export_run(paths, options=CellOptions("int8")).metadata.loss is not None
 
@@ -85,7 +86,7 @@ def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -
         logits = session.step(token)[0]
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
     with pytest.raises(DataError, match="--text"):
-        held_out("bytes", tmp_path / "runs", load_cell("bytes", tmp_path / "runs"))
+        held_out("bytes", tmp_path / "runs", load_cell("bytes", tmp_path / "runs").metadata)
 
 
 def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> None:

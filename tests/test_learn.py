@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from tuirnn.cells import CELLS, FAMILIES, Cell
 from tuirnn.cli import app
 from tuirnn.codegen.equations import equations
-from tuirnn.config import ModelConfig
 from tuirnn.models import RecurrentLayer
 from tuirnn.runs.layout import RunPaths, runs_folder
 from tuirnn.runs.reader import LogTail
+from tuirnn.settings.model import ModelConfig
 from tuirnn.tasks import datasets
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig
 from tuirnn.models import SequenceModel, detached
+from tuirnn.settings.model import ModelConfig
 
 STORED = Path(__file__).parent / "losses"
 TEXT = "the old man and the sea; the young man and the old sea. "

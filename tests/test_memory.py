@@ -17,10 +17,11 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn import machine, spans
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig, RunConfig
+from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError
 from tuirnn.estimate import memory, parameters, step_memory
 from tuirnn.models import RecurrentLayer, SequenceModel
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training import launch, proof
 from tuirnn.training.benchmark import VOCAB, TorchModel
 from tuirnn.training.peak import fresh_process, measure

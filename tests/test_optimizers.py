@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tuirnn.config import TrainConfig
+from tuirnn.settings.training import TrainConfig
 from tuirnn.training.optimizers import learning_rate, make_optimizer
 
 THEIRS = {

@@ -8,9 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.gates import span, visible
 from tuirnn.models import SequenceModel
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training.probes import BINS, probe
 
 

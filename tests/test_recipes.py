@@ -11,12 +11,15 @@ from conftest import train_small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuirnn.config import DataConfig, TrainConfig, load_recipe, recipe_names, recipe_text
+from tuirnn.config import load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError, DataError
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
-from tuirnn.tasks import datasets, lm
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks import datasets
+from tuirnn.tasks.lm import data as lm
 from tuirnn.training import launch
 
 NAMES = [a + b + c for a in ("Ab", "Cor", "Di", "Mega", "Tri") for b in ("lo", "ra", "no") for c in ("don", "saurus")]
@@ -37,7 +40,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_on_a_slice_of_its_data(name: str, stand_ins: dict[str, Path], tmp_path: Path) -> None:
     config = load_recipe(name).config
-    text = config.data.task == "lm"
+    text = config.task.writes
     here = all(datasets.is_here(source) for source in config.data.sources)
     sources = config.data.sources if here else tuple(str(stand_ins[source]) for source in config.data.sources)
     slice_ = min(config.data.fraction, 0.02 if sources == ("shakespeare",) or not sources else 0.3) if text else 1.0
@@ -113,8 +116,8 @@ def test_new_lines_are_counted() -> None:
 
 def test_the_published_gru_gradient_lacks_nothing_but_transposes(monkeypatch: pytest.MonkeyPatch) -> None:
     """With symmetric recurrent matrices the wrong gradient is the right one; otherwise it is far off."""
-    from tuirnn.config import ModelConfig
     from tuirnn.models import SequenceModel
+    from tuirnn.settings.model import ModelConfig
 
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
     from gru_gradient import published_gradient
@@ -162,8 +165,8 @@ def test_summed_gradients_are_the_mean_times_the_tokens(tmp_path: Path, small_te
 
 
 def test_first_weights_of_a_given_width() -> None:
-    from tuirnn.config import ModelConfig
     from tuirnn.models import SequenceModel
+    from tuirnn.settings.model import ModelConfig
 
     torch.manual_seed(0)
     model = SequenceModel(ModelConfig(hidden=64, embed=0, init_std=0.01, forget_bias=0.0), 30, unk=29)
@@ -213,8 +216,8 @@ def test_the_published_split_is_leaky_by_name(tmp_path: Path, small_text: Path) 
 
 
 def test_every_figure_of_a_leaky_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tuirnn.cli.cells import evaluate
     from tuirnn.cli.compare import compare
+    from tuirnn.cli.evaluate import evaluate
     from tuirnn.cli.progress import PlainReport
     from tuirnn.cli.runs import ls
     from tuirnn.export.exporter import export_run

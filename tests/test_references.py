@@ -12,10 +12,10 @@ from torch import Tensor
 from tuirnn.cells import CELLS, Parts
 from tuirnn.cells.initial import Setting
 from tuirnn.codegen.trace import Traced, traced
-from tuirnn.config import ModelConfig
 from tuirnn.kernels import eager, recurrent_layer
 from tuirnn.kernels import layer as layer_module
 from tuirnn.models import RecurrentLayer
+from tuirnn.settings.model import ModelConfig
 
 T, B, I, H = 7, 3, 4, 5
 BOUND = 1e-10

@@ -19,10 +19,11 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import as_number
 from tuirnn.runtime.data import held_out
-from tuirnn.runtime.evaluate import evaluate
 from tuirnn.runtime.generate import TextWriter
+from tuirnn.runtime.opened import opened
 from tuirnn.runtime.samplers import Sampling, choose, probabilities, sample
 from tuirnn.runtime.session import CellSession
+from tuirnn.tasks.lm.prediction import evaluate
 from tuirnn.vocab import UNKNOWN
 
 EQUAL = 1e-6
@@ -121,8 +122,8 @@ def test_any_prime_is_read(kind: str, prime: str, writers: dict[str, TextWriter]
 def test_evaluation_agrees_with_the_trainer(trained: Callable[..., RunPaths]) -> None:
     for changes in ({"cell": "gru"}, {"cell": "lstm", "tokens": "byte"}):
         paths = trained(**changes)
-        opened = load_cell(paths.name, paths.root.parent)
-        loss = evaluate(opened, held_out(paths.name, paths.root.parent, opened))
+        cell = load_cell(paths.name, paths.root.parent)
+        loss = evaluate(opened(cell, paths.name), held_out(paths.name, paths.root.parent, cell.metadata))
         recorded = checkpoint.load(paths).trainer["progress"]
         assert loss.carried == pytest.approx(as_number(recorded["val_loss"]), abs=2e-5)
         assert loss.blocks == pytest.approx(as_number(recorded["figures"]["val_loss_blocks"]), abs=2e-5)

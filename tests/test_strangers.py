@@ -18,7 +18,6 @@ from onnx import helper
 from tuirnn.cellfile import guard
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FINGERPRINT
-from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError, DataError
 from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.options import CellOptions
@@ -26,6 +25,7 @@ from tuirnn.export.random_network import random_network
 from tuirnn.loading.cell import load_cell
 from tuirnn.runtime import known, trial
 from tuirnn.runtime.data import held_out, training_text
+from tuirnn.settings.model import ModelConfig
 
 SHIPPED = Path(__file__).parents[1] / "export" / "cells" / "shakespeare.onnx"
 
@@ -163,7 +163,7 @@ def test_a_cell_never_names_a_path(
     path = tmp_path / "c.onnx"
     path.write_bytes(changed(exported.data, data=named))
     cell = load_cell(str(path), tmp_path)
-    for read in (lambda: held_out(str(path), tmp_path, cell), lambda: training_text(str(path), tmp_path)):
+    for read in (lambda: held_out(str(path), tmp_path, cell.metadata), lambda: training_text(str(path), tmp_path)):
         with pytest.raises(DataError, match="no data set") as error:
             read()
         assert str(error.value).isprintable()

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError
-from tuirnn.tasks import datasets, lm, sources
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks import datasets, sources
+from tuirnn.tasks.lm import data as lm
 from tuirnn.vocab import KINDS, UNKNOWN, Vocabulary
 
 # ── vocabularies ─────────────────────────────────────────────────────────────────

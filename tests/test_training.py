@@ -17,12 +17,13 @@ import torch
 from conftest import train_small
 
 from tuirnn.cells import CELLS
-from tuirnn.config import RunConfig, TrainConfig
+from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
 from tuirnn.kernels import native
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
+from tuirnn.settings.training import TrainConfig
 from tuirnn.training import evaluation, launch
 from tuirnn.training.optimizers import learning_rate
 
@@ -182,14 +183,15 @@ def test_the_whole_road_on_every_device(cell: str, device: str, tmp_path: Path, 
     """Train, resume, export, and evaluate in ONNX Runtime what the trainer has measured on its device."""
     from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.data import held_out
-    from tuirnn.runtime.evaluate import evaluate
+    from tuirnn.runtime.opened import opened
+    from tuirnn.tasks.lm.prediction import evaluate
 
     paths = train_small(tmp_path, "one", small_text, cell=cell, layers=2, device=device, dropout=0.2)
     launch.resume(paths, {"steps": 30}, lambda event: None)
     assert logged_steps(paths) == list(range(1, 31))
     assert read_status(paths).device.startswith(device)
     cell_file = load_cell("one", tmp_path)
-    loss = evaluate(cell_file, held_out("one", tmp_path, cell_file))
+    loss = evaluate(opened(cell_file, "one"), held_out("one", tmp_path, cell_file.metadata))
     assert loss.carried == pytest.approx(read_status(paths).best_val_loss, abs=1e-4)
 
 

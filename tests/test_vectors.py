@@ -11,7 +11,6 @@ from onnx import helper, numpy_helper
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.cellfile.guard import inspect
-from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError
 from tuirnn.export.exporter import export_network, export_run
 from tuirnn.export.options import CellOptions
@@ -19,6 +18,7 @@ from tuirnn.export.random_network import random_network
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runtime.session import CellSession
 from tuirnn.runtime.verify import verify
+from tuirnn.settings.model import ModelConfig
 
 CELLS: dict[str, tuple[ModelConfig, CellOptions]] = {
     "lstm": (ModelConfig(cell="lstm", hidden=24, embed=8), CellOptions()),

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from tuirnn import spans
 from tuirnn.codegen.trace import traced
-from tuirnn.config import FIELDS, ModelConfig, RunConfig, TrainConfig
+from tuirnn.config import FIELDS, RunConfig
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tasks.survey import Survey
+from tuirnn.settings.model import ModelConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.survey import Survey
 
 BASE_MEMORY = 350e6
 """Bytes that a trainer occupies before it has a network: Python, PyTorch, the data of an ordinary text."""

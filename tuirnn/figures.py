@@ -1,18 +1,11 @@
-"""The figures that held-out data are judged by: name, unit, and which way is better, by task.
+"""A figure that held-out data are judged by: name, unit, and which way is better.
 
-Everyone who shows, sorts or draws such a figure asks here: the dashboard, `compare`, `sweep`, reports, CSV and
-the lines of a training. Only figures of one unit share an axis or a column.
+A task declares its own. Only figures of one unit share an axis or a column.
 """
 
-import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tuirnn.config import RunConfig
-    from tuirnn.runs.reader import RunRecord
 
 PERCENT = "%"
 
@@ -48,6 +41,11 @@ class Figure:
     def kind(self) -> str:
         """The name without its protocol: what training and held-out data have in common."""
         return self.name.split(",")[0]
+
+    @property
+    def status_key(self) -> str:
+        """Its name in `status.json` and in the events of a training, which also hold the loss on training data."""
+        return f"val_{self.key}" if self.key.startswith("loss") else self.key
 
     @property
     def titled(self) -> str:
@@ -101,50 +99,5 @@ class Judgement:
         return next((figure for figure in self.figures if figure.key == key), None)
 
 
-TASKS: dict[str, tuple[Figure, ...]] = {
-    "lm": (
-        Figure("loss", "loss, carried", "nats/{token}"),
-        Figure("loss_blocks", "loss, blocks", "nats/{token}"),
-    ),
-    "classify": (
-        Figure("loss", "loss", "nats/sequence"),
-        Figure("accuracy", "accuracy", PERCENT, higher=True),
-        Figure("macro_f1", "macro F1", PERCENT, higher=True),
-    ),
-    "forecast": (
-        Figure("loss", "MSE, one step", "σ²"),
-        Figure("rollout_rmse", "RMSE, {horizon} steps", "σ"),
-        Figure("mae", "MAE, one step", "σ"),
-        Figure("naive_loss", "MSE of the last value", "σ²", higher=None),
-    ),
-}
-"""The figures of each task, the loss first. {token} and {horizon} stand for what a run's settings say."""
-
 UNKNOWN = Judgement((Figure("loss", "loss"),))
 """Of a run whose record cannot be read."""
-
-
-def figures_of(config: "RunConfig") -> tuple[Figure, ...]:
-    """The figures of a run with these settings, the loss first."""
-    words = {"token": config.data.tokens, "horizon": config.train.horizon}
-    return tuple(
-        dataclasses.replace(figure, name=figure.name.format(**words), unit=figure.unit.format(**words))
-        for figure in TASKS[config.data.task]
-    )
-
-
-def judgement(record: "RunRecord | None") -> Judgement:
-    """What a run is judged by.
-
-    Nats per character, byte and word are units of their own: none is computed from another, as an unknown symbol costs
-    differently in each. So are nats per word of vocabularies of different sizes, which call different words unknown,
-    and errors in the deviations of different series.
-    """
-    if record is None:
-        return UNKNOWN
-    data, scale = record.config.data, None
-    if data.task == "lm" and data.tokens == "word":
-        scale = str(len(record.vocab))
-    elif data.task == "forecast":
-        scale = repr((record.data.get("columns"), record.data.get("std")))
-    return Judgement(figures_of(record.config), scale)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from tuirnn.cells.initial import RULES, Constant, Drawn, Orthogonal, Rule, Setting, Uniform
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.kernels import ForwardCache, recurrent_layer
 from tuirnn.kernels.cache import State
+from tuirnn.settings.model import ModelConfig
 from tuirnn.tasks.batches import Lanes
 
 COMPUTE_DTYPES = {

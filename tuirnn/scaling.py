@@ -16,6 +16,9 @@ from tuirnn.errors import DataError
 Values = npt.NDArray[np.floating[Any]]
 """Numbers whose last axis is the columns."""
 
+Series = npt.NDArray[np.float64]
+"""Points in the data's own units, [n, F]."""
+
 MAX_COLUMNS = 4_096
 
 LARGEST = 1e30

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from tuirnn import machine
-from tuirnn.config import RunConfig, flag_of
+from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.escaping import for_markdown
 from tuirnn.figures import number
@@ -28,6 +28,7 @@ from tuirnn.runs.detached import arguments
 from tuirnn.runs.layout import RunPaths, check_name, is_run
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.reader import present_record, read_status
+from tuirnn.settings.section import flag_of
 from tuirnn.shortage import ending
 
 MOST = 1000
@@ -92,7 +93,7 @@ def is_done(point: Point, folder: Path) -> bool:
     paths = RunPaths(folder / point.name)
     if not is_run(paths.root):
         return False
-    had, wanted, unread = present_record(paths).config.flat(), point.config.flat(), point.config.model.unread
+    had, wanted, unread = present_record(paths).config.flat(), point.config.flat(), point.config.unread
     other = [flag_of(name) for name in wanted if had[name] != wanted[name] and name not in unread]
     if other:
         raise RunError(
@@ -204,7 +205,8 @@ def table(points: Sequence[Point], folder: Path) -> list[Row]:
     for point in points:
         run = summarize(RunPaths(folder / point.name))
         status, record = run.status, run.record
-        accuracy = "–" if math.isnan(status.accuracy) else f"{100 * status.accuracy:.2f} %" + " leaky" * run.leaky
+        share = status.figure("accuracy")
+        accuracy = "–" if math.isnan(share) else f"{100 * share:.2f} %" + " leaky" * run.leaky
         values = (_shown(point.at[name]) for name in axes)
         size = f"{record.parameters:,}" if record else "–"
         counts = (f"{status.best_step:,}", f"{status.elapsed:,.0f}", size)
@@ -236,7 +238,8 @@ def over_seeds(points: Sequence[Point], folder: Path) -> list[Row]:
     for key, runs in groups.items():
         leaky = any(run.leaky for run in runs)
         losses = [run.status.best_val_loss for run in runs if run.status.best_step]
-        shares = [100 * run.status.accuracy for run in runs if not math.isnan(run.status.accuracy)]
+        accuracies = [run.status.figure("accuracy") for run in runs]
+        shares = [100 * accuracy for accuracy in accuracies if not math.isnan(accuracy)]
         unit = runs[0].judgement.loss.unit
         rows.append((*key, str(len(losses)), *_spread(losses, leaky), unit, *_spread(shares, leaky, 2)))
     return rows if any(row[-2] != "–" for row in rows[1:]) else [row[:-2] for row in rows]

@@ -5,7 +5,6 @@ import time
 import unicodedata
 from collections.abc import Sequence
 
-from tuirnn.counting import speeds
 from tuirnn.figures import number
 
 CONTROL_PICTURES = 0x2400
@@ -98,9 +97,9 @@ def short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"
 
 
-def speed(per_second: float, task: str) -> str:
+def speed(per_second: float, counted: str) -> str:
     """How fast a run trains: '16.1k tok/s'."""
-    return f"{short(per_second)} {speeds(task).replace('tokens', 'tok')}/s"
+    return f"{short(per_second)} {counted.replace('tokens', 'tok')}/s"
 
 
 def held_out(value: float, leaky: bool) -> str:

@@ -22,10 +22,10 @@ import numpy as np
 import onnx
 
 from tuirnn.cells import CELLS
-from tuirnn.config import ModelConfig
 from tuirnn.export import reference
 from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.random_network import random_network
+from tuirnn.settings.model import ModelConfig
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

@@ -13,7 +13,6 @@ import numpy as np
 from conformance import HERE, HOME, Unavailable, call, npm
 
 from tuirnn import compiling
-from tuirnn.config import ModelConfig
 from tuirnn.export.c_source import write_c
 from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.network import read_network
@@ -22,6 +21,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runtime.native_sampler import chooser
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
+from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import opening
 
 LENGTH, TEMPERATURE = 10_000, 0.8

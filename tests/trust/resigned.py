@@ -24,11 +24,11 @@ from onnx import helper, numpy_helper
 from tuirnn.cellfile import forms, guard
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata
 from tuirnn.cellfile.values import F16, F32
-from tuirnn.config import ModelConfig
 from tuirnn.errors import CellFileError
 from tuirnn.export.exporter import export_network
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
+from tuirnn.settings.model import ModelConfig
 
 from . import Broken
 

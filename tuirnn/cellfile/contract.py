@@ -10,6 +10,8 @@ from tuirnn.cells import CELLS, FAMILIES, Cell
 from tuirnn.errors import CellFileError, DataError, one_line
 from tuirnn.files import parse_json
 from tuirnn.scaling import Scaling
+from tuirnn.tasks import DEFAULT, TASKS
+from tuirnn.tasks.task import Task
 from tuirnn.vocab import Vocabulary
 
 SCHEMA = "1"
@@ -40,7 +42,6 @@ OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes", "test_lanes", "test_tex
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 
-TASKS = ("lm", "classify", "forecast")
 MAX_CLASSES = 65_536
 MAX_LOOK_BACK = 1_000_000
 
@@ -105,7 +106,7 @@ class CellMetadata:
         loss: what the precision costs, where it was weighed.
         sampler: whether the graph chooses the next token.
         unroll: steps in one call.
-        classes: what the logits stand for in a classifier; empty in a language model, where that is `vocab`.
+        classes: what the logits stand for; empty where they stand for the tokens of `vocab`, or are points.
         scaling: columns of a forecaster's points, and the normalisation that its graph applies.
         look_back: points that a forecaster reads from the zero state for each forecast; 0: the state is carried.
         val_mse: of a forecaster, one step ahead on the validation split, in squared deviations.
@@ -122,7 +123,7 @@ class CellMetadata:
     val_bpc: float = float("nan")
     data: str = ""
     version: str = ""
-    task: str = "lm"
+    task: str = DEFAULT
     precision: str = "fp32"
     state_init: str = "zeros"
     state_map: dict[str, str] = field(default_factory=dict)
@@ -135,6 +136,11 @@ class CellMetadata:
     val_mse: float | None = None
     lanes: tuple[TestVector, ...] = ()
     text: TestText | None = None
+
+    @property
+    def learned(self) -> Task:
+        """The task."""
+        return TASKS[self.task]
 
     @property
     def definition(self) -> Cell:
@@ -189,7 +195,7 @@ class CellMetadata:
             "state_init": self.state_init,
             "precision": self.precision,
             "data": self.data,
-            "test_vector": json.dumps(self.test.to_json(self.task)),
+            "test_vector": json.dumps(self.test.to_json()),
         }
         if self.scaling:
             values["normalisation"] = json.dumps(self.scaling.to_json(), ensure_ascii=False)
@@ -206,7 +212,7 @@ class CellMetadata:
         if self.sampler:
             values["sampler"] = json.dumps(SAMPLER)
         if self.lanes:
-            values["test_lanes"] = json.dumps([lane.to_json(self.task) for lane in self.lanes])
+            values["test_lanes"] = json.dumps([lane.to_json() for lane in self.lanes])
         if self.text:
             values["test_text"] = json.dumps(vars(self.text), ensure_ascii=False)
         if self.unroll > 1:
@@ -220,8 +226,9 @@ class CellMetadata:
         Raises:
             CellFileError: not a tuirnn cell, a newer schema, or values that contradict themselves.
         """
-        forecasts = props.get(PREFIX + "task") == "forecast"
-        values = {key: props.get(PREFIX + key) for key in (*KEYS, *(POINT_KEYS if forecasts else TOKEN_KEYS))}
+        task = TASKS.get(props.get(PREFIX + "task", ""))
+        points = task is not None and task.points
+        values = {key: props.get(PREFIX + key) for key in (*KEYS, *(POINT_KEYS if points else TOKEN_KEYS))}
         if values["schema"] is None:
             raise CellFileError(
                 "it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with 'tuirnn export RUN'"
@@ -234,7 +241,7 @@ class CellMetadata:
         if missing:
             raise CellFileError(f"its metadata lack {', '.join(missing)}")
         text: dict[str, str] = {key: value or "" for key, value in values.items()}
-        if text["task"] not in TASKS or text["cell"] not in FAMILIES:
+        if task is None or text["cell"] not in FAMILIES:
             raise CellFileError(
                 f"it holds task '{one_line(text['task'], 20)}' with cell '{one_line(text['cell'], 20)}'; known: "
                 f"{', '.join(TASKS)} with {', '.join(FAMILIES)}"
@@ -243,7 +250,7 @@ class CellMetadata:
             raise CellFileError(
                 f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
             )
-        vocab, scaling = _reads(text)
+        vocab, scaling = _reads(text, points)
         states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         if states != state_map(definition(text["cell"], text["variant"])) or text["state_init"] != "zeros":
             raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
@@ -255,7 +262,7 @@ class CellMetadata:
             vocab=vocab,
             test=read_vector(text["test_vector"], "test_vector", vocab, scaling),
             lanes=read_lanes(props.get(PREFIX + "test_lanes"), vocab, scaling),
-            text=read_text(props.get(PREFIX + "test_text")) if text["task"] == "lm" else None,
+            text=read_text(props.get(PREFIX + "test_text")) if task.writes else None,
             val_bpc=_number(text.get("val_bpc", "nan")),
             val_mse=_number(text["val_mse"]) if scaling else None,
             scaling=scaling,
@@ -267,29 +274,27 @@ class CellMetadata:
             loss=_loss(props.get(PREFIX + "loss")),
             sampler=props.get(PREFIX + "sampler") is not None,
             task=text["task"],
-            classes=_classes(text["task"], props.get(PREFIX + "classes")),
+            classes=_classes(props.get(PREFIX + "classes")) if task.labelled else (),
             unroll=_count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
         )
 
 
-def _reads(text: dict[str, str]) -> tuple[Vocabulary, Scaling | None]:
+def _reads(text: dict[str, str], points: bool) -> tuple[Vocabulary, Scaling | None]:
     """What the network reads: symbols, or the columns of a series."""
-    key = "normalisation" if text["task"] == "forecast" else "vocab"
+    key = "normalisation" if points else "vocab"
     value = parse_json(text[key].encode(), key, CellFileError)
     try:
-        if key == "normalisation":
+        if points:
             return Vocabulary("point"), Scaling.from_json(value)
         vocab = Vocabulary.from_json(value)
     except DataError as error:
-        raise CellFileError(f"its {'vocabulary' if key == 'vocab' else key} is damaged: {error}") from None
+        raise CellFileError(f"its {key if points else 'vocabulary'} is damaged: {error}") from None
     if not len(vocab):
         raise CellFileError("its vocabulary is empty")
     return vocab, None
 
 
-def _classes(task: str, text: str | None) -> tuple[str, ...]:
-    if task != "classify":
-        return ()
+def _classes(text: str | None) -> tuple[str, ...]:
     value = parse_json((text or "null").encode(), "classes", CellFileError)
     if (
         not isinstance(value, list)

@@ -168,7 +168,7 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
 
 def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) -> None:
     """Finite, and no larger than a network's: where products overflow, the order of a sum decides what comes out."""
-    most = FLOAT32_MAX if metadata.task == "forecast" else LARGEST  # a forecaster's are in the data's own units
+    most = FLOAT32_MAX if metadata.learned.points else LARGEST  # a forecaster's are in the data's own units
     for tensor in tensors:
         if tensor.data_type not in FLOATS:
             continue

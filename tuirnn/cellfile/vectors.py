@@ -19,6 +19,9 @@ LARGEST_TOLERANCE = 0.25
 MAX_STEPS, MAX_TEXT = 1024, 256
 """Steps of a vector; characters of a text."""
 
+TOKEN_KEYS, POINT_KEYS = ("tokens", "logits"), ("x", "y")
+"""What inputs and outputs are called in the JSON of a vector."""
+
 Fed = int | tuple[float, ...]
 """A token, or a point."""
 
@@ -41,9 +44,9 @@ class TestVector:
     atol: float = TEST_TOLERANCE
     largest: tuple[float, ...] = ()
 
-    def to_json(self, task: str) -> dict[str, Any]:
-        """Plain values under the names that a task gives them."""
-        fed, out = _keys(task)
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        fed, out = POINT_KEYS if isinstance(self.inputs[0], tuple) else TOKEN_KEYS
         values = {fed: self.inputs, out: self.outputs, "atol": self.atol}
         return {**values, "largest": self.largest} if self.largest else values
 
@@ -103,12 +106,8 @@ def read_text(text: str | None) -> TestText | None:
     return TestText(prime, follows, length)
 
 
-def _keys(task: str) -> tuple[str, str]:
-    return ("x", "y") if task == "forecast" else ("tokens", "logits")
-
-
 def _vector(value: Any, vocab: Vocabulary, scaling: Scaling | None) -> TestVector:
-    fed, out = _keys("forecast" if scaling else "lm")
+    fed, out = POINT_KEYS if scaling else TOKEN_KEYS
     inputs, outputs = (value.get(fed), value.get(out)) if isinstance(value, dict) else (None, None)
     largest = value.get("largest", []) if isinstance(value, dict) else None
     if not (

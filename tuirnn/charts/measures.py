@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 
 from tuirnn.charts.plot import Axis, Series
-from tuirnn.counting import speeds
 from tuirnn.figures import PERCENT, Judgement
 from tuirnn.runlog.snapshot import Curves, Snapshot
 from tuirnn.runlog.track import Curve
@@ -29,7 +28,7 @@ class Facts:
 
     Attributes:
         amount: what a step learns from.
-        counted: what that is: tokens, points, or a classifier's sequences.
+        counted: what that is: tokens, points or sequences.
         epochs: in a step.
     """
 
@@ -43,10 +42,8 @@ def facts(run: RunSummary | None) -> Facts:
     if run is None or run.record is None:
         return Facts()
     train, status = run.record.config.train, run.status
-    amount, there = train.batch_size * train.seq_len, run.record.data.get("train")
-    if run.task == "classify":  # its sequences are as long as they are
-        amount = min(train.batch_size, there) if isinstance(there, int) else train.batch_size
-    counted = "sequences" if run.task == "classify" else speeds(run.task)
+    there = run.record.data.get("train")
+    amount, counted = run.record.config.task.step_amount(train, there if isinstance(there, int) else 0)
     return Facts(amount, counted, status.epoch / status.step if status.step else 0.0)
 
 

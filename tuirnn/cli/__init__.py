@@ -13,11 +13,13 @@ import typer
 from tuirnn.cells import BROKEN
 from tuirnn.cli import (
     bench,
-    cells,
     compare,
     data,
     definitions,
     demo,
+    evaluate,
+    export,
+    generate,
     novelty,
     predict,
     proof,
@@ -49,7 +51,23 @@ app = App(
     help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
 )
 app.callback(invoke_without_command=True)(dashboard)
-for group in (demo, train, sweep, cells, predict, novelty, runs, compare, serve, data, definitions, proof, bench):
+for group in (
+    demo,
+    train,
+    sweep,
+    export,
+    generate,
+    evaluate,
+    predict,
+    novelty,
+    runs,
+    compare,
+    serve,
+    data,
+    definitions,
+    proof,
+    bench,
+):
     group.register(app)
 
 OTHER_ADVICE = "end other programs, raise the limit, or use a machine with more memory"

@@ -203,11 +203,11 @@ def cell(
     as_json: Json = False,
 ) -> None:
     """Time a cell on one CPU thread, sampling included, beside plainer ways and the limit that memory sets."""
-    from tuirnn.config import ModelConfig
     from tuirnn.export.exporter import export_network
     from tuirnn.export.options import CellOptions
     from tuirnn.export.random_network import random_network
     from tuirnn.loading.cell import load_cell
+    from tuirnn.settings.model import ModelConfig
 
     if not 0 < seconds <= 600 or not 1 <= rounds <= 1000:
         raise ConfigError("--seconds must be above 0 and at most 600, --rounds from 1 to 1000")

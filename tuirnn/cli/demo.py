@@ -4,7 +4,8 @@ from pathlib import Path
 
 import typer
 
-from tuirnn.cli.cells import export, generate
+from tuirnn.cli.export import export
+from tuirnn.cli.generate import generate
 from tuirnn.cli.options import RunsFolder
 from tuirnn.cli.train import train
 from tuirnn.runs.layout import free_name, runs_folder

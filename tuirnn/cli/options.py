@@ -12,8 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tuirnn.config import FIELDS, checked, flag_of
+from tuirnn.config import FIELDS, checked
 from tuirnn.figures import number
+from tuirnn.settings.section import flag_of
+
+PANELS = {
+    "model": "The network",
+    "data": "The data",
+    "train": "The training",
+    "display": "What evaluations write",
+}
+"""Headings of the sections of settings."""
 
 YEAR_3000 = 32_503_680_000
 
@@ -55,7 +64,7 @@ def _option(name: str) -> inspect.Parameter:
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=f"{meta['help']} \\[default: {str(spec.default).lower() if kind is bool else spec.default}]",
         metavar=metavar,
-        rich_help_panel={"model": "The network", "data": "The data", "train": "The training"}[section],
+        rich_help_panel=PANELS[section],
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tuirnn.config import KINDS
 from tuirnn.errors import ConfigError, nearest, one_line
+from tuirnn.settings.section import KINDS
 from tuirnn.shortage import need_room
 
 F = TypeVar("F", bound=Callable[..., Any])

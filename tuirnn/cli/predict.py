@@ -1,8 +1,9 @@
-"""`tuirnn predict`: a classifier's answer, as the text arrives; how a series goes on."""
+"""`tuirnn predict`: the answer of a network's task to a text, or how a series goes on."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +13,8 @@ from tuirnn.files import read_bounded
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
-    from tuirnn.cellfile.cell import TrustedCell
+    from tuirnn.tasks.task import OpenCell, Report, Task
 
-BAR = 24
 MAX_FILE_BYTES = 256 * 2**20
 MAX_HORIZON = 10_000_000
 
@@ -32,11 +32,11 @@ def predict(
         str | None,
         typer.Argument(
             metavar="TEXT|TABLE",
-            help="What to classify; or a CSV file, data set or '-' to forecast from \\[default: the run's own data].",
+            help="A text to classify or tag; a table or '-' to forecast from \\[default: the run's own data].",
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Classify every line of a file ('-': standard input).")
+        Path | None, typer.Option("--file", metavar="FILE", help="Answer every line of a file ('-': standard input).")
     ] = None,
     horizon: Annotated[
         int | None, typer.Option(metavar="N", help="Points to forecast, each read as if it were true \\[default: 200].")
@@ -55,56 +55,40 @@ def predict(
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Say which class a text belongs to, symbol by symbol or for each line of a file; or forecast a series."""
-    from tuirnn.cli.forecast import Wanted, forecast
+    """Answer a text, or each line of a file, by a network's task: its class, its tags; or forecast a series."""
     from tuirnn.loading.cell import load_cell
+    from tuirnn.runtime.opened import opened
 
     if horizon is not None and not 1 <= horizon <= MAX_HORIZON:
         raise ConfigError(f"--horizon must be from 1 to {MAX_HORIZON:,}, not {horizon}")
-    cell = load_cell(model, runs_folder(runs), checkpoint)
-    if cell.metadata.task == "forecast":
+    folder = runs_folder(runs)
+    cell = load_cell(model, folder, checkpoint)
+    task, ready = cell.metadata.learned, opened(cell, model, device)
+    if task.points:
+        from tuirnn.cli import series
+        from tuirnn.runtime.data import measured_on
+
         if file is not None:
             raise ConfigError("a series is named without --file: tuirnn predict MODEL TABLE")
-        forecast(cell, model, runs_folder(runs), Wanted(text, horizon or 200, output, plot, chart, as_json), device)
+        wanted = series.Wanted(horizon or 200, output, plot, chart, as_json)
+        series.show(ready, task, measured_on(model, folder, cell.metadata, text), wanted)
         return
     if any(option is not None for option in (horizon, output, plot, chart)):
         raise ConfigError(f"--horizon, -o, --plot and --chart are for forecasts; {one_line(model)} makes none")
     if (text is None) == (file is None):
         raise ConfigError("predict takes either a TEXT or --file FILE")
-    _classify(cell, one_line(model), text, file, device, as_json)
+    reports = _answer(task, ready, text) if text is not None else task.predict_lines(ready, _lines(file or Path("-")))
+    for report in reports:
+        print_json(report.values) if as_json else print("\n".join(report.lines))
 
 
-def _classify(cell: "TrustedCell", model: str, text: str | None, file: Path | None, device: str, as_json: bool) -> None:
-    """The probabilities after each symbol of a text, or one line for each line of a file."""
-    from tuirnn.runtime.classify import Classifier, need_classifier
-    from tuirnn.runtime.session import CellSession
-
-    need_classifier(cell.metadata, model)
-    classes = cell.metadata.classes
-    if file is not None:
-        _many(cell, _lines(file), device, as_json)
-        return
-    if not text:
-        raise ConfigError("an empty text has no last symbol to judge by; give at least one")
-    unknown = cell.metadata.vocab.unknown(text)
-    if unknown:
+def _answer(task: "Task", cell: "OpenCell", text: str) -> "Iterable[Report]":
+    """The answer to one text; its unknown symbols are named on standard error."""
+    report = task.predict(cell, text)
+    if unknown := cell.metadata.vocab.unknown(text):
         shown = one_line(" ".join(unknown), 60)
         print(f"tuirnn: not in this network's vocabulary, read as unknown: {shown}", file=sys.stderr)
-    steps = list(Classifier(CellSession(cell, device=device)).stream(text))
-    if as_json:
-        print_json({"text": text, "classes": classes, "steps": [{"symbol": s, "p": p.tolist()} for s, p in steps]})
-        return
-    best = [int(i) for i in steps[-1][1].argsort()[::-1][:6]]
-    width = max(5, *(len(_name(classes[i])) for i in best))
-    print("   " + "  ".join(f"{_name(classes[i]):>{width}}" for i in best))
-    for symbol, p in steps:
-        row = "  ".join(f"{p[i]:>{width}.3f}" for i in best)
-        print(f"{one_line(symbol):<3}{row}  {'█' * round(BAR * float(p[best[0]]))}")
-    print(f"{_name(classes[best[0]], 60)}  {float(steps[-1][1][best[0]]):.3f}")
-
-
-def _name(label: str, limit: int = 14) -> str:
-    return one_line(label, limit)
+    return [report]
 
 
 def _lines(file: Path) -> list[str]:
@@ -117,17 +101,3 @@ def _lines(file: Path) -> list[str]:
     if not any(lines):
         raise DataError(f"{one_line(file)} has no line with text")
     return [line for line in lines if line]
-
-
-def _many(cell: Any, lines: list[str], device: str, as_json: bool) -> None:
-    """One line each: the class, its probability, the text."""
-    from tuirnn.runtime.classify import last_logits, softmax
-
-    vocab, classes = cell.metadata.vocab, cell.metadata.classes
-    p = softmax(last_logits(cell, [vocab.encode(line) for line in lines], device=device))
-    for line, row in zip(lines, p, strict=True):
-        guess = int(row.argmax())
-        if as_json:
-            print_json({"text": line, "class": classes[guess], "p": dict(zip(classes, row.tolist(), strict=True))})
-        else:
-            print(f"{_name(classes[guess], 60)}\t{float(row[guess]):.3f}\t{one_line(line)}")

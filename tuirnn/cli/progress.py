@@ -15,9 +15,7 @@ from rich.text import Text
 
 from tuirnn.cli.options import duration, figure, print_json
 from tuirnn.config import RunConfig
-from tuirnn.counting import speeds
 from tuirnn.errors import one_line
-from tuirnn.figures import figures_of
 from tuirnn.machine import size
 from tuirnn.runs.reader import FIGURES
 
@@ -34,9 +32,9 @@ class PlainReport:
     """Lines for a pipe or a log: start, a step line now and then, every evaluation, the end."""
 
     def __init__(self, config: RunConfig, runs: Path | None = None) -> None:
-        self.task = config.data.task
-        self.unit = figures_of(config)[0].unit
-        self.noun = speeds(self.task)
+        self.task = config.task
+        self.unit = self.task.figures_of(config.data, config.train)[0].unit
+        self.noun = self.task.speed
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = 0.0
 
@@ -70,7 +68,7 @@ class PlainReport:
         verb = f"goes on at step {e['step']:,}" if e["step"] else "begins"
         self.say(
             f"run {e['run']} {verb}: {e['parameters']:,} parameters, {e['vocab']} "
-            f"{'columns' if self.task == 'forecast' else 'symbols'}, {e['data']}, "
+            f"{'columns' if self.task.points else 'symbols'}, {e['data']}, "
             f"on {e['device']}, about {size(e['memory'])} of memory",
             "bold",
         )
@@ -99,16 +97,12 @@ class PlainReport:
 
     def figures(self, e: dict[str, Any]) -> str:
         """The held-out loss and what the task knows besides; called leaky where training has seen it."""
-        known = {name: e.get(name, math.nan) for name in FIGURES}
-        return {
-            "lm": "{loss} carried, {val_loss_blocks:.4f} blocks {unit}",
-            "classify": "{loss} nats, accuracy {accuracy:.2%}, macro F1 {macro_f1:.3f}",
-            "forecast": "MSE {loss} one step ahead (last value: {naive_loss:.3g}), RMSE {rollout_rmse:.3g} rolled out",
-        }[self.task].format(loss=figure(e["val_loss"]), unit=self.unit, **known) + leaky(e)
+        known = {name: e.get(name, math.nan) for name in ("val_loss", *FIGURES)}
+        return self.task.told(known, self.unit) + leaky(e)
 
     def on_sample(self, e: dict[str, Any]) -> None:
-        """What it writes, on one line; a forecaster's table has no place there."""
-        if e["text"] and self.task != "forecast":
+        """What it writes, on one line; a table of forecasts has no place there."""
+        if e["text"] and not self.task.points:
             self.say(f"    {one_line(e['text'].replace(chr(10), ' ⏎ '), 150)}", "dim")
 
     def on_end(self, e: dict[str, Any]) -> None:
@@ -124,7 +118,7 @@ class PlainReport:
                 f"best validation {figure(e['best_val_loss'])} {self.unit}{bits} at step {e['best_step']:,}{leaky(e)}; "
                 f"last {self.figures(e)}"
             )
-            use = "generate" if self.task == "lm" else "eval"
+            use = "generate" if self.task.writes else "eval"
             self.say(f"next: tuirnn {use} {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")
         if e["outcome"] != "done":
             self.say(f"go on: tuirnn train --resume {e['run']}{self.where}")

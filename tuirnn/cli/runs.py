@@ -159,7 +159,6 @@ def rm(
 def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator[str]:
     """A run on a page: what came of it, its settings, its data, where it was trained; nothing that is empty."""
     status = run.status
-    noun = "points" if run.task == "forecast" else "tokens"
     total = f" of {status.total:,}" if status.total else ""
     yield from _section(
         {
@@ -168,7 +167,7 @@ def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator
             "state": f"{status.state}: {status.message}" if status.message else status.state,
             "step": f"{status.step:,}{total}",
             "best": f"{_best(run)} ({run.judgement.loss.name}) at step {status.best_step:,}" * bool(status.best_step),
-            "speed": f"{status.tokens_per_s:,.0f} {noun}/s" if status.tokens_per_s > 0 else "",
+            "speed": f"{status.tokens_per_s:,.0f} {run.speed_in}/s" if status.tokens_per_s > 0 else "",
             "took": duration(status.elapsed) if status.elapsed > 0 else "",
             "created": date(record.created),
             "checkpoints": ", ".join(f"{step:,}" for step in steps),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Json, RunsFolder, print_json
+from tuirnn.cli.options import PANELS, Json, RunsFolder, print_json
 from tuirnn.cli.train import lasting
-from tuirnn.config import FIELDS, RunConfig, checked, flag_of, load_recipe
+from tuirnn.config import FIELDS, RunConfig, checked, load_recipe
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import runs_folder
+from tuirnn.settings.section import flag_of
 
 if TYPE_CHECKING:
     from tuirnn.sweeping import Point
@@ -89,9 +90,9 @@ def _check_read(points: "Sequence[Point]", single: dict[str, Any]) -> None:
     Raises:
         ConfigError: there is such a setting.
     """
-    everywhere = frozenset.intersection(*(point.config.model.unread for point in points))
+    everywhere = frozenset.intersection(*(point.config.unread for point in points))
     for point in points:
-        point.config.model.check_given({**point.at, **{name: single[name] for name in single.keys() & everywhere}})
+        point.config.check_given({**point.at, **{name: single[name] for name in single.keys() & everywhere}})
 
 
 def _with_axes(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +112,7 @@ def _with_axes(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _axis(name: str) -> inspect.Parameter:
     section, spec = FIELDS[name]
-    panel = {"model": "The network", "data": "The data", "train": "The training"}[section]
+    panel = PANELS[section]
     option = typer.Option(flag_of(name), metavar="A,B,…", help=str(spec.metadata["help"]), rich_help_panel=panel)
     kind = Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

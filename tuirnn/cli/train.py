@@ -13,6 +13,7 @@ from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
 from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError
 from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+from tuirnn.settings.section import flag_of
 from tuirnn.shortage import TO_TRAIN, need_room, told
 from tuirnn.training.place import find_place
 
@@ -59,11 +60,17 @@ def train(
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)
         return
-    config = load_recipe(recipe).config if recipe else RunConfig()
+    config = RunConfig()
+    if recipe:
+        loaded = load_recipe(recipe)
+        config = loaded.config
+        if loaded.unread:
+            flags = ", ".join(map(flag_of, loaded.unread))
+            print(f"tuirnn: recipe '{loaded.name}' sets {flags}, which its cell and task do not read", file=sys.stderr)
     if sources:
         settings["sources"] = tuple(lasting(source) for source in sources)
     config = config.replace(**settings)
-    config.model.check_given(settings)
+    config.check_given(settings)
     from tuirnn.runs import detached
 
     if detach:
@@ -116,7 +123,9 @@ def _resume(
     from tuirnn.runs.reader import read_record
     from tuirnn.training import launch
 
-    with _reporter(read_record(paths).config.replace(**settings), as_json, runs) as report:
+    config = read_record(paths).config.replace(**settings)
+    config.check_given(settings)
+    with _reporter(config, as_json, runs) as report:
         outcome = launch.resume(paths, settings, report)
     _leave(outcome)
 

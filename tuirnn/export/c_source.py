@@ -52,9 +52,10 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
     Raises:
         ConfigError: with the reason.
     """
-    if network.task != "lm":
-        what = {"classify": "classifies", "forecast": "forecasts numbers"}[network.task]
-        raise ConfigError(f"--c writes language models; {network.name} {what}: leave --c out and embed its ONNX file")
+    if not network.task.writes:
+        raise ConfigError(
+            f"--c writes language models; {network.name} {network.task.does}: leave --c out and embed its ONNX file"
+        )
     if precision != "fp32":
         raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
     if len(prefix) > LARGEST_PREFIX or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", prefix) or prefix in TAKEN:

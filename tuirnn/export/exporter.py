@@ -19,7 +19,7 @@ from tuirnn.files import atomic_write_all, to_json
 from tuirnn.runs.layout import RunPaths
 
 MAX_LOSS_INCREASE = 0.005
-"""What a lossy precision may cost: nats, or of a forecaster squared deviations."""
+"""What a lossy precision may cost, in the unit of the task's loss."""
 
 
 def export_run(
@@ -55,7 +55,7 @@ def export_network(
 ) -> TrustedCell:
     """As `export_run`, from a network in memory."""
     options = options or CellOptions()
-    if network.task != "lm" and options.samples:
+    if options.samples and not network.task.writes:
         raise ConfigError(f"{network.name} is no language model: its cell has no sampler and chooses no next token")
     loss = None
     if options.precision != "fp32" and network.measure is not None:
@@ -96,7 +96,7 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,
-        task=network.task,
+        task=network.task.name,
         classes=network.classes,
         scaling=network.scaling,
         look_back=network.look_back,

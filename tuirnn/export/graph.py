@@ -18,12 +18,12 @@ from tuirnn.cells import Cell
 from tuirnn.codegen.onnx import Gates, OnnxCell
 from tuirnn.codegen.onnx_builder import GraphBuilder
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import PRECISIONS, Precision
 from tuirnn.export.sampling import sample
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
 from tuirnn.scaling import Scaling
+from tuirnn.settings.model import ModelConfig
 
 HEAD_SPLITS_FROM = 64
 """Width of the head's input from which its sum is split."""

@@ -26,17 +26,18 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from tuirnn import __version__
+from tuirnn import __version__, tasks
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import Traced, traced
-from tuirnn.config import DataConfig, ModelConfig, RunConfig
+from tuirnn.config import RunConfig
 from tuirnn.errors import DataError, one_line
 from tuirnn.files import parse_json, read_bounded, to_json
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tasks import lm
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import Vocabulary
 
 Tensor = npt.NDArray[np.float32]
@@ -201,9 +202,7 @@ def write_run(imported: Imported, folder: Path, name: str, text: str | None) -> 
     data_config = DataConfig(sources=(text,) if text else (), tokens=vocab.kind)
     record: dict[str, Any] = {"name": "imported", "sha256": "", "train": 0, "val": 0, "test": 0}
     if text:
-        data = lm.load(data_config, vocab=vocab)
-        splits = {"train": len(data.train), "val": len(data.val), "test": len(data.test)}
-        record = {"name": data.name, "sha256": data.sha256, **splits}
+        record = tasks.load(data_config, vocab=vocab).summary()
     tensors = {key: np.ascontiguousarray(value) for key, value in imported.tensors.items()}
     parameters = sum(value.size for value in tensors.values())
     made = RunRecord(

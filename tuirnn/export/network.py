@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.config import ModelConfig
 from tuirnn.errors import DataError, RunError
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
@@ -13,8 +12,10 @@ from tuirnn.runs.checkpoint import Checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, as_number, read_record
 from tuirnn.scaling import Scaling
-from tuirnn.tasks.datasets import dataset_names, default_source
-from tuirnn.tasks.forecast import SeriesData, look_back
+from tuirnn.settings.model import ModelConfig
+from tuirnn.tasks import DEFAULT, TASKS
+from tuirnn.tasks.datasets import dataset_names
+from tuirnn.tasks.task import Task
 from tuirnn.vocab import Vocabulary
 
 
@@ -28,12 +29,13 @@ class Network:
         weights: float64.
         vocab: what the tokens stand for.
         step: training step of the checkpoint.
-        val_loss: on the validation split, nats or of a forecaster squared deviations; NaN where unknown.
+        val_loss: on the validation split, in the unit of its task; NaN where unknown.
         data: name of the data set that it was trained on; empty for others.
         measure: held-out loss of a cell file and on how many tokens, sequences or points, for weighing a lossy
             precision; raises DataError where the data are gone; None where there are none.
-        classes: of a classifier.
-        scaling, look_back: of a forecaster, see `CellMetadata`.
+        task: what was learned.
+        classes: what the logits stand for, where that is not the vocabulary.
+        scaling, look_back: of a network of points, see `CellMetadata`.
     """
 
     name: str
@@ -44,14 +46,10 @@ class Network:
     val_loss: float = float("nan")
     data: str = ""
     measure: Callable[[TrustedCell], tuple[float, int]] | None = None
+    task: Task = TASKS[DEFAULT]
     classes: tuple[str, ...] = ()
     scaling: Scaling | None = None
     look_back: int = 0
-
-    @property
-    def task(self) -> str:
-        """What was learned."""
-        return "forecast" if self.scaling else "classify" if self.classes else "lm"
 
     @property
     def variant(self) -> str:
@@ -80,8 +78,8 @@ def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network
     Raises:
         RunError: the record or the checkpoint does not say what a network needs.
     """
-    forecasts = record.config.data.task == "forecast"
-    sources = record.config.data.sources or (default_source(record.config.data.task),)
+    task = record.config.task
+    sources = record.config.data.sources or (task.default_source,)
     return Network(
         name=paths.name,
         config=record.config.model,
@@ -91,9 +89,10 @@ def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network
         val_loss=math.nan if record.leaky else as_number(saved.trainer.get("progress", {}).get("val_loss")),
         data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() and _cut_plainly(record) else "",
         measure=lambda cell: _measured(cell, paths),
-        classes=_classes(record),
-        scaling=_scaling(record) if forecasts else None,
-        look_back=look_back(record.config.train) if forecasts else 0,
+        task=task,
+        classes=_classes(record) if task.labelled else (),
+        scaling=_scaling(record) if task.points else None,
+        look_back=task.look_back(record.config.train),
     )
 
 
@@ -111,27 +110,15 @@ def _cut_plainly(record: RunRecord) -> bool:
 
 
 def _classes(record: RunRecord) -> tuple[str, ...]:
-    if record.config.data.task != "classify":
-        return ()
     classes = record.data.get("classes")
     if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(name, str) for name in classes):
-        raise RunError("run.json is damaged: a classifier's data has a list of classes")
+        raise RunError("run.json is damaged: its data has no list of classes")
     return tuple(classes)
 
 
 def _measured(cell: TrustedCell, paths: RunPaths) -> tuple[float, int]:
     """Held-out loss of a cell of this run, through ONNX Runtime."""
-    from tuirnn.runtime import classify, evaluate, forecast
     from tuirnn.runtime.data import run_data
-    from tuirnn.tasks.classify import LabelledData
-    from tuirnn.tasks.lm import TextData
+    from tuirnn.runtime.opened import opened
 
-    data = run_data(paths)
-    if isinstance(data, SeriesData):
-        found = forecast.measure(cell, *data.until("val"), horizon=1, device="cpu")
-        return found.loss, found.points
-    if isinstance(data, LabelledData):
-        return classify.measure(cell, data.val, device="cpu").nats, len(data.val)
-    assert isinstance(data, TextData)
-    loss = evaluate.in_lanes(cell, data.val)
-    return loss.nats, loss.tokens
+    return cell.metadata.learned.weigh(opened(cell, paths.name, "cpu"), run_data(paths))

@@ -3,9 +3,9 @@
 import numpy as np
 
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.export.network import Network
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
+from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import Vocabulary
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import tuirnn.codegen.arrays  # noqa: F401  the definitions compute with numpy
 from tuirnn.cells import Cell, Parts
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
+from tuirnn.settings.model import ModelConfig
 
 State = list[tuple[Array, ...]]
 """Per layer the state's parts, h first, each [H]."""

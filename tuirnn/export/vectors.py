@@ -61,7 +61,7 @@ def test_lanes(network: Network, options: CellOptions) -> tuple[TestVector, ...]
 
 def test_text(network: Network, options: CellOptions) -> TestText | None:
     """What follows a prime; None where not even the first token is certain, and of other networks."""
-    if network.task != "lm":
+    if not network.task.writes:
         return None
     vocab, oracle = network.vocab, _oracle(network, options.precision, 1)
     prime = _prime(vocab)
@@ -147,7 +147,7 @@ class _Evaluated:
         self._state_map = state_map(config.recurrent)
         metadata = CellMetadata(
             config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
-            state_map=dict(self._state_map), task=network.task, classes=network.classes, scaling=network.scaling,
+            state_map=dict(self._state_map), task=network.task.name, classes=network.classes, scaling=network.scaling,
         )  # fmt: skip
         self._evaluator = ReferenceEvaluator(build(config, network.weights, metadata, CellOptions(precision=precision)))
         self._read, self._out = metadata.names

@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.errors import RunError
+from tuirnn.settings.model import ModelConfig
 
 FLOATS = (np.float32, np.float64)
 Array = npt.NDArray[np.float64]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tuirnn import machine
-from tuirnn.config import FIELDS, RunConfig, flag_of
+from tuirnn.config import FIELDS, RunConfig
 from tuirnn.errors import RunError, one_line
 from tuirnn.runs.layout import RunPaths, check_free, free_name, is_run
 from tuirnn.runs.reader import read_status
 from tuirnn.runs.writer import RunWriter
+from tuirnn.settings.section import flag_of
 from tuirnn.shortage import ending
 
 START_TIMEOUT = 120.0
@@ -29,7 +30,7 @@ def default_name(config: RunConfig, folder: Path) -> str:
 
 def arguments(config: RunConfig) -> list[str]:
     """Command-line arguments of `tuirnn train` that give this configuration, but for what its cell does not read."""
-    default, unread = RunConfig().flat(), config.model.unread
+    default, unread = RunConfig().flat(), config.unread
     return words({
         name: value for name, value in config.flat().items() if value != default[name] and name not in unread
     })  # fmt: skip

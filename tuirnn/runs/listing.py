@@ -5,9 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 from tuirnn.errors import RunError
-from tuirnn.figures import Judgement, judgement
+from tuirnn.figures import Judgement
+from tuirnn.runs.judgement import judgement
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.reader import RunRecord, Status, read_record, read_status
+from tuirnn.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,14 @@ class RunSummary:
         return self.record is not None and self.record.leaky
 
     @property
-    def task(self) -> str:
-        """What it learns; '' where that cannot be read."""
-        return self.record.config.data.task if self.record else ""
+    def task(self) -> Task | None:
+        """What it learns; None where that cannot be read."""
+        return self.record.config.task if self.record else None
+
+    @property
+    def speed_in(self) -> str:
+        """What its speed is counted in."""
+        return self.task.speed if self.task else "tokens"
 
     @cached_property
     def judgement(self) -> Judgement:

@@ -14,6 +14,7 @@ from tuirnn.errors import RunError, TuirnnError, one_line
 from tuirnn.files import open_own, parse_json, read_json
 from tuirnn.runs import FORMAT, liveness
 from tuirnn.runs.layout import RunPaths
+from tuirnn.tasks import TASKS
 from tuirnn.vocab import Vocabulary
 
 MAX_RECORD_BYTES = 32 * 2**20
@@ -135,16 +136,15 @@ def _typed(value: dict[str, Any], key: str, kind: Any) -> Any:
     return value[key]
 
 
-FIGURES = ("val_loss_blocks", "accuracy", "macro_f1", "mae", "rollout_rmse", "naive_loss")
-"""Held-out figures beside the loss; which of them a run has is its task's affair."""
+FIGURES = tuple(dict.fromkeys(figure.status_key for task in TASKS.values() for figure in task.figures[1:]))
+"""Held-out figures beside the loss, of all tasks; a run has those of its own."""
 
 
 @dataclass
 class Status:
     """`status.json`: how a run stands. Times are seconds since the epoch, losses nats per token.
 
-    A forecast's losses are squared errors in squared deviations of the training part, its `mae` and `rollout_rmse` in
-    deviations; `naive_loss` is the loss of saying the last value again.
+    `figures` are the held-out figures beside the loss, by their keys in `FIGURES`; a task says what they are.
 
     `state` is starting, running, paused, done, stopped or failed; of a run that claims to live, readers see 'silent'
     where its trainer gives no sign and 'stale' where it has none. `pid`, `host`, `machine`, `process` and `folder` say
@@ -171,18 +171,21 @@ class Status:
     grad_norm: float = 0.0
     train_loss: float = math.nan
     val_loss: float = math.nan
-    val_loss_blocks: float = math.nan
-    accuracy: float = math.nan
-    macro_f1: float = math.nan
-    mae: float = math.nan
-    rollout_rmse: float = math.nan
-    naive_loss: float = math.nan
     best_val_loss: float = math.nan
     best_step: int = 0
     rss: int = 0
     cpu: float = 0.0
     leaky: bool = False
     message: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the figures stand beside the others."""
+        return {**{key: value for key, value in vars(self).items() if key != "figures"}, **self.figures}
+
+    def figure(self, key: str) -> float:
+        """A held-out figure by its key in `FIGURES`; NaN where the run has none."""
+        return self.figures.get(key, math.nan)
 
     @property
     def live(self) -> bool:
@@ -210,7 +213,10 @@ def written_status(paths: RunPaths) -> Status | None:
     except RunError:
         return None
     status = Status()
+    status.figures = {key: as_number(value[key]) for key in FIGURES if key in value}
     for spec in fields(Status):
+        if spec.name == "figures":
+            continue
         got = as_number(value[spec.name]) if spec.type is float and spec.name in value else value.get(spec.name)
         if isinstance(got, spec.type):  # type: ignore[arg-type]
             setattr(status, spec.name, got)

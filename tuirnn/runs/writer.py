@@ -1,7 +1,6 @@
 """The trainer's side of the run directory: one writer, appending whole lines, replacing whole files."""
 
 import contextlib
-import dataclasses
 import errno
 import os
 import shutil
@@ -147,7 +146,7 @@ class RunWriter:
     def status(self, status: Status) -> None:
         """Replace `status.json`; not synced, as the next heartbeat comes within seconds."""
         with contextlib.suppress(OSError):  # a full disk must not end the training; the checkpoint will tell
-            atomic_write(self.paths.status, to_json(dataclasses.asdict(status)), durable=False)
+            atomic_write(self.paths.status, to_json(status.to_json()), durable=False)
 
     def lengths(self) -> dict[str, int]:
         """Bytes in each log that a resume rewinds."""

@@ -154,6 +154,5 @@ def write_side_by_side(
 
 def need_writer(metadata: CellMetadata) -> None:
     """Raise ConfigError for a network that was not made to write."""
-    if metadata.task != "lm":
-        what = {"classify": "classifies", "forecast": "forecasts numbers"}[metadata.task]
-        raise ConfigError(f"this network {what} and writes nothing; ask it with 'tuirnn predict'")
+    if not metadata.learned.writes:
+        raise ConfigError(f"this network {metadata.learned.does} and writes nothing; ask it with 'tuirnn predict'")

@@ -44,14 +44,15 @@ def look_inside(cell: TrustedCell, name: str, folder: Path) -> Inside:
     Raises:
         TuirnnError: no such run, no text, a network that reads none.
     """
-    if cell.metadata.classes:
-        raise DataError("a classifier reads many short sequences: there is no one text to follow a unit through")
-    if cell.metadata.task == "forecast":
+    task = cell.metadata.learned
+    if task.labelled:
+        raise DataError(f"it has learned from {task.source}: there is no one text to follow a unit through")
+    if task.points:
         raise DataError("it reads numbers: there are no symbols to look at")
     session = CellSession(cell)
     vocab = cell.metadata.vocab
     try:
-        ids = held_out(name, folder, cell)[:PASSAGE]
+        ids = held_out(name, folder, cell.metadata)[:PASSAGE]
     except DataError:
         ids = _last_mistakes(name, folder, vocab)
     if len(ids) < 2:

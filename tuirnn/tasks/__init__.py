@@ -1,66 +1,60 @@
-"""What can be learned: each task turns sources into splits and batches. A new one is a module and a line here."""
+"""What can be learned: one package a task, found by its name. See `tuirnn.tasks.task` for what a task declares."""
 
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from tuirnn.config import DataConfig, TrainConfig
-from tuirnn.tasks import classify, forecast, lm
-from tuirnn.tasks.batches import Batches
-from tuirnn.vocab import Vocabulary
+from tuirnn.errors import ConfigError, chosen
+from tuirnn.settings.data import DataConfig
+from tuirnn.tasks.task import Task, TaskData
 
+if TYPE_CHECKING:
+    from tuirnn.vocab import Vocabulary
 
-class TaskData(Protocol):
-    """What a trainer needs of any data; `lm.TextData`, `classify.LabelledData` and `forecast.SeriesData` are such.
-
-    `vocab` is empty where numbers are read. `inputs` is how many tokens there are, or how wide a point is; `outputs`
-    how many numbers the network answers with at each step.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def raw(self) -> bytes: ...
-    @property
-    def vocab(self) -> Vocabulary: ...
-    @property
-    def inputs(self) -> int: ...
-    @property
-    def outputs(self) -> int: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-    def batches(self, config: TrainConfig) -> Batches: ...
-    def summary(self) -> dict[str, Any]: ...
-    def unknown(self) -> list[str]: ...
-
-
-Known = Mapping[str, Any] | None
-
-_LOADERS: dict[str, Callable[[DataConfig, Vocabulary | None, Known, Path | None], TaskData]] = {
-    "lm": lambda config, vocab, known, stdin: lm.load(config, vocab=vocab, stdin=stdin),
-    "classify": lambda config, vocab, known, stdin: classify.load(config, vocab=vocab, stdin=stdin),
-    "forecast": lambda config, vocab, known, stdin: forecast.load(config, known=known, stdin=stdin),
+TASKS: dict[str, Task] = {
+    module.name: import_module(f"{__name__}.{module.name}").TASK
+    for module in pkgutil.iter_modules(__path__)
+    if module.ispkg
 }
+"""Every task by its name."""
+
+DEFAULT = DataConfig().task
+"""The task of a run that names none."""
+
+
+def find_task(name: str) -> Task:
+    """The task of a name; raises ConfigError where there is none."""
+    return TASKS[chosen("--task", name, tuple(TASKS))]
+
+
+def readers(setting: str) -> tuple[str, ...]:
+    """The tasks that read a setting; all of them where none of them declares it."""
+    return tuple(name for name, task in TASKS.items() if setting in task.settings) or tuple(TASKS)
+
+
+def reads(task: Task, setting: str) -> bool:
+    """Whether a task reads a setting."""
+    return task.name in readers(setting)
+
+
+def check_given(task: Task, given: Mapping[str, Any]) -> None:
+    """Refuse settings that were given on purpose and have no effect; raises ConfigError for the first of them."""
+    for name in given:
+        if not reads(task, name):
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(
+                f"{flag} has no effect on --task {task.name}: only {', '.join(readers(name))} read it; leave it out"
+            )
 
 
 def load(
     config: DataConfig,
     *,
-    vocab: Vocabulary | None = None,
-    known: Known = None,
+    vocab: "Vocabulary | None" = None,
+    known: Mapping[str, Any] | None = None,
     stdin: Path | None = None,
 ) -> TaskData:
-    """Read the data of `config`'s task.
-
-    Args:
-        config: what to read and how to cut it.
-        vocab: vocabulary of an existing run; None builds one.
-        known: an existing run's summary of its data, whose columns and normalisation hold; None: a new run's.
-        stdin: a run's copy of standard input.
-    Raises:
-        DataError: data that cannot be used.
-    """
-    return _LOADERS[config.task](config, vocab, known, stdin)
+    """Read the data of `config`'s task; see `Task.load`."""
+    return find_task(config.task).load(config, vocab=vocab, known=known, stdin=stdin)

@@ -15,8 +15,8 @@ import platformdirs
 
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.files import atomic_write
+from tuirnn.tasks.builtin import DEFAULT, SINCOS
 
-DEFAULT, SINCOS = "default", "sincos"
 """Names of what needs no download: CPython's own language reference, `pydoc_data.topics`, and a generated series."""
 
 DOWNLOAD_TIMEOUT = 30.0
@@ -85,11 +85,6 @@ def cache_folder() -> Path:
 def dataset_names() -> list[str]:
     """Every name that `fetch` and the command line know, those that need no download first."""
     return [*MADE, *sorted(DATASETS)]
-
-
-def default_source(task: str) -> str:
-    """What is learned from where no source is named."""
-    return SINCOS if task == "forecast" else DEFAULT
 
 
 def fetch(name: str) -> list[tuple[str, bytes]]:

@@ -9,8 +9,8 @@ text's nature and no leak. Labelled sequences are measured whole.
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.tasks.classify import LabelledData
-from tuirnn.tasks.lm import TextData
+from tuirnn.tasks.classify.data import LabelledData
+from tuirnn.tasks.lm.data import TextData
 from tuirnn.vocab import Ids
 
 STRETCH = 128

@@ -9,6 +9,7 @@ from pathlib import Path
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.files import read_bounded
 from tuirnn.tasks import datasets
+from tuirnn.tasks.builtin import DEFAULT
 
 MAX_SOURCE_BYTES = 4 * 2**30
 
@@ -60,7 +61,7 @@ def load(names: Sequence[str], *, stdin: Path | None = None, named: bool = False
     """
     contents: list[bytes] = []
     labels: list[str] = []
-    for name in names or (datasets.DEFAULT,):
+    for name in names or (DEFAULT,):
         for label, data in _data_set(name) if named else parts(name, stdin):
             if not data.strip():
                 raise DataError(
@@ -100,7 +101,7 @@ def parts(name: str, stdin: Path | None = None) -> list[tuple[str, bytes]]:
 
 
 def _data_set(name: str) -> list[tuple[str, bytes]]:
-    return [("the embedded text" if label == datasets.DEFAULT else label, data) for label, data in datasets.fetch(name)]
+    return [("the embedded text" if label == DEFAULT else label, data) for label, data in datasets.fetch(name)]
 
 
 def _read_file(path: Path) -> bytes:

@@ -24,10 +24,10 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.errors import VerificationError
 from tuirnn.kernels.products import times_transposed
 from tuirnn.models import COMPUTE_DTYPES, RecurrentLayer, SequenceModel
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
 from tuirnn.training.rounds import Clock, Probe, interleaved

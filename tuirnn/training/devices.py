@@ -12,10 +12,10 @@ import torch
 
 from tuirnn import __version__
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.errors import ConfigError
 from tuirnn.kernels import cuda, native
 from tuirnn.models import SequenceModel
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training.place import ALONE, Place
 
 FEW_PROCESSES = 4

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tuirnn.tasks.batches import Batch, Batches
-from tuirnn.tasks.lm import TextBatches
+from tuirnn.tasks.windows import Windows
 
 SMALL_TYPES = (np.uint8, np.int16, np.int32)
 
@@ -27,7 +27,7 @@ class Feed:
     def __init__(self, batches: Batches, device: torch.device, *, resident: bool | None = None) -> None:
         self.batches, self.device = batches, device
         self._text: Tensor | None = None
-        if isinstance(batches, TextBatches) and (device.type != "cpu" if resident is None else resident):
+        if isinstance(batches, Windows) and (device.type != "cpu" if resident is None else resident):
             most = int(batches.ids.max())
             kind = next((kind for kind in SMALL_TYPES if most <= np.iinfo(kind).max), np.int64)
             self._text = torch.from_numpy(batches.ids.astype(kind)).to(device)
@@ -39,7 +39,7 @@ class Feed:
         if self._text is None:
             first, second = (torch.from_numpy(part[:, lanes]).to(self.device, non_blocking=True) for part in (x, y))
             return first, second
-        assert isinstance(self.batches, TextBatches)
+        assert isinstance(self.batches, Windows)
         starts = torch.from_numpy(self.batches.starts[lanes]).to(self.device, non_blocking=True)
         windows = self._text[starts + self._offsets].long()  # [T+1, B]
         return windows[:-1], windows[1:]

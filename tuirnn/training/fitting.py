@@ -5,11 +5,12 @@ from typing import Any
 import torch
 
 from tuirnn import machine
-from tuirnn.config import RunConfig, flag_of
+from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError
 from tuirnn.estimate import memory
 from tuirnn.machine import Room, size
-from tuirnn.tasks import TaskData
+from tuirnn.settings.section import flag_of
+from tuirnn.tasks.task import TaskData
 
 
 class Fitting:

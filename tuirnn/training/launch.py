@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from tuirnn import tasks
-from tuirnn.config import FIELDS, RunConfig, flag_of
+from tuirnn.config import FIELDS, RunConfig
 from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, present_record
 from tuirnn.runs.writer import RunWriter
+from tuirnn.settings.section import flag_of
 from tuirnn.shortage import told
-from tuirnn.tasks import TaskData, sources
+from tuirnn.tasks import sources
 from tuirnn.tasks.overlap import LIMIT, overlap
+from tuirnn.tasks.task import TaskData
 from tuirnn.training.devices import begin_compiling, environment, keep_freed_memory, pick_device
 from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import introduce

@@ -15,14 +15,14 @@ from tuirnn.errors import RunError, VerificationError
 from tuirnn.kernels.cache import State
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, detached
 from tuirnn.runs.checkpoint import Checkpoint
-from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
+from tuirnn.tasks.task import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.devices import prepare
 from tuirnn.training.feed import Feed
 from tuirnn.training.graphed import Graphed, capture_on
-from tuirnn.training.losses import make_loss
 from tuirnn.training.optimizers import make_optimizer, set_rate
+from tuirnn.training.tasks import half_of
 from tuirnn.training.team import Alone
 
 
@@ -68,7 +68,7 @@ class Learner:
         self.lanes = team.lanes(self.batches.B)
         self.parts = self.lanes.divided(config.train.accumulate)
         self.optimizer = make_optimizer(self.model, config.train)
-        self.loss = make_loss(config, data, device)
+        self.loss = half_of(config).make_loss(config, data, device)
         self.unknown = data.vocab.unk or 0
         self.state = self.model.zero_state(len(self.lanes))
         prepare(self.model, len(self.parts[0]), config.train.dtype, device, note)

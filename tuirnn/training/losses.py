@@ -1,16 +1,23 @@
-"""What each task's training follows: a mean over a batch's targets, and how much of it a part of the batch is."""
+"""Losses: a mean over a batch's targets, and how much of it a part of the batch is."""
+
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tuirnn.config import RunConfig
-from tuirnn.tasks import TaskData
 from tuirnn.tasks.batches import IGNORE
-from tuirnn.tasks.classify import LabelledData
-from tuirnn.tasks.forecast import learns_every_step
+
+
+class Loss(Protocol):
+    """What training follows."""
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean over the targets [T, B, …] that count."""
+
+    def weight(self, targets: npt.NDArray[Any]) -> float:
+        """What the mean divides by: the mean over a whole is that of its parts, weighted by this."""
 
 
 class CrossEntropy:
@@ -30,7 +37,7 @@ class CrossEntropy:
         return cross_entropy(flat, targets.flatten(), weight=self.weights, ignore_index=IGNORE)
 
     def weight(self, targets: npt.NDArray[np.int64]) -> float:
-        """What the mean divides by: the mean over a whole is that of its parts, weighted by this."""
+        """See `Loss.weight`."""
         counted = targets[targets != IGNORE]
         return float(len(counted)) if self._counts is None else float(self._counts[counted].sum())
 
@@ -52,17 +59,5 @@ class SquaredError:
         return (outputs.float() - targets.float()).square().mean()
 
     def weight(self, targets: npt.NDArray[np.float32]) -> float:
-        """As of `CrossEntropy`."""
+        """See `Loss.weight`."""
         return float(targets.size)
-
-
-Loss = CrossEntropy | SquaredError
-
-
-def make_loss(config: RunConfig, data: TaskData, device: torch.device) -> Loss:
-    """The loss of this run's task."""
-    if config.data.task == "forecast":
-        return SquaredError(learns_every_step(config.train))
-    if config.train.class_weights and isinstance(data, LabelledData):
-        return CrossEntropy(torch.from_numpy(data.class_weights).to(device))
-    return CrossEntropy()

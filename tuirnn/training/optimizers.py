@@ -15,7 +15,7 @@ from torch.optim.adamw import adamw
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-from tuirnn.config import TrainConfig
+from tuirnn.settings.training import TrainConfig
 
 ParameterState = dict[str, Tensor]
 """What a rule remembers of one parameter, under the names that `torch.optim` gives it."""

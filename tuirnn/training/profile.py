@@ -16,9 +16,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tuirnn import models
-from tuirnn.config import ModelConfig, TrainConfig
 from tuirnn.kernels import cuda, inputs, layer, native, portable
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel
+from tuirnn.settings.model import ModelConfig
+from tuirnn.settings.training import TrainConfig
 from tuirnn.training.benchmark import VOCAB, Case, call, place_of
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.optimizers import make_optimizer

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tuirnn.cells import CELLS, Cell
-from tuirnn.config import ModelConfig
 from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
+from tuirnn.settings.model import ModelConfig
 from tuirnn.training.torch_layers import autograd_layer, torch_layer
 
 T, B, VOCAB, EMBED, HIDDEN = 6, 3, 11, 5, 7

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from tuirnn.cells import CELLS, Cell, Parts
 from tuirnn.codegen.trace import traced
-from tuirnn.config import ModelConfig
 from tuirnn.kernels.cache import State
 from tuirnn.models import RecurrentLayer
+from tuirnn.settings.model import ModelConfig
 
 TORCH_LAYERS: dict[str, type[Any]] = {
     name: getattr(nn, cell.in_torch[0]) for name, cell in CELLS.items() if cell.in_torch and name == cell.family

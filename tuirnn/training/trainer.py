@@ -9,26 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tuirnn.config import flag_of
 from tuirnn.errors import DataError, DivergedError, LostError, OutOfMemoryError, RunError, TuirnnError, one_line
 from tuirnn.files import to_json
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint, control, liveness
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter, disk_of
+from tuirnn.settings.section import flag_of
 from tuirnn.shortage import shortage
-from tuirnn.tasks import TaskData
+from tuirnn.tasks.task import TaskData
 from tuirnn.training import checkpoints
-from tuirnn.training.classifying import ClassObserver
 from tuirnn.training.devices import Usage, arithmetic, device_label
 from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import share_checkpoint
-from tuirnn.training.forecasting import ForecastObserver
 from tuirnn.training.learner import Learner
-from tuirnn.training.observer import LanguageObserver, Observer
 from tuirnn.training.optimizers import learning_rate
 from tuirnn.training.progress import Progress
 from tuirnn.training.signals import Interrupted, Signals
+from tuirnn.training.tasks import half_of
 from tuirnn.training.team import Alone, Order
 
 Report = Callable[[dict[str, Any]], None]
@@ -38,13 +36,6 @@ HEARTBEAT = 1.0
 CONTROL_POLL = 0.1
 ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
 """What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
-
-OBSERVERS: dict[str, type[Observer]] = {
-    "lm": LanguageObserver,
-    "classify": ClassObserver,
-    "forecast": ForecastObserver,
-}
-"""How each task is judged."""
 
 LOG_EVERY_CUDA = 20
 """Losses are fetched from the GPU this many steps at a time: each fetch waits for the device."""
@@ -81,7 +72,7 @@ class Trainer:
         )
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
         self.signals = Signals()
-        self.observer = OBSERVERS[config.data.task](config, self.model, data, writer, device, self._check)
+        self.evaluator = half_of(config).evaluator(config, self.model, data, writer, device, self._check)
         team.when_stuck(lambda lost: self._end("failed", lost))
         self.leaky = {"leaky": True} if record.leaky else {}
         self._asked_to_stop = self._asked_to_evaluate = False
@@ -359,16 +350,18 @@ class Trainer:
         progress, step = self.progress, self.progress.step
         try:
             with self.team.resting():
-                seen = self.observer.look(step)
+                seen = self.evaluator.evaluate(step)
         except Interrupted:  # a resume finds that it is due
             return
         progress.evaluated = step
-        progress.val_loss, progress.figures = seen.loss, seen.figures
+        keys = {figure.key: figure.status_key for figure in self.config.task.figures}
+        progress.val_loss = seen.loss
+        progress.figures = {keys[key]: value for key, value in seen.figures.items()}
         best = seen.loss < progress.best_val_loss
         if best:
             progress.best_val_loss, progress.best_step = seen.loss, step
         progress.evaluations_without_best = 0 if best else progress.evaluations_without_best + 1
-        figures = {"val_loss": seen.loss, **seen.figures, **self.leaky}
+        figures = {"val_loss": seen.loss, **progress.figures, **self.leaky}
         self.report({"event": "eval", "step": step, **figures, "best": best})
         self.report({"event": "sample", "step": step, "text": seen.text})
         if best:
@@ -474,8 +467,7 @@ class Trainer:
         status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
         status.total = round(progress.step / share) if share > 0 else self.last_step
         status.val_loss = progress.val_loss
-        for name, figure in progress.figures.items():
-            setattr(status, name, figure)
+        status.figures = progress.figures
         status.best_val_loss, status.best_step = progress.best_val_loss, progress.best_step
         status.rss, status.cpu = self.usage.sample()
         self.writer.status(status)

@@ -112,8 +112,8 @@ class Engine(threading.Thread):
 
     def _open(self) -> None:
         from tuirnn.loading.cell import load_cell
-        from tuirnn.runtime.classify import TextJudge
         from tuirnn.runtime.generate import TextWriter
+        from tuirnn.runtime.judge import TextJudge
         from tuirnn.runtime.session import CellSession
         from tuirnn.runtime.timeline import Timeline
 

@@ -1,9 +1,9 @@
 """What a run will take, in a line for people."""
 
 from tuirnn import machine
-from tuirnn.config import TrainConfig
 from tuirnn.estimate import Estimate
 from tuirnn.machine import size
+from tuirnn.settings.training import TrainConfig
 from tuirnn.text import count, duration, short
 
 

@@ -14,17 +14,20 @@ def roll_out(name: str, folder: Path) -> RolledOut:
         TuirnnError: no checkpoint, or its data are gone.
     """
     from tuirnn.loading.cell import load_cell
-    from tuirnn.runtime.forecast import forecast, scaling_of, series
+    from tuirnn.runtime.data import measured_on
+    from tuirnn.runtime.opened import opened
 
     cell = load_cell(name, folder)
-    meta, found = cell.metadata, series(name, folder, cell, None)
+    meta, ready = cell.metadata, opened(cell, name)
+    found = meta.learned.history(ready, measured_on(name, folder, meta, None))
     history, truth = found.values[: found.first], found.values[found.first :]
     layers = f"×{meta.layers}" if meta.layers > 1 else ""
+    assert meta.scaling is not None
     return RolledOut(
-        scaling_of(meta, name).columns,
+        meta.scaling.columns,
         f"{meta.cell.upper()} {meta.hidden}{layers} · {found.what}",
         max(found.first - HISTORY, 0),
         np.asarray(history[-HISTORY:], np.float64),
         np.asarray(truth[:STEPS], np.float64),
-        np.asarray(forecast(cell, history, STEPS), np.float64),
+        np.asarray(meta.learned.go_on(ready, history, STEPS), np.float64),
     )

@@ -108,7 +108,7 @@ class GenerateTab(Tab):
 
     def open_cell(self, name: str) -> None:
         """Open a run or cell file, in place of any other."""
-        forecaster = any(run.name == name and run.task == "forecast" for run in self.dashboard.runs)
+        forecaster = any(run.name == name and run.task and run.task.points for run in self.dashboard.runs)
         self.set_class(forecaster, "-series")
         if forecaster:
             self._open_series(name)

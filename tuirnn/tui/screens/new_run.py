@@ -20,8 +20,8 @@ from tuirnn.errors import ConfigError, RunError, TuirnnError
 from tuirnn.estimate import earlier_run, estimate
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
+from tuirnn.survey import Survey, survey
 from tuirnn.tasks.sources import STDIN
-from tuirnn.tasks.survey import Survey, survey
 from tuirnn.text import visible_line
 from tuirnn.tui.outlook import outlook
 from tuirnn.tui.widgets.on_off import OnOff
@@ -212,7 +212,7 @@ class NewRun(ModalScreen[None]):
             if run := self.query_one("#field-name", Input).value.strip():
                 check_name(run)
             config = self._base.replace(**values)
-            config.model.check_given(self._chosen(values))
+            config.check_given(self._chosen(values))
         except (ConfigError, RunError) as error:
             problem = problem or str(error)
             self._mark(values)

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
-from tuirnn import counting, text
+from tuirnn import tasks, text
 from tuirnn.charts.plot import Series
 from tuirnn.errors import RunError
 from tuirnn.figures import UNKNOWN
@@ -226,7 +226,7 @@ class RunsTab(Tab):
             "step": Text(text.count(status.step) + total),
             "done": Text(f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–"),
             "best val": Text(text.held_out(best, run.leaky)),
-            "speed": Text(text.speed(status.tokens_per_s, run.task) if status.live else "–"),
+            "speed": Text(text.speed(status.tokens_per_s, run.speed_in) if status.live else "–"),
             "left": Text(text.duration(status.eta) if status.live and status.eta else "–"),
             "age": Text(text.age(record.created if record else 0.0)),
             "loss": Text(text.sparkline(run.spark)),
@@ -313,9 +313,9 @@ class RunsTab(Tab):
         chart.border_subtitle = Content(" · ".join(said))
 
     def _sample(self, run: RunSummary) -> Content:
-        """What the run last wrote, as a quotation; of a classifier or a forecaster the table of its answers."""
+        """What the run last wrote, as a quotation; of a network that writes no text the table of its answers."""
         written = last_text(self._crew.snapshot(run.paths)).strip("\n")
-        table = run.task in ("classify", "forecast")
+        table = run.task is not None and not run.task.writes
         self.query_one("#runs-sample", Static).set_class(table, "-table")
         if table:
             return Content(text.visible(written))
@@ -326,10 +326,10 @@ class RunsTab(Tab):
         record, status = run.record, run.status
         if record is None:
             return Content.styled(text.visible_line(run.problem), "$text-error")
-        train, task = record.config.train, record.config.data.task
-        there, noun = record.data.get("train"), counting.amounts(task, record.vocab.kind)
+        train, task = record.config.train, record.config.task
+        there, noun = record.data.get("train"), task.counted(record.vocab.kind)
         size = f" of {text.short(there)} {noun}" if isinstance(there, int) else ""
-        length = "" if task == "classify" else f" × {train.seq_len}"  # its sequences are as long as they are
+        length = f" × {train.seq_len}" if tasks.reads(task, "seq_len") else ""
         facts = [
             f"{text.short(record.parameters)} parameters",
             f"batch {train.batch_size}{length}{size}",

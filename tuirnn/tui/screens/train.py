@@ -96,8 +96,7 @@ class TrainTab(Steering):
         if new is not self.summary:
             known, self.summary = self.summary is not None, new
             if not known:
-                record = new.record if new else None
-                self.set_class(record is not None and record.config.data.task != "lm", "-judging")
+                self.set_class(new is not None and new.task is not None and not new.task.writes, "-judging")
                 self._draw()  # what a token is called stands in the record
             self.query_one(Vitals).show(*((new.status, new.task) if new else (None,)))
             self.app.refresh_bindings()

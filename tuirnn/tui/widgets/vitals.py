@@ -6,8 +6,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tuirnn import text
+from tuirnn.figures import PERCENT
 from tuirnn.machine import size
 from tuirnn.runs.reader import Status
+from tuirnn.tasks.task import Task
 from tuirnn.tui.widgets.bars import bar
 
 FLAT_BELOW = 8
@@ -28,11 +30,11 @@ class Vitals(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._status: Status | None = None
-        self._learns = ""
+        self._learned: Task | None = None
 
-    def show(self, status: Status | None, task: str = "") -> None:
+    def show(self, status: Status | None, task: Task | None = None) -> None:
         """Draw this status, of a run that learns `task`."""
-        self._status, self._learns = status, task
+        self._status, self._learned = status, task
         self.refresh()
 
     def render(self) -> Content:
@@ -40,6 +42,17 @@ class Vitals(Widget):
         if self._status is None:
             return Content("")
         return self._flat(self._status) if self.content_size.height < FLAT_BELOW else self._tall(self._status)
+
+    @property
+    def _speed_in(self) -> str:
+        return self._learned.speed if self._learned else "tokens"
+
+    def _share(self, status: Status) -> list[tuple[str, str]]:
+        """The task's first figure that is a share, with its value; none where there is none yet."""
+        figures = self._learned.figures if self._learned else ()
+        known = (figure for figure in figures if figure.unit == PERCENT)
+        found = [(figure.name, status.figure(figure.status_key)) for figure in known]
+        return [(name, f"{100 * value:.1f} %") for name, value in found if math.isfinite(value)][:1]
 
     def _tall(self, status: Status) -> Content:
         width = self.content_size.width
@@ -49,12 +62,12 @@ class Vitals(Widget):
             _progress(status, width),
             _pair("left", text.duration(status.eta) if status.live and status.eta else "–", width),
             _pair("spent", text.duration(status.elapsed), width),
-            _pair("speed", text.speed(status.tokens_per_s, self._learns), width),
+            _pair("speed", text.speed(status.tokens_per_s, self._speed_in), width),
             Content(""),
             _pair("train", text.loss(status.train_loss), width),
             _pair("val", text.held_out(status.val_loss, status.leaky), width),
             _pair("best", _best(status), width, "bold $text-success"),
-            *([_pair("accuracy", _accuracy(status), width)] if math.isfinite(status.accuracy) else []),
+            *(_pair(name, value, width) for name, value in self._share(status)),
             Content(""),
             _pair("lr", text.rate(status.lr), width),
             _pair("‖g‖", text.loss(status.grad_norm), width),
@@ -79,9 +92,9 @@ class Vitals(Widget):
             (_steps(status), "bold"),
             "  ",
             f"{text.duration(status.eta)} left · " if status.live and status.eta else "",
-            text.speed(status.tokens_per_s, self._learns),
+            text.speed(status.tokens_per_s, self._speed_in),
         )
-        judged = math.isfinite(status.accuracy)
+        share = self._share(status)
         figures = Content.assemble(
             ("train ", "$text-muted"),
             text.loss(status.train_loss),
@@ -91,8 +104,8 @@ class Vitals(Widget):
             (_best(status), "bold $text-success"),
             ("  lr ", "$text-muted"),
             text.rate(status.lr),
-            ("  accuracy " if judged else "  ‖g‖ ", "$text-muted"),
-            _accuracy(status) if judged else text.loss(status.grad_norm),
+            (f"  {share[0][0]} " if share else "  ‖g‖ ", "$text-muted"),
+            share[0][1] if share else text.loss(status.grad_norm),
         )
         machine = Content.assemble(
             ("pid ", "$text-muted"),
@@ -119,10 +132,6 @@ def _steps(status: Status) -> str:
 def _best(status: Status) -> str:
     at = f" @ {text.short(status.best_step)}" if status.best_step else ""
     return f"★ {text.held_out(status.best_val_loss, status.leaky)}{at}" if status.best_step else "–"
-
-
-def _accuracy(status: Status) -> str:
-    return f"{100 * status.accuracy:.1f} %"
 
 
 def _progress(status: Status, width: int) -> Content:

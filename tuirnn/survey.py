@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuirnn import tasks
-from tuirnn.config import DataConfig, RunConfig
+from tuirnn.config import RunConfig
 from tuirnn.errors import DataError
+from tuirnn.settings.data import DataConfig
 from tuirnn.tasks import datasets
 from tuirnn.tasks.sources import STDIN
 

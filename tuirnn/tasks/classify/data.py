@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources, tables
 from tuirnn.tasks.batches import IGNORE, Batch, Batches
 from tuirnn.vocab import Ids, Vocabulary
@@ -122,7 +123,7 @@ class ExampleBatches(Batches):
         return x, y, np.zeros(self.B, np.float32)
 
 
-def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None, **_: Any) -> LabelledData:
+def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> LabelledData:
     """Read, clean and split labelled sequences.
 
     Args:

@@ -1,4 +1,4 @@
-"""Judging a classifier: loss, accuracy and macro F1 on held-out sequences."""
+"""Training a classifier: its loss, and its evaluation by accuracy and macro F1 on held-out sequences."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.models import SequenceModel
-from tuirnn.tasks import TaskData
-from tuirnn.tasks.classify import Examples, LabelledData, macro_f1
+from tuirnn.tasks.classify.data import Examples, LabelledData, macro_f1
 from tuirnn.training.evaluation import evaluating, go_on
+from tuirnn.training.evaluator import Evaluation, Evaluator
 from tuirnn.training.losses import CrossEntropy
-from tuirnn.training.observer import Look, Observer
-from tuirnn.training.probes import probe
+from tuirnn.training.tasks import Half
 
 SHOWN = 12
 """Held-out sequences whose verdict is shown at each evaluation."""
@@ -21,32 +21,27 @@ SHOWN = 12
 BATCH = 256
 
 
-class ClassObserver(Observer):
+def make_loss(config: RunConfig, data: LabelledData, device: torch.device) -> CrossEntropy:
+    """Mean nats a sequence, or a step."""
+    return CrossEntropy(torch.from_numpy(data.class_weights).to(device) if config.train.class_weights else None)
+
+
+class ClassEvaluator(Evaluator[LabelledData]):
     """Held-out figures, the verdict on a few sequences, and the probes."""
 
-    def take(self, data: TaskData) -> None:
-        """Labelled sequences."""
-        assert isinstance(data, LabelledData)
-        self.data = data
-
-    def look(self, step: int) -> Look:
-        """See `Observer.look`."""
+    def measure(self, step: int) -> Evaluation:
+        """See `Evaluator.measure`."""
         model, val = self.model, self.data.val
         with evaluating(model):
-            scores = last_logits(model, val, self.device, check=self.check).log_softmax(-1)
-            inside = probe(model, CrossEntropy(), *self._probe_batch())
+            scores = last_logits(model, val, self.device, check=self.check).log_softmax(-1)  # [n, classes]
+            probed = self.probe(CrossEntropy(), *self._probe_batch())
         labels = torch.from_numpy(val.labels)
         guesses = scores.argmax(-1)
         confusion = np.zeros((self.data.outputs, self.data.outputs), np.int64)
         np.add.at(confusion, (val.labels, guesses.numpy()), 1)
-        look = Look(
-            float(-scores.gather(1, labels[:, None]).mean()),
-            self._verdicts(scores),
-            {"accuracy": float((guesses == labels).double().mean()), "macro_f1": macro_f1(confusion)},
-        )
-        self.write(step, look, look.figures)
-        self.writer.append("probes", {"step": step, **inside})
-        return look
+        figures = {"accuracy": float((guesses == labels).double().mean()), "macro_f1": macro_f1(confusion)}
+        loss = float(-scores.gather(1, labels[:, None]).mean())
+        return Evaluation(loss, figures, self._verdicts(scores), probed)
 
     def _verdicts(self, scores: Tensor) -> str:
         """Some held-out sequences as a table: each with the network's answer, its probability, the truth if another."""
@@ -83,3 +78,6 @@ def last_logits(
         logits, _ = model(torch.from_numpy(x).to(device), model.zero_state(len(which)))
         found[which] = logits[torch.from_numpy(lengths - 1), torch.arange(len(which))].float().cpu()
     return found
+
+
+HALF = Half(make_loss, ClassEvaluator)

@@ -12,8 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.scaling import Scaling
-from tuirnn.tasks.forecast import Series
+from tuirnn.scaling import Scaling, Series
 
 HORIZONS = (1, 10, 50, 200, 1000)
 """Steps ahead at which errors are listed, as far as a roll-out goes."""

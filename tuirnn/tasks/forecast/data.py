@@ -14,27 +14,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from tuirnn.config import DataConfig, TrainConfig
 from tuirnn.errors import DataError, nearest, one_line
-from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Scaling
+from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Scaling, Series
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources, tables
 from tuirnn.tasks.batches import Batches
-from tuirnn.tasks.datasets import default_source
-from tuirnn.tasks.lm import RandomBatches, StreamBatches, TextBatches, WindowBatches, split
+from tuirnn.tasks.builtin import SINCOS
+from tuirnn.tasks.windows import WINDOWS, split
 from tuirnn.vocab import Vocabulary
-
-Series = npt.NDArray[np.float64]
-"""Values in the data's own units, [n, F]."""
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 MOST_MISSING = 0.5
 COARSE = 1e-3
 """Steps of float32 that a value may have, as a share of its column's deviation."""
-
-
-BATCHES: dict[str, type[TextBatches]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,15 @@ class SeriesData:
         Raises:
             DataError: it is too short, or cannot be cut in that way.
         """
-        if config.batches not in BATCHES:
-            raise DataError(f"a series is cut by --batches {', '.join(BATCHES)}, not {config.batches}")
+        if config.batches not in WINDOWS:
+            raise DataError(f"a series is cut by --batches {', '.join(WINDOWS)}, not {config.batches}")
         if len(self.train) <= config.seq_len:
             raise DataError(
                 f"{self.name} has {len(self.train):,} rows to train on, fewer than --seq-len {config.seq_len} and the "
                 f"next; lower --seq-len below {len(self.train):,} or give a longer series"
             )
         points: Any = self.scaling.normalise(self.train).astype(np.float32)
-        return BATCHES[config.batches](points, config)
+        return WINDOWS[config.batches](points, config)
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, columns with their normalisation, and the splits' lengths in points."""
@@ -151,7 +145,7 @@ def read_source(names: tuple[str, ...], stdin: Path | None = None) -> sources.So
     """The one file, or data set, that a series comes from; the generated one where none is named."""
     if len(names) > 1:
         raise DataError(f"a series comes from one table, not from {len(names)} sources")
-    files = sources.parts(names[0] if names else default_source("forecast"), stdin)
+    files = sources.parts(names[0] if names else SINCOS, stdin)
     if len(files) > 1:
         raise DataError(f"a series comes from one table, not from a folder of {len(files)} files; name one of them")
     return sources.Source(*files[0])

@@ -1,4 +1,4 @@
-"""Judging a forecaster: one step ahead, rolled out, and beside saying the last value again."""
+"""Training a forecaster: its loss, and its evaluation one step ahead, rolled out, and beside the last value."""
 
 from typing import Any
 
@@ -6,55 +6,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.models import SequenceModel
-from tuirnn.scaling import Scaling
-from tuirnn.tasks import TaskData
-from tuirnn.tasks.forecast import Series, SeriesData, learns_every_step, look_back
-from tuirnn.tasks.rollout import Figures, brief, measure
+from tuirnn.scaling import Scaling, Series
+from tuirnn.tasks.forecast.data import SeriesData, learns_every_step, look_back
+from tuirnn.tasks.forecast.rollout import Figures, brief, measure
 from tuirnn.training.evaluation import evaluating
+from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
 from tuirnn.training.losses import SquaredError
-from tuirnn.training.observer import PROBE_LANES, PROBE_ROWS, Look, Observer
-from tuirnn.training.probes import probe
+from tuirnn.training.tasks import Half
 
 SHOWN_COLUMNS, SHOWN_POINTS = 8, 1_000
 """As much of a roll-out as an evaluation writes down."""
 
 
-class ForecastObserver(Observer):
+def make_loss(config: RunConfig, data: SeriesData, device: torch.device) -> SquaredError:
+    """Mean squared error, in squared deviations."""
+    return SquaredError(learns_every_step(config.train))
+
+
+class ForecastEvaluator(Evaluator[SeriesData]):
     """Held-out errors, a roll-out beside the truth, and the probes."""
 
-    def take(self, data: TaskData) -> None:
-        """A series."""
-        assert isinstance(data, SeriesData)
-        self.data = data
-
-    def look(self, step: int) -> Look:
-        """See `Observer.look`."""
-        train = self.config.train
+    def measure(self, step: int) -> Evaluation:
+        """See `Evaluator.measure`."""
+        train, scaling = self.config.train, self.data.scaling
         values, first = self.data.until("val")
         with evaluating(self.model):
-            reader = ModelReader(self.model, self.data.scaling, self.device)
-            seen = measure(
-                reader,
-                values,
-                first,
-                self.data.scaling,
-                look_back=look_back(train),
-                horizon=train.horizon,
-                check=self.check,
-            )
-            inside = probe(self.model, SquaredError(learns_every_step(train)), *self._probe_batch())
+            reader = ModelReader(self.model, scaling, self.device)
+            back, horizon = look_back(train), train.horizon
+            seen = measure(reader, values, first, scaling, look_back=back, horizon=horizon, check=self.check)
+            probed = self.probe(SquaredError(learns_every_step(train)), *self._probe_batch())
         figures = {
             "mae": seen.absolute(seen.mae),
             "rollout_rmse": seen.overall(seen.rollout_rmse**2) ** 0.5,
             "naive_loss": seen.overall(seen.naive_mse),
         }
         ahead = {f"rmse_{h}": seen.overall(seen.rmse[h - 1] ** 2) ** 0.5 for h in seen.horizons}
-        look = Look(seen.loss, brief(seen), figures)
-        self.write(step, look, {**figures, **ahead}, {"step": step, "kind": "forecast", **_shown(seen)})
-        self.writer.append("probes", {"step": step, **inside})
-        return look
+        samples = ({"kind": "forecast", **_shown(seen)},)
+        return Evaluation(seen.loss, figures, brief(seen), probed, more=ahead, samples=samples)
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
         """The first held-out points as a few sequences of the training length: x and y [T, lanes, F]."""
@@ -92,3 +83,6 @@ def _shown(seen: Figures) -> dict[str, Any]:
         for key in ("truth", "forecast")
     }
     return {"columns": names, **curves}
+
+
+HALF = Half(make_loss, ForecastEvaluator)

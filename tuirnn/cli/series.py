@@ -1,4 +1,4 @@
-"""What `tuirnn predict` shows of a forecaster: CSV, JSON, a chart in the terminal, a picture in a file."""
+"""What `tuirnn predict` shows of a series and its forecast: CSV, JSON, a chart in the terminal, a picture in a file."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,14 +14,15 @@ from tuirnn.cli.options import print_json
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.escaping import for_csv
 from tuirnn.files import atomic_write
-
-if TYPE_CHECKING:
-    from tuirnn.cellfile.cell import TrustedCell
-    from tuirnn.tasks.forecast import Series
+from tuirnn.scaling import Series
+from tuirnn.tasks.task import Held, OpenCell, Task
 
 MOST_CHARTS, CHART_HEIGHT, CHART_WIDTH = 4, 12, 100
 PICTURES = (".svg", ".png", ".pdf")
-COLOURS = {"history": "36", "forecast": "1;33", "axis": "2", "label": "2", "alarm": "31", "cursor": "2"}
+AHEAD = "forecast"
+"""What the points are called that are not there yet."""
+
+COLOURS = {"history": "36", AHEAD: "1;33", "axis": "2", "label": "2", "alarm": "31", "cursor": "2"}
 """ANSI colours of a chart's parts."""
 
 
@@ -29,7 +30,6 @@ COLOURS = {"history": "36", "forecast": "1;33", "axis": "2", "label": "2", "alar
 class Wanted:
     """What was asked for; `chart` None: where standard output is a terminal."""
 
-    table: str | None
     horizon: int
     output: Path | None = None
     plot: Path | None = None
@@ -37,22 +37,21 @@ class Wanted:
     as_json: bool = False
 
 
-def forecast(cell: "TrustedCell", model: str, folder: Path, wanted: Wanted, device: str) -> None:
+def show(cell: OpenCell, task: Task, held: Held, wanted: Wanted) -> None:
     """Go on from the end of a table, or of a run's own series, and show what comes.
 
     Raises:
         DataError: a table that the network cannot read.
         ConfigError: a picture of a kind that is not known, or without matplotlib.
     """
-    from tuirnn.runtime import forecast as runtime
-
     if wanted.plot is not None and wanted.plot.suffix not in PICTURES:
         raise ConfigError(f"--plot takes a file name that ends in {', '.join(PICTURES)}, not '{one_line(wanted.plot)}'")
-    found = runtime.series(model, folder, cell, wanted.table, whole=True)
+    found = task.history(cell, held, whole=True)
     for note in found.notes:
         print(f"tuirnn: {found.what}: {note}", file=sys.stderr)
-    points = runtime.forecast(cell, found.values, wanted.horizon, device=device)
-    names = runtime.scaling_of(cell.metadata, model).columns
+    points = task.go_on(cell, found.values, wanted.horizon)
+    assert cell.metadata.scaling is not None
+    names = cell.metadata.scaling.columns
     if not np.isfinite(points).all():
         step = int(np.argmin(np.isfinite(points).all(1))) + 1
         print(f"tuirnn: the forecast grows beyond all numbers at step {step}", file=sys.stderr)
@@ -63,7 +62,7 @@ def forecast(cell: "TrustedCell", model: str, folder: Path, wanted: Wanted, devi
         print(f"{one_line(wanted.output)}: {len(points):,} points after {len(found.values):,}", file=sys.stderr)
     terminal = sys.stdout.isatty()
     if wanted.as_json:
-        print_json({"model": model, "after": len(found.values), "columns": names, "forecast": points.tolist()})
+        print_json({"model": cell.name, "after": len(found.values), "columns": names, AHEAD: points.tolist()})
     elif wanted.chart if wanted.chart is not None else terminal:
         print(charts(names, found.values, points, colour=terminal))
         if wanted.output is None:
@@ -72,7 +71,7 @@ def forecast(cell: "TrustedCell", model: str, folder: Path, wanted: Wanted, devi
         sys.stdout.write(to_csv(names, points))
 
 
-def to_csv(names: tuple[str, ...], points: "Series") -> str:
+def to_csv(names: tuple[str, ...], points: Series) -> str:
     """A line of names, and one for each point with as many digits as float32 has."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -81,9 +80,10 @@ def to_csv(names: tuple[str, ...], points: "Series") -> str:
     return text.getvalue()
 
 
-def charts(names: tuple[str, ...], history: "Series", points: "Series", *, colour: bool) -> str:
+def charts(names: tuple[str, ...], history: Series, points: Series, *, colour: bool) -> str:
     """A chart for each of the first columns: the end of the history, and the forecast."""
-    from tuirnn.charts.plot import Canvas, Options, Series, draw
+    from tuirnn.charts import plot
+    from tuirnn.charts.plot import Canvas, Options, draw
     from tuirnn.runlog.track import Curve
 
     width = min(CHART_WIDTH, shutil.get_terminal_size((CHART_WIDTH, 24)).columns)
@@ -98,8 +98,8 @@ def charts(names: tuple[str, ...], history: "Series", points: "Series", *, colou
     lines = []
     for f, name in enumerate(names[:MOST_CHARTS]):
         curves = [
-            Series("history", Curve.of(x_old), Curve.of(old[:, f]), "history"),
-            Series("forecast", Curve.of(x_new), Curve.of(new[:, f]), "forecast"),
+            plot.Series("history", Curve.of(x_old), Curve.of(old[:, f]), "history"),
+            plot.Series(AHEAD, Curve.of(x_new), Curve.of(new[:, f]), AHEAD),
         ]
         canvas = draw(curves, width, CHART_HEIGHT, Options(cursor=float(len(history))))
         lines.append(f"{one_line(name, 60)}: {len(points):,} points after row {len(history):,}")
@@ -109,7 +109,7 @@ def charts(names: tuple[str, ...], history: "Series", points: "Series", *, colou
     return "\n".join(lines)
 
 
-def _ends(history: "Series", points: "Series") -> tuple[tuple[Any, "Series"], tuple[Any, "Series"]]:
+def _ends(history: Series, points: Series) -> tuple[tuple[Any, Series], tuple[Any, Series]]:
     """(rows, values) of the history's end, as long as the forecast or longer, and of the forecast joined to it."""
     shown = history[-max(len(points), 50) :]
     last = len(history)
@@ -120,7 +120,7 @@ def _ends(history: "Series", points: "Series") -> tuple[tuple[Any, "Series"], tu
     )
 
 
-def _picture(path: Path, names: tuple[str, ...], history: "Series", points: "Series") -> None:
+def _picture(path: Path, names: tuple[str, ...], history: Series, points: Series) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -130,7 +130,7 @@ def _picture(path: Path, names: tuple[str, ...], history: "Series", points: "Ser
     figure = Figure(figsize=(8, 1 + 2 * len(shown)), layout="constrained")
     for f, (name, axes) in enumerate(zip(shown, figure.subplots(len(shown), squeeze=False)[:, 0], strict=True)):
         axes.plot(x_old, old[:, f], color="#0072B2", label="history")
-        axes.plot(x_new, new[:, f], color="#D55E00", label="forecast")
+        axes.plot(x_new, new[:, f], color="#D55E00", label=AHEAD)
         axes.set_ylabel(one_line(name, 40).replace("$", r"\$"))
         axes.grid(alpha=0.2)
     axes.set_xlabel("row")

@@ -1,0 +1,44 @@
+"""Settings of the data: what is learned from, and how it is split."""
+
+from dataclasses import dataclass
+
+from tuirnn.errors import ConfigError
+from tuirnn.settings.section import Section, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Section):
+    """What is learned from, and how it is cut."""
+
+    task: str = option("lm", "What is learned.")  # `tuirnn.config` knows the tasks
+    sources: tuple[str, ...] = option(
+        (), "Files, folders, '-' or data set names; none: the embedded text, for a series sine and cosine."
+    )
+    tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
+    vocab_size: int = option(10_000, "Largest word vocabulary; rarer words are unknown.", low=2, high=1_000_000)
+    val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
+    test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
+    fraction: float = option(1.0, "Use only this share of the data: the first of a text.", low=1e-6, high=1.0)
+    lines: bool = option(
+        False, "The text is a list of lines in no order: drop its duplicates, shuffle it, cut it between lines."
+    )
+    split: str = option(
+        "end",
+        "end: held out is the end of the text; within: it is trained on as well, as in some published systems.",
+        choices=("end", "within"),
+    )
+    allow_leak: bool = option(False, "Go on where training and validation overlap; every figure is then called leaky.")
+    classes: str = option("", "Only these classes, with commas between; none: all.")
+    columns: str = option("", "Only these columns of a table, with commas between; none: all that hold numbers.")
+    text_column: str = option("", "The table's column of sequences; none: the first that is no label.")
+    label_column: str = option("", "The table's column of labels; none: 'label', 'class' or the last.")
+    split_seed: int = option(
+        0, "Seed of the shuffle before the split, of labelled sequences or lines.", low=0, high=2**63 - 1
+    )
+
+    def check(self) -> None:
+        """Something must be left to train on."""
+        if self.val_fraction + self.test_fraction > 0.95:
+            raise ConfigError(
+                "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"
+            )

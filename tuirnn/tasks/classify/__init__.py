@@ -1,0 +1,130 @@
+"""Classification: which class does a sequence belong to?"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuirnn.errors import ConfigError, one_line
+from tuirnn.figures import PERCENT, Figure, number
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks.task import OF_TOKENS, Held, OpenCell, Report, Task, TaskData
+
+if TYPE_CHECKING:
+    from tuirnn.vocab import Vocabulary
+
+SHOWN, BAR = 6, 24
+"""Classes that stand beside each symbol, and the length of the bar of a certain one."""
+
+
+class Classification(Task):
+    """See the module."""
+
+    name = "classify"
+    noun = "classifier"
+    learns = "which class a sequence belongs to"
+    does = "classifies"
+    source = "labelled sequences"
+    figures = (
+        Figure("loss", "loss", "nats/sequence"),
+        Figure("accuracy", "accuracy", PERCENT, higher=True),
+        Figure("macro_f1", "macro F1", PERCENT, higher=True),
+    )
+    loss_in = ("nats", "sequences")
+    settings = OF_TOKENS | {
+        "classes", "text_column", "label_column", "split_seed", "every_step", "class_weights"
+    }  # fmt: skip
+    labelled = True
+
+    def load(
+        self,
+        config: DataConfig,
+        *,
+        vocab: "Vocabulary | None" = None,
+        known: Mapping[str, Any] | None = None,
+        stdin: Path | None = None,
+    ) -> TaskData:
+        """See `Task.load`."""
+        from tuirnn.tasks.classify import data
+
+        return data.load(config, vocab=vocab, stdin=stdin)
+
+    def counted(self, kind: str) -> str:
+        """See `Task.counted`."""
+        return "sequences"
+
+    def step_amount(self, config: TrainConfig, train: int) -> tuple[int, str]:
+        """Sequences, which are as long as they are."""
+        return min(config.batch_size, train or config.batch_size), "sequences"
+
+    def told(self, values: Mapping[str, float], unit: str) -> str:
+        """See `Task.told`."""
+        accuracy, f1 = values["accuracy"], values["macro_f1"]
+        return f"{number(values['val_loss'], 4)} nats, accuracy {accuracy:.2%}, macro F1 {f1:.3f}"
+
+    def weigh(self, cell: OpenCell, data: TaskData) -> tuple[float, int]:
+        """See `Task.weigh`."""
+        from tuirnn.tasks.classify.data import LabelledData
+        from tuirnn.tasks.classify.prediction import measure
+
+        assert isinstance(data, LabelledData)
+        return measure(cell, data.val).nats, len(data.val)
+
+    def evaluate(self, cell: OpenCell, held: Held) -> Report:
+        """On the test part of its run's data, or the validation part where there is none."""
+        from tuirnn.tasks.classify.data import LabelledData
+        from tuirnn.tasks.classify.prediction import measure
+        from tuirnn.tasks.confusion import confusion_table, terminal_width
+
+        if held.given is not None:
+            raise ConfigError("a classifier is measured on its run's own data: name the run, without --text")
+        data = held.data()
+        assert isinstance(data, LabelledData)
+        which = "test" if len(data.test) else "val"
+        found = measure(cell, data.test if len(data.test) else data.val)
+        return Report(
+            {"split": which, "classes": data.classes, **found.to_json()},
+            [
+                f"{cell.name} on the {which} split, {found.confusion.sum():,} sequences",
+                f"accuracy {100 * found.accuracy:.2f} %   macro F1 {found.macro_f1:.4f}   "
+                f"loss {number(found.nats, 4)} nats/sequence   calibration error {found.calibration:.4f}",
+                "",
+                *confusion_table(data.classes, found.confusion.tolist(), columns=terminal_width()),
+            ],
+        )
+
+    def predict(self, cell: OpenCell, text: str) -> Report:
+        """The probabilities of the likeliest classes after each symbol."""
+        from tuirnn.tasks.classify.prediction import stream
+
+        if not text:
+            raise ConfigError("an empty text has no last symbol to judge by; give at least one")
+        classes, steps = cell.metadata.classes, list(stream(cell, text))
+        last = steps[-1][1]
+        best = [int(i) for i in last.argsort()[::-1][:SHOWN]]
+        width = max(5, *(len(one_line(classes[i], 14)) for i in best))
+        lines = ["   " + "  ".join(f"{one_line(classes[i], 14):>{width}}" for i in best)]
+        for symbol, p in steps:
+            row = "  ".join(f"{p[i]:>{width}.3f}" for i in best)
+            lines.append(f"{one_line(symbol):<3}{row}  {'█' * round(BAR * float(p[best[0]]))}")
+        lines.append(f"{one_line(classes[best[0]], 60)}  {float(last[best[0]]):.3f}")
+        return Report(
+            {"text": text, "classes": classes, "steps": [{"symbol": s, "p": p.tolist()} for s, p in steps]}, lines
+        )
+
+    def predict_lines(self, cell: OpenCell, lines: Sequence[str]) -> Iterable[Report]:
+        """For each text the class, its probability and the text."""
+        from tuirnn.tasks.classify.prediction import last_logits
+        from tuirnn.tasks.probabilities import softmax
+
+        vocab, classes = cell.metadata.vocab, cell.metadata.classes
+        p = softmax(last_logits(cell, [vocab.encode(line) for line in lines]))  # [n, classes]
+        for line, row in zip(lines, p, strict=True):
+            guess = int(row.argmax())
+            yield Report(
+                {"text": line, "class": classes[guess], "p": dict(zip(classes, row.tolist(), strict=True))},
+                [f"{one_line(classes[guess], 60)}\t{float(row[guess]):.3f}\t{one_line(line)}"],
+            )
+
+
+TASK = Classification()

@@ -1,0 +1,114 @@
+"""Language modelling: which token of a text comes next?"""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuirnn.errors import ConfigError, DataError, nearest, one_line
+from tuirnn.figures import Figure, number
+from tuirnn.settings.data import DataConfig
+from tuirnn.tasks.builtin import DEFAULT
+from tuirnn.tasks.task import OF_TOKENS, Held, Interface, OpenCell, Report, Task, TaskData
+
+if TYPE_CHECKING:
+    from tuirnn.vocab import Vocabulary
+
+
+class LanguageModelling(Task):
+    """See the module."""
+
+    name = "lm"
+    noun = "language model"
+    learns = "the next token of a text"
+    does = "writes text"
+    source = "a text"
+    default_source = DEFAULT
+    figures = (
+        Figure("loss", "loss, carried", "nats/{token}"),
+        Figure("loss_blocks", "loss, blocks", "nats/{token}"),
+    )
+    loss_in = ("nats", "tokens")
+    settings = OF_TOKENS | {
+        "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
+        "sample_length", "sample_prime", "sample_temperature",
+    }  # fmt: skip
+    writes = True
+
+    def load(
+        self,
+        config: DataConfig,
+        *,
+        vocab: "Vocabulary | None" = None,
+        known: Mapping[str, Any] | None = None,
+        stdin: Path | None = None,
+    ) -> TaskData:
+        """See `Task.load`."""
+        from tuirnn.tasks.lm import data
+
+        return data.load(config, vocab=vocab, stdin=stdin)
+
+    def named(self, metadata: Interface) -> TaskData:
+        """See `Task.named`; a name that `tuirnn data ls` has, never a path."""
+        from tuirnn.tasks import datasets
+        from tuirnn.tasks.lm import data
+
+        if not metadata.data:
+            raise DataError("it does not name the text it was trained on; give one with --text FILE")
+        if metadata.data not in (known := datasets.dataset_names()):
+            raise DataError(
+                f"it names '{one_line(metadata.data, 60)}' as its text, no data set: {nearest(metadata.data, known)}"
+            )
+        config = DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind)
+        return data.load(config, vocab=metadata.vocab, named=True)
+
+    def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
+        """Vocabularies of words of different sizes call different words unknown."""
+        return str(symbols) if data.tokens == "word" else None
+
+    def told(self, values: Mapping[str, float], unit: str) -> str:
+        """Both protocols."""
+        return f"{number(values['val_loss'], 4)} carried, {number(values['val_loss_blocks'], 4)} blocks {unit}"
+
+    def hint(self, model: str) -> str:
+        """See `Task.hint`."""
+        return f'generate {model} --prime "…"'
+
+    def weigh(self, cell: OpenCell, data: TaskData) -> tuple[float, int]:
+        """See `Task.weigh`."""
+        from tuirnn.tasks.lm.data import TextData
+        from tuirnn.tasks.lm.prediction import in_lanes
+
+        assert isinstance(data, TextData)
+        loss = in_lanes(cell, data.val)
+        return loss.nats, loss.tokens
+
+    def evaluate(self, cell: OpenCell, held: Held) -> Report:
+        """Loss under both protocols, on a given text or on the validation split."""
+        from tuirnn.tasks.lm.data import TextData, text_ids
+        from tuirnn.tasks.lm.prediction import evaluate
+
+        if held.given is not None:
+            ids, what = text_ids(held.given, cell.metadata.vocab), one_line(held.given)
+        else:
+            data = held.data()
+            assert isinstance(data, TextData)
+            ids, what = data.val, "its validation split" + " (leaky: trained on as well)" * held.leaky
+        loss = evaluate(cell, ids)
+        values = loss.to_json()
+        lines = [
+            f"{cell.name} on {what}, {loss.tokens:,} {self.counted(cell.metadata.vocab.kind)}",
+            f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}",
+        ]
+        for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
+            nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
+            lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
+        return Report({"text": held.given or "validation split", **values, "leaky": held.leaky}, lines)
+
+    def predict(self, cell: OpenCell, text: str) -> Report:
+        """A language model answers with text of its own."""
+        raise ConfigError(
+            f"{cell.name} is a {self.noun}, not a classifier; let it write with 'tuirnn generate {cell.name}'"
+        )
+
+
+TASK = LanguageModelling()

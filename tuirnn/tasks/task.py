@@ -1,0 +1,302 @@
+"""What a task is: everything in which learning to write differs from learning to classify or to forecast.
+
+A task is one object. Commands, screens, the exporter and the trainer ask it; none of them decides by its name. It is
+declared in the package `tuirnn.tasks.<name>`; its half with PyTorch, the loss and the evaluation, is the module
+`tuirnn.training.tasks.<name>`. Both are found by their names.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from tuirnn.errors import ConfigError, DataError
+from tuirnn.figures import Figure
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+
+if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to import than the rest of a command
+    import numpy as np
+    import numpy.typing as npt
+
+    from tuirnn.scaling import Scaling, Series
+    from tuirnn.tasks.batches import Batches
+    from tuirnn.vocab import Vocabulary
+
+OF_TOKENS = frozenset({"tokens", "embed", "token_dropout"})
+"""Settings that the tasks which read tokens have in common."""
+
+KINDS = {"char": "characters", "byte": "bytes", "word": "words", "point": "points"}
+"""What the tokens of a vocabulary's kind are called."""
+
+
+class TaskData(Protocol):
+    """What a trainer needs of any data.
+
+    `vocab` is empty where numbers are read. `inputs` is the number of tokens in the vocabulary, or the width of a
+    point; `outputs` the width of the network's output at each step.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def vocab(self) -> "Vocabulary": ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    def batches(self, config: TrainConfig) -> "Batches": ...
+    def summary(self) -> dict[str, Any]: ...
+    def unknown(self) -> list[str]: ...
+
+
+class Interface(Protocol):
+    """What a task reads in the metadata of a cell file."""
+
+    @property
+    def vocab(self) -> "Vocabulary": ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def scaling(self) -> "Scaling | None": ...
+    @property
+    def look_back(self) -> int: ...
+    @property
+    def data(self) -> str: ...
+
+
+class Stepper(Protocol):
+    """A cell file that runs sequences side by side, one step a call."""
+
+    def reset(self) -> None:
+        """Go to the zero state."""
+
+    def step(self, fed: Any) -> "npt.NDArray[np.float32]":
+        """Feed one token, or tokens [B], or points [B, F]; returns the outputs [B, ·]."""
+
+
+@dataclass(frozen=True)
+class OpenCell:
+    """A cell file that can be run.
+
+    Attributes:
+        name: the model as the user named it, on one line.
+        metadata: of the file.
+        stepper: makes a stepper of so many sequences side by side, in the zero state.
+    """
+
+    name: str
+    metadata: Interface
+    stepper: Callable[[int], Stepper]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a network is to be evaluated on.
+
+    Attributes:
+        given: a file or data set that the user named; None: the data that the network was trained on.
+        data: reads these; raises DataError where they are gone or have changed.
+        leaky: the network was trained on its validation split as well.
+        horizon: steps of a roll-out.
+    """
+
+    given: str | None
+    data: Callable[[], TaskData]
+    leaky: bool = False
+    horizon: int = 200
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer of a command.
+
+    Attributes:
+        values: for `--json`.
+        lines: for people.
+        notes: what the data lacked, for standard error.
+    """
+
+    values: dict[str, Any]
+    lines: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class History:
+    """A series that a network reads.
+
+    Attributes:
+        what: it is, in words.
+        values: points [n, F] in the data's own units.
+        first: the point that forecasts are judged from, or n.
+        horizon: steps of a roll-out.
+        notes: what was left out or filled in.
+    """
+
+    what: str
+    values: "Series"
+    first: int
+    horizon: int = 200
+    notes: tuple[str, ...] = ()
+
+
+class Task(ABC):
+    """One task; a subclass declares it.
+
+    Attributes:
+        name: as `--task` takes it; also the name of its package and of its half with PyTorch.
+        noun: what such a network is called.
+        learns: what is learned, to go on after the name.
+        does: what such a network does instead of what was asked of it.
+        source: what it learns from.
+        default_source: data set where no source is named; empty: one must be named.
+        figures: what held-out data are judged by, the loss first; {token} and {horizon} stand for a run's settings.
+        loss_in: the unit of the loss, and what it is a mean over.
+        settings: those settings it reads that not every task reads.
+        points: it reads points [F] of a series, and not tokens.
+        labelled: it answers with classes that its data name, and not with tokens or points.
+        writes: it chooses the next token, so that a network of it can write.
+        speed: what is counted in a training's speed.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    learns: ClassVar[str]
+    does: ClassVar[str]
+    source: ClassVar[str]
+    default_source: ClassVar[str] = ""
+    figures: ClassVar[tuple[Figure, ...]]
+    loss_in: ClassVar[tuple[str, str]]
+    settings: ClassVar[frozenset[str]]
+    points: ClassVar[bool] = False
+    labelled: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+    speed: ClassVar[str] = "tokens"
+
+    # ── data ──────────────────────────────────────────────────────────────────
+
+    @abstractmethod
+    def load(
+        self,
+        config: DataConfig,
+        *,
+        vocab: "Vocabulary | None" = None,
+        known: Mapping[str, Any] | None = None,
+        stdin: Path | None = None,
+    ) -> TaskData:
+        """Read and split the data.
+
+        Args:
+            config: what to read and how to split it.
+            vocab: vocabulary of an existing run; None builds one.
+            known: an existing run's summary of its data, whose columns and normalisation hold; None: a new run.
+            stdin: a run's copy of standard input.
+        Raises:
+            DataError: data that cannot be used.
+        """
+
+    def named(self, metadata: Interface) -> TaskData:
+        """The data set of the name that a cell file gives; raises DataError where its name does not tell the split."""
+        raise DataError(f"it has learned from {self.source}, which are not in a cell file; name its run")
+
+    def counted(self, kind: str) -> str:
+        """What the splits are counted in, for a vocabulary of this kind."""
+        return KINDS.get(kind, "tokens")
+
+    def step_amount(self, config: TrainConfig, train: int) -> tuple[int, str]:
+        """How much a step learns from, and what that is counted in.
+
+        Args:
+            config: settings of the training.
+            train: size of the training split.
+        """
+        return config.batch_size * config.seq_len, self.speed
+
+    def look_back(self, config: TrainConfig) -> int:
+        """Points that a network reads from the zero state for each answer; 0: it carries its state along."""
+        return 0
+
+    # ── what it is judged by ──────────────────────────────────────────────────
+
+    def figures_of(self, data: DataConfig, train: TrainConfig) -> tuple[Figure, ...]:
+        """The figures of a run with these settings, the loss first."""
+        words = {"token": data.tokens, "horizon": train.horizon}
+        return tuple(
+            dataclasses.replace(figure, name=figure.name.format(**words), unit=figure.unit.format(**words))
+            for figure in self.figures
+        )
+
+    def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
+        """What the loss depends on beyond its unit: only runs with an equal one can be compared.
+
+        Args:
+            data: settings.
+            summary: of the data, as in the run's record.
+            symbols: in the vocabulary.
+        """
+        return None
+
+    def told(self, values: Mapping[str, float], unit: str) -> str:
+        """One evaluation in a line.
+
+        Args:
+            values: `val_loss` and the other figures by their keys in `status.json`.
+            unit: of the loss.
+        """
+        shown = [f"{values['val_loss']:.4f} {unit}"]
+        for figure in self.figures[1:]:
+            shown.append(f"{figure.kind} {figure.shown(values[figure.status_key])}")
+        return ", ".join(shown)
+
+    # ── at work ───────────────────────────────────────────────────────────────
+
+    def hint(self, model: str) -> str:
+        """The arguments of a command that uses a model."""
+        return f'predict {model} "…"'
+
+    @abstractmethod
+    def weigh(self, cell: OpenCell, data: TaskData) -> tuple[float, int]:
+        """The loss of a cell on its run's validation split, quickly, and how much that was a mean over."""
+
+    @abstractmethod
+    def evaluate(self, cell: OpenCell, held: Held) -> Report:
+        """Measure a network for `tuirnn eval`.
+
+        Raises:
+            DataError, ConfigError: data that it cannot be measured on.
+        """
+
+    def predict(self, cell: OpenCell, text: str) -> Report:
+        """The network's answer to one text, for `tuirnn predict`; raises ConfigError where it has none."""
+        raise ConfigError(f"{cell.name} {self.does}: it has no answer to a text")
+
+    def predict_lines(self, cell: OpenCell, lines: Sequence[str]) -> Iterable[Report]:
+        """The network's answer to each of many texts, in order."""
+        return (self.predict(cell, line) for line in lines)
+
+    def history(self, cell: OpenCell, held: Held, *, whole: bool = False) -> History:
+        """The series that a network of points goes on from, or is judged on.
+
+        Args:
+            cell: the network.
+            held: a table, or the network's own data.
+            whole: all of its own data, not only up to the end of the held-out part.
+        Raises:
+            ConfigError: it reads no points.
+            DataError: a table that it cannot read.
+        """
+        raise ConfigError(f"{cell.name} {self.does} and forecasts nothing")
+
+    def go_on(self, cell: OpenCell, history: "Series", horizon: int) -> "Series":
+        """The next points [horizon, F] after a history [n, F], each read as if it were true."""
+        raise ConfigError(f"{cell.name} {self.does} and forecasts nothing")

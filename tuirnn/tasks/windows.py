@@ -1,0 +1,144 @@
+"""Contiguous data, a text or a series: its splits, and batches of windows of T + 1 tokens or points.
+
+Batches are time-major: x [T, B] or [T, B, F] and y, which is one token or point ahead of x.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.errors import DataError
+from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks.batches import Batch, Batches
+from tuirnn.vocab import Ids
+
+
+def split(ids: Ids, config: DataConfig, *, at: int | None = None) -> tuple[Ids, Ids, Ids]:
+    """Cut ids [n] into contiguous (train, test, val); nothing is in two of them, unless `--split within` says so.
+
+    Args:
+        ids: the text.
+        config: the shares.
+        at: token that a part may begin with, such as a list's newline; None: any.
+    """
+    val = max(2, round(len(ids) * config.val_fraction))
+    test = round(len(ids) * config.test_fraction)
+    first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)
+    if at is not None:
+        places = np.flatnonzero(ids == at)
+        first, second = (int(places[np.searchsorted(places, cut, "right") - 1]) for cut in (first, second))
+    train = ids if config.split == "within" else ids[:first]
+    return train, ids[first:second], ids[second:]
+
+
+class Windows(Batches):
+    """Batches of windows of T + 1 tokens; subclasses say where the windows of an epoch start.
+
+    Args:
+        ids: the training split, tokens [n] or points [n, F].
+        config: length, batch size and seed.
+        newline: the token that lines begin after.
+
+    Attributes:
+        starts: where the windows of the last batch begin, [B].
+    """
+
+    starts: Ids
+
+    def __init__(self, ids: Ids, config: TrainConfig, *, newline: int = -1) -> None:
+        self.ids, self.newline = ids, newline
+        self.T = config.seq_len
+        if len(ids) < self.T + 1:
+            raise DataError(
+                f"the training part has {len(ids):,} tokens, fewer than one sequence of {self.T} and its next "
+                f"token; lower --seq-len below {len(ids):,} or give more data"
+            )
+        self.B = min(config.batch_size, self.most_lanes())
+        self._offsets = np.arange(self.T + 1)[:, None]
+        super().__init__(config.seed)
+
+    def most_lanes(self) -> int:
+        """The largest batch that this text fills."""
+        return len(self.ids) - self.T
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Draw an epoch; returns a function from a batch's number to the B window starts."""
+        raise AssertionError("subclasses define it")
+
+    def carry(self, position: int) -> npt.NDArray[np.float32]:
+        """Which sequences of a batch continue those of the batch before: 1, else 0."""
+        return np.zeros(self.B, np.float32)
+
+    def plan_epoch(self) -> Callable[[int], Batch]:
+        """Windows at the planned starts."""
+        starts = self.plan_starts()
+
+        def batch(position: int) -> Batch:
+            self.starts = starts(position)
+            windows = self.ids[self.starts + self._offsets]  # [T+1, B]
+            return windows[:-1], windows[1:], self.carry(position)
+
+        return batch
+
+
+class StreamBatches(Windows):
+    """B contiguous lanes through the split, read side by side; the hidden state is carried along."""
+
+    carries_state = True
+
+    def most_lanes(self) -> int:
+        """Each lane needs one window."""
+        return (len(self.ids) - 1) // self.T
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Windows in each lane, one fewer than fits where the random phase needs room."""
+        return max(1, ((len(self.ids) - 1) // self.B - 1) // self.T)
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Shift every epoch by a random phase, so that window borders fall elsewhere each time."""
+        lane = (len(self.ids) - 1) // self.B
+        room = lane - self.batches_per_epoch * self.T
+        phase = int(self._rng.integers(0, room + 1))
+        lanes = np.arange(self.B, dtype=np.int64) * lane + phase
+        return lambda position: lanes + position * self.T
+
+    def carry(self, position: int) -> npt.NDArray[np.float32]:
+        """All but one lane in turn, so that the network also knows the zero state that every use begins with."""
+        carry = np.full(self.B, float(position > 0), np.float32)
+        carry[position % self.B] = 0.0
+        return carry
+
+
+class RandomBatches(Windows):
+    """B windows from anywhere in the text, each from a zero state."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """As many as read each token once on average."""
+        return max(1, (len(self.ids) - 1) // (self.B * self.T))
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Starts are drawn with replacement."""
+        starts = self._rng.integers(0, len(self.ids) - self.T, size=(self.batches_per_epoch, self.B))
+        return lambda position: starts[position]
+
+
+class WindowBatches(Windows):
+    """Every window of stride one, once an epoch, in random order, each from a zero state."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Full batches of windows."""
+        return (len(self.ids) - self.T) // self.B
+
+    def plan_starts(self) -> Callable[[int], Ids]:
+        """Shuffle all starts."""
+        starts = self._rng.permutation(len(self.ids) - self.T)
+        return lambda position: starts[position * self.B : (position + 1) * self.B]
+
+
+WINDOWS: dict[str, type[Windows]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}
+"""Those of any contiguous data, by the value of --batches."""

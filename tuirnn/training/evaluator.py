@@ -1,0 +1,89 @@
+"""Evaluates the network now and then on held-out data, and writes what it finds to the run directory.
+
+Each task has an evaluator of its own. An evaluation ends in the held-out loss, which `best` and `--patience` go by, in
+further figures, and in a text for people.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from tuirnn.config import RunConfig
+from tuirnn.models import SequenceModel
+from tuirnn.runs.writer import RunWriter
+from tuirnn.tasks.task import TaskData
+from tuirnn.training.probes import Loss, probe
+
+PROBE_LANES, PROBE_ROWS = 8, 2048
+"""Sequences that are probed, and at most so many steps of all together."""
+
+Data = TypeVar("Data", bound=TaskData)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation found.
+
+    Attributes:
+        loss: on held-out data, in the unit of the task.
+        figures: the others, by their keys in `metrics.jsonl`.
+        text: what the network writes, or how it answers held-out data.
+        more: further numbers for `metrics.jsonl` that no screen names.
+        samples: further records for `samples.jsonl`.
+        probed: what was seen inside the network.
+    """
+
+    loss: float
+    figures: dict[str, float]
+    text: str
+    probed: dict[str, Any]
+    more: dict[str, float] = field(default_factory=dict)
+    samples: tuple[dict[str, Any], ...] = ()
+
+
+class Evaluator(ABC, Generic[Data]):
+    """Evaluates a model that training goes on changing.
+
+    Args:
+        config: every setting.
+        model: the network.
+        data: of the task.
+        writer: the run directory.
+        device: where the model is.
+        check: called every fraction of a second; what it raises ends an evaluation with nothing written.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: SequenceModel,
+        data: Data,
+        writer: RunWriter,
+        device: torch.device,
+        check: Callable[[], None],
+    ) -> None:
+        self.config, self.model, self.data, self.device, self.check = config, model, data, device, check
+        self.writer = writer
+
+    @abstractmethod
+    def measure(self, step: int) -> Evaluation:
+        """Evaluate the network as it stands after `step` steps."""
+
+    def evaluate(self, step: int) -> Evaluation:
+        """Evaluate, and write what was found to the logs."""
+        found = self.measure(step)
+        values = {"loss": found.loss, **found.figures, **found.more}
+        self.writer.append("metrics", {"step": step, "split": "val", "at": round(time.time(), 3), **values})
+        samples = ({"kind": "sample", "text": found.text}, *found.samples)
+        self.writer.append("samples", *({"step": step, **sample} for sample in samples))
+        self.writer.append("probes", {"step": step, **found.probed})
+        return found
+
+    def probe(self, loss: Loss, x: Tensor, y: Tensor) -> dict[str, Any]:
+        """What is seen inside the network on x and y [T, B, …]; see `probes.probe`."""
+        return probe(self.model, loss, x, y)
