@@ -5,6 +5,7 @@ halves with every bias that can be added before; where all gates of a product ar
 is added there, else it goes into an array of its own. What depends on vectors alone is computed beforehand and stored.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -114,7 +115,7 @@ class _Writer:
         """Compute expressions for every unit; all are computed before the first is stored."""
         texts, lines = self._given(), list[str]()
         names = {node: name for name, node in self.cell.kept.items()}
-        for node in self._needed(list(results.values()), texts):
+        for node in self._needed(results.values(), texts):
             texts[node] = f"gate_{names[node]}" if node in names else f"v{len(lines)}"
             operands = [_number(each.value) if each.op == CONSTANT else texts[each] for each in node.args]
             lines.append(f"        const float {texts[node]} = {OPERATIONS[node.op].format(*operands)};")
@@ -142,16 +143,7 @@ class _Writer:
                 texts[make("add", x, W)] = both
         return texts
 
-    def _needed(self, roots: list[Expr], given: dict[Expr, str]) -> list[Expr]:
-        """What has to be computed, operands first."""
-        found: dict[Expr, None] = {}
-
-        def visit(node: Expr) -> None:
-            if node not in given and node not in found and node.op != CONSTANT:
-                for operand in node.args:
-                    visit(operand)
-                found[node] = None
-
-        for root in roots:
-            visit(root)
-        return list(found)
+    def _needed(self, roots: Iterable[Expr], given: dict[Expr, str]) -> list[Expr]:
+        """List the values to compute, operands first."""
+        found = walk(*roots, operands=lambda node: () if node in given else node.args)
+        return [node for node in found if node not in given and node.op != CONSTANT]

@@ -7,11 +7,10 @@ tangents of a phase that do not wait for one another share one division.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tuirnn.codegen.expression import CONSTANT, Expr
+from tuirnn.codegen.expression import CONSTANT, SIGNS, Expr
 from tuirnn.codegen.schedule import Phase, Place, Product, Schedule, backward_schedule, forward_schedule
 from tuirnn.codegen.trace import Traced
 
-SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 SHARING = ("sigmoid", "tanh")
 OF_SIZE = ("log_sigmoid", "softplus")
 """Functions that are made of e^−|x|; the sigmoid of the same x then is, too."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, walk
 
 SUM, NEGATION, QUOTIENT, PRODUCT, FRACTION, ATOM = range(6)
 """How tightly a text holds together, in ascending order."""
@@ -128,18 +128,8 @@ class Symbols:
         return (*dict.fromkeys(node.args), *self.needs.get(node, ()))
 
     def walk(self, *roots: Expr) -> Iterator[Expr]:
-        """Everything below some expressions, operands first, each once."""
-        seen: set[Expr] = set()
-
-        def visit(node: Expr) -> Iterator[Expr]:
-            if node not in seen:
-                seen.add(node)
-                for operand in self.below(node):
-                    yield from visit(operand)
-                yield node
-
-        for root in roots:
-            yield from visit(root)
+        """Yield the expressions that the text of some is written with, operands first, each once."""
+        return walk(*roots, operands=self.below)
 
 
 class Writer:

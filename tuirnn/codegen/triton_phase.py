@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, walk
+from tuirnn.codegen.expression import CONSTANT, SIGNS, Expr, is_steady, walk
 from tuirnn.codegen.schedule import Phase, Place
 from tuirnn.codegen.trace import Traced
 
-SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 OF_TRITON = {name: f"tl.{name}" for name in ("sigmoid", "exp", "sqrt")}
 """The functions of a definition that Triton has; the others are `kernels.triton_blocks`'s, by their own names."""
 
@@ -157,9 +156,8 @@ class Body:
         return self.names[node]
 
     def whole(self, node: Expr) -> str:
-        """A value as a block, also where it is the same number for all sequences."""
-        alike = all(each.of == "p" for each in walk(node) if each.op == LEAF)
-        return f"tl.zeros((BB, BU), tl.float32) + {self.text(node)}" if alike else self.text(node)
+        """Return a value as the source of a whole block, even if it is the same for all sequences."""
+        return f"tl.zeros((BB, BU), tl.float32) + {self.text(node)}" if is_steady(node) else self.text(node)
 
     def _name(self, node: Expr) -> str:
         return self.names.setdefault(node, f"{self.prefix}{len(self.names)}")
