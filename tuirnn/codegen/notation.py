@@ -1,4 +1,4 @@
-"""How an expression is written for people: in Unicode for a terminal, in LaTeX for a page."""
+"""Expressions as mathematical text: Unicode for a terminal, LaTeX for a page."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, walk
 
 SUM, NEGATION, QUOTIENT, PRODUCT, FRACTION, ATOM = range(6)
-"""How tightly a text holds together, in ascending order."""
+"""Precedence of a text's outermost operation, ascending."""
 
 TILDE = "\N{COMBINING TILDE}"
 
@@ -16,24 +16,24 @@ GREEK = {
     "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "rho": "ρ", "tau": "τ", "phi": "φ", "psi": "ψ",
     "omega": "ω", "Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
 }  # fmt: skip
-"""Names that code spells out."""
+"""Name in code -> Greek letter."""
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
 class Style:
-    """A way to write.
+    """A notation.
 
     Attributes:
-        functions: function of `tuirnn.cells.functions` -> text around its arguments.
-        times, minus: between factors; before what is subtracted.
+        functions: function of `tuirnn.cells.functions` -> format of its text.
+        times, minus: signs of multiplication and subtraction.
         square, ten_to: formats of x² and of a power of ten.
-        fraction: format of a ÷ b; as tight as `fraction_is`, its parts at least as tight as `parts`.
-        parts: of numerator and denominator.
-        group: parentheses around a text.
-        root: format of √x; its argument at least as tight as `under_root`.
-        name: a symbol, given in Unicode, as this style has it.
+        fraction, fraction_is: format of a ÷ b, and its precedence.
+        parts: lowest precedence of numerator and denominator without parentheses.
+        group: adds parentheses to a text.
+        root, under_root: format of √x, and the lowest precedence of x without parentheses.
+        name: converts a symbol from Unicode.
     """
 
     functions: Mapping[str, str]
@@ -51,7 +51,7 @@ class Style:
 
 
 def latex_name(symbol: str) -> str:
-    """A symbol such as W_hiᵀ, δh' or f̃ in LaTeX."""
+    """Convert a symbol such as W_hiᵀ, δh' or f̃ to LaTeX."""
     commands = {letter: f"\\{word} " for word, letter in GREEK.items()}
     symbol = re.sub(f"(.){TILDE}", r"\\tilde{\1}", symbol)
     symbol = re.sub(r"_([^\Wᵀ]+)", r"_{\1}", symbol).replace("ᵀ", r"^{\top}")
@@ -90,13 +90,12 @@ LATEX = Style(
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product with what is added to it, such as W_xi x + W_hi h + b_i.
+    """A matrix product with terms that are added to it, such as W_xi x + W_hi h + b_i.
 
     Attributes:
-        before: terms before the product.
+        before, after: terms before and after the product.
         matrix: name of the matrix.
-        operand: what it multiplies.
-        after: terms after the product.
+        operand: the vector that it multiplies.
     """
 
     before: tuple[str, ...]
@@ -107,13 +106,13 @@ class Product:
 
 @dataclass(frozen=True)
 class Symbols:
-    """What stands for an expression that is not written out.
+    """The text of expressions that are not written out.
 
     Attributes:
-        names: of expressions that have one.
-        sums: terms of given values.
-        products: matrix products and what is added to them.
-        needs: what has to have a name before a given value is written.
+        names: expression -> its name.
+        sums: leaf -> the terms of the sum that it stands for.
+        products: expression -> the matrix product that it stands for.
+        needs: leaf -> expressions that must have a name before it is written.
     """
 
     names: dict[Expr, str]
@@ -122,7 +121,7 @@ class Symbols:
     needs: dict[Expr, tuple[Expr, ...]]
 
     def below(self, node: Expr) -> tuple[Expr, ...]:
-        """What an expression is written with."""
+        """Return the expressions that the text of an expression contains."""
         if node in self.products:
             return (self.products[node].operand,)
         return (*dict.fromkeys(node.args), *self.needs.get(node, ()))
@@ -136,20 +135,20 @@ class Writer:
     """Writes expressions in a style.
 
     Args:
-        style: how.
-        symbols: what stands for expressions.
+        style: the notation.
+        symbols: the text of expressions that are not written out.
     """
 
     def __init__(self, style: Style, symbols: Symbols) -> None:
         self._style, self._symbols = style, symbols
         self.names = {node: style.name(symbol) for node, symbol in symbols.names.items()}
 
-    def text(self, node: Expr, tightness: int = SUM) -> str:
-        """An expression, in parentheses where it holds together less tightly than asked."""
+    def text(self, node: Expr, precedence: int = SUM) -> str:
+        """Write an expression, in parentheses if its precedence is lower than `precedence`."""
         if node in self.names:
             return self.names[node]
         text, own = self._plain(node)
-        return self._style.group(text) if own < tightness else text
+        return self._style.group(text) if own < precedence else text
 
     def _plain(self, node: Expr) -> tuple[str, int]:
         style, given = self._style, self._symbols
@@ -188,22 +187,22 @@ class Writer:
             if left is right:
                 return style.square.format(self.text(left, ATOM)), ATOM
             first = self.text(left, NEGATION)
-            if self._tightness(left) == QUOTIENT:  # a / b c may mean two things
+            if self._precedence(left) == QUOTIENT:  # a / b c may mean two things
                 first = style.group(first)
             return f"{first}{style.times}{self.text(right, PRODUCT)}", min(PRODUCT, self._sign(left))
         if node.op == "div":
             above, below = style.parts
             return style.fraction.format(self.text(left, above), self.text(right, below)), style.fraction_is
         sign, tight = ("+", SUM) if node.op == "add" else (style.minus, NEGATION)
-        if self._tightness(right) == NEGATION:
+        if self._precedence(right) == NEGATION:
             tight = QUOTIENT  # and not a + −b
         return f"{self.text(left)} {sign} {self.text(right, tight)}", SUM
 
-    def _tightness(self, node: Expr) -> int:
+    def _precedence(self, node: Expr) -> int:
         return ATOM if node in self.names else self._plain(node)[1]
 
     def _sign(self, node: Expr) -> int:
-        return NEGATION if self._tightness(node) == NEGATION else PRODUCT
+        return NEGATION if self._precedence(node) == NEGATION else PRODUCT
 
     def _exp(self, node: Expr) -> str:
         return self._style.functions["exp"].format(self.text(node.args[0]))

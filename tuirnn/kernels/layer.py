@@ -106,7 +106,7 @@ class _Layer(torch.autograd.Function):
         kernel = _kernel(cell, weight_hh, operand)
         gx = InputHalf(source, embedding, weight_ih, bias, operand, ctx.stored)
         inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
-        dvectors, dapart = torch.zeros_like(vectors), dict.fromkeys(cell.apart, torch.zeros(()))
+        dvectors, dapart = torch.zeros_like(vectors), dict.fromkeys(cell.non_additive, torch.zeros(()))
         dW: list[Tensor] = []  # of the rows that met the same operand
         for index in range(len(ctx.cuts) - 1, -1, -1):
             steps = ctx.cuts[index]
@@ -122,7 +122,7 @@ class _Layer(torch.autograd.Function):
             del trace
             products = [product_over_time(dgh[..., rows], factor, operand) for rows, factor in factors]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
-            for gate in cell.apart:
+            for gate in cell.non_additive:
                 dapart[gate] = dapart[gate] + _rows(cell.gates, gate, dgh).sum((0, 1), dtype=bias_hh.dtype)
             inputs.add(steps, dgx)
             del d, dgx, dgh, factors, products

@@ -78,7 +78,7 @@ def forward(
     bias = bias_hh.clone()
     for gate in cell.additive:  # it is in gx already
         bias[cell.recurrent.index(gate) * H :][:H] = 0
-    times = _times(lambda rows: times_transposed(weight_hh[rows], B), H, bias if cell.apart else None)
+    times = _times(lambda rows: times_transposed(weight_hh[rows], B), H, bias if cell.non_additive else None)
     steady = _steady(cell, made, weights, gx)
     for steps in _blocks(T, B, H, gx.device):
         block = {**_places(cell, trace, gx, made.columns, steps), **steady}
