@@ -1,4 +1,4 @@
-"""What the Triton kernels of both directions share: arguments, a program's share of the work, the barrier."""
+"""Parts of the Triton kernels of both directions: arguments, the sequences and units of a program, the barrier."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,20 @@ NOW = Moment()
 
 
 def ring(cell: Traced) -> tuple[Place, ...]:
-    """The operands of a step's products, each once; kept for two steps, of which others may still read the older."""
+    """List the operands of a step's products, each once.
+
+    Their buffers hold two steps: other programs may still read the operands of the preceding step.
+    """
     return tuple(dict.fromkeys(each.operand for each in forward_schedule(cell).products if each.operand is not None))
 
 
 def stage(k: int) -> str:
-    """Whether a launch makes product k."""
+    """Return the condition that a launch computes product k."""
     return f"STAGE == 0 or STAGE == {k}"
 
 
 def entered_with(k: int) -> str:
-    """Whether product k is the first that a launch makes."""
+    """Return the condition that product k is the first of a launch."""
     return "STAGE <= 1" if k == 1 else f"STAGE == {k}"
 
 
@@ -30,10 +33,10 @@ class Pass:
     """One direction of a cell.
 
     Args:
-        cell: the mathematics.
-        schedule: of the direction.
-        name: of its kernels.
-        arguments: their pointers.
+        cell: the traced cell.
+        schedule: its phases and products in this direction.
+        name: of the kernels.
+        arguments: names of the kernels' pointers.
     """
 
     def __init__(self, cell: Traced, schedule: Schedule, name: str, arguments: Sequence[str]) -> None:
@@ -45,7 +48,7 @@ class Pass:
         self.known |= {node: f"once{place.index}" for place, node in schedule.once.writes}
 
     def kernel(self, suffix: str, body: Sequence[str]) -> list[str]:
-        """A kernel with this body."""
+        """Return the source of a kernel with this body."""
         terms = [f"BK{k + 1}" for k in range(self.count)]
         constants = [f"{each}: tl.constexpr" for each in (*CONSTANTS, *terms)]
         arguments = ", ".join([*self._arguments, "t0", "t1", "T", "B", *constants])
@@ -53,7 +56,7 @@ class Pass:
         return ["", "", decorator, f"def {self.name}{suffix}({arguments}):", *indented(body)]
 
     def head(self) -> list[str]:
-        """Which sequences and units are this program's, and what depends on vectors alone."""
+        """Return the lines that select a program's sequences and units and compute what depends on vectors alone."""
         lines = [
             "b = tl.program_id(1) * BB + tl.arange(0, BB)",
             "u = tl.program_id(0) * BU + tl.arange(0, BU)",
@@ -71,13 +74,13 @@ class Pass:
         return [*lines, *(f"once{place.index} = {once.text(node)}" for place, node in self.schedule.once.writes)]
 
     def body(self, number: int, moment: Moment, known: dict[Expr, str]) -> Body:
-        """A phase at a moment, with some values in variables."""
+        """Return a phase at a moment; `known` maps values to the variables that hold them."""
         return Body(self.schedule.phases[number], self.buffers, moment, self.known | known, f"v{number}_")
 
     def meeting(self, arrivals: str, early: Sequence[str]) -> list[str]:
-        """The barrier after so many products, and what is loaded while others are waited for."""
+        """Return the barrier after `arrivals` products, with the loads `early` before the wait."""
         return when("PERSISTENT", ["arrive(counter)", *early, f"wait(counter, ({arrivals}) * tl.num_programs(0))"])
 
     def advancing(self, statement: str) -> list[str]:
-        """The end of a round in a launch that does not make the last product, after which others advance."""
+        """Return the end of an iteration in a launch without the last product: `statement` advances the step."""
         return when(f"STAGE != 0 and STAGE != {self.count}", [statement]) if self.count > 1 else []
