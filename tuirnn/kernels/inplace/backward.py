@@ -1,4 +1,4 @@
-"""The calls of a backward pass: factors for many steps at once, what is left for each step, and what can wait."""
+"""The calls of a backward pass: factors for blocks of steps, gradients of each step, and gradients that can wait."""
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
@@ -8,60 +8,59 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from tuirnn.codegen.expression import LEAF, Expr, leaf
+from tuirnn.codegen.expression import LEAF, Expr, is_steady, leaf
 from tuirnn.codegen.trace import Traced
 from tuirnn.kernels.inplace.calls import Phases, column
-from tuirnn.kernels.inplace.emitter import Emitter, copied, is_steady
+from tuirnn.kernels.inplace.emitter import Emitter, copied
 from tuirnn.kernels.inplace.linear import ZERO, Linear, Term, is_gradient
 
 Sums = dict[str, list[Term]]
-"""The terms of gradients by their names: 'column i', 'apart n', 'before h', 'vector u'."""
+"""The terms of gradients by name: 'column i', 'split n', 'before h', 'vector u'."""
 
 
 @dataclass(frozen=True)
 class Backward(Phases):
-    """A backward pass; its places are those of a forward pass, 'd h', and these. Columns are left with the gradients.
+    """A backward pass. Its places are those of a forward pass, 'd h', and the following; columns end as gradients.
 
-    `before` makes what no gradient enters; afterwards the places of gates and extras hold factors.
+    `before` computes what does not depend on gradients; afterwards the places of gates and extras hold factors.
 
     Attributes:
-        results: where a step leaves the gradients of the state before.
-        apart: (gate, place) of the input halves that have a gradient of their own.
-        vectors: where the block leaves each vector's gradient, for each step and sequence; None where it is zero.
-        stored: places of gradients that steps leave for `after`; that of h's gradient, 'stored d h', is filled before
-            a step.
+        results: places of the gradients of the state before a step.
+        split: (gate, place) of each input half that has a gradient of its own.
+        vectors: place of each vector's gradient for every step and sequence; None if it is zero.
+        stored: places of gradients that steps leave for `after`; 'stored d h' is filled before a step.
     """
 
     results: tuple[str, ...]
-    apart: tuple[tuple[int, str], ...]
+    split: tuple[tuple[int, str], ...]
     vectors: tuple[str | None, ...]
     stored: tuple[str, ...]
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """The places of a block that a step reads, or writes in."""
+        """The places of a block that a step reads or writes."""
         return tuple(sorted({*super().reads, *self.stored}))
 
 
 @cache
 def backward_program(cell: Traced) -> Backward:
-    """The calls of a backward pass.
+    """Compile the backward pass of a cell to calls.
 
     Raises:
         ValueError: the cell's `step_backward` is not linear in the gradients.
     """
     homes = {f"column {gate}": column(i, i + 1) for i, gate in enumerate(cell.gates)}
-    free = [*(f"extra {name}" for name in cell.extra), *(f"apart {gate}" for gate in cell.split)]
-    apart = dict(zip(cell.split, free, strict=False))
-    homes |= {f"apart {gate}": place for gate, place in apart.items()}
+    free = [*(f"extra {name}" for name in cell.extra), *(f"split {gate}" for gate in cell.split)]
+    split = dict(zip(cell.split, free, strict=False))
+    homes |= {f"split {gate}": place for gate, place in split.items()}
     wanted = {f"column {gate}": cell.gate_gradients.get(gate, cell.gradients.x[gate]) for gate in cell.gates}
-    wanted |= {f"apart {gate}": cell.gradients.x[gate] for gate in apart}
+    wanted |= {f"split {gate}": cell.gradients.x[gate] for gate in split}
     wanted |= {f"before {name}": cell.gradients.before[name] for name in cell.state}
     standing = {node: homes[name] for name, node in wanted.items() if name in homes and is_gradient(node)}
     try:
         linear = Linear([*wanted.values(), *cell.vector_gradients.values()])
         sums = {name: linear.terms(node) for name, node in wanted.items()}
-        linear.done.update(standing)  # a vector's gradient is made of what stands in the columns after the steps
+        linear.done.update(standing)  # a vector's gradient may use the gradients in the columns
         sums |= {f"vector {name}": linear.terms(cell.vector_gradients[name]) for name in cell.vectors}
     except ValueError as error:
         raise ValueError(f"cell '{cell.name}': {error}") from error
@@ -69,22 +68,22 @@ def backward_program(cell: Traced) -> Backward:
     e, factors = _factors(plan)
     results = _Step(plan, e, factors).emit()
     vectors = _After(plan, e, factors).emit(standing)
-    where = tuple((cell.gates.index(gate), place) for gate, place in apart.items())
+    where = tuple((cell.gates.index(gate), place) for gate, place in split.items())
     return Backward(*e.phases(), results, where, vectors, tuple(plan.stored.values()))
 
 
 class _Plan:
-    """Which gradients the steps have to make, and which can wait.
+    """The division of gradients into those that steps compute and those that can wait.
 
     Args:
-        cell: the mathematics.
-        sums: the gradients that are asked for.
-        shared: sums that several of them are made of.
-        homes: where they are wanted.
+        cell: the traced cell.
+        sums: the required gradients.
+        shared: sums that several of them contain.
+        homes: the required places.
     Attributes:
-        now: names of those that other steps depend on.
-        needed: the gradients that these are made of.
-        stored: the gradients that the others are made of and that a step has -> where it leaves them.
+        now: names of the gradients that other steps depend on.
+        needed: the gradients that these contain.
+        stored: gradients of a step that the waiting ones contain -> their places.
     """
 
     def __init__(self, cell: Traced, sums: Sums, shared: dict[Expr, list[Term]], homes: dict[str, str]) -> None:
@@ -97,7 +96,7 @@ class _Plan:
         self.stored = {base: f"stored {base.of or number} {base.name}".strip() for number, base in enumerate(given)}
 
     def _under(self, sums: Iterable[list[Term]], stop: Container[Expr]) -> dict[Expr, None]:
-        """All gradients that some are made of, in an order that is always the same, and not what `stop` is made of."""
+        """Collect the gradients that some contain, in a fixed order; does not descend into those in `stop`."""
         found: dict[Expr, None] = {}
         for base in (term.base for terms in sums for term in terms):
             found[base] = None
@@ -107,10 +106,10 @@ class _Plan:
 
 
 def _factors(plan: _Plan) -> tuple[Emitter, dict[Expr, str]]:
-    """The calls that make all factors, and where each then is.
+    """Emit the calls that compute all factors; returns the emitter and the place of each factor.
 
-    The factor of a gradient that is one term goes where the gradient will be; the place may hold an activation that
-    other factors are made of, so these are written last, each when what it overwrites is not read any more.
+    The factor of a gradient of one term is written where the gradient will be. That place may hold an activation that
+    other factors read, so these factors are written last, each after the last read of what it overwrites.
     """
     cell, homes = plan.cell, plan.homes
     places = {leaf("kept", name): f"extra {name}" for name in cell.extra}
@@ -139,24 +138,24 @@ def _factors(plan: _Plan) -> tuple[Emitter, dict[Expr, str]]:
             f for f, home in waiting.items() if not any(home in e.reads(other) for other in waiting if other is not f)
         ]
         factor = free[0] if free else next(iter(waiting))
-        if not free:  # they overwrite one another: it is made in a new tensor first
+        if not free:  # they overwrite one another: the value goes to a new tensor first
             e.places[factor] = e.add(copied, e.value(factor))
             continue
         home = found[factor] = waiting.pop(factor)
         if e.value(factor, home) != home:
-            raise AssertionError("a value is not where it was asked for")
+            raise AssertionError("a value is not in the required place")
     for name, home in homes.items():
-        if not plan.sums[name]:  # no gradient arrives
+        if not plan.sums[name]:  # the gradient is zero
             e.add(copied, e.value(ZERO), into=home)
     return e, found
 
 
 class _Gradients:
-    """Calls that make gradients of others.
+    """Calls that compute gradients from others.
 
     Attributes:
-        known: the place of each gradient that is there.
-        left: how often each will still be used.
+        known: gradient -> its place.
+        left: number of remaining uses of each gradient.
     """
 
     def __init__(self, plan: _Plan, e: Emitter, factors: dict[Expr, str]) -> None:
@@ -165,15 +164,15 @@ class _Gradients:
         self.left: Counter[Expr] = Counter()
 
     def is_free(self, base: Expr) -> bool:
-        """Whether a gradient may be overwritten."""
+        """Return whether a gradient may be overwritten."""
         return not self.left[base] and base not in self.plan.stored
 
     def is_known(self, terms: list[Term]) -> bool:
-        """Whether a sum can be made."""
+        """Return whether a sum can be computed."""
         return all(term.base in self.known for term in terms)
 
     def columns(self, names: Iterable[str]) -> None:
-        """Gradients of gates and of input halves; one call for neighbours that are multiples of the same gradient."""
+        """Emit gradients of gates and input halves; one call for neighbours that are multiples of the same gradient."""
         gates, sums, homes = self.plan.cell.gates, self.plan.sums, self.plan.homes
         names = list(names)
         simple = {name: sums[name][0].base for name in names if self._is_at_home(name)}
@@ -196,13 +195,13 @@ class _Gradients:
                 self.sum(sums[name], homes[name])
 
     def _is_at_home(self, name: str) -> bool:
-        """Whether a gradient is one term whose factor stands where the gradient will be."""
+        """Return whether a gradient has one term, whose factor is in the gradient's place."""
         terms = self.plan.sums[name]
         factor = terms[0].factor if len(terms) == 1 else None
         return factor is not None and self.factors[factor] == self.plan.homes[name]
 
     def sum(self, terms: list[Term], into: str = "") -> str:
-        """The place of base × factor + …: `into`, else a new tensor, or that of a gradient that nothing else needs."""
+        """Emit base × factor + … and return its place: `into`, else that of a free gradient, else a new tensor."""
         self.left.subtract(term.base for term in terms)
         first, *rest = sorted(terms, key=lambda term: term.factor is not None)
         start = self.known[first.base]
@@ -225,7 +224,7 @@ class _Step(_Gradients):
     """The calls of one step, in the order in which gradients become known."""
 
     def emit(self) -> tuple[str, ...]:
-        """All calls; returns where the gradients of the state before are."""
+        """Emit all calls; returns the places of the gradients of the state before the step."""
         plan, cell = self.plan, self.plan.cell
         self.e.phase = "step"
         self.waiting = [name for name in plan.homes if name in plan.now and plan.sums[name]]
@@ -247,7 +246,7 @@ class _Step(_Gradients):
         return tuple(self._result(plan.sums[f"before {name}"]) for name in cell.state)
 
     def _make(self) -> None:
-        """What can be made of what is known."""
+        """Emit the gradients that can be computed from known ones."""
         for base, terms in self.plan.shared.items():
             if base in self.plan.needed and base not in self.known and self.is_known(terms):
                 self.known[base] = self.sum(terms, self.plan.stored.get(base, ""))
@@ -260,19 +259,19 @@ class _Step(_Gradients):
 
 
 class _After(_Gradients):
-    """The calls on a block of steps that were walked."""
+    """The calls on a block of steps after its last step."""
 
     def is_free(self, base: Expr) -> bool:
-        """A block has room enough: nothing is overwritten."""
+        """Return False: a block overwrites no gradient."""
         return False
 
     def emit(self, standing: dict[Expr, str]) -> tuple[str | None, ...]:
-        """All calls.
+        """Emit all calls.
 
         Args:
-            standing: the gradients that are then in the columns.
+            standing: gradients in the columns after the steps -> their places.
         Returns:
-            Where each vector's gradient is.
+            The place of each vector's gradient; None if it is zero.
         """
         plan = self.plan
         self.e.phase = "after"
@@ -287,7 +286,7 @@ class _After(_Gradients):
 
 
 def _scale(count: int) -> Callable[..., Tensor]:
-    """Multiply the columns of some gates by one gradient [B, H], in place."""
+    """Return a function that multiplies the columns of some gates by one gradient [B, H] in place."""
 
     def scale(columns: Tensor, gradient: Tensor, *, out: Tensor) -> Tensor:
         wide = out.view(*gradient.shape[:-1], count, gradient.shape[-1])
