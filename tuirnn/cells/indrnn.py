@@ -2,8 +2,8 @@
 
 h' = relu(W_x x + u h + b)        relu' = [h' > 0]
 
-u begins uniform in [0, 1), the paper's [0, γ^(1/T)] for sequences of any length T. The paper also clips |u| at
-γ^(1/T) while it trains; here u is free, so h has no bound.
+u starts uniform in [0, 1), the paper's [0, γ^(1/T)] for sequences of any length T. The paper clips |u| at γ^(1/T) in
+training; here u is not clipped, so h has no bound.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -30,6 +30,5 @@ class IndRNN(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward."""
         da = d.h * is_positive(after.h)  # [B, H]
         return Gradients(Parts(h=da * p.u), Parts(h=da), vectors=Parts(u=da * s.h))
