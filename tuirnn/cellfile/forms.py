@@ -1,9 +1,9 @@
-"""The forms in which a cell may use an operator, one row of a table for each: what the exporter writes, and no more.
+"""The forms of operators in a cell file, a row of a table for each: exactly those that the exporter writes.
 
-A row says how many inputs and outputs there are, their element types, which inputs are constants, which attributes
-there may be with which values, and how the shapes of the outputs follow. So every size is known before anything runs,
-but for the batch axis and for the number of candidates that TopK keeps, which only a Slice of one column may read.
-An operator that is not here, or is used in another way, is refused: runtimes have crashed on forms that nobody writes.
+A row defines the numbers of inputs and outputs, their element types, which inputs are constants, the allowed attributes
+and values, and the inference of the outputs' shapes. Every size is therefore known before the graph runs, except the
+batch axis and the number of candidates that TopK keeps, which only a Slice of one column may read. An operator that is
+not in the table, or has another form, is refused: runtimes have crashed on forms that no exporter writes.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,28 +18,28 @@ from tuirnn.cellfile.values import BOOL, F16, F32, I4, I8, I32, I64, KEPT, MAX_D
 from tuirnn.errors import CellFileError, one_line
 
 MAX_PIECES = 256
-"""Inputs of a Concat, outputs of a Split: layers, or steps in a call."""
+"""Most inputs of a Concat or outputs of a Split: layers, or steps per call."""
 
 READERS = {"codes": ("MatMulInteger",), "zero": ("MatMulInteger",), "scale": ("Mul",), "scales": ("Mul",),
            "sums": ("Cast", "Mul")}  # fmt: skip
-"""Who may read such a number. Read by another, one code of rounding could be magnified beyond all bounds."""
+"""Role in a quantization -> operators that may read it. Others could magnify a rounding error without bound."""
 
 Infer = Callable[[Use], list[Value]]
 
 
 @dataclass(frozen=True)
 class Form:
-    """How an operator may be used.
+    """The allowed form of an operator.
 
     Attributes:
-        types: element types that each input may have; a last one that repeats stands for all that follow.
-        infer: the outputs, from the inputs; raises CellFileError where they do not fit.
-        inputs: fewest and most; None: as many as `types`.
-        outputs: fewest and most.
-        constants: inputs that must be stored in the file; of int64 they are small, and `Use.numbers` has them.
-        attributes: name -> values that it may have.
-        required: attributes that must be there.
-        parts: those that need it, `SAMPLER`, `FEWER_BITS` or `STEP`; none: every cell may have it.
+        types: allowed element types of each input; the last entry also applies to all further inputs.
+        infer: infers the outputs from the inputs; raises CellFileError if they do not fit together.
+        inputs: least and largest number; None: the number of `types`.
+        outputs: least and largest number.
+        constants: inputs that must be stored in the file; those of int64 are small, and `Use.numbers` has them.
+        attributes: name -> allowed values.
+        required: attributes that must be present.
+        parts: parts of a cell that need it, `SAMPLER`, `FEWER_BITS` or `STEP`; empty: every cell may have it.
     """
 
     types: tuple[tuple[int, ...], ...]
@@ -53,36 +53,36 @@ class Form:
 
 
 SAMPLER, FEWER_BITS, STEP = "a sampler", "fewer bits", "that operator in its equations"
-"""Parts that not every cell has; `STEP` has an operator where the definition of the cell needs it."""
+"""Parts that not every cell has; `STEP`: the definition of the cell needs the operator."""
 
 
 @dataclass(frozen=True)
 class Has:
-    """What a cell says it has.
+    """The parts of a cell according to its metadata.
 
     Attributes:
-        parts: of `SAMPLER` and `FEWER_BITS`.
-        step: the operators that its step is made of, by its definition.
+        parts: `SAMPLER` and `FEWER_BITS`, if present.
+        step: the operators that its definition needs.
     """
 
     parts: tuple[str, ...]
     step: frozenset[str]
 
     def needs(self, kind: str, form: Form) -> bool:
-        """Whether it may use an operator."""
+        """Return whether the cell may use an operator."""
         own = STEP in form.parts and kind in self.step
         return not form.parts or own or any(part in form.parts for part in self.parts)
 
 
 def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[Value]:
-    """The values that a node makes, checked against the table.
+    """Infer the outputs of a node after checking it against the table.
 
     Args:
         node: one operator.
-        values: everything made so far, by name.
-        has: what the cell says it has.
+        values: the values so far, by name.
+        has: the parts of the cell.
     Raises:
-        CellFileError: no form of a cell, or shapes that do not fit together.
+        CellFileError: the form is not in the table, or the inputs do not fit together.
     """
     kind = one_line(node.op_type, 40)
     form = FORMS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
@@ -194,4 +194,4 @@ FORMS: dict[str, Form] = {
     "ArgMax": Form(((I64,),), infer.first_largest, attributes={"axis": (-1,), "keepdims": (0,)},
                    required=("axis", "keepdims"), parts=(SAMPLER,)),
 }  # fmt: skip
-"""Everything a cell file may compute with."""
+"""Operator -> its form in a cell file."""

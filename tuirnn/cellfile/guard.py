@@ -1,4 +1,4 @@
-"""Whether a file may be tried: bounded, plain, finite, of a cell's forms, and as its metadata say. Nothing is run."""
+"""The guard: checks a file before it is run. Its sizes, numbers and operators must be those of its metadata."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -22,33 +22,37 @@ from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
 GLANCE_FROM = 2**25
-"""Bytes from which a file is looked through before it is read into memory."""
+"""Bytes from which a file is checked before it is read into memory."""
 
 OPSETS, IR_VERSIONS = range(13, 24), range(7, 12)
-"""What files of this schema may need."""
+"""Versions that files of this schema may have."""
 
 FLOATS = (F32, F16)
 BITS: dict[int, int] = {F32: 32, I64: 64, F16: 16, I8: 8, U8: 8, I4: 4}
-"""Types that weights may have, and the bits of an element."""
+"""Element type of weights -> bits per element."""
 
 LARGEST, NEVER = 1e6, np.float32(-1e30)
-"""Of a weight; the sampler's stand-in for minus infinity."""
+"""Largest absolute weight; the sampler's replacement for minus infinity."""
 
 MAX_COMMAS, MAX_BRACKETS = 20_000, 4_000
-"""Of the metadata's JSON, beside one comma for each symbol: what a parser makes objects of."""
+"""Most commas (besides one per symbol) and brackets in a metadata value: a parser creates objects for them."""
 
 
 def read_cell(path: Path) -> InspectedCell:
     """Read and inspect a cell file.
 
     Raises:
-        CellFileError: the first reason not to trust it, with the file's name.
+        CellFileError: the first reason to refuse it, with the file's name.
     """
     return inspect(read_file(path), one_line(path.name))
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a cell file, looked through first where they are many; raises CellFileError."""
+    """Read the bytes of a cell file; checks a large file before reading it.
+
+    Raises:
+        CellFileError: the file cannot be read, or has fields that no cell has.
+    """
     name = one_line(path.name)
 
     def glance(file: BinaryIO, size: int) -> None:
@@ -60,12 +64,19 @@ def read_file(path: Path) -> bytes:
 
 
 def fixed_batch(cell: InspectedCell) -> int | None:
-    """Size of a cell's batch axis where its graph fixes it."""
+    """Return the fixed size of a cell's batch axis; None if it is dynamic."""
     return _fixed_batch(onnx.ModelProto.FromString(cell.data).graph, cell.metadata)
 
 
 def inspect(data: bytes, name: str) -> InspectedCell:
-    """Inspect the bytes of a cell file; `name` is for the error."""
+    """Inspect a cell file in memory.
+
+    Args:
+        data: the file's bytes.
+        name: for errors.
+    Raises:
+        CellFileError: the first reason to refuse it.
+    """
     with _refusals(name):
         check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
@@ -83,7 +94,7 @@ def inspect(data: bytes, name: str) -> InspectedCell:
 
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
-    """Put the file's name before the reason, and say what a parser says in our words."""
+    """Add the file's name to errors, and raise a parser's errors as CellFileError."""
     try:
         yield
     except (DecodeError, ValueError, RecursionError) as error:
@@ -93,7 +104,7 @@ def _refusals(name: str) -> Iterator[None]:
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
-    """sha256 over the operators, the weights and the metadata but the fingerprint itself, in the file's order."""
+    """Compute the sha256 of operators, weights and metadata (without the fingerprint), in the file's order."""
     digest = hashlib.sha256()
     for node in model.graph.node:
         digest.update(node.SerializeToString(deterministic=True))
@@ -113,7 +124,7 @@ def _check_fingerprint(model: onnx.ModelProto) -> None:
 
 
 def _check_strings(model: onnx.ModelProto) -> None:
-    """Protobuf hands over a string that is not UTF-8 as bytes; no later check should have to think of that."""
+    """Refuse names that are not UTF-8: protobuf returns them as bytes, which later checks do not expect."""
     graph = model.graph
     named = [*graph.node, *graph.input, *graph.output, *graph.initializer]
     strings: list[object] = [item.name for item in named]
@@ -140,7 +151,7 @@ def _check_version(model: onnx.ModelProto) -> None:
 
 
 def _properties(model: onnx.ModelProto) -> dict[str, str]:
-    """The metadata, each key once, and no more of them than the weights bear out."""
+    """Return the metadata; refuses repeated keys and values that are far too long for the weights."""
     found = {prop.key: prop.value for prop in model.metadata_props}
     if len(found) != len(model.metadata_props):
         raise CellFileError("one key stands twice in its metadata")
@@ -167,15 +178,15 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
 
 
 def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) -> None:
-    """Finite, and no larger than a network's: where products overflow, the order of a sum decides what comes out."""
-    most = FLOAT32_MAX if metadata.task == "forecast" else LARGEST  # a forecaster's are in the data's own units
+    """Refuse weights that are not finite or far too large: if products overflow, results depend on their order."""
+    most = FLOAT32_MAX if metadata.task == "forecast" else LARGEST  # a forecaster's weights include the data's units
     for tensor in tensors:
         if tensor.data_type not in FLOATS:
             continue
         array = numpy_helper.to_array(tensor)
         if len(tensor.dims) < 2:
             array = array[array != NEVER]
-        if not float(np.abs(array).max(initial=0)) <= most:  # not a number is not below it either
+        if not float(np.abs(array).max(initial=0)) <= most:  # also refuses NaN
             raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
 
 
@@ -185,7 +196,7 @@ def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
 
 
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:
-    """Hold inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
+    """Check inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
     fixed = _fixed_batch(graph, metadata)
     if fixed is not None and fixed < 1:
         raise CellFileError(f"its batch axis is {fixed}")

@@ -1,6 +1,6 @@
-"""What the outputs of each operator are, from its inputs: element types, shapes, and what is known of their numbers.
+"""Inference of an operator's outputs from its inputs: element types, shapes, and bounds of numbers.
 
-Each function belongs to a row of the table in `forms`; it raises CellFileError where the inputs do not fit together.
+Each function belongs to a row of the table in `forms`; it raises CellFileError if the inputs do not fit together.
 """
 
 from dataclasses import dataclass
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from tuirnn.cellfile.values import BOOL, F16, F32, FREE, I8, I32, I64, KEPT, U8, Dim, Shape, Stands, Value, need
 
 MAX_INNER = 2**15
-"""Rows of a matrix of 8 bits, so that sums of products of two bytes stay within 32 bits."""
+"""Most rows of an 8-bit matrix, so that sums of products of two bytes fit in 32 bits."""
 
 LEAST_SCALE, LEAST_DIVISOR = 1e-30, 1e-7
-"""Of a quantization, whose inverse is a number too; of a division, so that rounding does not decide its result."""
+"""Least scale of a quantization, so that its inverse is finite; least divisor, so that rounding does not determine the
+quotient."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """One node: its inputs, attributes, how many outputs it names, and the operators that the cell's step has."""
+    """A node: its inputs, attributes, number of outputs, and the operators of the cell's step."""
 
     inputs: list[Value]
     attributes: dict[str, int]
@@ -24,23 +25,23 @@ class Use:
     step: frozenset[str]
 
     def shape(self, number: int = 0) -> Shape:
-        """Of an input."""
+        """Return the shape of an input."""
         return self.inputs[number].shape
 
     def numbers(self, number: int) -> tuple[int, ...]:
-        """Elements of an input that the table says is a small constant."""
+        """Return the elements of an input that the table requires to be a small constant."""
         known = self.inputs[number].numbers
         assert known is not None
         return tuple(map(int, known))
 
     def axis(self, number: int, rank: int) -> int:
-        """An axis as a number from zero."""
+        """Return an axis counted from zero."""
         need(-rank <= number < rank, "has axis {} of {}", number, rank)
         return number % rank
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """The common shape; a free batch meets itself or 1."""
+    """Return the common shape; a dynamic batch axis matches itself or 1."""
     rank = max(map(len, shapes))
     joined: list[Dim] = []
     for dims in zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True):
@@ -60,7 +61,7 @@ def elementwise(use: Use) -> list[Value]:
 
 
 def scaled(use: Use) -> list[Value]:
-    """A product of two values; sums of codes meet the scale of their own quantization, or one that is stored."""
+    """Infer a product; sums of codes must be multiplied by the scale of their quantization or by a stored one."""
     result = elementwise(use)[0]
     for one, other in (use.inputs, use.inputs[::-1]):
         if one.stands is None:
@@ -83,7 +84,7 @@ def larger(use: Use) -> list[Value]:
 
 
 def quotient(use: Use) -> list[Value]:
-    """A state or gate may be any number, and so the divisor of a step whose mathematics divides; no other may."""
+    """Infer a quotient; only the step of a cell that divides may have a divisor without a lower bound."""
     divisor = use.inputs[1]
     known = divisor.nearest >= LEAST_DIVISOR or (not divisor.constant and "Div" in use.step)
     need(known, "divides by what may be zero")
@@ -100,7 +101,7 @@ def where(use: Use) -> list[Value]:
 
 
 def product(use: Use) -> Shape:
-    """x [..., K] times W [K, N]."""
+    """Return the shape of x [..., K] times W [K, N]."""
     x, W = use.shape(0), use.shape(1)
     need(len(x) in (2, 3) and len(W) == 2 and FREE not in W and x[-1] == W[0], "multiplies {} by {}", x, W)
     return (*x[:-1], W[1])
@@ -172,7 +173,7 @@ def unsqueeze(use: Use) -> list[Value]:
 
 
 CASTS = ((F16, F32), (I8, F32), (I32, F32), (BOOL, I64), (BOOL, F32))
-"""Stored or counted -> computed with."""
+"""Type of stored or counted values -> type in computations."""
 
 
 def cast(use: Use) -> list[Value]:
@@ -194,7 +195,7 @@ def quantize_as_seen(use: Use) -> list[Value]:
 
 
 BLOCK = 16
-"""Rows of a column that share a scale in four bits."""
+"""Rows of a column that share a scale in int4."""
 
 
 def dequantize(use: Use) -> list[Value]:
