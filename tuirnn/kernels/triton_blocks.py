@@ -1,21 +1,20 @@
-"""What the Triton kernels of all cells are built from: functions of blocks, tiles, products, the barrier.
+"""Functions that the Triton kernels of all cells call: elementwise functions, tiles, products, the barrier.
 
-The kernels themselves are written from a cell's definition by `codegen/triton.py`. A program owns BU units of BB
-sequences: for these it makes the recurrent products and the elementwise phases between them, step after step. What a
-product reads reaches the other programs through global memory. How they wait for each other is the launch's choice, not
-the mathematics':
+`codegen/triton.py` generates the kernels from a cell's definition. A program computes BU units of BB sequences: their
+recurrent products and the phases between them, step by step. Programs exchange the operands of products through global
+memory. The launch determines how they wait for one another:
 
     a launch for each product          the end of a launch is the barrier; any number of programs
-    one launch for all (PERSISTENT)    `arrive`, `wait` are the barrier; all programs must be on the device at once
+    one launch for all (PERSISTENT)    `arrive`, `wait` are the barrier; all programs must run at the same time
 
-Where PRODUCT is False, cuBLAS has made the product and only the phase after it is left. What programs exchange is
-loaded past the L1 cache (".cg"), which does not see what others write.
+Without PRODUCT, cuBLAS has computed the product, and the kernel computes only the phase. Values from other programs are
+loaded past the L1 cache (".cg"), which does not contain their latest writes.
 """
 
 import triton
 import triton.language as tl
 
-# ── functions of a definition (cells/functions.py), each in the full range of float32 ────
+# ── functions of cells (cells/functions.py), each in the full range of float32 ────
 
 
 @triton.jit
@@ -25,7 +24,7 @@ def tanh(x):
 
 @triton.jit
 def log1p_of_fraction(y):
-    """log(1 + y) for 0 ≤ y ≤ 1: y times a polynomial; the device's logarithm has few digits where y is small."""
+    """Compute log(1 + y) for 0 ≤ y ≤ 1 by a polynomial; the device's logarithm is inaccurate for small y."""
     p = -3.2439089e-3 * y + 1.9850945e-2
     p = p * y - 5.6958577e-2
     p = p * y + 1.0603560e-1
@@ -50,7 +49,7 @@ def log_sigmoid(x):
 
 @triton.jit
 def expm1(x):
-    """e^x − 1; near 0, where the difference would lose its digits, its Taylor polynomial."""
+    """Compute e^x − 1; near 0, where the difference would lose digits, by its Taylor polynomial."""
     p = x * (1 / 5040) + 1 / 720
     p = p * x + 1 / 120
     p = p * x + 1 / 24
@@ -61,7 +60,7 @@ def expm1(x):
 
 @triton.jit
 def relu(x):
-    return tl.where(x < 0, 0.0, x)  # a NaN stays one
+    return tl.where(x < 0, 0.0, x)  # NaN stays NaN
 
 
 @triton.jit
@@ -71,7 +70,7 @@ def is_positive(x):
 
 @triton.jit
 def maximum(x, y):
-    return tl.where(x > y, x, tl.where(x == x, y, x))  # NaN where one of them is
+    return tl.where(x > y, x, tl.where(x == x, y, x))  # NaN if one of them is NaN
 
 
 @triton.jit
@@ -79,24 +78,24 @@ def select(condition, x, y):
     return tl.where(condition > 0, x, y)
 
 
-# ── tiles whose columns are those of some gates beside each other ────
+# ── tiles with the columns of several gates ────
 
 
 @triton.jit
 def apart1(x, BB: tl.constexpr, BU: tl.constexpr):
-    """The columns of one gate [BB, BU], in a tuple like those of more."""
+    """Return the columns of one gate [BB, BU] as a tuple."""
     return (x,)
 
 
 @triton.jit
 def apart2(x, BB: tl.constexpr, BU: tl.constexpr):
-    """Columns of two gates beside each other [BB, 2·BU] -> each gate's [BB, BU]."""
+    """Split the columns of two gates, [BB, 2·BU] -> two [BB, BU]."""
     return tl.split(tl.permute(tl.reshape(x, (BB, 2, BU)), (0, 2, 1)))
 
 
 @triton.jit
 def apart4(x, BB: tl.constexpr, BU: tl.constexpr):
-    """The same of four."""
+    """Split the columns of four gates, [BB, 4·BU] -> four [BB, BU]."""
     x = tl.permute(tl.reshape(x, (BB, 4, BU)), (0, 2, 1))
     x02, x13 = tl.split(tl.reshape(x, (BB, BU, 2, 2)))
     x0, x2 = tl.split(x02)
@@ -106,7 +105,7 @@ def apart4(x, BB: tl.constexpr, BU: tl.constexpr):
 
 @triton.jit
 def apart8(x, BB: tl.constexpr, BU: tl.constexpr):
-    """The same of eight."""
+    """Split the columns of eight gates, [BB, 8·BU] -> eight [BB, BU]."""
     low, high = tl.split(tl.permute(tl.reshape(x, (BB, 2, 4 * BU)), (0, 2, 1)))
     x0, x1, x2, x3 = apart4(low, BB, BU)
     x4, x5, x6, x7 = apart4(high, BB, BU)
@@ -115,7 +114,7 @@ def apart8(x, BB: tl.constexpr, BU: tl.constexpr):
 
 @triton.jit
 def where_more(mask, x, y):
-    """The mask where x > y, two numbers; as blocks, since Triton's interpreter takes x > y itself for an integer."""
+    """Return the mask if x > y, else zeros; compares blocks, since Triton's interpreter makes x > y an integer."""
     return mask & (tl.zeros(mask.shape, tl.int32) + x > y)
 
 
@@ -130,7 +129,7 @@ def arrive(counter):
 
 @triton.jit
 def wait(counter, arrivals):
-    """Wait until `counter`'s programs have arrived so many times in sum; then what they wrote before can be read."""
+    """Wait for a number of arrivals at `counter`; afterwards the earlier writes of these programs can be read."""
     while tl.atomic_add(counter, 0, sem="acquire") < arrivals:
         pass
     tl.debug_barrier()
@@ -141,7 +140,7 @@ def wait(counter, arrivals):
 
 @triton.jit
 def part_of_x(x, stride, b, B, begin, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr):
-    """Columns from `begin` on of rows b of x [B, K], which other programs write: [BB, BK], or [SLICES, BB, BK]."""
+    """Load columns from `begin` on of rows b of x [B, K], which other programs write: [(SLICES,) BB, BK]."""
     k = begin + tl.arange(0, BK)
     if SLICES == 1:
         at = x + b[:, None] * stride + k[None, :]
@@ -156,7 +155,7 @@ def part_of_x(x, stride, b, B, begin, K: tl.constexpr, BK: tl.constexpr, SLICES:
 
 @triton.jit
 def part_of_W(W, stride, rows, is_row, begin, K: tl.constexpr, BK: tl.constexpr, SLICES: tl.constexpr):
-    """The same columns of W's rows, transposed: [BK, rows], or [SLICES, BK, rows]."""
+    """Load the same columns of W's rows, transposed: [(SLICES,) BK, rows]."""
     k = begin + tl.arange(0, BK)
     if SLICES == 1:
         at = W + rows[None, :] * stride + k[:, None]
@@ -172,9 +171,9 @@ def part_of_W(W, stride, rows, is_row, begin, K: tl.constexpr, BK: tl.constexpr,
 @triton.jit
 def product(m, x, x_stride, b, B, W, W_stride, kept, rows, is_row, K: tl.constexpr, BK: tl.constexpr,
             SLICES: tl.constexpr, RESIDENT: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """m + x[b] W[rows]ᵀ, [BB, rows]; in SLICES of the sum, one for each warp, where it is long and has few outputs.
+    """Compute m + x[b] W[rows]ᵀ, [BB, rows]; a long sum with few outputs in SLICES, one for each warp.
 
-    Rows of x and W, K wide, are `x_stride` and `W_stride` apart.
+    The rows of x and W have K columns and are `x_stride` and `W_stride` apart.
     """
     if SLICES == 1:
         part = m
