@@ -52,10 +52,12 @@ def broadcast(*shapes: Shape) -> Shape:
 
 
 def same(use: Use) -> list[Value]:
+    """Infer an output with the type and shape of the input."""
     return [Value(use.inputs[0].dtype, use.shape())]
 
 
 def elementwise(use: Use) -> list[Value]:
+    """Infer an elementwise result: one type, broadcast shape."""
     need(len({value.dtype for value in use.inputs}) == 1, "mixes types")
     return [Value(use.inputs[0].dtype, broadcast(*(value.shape for value in use.inputs)))]
 
@@ -79,6 +81,7 @@ def scaled(use: Use) -> list[Value]:
 
 
 def larger(use: Use) -> list[Value]:
+    """Infer a maximum; a constant operand bounds it from below."""
     least = max(value.numbers[0] if value.constant and value.numbers else 0.0 for value in use.inputs)
     return [Value(F32, elementwise(use)[0].shape, nearest=least)]
 
@@ -92,10 +95,12 @@ def quotient(use: Use) -> list[Value]:
 
 
 def compare(use: Use) -> list[Value]:
+    """Infer truth values of the broadcast shape."""
     return [Value(BOOL, elementwise(use)[0].shape)]
 
 
 def where(use: Use) -> list[Value]:
+    """Infer a choice between two values of one type."""
     need(use.inputs[1].dtype == use.inputs[2].dtype, "mixes types")
     return [Value(use.inputs[1].dtype, broadcast(*(value.shape for value in use.inputs)))]
 
@@ -108,10 +113,12 @@ def product(use: Use) -> Shape:
 
 
 def matmul(use: Use) -> list[Value]:
+    """Infer a product of float32 matrices."""
     return [Value(F32, product(use))]
 
 
 def matmul_integer(use: Use) -> list[Value]:
+    """Infer a product of 8-bit codes with the zero points of their quantizations: sums in 32 bits."""
     inner = use.shape(1)[0] if use.shape(1) else 0
     need(isinstance(inner, int) and inner <= MAX_INNER, "adds up more than 32 bits hold")
     need(not use.shape(2) and not use.shape(3), "has zero points that are no single numbers")
@@ -124,12 +131,14 @@ def matmul_integer(use: Use) -> list[Value]:
 
 
 def gemm(use: Use) -> list[Value]:
+    """Infer a product of matrices plus a bias."""
     out = product(use)
     need(len(out) == 2 and broadcast(use.shape(2), out) == out, "adds {} to {}", use.shape(2), out)
     return [Value(F32, out)]
 
 
 def gather(use: Use) -> list[Value]:
+    """Infer rows of a table; constant indices must exist."""
     data, indices = use.shape(0), use.shape(1)
     need(len(indices) <= 1 and 1 <= len(data) <= 2, "takes rows {} of {}", indices, data)
     rows = data[0]
@@ -140,6 +149,7 @@ def gather(use: Use) -> list[Value]:
 
 
 def split(use: Use) -> list[Value]:
+    """Infer the pieces of a Split, whose sizes must add up to the axis."""
     shape, sizes = use.shape(), use.numbers(1)
     axis = use.axis(use.attributes["axis"], len(shape))
     whole = len(sizes) == use.outputs and min(sizes) > 0 and sum(sizes) == shape[axis]
@@ -148,6 +158,7 @@ def split(use: Use) -> list[Value]:
 
 
 def concat(use: Use) -> list[Value]:
+    """Infer a Concat of values that differ only in the size of its axis."""
     shapes = [value.shape for value in use.inputs]
     axis = use.axis(use.attributes["axis"], len(shapes[0]))
     rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes if len(shape) == len(shapes[0])}
@@ -159,6 +170,7 @@ def concat(use: Use) -> list[Value]:
 
 
 def squeeze(use: Use) -> list[Value]:
+    """Infer a Squeeze of axes of size 1."""
     shape, axes = use.shape(), use.numbers(1)
     gone = {use.axis(axis, len(shape)) for axis in axes}
     need(len(gone) == len(axes) and all(shape[axis] == 1 for axis in gone), "takes the axes {} from {}", axes, shape)
@@ -166,6 +178,7 @@ def squeeze(use: Use) -> list[Value]:
 
 
 def unsqueeze(use: Use) -> list[Value]:
+    """Infer an Unsqueeze of one axis."""
     shape, axes = use.shape(), use.numbers(1)
     need(len(axes) == 1, "adds the axes {}", axes)
     axis = use.axis(axes[0], len(shape) + 1)
@@ -177,11 +190,13 @@ CASTS = ((F16, F32), (I8, F32), (I32, F32), (BOOL, I64), (BOOL, F32))
 
 
 def cast(use: Use) -> list[Value]:
+    """Infer a conversion between two types of `CASTS`."""
     need((use.inputs[0].dtype, use.attributes["to"]) in CASTS, "converts between types that no cell converts")
     return [Value(use.attributes["to"], use.shape(), stands=use.inputs[0].stands)]
 
 
 def quantize(use: Use) -> list[Value]:
+    """Infer 8-bit codes with a constant scale."""
     need(not use.shape(1) and not use.shape(2), "has a scale or zero point that is no single number")
     scale = use.inputs[1].numbers
     need(scale is not None and scale[0] > LEAST_SCALE, "has a scale that is not above zero")
@@ -189,6 +204,7 @@ def quantize(use: Use) -> list[Value]:
 
 
 def quantize_as_seen(use: Use) -> list[Value]:
+    """Infer 8-bit codes with the scale and zero point that are computed for them."""
     source = object()
     made = ((U8, use.shape(), "codes"), (F32, (), "scale"), (U8, (), "zero"))
     return [Value(dtype, shape, stands=Stands(what, source)) for dtype, shape, what in made]
@@ -199,6 +215,7 @@ BLOCK = 16
 
 
 def dequantize(use: Use) -> list[Value]:
+    """Infer float32 weights from codes in four bits with a scale for each block."""
     codes, scales = use.shape(0), use.shape(1)
     fits = len(codes) == len(scales) == 2 and codes[1] == scales[1]
     need(fits and codes[0] == BLOCK * scales[0], "scales {} by {}", codes, scales)
@@ -206,6 +223,7 @@ def dequantize(use: Use) -> list[Value]:
 
 
 def top_k(use: Use) -> list[Value]:
+    """Infer the largest logits of each row and their tokens; the host sets their number."""
     need(len(use.shape()) == 2, "sorts something else than logits")
     kept = (use.shape()[0], KEPT)
     return [Value(F32, kept), Value(I64, kept)]
@@ -216,6 +234,7 @@ FIRST, LAST = (0, 1), (-1, 2**31 - 1)
 
 
 def slice(use: Use) -> list[Value]:
+    """Infer the first or last column."""
     shape = use.shape()
     bounds = (use.numbers(1), use.numbers(2), use.numbers(3))
     need(
@@ -226,15 +245,18 @@ def slice(use: Use) -> list[Value]:
 
 
 def running_sum(use: Use) -> list[Value]:
+    """Infer the cumulative sum along each row."""
     need(len(use.shape()) == 2 and use.numbers(1) == (1,) and not use.shape(1), "does not add up along each row")
     return same(use)
 
 
 def count(use: Use) -> list[Value]:
+    """Infer the sum of each row of integers."""
     need(len(use.shape()) == 2 and use.numbers(1) == (-1,), "does not count along each row")
     return [Value(I64, use.shape()[:1])]
 
 
 def first_largest(use: Use) -> list[Value]:
+    """Infer the index of the first largest value of each row."""
     need(len(use.shape()) == 2, "does not look along each row")
     return [Value(I64, use.shape()[:1])]

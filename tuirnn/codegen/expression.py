@@ -75,7 +75,7 @@ _made: "weakref.WeakValueDictionary[tuple[object, ...], Expr]" = weakref.WeakVal
 
 
 def make(op: str, *args: Expr, of: str = "", name: str = "", value: float = 0.0) -> Expr:
-    """Return the expression with these attributes: the existing one if there is one."""
+    """Return the expression with these attributes of `Expr`: the existing one if there is one."""
     key = (op, args, of, name, value)
     made = _made.get(key)
     if made is None:

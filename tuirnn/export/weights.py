@@ -44,7 +44,15 @@ class ModelWeights:
 
 
 def layer_shapes(cell: Traced, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a layer's tensors by the names of `LayerWeights`; 0 rows: the cell has no such tensor."""
+    """Return the shapes of a layer's tensors.
+
+    Args:
+        cell: the traced cell.
+        inputs: input width I.
+        hidden: hidden width H.
+    Returns:
+        Shape by the names of `LayerWeights`; a tensor of 0 rows does not exist.
+    """
     rows, recurrent = cell.G * hidden, cell.R * hidden
     return {
         "weight_ih": (rows, inputs), "weight_hh": (recurrent, hidden), "bias_ih": (rows,), "bias_hh": (recurrent,),

@@ -70,7 +70,13 @@ class ForwardCache:
     dh_norm: Tensor | None = None
 
     def with_states(self, cell: Traced, states: Sequence[Tensor], steps: slice) -> "ForwardCache":
-        """Return a cache of these steps whose states are views of `states`, each [T+1, B, H], with equal values."""
+        """Return this cache with views of a whole sequence's states, which contain the same values.
+
+        Args:
+            cell: the traced cell.
+            states: of the whole sequence, each [T+1, B, H].
+            steps: of this cache.
+        """
         part = tuple(s[steps.start : steps.stop + 1] for s in states)
         return ForwardCache(self.gates if cell.keeps_gates else part[0][1:], part, self.extra)
 
@@ -102,7 +108,15 @@ class ForwardCache:
 
 
 def allocate_states(state: State, T: int, into: Sequence[Tensor] = ()) -> State:
-    """Return buffers of all states, each [T+1, B, H], that start with `state` [B, H]: `into`, then new ones."""
+    """Return buffers of all states.
+
+    Args:
+        state: the first state, each [B, H].
+        T: steps.
+        into: buffers to use for the first of the states.
+    Returns:
+        [T+1, B, H] for each state, with `state` at time 0.
+    """
     buffers = (*into, *(first.new_empty(T + 1, *first.shape) for first in state[len(into) :]))
     for buffer, first in zip(buffers, state, strict=True):
         buffer[0] = first

@@ -85,7 +85,13 @@ def unavailable_reason() -> str:
 
 
 def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether the kernels can run this cell on the device of weight_hh, with operands of this dtype."""
+    """Return whether the kernels can run a cell.
+
+    Args:
+        cell: the traced cell.
+        weight_hh: [R·H, H], on the device in question.
+        dtype: of the products' operands.
+    """
     return weight_hh.is_cuda and dtype in OPERANDS and kernels(cell)[0] is not None
 
 
@@ -174,7 +180,7 @@ def forward_by(
     state: State,
     into: Sequence[Tensor] = (),
 ) -> ForwardCache:
-    """Run `forward` with a given plan."""
+    """Run a forward pass with a given plan; the other arguments and the result are those of `Kernel.forward`."""
     matrix, bias, vectors = weights.matrix.contiguous(), weights.bias.float(), weights.vectors.float()
     (T, B, _), H = gx.shape, matrix.shape[1]
     a, schedule, operands = gx.contiguous(), forward_schedule(cell), ring(cell)
@@ -204,7 +210,7 @@ def forward_by(
 def backward_by(
     plan: Plan, cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State
 ) -> SequenceGradients:
-    """Run `backward` with a given plan."""
+    """Run a backward pass with a given plan; the other arguments and the result are those of `Kernel.backward`."""
     matrix, vectors = weights.matrix.contiguous(), weights.vectors.float().contiguous()
     (T, B, rows), H = cache.gates.shape, matrix.shape[1]
     schedule = backward_schedule(cell)

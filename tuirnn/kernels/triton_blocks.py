@@ -19,6 +19,7 @@ import triton.language as tl
 
 @triton.jit
 def tanh(x):
+    """Compute the hyperbolic tangent."""
     return 2 * tl.sigmoid(2 * x) - 1
 
 
@@ -39,11 +40,13 @@ def log1p_of_fraction(y):
 
 @triton.jit
 def softplus(x):
+    """Compute log(1 + e^x)."""
     return tl.where(x < 0, 0.0, x) + log1p_of_fraction(tl.exp(-tl.abs(x)))
 
 
 @triton.jit
 def log_sigmoid(x):
+    """Compute −log(1 + e^−x)."""
     return tl.where(x > 0, 0.0, x) - log1p_of_fraction(tl.exp(-tl.abs(x)))
 
 
@@ -60,21 +63,25 @@ def expm1(x):
 
 @triton.jit
 def relu(x):
-    return tl.where(x < 0, 0.0, x)  # NaN stays NaN
+    """Compute max(0, x); NaN stays NaN."""
+    return tl.where(x < 0, 0.0, x)
 
 
 @triton.jit
 def is_positive(x):
+    """Compute 1 if x > 0, else 0."""
     return tl.where(x > 0, 1.0, 0.0)
 
 
 @triton.jit
 def maximum(x, y):
-    return tl.where(x > y, x, tl.where(x == x, y, x))  # NaN if one of them is NaN
+    """Compute the larger of two values; NaN if one of them is NaN."""
+    return tl.where(x > y, x, tl.where(x == x, y, x))
 
 
 @triton.jit
 def select(condition, x, y):
+    """Compute x if the condition is > 0, else y."""
     return tl.where(condition > 0, x, y)
 
 
@@ -123,6 +130,7 @@ def where_more(mask, x, y):
 
 @triton.jit
 def arrive(counter):
+    """Announce that this program's writes can be read."""
     tl.debug_barrier()  # after the writes of all threads
     tl.atomic_add(counter, 1, sem="release")
 
@@ -171,9 +179,21 @@ def part_of_W(W, stride, rows, is_row, begin, K: tl.constexpr, BK: tl.constexpr,
 @triton.jit
 def product(m, x, x_stride, b, B, W, W_stride, kept, rows, is_row, K: tl.constexpr, BK: tl.constexpr,
             SLICES: tl.constexpr, RESIDENT: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Compute m + x[b] W[rows]ᵀ, [BB, rows]; a long sum with few outputs in SLICES, one for each warp.
+    """Compute m + x[b] W[rows]ᵀ.
 
-    The rows of x and W have K columns and are `x_stride` and `W_stride` apart.
+    Args:
+        m: float32 [BB, rows], the start of the sums.
+        x, x_stride: pointer to x [B, K], and the distance of its rows.
+        b, B: rows of x [BB], of which those below B exist.
+        W, W_stride: pointer to W, and the distance of its rows of K elements.
+        kept: the rows of W if RESIDENT.
+        rows, is_row: rows of W, and whether they exist.
+        K, BK: terms of a sum, and how many are loaded together.
+        SLICES: parts of a long sum with few outputs, one for each warp.
+        RESIDENT: whether `kept` replaces the loads of W.
+        PRECISION: of float32 products: 'tf32' or 'tf32x3'.
+    Returns:
+        float32 [BB, rows].
     """
     if SLICES == 1:
         part = m

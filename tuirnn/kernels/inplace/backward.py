@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -176,17 +177,12 @@ class _Gradients:
         gates, sums, homes = self.plan.cell.gates, self.plan.sums, self.plan.homes
         names = list(names)
         simple = {name: sums[name][0].base for name in names if self._is_at_home(name)}
-        at = 0
-        while at < len(gates):
-            base = simple.get(f"column {gates[at]}")
-            end = at + 1
-            while base and end < len(gates) and simple.get(f"column {gates[end]}") is base:
-                end += 1
-            if base:
-                scale = _scale(end - at) if end - at > 1 else torch.mul
-                self.e.add(scale, column(at, end), self.known[base], into=column(at, end))
-                self.left[base] -= end - at
-            at = end
+        for base, neighbours in groupby(range(len(gates)), lambda i: simple.get(f"column {gates[i]}")):
+            if base is not None:
+                first, *more = neighbours
+                place = column(first, first + len(more) + 1)
+                self.e.add(_scale(len(more) + 1) if more else torch.mul, place, self.known[base], into=place)
+                self.left[base] -= len(more) + 1
         for name in names:
             if name in simple and not name.startswith("column "):
                 self.e.add(torch.mul, homes[name], self.known[simple[name]], into=homes[name])

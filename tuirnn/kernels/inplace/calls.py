@@ -52,7 +52,13 @@ Program = tuple["Call | Product", ...]
 
 
 def run(program: Program, values: Values, times: Times | None = None) -> None:
-    """Run a program on the tensors of a step, or of a block of steps where it has no product."""
+    """Run a program.
+
+    Args:
+        program: the calls.
+        values: the tensors of a step [B, ·], or of a block of steps [t, B, ·]; receives the results.
+        times: computes products; None for a program without products.
+    """
     for call in program:
         if isinstance(call, Product):
             assert times is not None, "a product of a block of steps"
