@@ -17,11 +17,12 @@ Arguments of the kernels:
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from tuirnn.codegen.expression import Expr, leaf
 from tuirnn.codegen.schedule import Phase, Place, backward_schedule
 from tuirnn.codegen.trace import Traced
-from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
+from tuirnn.codegen.triton_pass import NOW, Pass, stage
 from tuirnn.codegen.triton_phase import Body, Moment, indented, when
 
 BEFORE = Moment(-1, "goes_on")
@@ -135,13 +136,9 @@ class Backward(Pass):
             W = f"Wt + {product.weight_row} * H, {self.cell.R} * H, u, u < H"
             keep = f"kept{k} = part_of_W({W}, 0, {product.rows} * H, BK{k}, SLICES)"
             lines += [f"kept{k} = u", *when(f"RESIDENT and ({stage(k)})", [keep])]
-        lines.append("t = t1 - 1")
-        for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._early(k, NOW, AT_ENTRY))
-        lines += ["while t >= t0:", "    goes_on = where_more(inside, t, 0)"]
-        for k in range(1, self.count + 1):
-            lines += indented(when(stage(k), self._segment(k)))
-        return [*lines, *indented(self.advancing("t -= 1")), *self._sums_end]
+        begin = ["goes_on = where_more(inside, t, 0)"]
+        early = partial(self._early, now=NOW, before=AT_ENTRY)
+        return [*lines, *self.loop("t = t1 - 1", early, "t >= t0", self._segment, "t -= 1", begin), *self._sums_end]
 
     def _gates(self, body: Body, number: int) -> dict[Expr, str]:
         """Map the gates that a phase reads to the variables that they are loaded into before the barrier."""

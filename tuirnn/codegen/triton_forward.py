@@ -19,7 +19,7 @@ from dataclasses import replace
 from tuirnn.codegen.expression import leaf
 from tuirnn.codegen.schedule import forward_schedule
 from tuirnn.codegen.trace import Traced
-from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
+from tuirnn.codegen.triton_pass import NOW, Pass, stage
 from tuirnn.codegen.triton_phase import Body, Moment, indented, when
 
 
@@ -60,13 +60,7 @@ class Forward(Pass):
         lines = [*self.head(), "counter = counters + tl.program_id(1)"]
         for k in range(1, self.count + 1):
             lines += self._tile(k)
-        lines.append("t = t0")
-        for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._x(k, NOW))
-        lines.append("while t < t1:")
-        for k in range(1, self.count + 1):
-            lines += indented(when(stage(k), self._segment(k)))
-        return [*lines, *indented(self.advancing("t += 1"))]
+        return lines + self.loop("t = t0", lambda k: self._x(k, NOW), "t < t1", self._segment, "t += 1")
 
     def _columns(self, k: int) -> list[int | None]:
         """List the gate of `a` that each part of product k's tile is loaded from.

@@ -1,6 +1,7 @@
 """Parts of the Triton kernels of both directions: arguments, the sequences and units of a program, the barrier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 from tuirnn.codegen.expression import Expr, leaf
 from tuirnn.codegen.schedule import Place, Schedule, forward_schedule
@@ -22,11 +23,6 @@ def ring(cell: Traced) -> tuple[Place, ...]:
 def stage(k: int) -> str:
     """Return the condition that a launch computes product k."""
     return f"STAGE == 0 or STAGE == {k}"
-
-
-def entered_with(k: int) -> str:
-    """Return the condition that product k is the first of a launch."""
-    return "STAGE <= 1" if k == 1 else f"STAGE == {k}"
 
 
 class Pass:
@@ -81,6 +77,23 @@ class Pass:
         """Return the barrier after `arrivals` products, with the loads `early` before the wait."""
         return when("PERSISTENT", ["arrive(counter)", *early, f"wait(counter, ({arrivals}) * tl.num_programs(0))"])
 
-    def advancing(self, statement: str) -> list[str]:
-        """Return the end of an iteration in a launch without the last product: `statement` advances the step."""
-        return when(f"STAGE != 0 and STAGE != {self.count}", [statement]) if self.count > 1 else []
+    def loop(
+        self, start: str, load: Callable[[int], list[str]], condition: str, segment: Callable[[int], list[str]],
+        advance: str, begin: Sequence[str] = (),
+    ) -> list[str]:  # fmt: skip
+        """Return the time loop of a cell with products.
+
+        Args:
+            start: statement that sets the first step.
+            load: loads for product k, if it is the first of the launch.
+            condition: of a further step.
+            segment: product k and what follows it; the last one advances the step.
+            advance: statement that advances the step in a launch without the last product.
+            begin: statements at the start of each step.
+        """
+        products = range(1, self.count + 1)
+        first = (when("STAGE <= 1" if k == 1 else f"STAGE == {k}", load(k)) for k in products)
+        body = [*begin, *chain.from_iterable(when(stage(k), segment(k)) for k in products)]
+        if self.count > 1:
+            body += when(f"STAGE != 0 and STAGE != {self.count}", [advance])
+        return [start, *chain.from_iterable(first), f"while {condition}:", *indented(body)]
