@@ -120,11 +120,7 @@ def _use(node: NodeProto, form: Form, values: Mapping[str, Value], has: Has) -> 
             value.dtype in form.types[min(number, len(form.types) - 1)], "has a type that input {} may not have", number
         )
         stored = value.constant and (value.dtype != I64 or value.numbers is not None)
-        need(
-            number not in form.constants or stored,
-            "computes its input {}, which is a constant in every cell",
-            number,
-        )
+        need(number not in form.constants or stored, "computes its input {}, which is a constant in every cell", number)
         need(KEPT not in value.shape or node.op_type == "Slice", "reads a size that only the host knows")
         stands = value.stands
         need(stands is None or node.op_type in READERS[stands.what], "reads codes as numbers")

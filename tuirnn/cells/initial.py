@@ -41,10 +41,5 @@ class Drawn:
 
 Rule = Uniform | Orthogonal | Constant | Setting | Drawn
 
-RULES: Mapping[str, Rule] = {
-    "weight_ih": Uniform(),
-    "weight_hh": Uniform(),
-    "bias": Constant(0.0),
-    "vector": Uniform(),
-}
+RULES: Mapping[str, Rule] = {"weight_ih": Uniform(), "weight_hh": Uniform(), "bias": Constant(0.0), "vector": Uniform()}
 """Rules for parameters that a cell declares none for."""

@@ -173,12 +173,7 @@ def _one_line(error: Exception) -> str:
 
 
 def forward_by(
-    plan: Plan,
-    cell: Traced,
-    gx: Tensor,
-    weights: Recurrent,
-    state: State,
-    into: Sequence[Tensor] = (),
+    plan: Plan, cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()
 ) -> ForwardCache:
     """Run a forward pass with a given plan; the other arguments and the result are those of `Kernel.forward`."""
     matrix, bias, vectors = weights.matrix.contiguous(), weights.bias.float(), weights.vectors.float()
