@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tuirnn.cells import Cell
 from tuirnn.codegen.expression import CONSTANT, Expr, leaf, make
-from tuirnn.codegen.notation import GREEK, LATEX, TILDE, UNICODE, Product, Style, Symbols, Writer
+from tuirnn.codegen.notation import GREEK, LATEX, TILDE, UNICODE, Style, Symbols, Writer
 from tuirnn.codegen.trace import Traced, traced
 
 LETTERS = "αβγεζηθκλμνξρτφψω"
@@ -81,9 +81,10 @@ def _forward(cell: Traced) -> _System:
     for stage in cell.stages:
         for gate in stage.gates:
             W, both = leaf("W", gate), make("add", leaf("x", gate), leaf("W", gate))
-            symbols.products[W] = Product((), f"W_h{gate}", stage.operand, (f"b_h{gate}",))
+            product = f"W_h{gate}", stage.operand
+            symbols.sums[W] = (product, f"b_h{gate}")
             if gate in cell.additive:
-                symbols.products[both] = Product((f"W_x{gate} x",), f"W_h{gate}", stage.operand, (f"b_{gate}",))
+                symbols.sums[both] = (f"W_x{gate} x", product, f"b_{gate}")
     named = {node: _greek(name) for name, node in cell.kept.items()}
     named |= {node: f"{name}'" for name, node in cell.after.items()}
     whole = {make("add", leaf("x", gate), leaf("W", gate)): gate for gate in cell.additive}
@@ -106,9 +107,8 @@ def _backward(cell: Traced) -> _System:
     for gate, node in cell.gate_gradients.items():
         named.setdefault(node, f"δ{products.get(gate, gate + '_h')}")
     for product in cell.products:
-        terms = tuple(f"W_h{gate}ᵀ {named[node]}" for gate, node in product.gradients.items())
+        terms = tuple((f"W_h{gate}ᵀ", node) for gate, node in product.gradients.items())
         symbols.sums[leaf("Wt", product.name)] = terms
-        symbols.needs[leaf("Wt", product.name)] = tuple(product.gradients.values())
     results = {node: f"δ{name}" for name, node in cell.gradients.before.items()}
     for name, node in cell.vector_gradients.items():
         results.setdefault(node, f"δ{_greek(name)}")
@@ -120,7 +120,7 @@ def _backward(cell: Traced) -> _System:
 
 def _symbols(cell: Traced) -> Symbols:
     names = {leaf("state", name): name for name in cell.state}
-    return Symbols(names | {leaf("p", name): _greek(name) for name in cell.vectors}, {}, {}, {})
+    return Symbols(names | {leaf("p", name): _greek(name) for name in cell.vectors}, {})
 
 
 def _whole_gradient(node: Expr) -> str | None:
@@ -146,9 +146,8 @@ def _with_letters(symbols: Symbols, named: dict[Expr, str], results: dict[Expr, 
         if node in found or node in symbols.names or node.op == CONSTANT:
             sizes[node] = 0
             continue
-        terms = len(symbols.sums.get(node, ""))
-        sizes[node] = terms or 1 + sum(sizes[operand] for operand in symbols.below(node))
-        plain = node.of != "x" and node not in symbols.products and not (results and node in results)
+        sizes[node] = len(symbols.sums.get(node, ())) or 1 + sum(sizes[operand] for operand in symbols.below(node))
+        plain = node.of not in ("x", "W") and not (results and node in results)
         if plain and uses[node] > 1 and sizes[node] > 1:
             found[node], sizes[node] = next(letters), 0
     return found

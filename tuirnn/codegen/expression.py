@@ -51,10 +51,10 @@ class Expr:
         return make("sub", lift(other), self)
 
     def __mul__(self, other: Operand) -> "Expr":
-        return lift(0.0) if _is_zero(other) else make("mul", self, lift(other))
+        return _product(self, lift(other))
 
     def __rmul__(self, other: float) -> "Expr":
-        return lift(0.0) if _is_zero(other) else make("mul", lift(other), self)
+        return _product(lift(other), self)
 
     def __truediv__(self, other: Operand) -> "Expr":
         return make("div", self, lift(other))
@@ -64,11 +64,6 @@ class Expr:
 
     def __neg__(self) -> "Expr":
         return make("neg", self)
-
-
-def _is_zero(value: Operand) -> bool:
-    """Return whether a factor is the number 0: a definition writes a gradient that is zero as `0 * d.h`."""
-    return not isinstance(value, Expr) and value == 0
 
 
 _made: "weakref.WeakValueDictionary[tuple[object, ...], Expr]" = weakref.WeakValueDictionary()
@@ -91,6 +86,14 @@ def leaf(of: str, name: str) -> Expr:
 def lift(value: Operand) -> Expr:
     """Return a number as a constant; an expression unchanged."""
     return value if isinstance(value, Expr) else make(CONSTANT, value=float(value))
+
+
+ZERO = lift(0.0)
+
+
+def _product(x: Expr, y: Expr) -> Expr:
+    """Return x y; 0 if a factor is the number 0: a definition writes a gradient that is zero as `0 * d.h`."""
+    return ZERO if ZERO in (x, y) else make("mul", x, y)
 
 
 def _function(name: str, *arguments: Operand) -> Expr:

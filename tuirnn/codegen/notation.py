@@ -88,20 +88,8 @@ LATEX = Style(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Product:
-    """A matrix product with terms that are added to it, such as W_xi x + W_hi h + b_i.
-
-    Attributes:
-        before, after: terms before and after the product.
-        matrix: name of the matrix.
-        operand: the vector that it multiplies.
-    """
-
-    before: tuple[str, ...]
-    matrix: str
-    operand: Expr
-    after: tuple[str, ...]
+Term = str | tuple[str, Expr]
+"""A symbol, or the name of a matrix and the vector that it multiplies."""
 
 
 @dataclass(frozen=True)
@@ -110,21 +98,17 @@ class Symbols:
 
     Attributes:
         names: expression -> its name.
-        sums: leaf -> the terms of the sum that it stands for.
-        products: expression -> the matrix product that it stands for.
-        needs: leaf -> expressions that must have a name before it is written.
+        sums: expression -> the terms of the sum that it stands for, such as W_xi x + W_hi h + b_i.
     """
 
     names: dict[Expr, str]
-    sums: dict[Expr, tuple[str, ...]]
-    products: dict[Expr, Product]
-    needs: dict[Expr, tuple[Expr, ...]]
+    sums: dict[Expr, tuple[Term, ...]]
 
     def below(self, node: Expr) -> tuple[Expr, ...]:
         """Return the expressions that the text of an expression contains."""
-        if node in self.products:
-            return (self.products[node].operand,)
-        return (*dict.fromkeys(node.args), *self.needs.get(node, ()))
+        if node in self.sums:
+            return tuple(term[1] for term in self.sums[node] if not isinstance(term, str))
+        return tuple(dict.fromkeys(node.args))
 
     def walk(self, *roots: Expr) -> Iterator[Expr]:
         """Yield the expressions that the text of some is written with, operands first, each once."""
@@ -152,19 +136,15 @@ class Writer:
 
     def _plain(self, node: Expr) -> tuple[str, int]:
         style, given = self._style, self._symbols
-        if node in given.products:
-            made = given.products[node]
-            product = f"{style.name(made.matrix)} {self.text(made.operand, ATOM)}"
-            return self._added((*map(style.name, made.before), product, *map(style.name, made.after)))
         if node in given.sums:
-            return self._added(tuple(map(style.name, given.sums[node])))
+            return " + ".join(
+                style.name(term) if isinstance(term, str) else f"{style.name(term[0])} {self.text(term[1], ATOM)}"
+                for term in given.sums[node]
+            ), SUM
         if node.op == CONSTANT:
             return self._number(node.value)
         assert node.op != LEAF, f"{node.of}.{node.name} has no name"
         return self._arithmetic(node) or self._function(node)
-
-    def _added(self, terms: tuple[str, ...]) -> tuple[str, int]:
-        return " + ".join(terms), SUM
 
     def _number(self, value: float) -> tuple[str, int]:
         mantissa, _, power = f"{abs(value):g}".partition("e")
@@ -189,7 +169,8 @@ class Writer:
             first = self.text(left, NEGATION)
             if self._precedence(left) == QUOTIENT:  # a / b c may mean two things
                 first = style.group(first)
-            return f"{first}{style.times}{self.text(right, PRODUCT)}", min(PRODUCT, self._sign(left))
+            own = NEGATION if self._precedence(left) == NEGATION else PRODUCT
+            return f"{first}{style.times}{self.text(right, PRODUCT)}", own
         if node.op == "div":
             above, below = style.parts
             return style.fraction.format(self.text(left, above), self.text(right, below)), style.fraction_is
@@ -200,9 +181,6 @@ class Writer:
 
     def _precedence(self, node: Expr) -> int:
         return ATOM if node in self.names else self._plain(node)[1]
-
-    def _sign(self, node: Expr) -> int:
-        return NEGATION if self._precedence(node) == NEGATION else PRODUCT
 
     def _exp(self, node: Expr) -> str:
         return self._style.functions["exp"].format(self.text(node.args[0]))
