@@ -88,7 +88,7 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
     form = FORMS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if form is None:
         raise CellFileError(
-            f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell needs"
+            f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell has"
         )
     try:
         need(has.needs(node.op_type, form), "is only for a cell with {}", " or ".join(form.parts))
@@ -96,10 +96,10 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
     except CellFileError as error:
         raise CellFileError(f"its {kind} '{one_line(node.output[0] if node.output else '', 40)}' {error}") from None
     for value in made:
-        need(len(value.shape) <= MAX_RANK, "its {} makes a value of {} dimensions", kind, len(value.shape))
+        need(len(value.shape) <= MAX_RANK, "its {} computes a value of {} dimensions", kind, len(value.shape))
         need(
             all(0 < d <= MAX_DIM for d in value.shape if isinstance(d, int)),
-            "its {} makes a value of shape {}",
+            "its {} computes a value of shape {}",
             kind,
             value.shape,
         )
@@ -108,23 +108,23 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
 
 def _use(node: NodeProto, form: Form, values: Mapping[str, Value], has: Has) -> Use:
     least, most = form.inputs or (len(form.types), len(form.types))
-    need(least <= len(node.input) <= most, "has {} inputs, a cell's has {} to {}", len(node.input), least, most)
+    need(least <= len(node.input) <= most, "has {} inputs, expected {} to {}", len(node.input), least, most)
     least, most = form.outputs
-    need(least <= len(node.output) <= most, "has {} outputs, a cell's has {} to {}", len(node.output), least, most)
-    need("" not in node.input and "" not in node.output, "leaves an input or output without a name")
+    need(least <= len(node.output) <= most, "has {} outputs, expected {} to {}", len(node.output), least, most)
+    need("" not in node.input and "" not in node.output, "has an input or output without a name")
     unknown = next((name for name in node.input if name not in values), None)
-    need(unknown is None, "reads '{}', which nothing before it has made", unknown)
+    need(unknown is None, "reads '{}', which no earlier node computes", unknown)
     inputs = [values[name] for name in node.input]
     for number, value in enumerate(inputs):
         need(
-            value.dtype in form.types[min(number, len(form.types) - 1)], "has a type that input {} may not have", number
+            value.dtype in form.types[min(number, len(form.types) - 1)], "has an input {} of an unexpected type", number
         )
         stored = value.constant and (value.dtype != I64 or value.numbers is not None)
-        need(number not in form.constants or stored, "computes its input {}, which is a constant in every cell", number)
-        need(KEPT not in value.shape or node.op_type == "Slice", "reads a size that only the host knows")
+        need(number not in form.constants or stored, "computes input {}, which must be a constant", number)
+        need(KEPT not in value.shape or node.op_type == "Slice", "reads a value whose size only the host knows")
         stands = value.stands
         need(stands is None or node.op_type in READERS[stands.what], "reads codes as numbers")
-    need(node.op_type != "TopK" or node.input[1] == TOP_K, "takes its k from elsewhere than '{}'", TOP_K)
+    need(node.op_type != "TopK" or node.input[1] == TOP_K, "must take its k from '{}'", TOP_K)
     return Use(inputs, _attributes(node, form), len(node.output), has.step)
 
 
@@ -132,14 +132,14 @@ def _attributes(node: NodeProto, form: Form) -> dict[str, int]:
     found: dict[str, int] = {}
     for attribute in node.attribute:
         name = attribute.name
-        need(name in form.attributes and name not in found, "has an attribute '{}' too many", name)
+        need(name in form.attributes and name not in found, "has an unexpected attribute '{}'", name)
         whole = attribute.type == AttributeProto.INT and attribute.HasField("i") and not attribute.HasField("f")
         real = attribute.type == AttributeProto.FLOAT and attribute.HasField("f") and not attribute.HasField("i")
-        need(whole or real, "has an attribute '{}' of a type that no cell has", name)
+        need(whole or real, "has an attribute '{}' of an unexpected type", name)
         value = attribute.i if whole else attribute.f
-        need(value in form.attributes[name], "has {} {}", name, value)
+        need(value in form.attributes[name], "has {} = {}, which no cell has", name, value)
         found[name] = int(value)
-    need(all(name in found for name in form.required), "lacks one of {}", form.required)
+    need(all(name in found for name in form.required), "must have the attributes {}", form.required)
     return found
 
 

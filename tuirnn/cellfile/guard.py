@@ -120,7 +120,7 @@ def fingerprint(model: onnx.ModelProto) -> str:
 def _check_fingerprint(model: onnx.ModelProto) -> None:
     stored = [prop.value for prop in model.metadata_props if prop.key == FINGERPRINT]
     if stored != [fingerprint(model)]:
-        raise CellFileError("its content does not match its own sha256; it is damaged or was changed, export it anew")
+        raise CellFileError("its content does not match its own sha256; it is damaged or was changed; export it again")
 
 
 def _check_strings(model: onnx.ModelProto) -> None:
@@ -137,7 +137,7 @@ def _check_strings(model: onnx.ModelProto) -> None:
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:
     if not model.HasField("graph") or not model.graph.node:
-        raise CellFileError("it holds no graph")
+        raise CellFileError("it has no graph")
     if any(opset.domain not in ("", "ai.onnx") for opset in model.opset_import) or len(model.opset_import) != 1:
         raise CellFileError("it needs operators from a foreign domain")
 
@@ -146,7 +146,7 @@ def _check_version(model: onnx.ModelProto) -> None:
     if model.opset_import[0].version not in OPSETS or model.ir_version not in IR_VERSIONS:
         raise CellFileError(
             f"it needs opset {model.opset_import[0].version} of IR {model.ir_version}; this tuirnn reads opsets "
-            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn, or export it anew"
+            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn, or export it again"
         )
 
 
@@ -154,11 +154,11 @@ def _properties(model: onnx.ModelProto) -> dict[str, str]:
     """Return the metadata; refuses repeated keys and values that are far too long for the weights."""
     found = {prop.key: prop.value for prop in model.metadata_props}
     if len(found) != len(model.metadata_props):
-        raise CellFileError("one key stands twice in its metadata")
+        raise CellFileError("its metadata have the same key twice")
     rows = sum(max(tensor.dims, default=0) for tensor in model.graph.initializer)
     for key, value in found.items():
         if value.count(",") > MAX_COMMAS + rows or value.count("[") + value.count("{") > MAX_BRACKETS:
-            raise CellFileError(f"its metadata '{one_line(key, 40)}' list far more than a cell's")
+            raise CellFileError(f"its metadata '{one_line(key, 40)}' are longer than those of any cell")
     return found
 
 
@@ -167,14 +167,14 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
         name = one_line(tensor.name, 40)
         bits = BITS.get(tensor.data_type)
         if bits is None:
-            raise CellFileError(f"its weight '{name}' has a type that no cell uses")
+            raise CellFileError(f"its weight '{name}' has a type that no cell has")
         if len(tensor.dims) > MAX_RANK or not all(0 < dim <= MAX_DIM for dim in tensor.dims):
             raise CellFileError(
-                f"its weight '{name}' has a shape that no cell's has: {one_line(list(tensor.dims), 60)}"
+                f"its weight '{name}' has a shape that no cell has: {one_line(list(tensor.dims), 60)}"
             )
         expected = (prod(tensor.dims) * bits + 7) // 8
         if expected != len(tensor.raw_data):
-            raise CellFileError(f"its weight '{name}' holds {len(tensor.raw_data):,} bytes, its shape {expected:,}")
+            raise CellFileError(f"its weight '{name}' has {len(tensor.raw_data):,} bytes, expected {expected:,}")
 
 
 def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) -> None:
@@ -187,7 +187,7 @@ def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) 
         if len(tensor.dims) < 2:
             array = array[array != NEVER]
         if not float(np.abs(array).max(initial=0)) <= most:  # also refuses NaN
-            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
+            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' contains numbers that are not finite or too large")
 
 
 def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
@@ -199,7 +199,7 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | st
     """Check inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
     fixed = _fixed_batch(graph, metadata)
     if fixed is not None and fixed < 1:
-        raise CellFileError(f"its batch axis is {fixed}")
+        raise CellFileError(f"its batch axis is {fixed}, expected 1 or more")
     sides = metadata.interface(fixed or FREE)
     for kind, values, expected in zip(("inputs", "outputs"), (graph.input, graph.output), sides, strict=True):
         found = [value.name for value in values]
@@ -211,5 +211,5 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | st
             tensor, (dtype, shape) = value.type.tensor_type, expected[value.name]
             dims = [dim.dim_value if dim.HasField("dim_value") else FREE for dim in tensor.shape.dim]
             if dims != shape or tensor.elem_type != TYPES[dtype]:
-                raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {shape}")
+                raise CellFileError(f"its '{value.name}' has shape {dims}, expected {shape}")
     return fixed or FREE

@@ -46,7 +46,7 @@ def broadcast(*shapes: Shape) -> Shape:
     joined: list[Dim] = []
     for dims in zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True):
         wide = {dim for dim in dims if dim != 1}
-        need(len(wide) < 2, "joins the shapes {}", shapes)
+        need(len(wide) < 2, "cannot combine the shapes {}", shapes)
         joined.append(wide.pop() if wide else 1)
     return tuple(joined)
 
@@ -69,12 +69,12 @@ def scaled(use: Use) -> list[Value]:
         if one.stands is None:
             continue
         if one.stands.what == "scale":
-            need(other.constant, "multiplies a scale by something else than the weights' scales")
+            need(other.constant, "must multiply a scale by the weights' scales")
             return [Value(F32, result.shape, stands=Stands("scales", one.stands.source))]
         if one.stands.what == "sums":
             own = other.stands == Stands("scales", one.stands.source)
             stored = other.constant and isinstance(one.stands.source, float)
-            need(own or stored, "multiplies sums of codes by another scale than their own")
+            need(own or stored, "must multiply sums of codes by their own scale")
             return [result]
         need(other.stands is not None and other.stands.what == "sums", "reads a scale as a number")
     return [result]
@@ -90,7 +90,7 @@ def quotient(use: Use) -> list[Value]:
     """Infer a quotient; only the step of a cell that divides may have a divisor without a lower bound."""
     divisor = use.inputs[1]
     known = divisor.nearest >= LEAST_DIVISOR or (not divisor.constant and "Div" in use.step)
-    need(known, "divides by what may be zero")
+    need(known, "divides by a value that may be zero")
     return elementwise(use)
 
 
@@ -120,13 +120,13 @@ def matmul(use: Use) -> list[Value]:
 def matmul_integer(use: Use) -> list[Value]:
     """Infer a product of 8-bit codes with the zero points of their quantizations: sums in 32 bits."""
     inner = use.shape(1)[0] if use.shape(1) else 0
-    need(isinstance(inner, int) and inner <= MAX_INNER, "adds up more than 32 bits hold")
-    need(not use.shape(2) and not use.shape(3), "has zero points that are no single numbers")
+    need(isinstance(inner, int) and inner <= MAX_INNER, "computes sums that may overflow 32 bits")
+    need(not use.shape(2) and not use.shape(3), "has zero points that are not scalars")
     codes, zero = use.inputs[0].stands, use.inputs[2]
-    need(codes is not None and codes.what == "codes", "multiplies something else than codes")
+    need(codes is not None and codes.what == "codes", "must multiply codes")
     source = codes and codes.source
     own = zero.stands == Stands("zero", source) or (zero.constant and isinstance(source, float))
-    need(own, "takes the zero point of another quantization")
+    need(own, "has the zero point of another quantization")
     return [Value(I32, product(use), stands=Stands("sums", source))]
 
 
@@ -142,9 +142,9 @@ def gather(use: Use) -> list[Value]:
     data, indices = use.shape(0), use.shape(1)
     need(len(indices) <= 1 and 1 <= len(data) <= 2, "takes rows {} of {}", indices, data)
     rows = data[0]
-    need(isinstance(rows, int), "takes rows of a size that only the host knows")
+    need(isinstance(rows, int), "takes rows of a value whose size only the host knows")
     known = use.inputs[1].numbers if use.inputs[1].constant else None
-    need(known is None or all(0 <= row < int(rows) for row in known), "takes a row that is not there")
+    need(known is None or all(0 <= row < int(rows) for row in known), "takes a row that does not exist")
     return [Value(use.inputs[0].dtype, (*indices, *data[1:]))]
 
 
@@ -153,7 +153,7 @@ def split(use: Use) -> list[Value]:
     shape, sizes = use.shape(), use.numbers(1)
     axis = use.axis(use.attributes["axis"], len(shape))
     whole = len(sizes) == use.outputs and min(sizes) > 0 and sum(sizes) == shape[axis]
-    need(whole, "cuts {} into {} pieces of {}", shape, use.outputs, sizes)
+    need(whole, "cannot split {} into {} pieces of {}", shape, use.outputs, sizes)
     return [Value(use.inputs[0].dtype, (*shape[:axis], size, *shape[axis + 1 :])) for size in sizes]
 
 
@@ -164,7 +164,7 @@ def concat(use: Use) -> list[Value]:
     rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes if len(shape) == len(shapes[0])}
     sizes = [shape[axis] for shape in shapes if len(shape) == len(shapes[0])]
     fits = len(sizes) == len(shapes) and len(rests) == 1 and len({value.dtype for value in use.inputs}) == 1
-    need(fits and all(isinstance(size, int) for size in sizes), "joins the shapes {}", tuple(shapes))
+    need(fits and all(isinstance(size, int) for size in sizes), "cannot join the shapes {}", tuple(shapes))
     total = sum(size for size in sizes if isinstance(size, int))
     return [Value(use.inputs[0].dtype, (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))]
 
@@ -173,14 +173,14 @@ def squeeze(use: Use) -> list[Value]:
     """Infer a Squeeze of axes of size 1."""
     shape, axes = use.shape(), use.numbers(1)
     gone = {use.axis(axis, len(shape)) for axis in axes}
-    need(len(gone) == len(axes) and all(shape[axis] == 1 for axis in gone), "takes the axes {} from {}", axes, shape)
+    need(len(gone) == len(axes) and all(shape[axis] == 1 for axis in gone), "cannot remove the axes {} of {}", axes, shape)
     return [Value(use.inputs[0].dtype, tuple(dim for axis, dim in enumerate(shape) if axis not in gone))]
 
 
 def unsqueeze(use: Use) -> list[Value]:
     """Infer an Unsqueeze of one axis."""
     shape, axes = use.shape(), use.numbers(1)
-    need(len(axes) == 1, "adds the axes {}", axes)
+    need(len(axes) == 1, "must add one axis, not {}", axes)
     axis = use.axis(axes[0], len(shape) + 1)
     return [Value(use.inputs[0].dtype, (*shape[:axis], 1, *shape[axis:]))]
 
@@ -191,15 +191,15 @@ CASTS = ((F16, F32), (I8, F32), (I32, F32), (BOOL, I64), (BOOL, F32))
 
 def cast(use: Use) -> list[Value]:
     """Infer a conversion between two types of `CASTS`."""
-    need((use.inputs[0].dtype, use.attributes["to"]) in CASTS, "converts between types that no cell converts")
+    need((use.inputs[0].dtype, use.attributes["to"]) in CASTS, "converts between unexpected types")
     return [Value(use.attributes["to"], use.shape(), stands=use.inputs[0].stands)]
 
 
 def quantize(use: Use) -> list[Value]:
     """Infer 8-bit codes with a constant scale."""
-    need(not use.shape(1) and not use.shape(2), "has a scale or zero point that is no single number")
+    need(not use.shape(1) and not use.shape(2), "has a scale or zero point that is not a scalar")
     scale = use.inputs[1].numbers
-    need(scale is not None and scale[0] > LEAST_SCALE, "has a scale that is not above zero")
+    need(scale is not None and scale[0] > LEAST_SCALE, "has a scale that is not positive")
     return [Value(U8, use.shape(), stands=Stands("codes", float(scale[0]) if scale else 0.0))]
 
 
@@ -218,13 +218,13 @@ def dequantize(use: Use) -> list[Value]:
     """Infer float32 weights from codes in four bits with a scale for each block."""
     codes, scales = use.shape(0), use.shape(1)
     fits = len(codes) == len(scales) == 2 and codes[1] == scales[1]
-    need(fits and codes[0] == BLOCK * scales[0], "scales {} by {}", codes, scales)
+    need(fits and codes[0] == BLOCK * scales[0], "cannot scale {} by {}", codes, scales)
     return [Value(F32, codes)]
 
 
 def top_k(use: Use) -> list[Value]:
     """Infer the largest logits of each row and their tokens; the host sets their number."""
-    need(len(use.shape()) == 2, "sorts something else than logits")
+    need(len(use.shape()) == 2, "must sort logits")
     kept = (use.shape()[0], KEPT)
     return [Value(F32, kept), Value(I64, kept)]
 
@@ -239,24 +239,24 @@ def slice(use: Use) -> list[Value]:
     bounds = (use.numbers(1), use.numbers(2), use.numbers(3))
     need(
         len(shape) == 2 and bounds[2] == (1,) and bounds[:2] in [((a,), (b,)) for a, b in (FIRST, LAST)],
-        "takes more than the first or last column",
+        "must take the first or last column",
     )
     return [Value(use.inputs[0].dtype, (shape[0], 1))]
 
 
 def running_sum(use: Use) -> list[Value]:
     """Infer the cumulative sum along each row."""
-    need(len(use.shape()) == 2 and use.numbers(1) == (1,) and not use.shape(1), "does not add up along each row")
+    need(len(use.shape()) == 2 and use.numbers(1) == (1,) and not use.shape(1), "must add up along each row")
     return same(use)
 
 
 def count(use: Use) -> list[Value]:
     """Infer the sum of each row of integers."""
-    need(len(use.shape()) == 2 and use.numbers(1) == (-1,), "does not count along each row")
+    need(len(use.shape()) == 2 and use.numbers(1) == (-1,), "must count along each row")
     return [Value(I64, use.shape()[:1])]
 
 
 def first_largest(use: Use) -> list[Value]:
     """Infer the index of the first largest value of each row."""
-    need(len(use.shape()) == 2, "does not look along each row")
+    need(len(use.shape()) == 2, "must search along each row")
     return [Value(I64, use.shape()[:1])]

@@ -78,10 +78,10 @@ def check(path: Path, data: bytes, properties: dict[str, str], metadata: CellMet
         wrong = [SHA256]
     if wrong:
         raise CellFileError(
-            f"{name} does not say what the ONNX file beside it says ({one_line(', '.join(wrong), 120)}): hosts that "
-            "read it would compute something else; export both anew, or remove it"
+            f"{name} differs from the ONNX file beside it in {one_line(', '.join(wrong), 120)}: hosts that read it "
+            "would compute something else; export both again, or remove it"
         )
-    return f"{name} says the same" + ("" if SHA256 in said else ", without the file's hash, which older exports lack")
+    return f"{name} agrees" + ("" if SHA256 in said else ", without the file's hash, which older exports lack")
 
 
 def _same(value: Any, text: str) -> bool:

@@ -61,10 +61,10 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
             work += results[0].size * max(1, values[node.input[1]].size // max(1, _last(results[0])))
     for name, one in outputs.items():
         found, expected = values.get(name), _declared(one)
-        need(found is not None and name in makes, "nothing in it makes '{}'", name)
+        need(found is not None and name in makes, "no node computes its output '{}'", name)
         need(found is None or found.stands is None, "its '{}' are codes without their scale", name)
         fits = found is not None and (found.dtype, found.shape) == (expected.dtype, expected.shape)
-        need(fits, "its '{}' is {}, not {}", name, found and found.shape, expected.shape)
+        need(fits, "its '{}' has shape {}, expected {}", name, found and found.shape, expected.shape)
     _bound(size, work, weights, metadata, batch if isinstance(batch, int) else 1)
 
 
@@ -72,13 +72,13 @@ def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: in
     most = batch * metadata.unroll * (SLACK + 2 * weights)
     need(
         size <= min(most, MAX_SIZE),
-        "one call of it would make values of {:,} elements from {:,} weights",
+        "one call would compute values of {:,} elements from {:,} weights",
         size,
         weights,
     )
-    need(work <= most, "one call of it would take {:,} multiplications with {:,} weights", work, weights)
+    need(work <= most, "one call would need {:,} multiplications for {:,} weights", work, weights)
     calls = -(-metadata.test_steps // metadata.unroll)
-    need((work + size) * calls <= MAX_WORK, "it would take {:,} operations to verify", (work + size) * calls)
+    need((work + size) * calls <= MAX_WORK, "its verification would need {:,} operations", (work + size) * calls)
 
 
 def _last(value: Value) -> int:

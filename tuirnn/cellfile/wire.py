@@ -67,7 +67,7 @@ class Pages:
             self._file.seek(at)
             self._page = self._file.read(PAGE)
             if not self._page:
-                raise DecodeError("it ends in the middle")
+                raise DecodeError("it is truncated")
         return self._page[at - self._start]
 
 
@@ -106,7 +106,7 @@ def _walk(data: Bytes, at: int, end: int, message: _Message, budget: int) -> int
     fields, single, left = message.fields, 0, min(message.most, budget)
     while at < end:
         if left <= 0:
-            raise CellFileError(f"its {message.name} has far more parts than a cell's")
+            raise CellFileError(f"its {message.name} has too many fields")
         left, budget = left - 1, budget - 1
         key, at = varint(data, at, end)
         field = fields.get(key >> 3)
@@ -126,14 +126,14 @@ def _walk(data: Bytes, at: int, end: int, message: _Message, budget: int) -> int
         else:
             length, at = varint(data, at, end)
             if length > end - at:
-                raise DecodeError("it ends in the middle")
+                raise DecodeError("it is truncated")
             if field.message is not None:
                 budget = _walk(data, at, at + length, field.message, budget)
             elif length > field.most:
                 raise CellFileError(f"its {message.name} has a '{field.name}' of {length:,} bytes")
             at += length
     if at > end:
-        raise DecodeError("it ends in the middle")
+        raise DecodeError("it is truncated")
     return budget
 
 
@@ -149,9 +149,9 @@ def varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             if value >= 1 << 64 or (not byte and shift > 7):
-                raise DecodeError("it has a number in a form that readers may disagree about")
+                raise DecodeError("it encodes a number with more bytes than necessary")
             return value, at
-    raise DecodeError("it ends in the middle")
+    raise DecodeError("it is truncated")
 
 
 def _called(message: str, number: int) -> str:
