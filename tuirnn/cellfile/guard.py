@@ -146,7 +146,7 @@ def _check_version(model: onnx.ModelProto) -> None:
     if model.opset_import[0].version not in OPSETS or model.ir_version not in IR_VERSIONS:
         raise CellFileError(
             f"it needs opset {model.opset_import[0].version} of IR {model.ir_version}; this tuirnn reads opsets "
-            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn, or export it again"
+            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn or export it again"
         )
 
 
@@ -169,9 +169,7 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
         if bits is None:
             raise CellFileError(f"its weight '{name}' has a type that no cell has")
         if len(tensor.dims) > MAX_RANK or not all(0 < dim <= MAX_DIM for dim in tensor.dims):
-            raise CellFileError(
-                f"its weight '{name}' has a shape that no cell has: {one_line(list(tensor.dims), 60)}"
-            )
+            raise CellFileError(f"its weight '{name}' has a shape that no cell has: {one_line(list(tensor.dims), 60)}")
         expected = (prod(tensor.dims) * bits + 7) // 8
         if expected != len(tensor.raw_data):
             raise CellFileError(f"its weight '{name}' has {len(tensor.raw_data):,} bytes, expected {expected:,}")
@@ -187,7 +185,7 @@ def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) 
         if len(tensor.dims) < 2:
             array = array[array != NEVER]
         if not float(np.abs(array).max(initial=0)) <= most:  # also refuses NaN
-            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' contains numbers that are not finite or too large")
+            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' has numbers too large or not finite")
 
 
 def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:

@@ -173,7 +173,7 @@ def squeeze(use: Use) -> list[Value]:
     """Infer a Squeeze of axes of size 1."""
     shape, axes = use.shape(), use.numbers(1)
     gone = {use.axis(axis, len(shape)) for axis in axes}
-    need(len(gone) == len(axes) and all(shape[axis] == 1 for axis in gone), "cannot remove the axes {} of {}", axes, shape)
+    need(len(gone) == len(axes) and all(shape[axis] == 1 for axis in gone), "cannot remove axes {} of {}", axes, shape)
     return [Value(use.inputs[0].dtype, tuple(dim for axis, dim in enumerate(shape) if axis not in gone))]
 
 
