@@ -31,11 +31,12 @@ def forward_program(cell: Traced) -> Phases:
     e.phase = "step"
     for stage in cell.stages:
         _stage(e, cell, stage)
-    carried = {leaf("state", name) for name in cell.state} & set(walk(*roots))
+    read = set(walk(*roots))
+    carried = {f"after {name}" for name in cell.state if leaf("state", name) in read}  # the next step reads them
     now = [(node, home) for node, home in wanted if _is_carried(node)]
     later = []
-    for node, home in sorted(now, key=lambda pair: not _is_state_of(pair, carried)):
-        if _is_state_of((node, home), carried) or not _can_wait(e, node):
+    for node, home in sorted(now, key=lambda pair: pair[1] not in carried):
+        if home in carried or not _can_wait(e, node):
             e.value(node)
         else:
             later.append((node, home))
@@ -50,12 +51,6 @@ def forward_program(cell: Traced) -> Phases:
 def _is_carried(node: Expr) -> bool:
     """Return whether a value depends on the state before the step."""
     return depends(node, "state", "W")
-
-
-def _is_state_of(pair: tuple[Expr, str], carried: set[Expr]) -> bool:
-    """Return whether a required value is a state that a later step reads."""
-    word, name = pair[1].split(maxsplit=1)
-    return word == "after" and leaf("state", name) in carried
 
 
 def _values_of_inputs(e: Emitter, roots: list[Expr]) -> None:
