@@ -5,6 +5,7 @@ missing): about twice the speed of `torch.mm` on processors that MKL does not op
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,17 +22,16 @@ STRETCH = 512
 """Columns of a transposed matrix that are copied together."""
 
 
+@cache
 def _packing_works() -> bool:
+    """Return whether PyTorch has oneDNN's packed products, by computing one."""
     try:
-        W = torch.ones(16, 16)
+        W = torch.ones(16, 16, dtype=torch.float32, device="cpu")
         packed = torch.ops.mkldnn._reorder_linear_weight(W, 4)
-        y = torch.ops.mkldnn._linear_pointwise(torch.ones(4, 16), packed, None, "none", [], "")
+        y = torch.ops.mkldnn._linear_pointwise(W[:4], packed, None, "none", [], "")
         return bool((y == 16).all())
     except (AttributeError, RuntimeError, TypeError):
         return False
-
-
-PACKING_WORKS = _packing_works()
 
 
 def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
@@ -43,7 +43,8 @@ def times_transposed(W: Tensor, rows: int) -> TimesTransposed:
     Returns:
         The function of x and bias.
     """
-    if PACKING_WORKS and rows > 1 and W.device.type == "cpu" and W.dtype == torch.float32 and W.numel() >= PACKING_PAYS:
+    on_cpu = W.device.type == "cpu" and W.dtype == torch.float32
+    if on_cpu and rows > 1 and W.numel() >= PACKING_PAYS and _packing_works():
         packed = torch.ops.mkldnn._reorder_linear_weight(W, rows)
         linear = torch.ops.mkldnn._linear_pointwise.default
         return lambda x, bias: linear(x, packed, bias, "none", [], "")
@@ -70,7 +71,7 @@ def multiply(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.d
     if A.numel() >= PACKING_PAYS and A.dtype == torch.float32 and native.multiplies(dtype, A.device):
         return native.product(A, B, bias, dtype=dtype)
     left, right = A.to(dtype), B.to(dtype)
-    if PACKING_WORKS and left.device.type == "cpu" and dtype == torch.float32:
+    if left.device.type == "cpu" and dtype == torch.float32 and _packing_works():
         if left.stride(1) == 1:
             return _linear(left, right.t(), bias)
         C = _linear(right.t(), left).t()
