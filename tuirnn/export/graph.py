@@ -202,5 +202,5 @@ def input_bias(cell: Cell, layer: LayerWeights) -> Array:
 def input_table(cell: Cell, weights: ModelWeights) -> Array:
     """Compute the input half of every token, embedding · weight_ihᵀ + bias: [V, G·H]."""
     layer = weights.layers[0]
-    rows = layer.weight_ih.T if weights.embedding is None else weights.embedding @ layer.weight_ih.T
+    rows = layer.weight_ih.T if weights.embedding is None else weights.embedding @ layer.weight_ih.T  # [V, G·H]
     return np.asarray(rows + input_bias(cell, layer))

@@ -30,7 +30,7 @@ def random_network(config: ModelConfig, vocab: int | Vocabulary = 65, seed: int 
         LayerWeights(**{name: uniform(*shape) for name, shape in layer_shapes(cell, H if i else first, H).items()})
         for i in range(config.layers)
     )
-    embedding = rng.normal(size=(V, config.embed)) if config.embed else None
+    embedding = rng.normal(size=(V, config.embed)) if config.embed else None  # [V, E]
     projection = (uniform(P, H), uniform(P)) if P else None
     head = embedding if config.tied and embedding is not None else 8 * uniform(V, P or H)
     weights = ModelWeights(embedding, layers, projection, (head, uniform(V)))

@@ -37,7 +37,7 @@ def step(config: ModelConfig, weights: ModelWeights, fed: "int | Array", state: 
         after.append(new)
         x = new[0] + x if config.residual and i else new[0]
     for weight, bias in filter(None, (weights.projection, weights.head)):
-        x = weight @ x + bias
+        x = weight @ x + bias  # [P], then [N]
     return x, after
 
 
@@ -55,7 +55,7 @@ def _cell(cell: Cell, w: LayerWeights, x: Array, state: tuple[Array, ...]) -> tu
         return Parts(zip(names, np.split(rows, max(1, len(names))), strict=False))
 
     recurrent = traced(cell).recurrent
-    weight, bias = named(recurrent, w.weight_hh), named(recurrent, w.bias_hh)
+    weight, bias = named(recurrent, w.weight_hh), named(recurrent, w.bias_hh)  # each [H, H], [H]
 
     def product(operand: Array, gates: str) -> Parts[Array]:
         return Parts({gate: weight[gate] @ operand + bias[gate] for gate in gates.split()})

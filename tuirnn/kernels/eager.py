@@ -52,10 +52,10 @@ def _named(names: Sequence[str], columns: Tensor, dim: int = -1) -> Parts[Tensor
 def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()) -> ForwardCache:
     """Implement `Kernel.forward`."""
     weights = weights.rounded()
-    weight, bias = _named(cell.recurrent, weights.matrix, 0), _named(cell.recurrent, weights.bias)
-    p = Parts(zip(cell.vectors, weights.vectors, strict=True))
+    weight, bias = _named(cell.recurrent, weights.matrix, 0), _named(cell.recurrent, weights.bias)  # [H, H], [H]
+    p = Parts(zip(cell.vectors, weights.vectors, strict=True))  # each [H]
     states = allocate_states(state, len(gx), into)
-    extra = gx.new_zeros(*gx.shape[:2], cell.extra_width * state[0].shape[-1])
+    extra = gx.new_zeros(*gx.shape[:2], cell.extra_width * state[0].shape[-1])  # [T, B, ·]
 
     def W(operand: Tensor, gates: str) -> Parts[Tensor]:
         """Return products [B, H], with bias_hh unless gx includes it."""

@@ -73,7 +73,7 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """Return h of every step [T, B, H] and the last state; see `recurrent_layer`."""
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
-        bias = _with_recurrent_bias(cell, bias_ih, bias_hh)
+        bias = _with_recurrent_bias(cell, bias_ih, bias_hh)  # [G·H]
         weights = Recurrent(weight_hh, bias_hh, vectors, operand)
         kernel = _kernel(cell, weight_hh, operand)
         stored = operand if kernel is cuda else bias.dtype  # a GPU's kernels are bound by memory, not by arithmetic
@@ -82,11 +82,11 @@ class _Layer(torch.autograd.Function):
         first_kept = len(cuts) - spans.kept(len(cuts), memory if cell.kept else "save")
         caches: dict[int, ForwardCache] = {}
         staying = state[:1] if memory == "none" else state  # h is the output; c is for the backward pass only
-        states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)
+        states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)  # each [T+1, B, H]
         for index, steps in enumerate(cuts):
-            into = [s[steps.start : steps.stop + 1] for s in states]
+            into = [s[steps.start : steps.stop + 1] for s in states]  # each [t+1, B, H]
             cache = kernel.forward(cell, gx(steps), weights, state, into)
-            state = tuple(s[-1] for s in cache.states)
+            state = tuple(s[-1] for s in cache.states)  # each [B, H]
             if index >= first_kept:
                 caches[index] = cache.with_states(cell, states, steps)
             del cache  # before the next span allocates its own
@@ -95,7 +95,7 @@ class _Layer(torch.autograd.Function):
             observe.append(caches[0])
         ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.caches = cell, operand, stored, cuts, caches
         ctx.save_for_backward(source, embedding, weight_ih, bias, weight_hh, bias_hh, vectors, *states)
-        return (states[0][1:], *(s.clone() for s in state))
+        return (states[0][1:], *(s.clone() for s in state))  # [T, B, H], each [B, H]
 
     @staticmethod
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
@@ -112,7 +112,7 @@ class _Layer(torch.autograd.Function):
             steps = ctx.cuts[index]
             cache = ctx.caches.pop(index, None)  # its memory is free after this span
             if cache is None:
-                before = tuple(s[steps.start] for s in states)
+                before = tuple(s[steps.start] for s in states)  # each [B, H]
                 cache = kernel.forward(cell, gx(steps), weights, before).with_states(cell, states, steps)
             operands = cache.operands(cell, vectors)  # before gradients overwrite the gates
             d = kernel.backward(cell, cache, weights, dh_all[steps], dstate)
@@ -128,7 +128,7 @@ class _Layer(torch.autograd.Function):
         dsource, dembedding, dweight_ih, dbias = inputs.total()
         parts = [dbias_own[gate] if gate in dbias_own else _rows(cell.gates, gate, dbias) for gate in cell.recurrent]
         dbias_hh = dbias if cell.additive == set(cell.gates) else torch.cat(parts) if parts else bias_hh
-        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW) if dW else weight_hh
+        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW) if dW else weight_hh  # [R·H, H]
         parameters = (dweight_ih, dweight_hh, dbias, dbias_hh, dvectors)
         return None, None, None, None, dsource, dembedding, *parameters, *dstate
 

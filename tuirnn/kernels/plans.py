@@ -172,5 +172,5 @@ def constants(plan: Plan, cell: Traced, case: Case) -> dict[str, Any]:
         "num_warps": plan.warps, "num_stages": plan.stages,
     }  # fmt: skip
     if plan.persistent and products:
-        options["launch_cooperative_grid"] = True  # refused by the driver where not all programs fit at once
+        options["launch_cooperative_grid"] = True  # the driver refuses it unless all programs fit at once
     return options

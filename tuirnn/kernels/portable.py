@@ -114,7 +114,7 @@ def backward(cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tens
         run(made.after, block)
         for total, place in zip(dvectors, made.vectors, strict=True):
             if place is not None:
-                total += block[place].sum((0, 1))
+                total += block[place].sum((0, 1))  # [t, B, H] -> [H]
     cache.dh_norm = norms
     dgx = _input_gradients(made.split, own, cache, dgh, H)
     return SequenceGradients(dgx, dgh, tuple(d.values()), dvectors)

@@ -176,7 +176,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], Mapping[str, float]]] = {
     "log_sigmoid": (torch.nn.functional.logsigmoid, {}),
     "exp": (torch.exp, {}),
     "expm1": (torch.expm1, {}),
-    "softplus": (torch.nn.functional.softplus, {"threshold": 40}),  # where e^−x is nothing beside x in float64 too
+    "softplus": (torch.nn.functional.softplus, {"threshold": 40}),  # above it e^−x is negligible in float64 too
     "sqrt": (torch.sqrt, {}),
     "relu": (torch.clamp_min, {"min": 0}),
     "is_positive": (_is_positive, {}),
