@@ -107,11 +107,10 @@ class OnnxCell:
         Returns:
             The names of the state's parts after the step.
         """
-        step = _Step(self, b, prefix, vectors, first)
-        for name, value in zip(self.cell.state, before, strict=True):
-            step.names[leaf("state", name)] = value
+        names = {leaf("state", name): value for name, value in zip(self.cell.state, before, strict=True)}
         outputs = list(zip(self.cell.state, after, strict=True))
-        step.call({self.traced.after[name]: out for name, out in reversed(outputs)})
+        wanted = {self.traced.after[name]: out for name, out in reversed(outputs)}
+        step = _Step(self, b, prefix, vectors, first, names, wanted)
         if whole:
             step.apply(self.order, whole)
         else:
@@ -122,20 +121,20 @@ class OnnxCell:
 class _Step:
     """The nodes of one step.
 
-    Attributes:
-        names: of the values added so far.
+    Args:
+        cell, b, prefix, vectors, first: see `OnnxCell.add_step`.
+        names: value -> its name, of the values in the graph.
+        wanted: result -> its name; `state` adds the axis and the name of a result without a layer axis.
     """
 
-    def __init__(self, cell: OnnxCell, b: GraphBuilder, prefix: str, vectors: Array, first: bool) -> None:
-        self.cell, self.b, self.p, self.H, self.first = cell, b, prefix, vectors.shape[1], first
-        self.names: dict[Expr, str] = {}
-        self._wanted: dict[Expr, str] = {}
+    def __init__(
+        self, cell: OnnxCell, b: GraphBuilder, prefix: str, vectors: Array, first: bool, names: dict[Expr, str],
+        wanted: dict[Expr, str],
+    ) -> None:  # fmt: skip
+        self.cell, self.b, self.p, self.H, self.first, self.names = cell, b, prefix, vectors.shape[1], first, names
+        self._wanted = {node: out for node, out in wanted.items() if not first or cell.has_layer_axis(node)}
         self._conditions: dict[Expr, str] = {}
         self._fixed = dict(zip(fixed_parts(cell.traced), fixed_values(cell.traced, vectors), strict=True))
-
-    def call(self, wanted: dict[Expr, str]) -> None:
-        """Set the names of the results; a result without a layer axis gets the axis and its name in `state`."""
-        self._wanted = {node: out for node, out in wanted.items() if not self.first or self.cell.has_layer_axis(node)}
 
     def add_gates(self, gx: str, product: Product, bias: Callable[[Gates], str]) -> None:
         """Add each stage's product and the gates' arguments and functions."""
@@ -148,10 +147,10 @@ class _Step:
         for stage in self.cell.traced.stages:
             mine = [block for block in blocks if block[0] in stage.gates]
             gates = tuple(gate for block in mine for gate in block)
-            label = self.p + ("gh" if len(gates) == len(self.cell.order) else "gh_" + self._joined(gates))
+            label = self.p + ("gh" if len(gates) == len(self.cell.order) else "gh_" + self.cell.label(gates))
             gh = product(self.name_of(stage.operand), gates, label, largest(stage.operand, self.cell.cell))
             for block, part in zip(mine, self._cut(gh, mine, "gh_"), strict=True):
-                letters = self._joined(block)
+                letters = self.cell.label(block)
                 if block[0] in additive:
                     self.apply(block, self.b.add(halves[block], part, self.p + "a_" + letters))
                 else:
@@ -169,7 +168,7 @@ class _Step:
                 continue
             results = [make(function, argument) for argument in arguments]
             name = self._wanted.get(results[0]) if len(run) == 1 else None
-            name = name or self.p + self._joined(run)
+            name = name or self.p + self.cell.label(run)
             operand = condition(self.b, name + "_above", part) if function in CONDITIONAL else part
             self._name(results, WRITE[function](self.b, name, (operand,)), "", run)
 
@@ -216,11 +215,8 @@ class _Step:
     def _cut(self, whole: str, parts: Sequence[Gates], label: str) -> list[str]:
         if len(parts) == 1:
             return [whole]
-        names = [self.p + label + self._joined(part) for part in parts]
+        names = [self.p + label + self.cell.label(part) for part in parts]
         return self.b.split(whole, names, [len(part) * self.H for part in parts])
-
-    def _joined(self, gates: Gates) -> str:
-        return self.cell.label(gates)
 
 
 @cache
