@@ -34,6 +34,7 @@ CELLS: dict[str, Cell] = _found()
 """Name -> cell."""
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(cell.family for cell in CELLS.values()))
+"""Names of the families."""
 
 
 def find_cell(family: str, **options: str) -> Cell:
