@@ -27,7 +27,7 @@ from tuirnn.kernels.plans import Case, Plan, candidates, constants
 
 PROCESSORS = 132
 TYPES = {"float32": "fp32", "tf32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-OF_OPERANDS = {"a", "W", "Wt", "ring", "extras", "made", "dgh", "dgx"}
+OF_OPERANDS = {"a", "W", "Wt", "ring", "extras", "precomputed", "dgh", "dgx"}
 """Buffers of the operands' type; the others are float32."""
 
 

@@ -112,7 +112,7 @@ def correctness(options: argparse.Namespace) -> Iterator[Row]:
                 row |= {"ok": False, "failure": one_line(failure)}
             yield row
     if options.device == "cuda":
-        yield {"missing": cuda.why_not()}
+        yield {"missing": cuda.unavailable_reason()}
 
 
 def ways(made: Any, operands: str, B: int, H: int, options: argparse.Namespace) -> Iterator[tuple[str, Any, Any]]:
@@ -166,8 +166,8 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
         weights = Recurrent(cast(W), cast(bias), cast(vectors))
         trace = there(made, cast(gx), weights, tuple(map(cast, state)))
         trace.observed = True
-        kept = [trace.a.clone()] if made.keeps_gates else []
-        kept += [trace.saved.clone()] if made.extra_width else []
+        kept = [trace.gates.clone()] if made.keeps_gates else []
+        kept += [trace.extra.clone()] if made.extra_width else []
         d = back(made, trace, weights, cast(dh_all), tuple(map(cast, dlast)))
         recurrent = zip(made.gates, d.gates.chunk(made.G, -1), strict=True)
         kept += [rows for gate, rows in recurrent if gate in made.recurrent]

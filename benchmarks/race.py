@@ -173,7 +173,7 @@ class Race:
                 f"{options.state} has runs of another processor, {', '.join(sorted(others))}; give another --state"
             )
         for cell in options.cells:
-            native.why_not_for(traced(CELLS[cell]))  # compiled now, and not in the time of the first run
+            native.unavailable_reason(traced(CELLS[cell]))  # compiled now, and not in the time of the first run
         self.measure_all([Lot(SEARCH, cell, rate, 0) for cell in options.cells for rate in options.rates])
         self.report()
         lots = []

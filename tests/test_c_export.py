@@ -454,7 +454,7 @@ def fake_compiler(folder: Path, script: str) -> str:
     [
         (None, "no C compiler"),
         ("echo 'cc1: error: no headers' >&2; exit 1", "fakecc does not work here: cc1: error: no headers"),
-        ("echo 'fatal error: Killed signal terminated program cc1' >&2; exit 1", "fakecc has not memory enough"),
+        ("echo 'fatal error: Killed signal terminated program cc1' >&2; exit 1", "fakecc ran out of memory"),
         ("echo text > program", "fakecc does not work here"),
     ],
 )

@@ -122,7 +122,7 @@ def wrong_input_transpose(layer: RecurrentLayer) -> Any:
     def wrong(self: inputs.InputGradients, *rest: Any) -> None:
         blocks = torch.cat([block.t() for block in layer.weight_ih.detach().chunk(layer.cell.G)])
         half = self.half
-        self.half = inputs.InputHalf(half.source, None, blocks, half.bias, half.operand, half.stored)
+        self.half = inputs.InputProjection(half.source, None, blocks, half.bias, half.operand, half.stored)
         original(self, *rest)
 
     return wrong
@@ -221,7 +221,7 @@ def test_unknown_symbols_start_as_nothing() -> None:
         layer = model.recurrent(0)
         bias = layer.bias_ih + layer.bias_hh
         expected = torch.cat([bias[:10].sigmoid(), bias[10:15].tanh(), bias[15:].sigmoid()])
-        torch.testing.assert_close(traces[0].a[0, 0], expected.detach())
+        torch.testing.assert_close(traces[0].gates[0, 0], expected.detach())
 
 
 def test_residual_projection_and_tied_weights_shape_the_network() -> None:

@@ -260,7 +260,7 @@ def test_an_odd_cell_is_scheduled_as_it_is_written() -> None:
     weights = Recurrent(W, bias, W[:0])
     for kernel in (portable, eager):
         trace = kernel.forward(made, gx.clone(), weights, state)
-        kept = trace.a.clone()
+        kept = trace.gates.clone()
         d = kernel.backward(made, trace, weights, dh_all, dlast)
         results.append([kept, *trace.states, d.x, d.gates, *d.state])
     for ours, expected in zip(*results, strict=True):
@@ -269,7 +269,7 @@ def test_an_odd_cell_is_scheduled_as_it_is_written() -> None:
 
 def test_a_definition_that_does_not_fit_is_told_where() -> None:
     with pytest.raises(
-        ValueError, match=r"cell 'careless': gradients of the input halves are \['a'\], not \['a', 'b'\]"
+        ValueError, match=r"cell 'careless': expected gradients of the input halves \['a', 'b'\], not \['a'\]"
     ):
         traced(Careless())
 

@@ -134,9 +134,9 @@ def results(
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
     trace = forward(cell, gx, weights, state)
     trace.observed = True
-    made = {"kept": trace.a.clone()} if cell.keeps_gates else {}
+    made = {"kept": trace.gates.clone()} if cell.keeps_gates else {}
     made |= {
-        "saved": trace.saved.clone(),
+        "saved": trace.extra.clone(),
         **{f"state {name}": s for name, s in zip(cell.state, trace.states, strict=True)},
     }
     d = backward(cell, trace, weights, dh_all, dlast)
@@ -265,7 +265,7 @@ def test_a_cell_that_the_kernels_cannot_take_is_refused_in_words(monkeypatch: py
     monkeypatch.setattr(cuda, "_refused", {})
     assert all(triton.refusal(cell) == "" for cell in MADE.values())
     assert cuda.kernels(traced(Wide()))[0] is None
-    assert "wide: a product of 9 gates" in cuda.why_not()
+    assert "wide: a product of 9 gates" in cuda.unavailable_reason()
 
 
 SPLIT = next(name for name, cell in STEPPING.items() if cell.split)
@@ -305,7 +305,7 @@ def test_a_layer_on_the_kernels(
         source = torch.randint(V, (T, B), generator=torch.Generator().manual_seed(0)).to(DEVICE) if V else leaf
         traces: list[ForwardCache] | None = [] if memory == "save" else None
         y, last = made(source, made.zero_state(B), leaf if V else None, operand, traces, memory)
-        assert traces is None or traces[0].a.dtype == operand
+        assert traces is None or traces[0].gates.dtype == operand
         assert y.dtype == last[0].dtype == leaf.dtype
         gradients = torch.autograd.grad((y.square().sum() + last[0].sum()), [leaf, *made.parameters()])
         assert all(g.dtype == leaf.dtype for g in gradients)
@@ -349,8 +349,8 @@ def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = portable.forward(cell, gx.clone(), weights, state)
     torch.testing.assert_close(cuda.forward(cell, gx, weights, state).states[0], expected.states[0])
     assert len(failed) == len(candidates(cell, cuda.case_of(True, cell, W, 3), cuda.processors()))
-    assert "too many resources" in cuda.why_not()
-    assert "\n" not in cuda.why_not()
+    assert "too many resources" in cuda.unavailable_reason()
+    assert "\n" not in cuda.unavailable_reason()
 
 
 @needs_triton

@@ -147,12 +147,12 @@ def test_printed_equations_compute_what_the_cell_computes(cell: str) -> None:
     """With one unit and one input every matrix is a number, and the text can be read as arithmetic."""
     made, definition = traced(ALL[cell]), ALL[cell]
     values = numbers(made)
-    x = Parts({g: values[f"W_x{g}"] * values["x"] + values[f"b_{'x' * (g in made.apart)}{g}"] for g in made.gates})
+    own = made.non_additive
+    x = Parts({g: values[f"W_x{g}"] * values["x"] + values[f"b_{'x' * (g in own)}{g}"] for g in made.gates})
     s, p = (Parts({name: values[letters(name)] for name in names}) for names in (made.state, made.vectors))
 
     def W(operand: np.ndarray, gates: str) -> Parts[np.ndarray]:
-        return Parts({g: values[f"W_h{g}"] * operand + (values[f"b_h{g}"] if g in made.apart else 0) for g in
-                      gates.split()})  # fmt: skip
+        return Parts({g: values[f"W_h{g}"] * operand + (values[f"b_h{g}"] if g in own else 0) for g in gates.split()})
 
     def Wt(**gradients: np.ndarray) -> np.ndarray:
         return np.asarray(sum(values[f"W_h{gate}"] * d for gate, d in gradients.items()))

@@ -97,10 +97,10 @@ def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> 
         ({"rnn.weight_ih_l0_reverse": good["rnn.weight_ih_l0"]}, "one direction"),
         (
             {"rnn.weight_hh_l0": good["rnn.weight_hh_l0"][:, :4]},
-            "that of none of RNN, GRU, LSTM; name another cell with --cell",
+            "expected that of RNN, GRU, LSTM; name another cell with --cell",
         ),
         ({"rnn.bias_ih_l0": good["rnn.bias_ih_l0"][:3]}, "expected"),
-        ({"head.weight": good["head.weight"][:2]}, "knows 2 tokens"),
+        ({"head.weight": good["head.weight"][:2]}, "has 2 tokens"),
         ({"head.bias": good["head.bias"] * np.nan}, "not finite"),
         ({"transformer.wte": good["head.weight"]}, "transformer.wte"),
     ]

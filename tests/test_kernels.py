@@ -20,7 +20,7 @@ from tuirnn.kernels.cache import ForwardCache, Recurrent
 
 HAS_BF16 = native.multiplies(torch.bfloat16, torch.device("cpu"))
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="needs a compiler and a processor with AVX512_BF16")
-needs_native = pytest.mark.skipif(native.library() is None, reason=native.why_not() or "native kernels")
+needs_native = pytest.mark.skipif(native.library() is None, reason=native.unavailable_reason() or "native kernels")
 
 SHAPES = [
     (1, 1, 1), (5, 3, 7), (4, 2, 16), (3, 13, 17), (6, 5, 33), (3, 26, 64), (7, 32, 100), (2, 4, 130), (4, 1, 400),
@@ -49,10 +49,10 @@ def run(kernel: Any, cell: Traced, T: int, B: int, H: int, dtype: torch.dtype = 
     zero = tuple(gx.new_zeros(B, H) for _ in cell.state)
     reached = eager.forward(cell, normal(2, B, cell.G * H), weights, zero).states
     state = tuple(s[-1] + 0.3 * normal(B, H).abs() for s in reached)
-    weights = weights.to(dtype)
+    weights = weights._replace(operand=dtype)
     trace: ForwardCache = kernel.forward(cell, gx, weights, state)
     trace.observed = True
-    made = [trace.saved.clone(), *(a.clone() for a in chosen(cell, trace.a, tuple(cell.kept)))]
+    made = [trace.extra.clone(), *(a.clone() for a in chosen(cell, trace.gates, tuple(cell.kept)))]
     dh_all, dlast = normal(T, B, H), tuple(normal(B, H) for _ in cell.state)
     d = kernel.backward(cell, trace, weights, dh_all, dlast)
     assert trace.dh_norm is not None
@@ -168,8 +168,8 @@ def test_native_saturates_without_overflow() -> None:
         gx = torch.full((2, 1, 4 * 16), size)
         gx[1] = -size
         trace = native.forward(cell, gx, recurrent(cell, 16, 0.0), (torch.zeros(1, 16),) * 2)
-        assert trace.a.isfinite().all()
-        torch.testing.assert_close(trace.a[0, 0], torch.ones(64), rtol=0, atol=1e-6)
+        assert trace.gates.isfinite().all()
+        torch.testing.assert_close(trace.gates[0, 0], torch.ones(64), rtol=0, atol=1e-6)
 
 
 EXTREME = [
@@ -218,7 +218,7 @@ def test_without_a_compiler_everything_still_runs(monkeypatch: pytest.MonkeyPatc
     native.forget()
     try:
         assert native.library() is None
-        assert "portable" in native.why_not()
+        assert "portable" in native.unavailable_reason()
         A, B = torch.randn(90, 80), torch.randn(80, 70)
         torch.testing.assert_close(products.multiply(A, B, dtype=torch.float32), A @ B, rtol=1e-4, atol=1e-4)
     finally:

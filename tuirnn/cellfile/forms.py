@@ -1,9 +1,9 @@
-"""The forms in which a cell may use an operator, one row of a table for each: what the exporter writes, and no more.
+"""The forms of operators in a cell file, a row of a table for each: exactly those that the exporter writes.
 
-A row says how many inputs and outputs there are, their element types, which inputs are constants, which attributes
-there may be with which values, and how the shapes of the outputs follow. So every size is known before anything runs,
-but for the batch axis and for the number of candidates that TopK keeps, which only a Slice of one column may read.
-An operator that is not here, or is used in another way, is refused: runtimes have crashed on forms that nobody writes.
+A row defines the numbers of inputs and outputs, their element types, which inputs are constants, the allowed attributes
+and values, and the inference of the outputs' shapes. Every size is therefore known before the graph runs, except the
+batch axis and the number of candidates that TopK keeps, which only a Slice of one column may read. An operator that is
+not in the table, or has another form, is refused: runtimes have crashed on forms that no exporter writes.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,28 +18,28 @@ from tuirnn.cellfile.values import BOOL, F16, F32, I4, I8, I32, I64, KEPT, MAX_D
 from tuirnn.errors import CellFileError, one_line
 
 MAX_PIECES = 256
-"""Inputs of a Concat, outputs of a Split: layers, or steps in a call."""
+"""Most inputs of a Concat or outputs of a Split: layers, or steps per call."""
 
 READERS = {"codes": ("MatMulInteger",), "zero": ("MatMulInteger",), "scale": ("Mul",), "scales": ("Mul",),
            "sums": ("Cast", "Mul")}  # fmt: skip
-"""Who may read such a number. Read by another, one code of rounding could be magnified beyond all bounds."""
+"""Role in a quantization -> operators that may read it. Others could magnify a rounding error without bound."""
 
 Infer = Callable[[Use], list[Value]]
 
 
 @dataclass(frozen=True)
 class Form:
-    """How an operator may be used.
+    """The allowed form of an operator.
 
     Attributes:
-        types: element types that each input may have; a last one that repeats stands for all that follow.
-        infer: the outputs, from the inputs; raises CellFileError where they do not fit.
-        inputs: fewest and most; None: as many as `types`.
-        outputs: fewest and most.
-        constants: inputs that must be stored in the file; of int64 they are small, and `Use.numbers` has them.
-        attributes: name -> values that it may have.
-        required: attributes that must be there.
-        parts: those that need it, `SAMPLER`, `FEWER_BITS` or `STEP`; none: every cell may have it.
+        types: allowed element types of each input; the last entry also applies to all further inputs.
+        infer: infers the outputs from the inputs; raises CellFileError if they do not fit together.
+        inputs: least and largest number; None: the number of `types`.
+        outputs: least and largest number.
+        constants: inputs that must be stored in the file; those of int64 are small, and `Use.numbers` has them.
+        attributes: name -> allowed values.
+        required: attributes that must be present.
+        parts: parts of a cell that need it, `SAMPLER`, `FEWER_BITS` or `STEP`; empty: every cell may have it.
     """
 
     types: tuple[tuple[int, ...], ...]
@@ -53,42 +53,42 @@ class Form:
 
 
 SAMPLER, FEWER_BITS, STEP = "a sampler", "fewer bits", "that operator in its equations"
-"""Parts that not every cell has; `STEP` has an operator where the definition of the cell needs it."""
+"""Parts that not every cell has; `STEP`: the definition of the cell needs the operator."""
 
 
 @dataclass(frozen=True)
 class Has:
-    """What a cell says it has.
+    """The parts of a cell according to its metadata.
 
     Attributes:
-        parts: of `SAMPLER` and `FEWER_BITS`.
-        step: the operators that its step is made of, by its definition.
+        parts: `SAMPLER` and `FEWER_BITS`, if present.
+        step: the operators that its definition needs.
     """
 
     parts: tuple[str, ...]
     step: frozenset[str]
 
     def needs(self, kind: str, form: Form) -> bool:
-        """Whether it may use an operator."""
+        """Return whether the cell may use an operator."""
         own = STEP in form.parts and kind in self.step
         return not form.parts or own or any(part in form.parts for part in self.parts)
 
 
 def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[Value]:
-    """The values that a node makes, checked against the table.
+    """Infer the outputs of a node after checking it against the table.
 
     Args:
         node: one operator.
-        values: everything made so far, by name.
-        has: what the cell says it has.
+        values: the values so far, by name.
+        has: the parts of the cell.
     Raises:
-        CellFileError: no form of a cell, or shapes that do not fit together.
+        CellFileError: the form is not in the table, or the inputs do not fit together.
     """
     kind = one_line(node.op_type, 40)
     form = FORMS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if form is None:
         raise CellFileError(
-            f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell needs"
+            f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell has"
         )
     try:
         need(has.needs(node.op_type, form), "is only for a cell with {}", " or ".join(form.parts))
@@ -96,10 +96,10 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
     except CellFileError as error:
         raise CellFileError(f"its {kind} '{one_line(node.output[0] if node.output else '', 40)}' {error}") from None
     for value in made:
-        need(len(value.shape) <= MAX_RANK, "its {} makes a value of {} dimensions", kind, len(value.shape))
+        need(len(value.shape) <= MAX_RANK, "its {} computes a value of {} dimensions", kind, len(value.shape))
         need(
             all(0 < d <= MAX_DIM for d in value.shape if isinstance(d, int)),
-            "its {} makes a value of shape {}",
+            "its {} computes a value of shape {}",
             kind,
             value.shape,
         )
@@ -108,27 +108,23 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
 
 def _use(node: NodeProto, form: Form, values: Mapping[str, Value], has: Has) -> Use:
     least, most = form.inputs or (len(form.types), len(form.types))
-    need(least <= len(node.input) <= most, "has {} inputs, a cell's has {} to {}", len(node.input), least, most)
+    need(least <= len(node.input) <= most, "has {} inputs, expected {} to {}", len(node.input), least, most)
     least, most = form.outputs
-    need(least <= len(node.output) <= most, "has {} outputs, a cell's has {} to {}", len(node.output), least, most)
-    need("" not in node.input and "" not in node.output, "leaves an input or output without a name")
+    need(least <= len(node.output) <= most, "has {} outputs, expected {} to {}", len(node.output), least, most)
+    need("" not in node.input and "" not in node.output, "has an input or output without a name")
     unknown = next((name for name in node.input if name not in values), None)
-    need(unknown is None, "reads '{}', which nothing before it has made", unknown)
+    need(unknown is None, "reads '{}', which no earlier node computes", unknown)
     inputs = [values[name] for name in node.input]
     for number, value in enumerate(inputs):
         need(
-            value.dtype in form.types[min(number, len(form.types) - 1)], "has a type that input {} may not have", number
+            value.dtype in form.types[min(number, len(form.types) - 1)], "has an input {} of an unexpected type", number
         )
         stored = value.constant and (value.dtype != I64 or value.numbers is not None)
-        need(
-            number not in form.constants or stored,
-            "computes its input {}, which is a constant in every cell",
-            number,
-        )
-        need(KEPT not in value.shape or node.op_type == "Slice", "reads a size that only the host knows")
+        need(number not in form.constants or stored, "computes input {}, which must be a constant", number)
+        need(KEPT not in value.shape or node.op_type == "Slice", "reads a value whose size only the host knows")
         stands = value.stands
         need(stands is None or node.op_type in READERS[stands.what], "reads codes as numbers")
-    need(node.op_type != "TopK" or node.input[1] == TOP_K, "takes its k from elsewhere than '{}'", TOP_K)
+    need(node.op_type != "TopK" or node.input[1] == TOP_K, "must take its k from '{}'", TOP_K)
     return Use(inputs, _attributes(node, form), len(node.output), has.step)
 
 
@@ -136,14 +132,14 @@ def _attributes(node: NodeProto, form: Form) -> dict[str, int]:
     found: dict[str, int] = {}
     for attribute in node.attribute:
         name = attribute.name
-        need(name in form.attributes and name not in found, "has an attribute '{}' too many", name)
+        need(name in form.attributes and name not in found, "has an unexpected attribute '{}'", name)
         whole = attribute.type == AttributeProto.INT and attribute.HasField("i") and not attribute.HasField("f")
         real = attribute.type == AttributeProto.FLOAT and attribute.HasField("f") and not attribute.HasField("i")
-        need(whole or real, "has an attribute '{}' of a type that no cell has", name)
+        need(whole or real, "has an attribute '{}' of an unexpected type", name)
         value = attribute.i if whole else attribute.f
-        need(value in form.attributes[name], "has {} {}", name, value)
+        need(value in form.attributes[name], "has {} = {}, which no cell has", name, value)
         found[name] = int(value)
-    need(all(name in found for name in form.required), "lacks one of {}", form.required)
+    need(all(name in found for name in form.required), "must have the attributes {}", form.required)
     return found
 
 
@@ -194,4 +190,4 @@ FORMS: dict[str, Form] = {
     "ArgMax": Form(((I64,),), infer.first_largest, attributes={"axis": (-1,), "keepdims": (0,)},
                    required=("axis", "keepdims"), parts=(SAMPLER,)),
 }  # fmt: skip
-"""Everything a cell file may compute with."""
+"""Operator -> its form in a cell file."""

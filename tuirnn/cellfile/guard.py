@@ -1,4 +1,4 @@
-"""Whether a file may be tried: bounded, plain, finite, of a cell's forms, and as its metadata say. Nothing is run."""
+"""The guard: checks a file before it is run. Its sizes, numbers and operators must be those of its metadata."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -22,33 +22,37 @@ from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import read_bounded
 
 GLANCE_FROM = 2**25
-"""Bytes from which a file is looked through before it is read into memory."""
+"""Bytes from which a file is checked before it is read into memory."""
 
 OPSETS, IR_VERSIONS = range(13, 24), range(7, 12)
-"""What files of this schema may need."""
+"""Versions that files of this schema may have."""
 
 FLOATS = (F32, F16)
 BITS: dict[int, int] = {F32: 32, I64: 64, F16: 16, I8: 8, U8: 8, I4: 4}
-"""Types that weights may have, and the bits of an element."""
+"""Element type of weights -> bits per element."""
 
 LARGEST, NEVER = 1e6, np.float32(-1e30)
-"""Of a weight; the sampler's stand-in for minus infinity."""
+"""Largest absolute weight; the sampler's replacement for minus infinity."""
 
 MAX_COMMAS, MAX_BRACKETS = 20_000, 4_000
-"""Of the metadata's JSON, beside one comma for each symbol: what a parser makes objects of."""
+"""Most commas (besides one per symbol) and brackets in a metadata value: a parser creates objects for them."""
 
 
 def read_cell(path: Path) -> InspectedCell:
     """Read and inspect a cell file.
 
     Raises:
-        CellFileError: the first reason not to trust it, with the file's name.
+        CellFileError: the first reason to refuse it, with the file's name.
     """
     return inspect(read_file(path), one_line(path.name))
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a cell file, looked through first where they are many; raises CellFileError."""
+    """Read the bytes of a cell file; checks a large file before reading it.
+
+    Raises:
+        CellFileError: the file cannot be read, or has fields that no cell has.
+    """
     name = one_line(path.name)
 
     def glance(file: BinaryIO, size: int) -> None:
@@ -60,12 +64,19 @@ def read_file(path: Path) -> bytes:
 
 
 def fixed_batch(cell: InspectedCell) -> int | None:
-    """Size of a cell's batch axis where its graph fixes it."""
+    """Return the fixed size of a cell's batch axis; None if it is dynamic."""
     return _fixed_batch(onnx.ModelProto.FromString(cell.data).graph, cell.metadata)
 
 
 def inspect(data: bytes, name: str) -> InspectedCell:
-    """Inspect the bytes of a cell file; `name` is for the error."""
+    """Inspect a cell file in memory.
+
+    Args:
+        data: the file's bytes.
+        name: for errors.
+    Raises:
+        CellFileError: the first reason to refuse it.
+    """
     with _refusals(name):
         check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
@@ -83,7 +94,7 @@ def inspect(data: bytes, name: str) -> InspectedCell:
 
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
-    """Put the file's name before the reason, and say what a parser says in our words."""
+    """Add the file's name to errors, and raise a parser's errors as CellFileError."""
     try:
         yield
     except (DecodeError, ValueError, RecursionError) as error:
@@ -93,7 +104,7 @@ def _refusals(name: str) -> Iterator[None]:
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
-    """sha256 over the operators, the weights and the metadata but the fingerprint itself, in the file's order."""
+    """Compute the sha256 of operators, weights and metadata (without the fingerprint), in the file's order."""
     digest = hashlib.sha256()
     for node in model.graph.node:
         digest.update(node.SerializeToString(deterministic=True))
@@ -109,11 +120,11 @@ def fingerprint(model: onnx.ModelProto) -> str:
 def _check_fingerprint(model: onnx.ModelProto) -> None:
     stored = [prop.value for prop in model.metadata_props if prop.key == FINGERPRINT]
     if stored != [fingerprint(model)]:
-        raise CellFileError("its content does not match its own sha256; it is damaged or was changed, export it anew")
+        raise CellFileError("its content does not match its own sha256; it is damaged or was changed; export it again")
 
 
 def _check_strings(model: onnx.ModelProto) -> None:
-    """Protobuf hands over a string that is not UTF-8 as bytes; no later check should have to think of that."""
+    """Refuse names that are not UTF-8: protobuf returns them as bytes, which later checks do not expect."""
     graph = model.graph
     named = [*graph.node, *graph.input, *graph.output, *graph.initializer]
     strings: list[object] = [item.name for item in named]
@@ -126,7 +137,7 @@ def _check_strings(model: onnx.ModelProto) -> None:
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:
     if not model.HasField("graph") or not model.graph.node:
-        raise CellFileError("it holds no graph")
+        raise CellFileError("it has no graph")
     if any(opset.domain not in ("", "ai.onnx") for opset in model.opset_import) or len(model.opset_import) != 1:
         raise CellFileError("it needs operators from a foreign domain")
 
@@ -135,19 +146,19 @@ def _check_version(model: onnx.ModelProto) -> None:
     if model.opset_import[0].version not in OPSETS or model.ir_version not in IR_VERSIONS:
         raise CellFileError(
             f"it needs opset {model.opset_import[0].version} of IR {model.ir_version}; this tuirnn reads opsets "
-            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn, or export it anew"
+            f"{OPSETS[0]} to {OPSETS[-1]} of IR {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}; update tuirnn or export it again"
         )
 
 
 def _properties(model: onnx.ModelProto) -> dict[str, str]:
-    """The metadata, each key once, and no more of them than the weights bear out."""
+    """Return the metadata; refuses repeated keys and values that are far too long for the weights."""
     found = {prop.key: prop.value for prop in model.metadata_props}
     if len(found) != len(model.metadata_props):
-        raise CellFileError("one key stands twice in its metadata")
+        raise CellFileError("its metadata have the same key twice")
     rows = sum(max(tensor.dims, default=0) for tensor in model.graph.initializer)
     for key, value in found.items():
         if value.count(",") > MAX_COMMAS + rows or value.count("[") + value.count("{") > MAX_BRACKETS:
-            raise CellFileError(f"its metadata '{one_line(key, 40)}' list far more than a cell's")
+            raise CellFileError(f"its metadata '{one_line(key, 40)}' are longer than those of any cell")
     return found
 
 
@@ -156,27 +167,25 @@ def _check_weights(tensors: Iterable[onnx.TensorProto]) -> None:
         name = one_line(tensor.name, 40)
         bits = BITS.get(tensor.data_type)
         if bits is None:
-            raise CellFileError(f"its weight '{name}' has a type that no cell uses")
+            raise CellFileError(f"its weight '{name}' has a type that no cell has")
         if len(tensor.dims) > MAX_RANK or not all(0 < dim <= MAX_DIM for dim in tensor.dims):
-            raise CellFileError(
-                f"its weight '{name}' has a shape that no cell's has: {one_line(list(tensor.dims), 60)}"
-            )
+            raise CellFileError(f"its weight '{name}' has a shape that no cell has: {one_line(list(tensor.dims), 60)}")
         expected = (prod(tensor.dims) * bits + 7) // 8
         if expected != len(tensor.raw_data):
-            raise CellFileError(f"its weight '{name}' holds {len(tensor.raw_data):,} bytes, its shape {expected:,}")
+            raise CellFileError(f"its weight '{name}' has {len(tensor.raw_data):,} bytes, expected {expected:,}")
 
 
 def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) -> None:
-    """Finite, and no larger than a network's: where products overflow, the order of a sum decides what comes out."""
-    most = FLOAT32_MAX if metadata.learned.points else LARGEST  # a forecaster's are in the data's own units
+    """Refuse weights that are not finite or far too large: if products overflow, results depend on their order."""
+    most = FLOAT32_MAX if metadata.learned.points else LARGEST  # a forecaster's weights include the data's units
     for tensor in tensors:
         if tensor.data_type not in FLOATS:
             continue
         array = numpy_helper.to_array(tensor)
         if len(tensor.dims) < 2:
             array = array[array != NEVER]
-        if not float(np.abs(array).max(initial=0)) <= most:  # not a number is not below it either
-            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' holds numbers that no cell has")
+        if not float(np.abs(array).max(initial=0)) <= most:  # also refuses NaN
+            raise CellFileError(f"its weight '{one_line(tensor.name, 40)}' has numbers too large or not finite")
 
 
 def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
@@ -185,10 +194,10 @@ def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
 
 
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:
-    """Hold inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
+    """Check inputs and outputs against the metadata; returns the size of the batch axis, or `FREE`."""
     fixed = _fixed_batch(graph, metadata)
     if fixed is not None and fixed < 1:
-        raise CellFileError(f"its batch axis is {fixed}")
+        raise CellFileError(f"its batch axis is {fixed}, expected 1 or more")
     sides = metadata.interface(fixed or FREE)
     for kind, values, expected in zip(("inputs", "outputs"), (graph.input, graph.output), sides, strict=True):
         found = [value.name for value in values]
@@ -200,5 +209,5 @@ def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | st
             tensor, (dtype, shape) = value.type.tensor_type, expected[value.name]
             dims = [dim.dim_value if dim.HasField("dim_value") else FREE for dim in tensor.shape.dim]
             if dims != shape or tensor.elem_type != TYPES[dtype]:
-                raise CellFileError(f"its '{value.name}' has shape {dims}, its metadata say {shape}")
+                raise CellFileError(f"its '{value.name}' has shape {dims}, expected {shape}")
     return fixed or FREE

@@ -1,4 +1,4 @@
-"""The JSON beside a cell file: for hosts whose API hides metadata. It must say what the file says."""
+"""The sidecar: a JSON file beside a cell file with the same metadata, for hosts whose API hides metadata."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from tuirnn.files import parse_json, read_bounded
 MAX_BYTES = 128 * 2**20
 
 SHA256 = "sha256"
-"""Key of the hash of the whole ONNX file, so that a host sees whether the two belong together."""
+"""Key of the hash of the ONNX file, by which a host checks that both files belong together."""
 
 STRUCTURED = (
     "vocab", "classes", "normalisation", "look_back", "val_mse", "state_map", "test_vector", "test_lanes", "test_text",
@@ -22,12 +22,12 @@ STRUCTURED = (
 
 
 def digest(data: bytes) -> str:
-    """What stands under `SHA256`."""
+    """Compute the hash of an ONNX file, as hexadecimal text."""
     return hashlib.sha256(data).hexdigest()
 
 
 def interface(metadata: CellMetadata, batch: int | None) -> dict[str, Any]:
-    """What stands under `inputs` and `outputs`; `batch` where it is fixed."""
+    """Describe the inputs and outputs: dtype and shape by name; `batch` is the fixed batch size, if any."""
     sides = zip(("inputs", "outputs"), metadata.interface(batch or "batch"), strict=True)
     return {
         side: {name: {"dtype": dtype, "shape": shape} for name, (dtype, shape) in values.items()}
@@ -36,12 +36,12 @@ def interface(metadata: CellMetadata, batch: int | None) -> dict[str, Any]:
 
 
 def contents(data: bytes, metadata: CellMetadata, batch: int | None) -> dict[str, Any]:
-    """What the JSON says: the metadata, parsed, the graph's interface, the hash of the file.
+    """Return the contents of the sidecar: parsed metadata, interface of the graph, hash of the file.
 
     Args:
         data: the ONNX file.
-        metadata: of it.
-        batch: size of its batch axis where that is fixed.
+        metadata: of the file.
+        batch: fixed size of its batch axis; None if it is dynamic.
     """
     values: dict[str, Any] = {}
     for key, text in metadata.to_strings().items():
@@ -51,18 +51,18 @@ def contents(data: bytes, metadata: CellMetadata, batch: int | None) -> dict[str
 
 
 def check(path: Path, data: bytes, properties: dict[str, str], metadata: CellMetadata, batch: int | None) -> str | None:
-    """Hold the JSON at `path` against the ONNX file beside it.
+    """Check a sidecar against its ONNX file.
 
     Args:
-        path: of the JSON.
+        path: of the sidecar.
         data: the ONNX file.
-        properties: its metadata, as strings.
-        metadata: the same, read.
-        batch: size of its batch axis where that is fixed.
+        properties: its metadata as strings.
+        metadata: its parsed metadata.
+        batch: fixed size of its batch axis; None if it is dynamic.
     Returns:
-        In a few words what was found; None where there is no JSON.
+        The result as a short sentence; None if there is no sidecar.
     Raises:
-        CellFileError: it is damaged, or says something else than the file.
+        CellFileError: the sidecar is damaged or differs from the file.
     """
     if not path.exists():
         return None
@@ -78,14 +78,14 @@ def check(path: Path, data: bytes, properties: dict[str, str], metadata: CellMet
         wrong = [SHA256]
     if wrong:
         raise CellFileError(
-            f"{name} does not say what the ONNX file beside it says ({one_line(', '.join(wrong), 120)}): hosts that "
-            "read it would compute something else; export both anew, or remove it"
+            f"{name} differs from the ONNX file beside it in {one_line(', '.join(wrong), 120)}: hosts that read it "
+            "would compute something else; export both again, or remove it"
         )
-    return f"{name} says the same" + ("" if SHA256 in said else ", without the file's hash, which older exports lack")
+    return f"{name} agrees" + ("" if SHA256 in said else ", without the file's hash, which older exports lack")
 
 
 def _same(value: Any, text: str) -> bool:
-    """Whether a JSON value is a metadata string, or what that string holds as JSON."""
+    """Return whether a JSON value equals a metadata string, or the JSON value in it."""
     if value == text or (value is None and text in ("", "nan")):
         return True
     try:
@@ -95,7 +95,7 @@ def _same(value: Any, text: str) -> bool:
 
 
 def _fits(said: Any, expected: dict[str, Any]) -> bool:
-    """Whether inputs or outputs are the same; where older exports have a name for a dimension, any number will do."""
+    """Return whether inputs or outputs agree; a named dimension of older exports agrees with any number."""
     if not isinstance(said, dict) or said.keys() != expected.keys():
         return False
     for name, value in expected.items():

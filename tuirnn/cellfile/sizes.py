@@ -1,7 +1,7 @@
-"""The graph of a cell file, followed from its inputs to its outputs: what it makes, and what a step of it would take.
+"""Shapes and costs of a cell file's graph, computed from its inputs to its outputs without running it.
 
-A cell uses each weight about once in a step. So the values and the multiplications of a step are bounded by the
-weights in the file, and a small file cannot ask for much memory or time.
+A cell uses each weight about once per step. The number of weights in the file therefore bounds the elements and
+multiplications of a step, so that a small file cannot use much memory or time.
 """
 
 from collections.abc import Iterable
@@ -19,29 +19,29 @@ from tuirnn.codegen.onnx import operators
 from tuirnn.errors import CellFileError, one_line
 
 SLACK = 2**20
-"""Elements and multiplications that a step may take however few its weights are."""
+"""Elements and multiplications that a step may need regardless of its weights."""
 
 MAX_SIZE = 2**26
-"""Elements that the values of a call may have, the fixed batch of a file included."""
+"""Most elements of all values of a call, including a fixed batch."""
 
 MAX_WORK = 6 * 10**9
-"""Multiplications and elements that all test vectors may take together: some seconds."""
+"""Most multiplications and elements of all test vectors together: some seconds."""
 
 SMALL = 512
-"""Elements of a constant of sizes or axes."""
+"""Most elements of a constant of sizes or axes."""
 
 TYPES = {"float32": F32, "int64": I64}
 
 
 def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str) -> None:
-    """Follow every node; refuse what is no form of a cell, or far larger than a cell.
+    """Check every node; refuse operators in forms that no cell has, and costs far above those of a cell.
 
     Args:
-        graph: its weights are as large as they say.
-        metadata: says what the inputs and outputs are.
+        graph: a graph whose weights have the declared sizes.
+        metadata: defines the inputs and outputs.
         batch: size of the batch axis, or `values.FREE`.
     Raises:
-        CellFileError: the first reason.
+        CellFileError: the first reason to refuse it.
     """
     inputs, outputs = metadata.interface(batch)
     values: dict[str, Value] = {}
@@ -61,10 +61,10 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
             work += results[0].size * max(1, values[node.input[1]].size // max(1, _last(results[0])))
     for name, one in outputs.items():
         found, expected = values.get(name), _declared(one)
-        need(found is not None and name in makes, "nothing in it makes '{}'", name)
+        need(found is not None and name in makes, "no node computes its output '{}'", name)
         need(found is None or found.stands is None, "its '{}' are codes without their scale", name)
         fits = found is not None and (found.dtype, found.shape) == (expected.dtype, expected.shape)
-        need(fits, "its '{}' is {}, not {}", name, found and found.shape, expected.shape)
+        need(fits, "its '{}' has shape {}, expected {}", name, found and found.shape, expected.shape)
     _bound(size, work, weights, metadata, batch if isinstance(batch, int) else 1)
 
 
@@ -72,13 +72,13 @@ def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: in
     most = batch * metadata.unroll * (SLACK + 2 * weights)
     need(
         size <= min(most, MAX_SIZE),
-        "one call of it would make values of {:,} elements from {:,} weights",
+        "one call would compute values of {:,} elements from {:,} weights",
         size,
         weights,
     )
-    need(work <= most, "one call of it would take {:,} multiplications with {:,} weights", work, weights)
+    need(work <= most, "one call would need {:,} multiplications for {:,} weights", work, weights)
     calls = -(-metadata.test_steps // metadata.unroll)
-    need((work + size) * calls <= MAX_WORK, "it would take {:,} operations to verify", (work + size) * calls)
+    need((work + size) * calls <= MAX_WORK, "its verification would need {:,} operations", (work + size) * calls)
 
 
 def _last(value: Value) -> int:
@@ -87,7 +87,7 @@ def _last(value: Value) -> int:
 
 
 def _add(values: dict[str, Value], named: Iterable[tuple[str, Value]]) -> None:
-    """Each name stands for one value, whoever made it."""
+    """Add values; refuses a name that exists."""
     for name, value in named:
         if not name or name in values:
             raise CellFileError(

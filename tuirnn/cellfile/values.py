@@ -1,4 +1,4 @@
-"""What is known of a value in a cell's graph before anything runs, and how a reason to refuse it is worded."""
+"""What is known about a value of a cell's graph before the graph runs, and the text of reasons to refuse it."""
 
 from dataclasses import dataclass
 from math import prod
@@ -8,10 +8,10 @@ from onnx import TensorProto
 from tuirnn.errors import CellFileError, one_line
 
 FREE = "batch"
-"""Stands for a batch axis without a fixed size."""
+"""The size of a dynamic batch axis."""
 
 KEPT = "top_k"
-"""Stands for the number of candidates that TopK keeps: as the host says, at most the vocabulary."""
+"""The number of candidates that TopK keeps: an input of the host, at most the vocabulary size."""
 
 MAX_RANK = 8
 MAX_DIM = 2**27
@@ -29,11 +29,11 @@ Shape = tuple[Dim, ...]
 
 @dataclass(frozen=True)
 class Stands:
-    """A number that means something only together with the scale of its quantization.
+    """The role of a value that is meaningful only together with the scale of its quantization.
 
     Attributes:
         what: 'codes', 'zero' point, 'scale' of the codes, 'sums' of products of codes, or 'scales' of such sums.
-        source: the quantization, one object for each.
+        source: the quantization; each has an object of its own.
     """
 
     what: str
@@ -42,15 +42,15 @@ class Stands:
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of a value before anything runs.
+    """What is known about a value before the graph runs.
 
     Attributes:
         dtype: an element type of TensorProto.
-        shape: numbers, `FREE` or `KEPT`.
+        shape: sizes, `FREE` or `KEPT`.
         constant: whether it is stored in the file.
-        numbers: the elements of a small constant of int64, or of one float32.
-        nearest: how near to zero an element may be; 0 where that is not known.
-        stands: what the numbers of a quantization are before their own scale has met them, and which quantization.
+        numbers: the elements of a small int64 constant, or of a single float32.
+        nearest: least absolute value of an element; 0 if unknown.
+        stands: its role in a quantization, until it is multiplied by the quantization's scale.
     """
 
     dtype: int
@@ -67,12 +67,19 @@ class Value:
 
 
 def need(holds: bool, what: str, *parts: object) -> None:
-    """Raise CellFileError unless `holds`; `parts` fill the gaps of `what`, shapes and names shown as such."""
+    """Raise CellFileError unless a condition holds.
+
+    Args:
+        holds: the condition.
+        what: text of the error, with {} for each part.
+        parts: names, shapes or numbers.
+    """
     if not holds:
         raise CellFileError(what.format(*map(shown, parts)))
 
 
 def shown(part: object) -> object:
+    """Return a part of an error's text: shapes as [2, 3], names on one line and shortened."""
     if isinstance(part, tuple):
         return f"[{', '.join(map(str, part[:MAX_RANK]))}]"
     return one_line(part, 40) if isinstance(part, str) else part

@@ -1,8 +1,8 @@
-"""The bytes of a cell file before anything parses them: only fields that a cell has, and few enough of them.
+"""Checks the bytes of a cell file before they are parsed: only the fields of a cell, and not too many of them.
 
-A parser makes an object of each part of a message; 28 MB may hold four million of them. This walk makes none. It also
-settles what readers of protobuf may disagree about: each single field comes once, numbers are not packed, and nothing
-is there that one reader knows and another does not.
+A parser creates an object for each part of a message; 28 MB may contain four million. This check creates none. It also
+excludes everything that readers of protobuf may interpret differently: singular fields occur once, numbers are not
+packed, and there are no fields that some readers do not know.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from google.protobuf.message import DecodeError
 from tuirnn.errors import CellFileError
 
 MAX_PARTS = 300_000
-"""Fields of the whole file; the largest cell, 20,000 nodes, has some 200,000."""
+"""Most fields of a file; the largest cell, with 20,000 nodes, has about 200,000."""
 
 MAX_TEXT = 256
-"""Bytes of a name."""
+"""Most bytes of a name."""
 
 MAX_VALUE = 64 * 2**20
-"""Bytes of a metadata value: a vocabulary of two million words."""
+"""Most bytes of a metadata value: a vocabulary of two million words."""
 
 KNOWN = {
     "ModelProto": "ir_version producer_name producer_version graph opset_import metadata_props",
@@ -38,10 +38,10 @@ KNOWN = {
     "TensorShapeProto": "dim",
     "Dimension": "dim_value dim_param",
 }
-"""Message -> the fields that a cell's file may hold."""
+"""Message -> the fields that a cell file may contain."""
 
 MOST = {"ModelProto": 300, "GraphProto": 50_000, "NodeProto": 600, "TensorProto": 12, "TensorShapeProto": 8}
-"""Fields of one message of a kind, where repeated ones may be many; 8 dimensions, 256 inputs or outputs."""
+"""Most fields of a message with repeated fields; 8 dimensions, 256 inputs or outputs."""
 
 PAGE = 4096
 
@@ -49,13 +49,13 @@ VARINT, LENGTH, FIXED32 = 0, 2, 5
 
 
 class Bytes(Protocol):
-    """What the walk needs of a file's content."""
+    """Bytes by index."""
 
     def __getitem__(self, at: int, /) -> int: ...
 
 
 class Pages:
-    """A file's content without reading more of it than is looked at."""
+    """The bytes of a file, read page by page."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -67,7 +67,7 @@ class Pages:
             self._file.seek(at)
             self._page = self._file.read(PAGE)
             if not self._page:
-                raise DecodeError("it ends in the middle")
+                raise DecodeError("it is truncated")
         return self._page[at - self._start]
 
 
@@ -77,7 +77,7 @@ class _Field:
     wire: int
     repeated: bool
     most: int
-    """Bytes, where it has a length and is no message."""
+    """Most bytes of a field that is not a message."""
     message: "_Message | None"
 
 
@@ -89,21 +89,24 @@ class _Message:
 
 
 def check_parts(data: Bytes, size: int) -> None:
-    """Walk the wire format of a model of `size` bytes.
+    """Check the wire format of a model.
 
+    Args:
+        data: the file's bytes.
+        size: number of bytes.
     Raises:
-        CellFileError: a field that no cell has, or far too many.
-        DecodeError: not protobuf.
+        CellFileError: a field that no cell has, or too many fields.
+        DecodeError: the bytes are not protobuf.
     """
     _walk(data, 0, size, _message("ModelProto"), MAX_PARTS)
 
 
 def _walk(data: Bytes, at: int, end: int, message: _Message, budget: int) -> int:
-    """Check one message; returns what is left of the budget of fields."""
+    """Check one message; returns the remaining budget of fields."""
     fields, single, left = message.fields, 0, min(message.most, budget)
     while at < end:
         if left <= 0:
-            raise CellFileError(f"its {message.name} has far more parts than a cell's")
+            raise CellFileError(f"its {message.name} has too many fields")
         left, budget = left - 1, budget - 1
         key, at = varint(data, at, end)
         field = fields.get(key >> 3)
@@ -123,19 +126,22 @@ def _walk(data: Bytes, at: int, end: int, message: _Message, budget: int) -> int
         else:
             length, at = varint(data, at, end)
             if length > end - at:
-                raise DecodeError("it ends in the middle")
+                raise DecodeError("it is truncated")
             if field.message is not None:
                 budget = _walk(data, at, at + length, field.message, budget)
             elif length > field.most:
                 raise CellFileError(f"its {message.name} has a '{field.name}' of {length:,} bytes")
             at += length
     if at > end:
-        raise DecodeError("it ends in the middle")
+        raise DecodeError("it is truncated")
     return budget
 
 
 def varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
-    """The number at `at` and where it ends; readers may disagree about numbers longer than they need be."""
+    """Read the number at `at`; returns it and the index after it.
+
+    Numbers longer than necessary are refused: readers may interpret them differently.
+    """
     value = shift = 0
     while at < end and shift < 70:
         byte = data[at]
@@ -143,9 +149,9 @@ def varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             if value >= 1 << 64 or (not byte and shift > 7):
-                raise DecodeError("it has a number in a form that readers may disagree about")
+                raise DecodeError("it encodes a number with more bytes than necessary")
             return value, at
-    raise DecodeError("it ends in the middle")
+    raise DecodeError("it is truncated")
 
 
 def _called(message: str, number: int) -> str:
@@ -160,7 +166,7 @@ def _message(name: str) -> _Message:
 
 
 def _read(descriptor: Descriptor) -> _Message:
-    """The fields of one kind of message, and of those inside it, from ONNX's own description."""
+    """Read the fields of a message and of the messages in it from ONNX's descriptors."""
     found = {}
     for name in KNOWN[descriptor.name].split():
         field: FieldDescriptor = descriptor.fields_by_name[name]

@@ -1,4 +1,4 @@
-"""The recurrent cells: one file each, forward and backward under one another; everything else reads them here.
+"""The recurrent cells, one file each with the forward and the backward step; all other parts read them.
 
 A new cell is one file in this folder.
 """
@@ -10,18 +10,18 @@ import pkgutil
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
 
 BROKEN: dict[str, str] = {}
-"""File of this folder that cannot be imported -> why; the command line says so."""
+"""Module of this folder that cannot be imported -> the reason, which the command line reports."""
 
 
 def _found() -> dict[str, Cell]:
-    """Every cell of every module of this folder, those of a module in its order."""
+    """Import the modules of this folder and return their cells by name, in the order of definition."""
     cells: dict[str, Cell] = {}
     for module in pkgutil.iter_modules(__path__):
         try:
             names = vars(importlib.import_module(f"{__name__}.{module.name}"))
-        except (MemoryError, OSError):  # says nothing about the file
+        except (MemoryError, OSError):  # not a fault of the file
             raise
-        except Exception as error:  # the others are there all the same
+        except Exception as error:  # the other cells stay available
             BROKEN[module.name] = f"{type(error).__name__}: {error}"
             continue
         for kind in names.values():
@@ -31,19 +31,20 @@ def _found() -> dict[str, Cell]:
 
 
 CELLS: dict[str, Cell] = _found()
-"""name -> cell."""
+"""Name -> cell."""
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(cell.family for cell in CELLS.values()))
+"""Names of the families."""
 
 
 def find_cell(family: str, **options: str) -> Cell:
-    """The cell that a configuration names: a family, and the options that choose its variant.
+    """Return the cell that a configuration names.
 
     Args:
-        family: or the name of a variant.
-        options: settings such as nonlinearity='relu'; those of other families do not matter.
+        family: name of a family or of a variant.
+        options: settings that select a variant, such as nonlinearity='relu'; those of other families have no effect.
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such cell.
     """
     for cell in CELLS.values():
         if cell.family == family and (cell.option is None or options.get(cell.option[0]) == cell.option[1]):

@@ -1,29 +1,28 @@
-"""What a cell is. One file holds its equations, forward and backward; every other part of the project reads them there.
+"""The definition of a cell: one file with its equations, forward and backward, which all other parts read.
 
 Letters: T time steps, B batch, I input width, H hidden width, G gates. Weights have PyTorch's names and layouts:
-weight_ih [G·H, I] and bias_ih [G·H]; weight_hh [R·H, H] and bias_hh [R·H] for the R gates that take part in a
-recurrent product (all of them in PyTorch's cells). The rows of a gate lie together, in the order of `gates`. Parameters
-that are neither are vectors, one number for each unit: [P, H] in the order of `vectors`.
+weight_ih [G·H, I] and bias_ih [G·H]; weight_hh [R·H, H] and bias_hh [R·H] for the R gates that have a recurrent product
+(all of them in PyTorch's cells). The rows of a gate are contiguous, in the order of `gates`. All other parameters are
+vectors with one number per unit: [P, H], in the order of `vectors`.
 
-A cell is elementwise mathematics around matrix products. Its two functions get
+A cell computes elementwise between matrix products. The arguments of its two functions are
 
     x       the input half of each gate, x weight_ihᵀ + bias_ih, computed for all steps beforehand
     s       the state before the step
     W       the recurrent product: `W(s.h, "r z")` is s.h weight_hhᵀ + bias_hh for the rows of these gates, which are
-            neighbours in `gates`. A second call makes a second stage: its operand may depend on what the first one gave
+            neighbours in `gates`. A second call makes a second stage: its operand may depend on the first result
     p       the vectors, each [H]
-    k       what the forward step keeps for the backward step
+    k       the values that the forward step keeps for the backward step
     d       the gradients of the state after the step
-    Wt      the transposed product: `Wt(r=dr, z=dz)` is Σ d[gate] weight_hh[gate], the gradient that reaches the operand
+    Wt      the backward product: `Wt(r=dr, z=dz)` is Σ d[gate] weight_hh[gate], the gradient of the operand
 
-each value [B, H], and compute with +, −, ×, ÷ and the functions of `tuirnn.cells.functions`, on whatever they are
-given: numpy arrays, PyTorch tensors, or expressions that a code generator traces. So Python's `if` cannot ask for a
-value: where a cell has two cases it says `select` or `maximum`; numbers that do not change are constants of the module.
-The state starts at zero.
+Each value is [B, H]. The functions compute with +, −, ×, ÷ and the functions of `tuirnn.cells.functions`, on numpy
+arrays, PyTorch tensors, or expressions that a code generator traces. Python's `if` therefore cannot test a value: a
+cell with two cases uses `select` or `maximum`. Constants belong to the module. The state starts at zero.
 
-Every part of the state, every gate and every vector gets a gradient; one that is nothing is `0 * d.h`. A gate's rows
-take part in one product at most, whose result may be used as often as needed; its input half is always there. Names
-are letters, digits and underscores; a gate, a vector and a part of the state may share one.
+Every part of the state, every gate and every vector has a gradient; one that is zero is written `0 * d.h`. The rows of
+a gate belong to at most one product, whose result may be used repeatedly; every gate has an input half. Names consist
+of letters, digits and underscores; a gate, a vector and a part of the state may have the same name.
 """
 
 from abc import ABC, abstractmethod
@@ -43,29 +42,27 @@ class Parts(dict[str, V], Generic[V]):
         try:
             return self[name]
         except KeyError:
-            known = f"there are {', '.join(self)}" if self else "there is nothing: these parts are empty"
-            raise AttributeError(f"there is no '{name}' here; {known}") from None
+            raise AttributeError(f"expected one of the names {', '.join(self) or '(none)'}, not '{name}'") from None
 
 
 Product = Callable[[V, str], Parts[V]]
-"""`W(operand, "r z")`: the recurrent product of some gates' rows, with bias_hh."""
+"""`W(operand, "r z")`: the recurrent product [B, H] of each of these gates, with bias_hh."""
 
 
 class TransposedProduct(Protocol[V]):
-    """`Wt(r=dr, z=dz)`: Σ d[gate] weight_hh[gate]."""
+    """`Wt(r=dr, z=dz)`: the backward product Σ d[gate] weight_hh[gate], [B, H]."""
 
     def __call__(self, **gradients: V) -> V: ...
 
 
 class Gradients(NamedTuple, Generic[V]):
-    """What `step_backward` returns.
+    """The results of `step_backward`, each [B, H].
 
     Attributes:
-        before: of the state before the step.
-        x: of the input half of each gate.
-        gates: of the recurrent product of each gate that has one; None where both halves are only ever summed: then it
-            is that of x.
-        vectors: of each vector, for every sequence of the batch: [B, H]. The reader sums over B and T.
+        before: gradient of each part of the state before the step.
+        x: gradient of each gate's input half.
+        gates: gradient of each recurrent product; None if it equals that of the input half for all gates.
+        vectors: gradient of each vector for every sequence; the caller sums over B and T.
     """
 
     before: Parts[V]
@@ -75,22 +72,22 @@ class Gradients(NamedTuple, Generic[V]):
 
 
 class Cell(ABC):
-    """One recurrent cell; see the module for the letters.
+    """A recurrent cell; the module describes the letters.
 
     Attributes:
         name: as users write it.
-        family: the name of the cell that this one is a variant of; its own where it is not.
-        option: the setting, and its value, by which configurations from before this name choose the variant.
-        year, paper: where it was published.
-        gates: in the order of weight rows.
-        words: what each gate is called.
+        family: name of the cell that this one is a variant of; its own name otherwise.
+        option: setting and value that select the variant in a configuration.
+        year, paper: the publication.
+        gates: names, in the order of weight rows.
+        words: readable name of each gate.
         state: names of the state's parts, h first.
-        vectors: parameters with one number for each unit.
-        bounds: the largest absolute value of a part of the state, where there is one.
-        limits: the largest absolute value of a vector's numbers, at which training clips them after each step.
-        in_torch: the class of torch.nn that computes the same and its arguments, where there is one.
-        initial: the first values of 'weight_ih', 'weight_hh', 'bias f' (of gate f's rows of bias_ih) and 'vector u',
-            where they are not what `cells.initial.RULES` says.
+        vectors: names of the parameters with one number per unit.
+        bounds: largest absolute value of a part of the state, for bounded parts.
+        limits: largest absolute value of a vector's numbers; training clips them to it after each step.
+        in_torch: class of torch.nn that computes the same, and its arguments; None if there is none.
+        initial: rules for initial values of 'weight_ih', 'weight_hh', 'bias f' (rows of gate f in bias_ih) and
+            'vector u', if they differ from `cells.initial.RULES`.
     """
 
     name: ClassVar[str]
@@ -109,15 +106,22 @@ class Cell(ABC):
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings of a configuration that name this cell."""
+        """The settings of a configuration that select this cell."""
         return {"cell": self.family, **dict([self.option] if self.option else [])}
 
     @staticmethod
     @abstractmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """One time step: the state after it, and what is kept for the way back.
+        """Compute one time step.
 
-        What is kept under the name of a gate takes the place of that gate's input half.
+        Args:
+            x: input half of each gate, [B, H].
+            s: state before the step, each [B, H].
+            W: the recurrent product.
+            p: vectors, each [H].
+        Returns:
+            The state after the step, and the values kept for the backward step, each [B, H]. A kept value with the
+            name of a gate replaces that gate's input half in memory.
         """
 
     @staticmethod
@@ -125,4 +129,13 @@ class Cell(ABC):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """The derivative of `step`."""
+        """Compute the gradients of one time step.
+
+        Args:
+            d: gradients of the state after the step, each [B, H].
+            k: the values that `step` kept.
+            s: state before the step.
+            after: state after the step.
+            Wt: the backward product.
+            p: vectors, each [H].
+        """

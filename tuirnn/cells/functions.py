@@ -1,7 +1,7 @@
-"""The functions that a cell is written with, for whatever kind of value it is given.
+"""The functions that cells use, for any registered type of value.
 
-A kind registers how it computes each function, where it is used: numpy's arrays in `codegen.arrays`, PyTorch's tensors
-in `kernels.eager`, traced expressions in `codegen.expression`. So a cell file needs none of them.
+`codegen.arrays` registers numpy's arrays, `kernels.eager` PyTorch's tensors, `codegen.expression` traced expressions.
+A cell file therefore imports none of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Protocol, Self, TypeVar
 
 
 class Value(Protocol):
-    """What a cell computes with: numbers, or stand-ins for numbers, with elementwise arithmetic."""
+    """The values that a cell computes with: arrays or expressions with elementwise arithmetic."""
 
     def __add__(self, other: "Self | float", /) -> "Self": ...
     def __radd__(self, other: float, /) -> "Self": ...
@@ -37,25 +37,32 @@ FUNCTIONS = {
     "maximum": 2,
     "select": 3,
 }
-"""Every function that a cell may use -> its number of arguments; each reader has to know them, in the full range of
+"""Function that cells may use -> its number of arguments. Every implementation must be accurate in the full range of
 float32: log_sigmoid(-1000) is -1000, softplus(1000) is 1000, sigmoid and tanh never overflow."""
 
 _tables: dict[type, Mapping[str, Callable[..., object]]] = {}
 
 
 def register(kind: type, table: Mapping[str, Callable[..., object]]) -> None:
-    """Say how values of a kind compute each of `FUNCTIONS`.
+    """Register how values of a type compute the functions.
 
+    Args:
+        kind: the type; it is used for subclasses too.
+        table: an implementation of each of `FUNCTIONS`.
     Raises:
-        ValueError: one is missing.
+        ValueError: a function is missing.
     """
     if missing := set(FUNCTIONS) - set(table):
-        raise ValueError(f"{kind.__name__} lacks the functions {', '.join(sorted(missing))}")
+        raise ValueError(f"{kind.__name__} must implement the functions {', '.join(sorted(missing))}")
     _tables[kind] = table
 
 
 def apply(name: str, *arguments: V | float) -> V:
-    """One of `FUNCTIONS` of some values, at least one of which is not a mere number."""
+    """Apply one of `FUNCTIONS` to values, at least one of which is not a number.
+
+    Raises:
+        TypeError: no type of the values is registered.
+    """
     for argument in arguments:
         for kind in type(argument).__mro__:
             if kind in _tables:
@@ -65,55 +72,55 @@ def apply(name: str, *arguments: V | float) -> V:
 
 
 def sigmoid(x: V) -> V:
-    """1 / (1 + e^−x)."""
+    """Compute 1 / (1 + e^−x)."""
     return apply("sigmoid", x)
 
 
 def log_sigmoid(x: V) -> V:
-    """log σ(x) = −log(1 + e^−x)."""
+    """Compute log σ(x) = −log(1 + e^−x)."""
     return apply("log_sigmoid", x)
 
 
 def tanh(x: V) -> V:
-    """Hyperbolic tangent."""
+    """Compute the hyperbolic tangent."""
     return apply("tanh", x)
 
 
 def exp(x: V) -> V:
-    """e^x."""
+    """Compute e^x."""
     return apply("exp", x)
 
 
 def expm1(x: V) -> V:
-    """e^x − 1, exact to its last digits where x is small."""
+    """Compute e^x − 1, accurately also for small x."""
     return apply("expm1", x)
 
 
 def softplus(x: V) -> V:
-    """log(1 + e^x)."""
+    """Compute log(1 + e^x)."""
     return apply("softplus", x)
 
 
 def sqrt(x: V) -> V:
-    """√x."""
+    """Compute √x."""
     return apply("sqrt", x)
 
 
 def relu(x: V) -> V:
-    """max(0, x); NaN stays NaN."""
+    """Compute max(0, x); NaN stays NaN."""
     return apply("relu", x)
 
 
 def is_positive(x: V) -> V:
-    """1 where x > 0, else 0: the derivative of relu."""
+    """Compute 1 if x > 0, else 0: the derivative of relu."""
     return apply("is_positive", x)
 
 
 def maximum(x: V, y: V | float) -> V:
-    """The larger of two values; NaN where one is NaN."""
+    """Compute the larger of two values; NaN if one is NaN."""
     return apply("maximum", x, y)
 
 
 def select(condition: V, x: V | float, y: V | float) -> V:
-    """x where the condition is > 0, else y."""
+    """Compute x if the condition is > 0, else y."""
     return apply("select", condition, x, y)

@@ -11,7 +11,7 @@ from tuirnn.cells.functions import V, sigmoid, tanh
 
 
 class GRU(Cell):
-    """The reset gate comes after the recurrent product: n's two halves enter apart."""
+    """The reset gate is applied after the recurrent product, so n is not additive."""
 
     name = family = "gru"
     option = ("reset", "after")
@@ -23,7 +23,6 @@ class GRU(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         a = W(s.h, "r z n")  # [B, 3H]
         r, z = sigmoid(x.r + a.r), sigmoid(x.z + a.z)  # each [B, H]
         n = tanh(x.n + r * a.n)
@@ -33,7 +32,7 @@ class GRU(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward; q reaches n through r, so the two halves have gradients of their own."""
+        """Backward; n depends on q through r, so the halves of n have different gradients."""
         dn = d.h * (1 - k.z) * (1 - k.n * k.n)
         dz = d.h * (s.h - k.n) * k.z * (1 - k.z)
         dr, dq = dn * k.q * k.r * (1 - k.r), dn * k.r
@@ -42,7 +41,7 @@ class GRU(Cell):
 
 
 class GRUBefore(Cell):
-    """The reset gate comes before the recurrent product, which then has a second stage."""
+    """The reset gate is applied before the recurrent product, which needs a second stage."""
 
     name, family = "gru-before", "gru"
     option = ("reset", "before")
@@ -51,7 +50,6 @@ class GRUBefore(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         a = W(s.h, "r z")  # [B, 2H]
         r, z = sigmoid(x.r + a.r), sigmoid(x.z + a.z)  # each [B, H]
         n = tanh(x.n + W(r * s.h, "n").n)

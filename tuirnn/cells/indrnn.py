@@ -2,8 +2,8 @@
 
 h' = relu(W_x x + u h + b)        relu' = [h' > 0]
 
-u begins uniform in [0, 1) and |u| is clipped at 1 after each step of training: the paper's γ^(1/T) for sequences of any
-length T, as the state may be carried on without end. So h grows with T at most linearly; it has no bound.
+u starts uniform in [0, 1), and training clips |u| at 1 after each step: the paper's γ^(1/T) for sequences of any length T,
+since the state may be carried on without end. So h grows at most linearly with T; it has no bound.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -31,6 +31,5 @@ class IndRNN(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward."""
         da = d.h * is_positive(after.h)  # [B, H]
         return Gradients(Parts(h=da * p.u), Parts(h=da), vectors=Parts(u=da * s.h))

@@ -1,4 +1,4 @@
-"""Rules for the first values of a cell's parameters. They say what is drawn; `tuirnn.models` draws it."""
+"""Rules for the initial values of a cell's parameters; `tuirnn.models` draws the numbers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Uniform:
-    """Uniform within ±scale/√H, as torch.nn's recurrent layers begin."""
+    """Uniform in ±scale/√H, as in torch.nn's recurrent layers."""
 
     scale: float = 1.0
 
@@ -20,31 +20,26 @@ class Orthogonal:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same number everywhere."""
+    """The same number for all elements."""
 
     value: float
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A number that the user sets: the value of this setting of the configuration."""
+    """The value of a setting of the configuration."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """For each unit a function of a number that is drawn uniformly from [0, 1)."""
+    """For each unit a function of a number drawn uniformly from [0, 1)."""
 
     value: Callable[[float], float]
 
 
 Rule = Uniform | Orthogonal | Constant | Setting | Drawn
 
-RULES: Mapping[str, Rule] = {
-    "weight_ih": Uniform(),
-    "weight_hh": Uniform(),
-    "bias": Constant(0.0),
-    "vector": Uniform(),
-}
-"""What holds where a cell says nothing."""
+RULES: Mapping[str, Rule] = {"weight_ih": Uniform(), "weight_hh": Uniform(), "bias": Constant(0.0), "vector": Uniform()}
+"""Rules for parameters that a cell declares none for."""

@@ -25,7 +25,6 @@ class LSTM(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         a = W(s.h, "i f g o")  # [B, 4H]
         i, f, g, o = sigmoid(x.i + a.i), sigmoid(x.f + a.f), tanh(x.g + a.g), sigmoid(x.o + a.o)  # each [B, H]
         c = f * s.c + i * g
@@ -35,7 +34,6 @@ class LSTM(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward."""
         tanh_c = tanh(after.c)
         dc = d.c + d.h * k.o * (1 - tanh_c * tanh_c)
         di, df = dc * k.g * k.i * (1 - k.i), dc * s.c * k.f * (1 - k.f)

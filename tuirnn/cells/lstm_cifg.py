@@ -5,8 +5,8 @@ o = σ(W_xo x + W_ho h + b_o)
 c' = f c + (1 − f) g
 h' = o tanh(c')
 
-The paper computes i and has f = 1 − i. Here f is computed and i = 1 − f, the same with opposite signs in that gate's
-rows: so the forget bias means what it means in the LSTM. Left out are the paper's peepholes.
+The paper computes i and sets f = 1 − i. Here f is computed and i = 1 − f, which is the same with opposite signs in the
+rows of that gate, so that the forget bias has its meaning in the LSTM. The paper's peepholes are omitted.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -27,7 +27,6 @@ class LSTMCoupled(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         a = W(s.h, "f g o")  # [B, 3H]
         f, g, o = sigmoid(x.f + a.f), tanh(x.g + a.g), sigmoid(x.o + a.o)  # each [B, H]
         c = g + f * (s.c - g)
@@ -37,7 +36,6 @@ class LSTMCoupled(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward."""
         tanh_c = tanh(after.c)
         dc = d.c + d.h * k.o * (1 - tanh_c * tanh_c)
         df, dg = dc * (s.c - k.g) * k.f * (1 - k.f), dc * (1 - k.f) * (1 - k.g * k.g)

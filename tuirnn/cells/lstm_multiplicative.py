@@ -6,7 +6,7 @@ g = tanh(W_xg x + W_hg m + b_g)     o = σ(W_xo x + W_ho m + b_o)
 c' = f c + i g
 h' = o tanh(c')
 
-The paper has no biases in m; here they begin at zero and are trained. It calls g ĥ.
+The paper has no biases in m; here they start at zero and are trained. It writes ĥ for g.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -27,7 +27,6 @@ class LSTMMultiplicative(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         q = W(s.h, "m").m  # [B, H]
         a = W(x.m * q, "i f g o")  # [B, 4H]
         i, f, g, o = sigmoid(x.i + a.i), sigmoid(x.f + a.f), tanh(x.g + a.g), sigmoid(x.o + a.o)  # each [B, H]
@@ -38,7 +37,7 @@ class LSTMMultiplicative(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward; m's two halves are factors, so each gradient has the other half in it."""
+        """Backward; m is the product of its halves, so the gradient of each half contains the other."""
         tanh_c = tanh(after.c)
         dc = d.c + d.h * k.o * (1 - tanh_c * tanh_c)
         di, df = dc * k.g * k.i * (1 - k.i), dc * s.c * k.f * (1 - k.f)

@@ -26,7 +26,7 @@ class LSTMPeephole(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward; the input and forget gates see c before the step, the output gate after it."""
+        """Forward; the input and forget gates read c before the step, the output gate c after it."""
         a = W(s.h, "i f g o")  # [B, 4H]
         i, f = sigmoid(x.i + a.i + p.p_i * s.c), sigmoid(x.f + a.f + p.p_f * s.c)  # each [B, H]
         g = tanh(x.g + a.g)
@@ -38,7 +38,7 @@ class LSTMPeephole(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward; c' is seen through h', and through o."""
+        """Backward; h' depends on c' directly and through o."""
         tanh_c = tanh(after.c)
         do = d.h * tanh_c * k.o * (1 - k.o)  # [B, H]
         dc = d.c + d.h * k.o * (1 - tanh_c * tanh_c) + do * p.p_o

@@ -4,8 +4,8 @@ f = σ(W_xf x + W_hf h + b_f)
 n = tanh(W_xn x + W_hn (f h) + b_n)
 h' = (1 − f) h + f n
 
-The paper calls n h̃ and f the forget gate. Where f is 1 the old state is replaced, so the forget bias of an LSTM would
-have the opposite effect here: b_f begins at zero.
+The paper writes h̃ for n and calls f the forget gate. f = 1 replaces the old state, so the forget bias of an LSTM would
+have the opposite effect: b_f starts at zero.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -23,7 +23,6 @@ class MGU(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         f = sigmoid(x.f + W(s.h, "f").f)  # [B, H]
         n = tanh(x.n + W(f * s.h, "n").n)
         return Parts(h=s.h + f * (n - s.h)), Parts(f=f, n=n)

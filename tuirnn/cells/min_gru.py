@@ -3,8 +3,8 @@
 z = σ(W_xz x + b_z)        n = W_xn x + b_n
 h' = (1 − z) h + z n
 
-The paper calls n h̃. With its other form, trained in log space, n is positive; here it has either sign. The state begins
-at zero.
+The paper writes h̃ for n. In its other form, which is trained in log space, n is positive; here n has either sign. The
+state starts at zero.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -21,7 +21,6 @@ class MinGRU(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         z = sigmoid(x.z)  # [B, H]
         return Parts(h=s.h + z * (x.n - s.h)), Parts(z=z)
 

@@ -4,9 +4,9 @@ f = σ(W_xf x + b_f)        i = σ(W_xi x + b_i)        n = W_xn x + b_n
 r = f / (f + i)
 h' = r h + (1 − r) n
 
-The paper calls r f', 1 − r i' and n h̃. r is computed as σ(log f − log i), which does not divide zero by zero where both
-gates are shut. With the paper's other form, trained in log space, n is positive; here it has either sign. The state
-begins at zero.
+The paper writes f' for r, i' for 1 − r and h̃ for n. r is computed as σ(log f − log i), which does not divide zero by
+zero if both gates are 0. In the paper's other form, which is trained in log space, n is positive; here n has either
+sign. The state starts at zero.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -25,7 +25,6 @@ class MinLSTM(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         f, i = sigmoid(x.f), sigmoid(x.i)  # each [B, H]
         r = sigmoid(log_sigmoid(x.f) - log_sigmoid(x.i))
         return Parts(h=x.n + r * (s.h - x.n)), Parts(f=f, i=i, r=r)

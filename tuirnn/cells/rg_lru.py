@@ -4,9 +4,9 @@ r = σ(W_xr x + b_r)        i = σ(W_xi x + b_i)        u = W_xu x + b_u
 log a = −8 softplus(Λ) r
 h' = a h + √(1 − a²) (i u)
 
-u is the paper's input to the unit, there made by the block. Λ is such that a with r = 1 begins uniform in [0.9, 0.999].
-1 − a² is −expm1(2 log a), exact where a is near 1. The authors' code writes u unscaled at a sequence's first step and
-limits the derivative of √; here the root stays, as in the paper, and the gradient is the true one.
+u is the input of the unit, which the paper's block computes. Λ starts so that a with r = 1 is uniform in [0.9, 0.999].
+1 − a² is computed as −expm1(2 log a), which is accurate for a near 1. The authors' code does not scale u at the first
+step of a sequence and limits the derivative of √; here the root is that of the paper, and the gradient is exact.
 """
 
 import math
@@ -16,7 +16,7 @@ from tuirnn.cells.functions import V, exp, expm1, maximum, sigmoid, softplus, sq
 from tuirnn.cells.initial import Drawn
 
 SMALLEST = 1e-30
-"""Below every root of a positive float32: in its place, a root of zero can be divided by."""
+"""Less than the root of every positive float32: it replaces a root of zero in a division."""
 
 
 class RGLRU(Cell):
@@ -41,7 +41,7 @@ class RGLRU(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward; e is the gradient of log a. Where v is 0, so is the factor of e."""
+        """Backward; e is the gradient of log a; if v is 0, so are the factors that e is multiplied by."""
         log_a = -8 * softplus(p.Lambda) * k.r  # [B, H]
         a, v = exp(log_a), sqrt(-expm1(2 * log_a))
         e = d.h * a * (s.h - k.i * k.u * a / maximum(v, SMALLEST))

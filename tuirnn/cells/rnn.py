@@ -27,7 +27,6 @@ class RNN(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward."""
         da = d.h * (1 - after.h * after.h)  # [B, H]
         return Gradients(Parts(h=Wt(h=da)), Parts(h=da))
 
@@ -50,6 +49,5 @@ class RNNRelu(RNN):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward."""
         da = d.h * is_positive(after.h)  # [B, H]
         return Gradients(Parts(h=Wt(h=da)), Parts(h=da))

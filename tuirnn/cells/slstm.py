@@ -9,9 +9,9 @@ N' = f N + i
 h' = o c' / N'
 
 m is the logarithm of a scale that c and N share; h' does not depend on it. The forget gate is the paper's sigmoid. The
-state holds n = N − 1, so it begins at zero with N = 1: as if a first input z = 0 had been written with i = 1. The
-authors' code begins with N = 0 instead and sets m' = ĩ at the first step, which no continuous function of the state
-does. From any state with N ≥ 1 the steps are the same. N never falls below 1, and |c| never exceeds N.
+state contains n = N − 1, so the zero state has N = 1, as if an input z = 0 had been written with i = 1. The authors'
+code starts with N = 0 instead and sets m' = ĩ at the first step, which no continuous function of the state can do. From
+any state with N ≥ 1 the steps are the same. N is never less than 1, and |c| never greater than N.
 """
 
 from tuirnn.cells.definition import Cell, Gradients, Parts, Product, TransposedProduct
@@ -32,7 +32,6 @@ class SLSTM(Cell):
 
     @staticmethod
     def step(x: Parts[V], s: Parts[V], W: Product[V], p: Parts[V]) -> tuple[Parts[V], Parts[V]]:
-        """Forward."""
         a = W(s.h, "i f z o")  # [B, 4H]
         log_i, l = x.i + a.i, log_sigmoid(x.f + a.f)  # each [B, H]
         m = maximum(log_i, s.m + l)
@@ -45,7 +44,7 @@ class SLSTM(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Backward; q = c' / N', di and df are those of the exponents, first is 1 where ĩ is the larger."""
+        """Backward; q = c' / N'; di and df are gradients of the exponents; first is 1 if ĩ > m + l."""
         N = after.n + 1  # [B, H]
         q = after.c / N
         dc, dn = d.c + d.h * k.o / N, d.n - d.h * k.o * q / N

@@ -182,7 +182,7 @@ def _machine(where: "torch.device") -> dict[str, Any]:
     from tuirnn.kernels import native
     from tuirnn.training.devices import device_label
 
-    kernels = "native kernels" if native.library() is not None else f"portable loop ({native.why_not()})"
+    kernels = "native kernels" if native.library() is not None else f"portable loop ({native.unavailable_reason()})"
     return {"device": device_label(where), "threads": torch.get_num_threads(), "torch": torch.__version__,
             "kernels": kernels}  # fmt: skip
 

@@ -71,13 +71,13 @@ def _kernels(cell: "Cell") -> dict[str, str]:
     from tuirnn.kernels import cuda, native
 
     made, found = traced(cell), {}
-    found["C++"] = "" if native.is_to_be_compiled(made) else native.why_not_for(made)
+    found["C++"] = "" if native.is_to_be_compiled(made) else native.unavailable_reason(made)
     if not torch.cuda.is_available():
         found["Triton"] = "no GPU"
     elif cuda.runs(made, torch.empty(0, device="cuda"), torch.float32):
         found["Triton"] = ""
     else:
-        found["Triton"] = cuda.why_not() or "not for this cell"
+        found["Triton"] = cuda.unavailable_reason() or "not for this cell"
     return found
 
 

@@ -163,7 +163,12 @@ def _torch_findings() -> Iterator[tuple[bool, str, str, str]]:
     if library is not None:
         yield True, "kernels", f"native, {library['tuirnn_lanes']()} lanes, by {compiler('c++')}", ""
     else:
-        yield False, "kernels", f"portable: {native.why_not()}", "training is 1.3 to 2 times faster with a C++ compiler"
+        yield (
+            False,
+            "kernels",
+            f"portable: {native.unavailable_reason()}",
+            "training is 1.3 to 2 times faster with a C++ compiler",
+        )
 
 
 def _runtime_findings() -> Iterator[tuple[bool, str, str, str]]:

@@ -1,4 +1,4 @@
-"""The functions of cells on numpy arrays: a definition computes with them once this module is imported."""
+"""The functions of cells for numpy arrays: importing this module registers them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +9,12 @@ Array = npt.NDArray[np.float64]
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + e^−x), by tanh, which overflows nowhere."""
+    """Compute 1 / (1 + e^−x) as (1 + tanh(x/2)) / 2, which never overflows."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + e^x)."""
+    """Compute log(1 + e^x) without overflow."""
     return np.asarray(np.logaddexp(x, 0))
 
 

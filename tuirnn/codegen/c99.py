@@ -1,10 +1,11 @@
-"""A cell's step as C99: one loop over the units for each recurrent product, and one for the state after it.
+"""A cell's step as C99: one loop over the units before each recurrent product, and one for the state after the step.
 
-The function is called by `export/c/cell.c`, which has the products and the functions of one number. `a` holds the input
-halves with every bias that can be added before; where all gates of a product are only ever summed with it, the product
-is added there, else it goes into an array of its own. What depends on vectors alone is computed beforehand and stored.
+`export/c/cell.c` calls the function and defines the products and the functions of numbers. `a` holds the input halves
+with every bias that can be added beforehand. A product whose gates are all additive is added to `a`; any other product
+has an array of its own. Values that depend on vectors alone are stored with the weights.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,36 +32,33 @@ OPERATIONS = {
     "maximum": "larger({}, {})",
     "select": "({} > 0 ? {} : {})",
 }
-"""Each operation on names and numbers."""
+"""Operation -> its C source for operands that are names or numbers."""
 
 DEFINED = ("sigmoid", "log_sigmoid", "tanh", "softplus", "maximum")
-"""Those that cell.c defines a function for, where they are used."""
+"""The operations that cell.c defines as functions if they are used."""
 
 
 def uses(cell: Cell) -> tuple[str, ...]:
-    """The operations of `DEFINED` that a cell's step needs."""
+    """List the operations of `DEFINED` that a cell's step uses."""
     made = traced(cell)
-    fixed = {node for part in fixed_parts(made) for node in walk(part)}
-    nodes = {node.op for node in walk(*_roots(made)) if node not in fixed}
-    return tuple(name for name in DEFINED if name in nodes)
-
-
-def _roots(cell: Traced) -> tuple[Expr, ...]:
-    return (*cell.after.values(), *(stage.operand for stage in cell.stages))
+    fixed, roots = fixed_parts(made), (*made.after.values(), *(stage.operand for stage in made.stages))
+    nodes = walk(*roots, operands=lambda node: () if node in fixed else node.args)
+    found = {node.op for node in nodes if node not in fixed}
+    return tuple(name for name in DEFINED if name in found)
 
 
 def state_declaration(cell: Cell) -> str:
-    """The members of a structure that holds the state of all layers."""
+    """Generate the members of a structure that holds the state of all layers."""
     return " ".join(f"float {name}[CELL_LAYERS][CELL_HIDDEN];" for name in cell.state)
 
 
 def layer_function(cell: Cell) -> str:
-    """The C source of `layer`, which replaces the state of a layer by the one after a step."""
+    """Generate the C source of `layer`, which computes a layer's state after a step in place."""
     return "\n".join(_Writer(traced(cell)).lines()) + "\n"
 
 
 def _number(value: float) -> str:
-    """A float32 that reads back as itself."""
+    """Write a float32 with enough digits to read back the same number."""
     text = f"{value:.9g}"
     text += "" if "." in text or "e" in text else ".0"
     return f"({text}f)" if value < 0 else f"{text}f"
@@ -71,7 +69,7 @@ class _Writer:
     cell: Traced
 
     def lines(self) -> list[str]:
-        """The whole function."""
+        """Return the whole function."""
         states = ", ".join(f"*s_{name} = state->{name}[i]" for name in self.cell.state)
         lines = [
             "/* One layer: a[G H] holds the input half with its biases; the state is replaced. */",
@@ -111,10 +109,10 @@ class _Writer:
         return all(gate in self.cell.additive for gate in stage.gates)
 
     def _loop(self, results: dict[str, Expr]) -> list[str]:
-        """Compute expressions for every unit; all are computed before the first is stored."""
+        """Return a loop that computes expressions for every unit, and stores them after computing all."""
         texts, lines = self._given(), list[str]()
         names = {node: name for name, node in self.cell.kept.items()}
-        for node in self._needed(list(results.values()), texts):
+        for node in self._needed(results.values(), texts):
             texts[node] = f"gate_{names[node]}" if node in names else f"v{len(lines)}"
             operands = [_number(each.value) if each.op == CONSTANT else texts[each] for each in node.args]
             lines.append(f"        const float {texts[node]} = {OPERATIONS[node.op].format(*operands)};")
@@ -123,14 +121,14 @@ class _Writer:
         return ["    for (int j = 0; j < H; j++) {", *lines, *stores, "    }"]
 
     def _kept(self, place: str, text: str, results: dict[str, Expr], lines: list[str]) -> str:
-        """What is stored at a place: where that is another place that is stored to as well, a copy of it."""
+        """Return the value to store at a place: a copy if it is read from another place that is also stored to."""
         if text in results and text != place:
             lines.append(f"        const float copy{len(lines)} = {text};")
             return f"copy{len(lines) - 1}"
         return text
 
     def _given(self) -> dict[Expr, str]:
-        """What stands in memory when a loop begins."""
+        """Map the values in memory at the start of a loop to their C source."""
         texts = {leaf("state", name): f"s_{name}[j]" for name in self.cell.state}
         texts |= {leaf("x", gate): f"a[{row} * H + j]" for row, gate in enumerate(self.cell.gates)}
         texts |= {node: f"w->fixed[{row} * H + j]" for row, node in enumerate(self._fixed)}
@@ -142,16 +140,7 @@ class _Writer:
                 texts[make("add", x, W)] = both
         return texts
 
-    def _needed(self, roots: list[Expr], given: dict[Expr, str]) -> list[Expr]:
-        """What has to be computed, operands first."""
-        found: dict[Expr, None] = {}
-
-        def visit(node: Expr) -> None:
-            if node not in given and node not in found and node.op != CONSTANT:
-                for operand in node.args:
-                    visit(operand)
-                found[node] = None
-
-        for root in roots:
-            visit(root)
-        return list(found)
+    def _needed(self, roots: Iterable[Expr], given: dict[Expr, str]) -> list[Expr]:
+        """List the values to compute, operands first."""
+        found = walk(*roots, operands=lambda node: () if node in given else node.args)
+        return [node for node in found if node not in given and node.op != CONSTANT]

@@ -1,4 +1,4 @@
-"""How large a layer of a cell is and what a step of it costs, from the traced cell."""
+"""Parameters, state and operations per step of a layer, counted in the traced cell."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from tuirnn.codegen.trace import traced
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one layer.
+    """Sizes and operations of one layer.
 
     Attributes:
-        parameters: numbers that are trained.
-        state: numbers that are carried from step to step.
-        multiplications: multiply-adds in the matrix products of a step, for each sequence.
-        in_loop: those that wait for the state, and so for the step before.
-        elementwise: operations and functions of a step for each unit.
+        parameters: trained numbers.
+        state: numbers of the state, per sequence.
+        multiplications: multiply-adds of the matrix products, per step and sequence.
+        in_loop: those of the recurrent products, which depend on the previous step.
+        elementwise: operations and functions, per step and unit.
     """
 
     parameters: int
@@ -27,12 +27,12 @@ class Cost:
 
 
 def cost(cell: Cell, inputs: int, hidden: int) -> Cost:
-    """Sizes and operations of a layer.
+    """Count the sizes and operations of a layer.
 
     Args:
         cell: the definition.
-        inputs: width of what the layer reads.
-        hidden: units.
+        inputs: input width I.
+        hidden: hidden width H.
     """
     made = traced(cell)
     of_input, of_state = made.G * hidden * inputs, made.R * hidden * hidden

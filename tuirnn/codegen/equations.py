@@ -1,8 +1,8 @@
-"""A cell's equations for people, from its definition: lines in Unicode, and LaTeX.
+"""A cell's equations as text, from its definition: lines in Unicode, and LaTeX.
 
-δs' is the gradient of a state after the step, δs that of the state before; δg that of what gate g's function is applied
-to. Where several results share the whole gradient of a state, it is called Δs. g̃ is what gate g's function is applied
-to, where that is needed twice; any other quantity that is needed twice, and takes two operations, gets a Greek letter.
+δs' is the gradient of a state after the step, δs that of the state before it, δg that of the argument of gate g's
+function. Δs is the whole gradient of a state, if several results contain it. g̃ is the argument of gate g's function, if
+it occurs twice; any other quantity that occurs twice and takes two operations or more gets a Greek letter.
 """
 
 from collections import Counter
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from tuirnn.cells import Cell
 from tuirnn.codegen.expression import CONSTANT, Expr, leaf, make
-from tuirnn.codegen.notation import GREEK, LATEX, TILDE, UNICODE, Product, Style, Symbols, Writer
+from tuirnn.codegen.notation import GREEK, LATEX, TILDE, UNICODE, Style, Symbols, Writer
 from tuirnn.codegen.trace import Traced, traced
 
 LETTERS = "αβγεζηθκλμνξρτφψω"
-"""Of quantities that have no name; δ is a gradient."""
+"""Names for quantities that have none; δ is a gradient."""
 
 
 @dataclass(frozen=True)
 class Latex:
-    """The equations of both ways, each as the body of a formula."""
+    """The equations of both passes, each as the body of a formula."""
 
     forward: str
     backward: str
@@ -28,11 +28,11 @@ class Latex:
 
 @dataclass(frozen=True)
 class Equations:
-    """One line for each equation, in the order in which they are computed.
+    """The equations of a cell, in the order of computation.
 
     Attributes:
-        forward, backward: in Unicode.
-        latex: the same for a page.
+        forward, backward: a line of Unicode text for each equation.
+        latex: the same as LaTeX.
     """
 
     forward: tuple[str, ...]
@@ -41,49 +41,50 @@ class Equations:
 
 
 def equations(cell: Cell) -> Equations:
-    """The equations of a cell."""
+    """Write the equations of a cell."""
     made = traced(cell)
     forward, backward = _forward(made), _backward(made)
-    latex = Latex(*("\\begin{aligned}\n" + " \\\\\n".join(_lines(way, LATEX, "&=")) + "\n\\end{aligned}"
-                    for way in (forward, backward)))  # fmt: skip
+    latex = Latex(*("\\begin{aligned}\n" + " \\\\\n".join(_lines(each, LATEX, "&=")) + "\n\\end{aligned}"
+                    for each in (forward, backward)))  # fmt: skip
     return Equations(tuple(_lines(forward, UNICODE, "=")), tuple(_lines(backward, UNICODE, "=")), latex)
 
 
 @dataclass(frozen=True)
-class _Way:
-    """Equations that are not yet written: `named` get a line and then stand for themselves; `results` come last."""
+class _System:
+    """The equations of a pass: each expression of `named` gets a line and then its name; `results` come last."""
 
     symbols: Symbols
     named: dict[Expr, str]
     results: dict[Expr, str]
 
 
-def _lines(way: _Way, style: Style, equals: str) -> Iterator[str]:
-    writer, roots = Writer(style, way.symbols), [*way.named, *way.results]
-    for node in way.symbols.walk(*roots):
-        if node in way.named:
-            yield f"{style.name(way.named[node])} {equals} {writer.text(node)}"
-            writer.names[node] = style.name(way.named[node])
-    for node, symbol in way.results.items():
+def _lines(system: _System, style: Style, equals: str) -> Iterator[str]:
+    writer, roots = Writer(style, system.symbols), [*system.named, *system.results]
+    for node in system.symbols.walk(*roots):
+        if node in system.named:
+            yield f"{style.name(system.named[node])} {equals} {writer.text(node)}"
+            writer.names[node] = style.name(system.named[node])
+    for node, symbol in system.results.items():
         yield f"{style.name(symbol)} {equals} {writer.text(node)}"
 
 
 def _greek(name: str) -> str:
-    """Lambda -> Λ, p_i -> p_i."""
+    """Return the Greek letter that a name spells, or the name: Lambda -> Λ, p_i -> p_i."""
     return GREEK.get(name, name)
 
 
-def _forward(cell: Traced) -> _Way:
+def _forward(cell: Traced) -> _System:
     symbols = _symbols(cell)
     for gate in cell.gates:
-        bias = f"b_x{gate}" if gate in cell.apart else f"b_{gate}"
+        bias = f"b_x{gate}" if gate in cell.non_additive else f"b_{gate}"
         symbols.sums[leaf("x", gate)] = (f"W_x{gate} x", bias)
     for stage in cell.stages:
         for gate in stage.gates:
             W, both = leaf("W", gate), make("add", leaf("x", gate), leaf("W", gate))
-            symbols.products[W] = Product((), f"W_h{gate}", stage.operand, (f"b_h{gate}",))
+            product = f"W_h{gate}", stage.operand
+            symbols.sums[W] = (product, f"b_h{gate}")
             if gate in cell.additive:
-                symbols.products[both] = Product((f"W_x{gate} x",), f"W_h{gate}", stage.operand, (f"b_{gate}",))
+                symbols.sums[both] = (f"W_x{gate} x", product, f"b_{gate}")
     named = {node: _greek(name) for name, node in cell.kept.items()}
     named |= {node: f"{name}'" for name, node in cell.after.items()}
     whole = {make("add", leaf("x", gate), leaf("W", gate)): gate for gate in cell.additive}
@@ -91,10 +92,10 @@ def _forward(cell: Traced) -> _Way:
     for node, uses in _uses(symbols, named).items():
         if node in whole and node not in named and uses > 1:
             named[node] = whole[node] + TILDE
-    return _Way(symbols, _with_letters(symbols, named), {})
+    return _System(symbols, _with_letters(symbols, named), {})
 
 
-def _backward(cell: Traced) -> _Way:
+def _backward(cell: Traced) -> _System:
     symbols = _symbols(cell)
     symbols.names.update({leaf("kept", name): _greek(name) for name in cell.kept})
     symbols.names.update({leaf("after", name): f"{name}'" for name in cell.state})
@@ -106,25 +107,24 @@ def _backward(cell: Traced) -> _Way:
     for gate, node in cell.gate_gradients.items():
         named.setdefault(node, f"δ{products.get(gate, gate + '_h')}")
     for product in cell.products:
-        terms = tuple(f"W_h{gate}ᵀ {named[node]}" for gate, node in product.gradients.items())
+        terms = tuple((f"W_h{gate}ᵀ", node) for gate, node in product.gradients.items())
         symbols.sums[leaf("Wt", product.name)] = terms
-        symbols.needs[leaf("Wt", product.name)] = tuple(product.gradients.values())
     results = {node: f"δ{name}" for name, node in cell.gradients.before.items()}
     for name, node in cell.vector_gradients.items():
         results.setdefault(node, f"δ{_greek(name)}")
     for node, uses in _uses(symbols, {**named, **results}).items():
         if uses > 1 and (state := _whole_gradient(node)) is not None:
             named.setdefault(node, f"Δ{state}")
-    return _Way(symbols, _with_letters(symbols, named, results), results)
+    return _System(symbols, _with_letters(symbols, named, results), results)
 
 
 def _symbols(cell: Traced) -> Symbols:
     names = {leaf("state", name): name for name in cell.state}
-    return Symbols(names | {leaf("p", name): _greek(name) for name in cell.vectors}, {}, {}, {})
+    return Symbols(names | {leaf("p", name): _greek(name) for name in cell.vectors}, {})
 
 
 def _whole_gradient(node: Expr) -> str | None:
-    """The state whose gradient, given, is the first term of a sum."""
+    """Return the state whose gradient is the first term of a sum."""
     while node.op in ("add", "sub"):
         given = [operand.name for operand in node.args if operand.of == "d"]
         if given:
@@ -134,21 +134,20 @@ def _whole_gradient(node: Expr) -> str | None:
 
 
 def _uses(symbols: Symbols, named: dict[Expr, str]) -> Counter[Expr]:
-    """In how many expressions each is written."""
+    """Count the expressions that contain each expression as an operand."""
     return Counter(operand for node in symbols.walk(*named) for operand in symbols.below(node))
 
 
 def _with_letters(symbols: Symbols, named: dict[Expr, str], results: dict[Expr, str] | None = None) -> dict[Expr, str]:
-    """Letters for what is needed twice, has no name and takes two operations or more."""
+    """Add letters for expressions without a name that occur twice and take two operations or more."""
     roots = {**named, **(results or {})}
     uses, sizes, letters, found = _uses(symbols, roots), dict[Expr, int](), iter(LETTERS), dict(named)
     for node in symbols.walk(*roots):
         if node in found or node in symbols.names or node.op == CONSTANT:
             sizes[node] = 0
             continue
-        terms = len(symbols.sums.get(node, ""))
-        sizes[node] = terms or 1 + sum(sizes[operand] for operand in symbols.below(node))
-        plain = node.of != "x" and node not in symbols.products and not (results and node in results)
+        sizes[node] = len(symbols.sums.get(node, ())) or 1 + sum(sizes[operand] for operand in symbols.below(node))
+        plain = node.of not in ("x", "W") and not (results and node in results)
         if plain and uses[node] > 1 and sizes[node] > 1:
             found[node], sizes[node] = next(letters), 0
     return found

@@ -1,36 +1,29 @@
-"""Compute an expression from values for its leaves."""
+"""Compute the value of an expression from values for its leaves."""
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from tuirnn.cells import functions
 from tuirnn.cells.functions import V
-from tuirnn.codegen.expression import CONSTANT, Expr
-
-ARITHMETIC: Mapping[str, Callable[..., object]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "neg": operator.neg,
-}
+from tuirnn.codegen.expression import ARITHMETIC, CONSTANT, Expr
 
 
 def evaluate(node: Expr, leaves: Mapping[Expr, V]) -> V:
-    """The value of an expression.
+    """Compute the value of an expression.
 
     Args:
-        node: an expression that depends on leaves, not a number alone.
-        leaves: their values, numpy arrays or tensors.
+        node: contains at least one leaf.
+        leaves: a value for each leaf: numpy arrays or tensors, of shapes that broadcast.
+    Returns:
+        The value, of the type and the broadcast shape of the leaves' values.
     """
     return _value(node, dict(leaves))
 
 
 def _value(node: Expr, done: dict[Expr, V]) -> V:
-    """What is done already is not computed again.
+    """Compute a value unless `done` contains it.
 
-    A function of this module, not one inside `evaluate`: that would hold itself and with it every value, as large as a
-    sequence's activations, until Python looks for cycles.
+    Not a closure inside `evaluate`: a recursive closure refers to itself, so the values, as large as the activations of
+    a sequence, would stay until Python collects cycles.
     """
     if node not in done:
         done[node] = _applied(node, done)

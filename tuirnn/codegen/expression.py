@@ -1,7 +1,8 @@
-"""Expressions: what a cell's arithmetic becomes when it is traced instead of computed."""
+"""Expressions: tracing a cell's arithmetic yields them in place of numbers."""
 
+import operator
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Union
@@ -11,17 +12,23 @@ from tuirnn.cells.functions import FUNCTIONS, register
 Operand = Union["Expr", float]
 
 LEAF, CONSTANT = "leaf", "constant"
-ARITHMETIC = ("add", "sub", "mul", "div", "neg")
+ARITHMETIC: Mapping[str, Callable[..., object]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,
+}  # fmt: skip
+"""Every operation that is not a function of `tuirnn.cells.functions`."""
+
+SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+"""The sign of each operation on two operands in C++ and Python."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expr:
-    """A value that will be computed. Equal expressions are one object, so a common subexpression is seen by `is`.
+    """A value that will be computed. Equal expressions are one object, so `is` finds common subexpressions.
 
     Attributes:
         op: 'leaf', 'constant', one of `ARITHMETIC`, or a function of `tuirnn.cells.functions`.
-        args: what it is computed from.
-        of, name: of a leaf: whose value it is ('x', 'state', …), and which.
+        args: the operands.
+        of, name: of a leaf, its kind ('x', 'state', …) and its name within the kind.
         value: of a constant.
     """
 
@@ -44,10 +51,10 @@ class Expr:
         return make("sub", lift(other), self)
 
     def __mul__(self, other: Operand) -> "Expr":
-        return lift(0.0) if _is_zero(other) else make("mul", self, lift(other))
+        return _product(self, lift(other))
 
     def __rmul__(self, other: float) -> "Expr":
-        return lift(0.0) if _is_zero(other) else make("mul", lift(other), self)
+        return _product(lift(other), self)
 
     def __truediv__(self, other: Operand) -> "Expr":
         return make("div", self, lift(other))
@@ -59,16 +66,11 @@ class Expr:
         return make("neg", self)
 
 
-def _is_zero(value: Operand) -> bool:
-    """Whether it is the number 0, with which a definition says that there is no gradient: `0 * d.h`."""
-    return not isinstance(value, Expr) and value == 0
-
-
 _made: "weakref.WeakValueDictionary[tuple[object, ...], Expr]" = weakref.WeakValueDictionary()
 
 
 def make(op: str, *args: Expr, of: str = "", name: str = "", value: float = 0.0) -> Expr:
-    """The expression with these parts: the one that is there already, if any."""
+    """Return the expression with these attributes of `Expr`: the existing one if there is one."""
     key = (op, args, of, name, value)
     made = _made.get(key)
     if made is None:
@@ -77,13 +79,21 @@ def make(op: str, *args: Expr, of: str = "", name: str = "", value: float = 0.0)
 
 
 def leaf(of: str, name: str) -> Expr:
-    """A value that is given: `leaf("x", "i")` is the input half of gate i."""
+    """Return an expression without operands: `leaf("x", "i")` is the input half of gate i."""
     return make(LEAF, of=of, name=name)
 
 
 def lift(value: Operand) -> Expr:
-    """A number as an expression."""
+    """Return a number as a constant; an expression unchanged."""
     return value if isinstance(value, Expr) else make(CONSTANT, value=float(value))
+
+
+ZERO = lift(0.0)
+
+
+def _product(x: Expr, y: Expr) -> Expr:
+    """Return x y; 0 if a factor is the number 0: a definition writes a gradient that is zero as `0 * d.h`."""
+    return ZERO if ZERO in (x, y) else make("mul", x, y)
 
 
 def _function(name: str, *arguments: Operand) -> Expr:
@@ -93,14 +103,19 @@ def _function(name: str, *arguments: Operand) -> Expr:
 register(Expr, {name: partial(_function, name) for name in FUNCTIONS})
 
 
-def walk(*roots: Expr) -> Iterator[Expr]:
-    """Every expression under some, each once, operands before what is computed from them."""
+def walk(*roots: Expr, operands: Callable[[Expr], Iterable[Expr]] = operator.attrgetter("args")) -> Iterator[Expr]:
+    """Yield every expression under some, each once, operands before what is computed from them.
+
+    Args:
+        roots: where the walk starts; they are included.
+        operands: the expressions to visit before a given one; an empty result ends the walk there.
+    """
     seen: set[Expr] = set()
 
     def visit(node: Expr) -> Iterator[Expr]:
         if node not in seen:
             seen.add(node)
-            for operand in node.args:
+            for operand in operands(node):
                 yield from visit(operand)
             yield node
 
@@ -108,13 +123,24 @@ def walk(*roots: Expr) -> Iterator[Expr]:
         yield from visit(root)
 
 
+def outermost(roots: Iterable[Expr], condition: Callable[[Expr], bool]) -> list[Expr]:
+    """List the largest expressions under `roots` that satisfy a condition, each once."""
+    found = walk(*roots, operands=lambda node: () if condition(node) else node.args)
+    return [node for node in found if condition(node)]
+
+
 def depends(node: Expr, *of: str) -> bool:
-    """Whether a leaf of one of these kinds is under an expression."""
+    """Return whether an expression contains a leaf of one of these kinds."""
     return any(each.op == LEAF and each.of in of for each in walk(node))
 
 
+def is_steady(node: Expr) -> bool:
+    """Return whether a value is the same at all steps and in all sequences: computed from vectors and constants."""
+    return not any(each.op == LEAF and each.of != "p" for each in walk(node))
+
+
 def replaced(node: Expr, by: dict[Expr, Expr]) -> Expr:
-    """The expression with some of its parts replaced by others."""
+    """Return the expression with each key of `by` in it replaced by the key's value."""
     done: dict[Expr, Expr] = {}
     for each in walk(node):
         if each in by:

@@ -1,13 +1,13 @@
-"""How an expression is written for people: in Unicode for a terminal, in LaTeX for a page."""
+"""Expressions as mathematical text: Unicode for a terminal, LaTeX for a page."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, walk
 
 SUM, NEGATION, QUOTIENT, PRODUCT, FRACTION, ATOM = range(6)
-"""How tightly a text holds together, in ascending order."""
+"""Precedence of a text's outermost operation, ascending."""
 
 TILDE = "\N{COMBINING TILDE}"
 
@@ -16,24 +16,24 @@ GREEK = {
     "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "rho": "ρ", "tau": "τ", "phi": "φ", "psi": "ψ",
     "omega": "ω", "Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
 }  # fmt: skip
-"""Names that code spells out."""
+"""Name in code -> Greek letter."""
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
 class Style:
-    """A way to write.
+    """A notation.
 
     Attributes:
-        functions: function of `tuirnn.cells.functions` -> text around its arguments.
-        times, minus: between factors; before what is subtracted.
+        functions: function of `tuirnn.cells.functions` -> format of its text.
+        times, minus: signs of multiplication and subtraction.
         square, ten_to: formats of x² and of a power of ten.
-        fraction: format of a ÷ b; as tight as `fraction_is`, its parts at least as tight as `parts`.
-        parts: of numerator and denominator.
-        group: parentheses around a text.
-        root: format of √x; its argument at least as tight as `under_root`.
-        name: a symbol, given in Unicode, as this style has it.
+        fraction, fraction_is: format of a ÷ b, and its precedence.
+        parts: lowest precedence of numerator and denominator without parentheses.
+        group: adds parentheses to a text.
+        root, under_root: format of √x, and the lowest precedence of x without parentheses.
+        name: converts a symbol from Unicode.
     """
 
     functions: Mapping[str, str]
@@ -51,7 +51,7 @@ class Style:
 
 
 def latex_name(symbol: str) -> str:
-    """A symbol such as W_hiᵀ, δh' or f̃ in LaTeX."""
+    """Convert a symbol such as W_hiᵀ, δh' or f̃ to LaTeX."""
     commands = {letter: f"\\{word} " for word, letter in GREEK.items()}
     symbol = re.sub(f"(.){TILDE}", r"\\tilde{\1}", symbol)
     symbol = re.sub(r"_([^\Wᵀ]+)", r"_{\1}", symbol).replace("ᵀ", r"^{\top}")
@@ -88,94 +88,63 @@ LATEX = Style(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Product:
-    """A matrix product with what is added to it, such as W_xi x + W_hi h + b_i.
-
-    Attributes:
-        before: terms before the product.
-        matrix: name of the matrix.
-        operand: what it multiplies.
-        after: terms after the product.
-    """
-
-    before: tuple[str, ...]
-    matrix: str
-    operand: Expr
-    after: tuple[str, ...]
+Term = str | tuple[str, Expr]
+"""A symbol, or the name of a matrix and the vector that it multiplies."""
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """What stands for an expression that is not written out.
+    """The text of expressions that are not written out.
 
     Attributes:
-        names: of expressions that have one.
-        sums: terms of given values.
-        products: matrix products and what is added to them.
-        needs: what has to have a name before a given value is written.
+        names: expression -> its name.
+        sums: expression -> the terms of the sum that it stands for, such as W_xi x + W_hi h + b_i.
     """
 
     names: dict[Expr, str]
-    sums: dict[Expr, tuple[str, ...]]
-    products: dict[Expr, Product]
-    needs: dict[Expr, tuple[Expr, ...]]
+    sums: dict[Expr, tuple[Term, ...]]
 
     def below(self, node: Expr) -> tuple[Expr, ...]:
-        """What an expression is written with."""
-        if node in self.products:
-            return (self.products[node].operand,)
-        return (*dict.fromkeys(node.args), *self.needs.get(node, ()))
+        """Return the expressions that the text of an expression contains."""
+        if node in self.sums:
+            return tuple(term[1] for term in self.sums[node] if not isinstance(term, str))
+        return tuple(dict.fromkeys(node.args))
 
     def walk(self, *roots: Expr) -> Iterator[Expr]:
-        """Everything below some expressions, operands first, each once."""
-        seen: set[Expr] = set()
-
-        def visit(node: Expr) -> Iterator[Expr]:
-            if node not in seen:
-                seen.add(node)
-                for operand in self.below(node):
-                    yield from visit(operand)
-                yield node
-
-        for root in roots:
-            yield from visit(root)
+        """Yield the expressions that the text of some is written with, operands first, each once."""
+        return walk(*roots, operands=self.below)
 
 
 class Writer:
     """Writes expressions in a style.
 
     Args:
-        style: how.
-        symbols: what stands for expressions.
+        style: the notation.
+        symbols: the text of expressions that are not written out.
     """
 
     def __init__(self, style: Style, symbols: Symbols) -> None:
         self._style, self._symbols = style, symbols
         self.names = {node: style.name(symbol) for node, symbol in symbols.names.items()}
 
-    def text(self, node: Expr, tightness: int = SUM) -> str:
-        """An expression, in parentheses where it holds together less tightly than asked."""
+    def text(self, node: Expr, precedence: int = SUM) -> str:
+        """Write an expression, in parentheses if its precedence is lower than `precedence`."""
         if node in self.names:
             return self.names[node]
         text, own = self._plain(node)
-        return self._style.group(text) if own < tightness else text
+        return self._style.group(text) if own < precedence else text
 
     def _plain(self, node: Expr) -> tuple[str, int]:
         style, given = self._style, self._symbols
-        if node in given.products:
-            made = given.products[node]
-            product = f"{style.name(made.matrix)} {self.text(made.operand, ATOM)}"
-            return self._added((*map(style.name, made.before), product, *map(style.name, made.after)))
         if node in given.sums:
-            return self._added(tuple(map(style.name, given.sums[node])))
+            return " + ".join(
+                style.name(term) if isinstance(term, str) else f"{style.name(term[0])} {self.text(term[1], ATOM)}"
+                for term in given.sums[node]
+            ), SUM
         if node.op == CONSTANT:
             return self._number(node.value)
         assert node.op != LEAF, f"{node.of}.{node.name} has no name"
         return self._arithmetic(node) or self._function(node)
-
-    def _added(self, terms: tuple[str, ...]) -> tuple[str, int]:
-        return " + ".join(terms), SUM
 
     def _number(self, value: float) -> tuple[str, int]:
         mantissa, _, power = f"{abs(value):g}".partition("e")
@@ -198,22 +167,20 @@ class Writer:
             if left is right:
                 return style.square.format(self.text(left, ATOM)), ATOM
             first = self.text(left, NEGATION)
-            if self._tightness(left) == QUOTIENT:  # a / b c may mean two things
+            if self._precedence(left) == QUOTIENT:  # a / b c may mean two things
                 first = style.group(first)
-            return f"{first}{style.times}{self.text(right, PRODUCT)}", min(PRODUCT, self._sign(left))
+            own = NEGATION if self._precedence(left) == NEGATION else PRODUCT
+            return f"{first}{style.times}{self.text(right, PRODUCT)}", own
         if node.op == "div":
             above, below = style.parts
             return style.fraction.format(self.text(left, above), self.text(right, below)), style.fraction_is
         sign, tight = ("+", SUM) if node.op == "add" else (style.minus, NEGATION)
-        if self._tightness(right) == NEGATION:
+        if self._precedence(right) == NEGATION:
             tight = QUOTIENT  # and not a + −b
         return f"{self.text(left)} {sign} {self.text(right, tight)}", SUM
 
-    def _tightness(self, node: Expr) -> int:
+    def _precedence(self, node: Expr) -> int:
         return ATOM if node in self.names else self._plain(node)[1]
-
-    def _sign(self, node: Expr) -> int:
-        return NEGATION if self._tightness(node) == NEGATION else PRODUCT
 
     def _exp(self, node: Expr) -> str:
         return self._style.functions["exp"].format(self.text(node.args[0]))

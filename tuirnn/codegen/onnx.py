@@ -1,9 +1,9 @@
 """A cell's step as nodes of an ONNX graph.
 
-States have a layer axis, [1, B, H], which broadcasts against the input half [B, G·H]. The gates stand in an order of
-the graph's own: those of a recurrent product together, and among them those whose halves are added up and to which
-the same function is applied, so that one node serves all of them; those without a product come last. What depends on
-vectors alone is computed beforehand and stored.
+States have a layer axis, [1, B, H], which broadcasts against the input half [B, G·H]. The graph has a gate order of its
+own: the gates of a recurrent product are neighbours, and among them the additive gates with the same function, so that
+one node computes all of them; gates without a product come last. Values that depend on vectors alone are stored as
+constants.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,16 +23,17 @@ from tuirnn.codegen.trace import Traced, traced
 
 Gates = tuple[str, ...]
 Product = Callable[[str, Gates, str, float | None], str]
-"""(operand, gates, name, bound of the operand) -> name of the product [1, B, len(gates)·H], without biases."""
+"""Adds a recurrent product: (operand, gates, name, bound of the operand) -> name of the product [1, B, len(gates)·H],
+without biases."""
 
 
 class OnnxCell:
-    """The nodes of one cell, added to a graph as often as asked.
+    """Adds the nodes of a cell to a graph, as often as required.
 
     Attributes:
-        order: all gates, in the graph's order; weight rows, biases and the input half stand in it.
-        sums_up: whether the input half and the recurrent product of all gates are only ever added up, so that both may
-            come from one product.
+        order: all gates, in the graph's order: that of weight rows, biases and the input half in the graph.
+        sums_up: whether all gates are additive and have the same product with h, so that one product may compute both
+            halves.
     """
 
     def __init__(self, cell: Cell) -> None:
@@ -51,33 +52,33 @@ class OnnxCell:
 
     @cached_property
     def sums_up(self) -> bool:
-        """See the class."""
+        """Whether one product may compute both halves of all gates."""
         operands, state = [stage.operand for stage in self.traced.stages], leaf("state", self.cell.state[0])
         return operands == [state] and self.traced.additive == set(self.cell.gates)
 
     def stage_of(self, gate: str) -> int:
-        """The number of the recurrent product that a gate's rows take part in; one more than the last where none."""
+        """Return the number of a gate's recurrent product; the number of products if it has none."""
         stages = self.traced.stages
         return next((i for i, stage in enumerate(stages) if gate in stage.gates), len(stages))
 
     def label(self, gates: Gates) -> str:
-        """The name of some gates' values, which nothing else has."""
+        """Return a unique name for the values of some gates."""
         return self._joint + self._joint.join(gates)
 
     def argument(self, gate: str) -> Expr:
-        """The sum of a gate's two halves, or where they do not just add up the input half."""
+        """Return the sum of a gate's halves; the input half if the gate is not additive."""
         x = leaf("x", gate)
         return make("add", x, leaf("W", gate)) if gate in self.additive else x
 
     def function(self, gate: str) -> str:
-        """The one function that a gate's argument is for; '' where there is no such thing."""
+        """Return the only function of a gate's argument; '' if it is used in any other way."""
         argument = self.argument(gate)
         users = [node for node in self._nodes if argument in node.args]
         alone = len(users) == 1 and len(users[0].args) == 1 and argument not in self._results
         return users[0].op if alone else ""
 
     def has_layer_axis(self, node: Expr) -> bool:
-        """Whether a value is [1, B, H] where the input half is [B, G·H]."""
+        """Return whether a value is [1, B, H] if the input half is [B, G·H]."""
         for each in walk(node):
             if each.op == LEAF and each.of == "W":
                 if self.has_layer_axis(self.traced.stages[self.stage_of(each.name)].operand):
@@ -90,27 +91,26 @@ class OnnxCell:
         self, b: GraphBuilder, prefix: str, gx: str, before: Sequence[str], after: Sequence[str], vectors: Array,
         product: Product, bias: Callable[[Gates], str], *, whole: str = "", first: bool = False,
     ) -> list[str]:  # fmt: skip
-        """Add one step.
+        """Add the nodes of one step.
 
         Args:
             b: the graph.
             prefix: of the names of all values.
-            gx: the input half [B, G·H] with every bias that can be added before the recurrent product.
+            gx: name of the input half [B, G·H], which includes every bias that can be added before the product.
             before: names of the state's parts, each [1, B, H].
-            after: what to call them after the step.
-            vectors: the cell's vectors [P, H].
+            after: names for the state's parts after the step.
+            vectors: the cell's vectors, [P, H] float64.
             product: adds a recurrent product.
-            bias: adds a constant, the part of bias_hh of gates whose halves do not just add up.
-            whole: where given, the sum of both halves of all gates [1, B, G·H], in place of `gx` and of the product.
-            first: whether `gx` has no layer axis; that of a layer above another one has it.
+            bias: adds the rows of bias_hh of some gates as a constant.
+            whole: name of the sum of both halves of all gates [1, B, G·H], which replaces `gx` and the product.
+            first: whether `gx` has no layer axis, as in the first layer.
         Returns:
             The names of the state's parts after the step.
         """
-        step = _Step(self, b, prefix, vectors, first)
-        for name, value in zip(self.cell.state, before, strict=True):
-            step.names[leaf("state", name)] = value
+        names = {leaf("state", name): value for name, value in zip(self.cell.state, before, strict=True)}
         outputs = list(zip(self.cell.state, after, strict=True))
-        step.call({self.traced.after[name]: out for name, out in reversed(outputs)})
+        wanted = {self.traced.after[name]: out for name, out in reversed(outputs)}
+        step = _Step(self, b, prefix, vectors, first, names, wanted)
         if whole:
             step.apply(self.order, whole)
         else:
@@ -119,21 +119,25 @@ class OnnxCell:
 
 
 class _Step:
-    """The names of the values of one step, as they are added."""
+    """The nodes of one step.
 
-    def __init__(self, cell: OnnxCell, b: GraphBuilder, prefix: str, vectors: Array, first: bool) -> None:
-        self.cell, self.b, self.p, self.H, self.first = cell, b, prefix, vectors.shape[1], first
-        self.names: dict[Expr, str] = {}
-        self._wanted: dict[Expr, str] = {}
+    Args:
+        cell, b, prefix, vectors, first: see `OnnxCell.add_step`.
+        names: value -> its name, of the values in the graph.
+        wanted: result -> its name; `state` adds the axis and the name of a result without a layer axis.
+    """
+
+    def __init__(
+        self, cell: OnnxCell, b: GraphBuilder, prefix: str, vectors: Array, first: bool, names: dict[Expr, str],
+        wanted: dict[Expr, str],
+    ) -> None:  # fmt: skip
+        self.cell, self.b, self.p, self.H, self.first, self.names = cell, b, prefix, vectors.shape[1], first, names
+        self._wanted = {node: out for node, out in wanted.items() if not first or cell.has_layer_axis(node)}
         self._conditions: dict[Expr, str] = {}
         self._fixed = dict(zip(fixed_parts(cell.traced), fixed_values(cell.traced, vectors), strict=True))
 
-    def call(self, wanted: dict[Expr, str]) -> None:
-        """Say what the results are to be called; one without a layer axis gets it, and its name, at the end."""
-        self._wanted = {node: out for node, out in wanted.items() if not self.first or self.cell.has_layer_axis(node)}
-
     def add_gates(self, gx: str, product: Product, bias: Callable[[Gates], str]) -> None:
-        """Each stage's product, and the gates' arguments."""
+        """Add each stage's product and the gates' arguments and functions."""
         additive = self.cell.additive
         blocks = [tuple(run) for _, run in groupby(self.cell.order, lambda g: (self.cell.stage_of(g), g in additive))]
         halves = dict(zip(blocks, self._cut(gx, blocks, "gx_"), strict=True))
@@ -143,10 +147,10 @@ class _Step:
         for stage in self.cell.traced.stages:
             mine = [block for block in blocks if block[0] in stage.gates]
             gates = tuple(gate for block in mine for gate in block)
-            label = self.p + ("gh" if len(gates) == len(self.cell.order) else "gh_" + self._joined(gates))
+            label = self.p + ("gh" if len(gates) == len(self.cell.order) else "gh_" + self.cell.label(gates))
             gh = product(self.name_of(stage.operand), gates, label, largest(stage.operand, self.cell.cell))
             for block, part in zip(mine, self._cut(gh, mine, "gh_"), strict=True):
-                letters = self._joined(block)
+                letters = self.cell.label(block)
                 if block[0] in additive:
                     self.apply(block, self.b.add(halves[block], part, self.p + "a_" + letters))
                 else:
@@ -154,7 +158,7 @@ class _Step:
                     self._name([leaf("W", gate) for gate in block], q, "q_", block)
 
     def apply(self, gates: Gates, a: str, label: str = "a_") -> None:
-        """Cut the arguments of gates by the function that each goes through, apply it, and cut the results."""
+        """Split the arguments of gates by their functions, apply each function once, and split the results."""
         runs = [tuple(run) for _, run in groupby(gates, self.cell.function)]
         for run, part in zip(runs, self._cut(a, runs, label), strict=True):
             function = self.cell.function(run[0])
@@ -164,12 +168,12 @@ class _Step:
                 continue
             results = [make(function, argument) for argument in arguments]
             name = self._wanted.get(results[0]) if len(run) == 1 else None
-            name = name or self.p + self._joined(run)
+            name = name or self.p + self.cell.label(run)
             operand = condition(self.b, name + "_above", part) if function in CONDITIONAL else part
             self._name(results, WRITE[function](self.b, name, (operand,)), "", run)
 
     def name_of(self, node: Expr) -> str:
-        """The name of an expression's value, whose nodes are added where they are not there yet."""
+        """Return the name of an expression's value; adds its nodes at the first call."""
         if node not in self.names:
             self.names[node] = self._add(node)
         return self.names[node]
@@ -180,7 +184,7 @@ class _Step:
         if node in self._fixed:
             number_of = list(self._fixed).index(node)
             return self.b.constant(f"{self.p}fixed{number_of}", self._fixed[node])
-        assert node.op != LEAF, f"{node.of}.{node.name} is not known yet"
+        assert node.op != LEAF, f"{node.of}.{node.name} has no value yet"
         asked = node.op in CONDITIONAL
         operands = tuple(
             self._condition(each) if asked and not place else self.name_of(each) for place, each in enumerate(node.args)
@@ -188,7 +192,7 @@ class _Step:
         return WRITE[node.op](self.b, self._wanted.get(node) or f"{self.p}v{len(self.names)}", operands)
 
     def _condition(self, node: Expr) -> str:
-        """The truth value node > 0; whether is_positive(x) is above zero is whether x is."""
+        """Return the name of the truth value node > 0; is_positive(x) > 0 is the same as x > 0."""
         node = node.args[0] if node.op == "is_positive" else node
         if node not in self._conditions:
             x = self.name_of(node)
@@ -196,7 +200,7 @@ class _Step:
         return self._conditions[node]
 
     def state(self, node: Expr, out: str) -> str:
-        """The name of a state after the step: `out`, [1, B, H]."""
+        """Return the name of a state after the step [1, B, H]: `out`."""
         value = self.name_of(node)
         if value in self.b.prefixed(out):
             return value
@@ -205,28 +209,25 @@ class _Step:
         return self.b.op("Identity", value, name=out)
 
     def _name(self, values: list[Expr], whole: str, label: str, gates: Gates) -> None:
-        """Cut `whole` [·, len(gates)·H] into the values of gates."""
+        """Split `whole` [·, len(gates)·H] into the values of gates."""
         self.names.update(zip(values, self._cut(whole, [(gate,) for gate in gates], label), strict=True))
 
     def _cut(self, whole: str, parts: Sequence[Gates], label: str) -> list[str]:
         if len(parts) == 1:
             return [whole]
-        names = [self.p + label + self._joined(part) for part in parts]
+        names = [self.p + label + self.cell.label(part) for part in parts]
         return self.b.split(whole, names, [len(part) * self.H for part in parts])
-
-    def _joined(self, gates: Gates) -> str:
-        return self.cell.label(gates)
 
 
 @cache
 def operators(cell: Cell) -> frozenset[str]:
-    """The ONNX operators that a step of a cell is made of, beside its products."""
+    """List the ONNX operators of a step of a cell, except those of its products."""
     b, made = GraphBuilder(), OnnxCell(cell)
     names = [f"{name}_in" for name in cell.state], [f"{name}_out" for name in cell.state]
 
     def product(operand: str, gates: Gates, name: str, bound: float | None) -> str:
         return name
 
-    with np.errstate(all="ignore"):  # the values of vectors do not matter
+    with np.errstate(all="ignore"):  # the vectors are zero, which a cell may divide by
         made.add_step(b, "", "gx", *names, np.zeros((len(cell.vectors), 1)), product, lambda gates: "bias", first=True)
     return frozenset(node.op_type for node in b.nodes)

@@ -1,7 +1,7 @@
-"""The operations of cells as ONNX operators that are right in the full range of float32 and that every runtime has.
+"""The operations of cells as ONNX operators that every runtime has and computes accurately in the range of float32.
 
-Not every runtime's Softplus is: some overflow from 88 on, some lose all digits of small results. So it is written with
-Atanh, which all compute to the last digits: log(1 + t) = 2 atanh(t / (2 + t)).
+The Softplus of some runtimes overflows from 88 on, that of others loses all digits of small results. Softplus and
+log_sigmoid therefore use Atanh, which all runtimes compute accurately: log(1 + t) = 2 atanh(t / (2 + t)).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,17 +15,17 @@ Write = Callable[[GraphBuilder, str, tuple[str, ...]], str]
 
 
 def number(b: GraphBuilder, value: float) -> str:
-    """A constant of one float32."""
+    """Add a float32 constant; returns its name."""
     return b.constant(f"number_{value:.9g}", value, "float32")
 
 
 def condition(b: GraphBuilder, name: str, x: str) -> str:
-    """x > 0, a truth value."""
+    """Add the truth value x > 0; returns its name."""
     return b.op("Greater", x, number(b, 0.0), name=name)
 
 
 def select(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """One of two values by a truth value."""
+    """Add the choice between two values by a truth value; returns its name."""
     return b.op("Where", *operands, name=name)
 
 
@@ -34,32 +34,32 @@ def _plain(kind: str) -> Write:
 
 
 def _is_positive(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """1 or 0 of a truth value."""
+    """Add 1 or 0 for a truth value."""
     return b.op("Cast", *operands, name=name, to=TensorProto.FLOAT)
 
 
 def _log_of_one_more(b: GraphBuilder, name: str, x: str, factor: float) -> str:
-    """factor · log(1 + e^−|x|)."""
+    """Add factor · log(1 + e^−|x|)."""
     t = b.op("Exp", b.op("Neg", b.op("Abs", x, name=name + "_abs"), name=name + "_below"), name=name + "_exp")
     share = b.op("Div", t, b.op("Add", t, number(b, 2.0), name=name + "_two"), name=name + "_share")
     return b.op("Mul", b.op("Atanh", share, name=name + "_atanh"), number(b, 2.0 * factor), name=name + "_log")
 
 
 def _softplus(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """max(0, x) + log(1 + e^−|x|)."""
+    """Add max(0, x) + log(1 + e^−|x|)."""
     (x,) = operands
     return b.op("Add", b.op("Relu", x, name=name + "_relu"), _log_of_one_more(b, name, x, 1.0), name=name)
 
 
 def _log_sigmoid(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """min(0, x) − log(1 + e^−|x|)."""
+    """Add min(0, x) − log(1 + e^−|x|)."""
     (x,) = operands
     least = b.op("Sub", x, b.op("Relu", x, name=name + "_relu"), name=name + "_least")
     return b.op("Add", least, _log_of_one_more(b, name, x, -1.0), name=name)
 
 
 def _expm1(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """tanh(x / 2) (e^x + 1): the difference to 1 is never taken."""
+    """Add e^x − 1 as tanh(x / 2) (e^x + 1), which subtracts nothing."""
     (x,) = operands
     half = b.op("Tanh", b.op("Mul", x, number(b, 0.5), name=name + "_half"), name=name + "_tanh")
     more = b.op("Add", b.op("Exp", x, name=name + "_exp"), number(b, 1.0), name=name + "_more")
@@ -84,7 +84,7 @@ WRITE: Mapping[str, Write] = {
     "maximum": _plain("Max"),
     "select": select,
 }
-"""How each operation becomes nodes; the first operand of `select`, and that of `is_positive`, is a truth value."""
+"""Operation -> the function that adds its nodes; `select` and `is_positive` take a truth value as first operand."""
 
 CONDITIONAL = ("select", "is_positive")
-"""The operations whose first operand is asked whether it is above zero."""
+"""The operations whose first operand becomes a truth value: whether it is above zero."""

@@ -1,8 +1,8 @@
-"""In which interval a value lies, by interval arithmetic over its expression.
+"""Bounds of values, by interval arithmetic over their expressions.
 
-An interval takes each operand for itself, so n + z (h − n) would seem to be as large as |n| + |h| + |n|. Where operands
-depend on one another and it matters for cells, a rule of its own is tried too, and the narrower answer counts: means of
-two values with weights that add up to 1, shares a / (a + b), squares.
+Interval arithmetic ignores that operands depend on one another: it bounds n + z (h − n) by |n| + |h| + |n|. For the
+dependencies that matter in cells there are rules of their own, and the narrower interval counts: means of two values
+with weights that add up to 1, shares a / (a + b), squares.
 """
 
 import math
@@ -17,15 +17,15 @@ from tuirnn.cells.functions import apply
 from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, lift, make, walk
 
 Interval = tuple[float, float]
-"""Least and largest value, both included; ±∞ where there is no limit."""
+"""Least and largest value, both included; ±∞ if there is no bound."""
 
 EVERYTHING: Interval = (-math.inf, math.inf)
 SMALLEST = float(np.finfo(np.float32).tiny)
-"""What is nearer to zero may be zero in float32."""
+"""Least positive normal float32: a smaller value may be rounded to zero."""
 
 
 def interval(node: Expr, cell: Cell) -> Interval:
-    """Where an expression lies, of states before a step within the cell's bounds, and of any inputs and weights."""
+    """Compute the interval of an expression for states within the cell's bounds and any inputs and weights."""
     found: dict[Expr, Interval] = {}
     for each in walk(node):
         found[each] = _of(each, found, cell)
@@ -35,13 +35,13 @@ def interval(node: Expr, cell: Cell) -> Interval:
 
 
 def largest(node: Expr, cell: Cell) -> float | None:
-    """The largest absolute value of an expression; None: there is no limit."""
+    """Compute the largest absolute value of an expression; None if there is no bound."""
     most = max(map(abs, interval(node, cell)))
     return most if math.isfinite(most) else None
 
 
 def _of(node: Expr, found: Mapping[Expr, Interval], cell: Cell) -> Interval:
-    """By the operands' intervals alone."""
+    """Compute an interval from the operands' intervals alone."""
     if node.op == LEAF:
         bound = cell.bounds.get(node.name, math.inf) if node.of == "state" else math.inf
         return -bound, bound
@@ -52,7 +52,7 @@ def _of(node: Expr, found: Mapping[Expr, Interval], cell: Cell) -> Interval:
 
 
 def _rising(name: str, a: Interval) -> Interval:
-    """Of a function that never falls."""
+    """Compute the interval of a nondecreasing function."""
     with np.errstate(over="ignore"):
         low, high = apply(name, np.array(a)).tolist()
     return low, high
@@ -97,14 +97,14 @@ RULES: Mapping[str, Callable[..., Interval]] = {
     "maximum": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
     "select": _select,
 }
-"""Every operation that is not a function of one number that never falls."""
+"""Every operation but the nondecreasing functions of one number."""
 
 
 # ── operands that depend on one another ──────────────────────────────────────────
 
 
 def _correlated(node: Expr, found: Mapping[Expr, Interval]) -> Iterator[Interval]:
-    """What else is known of a value."""
+    """Yield intervals that contain a value because its operands depend on one another."""
     if node.op == "mul" and node.args[0] is node.args[1]:
         low, high = found[node.args[0]]
         yield 0.0, max(_times(low, low), _times(high, high))
@@ -115,13 +115,13 @@ def _correlated(node: Expr, found: Mapping[Expr, Interval]) -> Iterator[Interval
 
 
 def _is_share(part: Expr, whole: Expr, found: Mapping[Expr, Interval]) -> bool:
-    """Whether this is a / (a + b), neither below zero and their sum above it."""
+    """Return whether part / whole is a / (a + b) with a, b ≥ 0 and a + b > 0."""
     parts = whole.args if whole.op == "add" else ()
     return part in parts and found[whole][0] >= SMALLEST and all(found[each][0] >= 0 for each in parts)
 
 
 def _means(node: Expr, found: Mapping[Expr, Interval]) -> Iterator[tuple[Expr, Expr]]:
-    """The values x and y of which this is a mean, with weights from 0 to 1 that add up to 1."""
+    """Yield pairs (x, y) of which a value is a mean, with weights from 0 to 1 that add up to 1."""
     if node.op not in ("add", "sub"):
         return
     for first, second in _orders(node):
@@ -138,7 +138,7 @@ def _means(node: Expr, found: Mapping[Expr, Interval]) -> Iterator[tuple[Expr, E
 
 
 def _orders(node: Expr, op: str = "") -> Iterator[tuple[Expr, Expr]]:
-    """Both operands of a sum or product in both orders; of a difference in its own."""
+    """Yield the operands of a sum or product in both orders, those of a difference in its own."""
     if node.op == (op or node.op) and len(node.args) == 2:
         a, b = node.args
         yield a, b
@@ -151,7 +151,7 @@ def _within(a: Interval, low: float, high: float) -> bool:
 
 
 def _add_up_to_one(u: Expr, v: Expr, found: Mapping[Expr, Interval]) -> bool:
-    """Whether two weights are at least 0 and add up to 1: w and 1 − w, σ(t) and σ(−t), a/(a + b) and b/(a + b)."""
+    """Return whether two weights are ≥ 0 and add up to 1: w and 1 − w, σ(t) and σ(−t), a/(a + b) and b/(a + b)."""
     if not (_within(found[u], 0.0, 1.0) and _within(found[v], 0.0, 1.0)):
         return False
     if make("sub", lift(1.0), u) is v or make("sub", lift(1.0), v) is u:
@@ -162,5 +162,5 @@ def _add_up_to_one(u: Expr, v: Expr, found: Mapping[Expr, Interval]) -> bool:
 
 
 def _is_negative(a: Expr, b: Expr) -> bool:
-    """Whether a is −b."""
+    """Return whether a is −b."""
     return a is make("neg", b) or (a.op == "sub" and b.op == "sub" and a.args == b.args[::-1])

@@ -1,29 +1,29 @@
-"""When a kernel computes what: a traced cell as elementwise phases around its matrix products.
+"""The order in which a kernel computes a traced cell: elementwise phases around its matrix products.
 
-A kernel walks the units of a step once before the first product and once after each. A phase reads what stands in
-memory and what the product before it gave, and writes: gates and kept values, the operand of the next product, states,
-gradients. What a later phase needs but could not read any more is carried in a buffer of its own. Where a gradient
-takes the place of an activation, the place counts as overwritten.
+A kernel processes all units of a step once before the first product and once after each product: these are the phases.
+A phase reads memory and the result of the preceding product, and writes gates and kept values, the operand of the next
+product, states, or gradients. A value that a later phase needs and could not compute any more goes into a buffer of
+its own, a carry. A gradient that replaces an activation overwrites its place.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, leaf, make, walk
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, is_steady, leaf, make, outermost, walk
 from tuirnn.codegen.trace import Traced
 
 
 @dataclass(frozen=True)
 class Place:
-    """A buffer, [B, H] for each step.
+    """A buffer, [B, H] per step.
 
     Attributes:
-        of: forward 'gate' (input half, then what is kept), 'extra', 'before' and 'after' (states), 'vector' ([H]),
-            'operand' (of a product), 'carry', 'once' ([H], from vectors alone); backward also 'dx' and 'dgate'
-            (gradients of the two halves), 'd' (of a state: first of the one after the step, then of the one before),
-            'dvector' (added up).
-        index: which of them.
+        of: kind of the buffer. Forward: 'gate' (input half, then the kept value), 'extra', 'before' and 'after'
+            (states), 'vector' ([H]), 'operand' (of a product), 'carry', 'once' ([H], computed from vectors alone).
+            Backward also: 'dx' and 'dgate' (gradients of the input half and the recurrent product), 'd' (gradient of
+            the state after the step, then of the state before it), 'dvector' (a sum over sequences and steps).
+        index: number within the kind.
     """
 
     of: str
@@ -35,10 +35,10 @@ class Phase:
     """Elementwise work on all units.
 
     Attributes:
-        arrives: what is in registers -> the number of its row in the product before, or of the state whose gradient it
-            is.
-        reads: what can be read in memory, and where.
-        writes: (place, value) pairs; all is read before the first is written.
+        arrives: values in registers -> the number of their row in the preceding product, or of the state whose gradient
+            they are.
+        reads: values in memory -> their place.
+        writes: (place, value) pairs; a phase reads everything before it writes anything.
     """
 
     arrives: Mapping[Expr, int]
@@ -47,21 +47,9 @@ class Phase:
 
     @property
     def needed(self) -> list[Expr]:
-        """All that is computed or read, operands first."""
-        known = {*self.arrives, *self.reads}
-        found: dict[Expr, None] = {}
-
-        def visit(node: Expr) -> None:
-            if node in found:
-                return
-            if node not in known:
-                for operand in node.args:
-                    visit(operand)
-            found[node] = None
-
-        for _, value in self.writes:
-            visit(value)
-        return list(found)
+        """The values that are read or computed, operands first."""
+        known, roots = {*self.arrives, *self.reads}, (value for _, value in self.writes)
+        return list(walk(*roots, operands=lambda node: () if node in known else node.args))
 
 
 @dataclass(frozen=True)
@@ -69,10 +57,10 @@ class Product:
     """A matrix product between two phases.
 
     Attributes:
-        first, rows: the gates that take part, as columns of the input half.
-        weight_row: of the first in weight_hh, in units of H.
-        operand: where the operand stands; of a backward product None: the gates' gradients.
-        from_input: for each gate, whether the sum begins with its input half; else it begins with bias_hh.
+        first, rows: the gates of the product: number of the first among all gates, and how many.
+        weight_row: number of the first among the gates of weight_hh.
+        operand: place of the operand; None for a backward product, whose operand is the gates' gradients.
+        from_input: for each gate, whether the sum starts from its input half; otherwise it starts from bias_hh.
     """
 
     first: int
@@ -84,14 +72,14 @@ class Product:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A pass: phase, product, phase, … phase.
+    """A pass: phase, product, phase, …, phase.
 
     Attributes:
-        phases: one more than there are products.
+        phases: one more than the products.
         products: in order.
-        once: what depends on vectors alone, computed before the first step.
-        carries: buffers [B, H] that stay within a step.
-        operands: the same, for operands.
+        once: values that depend on vectors alone, computed before the first step.
+        carries: number of buffers [B, H] for values that a later phase of the same step reads.
+        operands: number of buffers [B, H] for operands of products.
     """
 
     phases: tuple[Phase, ...]
@@ -103,7 +91,7 @@ class Schedule:
 
 @cache
 def forward_schedule(cell: Traced) -> Schedule:
-    """The phases of a forward step."""
+    """Schedule a forward step."""
     gates = cell.gates
     memory = {leaf("x", gate): Place("gate", i) for i, gate in enumerate(gates)}
     memory |= {leaf("state", name): Place("before", i) for i, name in enumerate(cell.state)}
@@ -130,14 +118,14 @@ def forward_schedule(cell: Traced) -> Schedule:
 
 
 def _arrival(cell: Traced, gate: str) -> Expr:
-    """What a forward product gives for a gate: its whole argument, or the recurrent half."""
+    """Return what a forward product yields for a gate: the sum of both halves, or the recurrent product alone."""
     W = leaf("W", gate)
     return make("add", leaf("x", gate), W) if gate in cell.additive else W
 
 
 @cache
 def backward_schedule(cell: Traced) -> Schedule:
-    """The phases of a backward step."""
+    """Schedule a backward step."""
     gates, made = cell.gates, cell.gradients
     memory = {
         leaf("kept", name): Place("gate", gates.index(name))
@@ -172,20 +160,21 @@ def _scheduled(
     last: Iterable[tuple[Place, Expr]] = (),
     over: str = "gate",
 ) -> Schedule:
-    """Compute each result as soon as it can be.
+    """Assign each result to the first phase that can compute it.
 
     Args:
-        arrivals: what each phase finds in registers.
-        memory: what can be read from the beginning.
-        writes: results.
-        products: between the phases.
-        operands: number of their buffers.
+        arrivals: the values in registers at the start of each phase.
+        memory: the values in memory at the start of the step.
+        writes: the results.
+        products: the products between the phases.
+        operands: number of buffers for operands.
         last: results of the last phase.
-        over: the places that overwrite those of gates.
+        over: kind of the places that overwrite those of gates.
     """
     waiting, phases, carries = list(writes), list[Phase](), 0
     last = list(last)
-    found = _of_vectors_alone(value for _, value in [*waiting, *last])
+    roots = [value for _, value in [*waiting, *last]]
+    found = outermost(roots, lambda node: bool(node.args) and depends(node, "p") and is_steady(node))
     once = Phase({}, memory, tuple((Place("once", i), node) for i, node in enumerate(found)))
     memory = memory | {node: place for place, node in once.writes}
     for number, arrives in enumerate(arrivals):
@@ -199,7 +188,7 @@ def _scheduled(
         lost = {Place("gate", place.index) for place, _ in ready if place.of == over}
         reads = dict(memory)
         memory = {node: place for node, place in memory.items() if place not in lost}
-        memory |= {value: place for place, value in ready if place.of in ("gate", "extra") and not _is_number(value)}
+        memory |= {value: place for place, value in ready if place.of in ("gate", "extra") and value.op != CONSTANT}
         if not is_last:
             roots = [value for _, value in [*waiting, *last]]
             for node in _frontier(roots, known, memory, _depends_on([*arrives, *(set(reads) - set(memory))])):
@@ -209,26 +198,6 @@ def _scheduled(
                 memory = {other: at for other, at in memory.items() if at != place} | {node: place}
         phases.append(Phase(arrives, reads, tuple(each for each in ready if reads.get(each[1]) != each[0])))
     return Schedule(tuple(phases), tuple(products), once, carries, operands)
-
-
-def _of_vectors_alone(roots: Iterable[Expr]) -> list[Expr]:
-    """The largest parts of some values that are computed from vectors and numbers."""
-    found: dict[Expr, None] = {}
-
-    def visit(node: Expr) -> None:
-        if node.args and {each.of for each in walk(node) if each.op == LEAF} == {"p"}:
-            found[node] = None
-        else:
-            for operand in node.args:
-                visit(operand)
-
-    for root in roots:
-        visit(root)
-    return list(found)
-
-
-def _is_number(node: Expr) -> bool:
-    return node.op == CONSTANT
 
 
 def _can_be_made(node: Expr, known: set[Expr]) -> bool:
@@ -243,26 +212,13 @@ def _depends_on(leaves: Iterable[Expr]) -> Callable[[Expr], bool]:
 def _frontier(
     roots: Iterable[Expr], known: set[Expr], memory: Mapping[Expr, Place], perishes: Callable[[Expr], bool]
 ) -> list[Expr]:
-    """The largest parts of later results that can be computed now and could not be any more."""
-    found: dict[Expr, None] = {}
-
-    def visit(node: Expr) -> None:
-        if node in memory or node.op == CONSTANT:
-            return
-        if _can_be_made(node, known):
-            if perishes(node):
-                found[node] = None
-        else:
-            for operand in node.args:
-                visit(operand)
-
-    for root in roots:
-        visit(root)
-    return list(found)
+    """List the largest parts of later results that can be computed now but not in a later phase."""
+    found = outermost(roots, lambda node: node in memory or _can_be_made(node, known))
+    return [node for node in found if node not in memory and perishes(node)]
 
 
 def _home(node: Expr, waiting: list[tuple[Place, Expr]], taken: set[Place]) -> Place | None:
-    """The place of a state's gradient that is a sum with this part, which nothing else needs: it is added up there."""
+    """Find the place of a state's gradient that is a sum with this term, which no other result needs."""
     for place, root in waiting:
         others = [value for _, value in waiting if value is not root]
         if place.of == "d" and place not in taken and node in _terms(root):
@@ -271,5 +227,5 @@ def _home(node: Expr, waiting: list[tuple[Place, Expr]], taken: set[Place]) -> P
 
 
 def _terms(node: Expr) -> set[Expr]:
-    """A sum and all its parts."""
+    """Return a sum and all its terms."""
     return {node}.union(*map(_terms, node.args)) if node.op == "add" else {node}

@@ -1,4 +1,4 @@
-"""A cell traced: its step as stages between recurrent products, its backward step, and what follows from both."""
+"""Traced cells: the expressions of a step and of a backward step, and the properties that follow from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tuirnn.errors import CellError
 
 @dataclass(frozen=True)
 class Stage:
-    """A recurrent product: `operand` [B, H] times the rows of `gates`."""
+    """A recurrent product: `operand` [B, H] times weight_hhᵀ for the rows of `gates`."""
 
     operand: Expr
     gates: tuple[str, ...]
@@ -20,31 +20,31 @@ class Stage:
 
 @dataclass(frozen=True)
 class BackwardProduct:
-    """A transposed product: Σ gradients[gate] weight_hh[gate]; its result is the leaf ("Wt", name)."""
+    """A backward product: Σ gradients[gate] weight_hh[gate]; its result is the leaf ("Wt", name)."""
 
     name: str
     gradients: Parts[Expr]
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """Whose rows it multiplies."""
+        """The gates whose rows it multiplies."""
         return tuple(self.gradients)
 
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """A cell's two functions as expressions.
+    """A cell's two functions as expressions; every value is [B, H], a vector [H].
 
-    Leaves, by kind: forward `x` (input half), `W` (recurrent product), `state` (before), `p` (vectors); backward `d`
-    (gradient of the state after), `kept`, `state`, `after`, `Wt` (result of a backward product), `p`.
+    Leaves, by kind: forward `x` (input half), `W` (recurrent product), `state` (before the step), `p` (vector);
+    backward `d` (gradient of the state after the step), `kept`, `state`, `after`, `Wt` (backward product), `p`.
 
     Attributes:
         cell: the definition.
-        stages: recurrent products, in the order in which they are made.
+        stages: recurrent products, in order.
         after: state after the step.
-        kept: what the backward step needs beside the states.
-        products: transposed products, in order.
-        gradients: what the backward step returns.
+        kept: values that the backward step needs in addition to the states.
+        products: backward products, in order.
+        gradients: results of the backward step.
     """
 
     cell: Cell
@@ -56,12 +56,12 @@ class Traced:
 
     @property
     def name(self) -> str:
-        """Of the cell."""
+        """Name of the cell."""
         return self.cell.name
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """In the order of weight rows."""
+        """Names of the gates, in the order of weight rows."""
         return self.cell.gates
 
     @property
@@ -71,7 +71,7 @@ class Traced:
 
     @cached_property
     def recurrent(self) -> tuple[str, ...]:
-        """The gates that take part in a recurrent product, in the order of weight_hh's rows."""
+        """The gates that have a recurrent product, in the order of weight_hh's rows."""
         met = {gate for stage in self.stages for gate in stage.gates}
         return tuple(gate for gate in self.cell.gates if gate in met)
 
@@ -92,23 +92,23 @@ class Traced:
 
     @property
     def extra_width(self) -> int:
-        """Buffers of H a step that are kept beside the gates."""
+        """Number of kept values that are not stored in the place of a gate."""
         return len(self.extra)
 
     @cached_property
-    def apart(self) -> tuple[str, ...]:
-        """The gates of recurrent products whose two halves do not just add up: their bias_hh stays with the product."""
+    def non_additive(self) -> tuple[str, ...]:
+        """The gates with a recurrent product that are not additive: bias_hh is added to the product."""
         return tuple(gate for gate in self.recurrent if gate not in self.additive)
 
     @cached_property
     def gate_gradients(self) -> Parts[Expr]:
-        """Gradient of the recurrent product of each gate that has one."""
+        """Gradient of each gate's recurrent product, for the gates that have one."""
         found = self.gradients.gates if self.gradients.gates is not None else self.gradients.x
         return Parts({gate: found[gate] for gate in self.recurrent})
 
     @cached_property
     def vector_gradients(self) -> Parts[Expr]:
-        """Gradient of each vector, before it is summed over batch and time."""
+        """Gradient of each vector for every sequence [B, H], not yet summed."""
         return self.gradients.vectors if self.gradients.vectors is not None else Parts()
 
     @cached_property
@@ -118,28 +118,28 @@ class Traced:
 
     @cached_property
     def extra(self) -> tuple[str, ...]:
-        """Names of what is kept beside the gates."""
+        """Names of the kept values that are not stored in the place of a gate."""
         return tuple(name for name in self.kept if name not in self.cell.gates)
 
     @cached_property
     def keeps_gates(self) -> bool:
-        """Whether gates are kept for the backward step; else the states are enough."""
+        """Whether values in the places of gates are kept for the backward step."""
         return any(name in self.cell.gates for name in self.kept)
 
     @property
     def results(self) -> tuple[Expr, ...]:
-        """All that a forward step computes: states, what is kept, operands."""
+        """The results of a forward step: states, kept values, operands."""
         return (*self.after.values(), *self.kept.values(), *(stage.operand for stage in self.stages))
 
     @property
     def backward_results(self) -> tuple[Expr, ...]:
-        """All gradients that a backward step computes."""
-        made = self.gradients
-        return (*made.x.values(), *self.gate_gradients.values(), *made.before.values(), *self.vector_gradients.values())
+        """The results of a backward step: all gradients."""
+        d = self.gradients
+        return (*d.x.values(), *self.gate_gradients.values(), *d.before.values(), *self.vector_gradients.values())
 
     @cached_property
     def additive(self) -> frozenset[str]:
-        """The gates whose two halves are only ever added up: their bias_hh may be added to the input half."""
+        """The gates whose halves are used only as their sum: bias_hh may be added to the input half."""
         nodes = list(walk(*self.results))
         found = set()
         for gate in self.cell.gates:
@@ -153,21 +153,25 @@ class Traced:
 
     @cached_property
     def operands(self) -> tuple[Expr, ...]:
-        """Each stage's operand in terms of the state before and of what is kept, for the weights' gradients."""
+        """Each stage's operand as an expression of the state before the step and kept values.
+
+        Raises:
+            CellError: an operand cannot be computed from them.
+        """
         by = {node: leaf("kept", name) for name, node in self.kept.items()}
         found = tuple(replaced(stage.operand, by) for stage in self.stages)
         for node in found:
             if depends(node, "x", "W"):
-                raise CellError(f"cell '{self.cell.name}' keeps too little to make the operands of its products again")
+                raise CellError(f"cell '{self.name}': `step` must keep what the operands of its products depend on")
         return found
 
 
 @cache
 def traced(cell: Cell) -> Traced:
-    """Call the cell's functions on expressions.
+    """Trace a cell: call its functions with expressions. The result is cached.
 
     Raises:
-        CellError: they do not fit the cell's declaration.
+        CellError: the functions do not agree with the cell's declaration.
     """
     gates, names = cell.gates, cell.state
     stages: list[Stage] = []
@@ -186,11 +190,11 @@ def traced(cell: Cell) -> Traced:
         return Parts({name: leaf(of, name) for name in some})
 
     state, vectors = leaves("state", names), leaves("p", cell.vectors)
-    with _told(cell, "step"):
+    with _errors_of(cell, "step"):
         after, kept = cell.step(leaves("x", gates), state, W, vectors)
         kept = Parts({name: lift(value) for name, value in kept.items()})
     d, k, s = leaves("d", names), leaves("kept", tuple(kept)), leaves("after", names)
-    with _told(cell, "step_backward"):
+    with _errors_of(cell, "step_backward"):
         gradients = _lifted(cell.step_backward(d, k, state, s, Wt, vectors))
     made = Traced(cell, tuple(stages), after, kept, tuple(products), gradients)
     _check(made)
@@ -198,8 +202,8 @@ def traced(cell: Cell) -> Traced:
 
 
 @contextmanager
-def _told(cell: Cell, function: str) -> Iterator[None]:
-    """What goes wrong in a definition, as an error about the definition."""
+def _errors_of(cell: Cell, function: str) -> Iterator[None]:
+    """Raise errors in a definition as CellError with the names of the cell and the function."""
     try:
         yield
     except CellError:
@@ -212,20 +216,21 @@ def _told(cell: Cell, function: str) -> Iterator[None]:
 
 
 def _lifted(gradients: Gradients[Expr]) -> Gradients[Expr]:
-    """Gradients that may be mere numbers, such as 0, as expressions."""
-    before, *more = (
-        None if parts is None else Parts({name: lift(value) for name, value in parts.items()}) for parts in gradients
-    )
-    assert before is not None
-    assert more[0] is not None
-    return Gradients(before, more[0], *more[1:])
+    """Return gradients as expressions; a definition may write the number 0."""
+
+    def lifted(parts: Parts[Expr]) -> Parts[Expr]:
+        return Parts({name: lift(value) for name, value in parts.items()})
+
+    before, x, *optional = gradients
+    return Gradients(lifted(before), lifted(x), *(None if parts is None else lifted(parts) for parts in optional))
 
 
 def _check(made: Traced) -> None:
+    """Raise CellError unless the traced functions agree with the cell's declaration."""
     cell = made.cell
     met = [gate for stage in made.stages for gate in stage.gates]
     if unknown := set(met) - set(cell.gates):
-        raise CellError(f"cell '{cell.name}': W is asked for {sorted(unknown)}; the gates are {', '.join(cell.gates)}")
+        raise CellError(f"cell '{cell.name}': W multiplies {sorted(unknown)}; its gates are {', '.join(cell.gates)}")
     given = made.gradients.gates
     for what, found, wanted in (
         ("states after the step", set(made.after), set(cell.state)),
@@ -237,19 +242,17 @@ def _check(made: Traced) -> None:
         ("names of gates", set(cell.words), set(cell.gates)),
     ):
         if found != wanted:
-            raise CellError(f"cell '{cell.name}': {what} are {sorted(found)}, not {sorted(wanted)}")
+            raise CellError(f"cell '{cell.name}': expected {what} {sorted(wanted)}, not {sorted(found)}")
     for product in made.products:
         for gate, node in product.gradients.items():
             if node is not made.gate_gradients[gate]:
-                raise CellError(f"cell '{cell.name}': Wt gets another gradient of gate '{gate}' than is returned")
+                raise CellError(f"cell '{cell.name}': Wt and the returned gradient of gate '{gate}' must be the same")
     if len(met) != len(set(met)):
-        raise CellError(
-            f"cell '{cell.name}' multiplies a gate's rows twice in a step; give each product rows of its own"
-        )
+        raise CellError(f"cell '{cell.name}' multiplies the rows of a gate twice; declare a gate for each product")
     for gates in (*(stage.gates for stage in made.stages), *(product.gates for product in made.products)):
         first = cell.gates.index(gates[0])
         if gates != cell.gates[first : first + len(gates)]:
             raise CellError(
-                f"cell '{cell.name}' multiplies the gates {' '.join(gates)} at once; name them as they stand in `gates`"
-                f" ({' '.join(cell.gates)}), next to one another"
+                f"cell '{cell.name}': the gates {' '.join(gates)} of a product must be neighbours in `gates`, in the "
+                f"same order: {' '.join(cell.gates)}"
             )

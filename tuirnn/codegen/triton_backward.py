@@ -4,39 +4,40 @@ Arguments of the kernels:
 
     a, s0 …, extras, vectors    as the forward pass left or read them
     Wt          weight_hhᵀ [H, R·H]
-    dgh, dgx    [T, B, G·H] in W's type, receive the gradients of the recurrent and of the input halves; dgx only where
-                these differ
+    dgh, dgx    [T, B, G·H] in W's type, output: gradients of recurrent products and of input halves; dgx only if
+                they differ
     dh_all      [T, B, H] float32
-    d0 …        [B, H] float32, gradients of the state: at first of the last one, in the end of the first one
+    d0 …        [B, H] float32, input: gradients of the last state; output: of the first state
     carries     [carries, B, H] float32
-    made        without PRODUCT, the stage's product of step t0, [B, H]
-    squares     [T+1, programs], receives each program's sum of dh² of step t in row t + 1
+    precomputed without PRODUCT: the stage's product of step t0, [B, H]
+    squares     [T+1, programs], output: each program's sum of dh² of step t in row t + 1
     dvectors    [batch programs, P, H] float32, added to
     counters    zeros, one for each BB sequences
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from tuirnn.codegen.expression import Expr, leaf
 from tuirnn.codegen.schedule import Phase, Place, backward_schedule
 from tuirnn.codegen.trace import Traced
-from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
+from tuirnn.codegen.triton_pass import NOW, Pass, stage
 from tuirnn.codegen.triton_phase import Body, Moment, indented, when
 
 BEFORE = Moment(-1, "goes_on")
 AT_ENTRY = Moment(-1, "where_more(inside, t, 0)")
-"""The same, where the round that it belongs to has not begun."""
+"""The same before the iteration of the step has begun."""
 
 
 class First:
-    """The first phase of a step, which begins with the gradient that reaches h.
+    """The first phase of a step, with the gradient of h.
 
     Args:
         of: the pass.
-        moment: of the step.
-        after: gradients of the state after the step that are in variables already; the others are loaded.
-        whole: variable of the gradient that reaches h, if what comes from the outputs, dh, is in it already.
+        moment: the step.
+        after: gradients of the state after the step -> variables that hold them; the others are loaded.
+        whole: variable of the whole gradient of h, if it includes dh, the gradient of the output.
     """
 
     def __init__(self, of: "Backward", moment: Moment, after: dict[Expr, str], whole: str = "") -> None:
@@ -48,11 +49,11 @@ class First:
         self.body = of.body(0, moment, after | missing | {leaves[0]: "dh"})
 
     def loads(self, early: dict[Expr, str] | None = None) -> list[str]:
-        """What it reads; `early` was loaded before."""
+        """Return the loads; `early` maps values loaded before to variables."""
         return [*self._ahead, *self.body.loads(early)]
 
     def done(self, row: str, mask_of_d: str | None = None) -> list[str]:
-        """Compute and store; `row` is that of its squares."""
+        """Return the computations and stores; `row` is that of the step in `squares`."""
         programs = "(tl.num_programs(0) * tl.num_programs(1))"
         program = "tl.program_id(1) * tl.num_programs(0) + tl.program_id(0)"
         return [
@@ -65,10 +66,10 @@ class First:
 
 
 def _added_to_product(phase: Phase) -> list[Expr] | None:
-    """What is added to the last product, where the phase after it does nothing but make the gradient of h; else None.
+    """Return the terms added to the last product, if its phase only computes the gradient of h; otherwise None.
 
-    The sum then begins with that and with the output's gradient at the step before, which is 0 where there is none.
-    Loaded after the product or kept beside it, they would take registers of their own.
+    The product's sum then starts from these terms and from the output's gradient at the preceding step (0 before the
+    first step). Loaded after the product or held during it, they would need registers of their own.
     """
     if [place for place, _ in phase.writes] != [Place("d", 0)]:
         return None
@@ -79,7 +80,7 @@ def _added_to_product(phase: Phase) -> list[Expr] | None:
 
 
 def _terms(node: Expr, phase: Phase) -> list[Expr]:
-    """The parts of a sum, down to what is read."""
+    """Return the terms of a sum; a value that is read is one term."""
     if node.op == "add" and node not in phase.reads:
         return [term for part in node.args for term in _terms(part, phase)]
     return [node]
@@ -90,8 +91,9 @@ class Backward(Pass):
 
     def __init__(self, cell: Traced) -> None:
         states, gradients = ([f"{letter}{i}" for i in range(len(cell.state))] for letter in "sd")
-        arguments = ["a", "Wt", "dgh", "dgx", "dh_all", "vectors", *gradients, *states, "extras", "carries", "made"]
-        super().__init__(cell, backward_schedule(cell), "backward", [*arguments, "squares", "dvectors", "counters"])
+        arguments = ["a", "Wt", "dgh", "dgx", "dh_all", "vectors", *gradients, *states, "extras", "carries"]
+        arguments += ["precomputed", "squares", "dvectors", "counters"]
+        super().__init__(cell, backward_schedule(cell), "backward", arguments)
         vectors = range(len(cell.vectors))
         self._sums = [f"dvector{i} = tl.zeros((BB, BU), tl.float32)" for i in vectors]
         self._sums_end = []
@@ -102,13 +104,13 @@ class Backward(Pass):
             ]
 
     def lines(self) -> list[str]:
-        """Their source."""
+        """Return the source of the kernels."""
         if not self.count:
             return self.kernel("", self._all_steps())
         return [*self.kernel("", self._steps()), *self.kernel("_begin", self._begin())]
 
     def _all_steps(self) -> list[str]:
-        """All steps of a cell without products; the state's gradients stay in registers."""
+        """Return all steps of a cell without products; the state's gradients stay in registers."""
         states = range(len(self.cell.state))
         first = First(self, NOW, {leaf("d", name): f"e{i}" for i, name in enumerate(self.cell.state)})
         loop = ["t = t1 - 1 - n", *first.loads(), *first.done("(t + 1)", mask_of_d="")]
@@ -134,20 +136,16 @@ class Backward(Pass):
             W = f"Wt + {product.weight_row} * H, {self.cell.R} * H, u, u < H"
             keep = f"kept{k} = part_of_W({W}, 0, {product.rows} * H, BK{k}, SLICES)"
             lines += [f"kept{k} = u", *when(f"RESIDENT and ({stage(k)})", [keep])]
-        lines.append("t = t1 - 1")
-        for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._early(k, NOW, AT_ENTRY))
-        lines += ["while t >= t0:", "    goes_on = where_more(inside, t, 0)"]
-        for k in range(1, self.count + 1):
-            lines += indented(when(stage(k), self._segment(k)))
-        return [*lines, *indented(self.advancing("t -= 1")), *self._sums_end]
+        begin = ["goes_on = where_more(inside, t, 0)"]
+        early = partial(self._early, now=NOW, before=AT_ENTRY)
+        return [*lines, *self.loop("t = t1 - 1", early, "t >= t0", self._segment, "t -= 1", begin), *self._sums_end]
 
     def _gates(self, body: Body, number: int) -> dict[Expr, str]:
-        """The gates that a phase reads -> the variables that they are loaded into before the barrier."""
+        """Map the gates that a phase reads to the variables that they are loaded into before the barrier."""
         return {node: f"g{number}_{place.index}" for node, place in body.loaded().items() if place.of == "gate"}
 
     def _early(self, k: int, now: Moment, before: Moment) -> list[str]:
-        """Load the gates that segment k reads, at its step and the one before."""
+        """Return the loads of the gates that segment k reads, at its step and the preceding one."""
         now, before = replace(now, ahead=True), replace(before, ahead=True)
         bodies = [(k, self.body(k, now, {}))] + ([(0, self.body(0, before, {}))] if k == self.count else [])
         return [
@@ -155,7 +153,7 @@ class Backward(Pass):
         ]
 
     def _segment(self, k: int) -> list[str]:
-        """Product k, the phase after it, after the last one the first phase of the step before, the barrier."""
+        """Return product k, its phase, after the last product also the preceding step's first phase, the barrier."""
         phase = self.schedule.phases[k]
         now = self.body(k, NOW, dict.fromkeys(phase.arrives, "m"))
         loads = now.loads(self._gates(now, k))
@@ -175,7 +173,7 @@ class Backward(Pass):
         return [*lines, "t -= 1", *self.meeting(f"(t1 - 1 - t) * {self.count}", early)]
 
     def _sum(self, k: int, begin: Sequence[str] = ()) -> list[str]:
-        """Product k, in a sum that begins with some variables."""
+        """Return product k, in a sum that starts from the variables `begin`."""
         product, G, R = self.schedule.products[k - 1], self.cell.G, self.cell.R
         x = f"dgh + {NOW.rows(f'{G} * H')} + {product.first} * H, {G} * H, b, B"
         W = f"Wt + {product.weight_row} * H, {R} * H, kept{k}, u, u < H, {product.rows} * H"
@@ -184,5 +182,5 @@ class Backward(Pass):
             "if PRODUCT:",
             f"    m = product(m, {x}, {W}, BK{k}, SLICES, RESIDENT, PRECISION)",
             "else:",
-            "    m += tl.load(made + own, inside, 0.0).to(tl.float32)",
+            "    m += tl.load(precomputed + own, inside, 0.0).to(tl.float32)",
         ]

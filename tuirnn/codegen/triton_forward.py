@@ -2,14 +2,14 @@
 
 Arguments of the kernels:
 
-    a           [T, B, G·H], gx before and what is kept after
+    a           [T, B, G·H], input: gx; output: the kept values of gates
     W, bias     weight_hh [R·H, H], bias_hh [R·H]
     vectors     [P, H]
-    ring        [operands, 2, B, H] in W's type, operands of the products: step t reads t % 2
+    ring        [operands, 2, B, H] in W's type, operands of the products: step t reads slot t % 2
     s0 …        the states, each [T+1, B, H] float32, filled up to t0
-    extras      [T, B, E·H], receives what is kept beside the gates
+    extras      [T, B, E·H], output: the other kept values
     carries     [carries, B, H] float32
-    made        without PRODUCT, the stage's product of step t0, [B, gates·H]
+    precomputed without PRODUCT: the stage's product of step t0, [B, gates·H]
     counters    zeros, one for each BB sequences
     T           number of steps of the sequence
 """
@@ -19,12 +19,12 @@ from dataclasses import replace
 from tuirnn.codegen.expression import leaf
 from tuirnn.codegen.schedule import forward_schedule
 from tuirnn.codegen.trace import Traced
-from tuirnn.codegen.triton_pass import NOW, Pass, entered_with, stage
+from tuirnn.codegen.triton_pass import NOW, Pass, stage
 from tuirnn.codegen.triton_phase import Body, Moment, indented, when
 
 
 def width(gates: int) -> int:
-    """Gates that a product's tile has room for: the next power of 2."""
+    """Return the number of gates in a product's tile: the next power of 2."""
     return 1 << (gates - 1).bit_length()
 
 
@@ -33,18 +33,18 @@ class Forward(Pass):
 
     def __init__(self, cell: Traced) -> None:
         states = [f"s{i}" for i in range(len(cell.state))]
-        arguments = ["a", "W", "bias", "vectors", "ring", *states, "extras", "carries", "made", "counters"]
+        arguments = ["a", "W", "bias", "vectors", "ring", *states, "extras", "carries", "precomputed", "counters"]
         super().__init__(cell, forward_schedule(cell), "forward", arguments)
 
     def lines(self) -> list[str]:
-        """Their source."""
+        """Return the source of the kernels."""
         if not self.count:
             return self.kernel("", self._all_steps())
         kernels = self.kernel("", self._steps())
         return kernels + self.kernel("_begin", self._begin()) if self.schedule.phases[0].writes else kernels
 
     def _all_steps(self) -> list[str]:
-        """All steps of a cell without products; the state stays in registers."""
+        """Return all steps of a cell without products; the state stays in registers."""
         states = range(len(self.cell.state))
         now = self.body(0, NOW, {leaf("state", name): f"h{i}" for i, name in enumerate(self.cell.state)})
         first = [f"h{i} = tl.load(s{i} + t0.to(tl.int64) * (B * H) + own, inside, 0.0)" for i in states]
@@ -60,19 +60,13 @@ class Forward(Pass):
         lines = [*self.head(), "counter = counters + tl.program_id(1)"]
         for k in range(1, self.count + 1):
             lines += self._tile(k)
-        lines.append("t = t0")
-        for k in range(1, self.count + 1):
-            lines += when(entered_with(k), self._x(k, NOW))
-        lines.append("while t < t1:")
-        for k in range(1, self.count + 1):
-            lines += indented(when(stage(k), self._segment(k)))
-        return [*lines, *indented(self.advancing("t += 1"))]
+        return lines + self.loop("t = t0", lambda k: self._x(k, NOW), "t < t1", self._segment, "t += 1")
 
     def _columns(self, k: int) -> list[int | None]:
-        """Which gate of `a` each part of product k's tile is loaded from.
+        """List the gate of `a` that each part of product k's tile is loaded from.
 
-        The sums of gates whose halves just add up begin with the input half. Parts that are left over by the next power
-        of 2 take other gates that the phase reads, which saves these a load of their own.
+        The sums of additive gates start from the input half. Parts that the next power of 2 leaves over load other
+        gates that the phase reads, which then need no load of their own.
         """
         product, phase = self.schedule.products[k - 1], self.schedule.phases[k]
         begin = [product.first + i if x else None for i, x in enumerate(product.from_input)]
@@ -81,7 +75,7 @@ class Forward(Pass):
         return [*begin, *([*dict.fromkeys(read), *[None] * room][:room])]
 
     def _tile(self, k: int) -> list[str]:
-        """Columns of product k's tile in W, bias and a; W's rows where they stay on the chip."""
+        """Return the columns of product k's tile in W, bias and a, and the load of W's rows if they are resident."""
         product, columns = self.schedule.products[k - 1], self._columns(k)
         size, rows, first = len(columns), product.rows, product.weight_row
         column = f"tl.arange(0, {size} * BU)"
@@ -112,12 +106,12 @@ class Forward(Pass):
         return any(gate is not None for gate in self._columns(k))
 
     def _x(self, k: int, moment: Moment, mask: str | None = None) -> list[str]:
-        """Load product k's tile of a."""
+        """Return the load of product k's tile of a."""
         at = f"at_x{k} + {replace(moment, ahead=True).rows(f'{self.cell.G} * H')}, {mask or f'is_x{k}'}, 0.0"
         return [f"x{k} = tl.load({at})"] if self._reads_x(k) else []
 
     def _segment(self, k: int) -> list[str]:
-        """Product k, the phase after it, after the last one the first phase of the next step, the barrier."""
+        """Return product k, its phase, after the last product also the next step's first phase, and the barrier."""
         now = self._phase(k)
         begin = f"m = begin{k}" + (f" + x{k}.to(tl.float32)" if self._reads_x(k) else "")
         lines = [begin, *now.loads(), *self._sums(k), *now.values(), *now.stores()]
@@ -131,7 +125,7 @@ class Forward(Pass):
         return [*lines, "t += 1", *self.meeting(f"(t - t0) * {self.count}", early)]
 
     def _phase(self, k: int) -> Body:
-        """The phase after product k, which finds its sums, and gates that came with them, in the tile's parts."""
+        """Return the phase after product k; the tile's parts hold its sums, and gates that were loaded with them."""
         phase, columns, rows = self.schedule.phases[k], self._columns(k), self.schedule.products[k - 1].rows
         names = {node: f"m{row}" for node, row in phase.arrives.items()}
         for node in phase.needed:
@@ -141,7 +135,7 @@ class Forward(Pass):
         return self.body(k, NOW, names)
 
     def _sums(self, k: int) -> list[str]:
-        """Product k, taken apart."""
+        """Return product k and the split of its tile into gates."""
         product, size = self.schedule.products[k - 1], len(self._columns(k))
         assert product.operand is not None
         x = f"{self.buffers.operand(product.operand, 't')}, H, b, B"
@@ -151,7 +145,7 @@ class Forward(Pass):
             "if PRODUCT:",
             f"    m = product(m, {x}, {W}, BK{k}, SLICES, RESIDENT, PRECISION)",
             "else:",
-            f"    at_made = made + b[:, None] * ({product.rows} * H) + row{k}[None, :]",
-            f"    m += tl.load(at_made, (b < B)[:, None] & is_row{k}[None, :], 0.0).to(tl.float32)",
+            f"    at = precomputed + b[:, None] * ({product.rows} * H) + row{k}[None, :]",
+            f"    m += tl.load(at, (b < B)[:, None] & is_row{k}[None, :], 0.0).to(tl.float32)",
             f"{parts}{',' if size == 1 else ''} = apart{size}(m, BB, BU)",
         ]

@@ -1,6 +1,7 @@
-"""What the Triton kernels of both directions share: arguments, a program's share of the work, the barrier."""
+"""Parts of the Triton kernels of both directions: arguments, the sequences and units of a program, the barrier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 from tuirnn.codegen.expression import Expr, leaf
 from tuirnn.codegen.schedule import Place, Schedule, forward_schedule
@@ -12,28 +13,26 @@ NOW = Moment()
 
 
 def ring(cell: Traced) -> tuple[Place, ...]:
-    """The operands of a step's products, each once; kept for two steps, of which others may still read the older."""
+    """List the operands of a step's products, each once.
+
+    Their buffers hold two steps: other programs may still read the operands of the preceding step.
+    """
     return tuple(dict.fromkeys(each.operand for each in forward_schedule(cell).products if each.operand is not None))
 
 
 def stage(k: int) -> str:
-    """Whether a launch makes product k."""
+    """Return the condition that a launch computes product k."""
     return f"STAGE == 0 or STAGE == {k}"
-
-
-def entered_with(k: int) -> str:
-    """Whether product k is the first that a launch makes."""
-    return "STAGE <= 1" if k == 1 else f"STAGE == {k}"
 
 
 class Pass:
     """One direction of a cell.
 
     Args:
-        cell: the mathematics.
-        schedule: of the direction.
-        name: of its kernels.
-        arguments: their pointers.
+        cell: the traced cell.
+        schedule: its phases and products in this direction.
+        name: of the kernels.
+        arguments: names of the kernels' pointers.
     """
 
     def __init__(self, cell: Traced, schedule: Schedule, name: str, arguments: Sequence[str]) -> None:
@@ -45,7 +44,7 @@ class Pass:
         self.known |= {node: f"once{place.index}" for place, node in schedule.once.writes}
 
     def kernel(self, suffix: str, body: Sequence[str]) -> list[str]:
-        """A kernel with this body."""
+        """Return the source of a kernel with this body."""
         terms = [f"BK{k + 1}" for k in range(self.count)]
         constants = [f"{each}: tl.constexpr" for each in (*CONSTANTS, *terms)]
         arguments = ", ".join([*self._arguments, "t0", "t1", "T", "B", *constants])
@@ -53,7 +52,7 @@ class Pass:
         return ["", "", decorator, f"def {self.name}{suffix}({arguments}):", *indented(body)]
 
     def head(self) -> list[str]:
-        """Which sequences and units are this program's, and what depends on vectors alone."""
+        """Return the lines that select a program's sequences and units and compute what depends on vectors alone."""
         lines = [
             "b = tl.program_id(1) * BB + tl.arange(0, BB)",
             "u = tl.program_id(0) * BU + tl.arange(0, BU)",
@@ -71,13 +70,30 @@ class Pass:
         return [*lines, *(f"once{place.index} = {once.text(node)}" for place, node in self.schedule.once.writes)]
 
     def body(self, number: int, moment: Moment, known: dict[Expr, str]) -> Body:
-        """A phase at a moment, with some values in variables."""
+        """Return a phase at a moment; `known` maps values to the variables that hold them."""
         return Body(self.schedule.phases[number], self.buffers, moment, self.known | known, f"v{number}_")
 
     def meeting(self, arrivals: str, early: Sequence[str]) -> list[str]:
-        """The barrier after so many products, and what is loaded while others are waited for."""
+        """Return the barrier after `arrivals` products, with the loads `early` before the wait."""
         return when("PERSISTENT", ["arrive(counter)", *early, f"wait(counter, ({arrivals}) * tl.num_programs(0))"])
 
-    def advancing(self, statement: str) -> list[str]:
-        """The end of a round in a launch that does not make the last product, after which others advance."""
-        return when(f"STAGE != 0 and STAGE != {self.count}", [statement]) if self.count > 1 else []
+    def loop(
+        self, start: str, load: Callable[[int], list[str]], condition: str, segment: Callable[[int], list[str]],
+        advance: str, begin: Sequence[str] = (),
+    ) -> list[str]:  # fmt: skip
+        """Return the time loop of a cell with products.
+
+        Args:
+            start: statement that sets the first step.
+            load: loads for product k, if it is the first of the launch.
+            condition: of a further step.
+            segment: product k and what follows it; the last one advances the step.
+            advance: statement that advances the step in a launch without the last product.
+            begin: statements at the start of each step.
+        """
+        products = range(1, self.count + 1)
+        first = (when("STAGE <= 1" if k == 1 else f"STAGE == {k}", load(k)) for k in products)
+        body = [*begin, *chain.from_iterable(when(stage(k), segment(k)) for k in products)]
+        if self.count > 1:
+            body += when(f"STAGE != 0 and STAGE != {self.count}", [advance])
+        return [start, *chain.from_iterable(first), f"while {condition}:", *indented(body)]

@@ -1,26 +1,25 @@
-"""A phase of a cell as Triton: what it loads, computes and stores, as lines of source on a program's block [BB, BU]."""
+"""A phase of a cell as Triton source: loads, computations and stores on a program's block [BB, BU]."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, walk
+from tuirnn.codegen.expression import CONSTANT, SIGNS, Expr, is_steady, walk
 from tuirnn.codegen.schedule import Phase, Place
 from tuirnn.codegen.trace import Traced
 
-SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 OF_TRITON = {name: f"tl.{name}" for name in ("sigmoid", "exp", "sqrt")}
-"""The functions of a definition that Triton has; the others are `kernels.triton_blocks`'s, by their own names."""
+"""The functions of cells that Triton has; `kernels.triton_blocks` defines the others under the same names."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time step in a program, as source.
+    """A time step of a program, as source.
 
     Attributes:
-        shift: from step t of the program.
-        mask: which elements of the block are there; nothing else is loaded or stored.
-        ahead: that it is for loads ahead of the barrier.
+        shift: relative to step t of the program.
+        mask: the elements of the block to load and store.
+        ahead: whether it is for loads ahead of the barrier.
     """
 
     shift: int = 0
@@ -28,14 +27,14 @@ class Moment:
     ahead: bool = False
 
     def time(self, later: int = 0) -> str:
-        """The step, or one so many steps later."""
+        """Return the number of the step, or of one `later` steps after it."""
         shift = self.shift + later
         return f"(t {'-' if shift < 0 else '+'} {abs(shift)})" if shift else "t"
 
     def rows(self, width: str, later: int = 0) -> str:
-        """Where the step, or one later, begins in a buffer [T, B, width].
+        """Return the offset of the step, or of one `later` steps after it, in a buffer [T, B, width].
 
-        The two forms are equal; with each in its place, ptxas keeps the fewest registers in memory.
+        Both forms have the same value; ptxas spills the fewest registers with each in its place.
         """
         if self.ahead:
             return f"{self.time(later)}.to(tl.int64) * (B * {width})"
@@ -45,18 +44,18 @@ class Moment:
 
 @dataclass(frozen=True)
 class Buffers:
-    """Where places are, as source of pointers to a program's block.
+    """The pointers of places to a program's block, as source.
 
     Attributes:
-        cell: the mathematics.
-        ring: the operands of products in the order of their buffers; a state among them is stored there as well.
+        cell: the traced cell.
+        ring: the operands of products in the order of their buffers; a state among them is stored there too.
     """
 
     cell: Traced
     ring: tuple[Place, ...]
 
     def at(self, place: Place, moment: Moment) -> str:
-        """The pointers of a place."""
+        """Return the pointers of a place at a moment."""
         i, gates = place.index, moment.rows(f"{self.cell.G} * H")
         match place.of:
             case "gate":
@@ -74,7 +73,7 @@ class Buffers:
         raise AssertionError(place)
 
     def operand(self, place: Place, time: str) -> str:
-        """The pointer to the operand of a product at a step, [B, H]."""
+        """Return the pointer to the operand [B, H] of a product at a step."""
         return f"ring + ({2 * self.ring.index(place)} + {time} % 2) * (B * H)"
 
 
@@ -83,11 +82,11 @@ class Body:
     """One phase at one moment.
 
     Attributes:
-        phase: what is done.
-        buffers: where.
-        moment: when.
-        names: what is in variables already.
-        prefix: of the variables' names.
+        phase: its reads, values and writes.
+        buffers: the pointers of places.
+        moment: the step.
+        names: value -> the variable that holds it.
+        prefix: of new variables.
     """
 
     phase: Phase
@@ -95,10 +94,9 @@ class Body:
     moment: Moment
     names: dict[Expr, str]
     prefix: str
-    lines: list[str] = field(default_factory=list)
 
     def loaded(self) -> dict[Expr, Place]:
-        """What is read from memory."""
+        """Return the values to load from memory and their places."""
         return {
             node: self.phase.reads[node]
             for node in self.phase.needed
@@ -106,11 +104,11 @@ class Body:
         }
 
     def load(self, node: Expr) -> str:
-        """Source of the value of something read from memory, in the type it has there."""
+        """Return the source of a load, with the element type in memory."""
         return f"tl.load({self.buffers.at(self.phase.reads[node], self.moment)}, {self.moment.mask}, 0.0)"
 
     def loads(self, early: Mapping[Expr, str] | None = None) -> list[str]:
-        """Load all that is read from memory and not in a variable yet; `early` was loaded before, in its own type."""
+        """Return the loads of all values that are not in variables; `early` maps values loaded before to variables."""
         return [
             f"{self._name(node)} = {early[node]}.to(tl.float32)"
             if early and node in early
@@ -119,7 +117,7 @@ class Body:
         ]
 
     def values(self) -> list[str]:
-        """Compute what is not there yet."""
+        """Return the computations of all values that are not in variables."""
         return [
             f"{self._name(node)} = {self._made(node)}"
             for node in self.phase.needed
@@ -127,10 +125,10 @@ class Body:
         ]
 
     def stores(self, mask_of_d: str | None = None) -> list[str]:
-        """Store results; gradients of vectors are added up.
+        """Return the stores of the results; gradients of vectors are added to their sums.
 
         Args:
-            mask_of_d: for the state's gradients, where it is another one; empty: they are not stored.
+            mask_of_d: another mask for the state's gradients; '': they are not stored.
         """
         lines = ["tl.debug_barrier()"] if self._overtakes() else []
         for place, node in self.phase.writes:
@@ -151,15 +149,14 @@ class Body:
         return lines
 
     def text(self, node: Expr) -> str:
-        """A value as source."""
+        """Return a value as source."""
         if node.op == CONSTANT:
             return f"{node.value!r}" if isfinite(node.value) else f'float("{node.value}")'
         return self.names[node]
 
     def whole(self, node: Expr) -> str:
-        """A value as a block, also where it is the same number for all sequences."""
-        alike = all(each.of == "p" for each in walk(node) if each.op == LEAF)
-        return f"tl.zeros((BB, BU), tl.float32) + {self.text(node)}" if alike else self.text(node)
+        """Return a value as the source of a whole block, even if it is the same for all sequences."""
+        return f"tl.zeros((BB, BU), tl.float32) + {self.text(node)}" if is_steady(node) else self.text(node)
 
     def _name(self, node: Expr) -> str:
         return self.names.setdefault(node, f"{self.prefix}{len(self.names)}")
@@ -173,7 +170,7 @@ class Body:
         return f"{OF_TRITON.get(node.op, node.op)}({', '.join(operands)})"
 
     def _overtakes(self) -> bool:
-        """Whether a gate is overwritten with something that does not wait for what another thread may still read."""
+        """Return whether a gate is overwritten with a value that does not depend on what other threads read there."""
         for place, value in self.phase.writes:
             read = [n for n in self.phase.needed if self.phase.reads.get(n) == place and place.of == "gate"]
             if any(node not in walk(value) for node in read):
@@ -182,10 +179,10 @@ class Body:
 
 
 def indented(lines: Iterable[str]) -> list[str]:
-    """Lines one level further in."""
+    """Return lines indented by one level."""
     return [f"    {line}" if line else line for line in lines]
 
 
 def when(condition: str, lines: Sequence[str]) -> list[str]:
-    """Lines under a condition; none where there is nothing to do."""
+    """Return lines under a condition; none if there are no lines."""
     return [f"if {condition}:", *indented(lines)] if lines else []

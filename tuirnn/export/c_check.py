@@ -1,4 +1,4 @@
-"""C sources compiled and run once on this machine, before they are put in their place."""
+"""Compiles and runs C sources once on this machine before they are written."""
 
 import subprocess
 import tempfile
@@ -10,7 +10,7 @@ from tuirnn.errors import VerificationError, one_line
 from tuirnn.export.c_source import FLAGS
 
 TIMEOUT = 60.0
-"""Seconds that the compiled program may take."""
+"""Longest run of the compiled program, in seconds."""
 
 PLAIN = {
     "plain.c": "#include <math.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
@@ -19,18 +19,18 @@ PLAIN = {
 """A program that every working compiler takes."""
 
 NO_MEMORY = ("Killed", "out of memory", "memory exhausted", "Cannot allocate memory")
-"""What compilers say where a network's tables are more than the machine holds."""
+"""Messages of compilers if a network's tables need more memory than the machine has."""
 
 
 def verify(files: Mapping[str, str]) -> str:
-    """Compile the sources of a network and let the example say whether they give the network's test vector.
+    """Compile the sources of a network and run the example, which checks the network's test vector.
 
     Args:
-        files: of `c_source.c_files`.
+        files: returned by `c_source.c_files`.
     Returns:
-        '' where they do; else why it could not be tried, in a few words.
+        '' if the test vector was reproduced; otherwise why it could not be checked.
     Raises:
-        VerificationError: they do not compile, or compute something else.
+        VerificationError: the sources do not compile, or do not reproduce the test vector.
     """
     compiler = compiling.compiler("c")
     if compiler is None:
@@ -39,7 +39,7 @@ def verify(files: Mapping[str, str]) -> str:
     try:
         if refused := _run_once(compiler, files, ("", "1")):
             if any(words in refused for words in NO_MEMORY):
-                return f"{name} has not memory enough: {refused}"
+                return f"{name} ran out of memory: {refused}"
             if broken := _run_once(compiler, PLAIN):
                 return f"{name} does not work here: {broken}"
             raise VerificationError(f"the C source was not written: compiled with {name}, it fails: {refused}")
@@ -51,7 +51,7 @@ def verify(files: Mapping[str, str]) -> str:
 
 
 def _run_once(compiler: str, files: Mapping[str, str], arguments: Sequence[str] = ()) -> str:
-    """Compile a program and run it; '' where both go well, else the first line of what was said."""
+    """Compile and run a program; returns '' on success, otherwise the first line of the error."""
     with tempfile.TemporaryDirectory() as where:
         folder = Path(where)
         for name, text in files.items():

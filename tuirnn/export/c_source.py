@@ -231,7 +231,7 @@ def _layers(network: Network) -> Iterator[_Table]:
         for number, stage in enumerate(cell.stages):
             rows = slice(cell.recurrent.index(stage.gates[0]) * H, (cell.recurrent.index(stage.gates[-1]) + 1) * H)
             products[f"recurrent{number}"] = layer.weight_hh[rows]
-        if cell.apart:
+        if cell.non_additive:
             parts["recurrent_bias"] = layer.bias_hh
         if fixed := fixed_values(cell, layer.vectors):
             parts["fixed"] = np.concatenate(fixed)

@@ -1,4 +1,4 @@
-"""A network's C source compiled and stepped in this process, to be timed beside ONNX Runtime."""
+"""A network's C source compiled and run in this process, for timing against ONNX Runtime."""
 
 import ctypes
 import subprocess
@@ -17,13 +17,13 @@ from tuirnn.export.network import Network
 
 @contextmanager
 def compiled(network: Network, test: TestVector) -> Iterator[Callable[[int], None] | None]:
-    """Bare steps of a network as `--c` writes it, compiled for this processor.
+    """Compile the C source of a network for this processor.
 
     Args:
         network: a language model.
         test: its test vector.
     Returns:
-        In a context, which removes the library at its end, a function that does so many steps; None without a compiler.
+        A context manager with a function that runs a number of steps; None without a compiler.
     """
     found = compiling.compiler("c")
     if found is None:

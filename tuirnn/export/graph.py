@@ -1,10 +1,10 @@
 """A network as an ONNX graph of one step, in primitive operators that every runtime has.
 
-States keep their layer axis ([1, B, H] for each layer), which broadcasts against [B, ·] for free. The first layer's
-embedding, input weights and biases become the rows of one table. Points come in the data's own units: they are
-normalised first, and the head's weights carry the way back; both products stay in float32 whatever the precision. The
-cell's nodes come from its definition (`codegen.onnx`). How weights are stored and multiplied
-is the precision's affair; the optional sampler and the unrolled form, many steps in a call, are made of the same step.
+States keep their layer axis ([1, B, H] for each layer), which broadcasts against [B, ·]. Embedding, input weights and
+biases of the first layer become the rows of one table. Points have the units of the data: the graph normalises them,
+and the head's weights include the inverse; both products are float32 in every precision. The nodes of the cell come
+from its definition (`codegen.onnx`). The precision determines how weights are stored and multiplied. The optional
+sampler and the unrolled form, several steps per call, use the same step.
 """
 
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from tuirnn.scaling import Scaling
 from tuirnn.settings.model import ModelConfig
 
 HEAD_SPLITS_FROM = 64
-"""Width of the head's input from which its sum is split."""
+"""Least width of the head's input at which its sum is split."""
 
 
 def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, options: CellOptions) -> onnx.ModelProto:
-    """The cell file's model.
+    """Build the ONNX model of a cell file.
 
     Args:
-        config: architecture.
-        weights: of the checkpoint.
+        config: the architecture.
+        weights: float64.
         metadata: becomes metadata_props.
-        options: the file's form.
+        options: the form of the file.
     """
     b = GraphBuilder()
     step = _Step(b, config, weights, PRECISIONS[options.precision], metadata.scaling, metadata.names[1],
@@ -68,7 +68,7 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
 def _interface(
     metadata: CellMetadata, options: CellOptions
 ) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-    """The graph's inputs and outputs; `CellMetadata.interface` has their shapes."""
+    """Return the graph's inputs and outputs, with the shapes of `CellMetadata.interface`."""
     batch = options.static_batch or "batch"
     sides = metadata.interface(batch)
     kinds = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
@@ -81,7 +81,7 @@ def _interface(
 
 @dataclass(frozen=True)
 class _Step:
-    """The nodes of one step, added as often as asked."""
+    """Adds the nodes of one step, as often as required."""
 
     b: GraphBuilder
     config: ModelConfig
@@ -92,7 +92,7 @@ class _Step:
     cell: OnnxCell
 
     def take(self, token: str, before: list[str]) -> tuple[str, list[str]]:
-        """Read a token or point; returns the names of what comes out and of the new states."""
+        """Add a step that reads a token or point; returns the names of the output [B, N] and of the new states."""
         b, config, L = self.b, self.config, self.config.layers
         cell, letters = self.cell.cell, self.cell.cell.state
         old = [
@@ -121,7 +121,7 @@ class _Step:
         return self._head(x, x_bound), after
 
     def _read(self, fed: str) -> str:
-        """The first layer's input half with its biases: a row of a table for a token, a product for a point."""
+        """Add the first layer's input half [B, G·H] with its biases: a table row of a token, a product of a point."""
         b, first = self.b, self.weights.layers[0]
         if self.scaling is None:
             return self.precision.rows(b, self._ordered(input_table(self.cell.cell, self.weights).T).T, fed, "gx0")
@@ -131,7 +131,7 @@ class _Step:
         return b.add(xw, self._bias(0), "gx0")
 
     def _layer(self, i: int, x: str, x_bound: float | None, before: list[str], after: list[str]) -> list[str]:
-        """Layer i: `x` is its complete input half where i is 0, else what it reads; returns the new state's names."""
+        """Add layer i, whose `x` is its input half (i = 0) or the layer's input; returns the names of its state."""
         b, prefix, layer = self.b, f"l{i}_", self.weights.layers[i]
 
         recurrent = self.cell.traced.recurrent
@@ -153,7 +153,7 @@ class _Step:
         )
 
     def _both(self, i: int, x: str, x_bound: float | None, h: str) -> str:
-        """The sum of both halves from one product: quicker than two, and exact in integers."""
+        """Add the sum of both halves as one product: faster than two, and exact in integers."""
         b, layer, bound = self.b, self.weights.layers[i], self.cell.cell.bounds.get(self.cell.cell.state[0])
         both = b.op("Concat", x, h, name=f"l{i}_xh", axis=-1)
         W = np.concatenate([self._ordered(layer.weight_ih).T, self._ordered(layer.weight_hh).T])
@@ -164,13 +164,13 @@ class _Step:
         return self.b.constant(f"l{i}_bias", self._ordered(input_bias(self.cell.cell, self.weights.layers[i])))
 
     def _ordered(self, rows: Array) -> Array:
-        """Rows of a gate matrix or bias in the graph's gate order."""
+        """Return rows of a gate matrix or bias in the graph's gate order."""
         return _rows(rows, self.cell.cell.gates, self.cell.order)
 
     def _head(self, x: str, bound: float | None) -> str:
-        """The logits, or the next point; where it matters as two sums over half of the units each, for half the error.
+        """Add the logits or the next point, as two sums over half of the units if this halves the error.
 
-        A trained network's logits reach ±17, where a float32 sum over 256 units alone is off by 1e-5.
+        Logits of a trained network reach ±17; a float32 sum over 256 units then has an error of 1e-5.
         """
         b, out, precision, (weight, bias_values) = self.b, self.out, self.precision, self.weights.head
         if self.scaling is not None:
@@ -186,13 +186,13 @@ class _Step:
 
 
 def _rows(rows: Array, of: Gates, gates: Gates) -> Array:
-    """The rows of some gates, from those of all that have any."""
+    """Return the rows of `gates` from those of the gates `of`."""
     parts = dict(zip(of, np.split(rows, len(of)), strict=True))
     return np.concatenate([parts[gate] for gate in gates])
 
 
 def input_bias(cell: Cell, layer: LayerWeights) -> Array:
-    """What can be added before the recurrent product: bias_hh of the gates whose halves just add up, [G·H]."""
+    """Compute the bias of the input half [G·H]: bias_ih plus bias_hh of additive gates."""
     made, total = traced(cell), layer.bias_ih.reshape(len(cell.gates), -1).copy()
     for gate in made.additive:
         total[cell.gates.index(gate)] += _rows(layer.bias_hh, made.recurrent, (gate,))
@@ -200,7 +200,7 @@ def input_bias(cell: Cell, layer: LayerWeights) -> Array:
 
 
 def input_table(cell: Cell, weights: ModelWeights) -> Array:
-    """embedding · weight_ihᵀ + bias: one row [G·H] a token."""
+    """Compute the input half of every token, embedding · weight_ihᵀ + bias: [V, G·H]."""
     layer = weights.layers[0]
-    rows = layer.weight_ih.T if weights.embedding is None else weights.embedding @ layer.weight_ih.T
+    rows = layer.weight_ih.T if weights.embedding is None else weights.embedding @ layer.weight_ih.T  # [V, G·H]
     return np.asarray(rows + input_bias(cell, layer))

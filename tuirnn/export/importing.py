@@ -1,23 +1,23 @@
-"""A language model trained elsewhere, from its torch.nn state dict to a run of ours. No torch here.
+"""Import of a language model trained with torch.nn: from its state dict to a run. Does not import torch.
 
-The names, which are those of a module with `embedding`, `rnn` and `head`:
+The names, those of a module with `embedding`, `rnn` and `head`:
 
-    embedding.weight        [V, E]      missing: the network reads one-hot vectors
-    rnn.weight_ih_l0 …      [G·H, E]    as torch.nn's recurrent layers name and lay them out, one set a layer
+    embedding.weight        [V, E]      if missing, the network reads one-hot vectors
+    rnn.weight_ih_l0 …      [G·H, E]    names and layout of torch.nn's recurrent layers, one set per layer
     rnn.weight_hh_l0 …      [R·H, H]    of the R gates with a recurrent product; in PyTorch's cells all G
-    rnn.bias_ih_l0 …        [G·H]       both missing: no biases
+    rnn.bias_ih_l0 …        [G·H]       if both are missing, there are no biases
     rnn.bias_hh_l0 …        [R·H]
-    rnn.vectors_l0 …        [P, H]      of a cell that has vectors, in their order
+    rnn.vectors_l0 …        [P, H]      of a cell with vectors, in their order
     head.weight             [V, H]
-    head.bias               [V]         missing: none
+    head.bias               [V]         if missing, there is none
 
-Which of torch.nn's cells it is follows from the number of gates G; another cell has to be named. V is the number of
-symbols, or one more, where the last token stands for unknown ones.
+The number of gates G determines which of torch.nn's cells it is; any other cell must be named. V is the number of
+symbols, or one more if the last token is the unknown symbol.
 """
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.config import RunConfig
 from tuirnn.errors import DataError, one_line
+from tuirnn.export.weights import LayerWeights, layer_shapes
 from tuirnn.files import parse_json, read_bounded, to_json
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
@@ -45,15 +46,15 @@ MAX_BYTES = 4 * 2**30
 BY_GATES = {
     len(cell.gates): cell.name for cell in reversed(CELLS.values()) if cell.in_torch and cell.name == cell.family
 }
-"""Number of gates -> the cell of torch.nn that has so many, the first of them."""
+"""Number of gates -> the first cell of torch.nn with this number."""
 
 NEVER = -100.0
-"""Bias of the symbol for unknown ones, where the model has none: it is read, never written."""
+"""Bias of the unknown symbol if the model has none: it is read, never written."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A state dict in our names, the architecture that it has, and the vocabulary that fits it."""
+    """An imported model: its architecture, tensors under the names of a checkpoint, and vocabulary."""
 
     config: ModelConfig
     tensors: dict[str, Tensor]
@@ -65,11 +66,11 @@ def read_weights(path: Path, vocab: Vocabulary, *, cell: str | None = None, nonl
 
     Args:
         path: a safetensors file.
-        vocab: what its tokens stand for.
-        cell: its name; None: the cell of torch.nn that has so many gates.
-        nonlinearity: of a vanilla RNN, which no weight tells.
+        vocab: of the model.
+        cell: name of the cell; None: the cell of torch.nn with this number of gates.
+        nonlinearity: of a vanilla RNN; the weights do not tell it.
     Raises:
-        DataError: not safetensors, other names, or shapes that do not fit together.
+        DataError: the file is not safetensors, has other names, or shapes that do not agree.
     """
     try:
         found = {
@@ -84,15 +85,12 @@ def read_weights(path: Path, vocab: Vocabulary, *, cell: str | None = None, nonl
 def from_tensors(
     found: dict[str, Tensor], vocab: Vocabulary, where: str, *, cell: str | None = None, nonlinearity: str = "tanh"
 ) -> Imported:
-    """As `read_weights`, from tensors in memory."""
+    """Do the same as `read_weights` with tensors in memory; `where` names them in errors."""
     layers = 1 + max(
         (int(m[1]) for name in found if (m := re.fullmatch(r"rnn\.weight_ih_l(\d{1,3})", name))), default=-1
     )
-    known = {"embedding.weight", "head.weight", "head.bias"} | {
-        f"rnn.{kind}_l{i}"
-        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "vectors")
-        for i in range(layers)
-    }
+    kinds = [each.name for each in fields(LayerWeights)]
+    known = {"embedding.weight", "head.weight", "head.bias"} | {f"rnn.{k}_l{i}" for k in kinds for i in range(layers)}
     strange = sorted(set(found) - known)
     if strange or not layers or "head.weight" not in found:
         what = f"'{one_line(strange[0], 60)}'" if strange else "no rnn.weight_ih_l0" if not layers else "no head.weight"
@@ -102,27 +100,22 @@ def from_tensors(
         )
     take = _Taker(found, where)
     made, H = _cell(take, cell, nonlinearity)
-    G, R, P = made.G, made.R, len(made.vectors)
     symbols = len(vocab) - (vocab.unk is not None)
     V = found["head.weight"].shape[0] if found["head.weight"].ndim == 2 else 0
     if V not in (symbols, len(vocab)):
-        raise DataError(f"{where} knows {V} tokens, its vocabulary has {symbols}; give the list of its own training")
+        raise DataError(f"{where} has {V} tokens, the vocabulary {symbols}; expected the vocabulary of its training")
     embedding = found.get("embedding.weight")
     E = embedding.shape[1] if embedding is not None and embedding.ndim == 2 else V
     tensors = {"head.weight": take("head.weight", V, H), "head.bias": take("head.bias", V, missing=True)}
     if embedding is not None:
         tensors["embedding.weight"] = take("embedding.weight", V, E)
     for i in range(layers):
-        ours = f"layers.{i}."
-        tensors[ours + "weight_ih"] = take(f"rnn.weight_ih_l{i}", G * H, H if i else E)
-        tensors[ours + "bias_ih"] = take(f"rnn.bias_ih_l{i}", G * H, missing=True)
-        if R:
-            tensors[ours + "weight_hh"] = take(f"rnn.weight_hh_l{i}", R * H, H)
-            tensors[ours + "bias_hh"] = take(f"rnn.bias_hh_l{i}", R * H, missing=True)
-        if P:
-            tensors[ours + "vectors"] = take(f"rnn.vectors_l{i}", P, H)
+        for kind, shape in layer_shapes(made, H if i else E, H).items():
+            if shape[0]:
+                missing = kind.startswith("bias")
+                tensors[f"layers.{i}.{kind}"] = take(f"rnn.{kind}_l{i}", *shape, missing=missing)
     if left := sorted(set(found) - take.taken):
-        raise DataError(f"{where} has '{one_line(left[0], 60)}', which the cell {made.name} does not have")
+        raise DataError(f"{where} has '{one_line(left[0], 60)}', which the cell '{made.name}' does not have")
     if len(vocab) > V:
         _add_unknown(tensors)
     config = ModelConfig(hidden=H, layers=layers, embed=0 if embedding is None else E).of_cell(made.cell)
@@ -130,7 +123,7 @@ def from_tensors(
 
 
 class _Taker:
-    """Takes tensors out of a state dict, and refuses those of another shape; `taken`: the names so far."""
+    """Takes tensors from a state dict and refuses other shapes; `taken` has their names."""
 
     def __init__(self, found: dict[str, Tensor], where: str) -> None:
         self.found, self.where, self.taken = found, where, set[str]()
@@ -146,7 +139,7 @@ class _Taker:
 
 
 def _cell(take: _Taker, name: str | None, nonlinearity: str) -> tuple[Traced, int]:
-    """The cell that is named, or else that the weights have, and its width."""
+    """Return the named cell, else the one that the weights determine, and the hidden width."""
     square, first = take.found.get("rnn.weight_hh_l0"), take.found["rnn.weight_ih_l0"]
     shape = () if square is None else square.shape
     if name is not None:
@@ -157,14 +150,14 @@ def _cell(take: _Taker, name: str | None, nonlinearity: str) -> tuple[Traced, in
     if gates not in BY_GATES or shape[0] != gates * H:
         known = ", ".join(BY_GATES[number].upper() for number in sorted(BY_GATES))
         raise DataError(
-            f"{take.where}: 'rnn.weight_hh_l0' has shape {shape}, that of none of {known}; "
-            "name another cell with --cell"
+            f"{take.where}: 'rnn.weight_hh_l0' has shape {shape}, expected that of {known}; name another cell "
+            "with --cell"
         )
     return traced(ModelConfig(cell=BY_GATES[gates], nonlinearity=nonlinearity).recurrent), H
 
 
 def _add_unknown(tensors: dict[str, Tensor]) -> None:
-    """One token more: a zero row to read, which adds nothing but the bias, and a score that is never the largest."""
+    """Add a token whose input row is zero and whose logit is never the largest."""
     row = np.zeros((1, tensors["head.weight"].shape[1]), np.float32)
     tensors["head.weight"] = np.concatenate([tensors["head.weight"], row])
     tensors["head.bias"] = np.append(tensors["head.bias"], np.float32(NEVER))
@@ -177,10 +170,10 @@ def _add_unknown(tensors: dict[str, Tensor]) -> None:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """A vocabulary from JSON: a list of symbols in token order, or an object with 'kind' and 'symbols'.
+    """Read a vocabulary from JSON: a list of symbols in token order, or an object with 'kind' and 'symbols'.
 
     Raises:
-        DataError: neither.
+        DataError: the file is neither.
     """
     value: Any = parse_json(
         read_bounded(path, 64 * 2**20, DataError, follow_links=True), one_line(path.name), DataError
@@ -192,11 +185,16 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def write_run(imported: Imported, folder: Path, name: str, text: str | None) -> RunPaths:
-    """Make a run of one checkpoint, as if trained here; `text` is the file to evaluate on, split as training splits.
+    """Write a run with one checkpoint, as if it had been trained here.
 
+    Args:
+        imported: the model.
+        folder: of the runs.
+        name: of the run.
+        text: a file for evaluations, split as for training; None: no data.
     Raises:
-        RunError: the name is taken, or the folder cannot be written.
-        DataError: a text that cannot be read.
+        RunError: the name exists, or the folder cannot be written.
+        DataError: the text cannot be read.
     """
     vocab = imported.vocab
     data_config = DataConfig(sources=(text,) if text else (), tokens=vocab.kind)

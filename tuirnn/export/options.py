@@ -1,4 +1,4 @@
-"""The form of a cell file: precision, versions, batch axis, sampler, steps in a call."""
+"""The form of a cell file: precision, versions, batch axis, sampler, steps per call."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from tuirnn.export.precision import PRECISIONS
 DEFAULT_OPSET = 13
 
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
-"""Opset -> the IR version of the ONNX release that brought it."""
+"""Opset -> the IR version of the ONNX release that introduced it."""
 
 MAX_UNROLL = 256
 
@@ -19,11 +19,11 @@ class CellOptions:
 
     Attributes:
         precision: a key of `PRECISIONS`.
-        opset: a key of `IR_VERSIONS`; None: the oldest that has what the file needs, from 13.
+        opset: a key of `IR_VERSIONS`; None: the oldest from 13 on that has the required operators.
         ir: IR version; None: that of the opset's release.
-        static_batch: fixes the batch axis; None leaves it to the caller.
-        sampler: the graph also chooses the next token.
-        unroll: steps in one call; more than one needs the sampler and brings it.
+        static_batch: fixed size of the batch axis; None: dynamic.
+        sampler: whether the graph also chooses the next token.
+        unroll: steps per call; more than one includes the sampler.
     """
 
     precision: str = "fp32"
@@ -37,7 +37,7 @@ class CellOptions:
         object.__setattr__(self, "precision", chosen("--precision", self.precision, PRECISIONS))
         needed, opset = PRECISIONS[self.precision].opset, self.opset_version
         if opset not in IR_VERSIONS:
-            raise ConfigError(f"--opset {opset} is not known; choose from {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")
+            raise ConfigError(f"--opset {opset} is unknown; choose from {min(IR_VERSIONS)} to {max(IR_VERSIONS)}")
         if opset < needed:
             raise ConfigError(f"--precision {self.precision} needs --opset {needed} or later, not {opset}")
         least = IR_VERSIONS[opset] if self.precision == "int4" else IR_VERSIONS[DEFAULT_OPSET]

@@ -1,13 +1,13 @@
-"""How a cell file stores its weights, and how a step multiplies by them: fp32, fp16, int8, int4.
+"""The precisions of a cell file: how it stores weights and multiplies by them: fp32, fp16, int8, int4.
 
-A precision decides two things, a product with a weight matrix and the look-up of a table's row; the graph around them
-is the same. All arithmetic between products stays float32.
+A precision determines the product with a weight matrix and the look-up of a table's row; the rest of the graph is the
+same. All arithmetic between products is float32.
 
-- fp16: half the bytes on the disk; a runtime widens them when it loads the file.
+- fp16: half the file size; a runtime converts the weights to float32 when it loads the file.
 - int8: matrices and activations in 8 bits, sums in 32, so the result does not depend on the processor. Weights are
-  unsigned with zero point 128: signed ones may overflow the 16-bit sums of older x86 instructions. Activations whose
-  bound follows from the cell (see `codegen.ranges`) have a fixed scale, so that a sequence's numbers do not depend on
-  its neighbours in the batch; others are measured at each step.
+  unsigned with zero point 128: signed ones may overflow the 16-bit sums of older x86 instructions. Activations with a
+  bound (see `codegen.ranges`) have a fixed scale, so that a sequence does not depend on others in the batch; the scale
+  of other activations is computed at each step.
 - int4: matrices in 4 bits with a scale for each 16 rows of a column, activations in float32; needs opset 21.
 """
 
@@ -22,19 +22,19 @@ from tuirnn.codegen.onnx_builder import GraphBuilder
 from tuirnn.export.weights import Array
 
 MATRIX_FROM = 256
-"""Columns from which a matrix is worth four bits."""
+"""Fewest columns of a matrix that int4 stores in four bits."""
 
 BLOCK = 16
 """Rows of a column that share a scale in int4."""
 
 
 class Precision(Protocol):
-    """One way to store weights.
+    """A way to store weights.
 
     Attributes:
         name: as on the command line.
         opset: the first that has its operators.
-        exact: whether the head's sum is worth splitting in two, see `graph`.
+        exact: whether splitting the head's sum improves accuracy, see `graph`.
     """
 
     @property
@@ -45,15 +45,23 @@ class Precision(Protocol):
     def exact(self) -> bool: ...
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
-        """x [..., K] @ W [K, N]; |x| ≤ `bound` where that is known. Returns the output's name."""
+        """Add the product of x [..., K] and W [K, N]; returns its name.
+
+        Args:
+            b: the graph.
+            x: name of the left factor, float32.
+            W: right factor, stored as a constant.
+            name: of the product, and prefix of its constants.
+            bound: largest absolute value of x; None if unknown.
+        """
 
     def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
-        """Rows [B, N] of `table` [V, N] for `token` [B]."""
+        """Add the rows [B, N] of `table` [V, N] for the tokens [B]; returns their name."""
 
 
 @dataclass(frozen=True)
 class Float:
-    """float32, or float16 on the disk."""
+    """Weights in float32 or float16."""
 
     name: str
     stored: npt.DTypeLike
@@ -61,14 +69,14 @@ class Float:
     exact: bool = True
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
-        """A plain MatMul."""
+        """Add a MatMul."""
         weight = b.constant(name + "_weight", W, self.stored)
         if self.stored == np.float16:
             weight = b.once("Cast", weight, name=weight + "_wide", to=TensorProto.FLOAT)
         return b.op("MatMul", x, weight, name=name)
 
     def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
-        """Gather; only the row in use is widened."""
+        """Add a Gather; only the selected rows are converted to float32."""
         stored = b.constant("table", table, self.stored)
         if self.stored == np.float16:
             row = b.op("Gather", stored, token, name=name + "_half")
@@ -78,14 +86,14 @@ class Float:
 
 @dataclass(frozen=True)
 class Int8:
-    """Eight bits, a scale for each column."""
+    """Weights in eight bits, with a scale for each column."""
 
     name: str = "int8"
     opset: int = 13
     exact: bool = False
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
-        """Quantize x, multiply in integers, scale back."""
+        """Add the quantization of x, an integer product, and its scaling."""
         codes, scale = quantize(W, 127)
         weight = b.constant(name + "_weight", (codes + 128).astype(np.uint8))
         middle = b.constant("middle", np.uint8(128))
@@ -103,7 +111,7 @@ class Int8:
         return b.op("Mul", wide, column, name=name)
 
     def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
-        """Gather eight bits, scale the row."""
+        """Add a Gather of eight-bit rows, and their scaling."""
         codes, scale = quantize(table, 127)
         row = b.op("Gather", b.constant("table", codes.astype(np.int8)), token, name=name + "_row")
         wide = b.op("Cast", row, name=name + "_wide", to=TensorProto.FLOAT)
@@ -112,16 +120,16 @@ class Int8:
 
 @dataclass(frozen=True)
 class Int4:
-    """Four bits, a scale for each 16 rows of a column; the table in eight bits."""
+    """Weights in four bits, with a scale for each 16 rows of a column; the table in eight bits."""
 
     name: str = "int4"
     opset: int = 21
     exact: bool = False
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
-        """DequantizeLinear in blocks and MatMul, which runtimes fuse."""
+        """Add a blocked DequantizeLinear and a MatMul, which runtimes fuse."""
         K, N = W.shape
-        if K % BLOCK or N < MATRIX_FROM:  # a block is never cut; the head is small, and the loss feels it most
+        if K % BLOCK or N < MATRIX_FROM:  # blocks are whole; the head is small, and affects the loss most
             return Int8().product(b, x, W, name, bound)
         blocks = W.reshape(K // BLOCK, BLOCK, N)
         codes, scale = quantize(blocks.transpose(1, 0, 2).reshape(BLOCK, -1), 7, CLIPPINGS)
@@ -134,7 +142,7 @@ class Int4:
         return b.op("MatMul", x, wide, name=name)
 
     def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
-        """As in eight bits: Gather does not know four."""
+        """Add rows in eight bits: Gather does not support four."""
         return Int8().rows(b, table, token, name)
 
 
@@ -151,10 +159,15 @@ PRECISIONS: dict[str, Precision] = {
 def quantize(
     W: Array, most: int, clippings: tuple[float, ...] = (1.0,)
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Codes in ±`most` and the scale of each column, so that codes · scale is near W.
+    """Quantize the columns of a matrix.
 
-    `clippings`: shares of a column's largest weight that may become the largest code; the one with the least squared
-    error is taken.
+    Args:
+        W: [K, N].
+        most: largest absolute code.
+        clippings: shares of a column's largest weight to try as the largest code; that with the least squared error
+            is used.
+    Returns:
+        Codes [K, N] in ±`most` and scales [N], so that codes · scales approximates W.
     """
     largest = np.abs(W).max(0)
     full = np.where(largest > 0, largest / most, 1.0)
@@ -167,7 +180,7 @@ def quantize(
 
 
 def pack4(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Two 4-bit codes a byte, the first in the low half."""
+    """Pack two 4-bit codes into each byte, the first in the low half."""
     flat = (codes.ravel() & 15).astype(np.uint8)
     if flat.size % 2:
         flat = np.append(flat, np.uint8(0))

@@ -1,4 +1,4 @@
-"""One step of the network in float64 numpy: the independent answer that every cell file must give."""
+"""One step of a network in float64 numpy: the independent reference for every cell file."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,21 @@ State = list[tuple[Array, ...]]
 
 
 def zero_state(config: ModelConfig) -> State:
-    """The state before the first token."""
+    """Return the zero state of every layer."""
     return [tuple(np.zeros(config.hidden) for _ in config.recurrent.state) for _ in range(config.layers)]
 
 
 def step(config: ModelConfig, weights: ModelWeights, fed: "int | Array", state: State) -> tuple[Array, State]:
-    """Feed one token, or one normalised point [F]; returns the outputs [·] and the next state."""
+    """Compute one step.
+
+    Args:
+        config: the architecture.
+        weights: float64.
+        fed: a token, or a normalised point [F].
+        state: before the step.
+    Returns:
+        The outputs [N], and the state after the step.
+    """
     x = _vector(weights, fed) if isinstance(fed, int) else fed
     after: State = []
     for i, (layer, before) in enumerate(zip(weights.layers, state, strict=True)):
@@ -28,25 +37,25 @@ def step(config: ModelConfig, weights: ModelWeights, fed: "int | Array", state: 
         after.append(new)
         x = new[0] + x if config.residual and i else new[0]
     for weight, bias in filter(None, (weights.projection, weights.head)):
-        x = weight @ x + bias
+        x = weight @ x + bias  # [P], then [N]
     return x, after
 
 
 def _vector(weights: ModelWeights, token: int) -> Array:
-    """What stands for a token: its embedding, or a one-hot vector."""
+    """Return the embedding of a token [E], or its one-hot vector [V]."""
     if weights.embedding is not None:
         return np.asarray(weights.embedding[token])
     return np.asarray(np.eye(weights.layers[0].weight_ih.shape[1])[token])
 
 
 def _cell(cell: Cell, w: LayerWeights, x: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-    """One step of a layer: the definition, on numpy."""
+    """Compute one step of a layer with the cell's definition; returns the state, each [H]."""
 
     def named(names: Sequence[str], rows: Array) -> Parts[Array]:
         return Parts(zip(names, np.split(rows, max(1, len(names))), strict=False))
 
     recurrent = traced(cell).recurrent
-    weight, bias = named(recurrent, w.weight_hh), named(recurrent, w.bias_hh)
+    weight, bias = named(recurrent, w.weight_hh), named(recurrent, w.bias_hh)  # each [H, H], [H]
 
     def product(operand: Array, gates: str) -> Parts[Array]:
         return Parts({gate: weight[gate] @ operand + bias[gate] for gate in gates.split()})

@@ -1,6 +1,6 @@
-"""Choosing the next token inside the graph: top-k, temperature and one uniform number a token, in float32.
+"""The choice of the next token in the graph: top-k, temperature and one uniform random number per token, in float32.
 
-The same rule as `tuirnn.runtime.samplers`: the first token at which the running sum of the kept weights exceeds
+The rule is that of `tuirnn.runtime.samplers`: the first token at which the cumulative sum of the kept weights exceeds
 uniform · total.
 """
 
@@ -11,16 +11,23 @@ from tuirnn.cellfile.contract import FORCED, NEXT, TEMPERATURE, TOP_K, UNIFORM
 from tuirnn.codegen.onnx_builder import GraphBuilder
 
 NEVER = np.float32(-1e30)
-"""Stands for a logit of minus infinity: weights are finite."""
+"""Replaces a logit of minus infinity: weights must be finite."""
 
 COLDEST = np.float32(1e-6)
-"""Temperature 0 becomes this, which leaves weight only on the largest logit."""
+"""Replaces temperature 0: only the largest logit has a weight."""
 
 
 def sample(b: GraphBuilder, logits: str, unk: int | None, V: int, row: int | None) -> str:
-    """The next token [B] by top-k, temperature and one uniform number a sequence; a forced token where one is given.
+    """Add the choice of the next token.
 
-    `row`: of `uniform` and `forced` in the unrolled form; None in a single step.
+    Args:
+        b: the graph, whose inputs are top_k [1], temperature [1], uniform, and forced if unrolled.
+        logits: name of the logits [B, V].
+        unk: the unknown symbol, which is never chosen; None if the vocabulary has none.
+        V: vocabulary size.
+        row: of `uniform` and `forced` in the unrolled form; None in a single step.
+    Returns:
+        The name of the tokens [B]; a forced token (≥ 0) replaces the choice.
     """
     x = logits
     if unk is not None:
@@ -50,6 +57,6 @@ def sample(b: GraphBuilder, logits: str, unk: int | None, V: int, row: int | Non
 
 
 def _column(b: GraphBuilder, x: str, at: int, name: str) -> str:
-    """Column `at` of x [B, N], as [B, 1]: the first or the last."""
+    """Add the first or last column of x [B, N], as [B, 1]."""
     start, end = (b.constant(f"from_{at}", [at]), b.constant(f"to_{at}", [1 if at == 0 else 2**31 - 1]))
     return b.op("Slice", x, start, end, b.constant("last_axis", [1]), name=name)

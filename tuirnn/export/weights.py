@@ -1,4 +1,4 @@
-"""A checkpoint's weights as numpy arrays, checked against the model that run.json describes."""
+"""A checkpoint's weights as numpy arrays, checked against the architecture in run.json."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from tuirnn.codegen.trace import traced
+from tuirnn.codegen.trace import Traced, traced
 from tuirnn.errors import RunError
 from tuirnn.settings.model import ModelConfig
 
@@ -28,7 +28,14 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """A whole network in float64; `embedding` and `projection` are None where the model has none."""
+    """The weights of a network in float64.
+
+    Attributes:
+        embedding: [V, E]; None for one-hot input.
+        layers: recurrent layers.
+        projection: weight [P, H] and bias [P]; None without projection.
+        head: weight [N, P or H] and bias [N].
+    """
 
     embedding: Array | None
     layers: tuple[LayerWeights, ...]
@@ -36,60 +43,65 @@ class ModelWeights:
     head: tuple[Array, Array]
 
 
+def layer_shapes(cell: Traced, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a layer's tensors.
+
+    Args:
+        cell: the traced cell.
+        inputs: input width I.
+        hidden: hidden width H.
+    Returns:
+        Shape by the names of `LayerWeights`; a tensor of 0 rows does not exist.
+    """
+    rows, recurrent = cell.G * hidden, cell.R * hidden
+    return {
+        "weight_ih": (rows, inputs), "weight_hh": (recurrent, hidden), "bias_ih": (rows,), "bias_hh": (recurrent,),
+        "vectors": (len(cell.vectors), hidden),
+    }  # fmt: skip
+
+
 def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
     """Parse `model.safetensors`.
 
     Args:
-        data: the file.
-        config: the architecture that it must fit.
-        where: the checkpoint's name, for the error.
+        data: content of the file.
+        config: the architecture.
+        where: name of the checkpoint, for errors.
     Raises:
-        RunError: missing or misshapen tensors.
+        RunError: a tensor is missing, has another shape, or contains numbers that are not finite in float32.
     """
     try:
-        with np.errstate(invalid="ignore"):  # signalling NaNs; `take` refuses all that are not finite
+        with np.errstate(invalid="ignore"):  # signalling NaNs; `take` refuses NaN
             tensors = {name: array.astype(np.float64) for name, array in load(data).items() if array.dtype in FLOATS}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{where}: the weights are damaged: {error}") from None
 
-    def take(name: str, *shape: int | None) -> Array:
-        """A tensor of that shape, None standing for any size, of numbers that float32 holds."""
+    def take(name: str, *shape: int) -> Array:
+        """Return a tensor of this shape (0: any size) with numbers that are finite in float32."""
         array = tensors.get(name)
         fits = (
             array is not None
             and array.ndim == len(shape)
-            and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
+            and all(want in (0, got) for want, got in zip(shape, array.shape, strict=True))
         )
         if array is None or not fits:
-            raise RunError(f"{where}: '{name}' has shape {None if array is None else array.shape}, not {shape}")
+            expected = ", ".join(str(size or "any") for size in shape)
+            found = "is missing" if array is None else f"has shape {array.shape}"
+            raise RunError(f"{where}: '{name}' {found}; expected shape ({expected})")
         if not np.abs(array).max(initial=0.0) <= np.finfo(np.float32).max:
-            raise RunError(f"{where}: '{name}' holds numbers that are not finite in float32")
+            raise RunError(f"{where}: '{name}' contains numbers that are not finite in float32")
         return array
 
-    def optional(name: str, *shape: int) -> Array:
-        """A tensor that a cell may lack: one of no rows is not in the file."""
-        return take(name, *shape) if shape[0] else np.zeros(shape)
+    def layer(i: int) -> LayerWeights:
+        shapes = layer_shapes(traced(config.recurrent), H if i else config.embed, H)
+        return LayerWeights(**{
+            name: take(f"layers.{i}.{name}", *shape) if shape[0] else np.zeros(shape) for name, shape in shapes.items()
+        })  # fmt: skip
 
-    H, cell = config.hidden, traced(config.recurrent)
-    layers = []
-    for i in range(config.layers):
-        width = H if i else config.embed or None
-        layers.append(
-            LayerWeights(
-                take(f"layers.{i}.weight_ih", cell.G * H, width),
-                optional(f"layers.{i}.weight_hh", cell.R * H, H),
-                take(f"layers.{i}.bias_ih", cell.G * H),
-                optional(f"layers.{i}.bias_hh", cell.R * H),
-                optional(f"layers.{i}.vectors", len(cell.vectors), H),
-            )
-        )
-    P = config.projection
+    H, P = config.hidden, config.projection
     return ModelWeights(
-        embedding=take("embedding.weight", None, config.embed) if config.embed else None,
-        layers=tuple(layers),
+        embedding=take("embedding.weight", 0, config.embed) if config.embed else None,
+        layers=tuple(map(layer, range(config.layers))),
         projection=(take("projection.weight", P, H), take("projection.bias", P)) if P else None,
-        head=(
-            take("embedding.weight" if config.tied else "head.weight", None, P or H),
-            take("head.bias", None),
-        ),
+        head=(take("embedding.weight" if config.tied else "head.weight", 0, P or H), take("head.bias", 0)),
     )

@@ -1,4 +1,4 @@
-"""What kernels take and give: a layer's recurrent parameters, what a forward pass leaves behind, gradients."""
+"""What kernels take and return: the recurrent parameters of a layer, the forward cache, gradients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,35 +12,37 @@ from tuirnn.codegen.expression import leaf
 from tuirnn.codegen.trace import Traced
 
 State = tuple[Tensor, ...]
-"""The parts of the state, h first, each [B, H]; with a leading T or T + 1 in buffers of a whole sequence."""
+"""The parts of the state, h first, each [B, H]; buffers of a whole sequence have a leading T or T + 1."""
 
 
 class Recurrent(NamedTuple):
-    """The parameters that stay in the time loop.
+    """The parameters that the time loop reads.
 
     Attributes:
         matrix: weight_hh [R·H, H].
-        bias: bias_hh [R·H]; that of gates whose halves just add up is in gx already.
+        bias: bias_hh [R·H]; gx already includes the rows of additive gates.
         vectors: [P, H].
+        operand: dtype of the products' operands; None: that of the matrix.
     """
 
     matrix: Tensor
     bias: Tensor
     vectors: Tensor
+    operand: torch.dtype | None = None
 
-    def to(self, dtype: torch.dtype | None) -> "Recurrent":
-        """The same with a matrix of another type, that of a product's operands."""
-        return self if dtype is None else self._replace(matrix=self.matrix.to(dtype))
+    def rounded(self) -> "Recurrent":
+        """Return the parameters with the matrix in the operands' dtype."""
+        return self if self.operand is None else self._replace(matrix=self.matrix.to(self.operand))
 
 
 class SequenceGradients(NamedTuple):
-    """What a backward pass returns.
+    """The results of a backward pass.
 
     Attributes:
-        x: of the input halves, [T, B, G·H].
-        gates: of the recurrent products, [T, B, G·H], of which the columns of gates without one mean nothing.
-        state: of the first state, each [B, H].
-        vectors: [P, H], summed over T and B.
+        x: gradients of the input halves, [T, B, G·H].
+        gates: gradients of the recurrent products, [T, B, G·H]; the columns of gates without a product are undefined.
+        state: gradients of the first state, each [B, H].
+        vectors: gradients of the vectors, [P, H].
     """
 
     x: Tensor
@@ -51,37 +53,45 @@ class SequenceGradients(NamedTuple):
 
 @dataclass
 class ForwardCache:
-    """What the backward pass needs, the same from every kernel.
+    """The values of a forward pass that the backward pass needs; every kernel fills it alike.
 
     Attributes:
-        a: gate activations, [T, B, G·H]; where the cell keeps none, anything.
+        gates: kept values in the places of gates, [T, B, G·H]; undefined if the cell keeps none there.
         states: every state from the first on, each [T+1, B, H].
-        saved: what the cell keeps beside its gates, [T, B, extra_width·H].
-        observed: whether `dh_norm` is asked for.
-        dh_norm: after a backward pass, the norm of the gradient that reaches h at each step, [T].
+        extra: the other kept values, [T, B, extra_width·H].
+        observed: whether the backward pass must compute `dh_norm`.
+        dh_norm: after a backward pass, the norm of the gradient of h at each step, [T].
     """
 
-    a: Tensor
+    gates: Tensor
     states: State
-    saved: Tensor
+    extra: Tensor
     observed: bool = False
     dh_norm: Tensor | None = None
 
-    def on(self, cell: Traced, states: Sequence[Tensor], steps: slice) -> "ForwardCache":
-        """The same as views of the whole sequence's states, each [T+1, B, H], which hold the same numbers."""
-        part = tuple(s[steps.start : steps.stop + 1] for s in states)
-        return ForwardCache(self.a if cell.keeps_gates else part[0][1:], part, self.saved)
-
-    def operands(self, cell: Traced, vectors: Tensor) -> list[tuple[slice, Tensor]]:
-        """What weight_hh's rows were multiplied with: (columns of these gates, operand [T, B, H]) pairs, in order.
+    def with_states(self, cell: Traced, states: Sequence[Tensor], steps: slice) -> "ForwardCache":
+        """Return this cache with views of a whole sequence's states, which contain the same values.
 
         Args:
-            cell: the mathematics.
+            cell: the traced cell.
+            states: of the whole sequence, each [T+1, B, H].
+            steps: of this cache.
+        """
+        part = tuple(s[steps.start : steps.stop + 1] for s in states)
+        return ForwardCache(self.gates if cell.keeps_gates else part[0][1:], part, self.extra)
+
+    def operands(self, cell: Traced, vectors: Tensor) -> list[tuple[slice, Tensor]]:
+        """Compute the operands of the recurrent products for all steps.
+
+        Args:
+            cell: the traced cell.
             vectors: [P, H].
+        Returns:
+            (columns of the product's gates, operand [T, B, H]) pairs, in the order of the columns.
         """
         H = self.states[0].shape[-1]
         values = {leaf("state", name): s[:-1] for name, s in zip(cell.state, self.states, strict=True)}
-        for names, buffer in ((cell.gates, self.a), (cell.extra, self.saved)):
+        for names, buffer in ((cell.gates, self.gates), (cell.extra, self.extra)):
             places = {name: slice(i * H, (i + 1) * H) for i, name in enumerate(names) if name in cell.kept}
             values |= {leaf("kept", name): buffer[..., place] for name, place in places.items()}
         values |= {leaf("p", name): vector for name, vector in zip(cell.vectors, vectors, strict=True)}
@@ -91,14 +101,22 @@ class ForwardCache:
             found.append((slice(first * H, (first + len(stage.gates)) * H), evaluate(operand, values)))
         return sorted(found, key=lambda pair: pair[0].start)
 
-    def room(self, cell: Traced) -> Tensor:
-        """Where the gradient of the gates' arguments may be written, [T, B, G·H]: over `a` but for states."""
+    def gradient_buffer(self, cell: Traced) -> Tensor:
+        """Return a buffer [T, B, G·H] for the gates' gradients: `gates` itself unless that aliases the states."""
         T, B, H = self.states[0][1:].shape
-        return self.a if cell.keeps_gates else self.states[0].new_empty(T, B, cell.G * H)
+        return self.gates if cell.keeps_gates else self.states[0].new_empty(T, B, cell.G * H)
 
 
-def begun(state: State, T: int, into: Sequence[Tensor] = ()) -> State:
-    """Buffers of all states, each [T+1, B, H], that begin with `state`: `into`, and new ones for the rest."""
+def allocate_states(state: State, T: int, into: Sequence[Tensor] = ()) -> State:
+    """Return buffers of all states.
+
+    Args:
+        state: the first state, each [B, H].
+        T: steps.
+        into: buffers to use for the first of the states.
+    Returns:
+        [T+1, B, H] for each state, with `state` at time 0.
+    """
     buffers = (*into, *(first.new_empty(T + 1, *first.shape) for first in state[len(into) :]))
     for buffer, first in zip(buffers, state, strict=True):
         buffer[0] = first
@@ -106,36 +124,32 @@ def begun(state: State, T: int, into: Sequence[Tensor] = ()) -> State:
 
 
 class Kernel(Protocol):
-    """A way to run a cell over a whole sequence: `eager`, `portable`, `native`, `cuda`."""
+    """An implementation of the forward and the backward pass: `eager`, `portable`, `native`, `cuda`."""
 
     def forward(
-        self, cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
-        dtype: torch.dtype | None = None,
-    ) -> ForwardCache:  # fmt: skip
-        """Run the cell over gx [T, B, G·H] from `state`; gx is overwritten with the gates' activations.
+        self, cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()
+    ) -> ForwardCache:
+        """Run a forward pass.
 
         Args:
-            cell: the mathematics.
-            gx: input half of every gate; where the halves of a gate just add up, with its bias_hh in it.
-            weights: of the time loop.
-            state: each [B, H].
-            into: where the first of the states are written for all steps, each [T+1, B, H].
-            dtype: of the products' operands; None: that of the matrix.
+            cell: the traced cell.
+            gx: input half of every gate [T, B, G·H], with bias_hh of additive gates; overwritten with kept values.
+            weights: the recurrent parameters.
+            state: the first state, each [B, H].
+            into: buffers for the first of the states, each [T+1, B, H].
         """
         ...
 
     def backward(
-        self, cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
-        dtype: torch.dtype | None = None,
-    ) -> SequenceGradients:  # fmt: skip
-        """Walk back through a forward pass.
+        self, cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State
+    ) -> SequenceGradients:
+        """Run a backward pass.
 
         Args:
-            cell: the mathematics.
-            trace: what `forward` returned; its `dh_norm` is filled in, its activations are overwritten with gradients.
+            cell: the traced cell.
+            cache: returned by `forward`; `dh_norm` is set, `gates` may be overwritten with gradients.
             weights: as in the forward pass.
-            dh_all: gradient of every h after its step, [T, B, H].
-            dlast: gradients of the last state beyond `dh_all`, each [B, H].
-            dtype: as in the forward pass.
+            dh_all: gradient of h after every step, [T, B, H].
+            dlast: further gradients of the last state, each [B, H].
         """
         ...

@@ -1,9 +1,9 @@
-"""The Triton kernels on a GPU: how a pass is launched, which way is taken, and what happens where it fails.
+"""The Triton kernels on a GPU: launches, the choice of a plan, and the fallback if a plan fails.
 
-The kernels of a cell are written from its definition (`codegen/triton.py`) when it is first used; `plans` has the ways
-to run them. `measure` times these on the device and keeps the fastest in the cache folder. A plan that does not compile
-or does not fit is left out; with none left, for a cell that the kernels cannot take, or without Triton, everything runs
-on `portable`. docs/cuda.md has the reasoning and the figures.
+The kernels of a cell are generated from its definition (`codegen/triton.py`) at the first use; `plans` lists the ways
+to run them. `measure` times the plans on the device and stores the fastest in the cache folder. A plan that does not
+compile or does not fit is skipped. Without any plan, for a cell that cannot have kernels, or without Triton, everything
+runs on `portable`. docs/cuda.md has the reasons and the figures.
 """
 
 import gc
@@ -30,7 +30,7 @@ from tuirnn.codegen.trace import Traced
 from tuirnn.codegen.triton_pass import ring
 from tuirnn.files import atomic_write
 from tuirnn.kernels import portable
-from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, allocate_states
 from tuirnn.kernels.plans import Case, Plan, candidates, constants
 
 OPERANDS = (torch.float32, torch.bfloat16, torch.float16)
@@ -44,34 +44,34 @@ _refused: dict[str, str] = {}
 
 @cache
 def blocks() -> tuple[ModuleType | None, str]:
-    """What all kernels are built from, or None and the reason."""
+    """Return the module of functions that all kernels call, or None and the reason."""
     if os.environ.get("TUIRNN_KERNELS") == "portable":
         return None, "TUIRNN_KERNELS=portable"
     try:
         from tuirnn.kernels import triton_blocks
-    except Exception as error:  # it is not there, or not for this machine
+    except Exception as error:  # Triton is missing, or does not support this machine
         return None, f"no Triton ({error})"
     return triton_blocks, ""
 
 
 @cache
 def kernels(cell: Traced) -> tuple[ModuleType | None, str]:
-    """The kernels of a cell, or None and the reason."""
+    """Return the module with the kernels of a cell, or None and the reason."""
     found, why = blocks()
     if found is None:
         return None, why
-    why = triton.refusal(cell)
+    why = triton.unsupported_reason(cell)
     if not why:
         try:
             return _module(triton.source(cell)), ""
-        except Exception as error:  # whatever Triton has against the source
+        except Exception as error:  # any error of Triton in the source
             why = _one_line(error)
     _refused[cell.name] = f"{cell.name}: {why}"
     return None, why
 
 
 def _module(source: str) -> ModuleType:
-    """A module of this source, which Triton finds through `linecache`: there is no file that another could change."""
+    """Return a module of this source. Triton reads it through `linecache`: there is no file that could be changed."""
     name = f"<tuirnn-{hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     module = ModuleType(name.strip("<>"))
@@ -79,28 +79,41 @@ def _module(source: str) -> ModuleType:
     return module
 
 
-def why_not() -> str:
-    """What the device misses, in a few words; empty where every plan and cell tried so far works."""
+def unavailable_reason() -> str:
+    """Return why the kernels are unavailable and which plans and cells failed so far; '' if everything works."""
     return "; ".join(dict.fromkeys(filter(None, (blocks()[1], *_refused.values(), *_failed.values()))))
 
 
 def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the kernels can run this cell on these weights, with operands of this type."""
+    """Return whether the kernels can run a cell.
+
+    Args:
+        cell: the traced cell.
+        weight_hh: [R·H, H], on the device in question.
+        dtype: of the products' operands.
+    """
     return weight_hh.is_cuda and dtype in OPERANDS and kernels(cell)[0] is not None
 
 
-# ── which way ─────────────────────────────────────────────────────────────────
+# ── the choice of a plan ──────────────────────────────────────────────────────
 
 
 def plan_of(cell: Traced, case: Case) -> Plan | None:
-    """The plan to take: the measured one, else the first that has not failed; None: the portable loop."""
+    """Return the plan to use: the measured one, else the first that has not failed; None: the portable loop."""
     measured = [_choices(cell)[case]] if case in _choices(cell) else []
     plans = measured + candidates(cell, case, processors())
     return next((plan for plan in plans if (case, plan) not in _failed), None)
 
 
 def case_of(forward: bool, cell: Traced, weight_hh: Tensor, B: int) -> Case:
-    """The case of a pass with weights [R·H, H] of the operands' type, and the present setting of TF32."""
+    """Return the case of a pass.
+
+    Args:
+        forward: whether it is a forward pass.
+        cell: the traced cell.
+        weight_hh: [R·H, H], in the operands' dtype.
+        B: sequences.
+    """
     return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
 
 
@@ -112,19 +125,16 @@ def _operands(dtype: torch.dtype) -> str:
 
 @cache
 def processors() -> int:
-    """How many programs the device runs at once, one on each."""
+    """Return the number of multiprocessors of the device, each of which runs one program."""
     return torch.cuda.get_device_properties().multi_processor_count if torch.cuda.is_available() else 1
 
 
 # ── a pass ────────────────────────────────────────────────────────────────────
 
 
-def forward(
-    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
-    dtype: torch.dtype | None = None,
-) -> ForwardCache:  # fmt: skip
-    """As `Kernel.forward`; gx may have the operands' dtype, in which the activations are then kept."""
-    weights = weights.to(dtype)
+def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()) -> ForwardCache:
+    """Implement `Kernel.forward`; gx may have the operands' dtype, which the kept values then have too."""
+    weights = weights.rounded()
     case = case_of(True, cell, weights.matrix, gx.shape[1])
     while (plan := plan_of(cell, case)) is not None:
         try:
@@ -134,31 +144,23 @@ def forward(
     return portable.forward(cell, gx.float(), weights, state, into)
 
 
-def backward(
-    cell: Traced,
-    trace: ForwardCache,
-    weights: Recurrent,
-    dh_all: Tensor,
-    dlast: State,
-    *,
-    dtype: torch.dtype | None = None,
-) -> SequenceGradients:
-    """As `Kernel.backward`; the gradients of gates have the operands' dtype."""
-    weights = weights.to(dtype)
-    case = case_of(False, cell, weights.matrix, trace.a.shape[1])
+def backward(cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State) -> SequenceGradients:
+    """Implement `Kernel.backward`; the gradients of gates have the operands' dtype."""
+    weights = weights.rounded()
+    case = case_of(False, cell, weights.matrix, cache.gates.shape[1])
     while (plan := plan_of(cell, case)) is not None:
         try:
-            return backward_by(plan, cell, trace, weights, dh_all, dlast)
+            return backward_by(plan, cell, cache, weights, dh_all, dlast)
         except Exception as error:
             _fail(case, plan, error)
-    whole = ForwardCache(trace.a.float(), trace.states, trace.saved.float(), trace.observed)
+    whole = ForwardCache(cache.gates.float(), cache.states, cache.extra.float(), cache.observed)
     results = portable.backward(cell, whole, weights, dh_all, dlast)
-    trace.dh_norm = whole.dh_norm
+    cache.dh_norm = whole.dh_norm
     return results
 
 
 def _fail(case: Case, plan: Plan, error: Exception) -> None:
-    """Leave a plan out from now on, whatever Triton's compiler or launcher raised; a fault not its own goes on."""
+    """Skip a plan from now on, whatever error it raised; raises errors that are not the plan's fault again."""
     capturing = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
     if isinstance(error, torch.cuda.OutOfMemoryError) or capturing:
         raise error
@@ -171,46 +173,41 @@ def _one_line(error: Exception) -> str:
 
 
 def forward_by(
-    plan: Plan,
-    cell: Traced,
-    gx: Tensor,
-    weights: Recurrent,
-    state: State,
-    into: Sequence[Tensor] = (),
+    plan: Plan, cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()
 ) -> ForwardCache:
-    """`forward` in a given way."""
+    """Run a forward pass with a given plan; the other arguments and the result are those of `Kernel.forward`."""
     matrix, bias, vectors = weights.matrix.contiguous(), weights.bias.float(), weights.vectors.float()
     (T, B, _), H = gx.shape, matrix.shape[1]
     a, schedule, operands = gx.contiguous(), forward_schedule(cell), ring(cell)
-    states = begun(tuple(s.float() for s in state), T, into)
-    saved = a.new_empty(T, B, cell.extra_width * H)
+    states = allocate_states(tuple(s.float() for s in state), T, into)
+    extra = a.new_empty(T, B, cell.extra_width * H)
     exchanged = matrix.new_empty(len(operands), 2, B, H)
     for buffer, place in zip(exchanged, operands, strict=True):
         if place.of == "before":
             buffer[0] = state[place.index]
     run = _Launch(plan, cell, schedule, case_of(True, cell, matrix, B), matrix.device, {
         "a": a, "W": matrix, "bias": bias.contiguous(), "vectors": vectors.contiguous(), "ring": exchanged,
-        **{f"s{i}": s for i, s in enumerate(states)}, "extras": saved,
+        **{f"s{i}": s for i, s in enumerate(states)}, "extras": extra,
     })  # fmt: skip
-    made = [matrix.new_empty(B, each.rows * H) for each in schedule.products]
+    products = [matrix.new_empty(B, each.rows * H) for each in schedule.products]
 
     def multiply(k: int, product: Product, t: int) -> None:
         assert product.operand is not None
         rows = matrix[product.weight_row * H :][: product.rows * H]
-        torch.mm(exchanged[operands.index(product.operand), t % 2], rows.t(), out=made[k])
+        torch.mm(exchanged[operands.index(product.operand), t % 2], rows.t(), out=products[k])
 
     if schedule.products and schedule.phases[0].writes:
         run("forward_begin", 0, T)
-    run.steps("forward", range(T), made, multiply)
-    return ForwardCache(a, states, saved)
+    run.steps("forward", range(T), products, multiply)
+    return ForwardCache(a, states, extra)
 
 
 def backward_by(
-    plan: Plan, cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State
+    plan: Plan, cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State
 ) -> SequenceGradients:
-    """`backward` in a given way."""
+    """Run a backward pass with a given plan; the other arguments and the result are those of `Kernel.backward`."""
     matrix, vectors = weights.matrix.contiguous(), weights.vectors.float().contiguous()
-    (T, B, rows), H = trace.a.shape, matrix.shape[1]
+    (T, B, rows), H = cache.gates.shape, matrix.shape[1]
     schedule = backward_schedule(cell)
     dgh = matrix.new_empty(T, B, rows)
     dgx = torch.empty_like(dgh) if cell.split else dgh
@@ -219,27 +216,27 @@ def backward_by(
     dvectors = vectors.new_zeros(programs[1], *vectors.shape)
     squares = vectors.new_empty(T + 1, programs[0] * programs[1])
     run = _Launch(plan, cell, schedule, case_of(False, cell, matrix, B), matrix.device, {
-        "a": trace.a, "Wt": matrix.t().contiguous(), "dgh": dgh, "dgx": dgx, "dh_all": dh_all.float().contiguous(),
+        "a": cache.gates, "Wt": matrix.t().contiguous(), "dgh": dgh, "dgx": dgx, "dh_all": dh_all.float().contiguous(),
         "vectors": vectors, **{f"d{i}": d for i, d in enumerate(dstate)},
-        **{f"s{i}": s for i, s in enumerate(trace.states)}, "extras": trace.saved, "squares": squares,
+        **{f"s{i}": s for i, s in enumerate(cache.states)}, "extras": cache.extra, "squares": squares,
         "dvectors": dvectors,
     })  # fmt: skip
-    made = [matrix.new_empty(B, H)] * len(schedule.products)
+    products = [matrix.new_empty(B, H)] * len(schedule.products)
 
     def multiply(k: int, product: Product, t: int) -> None:
         columns = slice(product.first * H, (product.first + product.rows) * H)
-        torch.mm(dgh[t][:, columns], matrix[product.weight_row * H :][: product.rows * H], out=made[k])
+        torch.mm(dgh[t][:, columns], matrix[product.weight_row * H :][: product.rows * H], out=products[k])
 
     if schedule.products:
         run("backward_begin", 0, T)
-    run.steps("backward", range(T - 1, -1, -1), made, multiply)
-    trace.dh_norm = squares[1:].sum(1).sqrt()
+    run.steps("backward", range(T - 1, -1, -1), products, multiply)
+    cache.dh_norm = squares[1:].sum(1).sqrt()
     return SequenceGradients(dgx, dgh, dstate, dvectors.sum(0))
 
 
 @dataclass
 class _Launch:
-    """The kernels of a pass with their buffers."""
+    """The kernels of a pass with their buffers, which are their arguments by name."""
 
     plan: Plan
     cell: Traced
@@ -256,18 +253,18 @@ class _Launch:
         self.buffers["carries"] = torch.empty(self.schedule.carries, B, H, device=self.device)
         self.buffers["counters"] = torch.zeros(self.grid[1], dtype=torch.int32, device=self.device)
 
-    def __call__(self, name: str, t0: int, t1: int, stage: int = 0, made: Tensor | None = None, T: int = 0) -> None:
-        """Launch a kernel for steps t0 to t1 − 1 of T (t1 where it is not given)."""
+    def __call__(self, name: str, t0: int, t1: int, stage: int = 0, product: Tensor | None = None, T: int = 0) -> None:
+        """Launch a kernel for steps t0 to t1 − 1 of T (default t1), with the product that cuBLAS computed, if any."""
         found, why = kernels(self.cell)
-        assert found is not None, why  # callers ask `runs` first
-        made = self.buffers["carries"] if made is None else made
+        assert found is not None, why  # callers check `runs` first
+        product = self.buffers["carries"] if product is None else product
         integers = {"t0": t0, "t1": t1, "T": T or t1, "B": self.case.batch}
-        getattr(found, name)[self.grid](**self.buffers, made=made, **integers, STAGE=stage, **self.options)
+        getattr(found, name)[self.grid](**self.buffers, precomputed=product, **integers, STAGE=stage, **self.options)
 
     def steps(
-        self, name: str, order: range, made: Sequence[Tensor], multiply: Callable[[int, Product, int], None]
+        self, name: str, order: range, products: Sequence[Tensor], multiply: Callable[[int, Product, int], None]
     ) -> None:
-        """All steps, in this order: at once, or one product after the other."""
+        """Run all steps in this order: in one launch, or product by product."""
         if self.plan.persistent:
             self(name, 0, len(order))
             return
@@ -275,31 +272,36 @@ class _Launch:
             for k, product in enumerate(self.schedule.products):
                 if not self.plan.product:
                     multiply(k, product, t)
-                self(name, t, t + 1, k + 1, made[k], len(order))
+                self(name, t, t + 1, k + 1, products[k], len(order))
 
 
 # ── measuring ─────────────────────────────────────────────────────────────────
 
 
 def measure(cell: Traced, batch: int, hidden: int, dtype: torch.dtype) -> dict[Case, dict[Plan, float]]:
-    """Time every candidate on this device, unless that has been done, and take the fastest from now on.
+    """Time every candidate on this device, unless that was done before, and use the fastest from now on.
 
+    Args:
+        cell: the traced cell.
+        batch: sequences B.
+        hidden: width H.
+        dtype: of the products' operands.
     Returns:
-        Seconds a step of each plan that runs; empty where the choice is known.
+        Seconds per step of each plan that runs; empty if the choice was known.
     """
     matrix = torch.zeros(cell.R * hidden, hidden, device="cuda", dtype=dtype)
     cases = [case_of(forward, cell, matrix, batch) for forward in (True, False)]
     if not runs(cell, matrix, dtype) or all(case in _choices(cell) for case in cases):
         return {}
     T, choices = MEASURED_STEPS, _choices(cell)
-    own = torch.Generator("cuda").manual_seed(0)  # training's own numbers must not depend on whether this has run
+    own = torch.Generator("cuda").manual_seed(0)  # random numbers of training must not depend on this function
     matrix.normal_(0, hidden**-0.5, generator=own)
     gx = torch.randn(T, batch, cell.G * hidden, device="cuda", generator=own).to(dtype)
     vectors = torch.zeros(len(cell.vectors), hidden, device="cuda")
     weights = Recurrent(matrix, torch.zeros(len(matrix), device="cuda"), vectors)
     dh_all = torch.randn(T, batch, hidden, device="cuda", generator=own)
     state = tuple(torch.zeros(batch, hidden, device="cuda") for _ in cell.state)
-    trace = forward(cell, gx.clone(), weights, state)
+    cache = forward(cell, gx.clone(), weights, state)
     times: dict[Case, dict[Plan, float]] = {}
     for case in cases:
         times[case] = {}
@@ -308,7 +310,7 @@ def measure(cell: Traced, batch: int, hidden: int, dtype: torch.dtype) -> dict[C
             if case.forward:
                 go = partial(forward_by, plan, cell, gx, weights, state)
             else:
-                go = partial(backward_by, plan, cell, trace, weights, dh_all, state)
+                go = partial(backward_by, plan, cell, cache, weights, dh_all, state)
             try:
                 times[case][plan] = seconds(captured(go)) / T
             except Exception as error:
@@ -320,7 +322,7 @@ def measure(cell: Traced, batch: int, hidden: int, dtype: torch.dtype) -> dict[C
 
 
 def captured(go: Callable[[], object]) -> Callable[[], None]:
-    """`go` as a CUDA graph, after running it once, which compiles what it needs."""
+    """Record `go` as a CUDA graph, after running it once to compile its kernels; returns its replay."""
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -333,9 +335,9 @@ def captured(go: Callable[[], object]) -> Callable[[], None]:
 
 @contextmanager
 def recording() -> Iterator[torch.cuda.CUDAGraph]:
-    """What is launched inside becomes a CUDA graph instead of running."""
+    """Record the launches of a block as a CUDA graph instead of running them."""
     graph, collecting = torch.cuda.CUDAGraph(), gc.isenabled()
-    gc.disable()  # it could free a loaded kernel, which a recording does not allow
+    gc.disable()  # it could unload a kernel, which CUDA refuses during a recording
     try:
         with torch.cuda.graph(graph):
             yield graph
@@ -345,7 +347,7 @@ def recording() -> Iterator[torch.cuda.CUDAGraph]:
 
 
 def seconds(go: Callable[[], None], rounds: int = ROUNDS) -> float:
-    """Median time of `go` on the device."""
+    """Measure the median time of `go` on the device, in seconds."""
     go()
     times = []
     for _ in range(rounds):
@@ -359,7 +361,7 @@ def seconds(go: Callable[[], None], rounds: int = ROUNDS) -> float:
 
 
 def _table(cell: Traced) -> Path:
-    """The file of this device's choices for a cell, of this version of its kernels and of PyTorch."""
+    """Return the file with this device's choices for a cell, this version of its kernels, and of PyTorch."""
     source = triton.source(cell).encode() + Path(__file__).with_name("triton_blocks.py").read_bytes()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     key = hashlib.sha256(source + f"{device} {torch.__version__}".encode()).hexdigest()[:16]
@@ -368,7 +370,7 @@ def _table(cell: Traced) -> Path:
 
 @cache
 def _choices(cell: Traced) -> dict[Case, Plan]:
-    """The measured choices, as they stand in the file."""
+    """Read the measured choices."""
     try:
         return {Case(**row["case"]): Plan(**row["plan"]) for row in json.loads(_table(cell).read_bytes())}
     except (OSError, ValueError, TypeError, KeyError):
@@ -377,6 +379,6 @@ def _choices(cell: Traced) -> dict[Case, Plan]:
 
 def _write_table(cell: Traced) -> None:
     rows = [{"case": case._asdict(), "plan": asdict(plan)} for case, plan in _choices(cell).items()]
-    with suppress(OSError):  # then it is measured again next time
+    with suppress(OSError):  # the next process measures again
         _table(cell).parent.mkdir(parents=True, exist_ok=True)
         atomic_write(_table(cell), json.dumps(rows, indent=1).encode(), durable=False)

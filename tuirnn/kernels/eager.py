@@ -1,4 +1,4 @@
-"""The definition itself, run on tensors step by step: slow, and the judge of every other kernel."""
+"""The kernel that calls a cell's definition at every step: slow; the reference of every other kernel."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from tuirnn.cells import Parts
 from tuirnn.cells.functions import register
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, allocate_states
 
 
 def _as(like: Tensor, value: Tensor | float) -> Tensor:
-    """A number as a tensor like another: a mere number would be rounded to PyTorch's default type."""
+    """Return a number as a tensor like another: PyTorch would round a number to its default dtype."""
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
@@ -45,23 +45,20 @@ register(
 
 
 def _named(names: Sequence[str], columns: Tensor, dim: int = -1) -> Parts[Tensor]:
-    """Equal parts of a tensor by their names; none of them where there are no names."""
+    """Split a tensor into equal parts with these names."""
     return Parts(zip(names, columns.chunk(max(1, len(names)), dim), strict=False))
 
 
-def forward(
-    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
-    dtype: torch.dtype | None = None,
-) -> ForwardCache:  # fmt: skip
-    """As `Kernel.forward`."""
-    weights = weights.to(dtype)
-    weight, bias = _named(cell.recurrent, weights.matrix, 0), _named(cell.recurrent, weights.bias)
-    p = Parts(zip(cell.vectors, weights.vectors, strict=True))
-    states = begun(state, len(gx), into)
-    saved = gx.new_zeros(*gx.shape[:2], cell.extra_width * state[0].shape[-1])
+def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()) -> ForwardCache:
+    """Implement `Kernel.forward`."""
+    weights = weights.rounded()
+    weight, bias = _named(cell.recurrent, weights.matrix, 0), _named(cell.recurrent, weights.bias)  # [H, H], [H]
+    p = Parts(zip(cell.vectors, weights.vectors, strict=True))  # each [H]
+    states = allocate_states(state, len(gx), into)
+    extra = gx.new_zeros(*gx.shape[:2], cell.extra_width * state[0].shape[-1])  # [T, B, ·]
 
     def W(operand: Tensor, gates: str) -> Parts[Tensor]:
-        """The product; bias_hh is in gx where the two halves are only summed."""
+        """Return products [B, H], with bias_hh unless gx includes it."""
         found = {gate: (operand.to(weight[gate].dtype) @ weight[gate].t()).to(gx.dtype) for gate in gates.split()}
         return Parts({gate: a if gate in cell.additive else a + bias[gate] for gate, a in found.items()})
 
@@ -73,24 +70,21 @@ def forward(
         for name, place in _named(cell.gates, gx[t]).items():
             if name in kept:
                 place.copy_(_as(place, kept[name]))
-        for name, place in _named(cell.extra, saved[t]).items():
+        for name, place in _named(cell.extra, extra[t]).items():
             place.copy_(_as(place, kept[name]))
-    return ForwardCache(gx, states, saved)
+    return ForwardCache(gx, states, extra)
 
 
-def backward(
-    cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
-    dtype: torch.dtype | None = None,
-) -> SequenceGradients:  # fmt: skip
-    """As `Kernel.backward`; leaves the activations as they are."""
-    weight = _named(cell.recurrent, weights.to(dtype).matrix, 0)
+def backward(cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State) -> SequenceGradients:
+    """Implement `Kernel.backward`; does not overwrite the gates."""
+    weight = _named(cell.recurrent, weights.rounded().matrix, 0)
     p = Parts(zip(cell.vectors, weights.vectors, strict=True))
     T, B, H = dh_all.shape
     dgx, dgh, norms = dh_all.new_zeros(T, B, cell.G * H), dh_all.new_zeros(T, B, cell.G * H), dh_all.new_empty(T)
     dvectors = torch.zeros_like(weights.vectors)
 
     def whole(value: Tensor | float) -> Tensor:
-        """A gradient [B, H], also of a number such as 0."""
+        """Return a gradient as a tensor [B, H], also if it is a number such as 0."""
         return _as(dh_all, value).expand(B, H)
 
     def Wt(**gradients: Tensor) -> Tensor:
@@ -101,9 +95,9 @@ def backward(
     for t in reversed(range(T)):
         d = Parts({**d, cell.state[0]: d[cell.state[0]] + dh_all[t]})
         norms[t] = torch.linalg.vector_norm(d[cell.state[0]])
-        kept = Parts({name: value for name, value in _named(cell.gates, trace.a[t]).items() if name in cell.kept})
-        kept.update(_named(cell.extra, trace.saved[t]))
-        before, after = (Parts(zip(cell.state, (s[at] for s in trace.states), strict=True)) for at in (t, t + 1))
+        kept = Parts({name: value for name, value in _named(cell.gates, cache.gates[t]).items() if name in cell.kept})
+        kept.update(_named(cell.extra, cache.extra[t]))
+        before, after = (Parts(zip(cell.state, (s[at] for s in cache.states), strict=True)) for at in (t, t + 1))
         d, x, gates, vectors = cell.cell.step_backward(d, kept, before, after, Wt, p)
         for name, place in _named(cell.gates, dgx[t]).items():
             place.copy_(whole(x[name]))
@@ -113,5 +107,5 @@ def backward(
         for name, place in zip(cell.vectors, dvectors, strict=True):
             place += whole((vectors or Parts())[name]).sum(0)
         d = Parts({name: whole(d[name]) for name in cell.state})
-    trace.dh_norm = norms
+    cache.dh_norm = norms
     return SequenceGradients(dgx, dgh, tuple(d[name] for name in cell.state), dvectors)

@@ -1,8 +1,8 @@
-"""The input half of every gate, and its gradients, some steps at a time.
+"""The input half of every gate, and its gradients, for a span of steps at a time.
 
-A layer reads vectors x [T, B, I] or tokens [T, B]. Tokens need no product over time: their half is a row of
-`table = embedding weight_ihᵀ + bias` (V rows), gathered forward and summed backward. Where a batch has fewer
-tokens than the vocabulary, their rows of the embedding are vectors like others.
+A layer reads vectors x [T, B, I] or tokens [T, B]. Tokens need no product over time: the input half of a token is a row
+of `table = embedding weight_ihᵀ + bias` [V, G·H], gathered in the forward pass and summed in the backward pass. If a
+batch has fewer tokens than the vocabulary, its rows of the embedding are used as vectors instead.
 """
 
 from functools import cached_property
@@ -13,17 +13,17 @@ from torch import Tensor
 from tuirnn.kernels.products import multiply
 
 ONE_HOT_PAYS = 1024
-"""Largest vocabulary whose gradient is summed by a product with one-hot rows on a GPU."""
+"""Largest vocabulary whose gradient a GPU sums by a product with one-hot rows."""
 
 
-class InputHalf:
-    """gx = x weight_ihᵀ + bias.
+class InputProjection:
+    """Computes input halves gx = x weight_ihᵀ + bias.
 
     Args:
         source: vectors [T, B, I], or int64 tokens [T, B].
         embedding: [V, I] for tokens; None with tokens means one-hot vectors (I = V).
         weight_ih: [G·H, I].
-        bias: [G·H], what enters once beside the product.
+        bias: [G·H], every bias that can be added beforehand.
         operand: dtype of the products' operands.
         stored: dtype of gx.
     """
@@ -43,23 +43,23 @@ class InputHalf:
 
     @cached_property
     def table(self) -> Tensor:
-        """The half of every token of the vocabulary, [V, G·H]."""
+        """Input half of every token of the vocabulary, [V, G·H]."""
         embedding, W = self.embedding, self.weight_ih.t()
         table = W + self.bias if embedding is None else multiply(embedding, W, self.bias, dtype=self.operand)
         return table.to(self.stored)
 
     def vectors(self, steps: slice) -> Tensor:
-        """x of some steps, [t, B, I]."""
+        """Return x of some steps, [t, B, I]."""
         x = self.source[steps]
         return x if self.embedding is None else self.embedding[x]
 
     def __call__(self, steps: slice) -> Tensor:
-        """gx of some steps, [t, B, G·H], of type `stored`."""
+        """Compute gx of some steps, [t, B, G·H] in dtype `stored`."""
         if self.tabular:
             tokens = self.source[steps]
             return self.table.index_select(0, tokens.flatten()).view(*tokens.shape, len(self.bias))
         x = self.vectors(steps)
-        rows, W = x.flatten(0, 1), self.weight_ih.t()
+        rows, W = x.flatten(0, 1), self.weight_ih.t()  # [t·B, I], [I, G·H]
         if x.is_cuda and self.stored == self.operand:  # cuBLAS adds the bias before it rounds and stores
             gx = torch.addmm(self.bias.to(self.operand), rows.to(self.operand), W.to(self.operand))
         else:
@@ -68,25 +68,30 @@ class InputHalf:
 
 
 class InputGradients:
-    """Gradients of source, embedding, weight_ih and bias, summed up some steps at a time.
+    """Sums the gradients of source, embedding, weight_ih and bias over spans of steps.
 
     Args:
-        half: the input half.
-        needs_source: whether the gradient of vectors is asked for.
+        half: the projection.
+        needs_source: whether the gradient of vectors is required.
     """
 
-    def __init__(self, half: InputHalf, needs_source: bool) -> None:
+    def __init__(self, half: InputProjection, needs_source: bool) -> None:
         self.half = half
         self._needs_source = needs_source
-        self._source: Tensor | None = None  # made with the first steps, the last in time
+        self._source: Tensor | None = None  # allocated with the first span, the last in time
         looked_up = None if half.tabular else half.embedding
         self._embedding = torch.zeros_like(looked_up) if looked_up is not None else None  # [V, I]
         self._bias = torch.zeros_like(half.bias)
         self._sum: Tensor | None = None  # dtable [V, G·H], or dweight_ih
 
     def add(self, steps: slice, dgx: Tensor) -> None:
-        """Take in dgx of some steps, [t, B, G·H], of type `stored`; sums are of the weights' type."""
-        half, d, read = self.half, dgx.flatten(0, 1), self.half.source[steps]
+        """Add the gradients of a span.
+
+        Args:
+            steps: of the span.
+            dgx: gradients of its input halves, [t, B, G·H] in dtype `stored`; sums have the weights' dtype.
+        """
+        half, d, read = self.half, dgx.flatten(0, 1), self.half.source[steps]  # d [t·B, G·H]
         if half.tabular:
             if self._sum is None:
                 vocabulary = half.weight_ih.shape[1] if half.embedding is None else len(half.embedding)
@@ -107,9 +112,9 @@ class InputGradients:
             _add_by_token(self._embedding, read.flatten(), dx)
 
     def total(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-        """Gradients of (source, embedding, weight_ih, bias)."""
+        """Return the gradients of (source, embedding, weight_ih, bias); None for a missing or unneeded one."""
         half, embedding, dtable = self.half, self.half.embedding, self._sum
-        assert dtable is not None, "there is a span at least"
+        assert dtable is not None, "`add` was called"
         if not half.tabular:
             return self._source, self._embedding, dtable, self._bias
         if embedding is None:
@@ -118,7 +123,15 @@ class InputGradients:
 
 
 def product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
-    """Σ_t d_tᵀ operand_t: a weight gradient [rows, columns] in one product over all T·B, of float32 at least."""
+    """Compute a weight gradient Σ_t d_tᵀ operand_t in one product over all T·B.
+
+    Args:
+        d: [T, B, rows].
+        operand: [T, B, columns].
+        dtype: of the product's operands.
+    Returns:
+        [rows, columns], float32 or float64.
+    """
     product = multiply(d.flatten(0, 1).t(), operand.flatten(0, 1), dtype=dtype)
     return product.to(torch.promote_types(product.dtype, torch.float32))
 
@@ -126,8 +139,8 @@ def product_over_time(d: Tensor, operand: Tensor, dtype: torch.dtype) -> Tensor:
 def _add_by_token(total: Tensor, tokens: Tensor, d: Tensor) -> None:
     """Add to row v of `total` [V, columns] every row of d [n, columns] whose token is v.
 
-    On a GPU by a product with one-hot rows where these are few: thousands of atomic additions to one address wait for
-    each other, and in an order that changes.
+    On a GPU with a small vocabulary by a product with one-hot rows: thousands of atomic additions to one address are
+    slow, and their order varies.
     """
     if d.is_cuda and len(total) <= ONE_HOT_PAYS:
         one_hot = (tokens == torch.arange(len(total), device=d.device)[:, None]).to(d.dtype)  # [V, n]

@@ -1,10 +1,10 @@
-"""One recurrent layer as one differentiable function: hoisted input product, time loop, weight gradients.
+"""One recurrent layer as one differentiable function: input products, time loop, weight gradients.
 
-`torch.autograd.Function` is only the socket into PyTorch (modules, optimizers, DistributedDataParallel);
-every derivative in it is written out here or in `cells`.
+`torch.autograd.Function` only connects it to PyTorch (modules, optimizers, DistributedDataParallel); every derivative
+is written out here or in `cells`.
 
-The sequence is walked in spans of steps (`spans`). The states of all steps stay from the forward pass; a span whose
-gates did not stay is run forward again from its first state when its gradients are due.
+A sequence is processed in spans of steps (`spans`). The forward pass keeps the states of all steps. A span whose gates
+are not kept runs forward again from its first state before its backward pass.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from tuirnn import spans
 from tuirnn.codegen.trace import Traced
 from tuirnn.kernels import cuda, native, portable
 from tuirnn.kernels.cache import ForwardCache, Kernel, Recurrent, State
-from tuirnn.kernels.inputs import InputGradients, InputHalf, product_over_time
+from tuirnn.kernels.inputs import InputGradients, InputProjection, product_over_time
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """(weight_ih [G·H, I], weight_hh [R·H, H], bias_ih [G·H], bias_hh [R·H], vectors [P, H])."""
@@ -36,17 +36,17 @@ def recurrent_layer(
     """Run a layer over a sequence.
 
     Args:
-        cell: the mathematics.
+        cell: the traced cell.
         source: vectors [T, B, I], or int64 tokens [T, B].
         embedding: [V, I] for tokens; None with tokens means one-hot vectors (I = V).
         weights: the layer's parameters, in PyTorch's layout.
         state: each [B, H].
-        dtype: of the products' operands; None: the weights' own.
-        memory: 'save' keeps all gates for the backward pass; 'recompute' those of some last steps, and makes the others
-            again. Without gradients nothing stays but h.
-        observe: receives the layer's `ForwardCache`, all steps in one.
+        dtype: of the products' operands; None: that of the weights.
+        memory: 'save' keeps all gates for the backward pass; 'recompute' keeps those of some last steps and computes
+            the others again. Without gradients only h is kept.
+        observe: a list that receives the `ForwardCache` of all steps.
     Returns:
-        h of every step [T, B, H] and the last state.
+        h of every step [T, B, H], and the last state, each [B, H].
     """
     if observe is not None or not torch.is_grad_enabled():
         memory = "none" if observe is None else "save"
@@ -71,76 +71,75 @@ class _Layer(torch.autograd.Function):
         vectors: Tensor,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """h of every step [T, B, H], then the last state; see `recurrent_layer`."""
+        """Return h of every step [T, B, H] and the last state; see `recurrent_layer`."""
         (T, B), operand = source.shape[:2], dtype or weight_hh.dtype
-        bias = _with_recurrent_bias(cell, bias_ih, bias_hh)
-        weights = Recurrent(weight_hh, bias_hh, vectors)
+        bias = _with_recurrent_bias(cell, bias_ih, bias_hh)  # [G·H]
+        weights = Recurrent(weight_hh, bias_hh, vectors, operand)
         kernel = _kernel(cell, weight_hh, operand)
-        stored = operand if kernel is cuda else bias.dtype  # the device's kernels wait for memory, not for arithmetic
-        gx = InputHalf(source, embedding, weight_ih, bias, operand, stored)
+        stored = operand if kernel is cuda else bias.dtype  # a GPU's kernels are bound by memory, not by arithmetic
+        gx = InputProjection(source, embedding, weight_ih, bias, operand, stored)
         cuts = [slice(0, T)] if observe is not None else spans.cut(T, B, memory, weight_hh.device.type)
         first_kept = len(cuts) - spans.kept(len(cuts), memory if cell.kept else "save")
-        traces: dict[int, ForwardCache] = {}
-        staying = state[:1] if memory == "none" else state  # h goes out; c is for the backward pass
-        states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)
+        caches: dict[int, ForwardCache] = {}
+        staying = state[:1] if memory == "none" else state  # h is the output; c is for the backward pass only
+        states = tuple(s.new_empty(T + 1, *s.shape, dtype=bias.dtype) for s in staying)  # each [T+1, B, H]
         for index, steps in enumerate(cuts):
-            into = [s[steps.start : steps.stop + 1] for s in states]
-            trace = kernel.forward(cell, gx(steps), weights, state, into, dtype=operand)
-            state = tuple(s[-1] for s in trace.states)
+            into = [s[steps.start : steps.stop + 1] for s in states]  # each [t+1, B, H]
+            cache = kernel.forward(cell, gx(steps), weights, state, into)
+            state = tuple(s[-1] for s in cache.states)  # each [B, H]
             if index >= first_kept:
-                traces[index] = trace.on(cell, states, steps)
-            del trace  # before the next span makes its own
+                caches[index] = cache.with_states(cell, states, steps)
+            del cache  # before the next span allocates its own
         if observe is not None:
-            traces[0].observed = True
-            observe.append(traces[0])
-        ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.traces = cell, operand, stored, cuts, traces
+            caches[0].observed = True
+            observe.append(caches[0])
+        ctx.cell, ctx.operand, ctx.stored, ctx.cuts, ctx.caches = cell, operand, stored, cuts, caches
         ctx.save_for_backward(source, embedding, weight_ih, bias, weight_hh, bias_hh, vectors, *states)
-        return (states[0][1:], *(s.clone() for s in state))
+        return (states[0][1:], *(s.clone() for s in state))  # [T, B, H], each [B, H]
 
     @staticmethod
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
-        """A gradient for each argument of `forward`, from those of h and of the last state."""
+        """Return a gradient for each argument of `forward`, from those of h and of the last state."""
         source, embedding, weight_ih, bias, weight_hh, bias_hh, vectors, *states = ctx.saved_tensors
-        weights = Recurrent(weight_hh, bias_hh, vectors)
         cell, operand = ctx.cell, ctx.operand
+        weights = Recurrent(weight_hh, bias_hh, vectors, operand)
         kernel = _kernel(cell, weight_hh, operand)
-        gx = InputHalf(source, embedding, weight_ih, bias, operand, ctx.stored)
+        gx = InputProjection(source, embedding, weight_ih, bias, operand, ctx.stored)
         inputs = InputGradients(gx, needs_source=ctx.needs_input_grad[4])
-        dvectors, dapart = torch.zeros_like(vectors), dict.fromkeys(cell.apart, torch.zeros(()))
-        dW: list[Tensor] = []  # of the rows that met the same operand
+        dvectors, dbias_own = torch.zeros_like(vectors), dict.fromkeys(cell.non_additive, torch.zeros(()))
+        dW: list[Tensor] = []  # one for the rows of each product
         for index in range(len(ctx.cuts) - 1, -1, -1):
             steps = ctx.cuts[index]
-            trace = ctx.traces.pop(index, None)  # its room is free after this span
-            if trace is None:
-                before = tuple(s[steps.start] for s in states)
-                trace = kernel.forward(cell, gx(steps), weights, before, dtype=operand)
-                trace = trace.on(cell, states, steps)
-            factors = trace.operands(cell, vectors)  # before gradients take a's place
-            d = kernel.backward(cell, trace, weights, dh_all[steps], dstate, dtype=operand)
+            cache = ctx.caches.pop(index, None)  # its memory is free after this span
+            if cache is None:
+                before = tuple(s[steps.start] for s in states)  # each [B, H]
+                cache = kernel.forward(cell, gx(steps), weights, before).with_states(cell, states, steps)
+            operands = cache.operands(cell, vectors)  # before gradients overwrite the gates
+            d = kernel.backward(cell, cache, weights, dh_all[steps], dstate)
             dgx, dgh, dstate = d.x, d.gates, d.state
             dvectors += d.vectors
-            del trace
-            products = [product_over_time(dgh[..., rows], factor, operand) for rows, factor in factors]
+            del cache
+            products = [product_over_time(dgh[..., rows], each, operand) for rows, each in operands]  # each [rows, H]
             dW = [total.add_(product) for total, product in zip(dW, products, strict=True)] if dW else products
-            for gate in cell.apart:
-                dapart[gate] = dapart[gate] + _rows(cell.gates, gate, dgh).sum((0, 1), dtype=bias_hh.dtype)
+            for gate in cell.non_additive:
+                dbias_own[gate] = dbias_own[gate] + _rows(cell.gates, gate, dgh).sum((0, 1), dtype=bias_hh.dtype)
             inputs.add(steps, dgx)
-            del d, dgx, dgh, factors, products
+            del d, dgx, dgh, operands, products
         dsource, dembedding, dweight_ih, dbias = inputs.total()
-        shares = [dapart[gate] if gate in dapart else _rows(cell.gates, gate, dbias) for gate in cell.recurrent]
-        dbias_hh = dbias if cell.additive == set(cell.gates) else torch.cat(shares) if shares else bias_hh
-        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW) if dW else weight_hh
+        parts = [dbias_own[gate] if gate in dbias_own else _rows(cell.gates, gate, dbias) for gate in cell.recurrent]
+        dbias_hh = dbias if cell.additive == set(cell.gates) else torch.cat(parts) if parts else bias_hh
+        dweight_hh = dW[0] if len(dW) == 1 else torch.cat(dW) if dW else weight_hh  # [R·H, H]
         parameters = (dweight_ih, dweight_hh, dbias, dbias_hh, dvectors)
         return None, None, None, None, dsource, dembedding, *parameters, *dstate
 
 
 def _rows(gates: tuple[str, ...], gate: str, values: Tensor) -> Tensor:
-    """The columns of one of some gates, [..., G·H] -> [..., H]."""
+    """Return the columns of one of some gates, [..., G·H] -> [..., H]."""
     return values.chunk(len(gates), -1)[gates.index(gate)]
 
 
 def _with_recurrent_bias(cell: Traced, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
-    """All that can be added before the recurrent product: bias_ih, and bias_hh of gates whose halves just add up."""
+    """Return the bias of the input halves [G·H]: bias_ih plus bias_hh of additive gates."""
     if cell.additive == set(cell.gates):
         return bias_ih + bias_hh
     bias = bias_ih.clone()
@@ -150,7 +149,7 @@ def _with_recurrent_bias(cell: Traced, bias_ih: Tensor, bias_hh: Tensor) -> Tens
 
 
 def _kernel(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> Kernel:
-    """The fastest kernel that runs this cell here, with operands of this type."""
+    """Return the fastest kernel that runs this cell on this device with operands of this dtype."""
     if cuda.runs(cell, weight_hh, dtype):
         return cuda
     return native if native.runs(cell, weight_hh, dtype) else portable

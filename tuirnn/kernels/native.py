@@ -1,8 +1,7 @@
-"""The C++ kernels: compiled once per machine with its own compiler, kept in the cache folder, called through ctypes.
+"""The C++ kernels: compiled once with the machine's compiler, stored in the cache folder, called through ctypes.
 
-There is a library of large matrix products, and one for each cell that is used, whose mathematics are written from its
-definition (`codegen/cpp.py`). Where there is no compiler, or TUIRNN_KERNELS=portable says so, everything runs on
-`portable`.
+There is a library of large matrix products, and one for each cell in use, generated from its definition
+(`codegen/cpp.py`). Without a compiler, or with TUIRNN_KERNELS=portable, everything runs on `portable`.
 """
 
 import ctypes
@@ -19,18 +18,18 @@ from torch import Tensor
 from tuirnn import compiling
 from tuirnn.codegen.cpp import header
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, allocate_states
 
 CPP = Path(__file__).parent / "cpp"
 OPERANDS = {torch.float32: "F32", torch.bfloat16: "BF16"}
-"""Types that products multiply -> what the library calls them."""
+"""dtype of the products' operands -> its name in the library."""
 
 Function = Callable[..., int]
 Library = Mapping[str, Function]
 Signature = tuple[type[ctypes.c_long | ctypes.c_int] | None, tuple[type, ...]]
 
 SHARING_PAYS = 2**17
-"""Fewest recurrent weights whose products are split between threads by units."""
+"""Fewest recurrent weights for which threads divide the units of the same sequences."""
 
 FLAGS = (
     "-std=c++20",
@@ -56,19 +55,19 @@ CELL_FUNCTIONS: dict[str, Signature] = {
     "tuirnn_forward": (None, (*3 * (LONG,), POINTER, POINTERS, *5 * (POINTER,), INT)),
     "tuirnn_backward": (None, (*3 * (LONG,), POINTER, POINTERS, *6 * (POINTER,), POINTERS, *3 * (POINTER,), INT)),
 }
-"""Name -> (result, arguments); of a cell's functions there is one for each type of operands."""
+"""Name -> (result, arguments); a cell's library has each function once for each dtype of operands."""
 
 Loaded = tuple[Library | None, str]
-"""A library, or None and why not."""
+"""A library and '', or None and the reason."""
 
 _loaded: dict[Traced | None, Loaded] = {}
-"""By cell; None: the library of products."""
+"""Libraries by cell; under None that of the products."""
 
 _loading = Lock()
 
 
 def _units(cell: Traced | None) -> tuple[compiling.Unit, ...]:
-    """What is compiled for a cell: each type of operands by itself, so that processors share the work."""
+    """List what is compiled for a cell: one unit for each dtype of operands, so that compilers run in parallel."""
     if cell is None:
         return (compiling.Unit(CPP / "products.cpp"),)
     headers = (("cell.h", header(cell)),)
@@ -79,22 +78,17 @@ def _units(cell: Traced | None) -> tuple[compiling.Unit, ...]:
 
 
 def library() -> Library | None:
-    """The products, compiled first where this machine has not yet; None where they are not to be had."""
+    """Load the library of products, and compile it if necessary; None if unavailable."""
     return _load(None)[0]
 
 
-def why_not() -> str:
-    """Why `library()` is None, in a few words; empty where it is there."""
-    return _load(None)[1]
-
-
-def why_not_for(cell: Traced) -> str:
-    """Why a cell does not run here, in a few words; empty where it does."""
-    return why_not() or _load(cell)[1]
+def unavailable_reason(cell: Traced | None = None) -> str:
+    """Return why the kernels of a cell, or with None the products, are unavailable; '' if they are available."""
+    return _load(None)[1] or _load(cell)[1]
 
 
 def is_to_be_compiled(cell: Traced) -> bool:
-    """Whether a cell's first use will compile, which takes some seconds."""
+    """Return whether the first use of a cell will compile, which takes some seconds."""
     if _portable_wanted():
         return False
     missing = [each for each in (None, cell) if each not in _loaded]
@@ -102,15 +96,15 @@ def is_to_be_compiled(cell: Traced) -> bool:
 
 
 def prepare(cell: Traced) -> None:
-    """Compile what a cell needs in the background; its first use waits for that."""
+    """Compile the libraries of a cell in the background; its first use waits for them."""
     pool = ThreadPoolExecutor(1, "compiling")
-    with suppress(RuntimeError):  # no room for a thread: the first use compiles
-        pool.submit(why_not_for, cell)
+    with suppress(RuntimeError):  # no thread can start: the first use compiles
+        pool.submit(unavailable_reason, cell)
     pool.shutdown(wait=False)
 
 
 def forget() -> None:
-    """Load everything anew when it is next asked for."""
+    """Discard all libraries: the next use loads them again."""
     with _loading:
         _loaded.clear()
 
@@ -124,7 +118,7 @@ def _load(cell: Traced | None) -> Loaded:
 
 
 def _typed(cell: Traced | None) -> Loaded:
-    """Load a library and say what its functions take."""
+    """Load a library and set the argument types of its functions."""
     if _portable_wanted():
         return None, "TUIRNN_KERNELS=portable"
     loaded, why = compiling.load(_units(cell), "c++", FLAGS)
@@ -135,7 +129,7 @@ def _typed(cell: Traced | None) -> Loaded:
         functions = {f"{name}_{each}": of for name, of in CELL_FUNCTIONS.items() for each in OPERANDS.values()}
     found: dict[str, Function] = {}
     for name, (result, arguments) in functions.items():
-        if hasattr(loaded, name):  # those for bfloat16 are not compiled for every processor
+        if hasattr(loaded, name):  # not every processor supports bfloat16
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
             found[name] = function
@@ -148,27 +142,29 @@ def _portable_wanted() -> bool:
 
 
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the library multiplies operands of this type here."""
+    """Return whether the library multiplies operands of this dtype on this device."""
     lib = library() if device.type == "cpu" and dtype in OPERANDS else None
     return lib is not None and (dtype == torch.float32 or bool(lib["tuirnn_has_bf16"]()))
 
 
 def runs(cell: Traced, weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a cell with such parameters runs here, with operands of this type."""
+    """Return whether a cell runs here.
+
+    Args:
+        cell: the traced cell.
+        weight: any of its parameters.
+        dtype: of the products' operands.
+    """
     return multiplies(dtype, weight.device) and _load(cell)[0] is not None
 
 
-def forward(
-    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
-    dtype: torch.dtype | None = None,
-) -> ForwardCache:  # fmt: skip
-    """As `Kernel.forward`; gx and the state are float32."""
-    T, B, _ = gx.shape
-    H = state[0].shape[-1]
-    run = _Pass(cell, B, H, dtype or weights.matrix.dtype)
-    gx, states = gx.contiguous(), begun(state, T, into)
+def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()) -> ForwardCache:
+    """Implement `Kernel.forward`; gx and the state are float32."""
+    T, B, H = *gx.shape[:2], state[0].shape[-1]
+    run = _Pass(cell, B, H, weights)
+    gx, states = gx.contiguous(), allocate_states(state, T, into)
     extras = gx.new_empty(T, B, cell.extra_width * H)
-    matrix, bias, vectors = (tensor.float().contiguous() for tensor in weights)
+    matrix, bias, vectors = (tensor.float().contiguous() for tensor in weights[:3])
     assert (len(matrix), len(vectors)) == (cell.R * H, len(cell.vectors)), "parameters of another cell"
     run.function("forward")(
         T, B, H, gx.data_ptr(), _pointers(states), extras.data_ptr(), matrix.data_ptr(), bias.data_ptr(),
@@ -177,57 +173,55 @@ def forward(
     return ForwardCache(gx, states, extras)
 
 
-def backward(
-    cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
-    dtype: torch.dtype | None = None,
-) -> SequenceGradients:  # fmt: skip
-    """As `Kernel.backward`; where the halves' gradients differ, those of the input are in the activations' place."""
+def backward(cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State) -> SequenceGradients:
+    """Implement `Kernel.backward`; if some gates are split, the gradients of input halves overwrite the gates."""
     T, B, H = dh_all.shape
-    run = _Pass(cell, B, H, dtype or weights.matrix.dtype)
-    dx = trace.room(cell)
+    run = _Pass(cell, B, H, weights)
+    dx = cache.gradient_buffer(cell)
     dgates = torch.empty_like(dx) if cell.split else dx
     dstate = tuple(d.clone(memory_format=torch.contiguous_format) for d in dlast)
-    matrix, vectors, dh_all = (
-        weights.matrix.float().contiguous(),
-        weights.vectors.float().contiguous(),
-        dh_all.contiguous(),
-    )
+    matrix, _, vectors = (tensor.float().contiguous() for tensor in weights[:3])
+    dh_all = dh_all.contiguous()
     dvectors = vectors.new_zeros(run.threads, *vectors.shape)
     squares = torch.zeros(run.threads, T, dtype=torch.float64)
     run.function("backward")(
-        T, B, H, trace.a.data_ptr(), _pointers(trace.states), trace.saved.data_ptr(), matrix.data_ptr(),
+        T, B, H, cache.gates.data_ptr(), _pointers(cache.states), cache.extra.data_ptr(), matrix.data_ptr(),
         vectors.data_ptr(), dh_all.data_ptr(), dgates.data_ptr(), dx.data_ptr(), _pointers(dstate),
         dvectors.data_ptr(), squares.data_ptr(), run.scratch.data_ptr(), run.threads,
     )  # fmt: skip
-    trace.dh_norm = squares.sum(0).sqrt()
+    cache.dh_norm = squares.sum(0).sqrt()
     return SequenceGradients(dx, dgates, dstate, dvectors.sum(0))
 
 
 class _Pass:
-    """The library of a cell, and what it needs for a pass."""
+    """The library of a cell, and the threads and scratch memory of a pass."""
 
-    def __init__(self, cell: Traced, B: int, H: int, dtype: torch.dtype) -> None:
+    def __init__(self, cell: Traced, B: int, H: int, weights: Recurrent) -> None:
         loaded, _ = _load(cell)
-        assert loaded is not None, "callers ask `runs` first"
-        self._library, self._operand = loaded, OPERANDS[dtype]
-        self.threads = _threads(cell, B, H)
+        assert loaded is not None, "callers check `runs` first"
+        self._library, self._operand = loaded, OPERANDS[weights.operand or weights.matrix.dtype]
+        threads = torch.get_num_threads()  # for small weights no more than there are rows to divide between them
+        self.threads = threads if cell.R * H * H >= SHARING_PAYS else min(threads, B)
         self.scratch = torch.empty(self.function("scratch")(B, H), dtype=torch.int32)
 
     def function(self, name: str) -> Function:
-        """A function of the library for the type of operands."""
+        """Return a function of the library for the operands' dtype."""
         return self._library[f"tuirnn_{name}_{self._operand}"]
 
 
 def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A [M, K] B [K, N] (+ bias [N]), float32 on the CPU, each with a stride of one; a new float32 [M, N].
+    """Compute A B (+ bias) on the CPU.
 
     Args:
-        A: left factor.
-        B: right factor.
-        bias: added to each row.
-        dtype: what the factors are rounded to; sums are float32.
+        A: left factor [M, K] float32.
+        B: right factor [K, N] float32.
+        bias: [N] float32, added to each row.
+        dtype: to which the factors are rounded; sums are float32.
+    Returns:
+        A new tensor [M, N] float32.
     """
-    lib = _library()
+    lib = library()
+    assert lib is not None, "callers check `runs` or `multiplies` first"
     A, B = (M if 1 in M.stride() else M.contiguous() for M in (A, B))
     (M, K), N = A.shape, B.shape[1]
     C = A.new_empty(M, N)
@@ -238,18 +232,6 @@ def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dt
         bias.data_ptr() if bias is not None else None, C.data_ptr(), scratch.data_ptr(), threads,
     )  # fmt: skip
     return C
-
-
-def _library() -> Library:
-    loaded = library()
-    assert loaded is not None, "callers ask `runs` or `multiplies` first"
-    return loaded
-
-
-def _threads(cell: Traced, B: int, H: int) -> int:
-    """As many as can share the rows; all of them on fewer rows where the weights are worth their waiting."""
-    threads = torch.get_num_threads()
-    return threads if cell.R * H * H >= SHARING_PAYS else min(threads, B)
 
 
 def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:

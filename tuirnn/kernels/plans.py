@@ -1,12 +1,11 @@
-"""Ways to run a pass on a GPU, and which of them are worth trying for a cell and its size.
+"""Plans: ways to run a pass on a GPU, and the candidates for a cell and its size.
 
-    one launch for all steps        no launch between steps; as many programs as the device has processors at most
-    one launch for each product     any size; meant for a captured graph, where a launch costs microseconds less
-    cuBLAS and the phases           two launches for each product; for sizes at which a large product is bound by its
-                                    arithmetic
-    elementwise                     of a cell without products: one launch, whose programs never meet
+    one launch for all steps        no launch between steps; at most one program for each multiprocessor
+    one launch for each product     any size; in a captured graph, where a launch costs microseconds less
+    cuBLAS and the phases           two launches for each product; for sizes at which arithmetic limits the product
+    elementwise                     of a cell without products: one launch, whose programs do not synchronise
 
-docs/cuda.md has the reasoning and the figures.
+docs/cuda.md has the reasons and the figures.
 """
 
 from dataclasses import dataclass, replace
@@ -17,25 +16,30 @@ from tuirnn.codegen.trace import Traced
 from tuirnn.codegen.triton_forward import width
 
 TILES = ((16, 32, 64, 128), (16, 32, 64))
-"""Sequences and units that a program may own."""
+"""Sequences and units that a program may compute."""
 
 SHARED_MEMORY = 208 * 1024
-"""What a program may fill with W and h; an H100 has 227 KiB for one. Where a device has less, the plan fails and is
-left out."""
+"""Bytes that a program may use for W and h; an H100 has 227 KiB. Where a device has less, the plan fails."""
 
-NEAR = 6
-"""How many times as fast a program reads its shared memory as others' results."""
+SHARED_MEMORY_SPEEDUP = 6
+"""How many times faster a program reads shared memory than results of other programs."""
 
 
 class Case(NamedTuple):
-    """What a plan is chosen for."""
+    """The key of the choice of a plan.
+
+    Attributes:
+        forward: whether it is a forward pass.
+        cell: name.
+        batch, hidden: B and H.
+        operands: dtype of the products' operands: float32, tf32, bfloat16, float16.
+    """
 
     forward: bool
     cell: str
     batch: int
     hidden: int
     operands: str
-    """Type of the products' operands: float32, tf32, bfloat16, float16."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,12 @@ class Plan:
     """One way to run a pass.
 
     Attributes:
-        product: the kernel makes the products; else cuBLAS.
-        persistent: one launch for all steps.
-        resident: a program's rows of W stay in its shared memory for all steps.
-        BB, BU: sequences and units that a program owns.
-        BK: terms of a product's sum that it loads at once; where W is resident, all of the longest one's.
-        slices: that a long sum with few outputs is cut into, one for each warp.
+        product: whether the kernel computes the products; otherwise cuBLAS does.
+        persistent: whether one launch runs all steps.
+        resident: whether a program keeps its rows of W in shared memory for all steps.
+        BB, BU: sequences and units of a program.
+        BK: terms of a product's sum that are loaded together; if W is resident, all terms of the longest sum.
+        slices: parts of a long sum with few outputs, one for each warp.
         warps: of a program.
         stages: of loads in flight.
     """
@@ -64,7 +68,7 @@ class Plan:
     stages: int = 3
 
     def grid(self, B: int, H: int) -> tuple[int, int]:
-        """Programs side by side: of units, and of sequences."""
+        """Return the numbers of programs along units and along sequences."""
         return -(-H // self.BU), -(-B // self.BB)
 
 
@@ -74,28 +78,33 @@ ELEMENTWISE = tuple(
     Plan(product=False, persistent=True, resident=False, BB=BB, BU=BU, warps=warps, stages=4)
     for BB, BU, warps in ((1, 64, 1), (2, 64, 2), (4, 128, 4))
 )
-"""Small programs, so that many wait for memory at the same time."""
+"""Small programs, so that many memory accesses are in flight."""
 
 
 class Sizes(NamedTuple):
-    """A product as a program makes it, in units of a gate: (columns of its tile, terms of its sum)."""
+    """The size of a program's product, in gates: columns of its tile, terms of its sum."""
 
     columns: int
     terms: int
 
 
 def sizes(cell: Traced, forward: bool) -> list[Sizes]:
-    """Those of each product of a step."""
+    """Return the size of each product of a step."""
     if forward:
         return [Sizes(width(each.rows), 1) for each in forward_schedule(cell).products]
     return [Sizes(1, each.rows) for each in backward_schedule(cell).products]
 
 
 def candidates(cell: Traced, case: Case, processors: int) -> list[Plan]:
-    """The plans worth trying for a case on a device of so many processors, the most promising first.
+    """List the plans to try, the most promising first.
 
-    A step takes as long as a program needs to read its rows of h (or dgh) and of W: the tile with the fewest is the
-    best that the device holds at once; between equals the one with fewer programs, which meet sooner.
+    A step takes as long as a program needs to read its rows of h (or dgh) and of W. The best tile reads the least and
+    needs no more programs than the device runs at once; among equals, fewer programs synchronise faster.
+
+    Args:
+        cell: the traced cell.
+        case: the pass and its size.
+        processors: multiprocessors of the device.
     """
     if not forward_schedule(cell).products:
         return list(ELEMENTWISE)
@@ -105,7 +114,7 @@ def candidates(cell: Traced, case: Case, processors: int) -> list[Plan]:
         return -(-case.batch // plan.BB) * -(-case.hidden // plan.BU)
 
     def reads(plan: Plan) -> tuple[int, int]:
-        x, W = plan.BB * NEAR, plan.BU * (1 if plan.resident else NEAR)
+        x, W = plan.BB * SHARED_MEMORY_SPEEDUP, plan.BU * (1 if plan.resident else SHARED_MEMORY_SPEEDUP)
         of_products = (x + each.rows * W if case.forward else each.rows * (x + W) for each in schedule.products)
         return sum(of_products), programs(plan)
 
@@ -121,7 +130,7 @@ def candidates(cell: Traced, case: Case, processors: int) -> list[Plan]:
 
 
 def _streaming(case: Case, products: list[Sizes], BB: int, BU: int) -> Plan:
-    """Read W anew in each step; `benchmarks/gpu_compile.py` shows that these keep within the registers."""
+    """Return a plan that reads W at each step; `benchmarks/gpu_compile.py` shows that these do not spill registers."""
     plan = Plan(product=True, persistent=True, resident=False, BB=BB, BU=BU)
     wide = _size(case) // 2
     if not case.forward and BB * BU <= 512:
@@ -132,7 +141,7 @@ def _streaming(case: Case, products: list[Sizes], BB: int, BU: int) -> Plan:
 
 
 def _resident(case: Case, products: list[Sizes], BB: int, BU: int) -> Plan | None:
-    """Keep W's rows on the chip; None where they do not fit beside a step's h or dgh."""
+    """Return a plan that keeps W's rows in shared memory; None if they do not fit with h or dgh of a step."""
     slices = 1 if case.forward or BB * BU > 1024 else 8
     lengths = [_whole_sum(each.terms * case.hidden, slices) for each in products]
     held = BB * max(lengths) + BU * sum(each.columns * BK for each, BK in zip(products, lengths, strict=True))
@@ -143,7 +152,7 @@ def _resident(case: Case, products: list[Sizes], BB: int, BU: int) -> Plan | Non
 
 
 def _whole_sum(terms: int, slices: int) -> int:
-    """Terms of each slice, as a power of 2."""
+    """Return the terms of each slice, rounded up to a power of 2."""
     return max(16, 1 << (-(-terms // slices) - 1).bit_length())
 
 
@@ -152,7 +161,7 @@ def _size(case: Case) -> int:
 
 
 def constants(plan: Plan, cell: Traced, case: Case) -> dict[str, Any]:
-    """What a plan's kernel is compiled for, and how it is launched; without STAGE."""
+    """Return the compile-time constants and launch options of a plan's kernel, except STAGE."""
     products = sizes(cell, case.forward)
     lengths = [_whole_sum(each.terms * case.hidden, plan.slices) if plan.resident else plan.BK for each in products]
     options: dict[str, Any] = {
@@ -163,5 +172,5 @@ def constants(plan: Plan, cell: Traced, case: Case) -> dict[str, Any]:
         "num_warps": plan.warps, "num_stages": plan.stages,
     }  # fmt: skip
     if plan.persistent and products:
-        options["launch_cooperative_grid"] = True  # refused by the driver where not all programs fit at once
+        options["launch_cooperative_grid"] = True  # the driver refuses it unless all programs fit at once
     return options

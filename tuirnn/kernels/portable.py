@@ -1,8 +1,8 @@
-"""The sequence loop in plain tensor operations: any cell, device and dtype.
+"""The kernel in plain tensor operations, for any cell, device and dtype.
 
-Only the recurrent product and what it depends on stay in the loop (`inplace`); buffers for all T steps are
-allocated once and written in place. States and gates are kept in the accumulation dtype; the operands of the
-products are cast to their own dtype, so bfloat16 weights meet float32 states.
+Only the recurrent product and what it depends on stay in the time loop (`inplace`); buffers for all T steps are
+allocated once and written in place. States and gates have the accumulation dtype; the operands of the products are
+cast to their own dtype, so bfloat16 weights multiply float32 states.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from tuirnn.codegen.trace import Traced
-from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, begun
+from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, allocate_states
 from tuirnn.kernels.inplace import Phases, Times, Values, backward_program, column, forward_program, run
 from tuirnn.kernels.products import TimesTransposed, times_transposed
 
 BLOCK = {"cpu": 2**16, "cuda": 2**20}
-"""Elements of a gate in steps that are taken together: enough to share between threads, few enough for the cache; and
-the views of a long sequence would call the garbage collector. A GPU waits for the calls, not for memory."""
+"""Elements of a gate in a block of steps: enough to divide between threads, few enough for the cache; the views of a
+long sequence would trigger the garbage collector. On a GPU the number of calls matters more than the cache."""
 
 
 def _blocks(T: int, B: int, H: int, device: torch.device) -> list[slice]:
@@ -25,18 +25,18 @@ def _blocks(T: int, B: int, H: int, device: torch.device) -> list[slice]:
     return [slice(first, min(first + steps, T)) for first in range(0, T, steps)]
 
 
-def _places(cell: Traced, trace: ForwardCache, gates: Tensor, runs: Sequence[tuple[int, int]], steps: slice) -> Values:
-    """The buffers of some steps by the names of their places, each [t, B, ·]; `gates` [T, B, G·H] holds the columns."""
-    H = trace.states[0].shape[-1]
+def _places(cell: Traced, cache: ForwardCache, gates: Tensor, runs: Sequence[tuple[int, int]], steps: slice) -> Values:
+    """Map the places of some steps to their buffers [t, B, ·]; `gates` [T, B, G·H] holds the columns."""
+    H = cache.states[0].shape[-1]
     places = {column(i, j): gates[steps, :, i * H : j * H] for i, j in runs}
-    for name, state in zip(cell.state, trace.states, strict=True):
+    for name, state in zip(cell.state, cache.states, strict=True):
         places |= {f"before {name}": state[:-1][steps], f"after {name}": state[1:][steps]}
-    extra = trace.saved[steps]
+    extra = cache.extra[steps]
     return places | {f"extra {name}": extra[..., i * H : (i + 1) * H] for i, name in enumerate(cell.extra)}
 
 
 def _by_step(block: Values, names: Sequence[str], steady: Values, t: int) -> Iterator[Values]:
-    """The places of each of t steps, [B, ·], one after the other, with those that no step changes."""
+    """Yield the places of each of t steps [B, ·], and those that no step changes."""
     rows = zip(*(block[name].unbind(0) for name in names), strict=True) if names else iter([()] * t)
     for row in rows:
         values = dict(zip(names, row, strict=True))
@@ -45,68 +45,62 @@ def _by_step(block: Values, names: Sequence[str], steady: Values, t: int) -> Ite
 
 
 def _times(prepare: Callable[[slice], TimesTransposed], H: int, bias: Tensor | None = None) -> Times:
-    """The products; each block of weight_hh's rows is prepared when it is first asked for."""
+    """Return the function of the products; it prepares each block of weight_hh's rows at the first use."""
     ready: dict[tuple[int, int], tuple[TimesTransposed, Tensor | None]] = {}
 
     def times(rows: tuple[int, int], operand: Tensor) -> Tensor:
         if rows not in ready:
             part = slice(rows[0] * H, rows[1] * H)
             ready[rows] = prepare(part), None if bias is None else bias[part]
-        product, share = ready[rows]
-        return product(operand, share)
+        product, part_of_bias = ready[rows]
+        return product(operand, part_of_bias)  # [B, K] -> [B, N]
 
     return times
 
 
 def _steady(cell: Traced, made: Phases, weights: Recurrent, like: Tensor) -> Values:
-    """The places that no step changes: numbers, vectors, and what is made of them."""
+    """Compute the places that no step changes: constants, vectors, and values that depend on them alone."""
     values = made.constants(like)
     values |= {f"p {name}": vector for name, vector in zip(cell.vectors, weights.vectors, strict=True)}
     run(made.once, values)
     return values
 
 
-def forward(
-    cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = (), *,
-    dtype: torch.dtype | None = None,
-) -> ForwardCache:  # fmt: skip
-    """As `Kernel.forward`."""
-    weight_hh, bias_hh, _ = weights.to(dtype)
+def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Sequence[Tensor] = ()) -> ForwardCache:
+    """Implement `Kernel.forward`."""
+    weight_hh, bias_hh, *_ = weights.rounded()
     T, B, H = *gx.shape[:2], state[0].shape[-1]
     made = forward_program(cell)
-    trace = ForwardCache(gx, begun(state, T, into), gx.new_empty(T, B, cell.extra_width * H))
+    cache = ForwardCache(gx, allocate_states(state, T, into), gx.new_empty(T, B, cell.extra_width * H))
     bias = bias_hh.clone()
-    for gate in cell.additive:  # it is in gx already
+    for gate in cell.additive:  # gx includes it
         bias[cell.recurrent.index(gate) * H :][:H] = 0
-    times = _times(lambda rows: times_transposed(weight_hh[rows], B), H, bias if cell.apart else None)
+    times = _times(lambda rows: times_transposed(weight_hh[rows], B), H, bias if cell.non_additive else None)
     steady = _steady(cell, made, weights, gx)
     for steps in _blocks(T, B, H, gx.device):
-        block = {**_places(cell, trace, gx, made.columns, steps), **steady}
+        block = {**_places(cell, cache, gx, made.columns, steps), **steady}
         run(made.before, block)
         for values in _by_step(block, made.reads, steady, len(gx[steps])):
             run(made.step, values, times)
         run(made.after, block)
-    return trace
+    return cache
 
 
-def backward(
-    cell: Traced, trace: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State, *,
-    dtype: torch.dtype | None = None,
-) -> SequenceGradients:  # fmt: skip
-    """As `Kernel.backward`."""
-    weight_hh = weights.to(dtype).matrix
+def backward(cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tensor, dlast: State) -> SequenceGradients:
+    """Implement `Kernel.backward`."""
+    weight_hh = weights.rounded().matrix
     T, B, H = dh_all.shape
     made = backward_program(cell)
     times = _times(lambda rows: times_transposed(weight_hh[rows].t(), B), H)
     steady = _steady(cell, made, weights, dh_all)
-    dgh, dvectors = trace.room(cell), torch.zeros_like(weights.vectors)
-    apart = {place: dh_all.new_empty(T, B, H) for _, place in made.apart if place.startswith("apart")}
-    norms = dh_all.new_empty(T) if trace.observed else None
+    dgh, dvectors = cache.gradient_buffer(cell), torch.zeros_like(weights.vectors)
+    own = {place: dh_all.new_empty(T, B, H) for _, place in made.split if place.startswith("split")}
+    norms = dh_all.new_empty(T) if cache.observed else None
     d = {f"d {name}": dlast_.clone() for name, dlast_ in zip(cell.state, dlast, strict=True)}
     for steps in reversed(_blocks(T, B, H, dh_all.device)):
         dh_block = dh_all[steps]
-        block = {**_places(cell, trace, dgh, made.columns, steps), **steady}
-        block |= {name: each[steps] for name, each in apart.items()}
+        block = {**_places(cell, cache, dgh, made.columns, steps), **steady}
+        block |= {name: each[steps] for name, each in own.items()}
         block |= {name: torch.empty_like(dh_block) for name in made.stored}
         run(made.before, block)
         rows = zip(range(T)[steps], dh_block, _by_step(block, made.reads, steady, len(dh_block)), strict=True)
@@ -120,20 +114,20 @@ def backward(
         run(made.after, block)
         for total, place in zip(dvectors, made.vectors, strict=True):
             if place is not None:
-                total += block[place].sum((0, 1))
-    trace.dh_norm = norms
-    dgx = _input_gradients(made.apart, apart, trace, dgh, H)
+                total += block[place].sum((0, 1))  # [t, B, H] -> [H]
+    cache.dh_norm = norms
+    dgx = _input_gradients(made.split, own, cache, dgh, H)
     return SequenceGradients(dgx, dgh, tuple(d.values()), dvectors)
 
 
 def _input_gradients(
-    places: Sequence[tuple[int, str]], apart: Values, trace: ForwardCache, dgh: Tensor, H: int
+    places: Sequence[tuple[int, str]], own: Values, cache: ForwardCache, dgh: Tensor, H: int
 ) -> Tensor:
-    """Gradients of the input halves [T, B, G·H]: those of the products, but where the halves are not just summed."""
+    """Return the gradients of the input halves [T, B, G·H]: those of the products, except for split gates."""
     if not places:
         return dgh
     dgx = dgh.clone()
     for slot, (gate, place) in enumerate(places):
-        own = apart[place] if place in apart else trace.saved[..., slot * H : (slot + 1) * H]
-        dgx[..., gate * H : (gate + 1) * H] = own
+        part = own[place] if place in own else cache.extra[..., slot * H : (slot + 1) * H]
+        dgx[..., gate * H : (gate + 1) * H] = part
     return dgx

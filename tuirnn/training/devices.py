@@ -70,7 +70,7 @@ def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, 
         cell = model.recurrent(0).cell
         if native.is_to_be_compiled(cell):
             note("compiles the kernels of this cell for this processor, once: some seconds")
-        missing = native.why_not_for(cell)
+        missing = native.unavailable_reason(cell)
         if missing:
             note(f"no native kernels run here ({missing}): training takes 1.3 to 2 times as long")
         if model.compute_dtype == torch.bfloat16 and not native.multiplies(torch.bfloat16, device):
@@ -80,7 +80,7 @@ def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, 
     torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
     layer = model.recurrent(0)
     cuda.measure(layer.cell, batch, layer.hidden, model.compute_dtype)
-    why = cuda.why_not()
+    why = cuda.unavailable_reason()
     if why:
         note(f"not all GPU kernels run here, slower ones do their work: {why}")
 

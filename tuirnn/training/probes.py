@@ -50,7 +50,7 @@ def _gate_histograms(
 ) -> dict[str, tuple[list[float], list[float]]]:
     """gate -> (shares, [least, largest])."""
     cell = model.recurrent(index).cell
-    by_gate = dict(zip(cell.gates, trace.a.chunk(cell.G, -1), strict=True))
+    by_gate = dict(zip(cell.gates, trace.gates.chunk(cell.G, -1), strict=True))
     found = {}
     for name in gates.visible(cell):
         values = (by_gate[name] if name in cell.kept else trace.states[cell.state.index(name)][1:]).float()

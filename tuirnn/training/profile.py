@@ -25,7 +25,7 @@ from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.optimizers import make_optimizer
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
-    "input product": [(inputs.InputHalf, "__init__"), (inputs.InputHalf, "__call__")],
+    "input product": [(inputs.InputProjection, "__init__"), (inputs.InputProjection, "__call__")],
     "time loop, forward": [(kernel, "forward") for kernel in (cuda, native, portable)],
     "time loop, backward": [(kernel, "backward") for kernel in (cuda, native, portable)],
     "weight gradient": [(layer, "product_over_time"), (inputs, "product_over_time")],

@@ -1,8 +1,9 @@
-/* The step. Letters: H hidden units, G gates, K inputs and N outputs of a product; gates in PyTorch's order.
+/* One step of the network. Letters: H hidden width, G gates, K inputs and N outputs of a product; gates in PyTorch's
+ * order.
  *
- * Weights lie in panels of 64 columns, then of 16, the last filled up with zeros: in a panel the rows follow each
- * other, so that a product reads memory once, straight on, and its few sums stay close. Compilers vectorize the loops
- * as they are; what their vectors write is aligned. Nothing here can be written to but what the caller hands over. */
+ * Weights are stored in panels of 64 columns, then of 16, the last padded with zeros. The rows of a panel are
+ * contiguous, so that a product reads memory once, in sequence, and its sums stay in registers. Compilers vectorize the
+ * loops; the arrays that they write are aligned. All data but the caller's are constant. */
 
 #include "cell.h"
 
@@ -52,7 +53,7 @@ static inline float exponential(float x) {
     p = p * r * r + r + 1.0f;
     uint32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 127u) << 23; /* the exponent of 2^n; what was above n goes out at the top */
+    bits = (bits + 127u) << 23; /* the exponent of 2^n; the bits above n are shifted out */
     memcpy(&power, &bits, sizeof power);
     return p * power;
 }
@@ -84,7 +85,7 @@ static inline float log_sigmoid(float x) { return (x < 0 ? x : 0) - log1pf(expf(
 #endif
 
 #if CELL_USES_MAXIMUM
-static inline float larger(float x, float y) { return x > y || x != x ? x : y; } /* what is no number stays so */
+static inline float larger(float x, float y) { return x > y || x != x ? x : y; } /* NaN stays NaN */
 #endif
 
 #include "cell_layer.h"
@@ -160,7 +161,8 @@ const char *cell_symbol(int token, int *length) {
 }
 
 #if !CELL_BYTES
-/* The code point of the UTF-8 character at text and its bytes; -1 and 1 where there is none, 0 and 0 at the end. */
+/* The code point of the UTF-8 character at text, and its length in bytes; -1 and 1 if it is invalid, 0 and 0 at the
+ * end. */
 static int32_t character(const char *text, int *length) {
     const unsigned char *s = (const unsigned char *)text;
     int more = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 1 : s[0] < 0xF0 ? 2 : s[0] < 0xF5 ? 3 : 0;
@@ -178,7 +180,7 @@ static int32_t character(const char *text, int *length) {
 #endif
 
 #if CELL_WORDS
-/* Whether words are made of this character: ranges[low] is the first that does not end before it. */
+/* Whether words contain this character: ranges[low] is the first range that does not end before it. */
 static int in_word(int32_t point) {
     int low = 0, high = COUNT(cell_word_ranges);
     while (low < high) {

@@ -1,7 +1,7 @@
-/* One step of a recurrent network that writes text. C99 and C++, no dependencies but the maths library.
+/* One step of a recurrent network that writes text. C99 and C++; needs only the maths library.
  *
- * Everything but what a caller hands over is constant: threads may call all of it at once, each with a state of its
- * own. A step needs some 4 * (CELL_GATES * CELL_HIDDEN * 2 + CELL_VOCAB) bytes of stack, a choice 8 * CELL_VOCAB. */
+ * All data but the caller's are constant: threads may call every function at the same time, each with its own state.
+ * A step needs about 4 * (CELL_GATES * CELL_HIDDEN * 2 + CELL_VOCAB) bytes of stack, a choice 8 * CELL_VOCAB. */
 
 #ifndef CELL_H
 #define CELL_H
@@ -13,28 +13,28 @@ extern "C" {
 #endif
 
 typedef struct {
-    CELL_STATE /* float h[CELL_LAYERS][CELL_HIDDEN]; and what else the cell carries from step to step */
+    CELL_STATE /* float h[CELL_LAYERS][CELL_HIDDEN]; and further parts of the state */
 } cell_state;
 
-/* The state before the first token. A text begins after CELL_OPENING. */
+/* Sets the state before the first token. The first token of a text follows CELL_OPENING. */
 void cell_reset(cell_state *state);
 
-/* Reads a token and gives the scores of the next one, logits[CELL_VOCAB].
- * Returns 1; where the token is not one of 0 ... CELL_VOCAB - 1 it changes nothing and returns 0. */
+/* Reads a token and computes the logits of the next one, logits[CELL_VOCAB].
+ * Returns 1; if the token is not one of 0 ... CELL_VOCAB - 1, changes nothing and returns 0. */
 int cell_step(cell_state *state, int token, float *logits);
 
 /* Chooses a token. temperature: 0 is greedy; top_k: 0 is all; uniform: a random number in [0, 1). */
 int cell_sample(const float *logits, double temperature, int top_k, double uniform);
 
-/* What a token stands for, as UTF-8 with a closing zero; *length excludes it. "" and 0 for what is no token.
- * A byte is part of a UTF-8 character: gather them before you show them. */
+/* The symbol of a token as UTF-8 with a terminating zero, which *length excludes; "" and 0 if there is no such token.
+ * The symbol of a byte vocabulary is part of a UTF-8 character: collect whole characters before you show them. */
 const char *cell_symbol(int token, int *length);
 
-/* The token at the beginning of a UTF-8 text that ends with a zero; *length: the bytes it covers, 0 at the end.
- * CELL_UNKNOWN for what is not in the vocabulary, for a byte that is no UTF-8, and at the end. */
+/* The first token of a UTF-8 text that ends with a zero; *length: its bytes, 0 at the end of the text.
+ * CELL_UNKNOWN for a symbol that is not in the vocabulary, for a byte that is not UTF-8, and at the end. */
 int cell_token(const char *text, int *length);
 
-/* 1 where this build reproduces the network's test vector, else 0. */
+/* Returns 1 if this build reproduces the network's test vector, else 0. */
 int cell_verify(void);
 
 #ifdef __cplusplus

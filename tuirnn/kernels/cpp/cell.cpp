@@ -1,4 +1,5 @@
-// One cell with one type of operands (OPERAND): compiled for each, side by side, into one library; what Python calls.
+// The functions that Python calls, for one cell and one type of operands (OPERAND): compiled once for each type, into
+// one library.
 
 #include "recurrence.h"
 
@@ -7,7 +8,7 @@
 
 #if defined(OPERAND_F32) || HAS_BF16
 
-// Words of scratch, a float or a bfloat16 pair each, that a pass needs.
+// Words of scratch memory for a pass; a word is a float or a pair of bfloat16.
 CALLED long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {
     return scratch_words<OPERAND>(H) + (Cell::OPERANDS + Cell::CARRIES) * B * H + Cell::ONCE * H;
 }
@@ -22,7 +23,7 @@ template <class F>
 static void on_threads(int threads, F f) {
     std::vector<Counter> counters(threads);
 #pragma omp parallel num_threads(threads)
-    f(Crew{omp_get_thread_num(), omp_get_num_threads(), counters.data()});
+    f(Threads{omp_get_thread_num(), omp_get_num_threads(), counters.data()});
 }
 
 CALLED void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
@@ -30,7 +31,7 @@ CALLED void NAMED(tuirnn_forward, OPERAND)(long T, long B, long H, float* a, flo
                                                Word* scratch, int threads) {
     float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
     const Sequence s = {T, B, H, a, of_states(states), extras, weight, bias, vectors, buffers};
-    on_threads(threads, [&](const Crew& crew) { forward<OPERAND>(s, scratch, crew); });
+    on_threads(threads, [&](const Threads& all) { forward<OPERAND>(s, scratch, all); });
 }
 
 CALLED void NAMED(tuirnn_backward, OPERAND)(long T, long B, long H, float* a, float* const* states, float* extras,
@@ -39,9 +40,9 @@ CALLED void NAMED(tuirnn_backward, OPERAND)(long T, long B, long H, float* a, fl
                                                 double* squares, Word* scratch, int threads) {
     float* const buffers = (float*)scratch + scratch_words<OPERAND>(H);
     const Sequence s = {T, B, H, a, of_states(states), extras, weight, nullptr, vectors, buffers};
-    on_threads(threads, [&](const Crew& crew) {
-        float* const own = dvectors + crew.me * Cell::VECTORS * H;
-        backward<OPERAND>(s, {dh_all, dgates, dx, of_states(dstates), own, squares + crew.me * T}, scratch, crew);
+    on_threads(threads, [&](const Threads& all) {
+        float* const own = dvectors + all.me * Cell::VECTORS * H;
+        backward<OPERAND>(s, {dh_all, dgates, dx, of_states(dstates), own, squares + all.me * T}, scratch, all);
     });
 }
 

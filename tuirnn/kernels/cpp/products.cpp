@@ -1,17 +1,17 @@
-// The large products around the recurrence, for CPUs with wide vectors: what Python calls for every cell.
+// Large matrix products outside the time loop, the same for every cell: the functions that Python calls.
 //
-// Compiled by native.py with the flags of the machine at hand. `bf16` asks for products of bfloat16 with sums in float;
-// tensors are float32 either way.
+// native.py compiles them with the flags of the machine. `bf16` selects bfloat16 operands with float sums; tensors are
+// float32 in either case.
 
 #include "products.h"
 
 CALLED long tuirnn_lanes() { return L; }
 CALLED int tuirnn_has_bf16() { return HAS_BF16; }
 
-// Words of scratch that tuirnn_product needs.
+// Words of scratch memory for tuirnn_product.
 CALLED long tuirnn_product_scratch(long N, int threads) { return product_scratch(N, threads); }
 
-// C [M, N] = A B (+ bias [N], where given); A(m, k) at m·a_row + k·a_column, B(k, n) at k·b_row + n·b_column.
+// C [M, N] = A B (+ bias [N], if given); A(m, k) at m·a_row + k·a_column, B(k, n) at k·b_row + n·b_column.
 CALLED void tuirnn_product(int bf16, long M, long N, long K, const float* A, long a_row, long a_column, const float* B,
                                long b_row, long b_column, const float* bias, float* C, Word* scratch, int threads) {
     const Matrix a = {A, a_row, a_column}, b = {B, b_row, b_column};

@@ -1,4 +1,4 @@
-// One register-blocked product for everything: `accumulate` in the time loop and in matrix products.
+// The register-blocked product `accumulate`, which the time loop and matrix products use.
 
 #pragma once
 
@@ -13,7 +13,7 @@ static int omp_get_num_threads() { return 1; }
 
 struct Range { long first, last; };
 
-// The part of [0, n) that falls to `i` of `count`, cut at multiples of `grain`.
+// Part i of `count` of [0, n), with limits at multiples of `grain`.
 INLINE Range part(long n, long i, long count, long grain = 1) {
     const long pieces = (n + grain - 1) / grain;
     return {std::min(n, pieces * i / count * grain), std::min(n, pieces * (i + 1) / count * grain)};
@@ -29,7 +29,7 @@ struct Matrix {
 // sum[r][v] += Σ_k A(r, k) P(k, v) over K words: A strided, P packed as [K][VECS·L].
 template <class E, int R, int VECS>
 INLINE void accumulate(V (&sums)[R][VECS], const Word* A, long row, long column, const Word* P, long K) {
-    V sum[R][VECS];  // a copy that nothing else points to, so that it stays in the registers
+    V sum[R][VECS];  // a copy that nothing else points to, so that it stays in registers
     std::memcpy(sum, sums, sizeof sum);
     for (long k = 0; k < K; ++k, A += column, P += VECS * L) {
         U p[VECS];
@@ -45,7 +45,7 @@ INLINE void accumulate(V (&sums)[R][VECS], const Word* A, long row, long column,
     std::memcpy(sums, sum, sizeof sum);
 }
 
-// Call f.template operator()<R>(first) for tiles of at most MOST rows that cover `rows`, of sizes as equal as can be.
+// Call f.template operator()<R>(first) for tiles of R ≤ MOST rows that cover `rows`, of nearly equal sizes.
 template <int MOST, class F>
 INLINE void tiles(long rows, F f) {
     const long count = (rows + MOST - 1) / MOST;
@@ -59,14 +59,14 @@ INLINE void tiles(long rows, F f) {
     }
 }
 
-// Pack L columns of M [K, ·], of which `valid` are there, to out[k·stride + lane], zeros for the rest.
+// Pack L columns of M [K, ·], of which `valid` exist, to out[k·stride + lane]; the others are zero.
 template <class E>
 static void pack_columns(const Matrix& M, long K, long valid, Word* out, long stride) {
     if (M.column == 1) {
         for (long k = 0; k < K; k += E::DEPTH, out += stride) *(U*)out = E::across(M.at + k * M.row, M.row, K - k, valid);
         return;
     }
-    for (long k = 0; k < K; k += L * E::DEPTH, out += L * stride) {  // columns lie along memory: transpose L × L words
+    for (long k = 0; k < K; k += L * E::DEPTH, out += L * stride) {  // columns are contiguous: transpose L × L words
         Word block[L][L] = {};
         for (long lane = 0; lane < valid; ++lane)
             *(U*)block[lane] = E::along(M.at + k + lane * M.column, std::min(L * E::DEPTH, K - k));
@@ -75,7 +75,7 @@ static void pack_columns(const Matrix& M, long K, long valid, Word* out, long st
     }
 }
 
-// Rows of M [rows, K] as words side by side: out[r·stride + k].
+// Pack rows of M [rows, K] as contiguous words: out[r·stride + k].
 template <class E>
 static void pack_rows(const Matrix& M, long rows, long K, Word* out, long stride) {
     for (long r = 0; r < rows; ++r)
@@ -89,16 +89,16 @@ static void pack_rows(const Matrix& M, long rows, long K, Word* out, long stride
 constexpr int GEMM_VECS = 4;
 constexpr int GEMM_ROWS = TILE / GEMM_VECS;
 constexpr long GEMM_WIDTH = GEMM_VECS * L;
-constexpr long GEMM_DEPTH = 512;             // words of a block; a panel of B of that depth stays in the second-level cache
-constexpr long GEMM_BLOCK = 16 * GEMM_ROWS;  // rows of A packed at a time, beside it
-constexpr long GEMM_STRIDE = GEMM_DEPTH + L; // of those rows, off the powers of two that share cache lines
+constexpr long GEMM_DEPTH = 512;             // words of a block; a panel of B of that depth fits the second-level cache
+constexpr long GEMM_BLOCK = 16 * GEMM_ROWS;  // rows of A that are packed together
+constexpr long GEMM_STRIDE = GEMM_DEPTH + L; // of those rows; a power of two would map them to the same cache sets
 
-// Words of scratch that `multiply` needs.
+// Words of scratch memory for `multiply`.
 static long product_scratch(long N, long threads) {
     return (N + GEMM_WIDTH - 1) / GEMM_WIDTH * GEMM_WIDTH * GEMM_DEPTH + threads * GEMM_BLOCK * GEMM_STRIDE;
 }
 
-// C [M, N] = A B (+ bias [N], where given), C row-major.
+// C [M, N] = A B (+ bias [N], if given), C row-major.
 template <class E>
 static void multiply(long M, long N, long K, const Matrix& A, const Matrix& B, const float* bias, float* C, Word* scratch,
                      int threads) {
@@ -107,7 +107,7 @@ static void multiply(long M, long N, long K, const Matrix& A, const Matrix& B, c
         const long me = omp_get_thread_num(), count = omp_get_num_threads(), panels = (N + GEMM_WIDTH - 1) / GEMM_WIDTH;
         const Range rows = part(M, me, count, GEMM_ROWS), columns = part(panels, me, count);
         Word* const mine = scratch + panels * GEMM_WIDTH * GEMM_DEPTH + me * GEMM_BLOCK * GEMM_STRIDE;
-        const bool across = A.row == 1 && A.column != 1;  // rows of A lie side by side
+        const bool across = A.row == 1 && A.column != 1;  // columns of A are contiguous
         const long row = across ? 1 : GEMM_STRIDE, column = across ? GEMM_ROWS : 1;
         for (long k0 = 0; k0 < K; k0 += GEMM_DEPTH * E::DEPTH) {
             const long depth = std::min(GEMM_DEPTH * E::DEPTH, K - k0), deep = words<E>(depth);

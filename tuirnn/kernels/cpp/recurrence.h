@@ -1,11 +1,11 @@
 // The time loop of a cell. Letters as in cells/definition.py: T steps, B batch, H hidden, G gates; float32, [T, B, ·].
 //
-// What is particular to the cell comes from its definition: `struct Cell` in the header that codegen/cpp.py writes.
+// `struct Cell` in the header that codegen/cpp.py generates has everything that is specific to the cell.
 //
-// - The batch is split between threads once; each walks all T steps on its rows, so there is no barrier in a step. Where
-//   there are too few rows for that, teams of threads split the units of the same rows, and wait for each other.
-// - weight_hh is packed into panels whose columns are one block of units with all its gates side by side: a tile of
-//   accumulators then holds every gate of the same units, and the cell's mathematics run on it in the registers.
+// - Threads divide the sequences of the batch; each runs all T steps on its rows, so a step has no barrier. If rows are
+//   too few, teams of threads divide the units of the same rows and wait for one another.
+// - weight_hh is packed into panels whose columns are one block of units with all gates of these units: a tile of
+//   accumulators then holds every gate of the same units, and the cell's functions run on it in registers.
 
 #pragma once
 
@@ -26,47 +26,47 @@ struct Product { int first, rows, weight_row; Operand operand; };
 
 struct Sequence {
     long T, B, H;
-    float* a;                   // [T, B, G·H]: input halves, then what is kept
+    float* a;                   // [T, B, G·H]: input halves, then kept values
     std::array<float*, Cell::STATES> states;  // each [T+1, B, H]
     float* extras;              // [T, B, EXTRAS·H]
     const float *weight, *bias, *vectors;  // weight_hh [R·H, H], bias_hh [R·H], [VECTORS, H]
     float* buffers;             // [OPERANDS + CARRIES, B, H], [ONCE, H]
 };
 
-// How often threads have come to the end of what the others wait for.
+// Number of arrivals of threads at a barrier.
 struct alignas(64) Counter { std::atomic<long> arrived{0}; };
 
-// The threads of a call, and which of them this is.
-struct Crew {
-    long me, threads;
-    Counter* counters;  // one for each thread, zero
+// The threads of a call, and the number of this one.
+struct Threads {
+    long me, count;
+    Counter* counters;  // one for each thread, zero at the start
 };
 
-constexpr long GRAIN = 4 * L;       // units that stay together
-constexpr long FEWEST_ROWS = 16;    // of a thread: with fewer it waits for the weights more than it computes
+constexpr long GRAIN = 4 * L;       // units that are not divided
+constexpr long FEWEST_ROWS = 16;    // of a thread: with fewer, loading weights takes longer than computing
 constexpr int SPINS = 2000;
 
-// What of every step is a thread's: rows of the batch and, where these are few, a part of the units of its team's rows.
-struct Share {
+// A thread's part of every step: rows of the batch, and if these are few, a part of the units of its team's rows.
+struct WorkRange {
     Range rows, units;
     long team;                // threads with the same rows
     std::atomic<long>* arrived;
     long awaited = 0;
 
-    Share(const Sequence& s, const Crew& crew) {
-        const long teams = std::clamp<long>(s.B / FEWEST_ROWS, 1, crew.threads);
+    WorkRange(const Sequence& s, const Threads& threads) {
+        const long teams = std::clamp<long>(s.B / FEWEST_ROWS, 1, threads.count);
         long mine = 0;
-        while (part(crew.threads, mine, teams).last <= crew.me) ++mine;
-        const Range members = part(crew.threads, mine, teams);
+        while (part(threads.count, mine, teams).last <= threads.me) ++mine;
+        const Range members = part(threads.count, mine, teams);
         team = members.last - members.first;
         rows = part(s.B, mine, teams);
-        units = part(s.H, crew.me - members.first, team, GRAIN);
-        arrived = &crew.counters[mine].arrived;
+        units = part(s.H, threads.me - members.first, team, GRAIN);
+        arrived = &threads.counters[mine].arrived;
     }
     long count() const { return rows.last - rows.first; }
 
-    // Wait until the team has written what each of it will read. A thread whose core is taken lets the others wait no
-    // longer than it is away: they give up theirs.
+    // Wait until all threads of the team have written what the others will read. Threads that wait long yield their
+    // cores, so that a thread that lost its core can continue.
     void wait() {
         if (team == 1) return;
         awaited += team;
@@ -75,17 +75,17 @@ struct Share {
             if (spin > SPINS) std::this_thread::yield();
     }
 
-    // Call f(row of the batch, unit, number of units) for all vectors of units of this share.
+    // Call f(row of the batch, unit, number of units) for all vectors of units of a range.
     template <class F>
-    INLINE void each(long H, const Share& share, F f) {
-        for (long b = share.rows.first; b < share.rows.last; ++b)
-            for (long u = share.units.first; u < share.units.last; u += L) f(b, u, std::min<long>(L, H - u));
+    INLINE void each(long H, const WorkRange& range, F f) {
+        for (long b = range.rows.first; b < range.rows.last; ++b)
+            for (long u = range.units.first; u < range.units.last; u += L) f(b, u, std::min<long>(L, H - u));
     }
 };
 
-// A matrix [K, blocks of units · VECS] packed for products with the rows of a step.
+// A matrix [K, columns] packed for products with the rows of a step.
 //
-// Panel p has VECS blocks of L columns: those of `gates` gates, H apart, for the units p·span … .
+// Panel p has VECS blocks of L columns: those of GATES gates, H apart, for the units from p·SPAN on.
 template <class E, int VECS, int GATES>
 struct Panels {
     const Word* packed;
@@ -96,9 +96,9 @@ struct Panels {
     static long count(long H) { return (H + SPAN - 1) / SPAN; }
     static long size(long K, long H) { return count(H) * words<E>(K) * VECS * L; }
 
-    // This thread's part.
-    static void pack(const Matrix& M, long K, long H, Word* out, const Crew& crew) {
-        const Range mine = part(count(H), crew.me, crew.threads);
+    // Pack this thread's part.
+    static void pack(const Matrix& M, long K, long H, Word* out, const Threads& threads) {
+        const Range mine = part(count(H), threads.me, threads.count);
         for (long p = mine.first; p < mine.last; ++p)
             for (int v = 0; v < VECS; ++v) {
                 const long unit = p * SPAN + v / GATES * L, n = std::clamp<long>(H - unit, 0, L);
@@ -107,13 +107,13 @@ struct Panels {
             }
     }
 
-    // For all rows and units of a share: sums of A P, which begin as `first(r, v, unit, n)`, go to `finish(r, unit, n,
-    // sums)` with the `GATES` sums of units unit … unit + n.
+    // For all rows and units of a range: compute sums of A P that start from `first(r, v, unit, n)`, and pass the GATES
+    // sums of the units from `unit` to `unit + n` to `finish(r, unit, n, sums)`.
     template <class First, class Finish>
-    INLINE void multiply(const Panels& P, const Word* A, long row, const Share& share, First first, Finish finish) {
+    INLINE void multiply(const Panels& P, const Word* A, long row, const WorkRange& range, First first, Finish finish) {
         const long deep = words<E>(P.K);
-        for (long u = share.units.first, p = u / SPAN; u < share.units.last; ++p, u += SPAN)
-            tiles<TALL>(share.count(), [&]<int R>(long r0) {
+        for (long u = range.units.first, p = u / SPAN; u < range.units.last; ++p, u += SPAN)
+            tiles<TALL>(range.count(), [&]<int R>(long r0) {
                 V sum[R][VECS];
 #pragma GCC unroll 24
                 for (int r = 0; r < R; ++r)
@@ -132,7 +132,7 @@ struct Panels {
     }
 };
 
-// Vectors of a panel, by the gates of a product: more than one block of units where the gates are few.
+// Vectors of a panel for the gates of a product: several blocks of units if there is one gate.
 constexpr int wide(int gates) { return gates == 1 ? 4 : gates; }
 
 // Panels of the two directions: forward, the columns are weight_hh's rows; backward, its columns.
@@ -141,7 +141,7 @@ using ForwardPanels = Panels<E, wide(Cell::FORWARD[k].rows), Cell::FORWARD[k].ro
 template <class E>
 using BackwardPanels = Panels<E, 4, 1>;
 
-// Rows of floats [rows, K] as the words that a product reads; floats are read where they are.
+// Rows of floats [rows, K] as the words that a product reads; F32 reads them in place.
 template <class E>
 struct Factor {
     std::vector<Word> buffer;
@@ -160,14 +160,14 @@ struct Factor {
     }
 };
 
-// Call f<0>(), f<1>(), … one after the other, for each product.
+// Call f<0>(), f<1>(), … in order, for each product.
 template <size_t count, class F>
 INLINE void for_each_product(F f) {
     [&]<size_t... k>(std::index_sequence<k...>) { (f.template operator()<(int)k>(), ...); }(std::make_index_sequence<count>());
 }
 
-// Where the values of one row and unit stand: row t·B + b of the sequence, b of the batch. Products with H are written so
-// that the compiler shares them: row · H serves every place.
+// The addresses of the values of one row and unit: row t·B + b of the sequence, b of the batch. Every address uses the
+// same product row · H, which the compiler computes once.
 struct At {
     const Sequence& s;
     long row, b, u;
@@ -183,7 +183,7 @@ struct At {
     float* once(int i) const { return s.buffers + unit(0, 1, i) + (Cell::OPERANDS + Cell::CARRIES) * s.B * s.H; }
 };
 
-// Words of scratch that `forward` and `backward` need beside the buffers.
+// Words of scratch memory for `forward` and `backward`, without the buffers.
 template <class E>
 long scratch_words(long H) {
     long forward = 0, backward = 0;
@@ -194,31 +194,31 @@ long scratch_words(long H) {
 
 // Call f(unit, number of units) for this thread's part of all vectors of units.
 template <class F>
-INLINE void once(long H, const Crew& crew, F f) {
-    const Range mine = part(H, crew.me, crew.threads, L);
+INLINE void once(long H, const Threads& threads, F f) {
+    const Range mine = part(H, threads.me, threads.count, L);
     for (long u = mine.first; u < mine.last; u += L) f(u, std::min<long>(L, H - u));
 }
 
 template <class E>
-void forward(const Sequence& given, Word* scratch, const Crew& crew) {
-    const Sequence s = given;  // a copy that no store can change
+void forward(const Sequence& given, Word* scratch, const Threads& threads) {
+    const Sequence s = given;  // a copy that stores cannot alias
     const long H = s.H;
     constexpr size_t PRODUCTS = Cell::FORWARD.size();
     Word* packed[PRODUCTS + 1] = {scratch};
     for_each_product<PRODUCTS>([&]<int k>() {
         const Matrix W = {s.weight + Cell::FORWARD[k].weight_row * H * H, 1, H};  // element (k, gate row)
-        ForwardPanels<E, k>::pack(W, H, H, packed[k], crew);
+        ForwardPanels<E, k>::pack(W, H, H, packed[k], threads);
         packed[k + 1] = packed[k] + ForwardPanels<E, k>::size(H, H);
     });
-    once(H, crew, [&](long u, long n) { Cell::forward_once(At{s, 0, 0, u}, n); });
+    once(H, threads, [&](long u, long n) { Cell::forward_once(At{s, 0, 0, u}, n); });
 #pragma omp barrier
-    Share mine(s, crew);
+    WorkRange mine(s, threads);
     const long rows = mine.count();
     Factor<E> factors[PRODUCTS + 1];
     for (long t = 0; t < s.T; ++t) {
         const long at = t * s.B + mine.rows.first;
         if constexpr (Cell::FORWARD_WORKS[0]) {
-            Share::each(H, mine, [&](long b, long u, long n) { Cell::forward<0>(At{s, t * s.B + b, b, u}, n, nullptr); });
+            WorkRange::each(H, mine, [&](long b, long u, long n) { Cell::forward<0>(At{s, t * s.B + b, b, u}, n, nullptr); });
             if constexpr (PRODUCTS > 0) mine.wait();
         }
         for_each_product<PRODUCTS>([&]<int k>() {
@@ -231,7 +231,7 @@ void forward(const Sequence& given, Word* scratch, const Crew& crew) {
                 [&](long r, int v, long u, long n) {
                     const float* const x = At{s, at + r, 0, u}.gate(P.first + v);
                     if (Cell::from_input(P.first + v)) return load_ahead(x, n);
-                    __builtin_prefetch(x + L);  // `forward` reads it
+                    __builtin_prefetch(x + L);  // `Cell::forward` reads it
                     return load(s.bias + (P.weight_row + v) * H + u, n);
                 },
                 [&](long r, long u, long n, const V* sum) {
@@ -242,16 +242,16 @@ void forward(const Sequence& given, Word* scratch, const Crew& crew) {
     }
 }
 
-// Gradients of all steps but those of states, which run back in time.
+// The gradients of a backward pass.
 struct Gradients {
     const float* dh_all;   // [T, B, H], in
-    float *dgates, *dx;    // of the recurrent and of the input halves, [T, B, G·H]; the same where they do not differ
+    float *dgates, *dx;    // of recurrent products and input halves, [T, B, G·H]; the same unless a gate is split
     std::array<float*, Cell::STATES> dstates;  // each [B, H]
     float* dvectors;       // [VECTORS, H] of this thread, zero
     double* squares;       // [T] of this thread: Σ dh², for the probes
 };
 
-// The same places going back, and those of gradients.
+// The same addresses in the backward pass, and those of gradients.
 struct AtBack : At {
     const Gradients& d_;
 
@@ -259,25 +259,25 @@ struct AtBack : At {
     float* dx(int i) const { return d_.dx + unit(row, Cell::GATES, i); }
     float* d(int i) const { return d_.dstates[i] + unit(b); }
     float* dvector(int i) const { return d_.dvectors + unit(0, 1, i); }
-    // Gradient of a state after the step; h's is what comes from the steps after it and from the output.
+    // Gradient of a state after the step; that of h is the sum of those of the next step and of the output.
     V d_after(int i, long n) const { return i ? load(d(i), n) : load(d(0), n) + load(d_.dh_all + unit(row), n); }
 };
 
 template <class E>
-void backward(const Sequence& given, const Gradients& given_d, Word* scratch, const Crew& crew) {
-    const Sequence s = given;  // copies that no store can change
+void backward(const Sequence& given, const Gradients& given_d, Word* scratch, const Threads& threads) {
+    const Sequence s = given;  // copies that stores cannot alias
     const Gradients d = given_d;
     const long H = s.H;
     constexpr size_t PRODUCTS = Cell::BACKWARD.size();
     Word* packed[PRODUCTS + 1] = {scratch};
     for_each_product<PRODUCTS>([&]<int k>() {
         constexpr Product P = Cell::BACKWARD[k];
-        BackwardPanels<E>::pack({s.weight + P.weight_row * H * H, H, 1}, P.rows * H, H, packed[k], crew);
+        BackwardPanels<E>::pack({s.weight + P.weight_row * H * H, H, 1}, P.rows * H, H, packed[k], threads);
         packed[k + 1] = packed[k] + BackwardPanels<E>::size(P.rows * H, H);
     });
-    once(H, crew, [&](long u, long n) { Cell::backward_once(At{s, 0, 0, u}, n); });
+    once(H, threads, [&](long u, long n) { Cell::backward_once(At{s, 0, 0, u}, n); });
 #pragma omp barrier
-    Share mine(s, crew);
+    WorkRange mine(s, threads);
     const long rows = mine.count();
     Factor<E> factors[PRODUCTS + 1];
     for (long t = s.T - 1; t >= 0; --t) {

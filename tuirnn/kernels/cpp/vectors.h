@@ -1,4 +1,4 @@
-// Vectors of floats in the compiler's own vector types, the elementwise functions, and what products multiply.
+// Vectors of floats in the compiler's vector types, elementwise functions, and the operands of products.
 
 #pragma once
 
@@ -19,7 +19,7 @@
 
 #if defined(__AVX512F__)
 constexpr int L = 16;      // lanes of a vector
-constexpr int TILE = 24;   // accumulators that fit the registers, beside operands
+constexpr int TILE = 24;   // accumulators that fit in the registers together with operands
 #elif defined(__AVX2__)
 constexpr int L = 8;
 constexpr int TILE = 12;
@@ -28,7 +28,7 @@ constexpr int L = 4;
 constexpr int TILE = 12;
 #endif
 
-typedef uint32_t Word;  // what products read: a float, or two bfloat16 of neighbouring k, the first in the low half
+typedef uint32_t Word;  // an operand: a float, or two bfloat16 of neighbouring k, the first in the low half
 typedef float V __attribute__((vector_size(L * 4), aligned(4), may_alias));
 typedef int32_t I __attribute__((vector_size(L * 4), aligned(4), may_alias));
 typedef Word U __attribute__((vector_size(L * 4), aligned(4), may_alias));
@@ -38,7 +38,7 @@ typedef Word U __attribute__((vector_size(L * 4), aligned(4), may_alias));
 
 INLINE V splat(float x) { return V{} + x; }
 
-// The first n lanes, zeros beyond.
+// Load the first n lanes; the others are zero.
 INLINE V load(const float* p, long n = L) {
     if (__builtin_expect(n == L, 1)) return *(const V*)p;
 #if defined(__AVX512F__)
@@ -59,7 +59,7 @@ INLINE void store(float* p, V v, long n = L) {
 #endif
 }
 
-// The same, and ask for the vector after it: the pieces of a row are read one panel of weights after the other.
+// Load and prefetch the next vector: between two vectors of a row a panel of weights is read.
 INLINE V load_ahead(const float* p, long n) {
     __builtin_prefetch(p + L);
     return load(p, n);
@@ -67,7 +67,7 @@ INLINE V load_ahead(const float* p, long n) {
 
 // ── elementwise functions; NaN in, NaN out ──────────────────────────────────────
 
-// p 2^n for a whole n.
+// p 2^n for an integer n.
 INLINE V scaled(V p, V n) {
 #if defined(__AVX512F__)
     return (V)_mm512_scalef_ps((__m512)p, (__m512)n);
@@ -123,7 +123,7 @@ INLINE V exp_(V x) {
     return scaled(scaled(at.power() + splat(1.0f), half), at.n - half);
 }
 
-// e^x − 1 = 2^n (e^r − 1) + (2^n − 1), by halves, so that 2^128 is not met; n = 0 leaves the polynomial as it is.
+// e^x − 1 = 2^n (e^r − 1) + (2^n − 1), computed by halves to avoid 2^128; for n = 0 it is the polynomial.
 INLINE V expm1_(V x) {
     x = x > splat(89.0f) ? splat(89.0f) : x;
     x = x < splat(-30.0f) ? splat(-30.0f) : x;
@@ -132,7 +132,7 @@ INLINE V expm1_(V x) {
     return splat(2.0f) * (half * at.power() + (half - splat(0.5f)));
 }
 
-// log(1 + y) for 0 ≤ y ≤ 1: y times a polynomial with the least largest relative error, 5e-9.
+// log(1 + y) for 0 ≤ y ≤ 1: y times a minimax polynomial, relative error 5e-9.
 INLINE V log1p_of_fraction(V y) {
     V p = splat(-3.2439089e-3f);
     p = p * y + splat(1.9850945e-2f);
@@ -147,7 +147,7 @@ INLINE V log1p_of_fraction(V y) {
     return y * p;
 }
 
-// e^−|x|, which the sigmoid, its logarithm and softplus of x are made of; e^−87 beyond 87.
+// e^−|x|, from which sigmoid, log_sigmoid and softplus are computed; e^−87 for |x| > 87.
 INLINE V exp_of_size(V x) {
     const V size = x < splat(0.0f) ? -x : x;
     return exp_small(size > splat(87.0f) ? splat(-87.0f) : -size);
@@ -169,14 +169,14 @@ INLINE V sqrt_(V x) {
 #endif
 }
 
-// ── what products multiply ──────────────────────────────────────────────────────
+// ── operands of products ────────────────────────────────────────────────────────
 
 struct F32 {
     static constexpr long DEPTH = 1;  // values of k in a word
     INLINE V multiply_add(V sum, U a, U p) { return sum + (V)a * (V)p; }
-    // Words of n values that lie side by side, at most L words.
+    // Words of n contiguous values, at most L words.
     INLINE U along(const float* p, long n) { return (U)load(p, n); }
-    // A word for each of the first n columns of rows p, p + row, …, of which `rows` are there.
+    // A word for each of the first n columns of rows p, p + row, …, of which `rows` exist.
     INLINE U across(const float* p, long, long, long n) { return (U)load(p, n); }
 };
 
@@ -200,6 +200,6 @@ struct BF16 {
 };
 #endif
 
-// Words that hold n values.
+// Number of words for n values.
 template <class E>
 constexpr long words(long n) { return (n + E::DEPTH - 1) / E::DEPTH; }

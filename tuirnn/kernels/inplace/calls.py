@@ -1,4 +1,4 @@
-"""Calls of PyTorch's functions on tensors with names, and the expressions that are turned into them."""
+"""Programs: lists of calls of PyTorch's functions on named tensors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 Values = dict[str, Tensor]
-"""Tensors by the names of their places."""
+"""Place -> tensor."""
 
 Times = Callable[[tuple[int, int], Tensor], Tensor]
-"""A product with the rows of some gates of weight_hh."""
+"""(first and end row, in gates; operand [B, H]) -> the product with these rows of weight_hh."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """function(*inputs, **options): its result is written over what stands in `into`, or is a new tensor there."""
+    """function(*inputs, **options): the result overwrites the tensor in `into`, or becomes a new tensor there."""
 
     function: Callable[..., Tensor]
     inputs: tuple[str, ...]
@@ -32,10 +32,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Product:
-    """values[into] = values[operand] times weight_hh's rows of gates from the first to before the last.
+    """values[into] = values[operand] times some rows of weight_hh.
 
     Attributes:
-        rows: counted in gates that have a recurrent product.
+        rows: first and end row, in gates that have a recurrent product.
     """
 
     operand: str
@@ -52,7 +52,13 @@ Program = tuple["Call | Product", ...]
 
 
 def run(program: Program, values: Values, times: Times | None = None) -> None:
-    """Run a program on the tensors of a step, or of a block of steps where it has no product."""
+    """Run a program.
+
+    Args:
+        program: the calls.
+        values: the tensors of a step [B, ·], or of a block of steps [t, B, ·]; receives the results.
+        times: computes products; None for a program without products.
+    """
     for call in program:
         if isinstance(call, Product):
             assert times is not None, "a product of a block of steps"
@@ -64,10 +70,10 @@ def run(program: Program, values: Values, times: Times | None = None) -> None:
 
 
 PHASES = ("once", "before", "step", "after")
-"""When calls are made; a new tensor's place begins with this word."""
+"""The parts of a pass; a new tensor's place begins with this word."""
 
 WITHOUT_STEPS = ("number", "p", "once")
-"""First words of the places that no step changes: they have no dimension of time."""
+"""First words of the places that have no time dimension."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,10 @@ class Phases:
     """The calls of a pass. Places: 'gates i j' (columns), 'extra q', 'before h', 'after h' and those of new tensors.
 
     Attributes:
-        once: on vectors alone.
-        before: on a block of steps, places [t, B, ·], for all that does not depend on what the steps carry.
+        once: values of vectors alone.
+        before: on a block of steps, places [t, B, ·]: values that do not depend on the state.
         step: on one step, places [B, ·].
-        after: on the block again, for what the next step does not need.
+        after: on the block again: values that the next step does not need.
     """
 
     once: Program
@@ -100,16 +106,16 @@ class Phases:
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """The places of a block that `step` reads, or writes in."""
+        """The places of a block that `step` reads or writes."""
         names = {name for call in self.step for name in call.names}
         return tuple(sorted(name for name in names if name.split()[0] not in (*WITHOUT_STEPS, "step", "d")))
 
     def constants(self, like: Tensor) -> Values:
-        """The numbers that are used, as tensors: a Python number is made into one in each call."""
+        """Return the constants as tensors: PyTorch would convert a number in each call."""
         numbers = (name for name in self.names if name.startswith("number "))
         return {name: torch.tensor(float(name.split()[1]), device=like.device, dtype=like.dtype) for name in numbers}
 
 
 def column(first: int, last: int) -> str:
-    """The place of the columns of some gates."""
+    """Return the place of the columns of gates `first` to `last` − 1."""
     return f"gates {first} {last}"

@@ -1,4 +1,4 @@
-"""Expressions turned into calls."""
+"""Emits calls that compute expressions."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -6,16 +6,21 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, make, walk
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, is_steady, make, walk
 from tuirnn.kernels.inplace.calls import PHASES, Call, Product, Program
 
 ONE, MINUS_TWO = make(CONSTANT, value=1.0), make(CONSTANT, value=-2.0)
 
 
 class Emitter:
-    """Turns expressions into calls; `places` says where a value is, `homes` where it is wanted.
+    """Emits calls that compute expressions.
 
-    Calls are added to those of `phase`.
+    Args:
+        places: value -> its place.
+        roots: all expressions that will be computed.
+        homes: value -> the place where it is required.
+    Attributes:
+        phase: that new calls belong to.
     """
 
     def __init__(self, places: dict[Expr, str], roots: Iterable[Expr], homes: Mapping[Expr, str] | None = None) -> None:
@@ -29,28 +34,28 @@ class Emitter:
                 self.value(node)
 
     def phases(self) -> tuple[Program, Program, Program, Program]:
-        """The calls of each phase."""
+        """Return the calls of each phase."""
         once, before, step, after = (tuple(self.calls[phase]) for phase in PHASES)
         return once, before, step, after
 
     def new(self) -> str:
-        """The place of a new tensor."""
+        """Return the place of a new tensor."""
         return f"{self.phase} {sum(map(len, self.calls.values()))}"
 
     def add(self, function: Callable[..., Tensor], *inputs: str, into: str = "", **options: float) -> str:
-        """A call; returns the place of its result."""
+        """Add a call; returns the place of its result."""
         place = into or self.new()
         self.calls[self.phase].append(Call(function, inputs, place, bool(into), options))
         return place
 
     def product(self, operand: str, rows: tuple[int, int]) -> str:
-        """A product; returns the place of its result."""
+        """Add a product; returns the place of its result."""
         place = self.new()
         self.calls[self.phase].append(Product(operand, rows, place))
         return place
 
     def value(self, node: Expr, into: str = "") -> str:
-        """The place of a value, which is computed first where it is not there yet: over `into`, or in a new tensor."""
+        """Return the place of a value; emits its computation at the first call, in `into` or in a new tensor."""
         if node.op == CONSTANT:
             self.places.setdefault(node, f"number {node.value}")
         if node in self.places:
@@ -62,12 +67,12 @@ class Emitter:
         return place
 
     def settle(self, wanted: Iterable[tuple[Expr, str]]) -> None:
-        """Copy values to places where they are wanted, first where no other of them stands."""
+        """Copy values to the places where they are required, first to places that hold no other of them."""
         waiting = [(node, home) for node, home in wanted if self.places[node] != home]
         while waiting:
             taken = {self.places[node] for node, _ in waiting}
             free = [pair for pair in waiting if pair[1] not in taken]
-            if not free:  # a circle
+            if not free:  # a cycle
                 node = waiting[0][0]
                 self.places[node] = self.add(copied, self.places[node])
                 continue
@@ -75,7 +80,7 @@ class Emitter:
             self.add(copied, self.places[free[0][0]], into=free[0][1])
 
     def _home(self, node: Expr) -> str:
-        """Where a value is wanted, if nothing that others need stands there."""
+        """Return the place where a value is required, if it holds nothing that others need; otherwise ''."""
         home = self.homes.get(node, "")
         below = Counter(operand for each in walk(node) for operand in each.args)
         taken = any(place == home and self.uses[each] > below[each] for each, place in self.places.items())
@@ -96,7 +101,7 @@ class Emitter:
         return self.add(function, place, into=into, **options)
 
     def _sigmoid_for_tanh(self, node: Expr, into: str) -> str:
-        """σ(−2x) for tanh x."""
+        """Emit σ(−2x) for tanh x."""
         (argument,) = node.args
         place = self.value(argument, self._chained(argument, into))
         scaled = self.add(torch.mul, place, self.value(MINUS_TWO), into=into)
@@ -130,14 +135,14 @@ class Emitter:
         return self.add(torch.mul, *map(self.value, node.args), into=into)
 
     def prepare(self, node: Expr) -> None:
-        """Compute what a value is made of, so that one call is left."""
+        """Emit the operands of a value, so that one call remains."""
         for operand in node.args:
             fused = ("mul",) if node.op in ("add", "sub") else ("sub", "tanh")
             for each in operand.args if operand.op in fused and self._fuses(operand, operand.op) else (operand,):
                 self.value(each)
 
     def reads(self, node: Expr) -> set[str]:
-        """The places that a value will be computed from."""
+        """Return the places that a value will be computed from."""
         if node in self.places:
             return {self.places[node]}
         return {place for operand in node.args for place in self.reads(operand)}
@@ -146,14 +151,9 @@ class Emitter:
         return node.op == op and self.uses[node] == 1 and node not in self.places
 
     def _chained(self, node: Expr, into: str, *others: Expr) -> str:
-        """`into` as the place of an intermediate value, where nothing that is still needed stands there."""
+        """Return `into` as the place of an intermediate value, if it holds nothing that is still needed."""
         there = node in self.places or node.op == CONSTANT or self.uses[node] > 1
         return "" if there or any(self.places.get(each) == into for each in walk(*others)) else into
-
-
-def is_steady(node: Expr) -> bool:
-    """Whether a value is the same at all steps: made of numbers and vectors."""
-    return not any(each.op == LEAF and each.of != "p" for each in walk(node))
 
 
 def _is_positive(x: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -165,7 +165,7 @@ def _select(condition: Tensor, x: Tensor, y: Tensor, *, out: Tensor | None = Non
 
 
 def copied(x: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """A copy; `out` may have more dimensions."""
+    """Copy a tensor; `out` may have more dimensions."""
     return x.clone() if out is None else out.copy_(x)
 
 
@@ -176,11 +176,11 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], Mapping[str, float]]] = {
     "log_sigmoid": (torch.nn.functional.logsigmoid, {}),
     "exp": (torch.exp, {}),
     "expm1": (torch.expm1, {}),
-    "softplus": (torch.nn.functional.softplus, {"threshold": 40}),  # where e^−x is nothing beside x in float64 too
+    "softplus": (torch.nn.functional.softplus, {"threshold": 40}),  # above it e^−x is negligible in float64 too
     "sqrt": (torch.sqrt, {}),
     "relu": (torch.clamp_min, {"min": 0}),
     "is_positive": (_is_positive, {}),
     "maximum": (torch.maximum, {}),
     "select": (_select, {}),
 }
-"""What computes an expression of its operands alone, and with which options."""
+"""Operation -> the function that computes it from its operands, and its options."""

@@ -15,7 +15,7 @@ from tuirnn.kernels.inplace.emitter import MINUS_TWO, ONE, Emitter
 
 @cache
 def forward_program(cell: Traced) -> Phases:
-    """The calls of a forward pass."""
+    """Compile the forward pass of a cell to calls."""
     gates = cell.gates
     places = {leaf("x", gate): column(i, i + 1) for i, gate in enumerate(gates)}
     places |= {leaf("state", name): f"before {name}" for name in cell.state}
@@ -31,11 +31,12 @@ def forward_program(cell: Traced) -> Phases:
     e.phase = "step"
     for stage in cell.stages:
         _stage(e, cell, stage)
-    carried = {leaf("state", name) for name in cell.state} & set(walk(*roots))
+    read = set(walk(*roots))
+    carried = {f"after {name}" for name in cell.state if leaf("state", name) in read}  # the next step reads them
     now = [(node, home) for node, home in wanted if _is_carried(node)]
     later = []
-    for node, home in sorted(now, key=lambda pair: not _is_state_of(pair, carried)):
-        if _is_state_of((node, home), carried) or not _can_wait(e, node):
+    for node, home in sorted(now, key=lambda pair: pair[1] not in carried):
+        if home in carried or not _can_wait(e, node):
             e.value(node)
         else:
             later.append((node, home))
@@ -48,18 +49,12 @@ def forward_program(cell: Traced) -> Phases:
 
 
 def _is_carried(node: Expr) -> bool:
-    """Whether a value depends on what the steps carry."""
+    """Return whether a value depends on the state before the step."""
     return depends(node, "state", "W")
 
 
-def _is_state_of(pair: tuple[Expr, str], carried: set[Expr]) -> bool:
-    """Whether a wanted value is a state that a later step reads."""
-    word, name = pair[1].split(maxsplit=1)
-    return word == "after" and leaf("state", name) in carried
-
-
 def _values_of_inputs(e: Emitter, roots: list[Expr]) -> None:
-    """Compute all that the steps need and that does not depend on what they carry."""
+    """Emit the values that steps need and that do not depend on the state."""
     users: dict[Expr, list[Expr]] = {}
     for node in walk(*roots):
         for operand in node.args:
@@ -70,7 +65,7 @@ def _values_of_inputs(e: Emitter, roots: list[Expr]) -> None:
 
 
 def _can_wait(e: Emitter, node: Expr) -> bool:
-    """Whether a value can be computed after the steps of a block, from what then stands in its buffers."""
+    """Return whether a value can be computed after the steps of a block, from the contents of its buffers."""
     if node in e.places:
         place = e.places[node]
         keeper = next((other for other, home in e.homes.items() if home == place), node)
@@ -79,7 +74,7 @@ def _can_wait(e: Emitter, node: Expr) -> bool:
 
 
 def _stage(e: Emitter, cell: Traced, stage: Stage) -> None:
-    """Compute an operand, multiply it, and apply to the sums of halves what can be applied to several at once."""
+    """Emit an operand, its product, the sums of halves, and functions that serve several gates at once."""
     first, row = cell.gates.index(stage.gates[0]), cell.recurrent.index(stage.gates[0])
     last = first + len(stage.gates)
     made = e.product(e.value(stage.operand), (row, row + len(stage.gates)))
@@ -88,7 +83,7 @@ def _stage(e: Emitter, cell: Traced, stage: Stage) -> None:
 
 
 def _add_halves(e: Emitter, cell: Traced, made: str, first: int, last: int) -> None:
-    """Add a stage's product `made` to the input halves of the gates whose halves are summed; name the rest of it."""
+    """Add a stage's product `made` to the input halves of additive gates; the rest of it gets places of its own."""
     gates = cell.gates
     for i, j in _runs([gate in cell.additive for gate in gates[first:last]]):
         part = made if (i, j) == (0, last - first) else e.add(_columns(i, j, last - first), made)
@@ -104,11 +99,11 @@ def _add_halves(e: Emitter, cell: Traced, made: str, first: int, last: int) -> N
 
 
 def _apply_functions(e: Emitter, cell: Traced, first: int, last: int) -> None:
-    """Apply σ to neighbouring gates in one call, to those of tanh as well."""
+    """Apply σ to neighbouring gates in one call, also for gates with tanh."""
     gates = cell.gates
 
     def result(gate: str) -> Expr | None:
-        """What a gate's argument becomes in its own place: the one function of it."""
+        """Return the only function of a gate's argument, if its result is required in the gate's place."""
         found = [f for f in (make("sigmoid", _argument(gate)), make("tanh", _argument(gate)))
                  if e.homes.get(f) == column(gates.index(gate), gates.index(gate) + 1)]  # fmt: skip
         return found[0] if gate in cell.additive and found and e.uses[_argument(gate)] == 1 else None
@@ -133,13 +128,13 @@ def _argument(gate: str) -> Expr:
 
 
 def _runs(keys: list[bool]) -> list[tuple[int, int]]:
-    """Stretches of equal keys."""
+    """Return the (start, end) pairs of runs of equal keys."""
     edges = [0, *(i for i in range(1, len(keys)) if keys[i] != keys[i - 1]), len(keys)]
     return list(pairwise(edges))
 
 
 def _columns(i: int, j: int, count: int) -> Callable[[Tensor], Tensor]:
-    """The columns of gates i to j − 1 of `count`, as a view."""
+    """Return a function that views the columns of gates i to j − 1 of `count`."""
 
     def view(x: Tensor) -> Tensor:
         H = x.shape[-1] // count

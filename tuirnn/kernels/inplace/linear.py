@@ -1,4 +1,4 @@
-"""Gradients as sums of a gradient times a factor: the derivative of a step is linear in the gradients."""
+"""Gradients as sums of gradient × factor: the derivative of a step is linear in the gradients."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ ZERO, ONE, MINUS_ONE = (make(CONSTANT, value=value) for value in (0.0, 1.0, -1.0
 
 @dataclass(frozen=True)
 class Term:
-    """base × factor, where the base is a gradient; no factor: 1."""
+    """base × factor; the base is a gradient, and no factor means 1."""
 
     base: Expr
     factor: Expr | None
 
     def times(self, factor: Expr) -> "Term":
-        """The term multiplied."""
+        """Return the term times a factor."""
         return Term(self.base, factor if self.factor is None else make("mul", self.factor, factor))
 
     def over(self, divisor: Expr) -> "Term":
-        """The term divided."""
+        """Return the term divided by a value."""
         return Term(self.base, make("div", self.factor or ONE, divisor))
 
 
 class Linear:
-    """Decomposes the expressions of gradients.
+    """Decomposes the expressions of gradients into terms.
 
     Args:
-        roots: all of them.
+        roots: all gradients.
     Attributes:
-        shared: sums that several gradients are made of -> their terms. They are not decomposed where they occur.
-        done: other gradients that are not, because something will hold their values.
+        shared: sums that several gradients contain -> their terms; inside other gradients they stay whole.
+        done: other gradients that stay whole, because their values will be available.
     """
 
     def __init__(self, roots: Sequence[Expr]) -> None:
@@ -45,7 +45,7 @@ class Linear:
                 self.shared[node] = terms
 
     def terms(self, node: Expr) -> list[Term]:
-        """The terms of a gradient, one for each base.
+        """Decompose a gradient into terms, one for each base.
 
         Raises:
             ValueError: it is not linear in the leaves 'd' and 'Wt'.
@@ -63,7 +63,7 @@ class Linear:
         if not is_gradient(node):
             if _is_zero(node):
                 return []
-            raise ValueError("step_backward adds a gradient and a value that is none: the derivative is linear")
+            raise ValueError("step_backward adds a gradient and a value that is none; expected a sum of gradients")
         if node.op == "neg":
             return [term.times(MINUS_ONE) for term in self._terms(node.args[0])]
         if node.op in ("add", "sub"):
@@ -80,16 +80,16 @@ class Linear:
                 return [term.times(factor) for term in self._terms(gradient)]
         if node.op == "div" and not is_gradient(node.args[1]):
             return [term.over(node.args[1]) for term in self._terms(node.args[0])]
-        raise ValueError(f"step_backward gives gradients to {node.op}: the derivative is linear")
+        raise ValueError(f"step_backward gives gradients to {node.op}; it must be linear in the gradients")
 
 
 def is_gradient(node: Expr) -> bool:
-    """Whether a value depends on the gradients that arrive at a step."""
+    """Return whether a value depends on the gradients of a later step or of the output."""
     return depends(node, "d", "Wt")
 
 
 def _is_zero(node: Expr) -> bool:
-    """Whether a value is zero whatever it is made of."""
+    """Return whether a value is zero for all values of its leaves."""
     if node.op == "mul":
         return any(map(_is_zero, node.args))
     if node.op in ("div", "neg"):
