@@ -22,7 +22,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.estimate import memory, parameters, step_memory
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.training import launch, proof
-from tuirnn.training.benchmark import VOCAB, TorchModel
+from tuirnn.training.contenders import VOCAB, TorchModel
 from tuirnn.training.peak import fresh_process, measure
 
 CASES = [proof.Case(cell, 2, carried=True, masked=True) for cell in CELLS]
