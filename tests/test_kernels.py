@@ -77,7 +77,7 @@ def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
 @needs_native
 @pytest.mark.parametrize("cell", CELLS)
 @given(T=st.integers(1, 4), B=st.integers(1, 20), H=st.integers(1, 70))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_native_equals_the_definition_at_random_shapes(cell: str, T: int, B: int, H: int) -> None:
     made = traced(CELLS[cell])
     for ours, expected in zip(run(native, made, T, B, H), run(eager, made, T, B, H), strict=True):
@@ -86,7 +86,7 @@ def test_native_equals_the_definition_at_random_shapes(cell: str, T: int, B: int
 
 @pytest.mark.parametrize("cell", CELLS)
 @given(T=st.integers(1, 6), B=st.integers(1, 5), H=st.integers(1, 20), steps=st.integers(1, 6))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_portable_equals_the_definition(cell: str, T: int, B: int, H: int, steps: int) -> None:
     made = traced(CELLS[cell])
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -118,7 +118,7 @@ def test_native_bfloat16_is_near(cell: str, T: int, B: int, H: int) -> None:
     transposed=st.tuples(st.booleans(), st.booleans()), biased=st.booleans(),
     dtype=st.sampled_from([torch.float32, torch.bfloat16] if HAS_BF16 else [torch.float32]),
 )  # fmt: skip
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_native_product(
     M: int, N: int, K: int, transposed: tuple[bool, bool], biased: bool, dtype: torch.dtype
 ) -> None:
@@ -152,7 +152,7 @@ def test_the_cells_of_a_process_do_not_share_what_is_their_own() -> None:
         from tuirnn.codegen.trace import traced
         from tuirnn.kernels import eager, native
         from tuirnn.kernels.cache import Recurrent
-        for cell in map(traced, CELLS.values()):  # one process for all, the first of which would lend to the others
+        for cell in map(traced, CELLS.values()):  # all in one process: the first must not affect the others
             weights = Recurrent(torch.ones(cell.R * 5, 5) / 9, torch.ones(cell.R * 5), torch.ones(len(cell.vectors), 5))
             gx, state = torch.linspace(-1, 1, 30 * cell.G).view(3, 2, -1), tuple(torch.zeros(2, 5) for _ in cell.state)
             ours, exact = (kernel.forward(cell, gx.clone(), weights, state).states[0] for kernel in (native, eager))

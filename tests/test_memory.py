@@ -1,4 +1,4 @@
-"""Less memory, the same numbers: spans of steps, gates made again, a step in parts, and what was said beforehand."""
+"""Ways to save memory give the same results: spans, recomputed gates, a step in parts; and the memory estimates."""
 
 import gc
 import json
@@ -23,7 +23,7 @@ from tuirnn.estimate import memory, parameters, step_memory
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.settings.model import ModelConfig
 from tuirnn.training import launch, proof
-from tuirnn.training.benchmark import VOCAB, TorchModel
+from tuirnn.training.contenders import VOCAB, TorchModel
 from tuirnn.training.peak import fresh_process, measure
 
 CASES = [proof.Case(cell, 2, carried=True, masked=True) for cell in CELLS]
@@ -111,8 +111,8 @@ def gradients_of(
 
 @pytest.mark.usefixtures("short_spans")
 @pytest.mark.parametrize("memory", ["save", "recompute"])
-def test_a_graph_can_be_walked_twice(memory: str) -> None:
-    """Gates are let go of behind a backward pass; a second one makes them again."""
+def test_a_graph_can_be_used_twice(memory: str) -> None:
+    """A backward pass frees the gates behind it; a second one computes them again."""
     layer = RecurrentLayer(ModelConfig(hidden=H), 4)
     outputs, _ = layer(torch.randn(T, B, 4), layer.zero_state(B), memory=memory)
     first = torch.autograd.grad(outputs.sum(), list(layer.parameters()), retain_graph=True)

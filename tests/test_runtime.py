@@ -66,7 +66,7 @@ def test_choices_follow_the_distribution() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"temperature": -1}, {"temperature": math.nan}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 2.0}]
 )
-def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="--"):
         Sampling(**wrong)  # type: ignore[arg-type]
 
@@ -109,7 +109,7 @@ def writers(trained: Callable[..., RunPaths]) -> dict[str, TextWriter]:
 
 @pytest.mark.parametrize("kind", ["char", "byte", "word"])
 @given(prime=st.text(max_size=40))
-@settings(max_examples=3_400, deadline=None)
+@settings(max_examples=3_400)
 def test_any_prime_is_read(kind: str, prime: str, writers: dict[str, TextWriter]) -> None:
     """With three vocabularies, more than 10,000 random Unicode primes."""
     writer = writers[kind]

@@ -1,4 +1,4 @@
-"""A stranger's cell file: its first run in a child, the data that it names, the JSON beside it."""
+"""An unknown cell file: its first run in a child process, the data that it names, the JSON beside it."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def changed(good: bytes, **metadata: str) -> bytes:
-    """A cell with other metadata, signed anew."""
+    """A cell with other metadata and a new hash."""
     model = onnx.ModelProto.FromString(good)
     for prop in model.metadata_props:
         prop.value = metadata.get(prop.key.removeprefix("tuirnn."), prop.value)
@@ -61,7 +61,7 @@ def tuirnn(*words: str, environment: dict[str, str], said: str = "", folder: Pat
 # ── the trial ────────────────────────────────────────────────────────────────────
 
 
-def test_a_stranger_is_tried_once(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_file_is_tried_once(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = memory.parents[1] / "c.onnx"
     path.write_bytes(exported.data)
     tried: list[bytes] = []
@@ -123,7 +123,9 @@ def test_whatever_happens_to_the_child_is_one_line(
     assert not known.is_known(exported.data)
 
 
-def test_onnx_runtime_itself_is_outlived(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_onnx_runtime_is_one_line(
+    exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The variadic operator that crashes ONNX Runtime, let past the inspection of both processes."""
     model = onnx.ModelProto.FromString(exported.data)
     model.graph.node.append(helper.make_node("Max", ["h_in", ""], ["more"]))

@@ -2,7 +2,7 @@
 
 h' = relu(W_x x + u h + b)        relu' = [h' > 0]
 
-u starts uniform in [0, 1), and training clips |u| at 1 after each step: the paper's γ^(1/T) for sequences of any length T,
+u starts uniform in [0, 1), and training clips |u| at 1 after each step: the paper's γ^(1/T) for a T without limit,
 since the state may be carried on without end. So h grows at most linearly with T; it has no bound.
 """
 
