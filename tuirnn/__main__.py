@@ -1,13 +1,16 @@
 """`python -m tuirnn` is `tuirnn`."""
 
+import gc
 import sys
 
 
 def main() -> None:
     """The command line; an interrupt while it is still being loaded ends it as quietly as one later."""
     try:
+        gc.disable()  # what is imported is no garbage
         from tuirnn.cli import main as run
 
+        gc.enable()
         run()
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,6 +96,8 @@ def _processor() -> str:
 
 
 def _compile(found: str, units: Sequence[Unit], flags: Sequence[str], path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # a library that is there already is found without it
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
 

@@ -1,43 +1,48 @@
-"""The command line. Each command imports what it needs when it runs, so that `--help` is instant."""
+"""The command line: the command that is asked for is imported, and imports what it needs when it runs."""
 
 import contextlib
 import errno
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
+from typer.main import get_group
 
-from tuirnn.cells import BROKEN
-from tuirnn.cli import (
-    bench,
-    compare,
-    data,
-    definitions,
-    demo,
-    evaluate,
-    export,
-    generate,
-    novelty,
-    predict,
-    proof,
-    runs,
-    serve,
-    sweep,
-    train,
-)
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
 from tuirnn.shortage import shortage
 
+MODULES = {
+    "demo": "demo", "train": "train", "recipes": "train", "sweep": "sweep", "export": "export", "generate": "generate",
+    "import": "export", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
+    "compare": "compare", "serve": "serve", "cells": "definitions", "verify": "proof", "doctor": "proof",
+    "runs": "runs", "data": "data", "bench": "bench",
+}  # fmt: skip
+"""Command -> the module of this package that registers it; in the order of the help."""
+
 
 class Commands(Group):
-    """All of them."""
+    """All of them; the module of a command is imported when the command is asked for."""
 
     others: Mapping[str, tuple[str, ...]] = {"ls": ("runs", "ls"), "list": ("runs", "ls")}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands."""
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; None where there is none."""
+        if cmd_name in MODULES and cmd_name not in self.commands:
+            registered = App(rich_markup_mode="rich")
+            importlib.import_module(f"tuirnn.cli.{MODULES[cmd_name]}").register(registered)
+            registered.keep_only(cmd_name)
+            self.commands.update(get_group(registered).commands)
+        return self.commands.get(cmd_name)
 
 
 app = App(
@@ -51,24 +56,6 @@ app = App(
     help="A laboratory for recurrent networks in the terminal. Without a command: the dashboard.",
 )
 app.callback(invoke_without_command=True)(dashboard)
-for group in (
-    demo,
-    train,
-    sweep,
-    export,
-    generate,
-    evaluate,
-    predict,
-    novelty,
-    runs,
-    compare,
-    serve,
-    data,
-    definitions,
-    proof,
-    bench,
-):
-    group.register(app)
 
 OTHER_ADVICE = "end other programs, raise the limit, or use a machine with more memory"
 ADVICE = {
@@ -93,17 +80,20 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     share_cores()
+    from tuirnn.cells import BROKEN
+
     for name, why in BROKEN.items():
         _complain(f"tuirnn/cells/{name}.py is left out: {why}", 2)
     leave(_run())
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; at once where PyTorch is loaded, whose modules take a second or more to be torn down.
+    """End the process; at once where a library is loaded that takes long to be torn down: PyTorch a second or more,
+    ONNX Runtime a quarter of the time in which a short text is written.
 
     Whoever asked a training to leave counts these seconds, and everything that matters is on the disk by now.
     """
-    if "torch" not in sys.modules:
+    if not sys.modules.keys() & {"torch", "onnxruntime"}:
         sys.exit(code)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -1,6 +1,5 @@
 """`tuirnn` alone: the dashboard."""
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tuirnn import __version__
+from tuirnn.cli.importing import importing
 from tuirnn.cli.options import RunsFolder
 from tuirnn.errors import ConfigError, chosen
 from tuirnn.runs.layout import find_run, runs_folder
@@ -40,11 +40,8 @@ def dashboard(
     folder = runs_folder(runs)
     if run is not None:
         find_run(folder, run)
-    gc.disable()  # nothing that is imported is garbage; looking through it costs a seventh of the start
-    from tuirnn.tui import app, look
-
-    gc.freeze()
-    gc.enable()
+    with importing():
+        from tuirnn.tui import app, look
     theme = None if theme is None else chosen("--theme", theme, look.THEMES)
     if screenshot is not None:
         app.screenshot(folder, run, screenshot, theme=theme)

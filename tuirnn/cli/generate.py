@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tuirnn.cli.importing import importing
 from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, print_json
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import runs_folder
@@ -34,7 +35,8 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Write text with a trained network through ONNX Runtime, the hidden state carried from step to step."""
-    from tuirnn.runtime.samplers import Sampling
+    with importing():
+        from tuirnn.runtime.samplers import Sampling
 
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
     for flag, value, low, high in (("--length", length, 0, MAX_LENGTH), ("--samples", samples, 1, 10_000)):
@@ -42,9 +44,10 @@ def generate(
             raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
-    from tuirnn.loading.cell import load_cell
-    from tuirnn.runtime.generate import TextWriter, write_side_by_side
-    from tuirnn.runtime.session import CellSession
+    with importing():
+        from tuirnn.loading.cell import load_cell
+        from tuirnn.runtime.generate import TextWriter, write_side_by_side
+        from tuirnn.runtime.session import CellSession
 
     cell = load_cell(model, runs_folder(runs), checkpoint)
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)

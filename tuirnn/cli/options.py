@@ -12,9 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tuirnn.config import FIELDS, checked
 from tuirnn.figures import number
-from tuirnn.settings.section import flag_of
 
 PANELS = {
     "model": "The network",
@@ -40,6 +38,8 @@ Checkpoint = Annotated[
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give `command` one option for each configuration field; it receives the given ones as `settings`."""
+    from tuirnn.config import FIELDS, checked  # only `train` has settings
+
     own = list(inspect.signature(command).parameters.values())
     kept = [parameter for parameter in own if parameter.name != "settings"]
     options = [_option(name) for name in FIELDS if name != "sources"]
@@ -56,6 +56,8 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _option(name: str) -> inspect.Parameter:
+    from tuirnn.config import FIELDS
+
     section, spec = FIELDS[name]
     kind: Any = spec.type
     flag, meta = flag_of(name), spec.metadata

@@ -4,15 +4,17 @@ Whatever of the option parser is asked for here (the attributes of its errors an
 Click and in the copy of Click that newer versions of Typer bring along.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_name
 
 from tuirnn.errors import ConfigError, nearest, one_line
-from tuirnn.settings.section import KINDS
 from tuirnn.shortage import need_room
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +24,9 @@ DASHBOARD = ("dashboard", "ui")
 
 VALUED = ("--runs", "--run", "--screenshot", "--theme")
 """Options of `tuirnn` itself that a value follows."""
+
+
+_WHOLE, _NUMBER = re.compile(r"-?[0-9]{1,15}"), re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 class _Plain:
@@ -35,11 +40,61 @@ class _Plain:
                 parameter.metavar = ""
             elif parameter.param_type_name == "argument":
                 parameter.display_type_rich = _nothing
+            if hasattr(parameter, "get_runtime_param") and "get_runtime_param" not in vars(parameter):
+                conversion = _Conversion(parameter.type_descriptor, parameter.get_runtime_param)
+                parameter.get_runtime_param = lambda conversion=conversion: conversion
         return parameters
 
 
 def _nothing(ctx: Any) -> str:
     return ""
+
+
+class _Conversion:
+    """Converts the plain values of an option, and leaves all others to Typer.
+
+    Newer versions of Typer convert each value with Pydantic, which takes longer to import than all else here.
+
+    Args:
+        descriptor: of the option's type.
+        typer_conversion: returns Typer's own conversion.
+    """
+
+    def __init__(self, descriptor: Any, typer_conversion: Callable[[], Any]) -> None:
+        self._descriptor, self._typer_conversion = descriptor, typer_conversion
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The value of an option from the words, or the default, that stand for it."""
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        info = self._descriptor.parameter_info
+        if info.min is info.max is info.parser is None:
+            converted = plain_value(self._descriptor.annotation, value)
+            if converted is not None:
+                return converted
+        return self._typer_conversion().coerce(value, param=param, ctx=ctx)
+
+
+def plain_value(kind: Any, value: object) -> object:
+    """A value of a kind that options have, from a value or a word that leaves no doubt.
+
+    Args:
+        kind: str, int, float, Path or list[str]; of any other nothing is converted.
+        value: a word, several words, or a default.
+    Returns:
+        The value; None where it is left to the option parser, errors included.
+    """
+    if kind == list[str]:
+        return list(value) if isinstance(value, (list, tuple)) and all(type(word) is str for word in value) else None
+    if kind not in (str, int, float, Path):
+        return None
+    if isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    if kind is Path:
+        return Path(value) if os.access(value, os.R_OK) else None
+    return kind(value) if (_WHOLE if kind is int else _NUMBER).fullmatch(value) else None
 
 
 class Command(_Plain, TyperCommand):
@@ -70,18 +125,19 @@ class Group(_Plain, TyperGroup):
             ConfigError: there is none of that name; the message offers the nearest.
         """
         words = [*self.others.get(args[0], args[:1]), *args[1:]]
-        if words[0] not in self.commands:
-            raise ConfigError(f"no command '{one_line(args[0], 40)}'; {self._meant(args[0], ctx.command_path)}")
+        if words[0] not in self.list_commands(ctx):
+            raise ConfigError(f"no command '{one_line(args[0], 40)}'; {self._meant(args[0], ctx)}")
         return super().resolve_command(ctx, words)
 
-    def _meant(self, word: str, path: str) -> str:
+    def _meant(self, word: str, ctx: Any) -> str:
         """What could be meant: a command of one of the groups inside, or one whose name is near."""
-        groups = {name: command for name, command in self.commands.items() if isinstance(command, Group)}
-        for name, group in groups.items():
-            inner = group.others.get(word, (word,))
-            if inner[0] in group.commands:
-                return f"did you mean '{' '.join((name, *inner))}'?"
-        return nearest(word, self.commands, f"see '{path} --help'")
+        names = self.list_commands(ctx)
+        for name, group in ((name, self.get_command(ctx, name)) for name in names):
+            if isinstance(group, Group):
+                inner = group.others.get(word, (word,))
+                if inner[0] in group.list_commands(ctx):
+                    return f"did you mean '{' '.join((name, *inner))}'?"
+        return nearest(word, names, f"see '{ctx.command_path} --help'")
 
 
 class App(typer.Typer):
@@ -90,6 +146,14 @@ class App(typer.Typer):
     def command(self, *arguments: Any, **options: Any) -> Callable[[F], F]:
         """As Typer's."""
         return super().command(*arguments, **{"cls": Command, **options})
+
+    def keep_only(self, name: str) -> None:
+        """Forget the commands of other names, whose parameters then need not be read."""
+        self.registered_commands = [
+            command
+            for command in self.registered_commands
+            if name == (command.name or get_command_name(getattr(command.callback, "__name__", "")))
+        ]
 
 
 def tidied(words: list[str]) -> list[str]:
@@ -147,6 +211,8 @@ def _name(error: Any) -> str:
 
 def _wrong_value(error: Any) -> tuple[str, str] | None:
     """What kind of value was wanted and what came, where a value is of another kind."""
+    from tuirnn.settings.section import KINDS
+
     cause, kinds = error.__cause__, {"int": int, "integer": int, "float": float, "bool": bool, "boolean": bool}
     if hasattr(cause, "errors"):  # Typer's own conversion
         first = cause.errors()[0]

@@ -21,7 +21,7 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
         RunError: no such run or checkpoint, or a damaged one.
     """
     if name.endswith(".onnx"):
-        from tuirnn.runtime.trial import open_file  # loads ONNX, which the kept export of a run does without
+        from tuirnn.runtime.trial import open_file
 
         return open_file(Path(name))
     paths = find_run(folder, name)
@@ -38,5 +38,4 @@ def _export(paths: RunPaths, which: str) -> TrustedCell:
     record = read_record(paths)
     saved = checkpoint.load(paths, which)
     cell = export_network(network_of(paths, record, saved), proofs=False)
-    kept.keep(kept.key(paths, saved.manifest), cell)
-    return cell
+    return kept.keep(kept.key(paths, saved.manifest), cell)

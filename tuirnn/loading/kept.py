@@ -13,13 +13,11 @@ from pathlib import Path
 
 import tuirnn
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.errors import RunError, TuirnnError
+from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, read_bounded
 from tuirnn.runs import checkpoint
-from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import MAX_RECORD_BYTES
+from tuirnn.runs.layout import MAX_RECORD_BYTES, RunPaths
 from tuirnn.runtime import known
-from tuirnn.runtime.session import CellSession
 
 FORM = "fp32, every other option by default, without lanes and text"
 """The form of an export that is kept: what a program on this machine needs, without the proofs for others."""
@@ -71,13 +69,14 @@ def find(paths: RunPaths, which: str = "best") -> TrustedCell | None:
     except RunError:
         return None  # whoever reads the checkpoint itself says it better
     cell = known.open_known(path)
-    if cell is not None:
-        with contextlib.suppress(OSError):
-            os.utime(path)
-    return cell
+    if cell is None:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return known.measured(cell)
 
 
-def keep(name: str, cell: TrustedCell) -> None:
+def keep(name: str, cell: TrustedCell) -> TrustedCell:
     """Keep an export for the next time, after ONNX Runtime has reproduced its test vector.
 
     Where it cannot be kept, or computes something else, nothing is kept and it is made again the next time.
@@ -85,14 +84,17 @@ def keep(name: str, cell: TrustedCell) -> None:
     Args:
         name: its `key`.
         cell: the export.
+    Returns:
+        The cell, with the number of threads that was measured.
     """
-    with contextlib.suppress(OSError, TuirnnError):
-        CellSession(cell, device="cpu", threads=1)
-        path = _path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, cell.data, durable=False)
-        known.remember(cell.data)
-        _tidy(path.parent)
+    cell = known.measured(cell)
+    if cell.threads is not None:
+        with contextlib.suppress(OSError):
+            path = _path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, cell.data, durable=False)
+            _tidy(path.parent)
+    return cell
 
 
 def _path(name: str) -> Path:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tuirnn.errors import RunError, nearest, one_line
 
+MAX_RECORD_BYTES = 32 * 2**20
+"""Of `run.json`, with room for the largest vocabulary of words."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for devices, whatever follows them after a dot."""

@@ -13,12 +13,9 @@ from tuirnn.config import RunConfig
 from tuirnn.errors import RunError, TuirnnError, one_line
 from tuirnn.files import open_own, parse_json, read_json
 from tuirnn.runs import FORMAT, liveness
-from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.layout import MAX_RECORD_BYTES, RunPaths
 from tuirnn.tasks import TASKS
 from tuirnn.vocab import Vocabulary
-
-MAX_RECORD_BYTES = 32 * 2**20
-"""Of `run.json`, with room for the largest vocabulary of words."""
 
 MAX_LINE = 4 * 2**20
 CHUNK = 2**17

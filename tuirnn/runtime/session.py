@@ -61,7 +61,8 @@ class CellSession:
         cell: an inspected file.
         device: 'auto', 'cpu' or 'cuda'.
         batch: sequences that are fed side by side; None: what the file fixes, else one.
-        threads: of ONNX Runtime; None: one, unless a short trial with more is faster.
+        threads: of ONNX Runtime; None: as many as were fastest for this cell on this machine, where that is known;
+            else one, unless a short trial with more is faster.
     Raises:
         CellFileError: ONNX Runtime refuses the graph, or does not reproduce the file's test vector.
         ConfigError: CUDA was asked for and is not there.
@@ -80,6 +81,9 @@ class CellSession:
             )
         cores = os.cpu_count() or 1
         with refusals():
+            if cell.threads is not None and threads is batch is None and self._device == "cpu":
+                self._open(cell.data, cell.threads)  # such a session has reproduced the test vector of these bytes
+                return
             self._open(cell.data, threads or 1)
             if threads is None and cores > 1 and len(cell.data) > THREADS_PAY_FROM and self._device == "cpu":
                 single = self._trial()
@@ -145,6 +149,7 @@ class CellSession:
             state.update_inplace(np.ascontiguousarray(values, dtype=np.float32))
 
     def _open(self, data: bytes, threads: int) -> None:
+        self.threads = threads
         self._session: Any = open_onnx(data, self._device, threads)
         if self._session.get_providers()[0] == "CPUExecutionProvider":
             self._device = "cpu"

@@ -26,7 +26,7 @@ def verify(cell: TrustedCell, *, device: str = "auto") -> str:
         with refusals():
             _check_unrolled(unrolled)
         return "CPU" if pick_device(device) == "cpu" else "CUDA"
-    session = CellSession(cell, device=device)
+    session = CellSession(TrustedCell(cell.data, cell.metadata), device=device)  # checked even where it is known
     with refusals():
         _check_lanes(session)
         if cell.metadata.text:
