@@ -152,7 +152,7 @@ def opened() -> Opener:
     ) -> AsyncIterator[Pilot[None]]:
         app = DashboardApp(folder, run)
         async with app.run_test(size=size, notifications=True) as pilot:
-            await until(pilot, lambda: app.scanned)
+            await until(pilot, lambda: app.folder.was_read)
             await pilot.pause()
             yield pilot
 

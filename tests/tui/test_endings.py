@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 
 from tuirnn.errors import RunError
 from tuirnn.runs import detached, liveness
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.keys import KEYS
+from tuirnn.tui.app import TABS, DashboardApp
 
 from .conftest import Opener, trains_on, write_run
 
@@ -36,7 +37,7 @@ RAISE = """
 import sys
 from tuirnn.tui.screens.runs import RunsTab
 def boom(self): raise ZeroDivisionError("on purpose")
-RunsTab.do_refresh = boom
+RunsTab.action_refresh = boom
 from tuirnn.cli import main
 main()
 """
@@ -128,7 +129,8 @@ async def test_random_keys_and_sizes_break_nothing(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     rng = random.Random(int(os.environ.get("TUIRNN_SEED", "7")))
-    names = sorted({name for key in KEYS for name in key.keys.split(",") if name != "q"})
+    bindings = [key for owner in (DashboardApp, *TABS) for key in Binding.make_bindings(owner.KEYS)]
+    names = sorted({binding.key for binding in bindings if binding.key != "q"})
     names += ["tab", "shift+tab", "enter", "escape", "up", "down", "x", "é", "home", "pagedown", "ctrl+s", "y", "n"]
     for session in range(25 if LONG else 1):
         async with opened(folder) as pilot:

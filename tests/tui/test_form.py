@@ -60,7 +60,7 @@ def said(form: NewRun) -> str:
 async def test_a_switch_says_its_state_in_words(tmp_path: Path) -> None:
     app = DashboardApp(tmp_path, ascii=True)  # which leaves these words as they are
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.scanned)
+        await until(pilot, lambda: app.folder.was_read)
         form = await form_of(pilot)
         assert await page_by_page(pilot, form, "Checkbox") == dict.fromkeys(SWITCHES, "[ ] off")
         for name in SWITCHES:

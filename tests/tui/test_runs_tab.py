@@ -5,22 +5,20 @@ from pathlib import Path
 
 import pytest
 from conftest import train_small
-from textual.widgets import DataTable
 
 from tuirnn.config import RunConfig
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.screens.runs import RunsTab
+from tuirnn.tui.widgets.runs_table import RunsTable
 
 from .conftest import Opener, screen_text, until, write_run
 
 RESIZES = [(80, 24), (200, 60), (120, 40), (80, 24), (60, 16), (200, 60), (120, 40)]
 
 
-def cells_on_screen(tab: RunsTab) -> list[str]:
+def cells_on_screen(table: RunsTable) -> list[str]:
     """What stands on the screen at the place of each cell of the table, by rows."""
-    table = tab.query_one(DataTable)
-    lines = screen_text(tab.app).splitlines()
+    lines = screen_text(table.app).splitlines()
     first, left = table.content_region.y + table.header_height, table.content_region.x
     found = []
     for row in range(table.row_count):
@@ -36,13 +34,13 @@ async def test_cells_stand_whole_after_every_resize(tmp_path: Path, opened: Open
     write_run(tmp_path, "gru", age=7200, config=RunConfig().replace(cell="gru", hidden=512, layers=3))
     with RunWriter(paths):
         async with opened(tmp_path, (120, 40)) as pilot:
-            tab = pilot.app.query_one(RunsTab)
+            table = pilot.app.query_one(RunsTable)
             for size in RESIZES:
                 await pilot.resize_terminal(*size)
                 await pilot.pause()
-                wanted = [cell.plain.strip() for run in tab._runs for cell in tab._cells[run.name]]
-                await until(pilot, lambda: cells_on_screen(tab) == wanted, 5)  # noqa: B023
-                for title, column in zip(tab._columns, tab.query_one(DataTable).ordered_columns, strict=True):
+                wanted = [cell.plain.strip() for run in table._shown for cell in table._cells[run.name]]
+                await until(pilot, lambda: cells_on_screen(table) == wanted, 5)  # noqa: B023
+                for title, column in zip(table._titles, table.ordered_columns, strict=True):
                     assert column.label.plain.strip() == title
                 shown = screen_text(pilot.app)
                 for whole in ("GRU 512×3", "▶ running", "✓ done", "41 %", "gru"):

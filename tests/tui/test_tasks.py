@@ -4,9 +4,9 @@ from pathlib import Path
 
 from conftest import train_small
 
-from tuirnn.tui import rolling
-from tuirnn.tui.keys import TABS
+from tuirnn.tui.app import TABS
 from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.screens.rollout import roll_out
 from tuirnn.tui.widgets.rollout import RollOut
 
 from .conftest import Opener, screen_text, until
@@ -15,7 +15,7 @@ PARTS = {
     "runs": "waves",
     "train": "RMSE +10",
     "xray": "there are no symbols",
-    "generate": "came to pass",
+    "generate": "actual",
     "compare": "best validation MSE",
 }
 
@@ -26,7 +26,7 @@ async def test_no_tab_minds_a_forecaster(tmp_path: Path, opened: Opener) -> None
     async with opened(tmp_path, (120, 40), run="waves") as pilot:
         for number, tab in enumerate(TABS, 1):
             await pilot.press(str(number))
-            await until(pilot, lambda part=PARTS[tab]: part in screen_text(pilot.app))  # type: ignore[misc]
+            await until(pilot, lambda part=PARTS[tab.NAME]: part in screen_text(pilot.app))  # type: ignore[misc]
 
 
 async def test_a_roll_out_is_drawn_on_over_the_history(tmp_path: Path, opened: Opener) -> None:
@@ -41,7 +41,7 @@ async def test_a_roll_out_is_drawn_on_over_the_history(tmp_path: Path, opened: O
         await pilot.press("right", "right", "left")
         assert chart.drawn == 1
         known = {one.name: one for one in chart.series}
-        expected = rolling.roll_out("waves", tmp_path).forecast[0, 0]
+        expected = roll_out("waves", tmp_path).forecast[0, 0]
         assert known["roll-out"].y.values[-1] == expected
         assert known["roll-out"].x.values[-1] == known["history"].x.values[-1] + 1
         for part in ("RMSE", "LSTM 24", "paused", "space run/pause"):

@@ -30,29 +30,29 @@ GLANCES, GLANCE = 250, 4096
 """How many places of a long log are looked at for the sketch, and bytes at each."""
 
 QUIET, PATIENCE = 0.1, 0.3
-"""Seconds after a key before a long log is read on, and seconds after which it is read on in any case."""
+"""Seconds after input before a long log is read further, and seconds after which it is read further in any case."""
 
 
 SMOOTHED_AT_ONCE = 2**16
 
 
-class Manners:
-    """Whoever reads a long log gives way to the keys: both need the same interpreter."""
+class InputPriority:
+    """Lets input go before the reading of long logs, since both need the interpreter."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
-    def touched(self) -> None:
-        """A key was pressed."""
+    def received(self) -> None:
+        """Note that a key was pressed or the mouse was used."""
         self._until = time.monotonic() + QUIET
 
     @property
-    def quiet(self) -> bool:
-        """Whether no key was pressed just now."""
+    def is_idle(self) -> bool:
+        """Whether there was no input in the last `QUIET` seconds."""
         return time.monotonic() >= self._until
 
     def wait(self) -> None:
-        """Called by a reader between two pieces: waits for the keys to rest, but not for ever."""
+        """Block a reader between two pieces until input pauses, for `PATIENCE` seconds at most."""
         end = time.monotonic() + PATIENCE
         while (now := time.monotonic()) < min(self._until, end):
             time.sleep(min(self._until, end) - now)

@@ -1,4 +1,4 @@
-"""The branches of a text: what was written from the same beginning."""
+"""The list of a text's branches."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from tuirnn.tui.views import BranchView
 
 
 class Branches(Static):
-    """Name, fork and length of each, indented by depth; shown where there are several."""
+    """Name, fork and length of each branch, indented by depth; hidden while there is only one."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
         self.border_title = "branches"
 
     def show(self, branches: Sequence[BranchView]) -> None:
-        """Draw these, each after the one that it forks off."""
+        """Display these branches, each below its parent."""
         lines = []
         for branch in branches:
             stem = "  " * branch.depth + ("└ " if branch.depth else "")

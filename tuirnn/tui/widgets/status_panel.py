@@ -1,4 +1,4 @@
-"""How a run stands now, in figures: tall beside the chart, or flat above it."""
+"""The status of a run: tall beside the chart, or flat above it."""
 
 import math
 
@@ -11,32 +11,32 @@ from tuirnn.runs.reader import Status
 from tuirnn.tui.widgets.bars import bar
 
 FLAT_BELOW = 8
-"""Rows under which the flat form is drawn."""
+"""Height in rows below which the flat form is drawn."""
 
 _COLOURS = {"muted": "$text-muted"}
 
 
 def state_content(status: Status) -> Content:
-    """The state as symbol and word, in its colour."""
+    """The state as symbol and word, coloured."""
     name = text.STATE_STYLES.get(status.state, "muted")
     return Content.styled(text.state_label(status.state), f"bold {_COLOURS.get(name, f'$text-{name}')}")
 
 
-class Vitals(Widget):
-    """Draws a `Status`."""
+class StatusPanel(Widget):
+    """Displays a `Status`."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._status: Status | None = None
-        self._learns = ""
+        self._learned = ""
 
     def show(self, status: Status | None, task: str = "") -> None:
-        """Draw this status, of a run that learns `task`."""
-        self._status, self._learns = status, task
+        """Display the status of a run with this task; None displays nothing."""
+        self._status, self._learned = status, task
         self.refresh()
 
     def render(self) -> Content:
-        """The tall form, or the flat one where there is no height."""
+        """The tall form, or the flat one if the panel is low."""
         if self._status is None:
             return Content("")
         return self._flat(self._status) if self.content_size.height < FLAT_BELOW else self._tall(self._status)
@@ -49,7 +49,7 @@ class Vitals(Widget):
             _progress(status, width),
             _pair("left", text.duration(status.eta) if status.live and status.eta else "–", width),
             _pair("spent", text.duration(status.elapsed), width),
-            _pair("speed", text.speed(status.tokens_per_s, self._learns), width),
+            _pair("speed", text.speed(status.tokens_per_s, self._learned), width),
             Content(""),
             _pair("train", text.loss(status.train_loss), width),
             _pair("val", text.held_out(status.val_loss, status.leaky), width),
@@ -79,7 +79,7 @@ class Vitals(Widget):
             (_steps(status), "bold"),
             "  ",
             f"{text.duration(status.eta)} left · " if status.live and status.eta else "",
-            text.speed(status.tokens_per_s, self._learns),
+            text.speed(status.tokens_per_s, self._learned),
         )
         judged = math.isfinite(status.accuracy)
         figures = Content.assemble(
@@ -107,7 +107,7 @@ class Vitals(Widget):
 
 
 def _pair(name: str, value: str, width: int, style: str = "bold") -> Content:
-    """A name on the left and its value on the right."""
+    """A name at the left and its value at the right."""
     room = max(1, width - len(name) - len(value))
     return Content.assemble((name, "$text-muted"), " " * room, (value, style))
 
