@@ -155,24 +155,24 @@ def test_deleting(folder: Path) -> None:
     assert held.record.is_file()
 
 
-def test_a_long_log_is_sketched_first_and_then_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_previewed_first_and_then_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_run(tmp_path, "run", steps=3000)
     plain = RunFeed(paths, 0.9)
     read_all(plain)
     assert plain.snapshot.share == 1
     monkeypatch.setattr(feed_module, "LONG", 1000)
-    monkeypatch.setattr(feed_module, "GLANCES", 20)
-    monkeypatch.setattr(feed_module, "GLANCE", 500)
+    monkeypatch.setattr(feed_module, "PREVIEW_POSITIONS", 20)
+    monkeypatch.setattr(feed_module, "PREVIEW_BYTES", 500)
     feed = RunFeed(paths, 0.9)
     assert feed.advance(500)
-    sketch = feed.snapshot
-    assert sketch.share == 0
-    assert 20 <= len(sketch.train) < 300
-    assert (sketch.train.step.values[0], sketch.train.step.values[-1]) == (1, 3000)
-    assert set(sketch.train.step.values) <= set(plain.snapshot.train.step.values)
+    preview = feed.snapshot
+    assert preview.share == 0
+    assert 20 <= len(preview.train) < 300
+    assert (preview.train.step.values[0], preview.train.step.values[-1]) == (1, 3000)
+    assert set(preview.train.step.values) <= set(plain.snapshot.train.step.values)
     assert feed.advance(500)
     assert 0 < feed.snapshot.share < 1
-    np.testing.assert_array_equal(feed.snapshot.train.step.values, sketch.train.step.values)
+    np.testing.assert_array_equal(feed.snapshot.train.step.values, preview.train.step.values)
     read_all(feed, 500)
     assert feed.snapshot.share == 1
     for name in ("loss", "grad_norm", "lr"):

@@ -154,6 +154,7 @@ class UnitView(Horizontal):
         heat, prose = self.query_one(HeatMap), self.query_one(StyledText)
         if inside is None:
             heat.border_title, prose.border_title = Content("hidden state"), Content("unit over the text")
+            heat.border_subtitle = prose.border_subtitle = Content("")
             return
         layer = f" · layer {self._layer + 1}" if inside.states.shape[1] > 1 else ""
         name = f"{text.visible_line(self._run)} · {inside.described}{layer}"
