@@ -1,4 +1,4 @@
-"""The dashboard under a pilot's hands: what each tab shows and what each key does."""
+"""What each tab shows and what each key does."""
 
 import time
 from pathlib import Path
@@ -291,7 +291,7 @@ async def test_an_ended_run_takes_no_requests_but_resumes(
         assert asked == [("finished", [])]
 
 
-async def test_scrubbing_through_samples_moves_the_cursor(folder: Path, opened: Opener) -> None:
+async def test_going_through_the_samples_moves_the_cursor(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
         sample, chart = pilot.app.query_one("#train-sample", StyledText), pilot.app.query_one("#train-chart", Chart)
         await until(pilot, lambda: sample.text == "the sample of step 300")
@@ -336,7 +336,7 @@ async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
         assert "loss (perplexity)" in screen_text(pilot.app)
 
 
-async def test_the_cursor_reads_values_and_takes_the_sample_along(folder: Path, opened: Opener) -> None:
+async def test_the_cursor_shows_values_and_the_sample_follows_it(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
         sample, chart = pilot.app.query_one("#train-sample", StyledText), pilot.app.query_one("#train-chart", Chart)
         await until(pilot, lambda: sample.text == "the sample of step 300")

@@ -31,7 +31,7 @@ def test_heavy_modules_stay_out() -> None:
 
 
 def imports() -> dict[str, set[str]]:
-    """For each module of the dashboard those that it names, also in functions and for type checkers only."""
+    """The modules of the dashboard that each module imports, including imports in functions and for type checkers."""
     root = Path(tuirnn.tui.__path__[0])
     files = {".".join(path.relative_to(root).with_suffix("").parts): path for path in root.rglob("*.py")}
     found: dict[str, set[str]] = {}

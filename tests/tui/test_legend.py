@@ -1,4 +1,4 @@
-"""Every curve that is drawn is named, at every size; what has no room for its name is not drawn."""
+"""Every curve that is drawn has a name in the legend, at every size; curves whose names do not fit are not drawn."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,11 +48,11 @@ def test_what_is_drawn_is_named_and_nothing_overflows(names: list[str], width: i
         assert one.name.startswith(begin)
         assert one.name.endswith(end)
     if sum(len(name) + 2 + GAP for name in names) - GAP <= width and rows:
-        assert shown == names  # nothing is shortened that fits
+        assert shown == names  # names that fit are not shortened
 
 
 def nameless(chart: Chart) -> set[str]:
-    """Styles of named series that stand in the plot and not in the legend; of marks and lines alike."""
+    """Styles of named series that occur in the plot but not in the legend, of lines and of marks."""
     canvas = chart.canvas()
     named = {one.style for one in chart.series if one.name}
     high = canvas.height - (canvas.area.H + 2) if canvas.area else canvas.height
@@ -76,7 +76,7 @@ async def test_the_xray_names_each_curve(
         await until(pilot, lambda: len(gradient.series) == 3)
         await until(pilot, lambda: app.query_one(XrayTab).can("feature"))
         assert nameless(gradient) == set()
-        if size != (60, 16):  # there is no room for a second name there
+        if size != (60, 16):  # a second name does not fit there
             shown = screen_text(app)
             plotted = {style for row in gradient.canvas().styles for style in row if style.startswith("line-")}
             assert len(plotted) == 3
@@ -149,4 +149,4 @@ async def test_each_unit_is_one_line_and_shares_have_headings(
         assert "at +1" in shown[heading + 4]
         assert "candidate" in shown[heading + 5]
         column = shown[heading].index("shut") + 3
-        assert all("%" in row[column : column + 3] for row in shown[heading + 1 : heading + 4])  # beneath its heading
+        assert all("%" in row[column : column + 3] for row in shown[heading + 1 : heading + 4])  # below its heading

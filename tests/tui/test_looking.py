@@ -1,4 +1,4 @@
-"""X-ray, Compare, marks, filters and branches: what is on the screen is what is in the run."""
+"""X-ray, Compare, marks, filters and branches: the screen shows what is in the run."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ PARTS = {
         "w write report",
     ),
 }
-"""What each tab must show, whatever the size and the theme."""
+"""Text that each tab must show at every size and in every theme."""
 
 
 def dashboard(pilot: Pilot[None]) -> DashboardApp:
@@ -181,7 +181,7 @@ async def test_xray_shows_the_equations_of_the_cell(
             await until(pilot, lambda: "gradient norm" in screen_text(pilot.app), 10)
 
 
-async def test_equations_without_room_and_in_plain_characters(tmp_path: Path) -> None:
+async def test_equations_in_little_space_and_in_ascii(tmp_path: Path) -> None:
     cell = max(CELLS.values(), key=lambda cell: len(equations(cell).forward))
     lines = equations(cell).forward
     write_run(tmp_path, "one", config=RunConfig().replace(cell=cell.name))
@@ -200,16 +200,16 @@ async def test_equations_without_room_and_in_plain_characters(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell: cell.name)
-def test_equations_have_plain_characters(cell: Cell) -> None:
+def test_equations_can_be_written_in_ascii(cell: Cell) -> None:
     assert all(plain(line).isascii() for line in equations(cell).forward)
 
 
-def test_gates_are_named_as_the_cell_names_them_and_their_ends_are_what_they_can_be() -> None:
+def test_gates_have_the_names_of_the_cell_and_their_bounds_as_ends() -> None:
     cell = CELLS["lstm"]
     shares = dict.fromkeys(cell.gates, (0.5, 0.0, 0.5))
     seen = {"i": (0.0, 1.0), "f": (0.0, 1.0), "g": (-1.0, 1.0), "o": (0.0, 1.0)}
     ends = {"input": SHUT_OPEN, "forget": SHUT_OPEN, "candidate": (-1.0, 1.0), "output": SHUT_OPEN}
-    for ranges in ((seen,), ()):  # with those that the trainer records, and as before it did
+    for ranges in ((seen,), ()):  # with recorded ranges, and as earlier versions wrote it
         rows = gate_rows(Probe(1, (), (shares,), ranges), 0, cell)
         assert {row.word: row.ends for row in rows} == ends
         assert all(row.fixed for row in rows)
@@ -256,7 +256,7 @@ async def test_compare_aligns_and_writes(
 # ── generate ──────────────────────────────────────────────────────────────────
 
 
-async def test_rewinding_by_click_branching_and_coming_back(small_run: RunPaths, opened: Opener) -> None:
+async def test_rewinding_by_click_and_switching_branches(small_run: RunPaths, opened: Opener) -> None:
     async with opened(small_run.root.parent, run=small_run.name) as pilot:
         await pilot.press("4")
         tab = pilot.app.query_one(GenerateTab)
@@ -274,7 +274,7 @@ async def test_rewinding_by_click_branching_and_coming_back(small_run: RunPaths,
         await until(pilot, lambda: before() == trunk[:begin])
         assert panel.text == trunk
         await pilot.press("full_stop")
-        await until(pilot, lambda: before() == trunk[: begin + 1])  # the same lots: the same text
+        await until(pilot, lambda: before() == trunk[: begin + 1])  # the same random numbers: the same text
         await pilot.press("m", "enter", "B")
         assert isinstance(pilot.app.screen, Choose)
         await pilot.press("home", "enter")
@@ -284,7 +284,7 @@ async def test_rewinding_by_click_branching_and_coming_back(small_run: RunPaths,
         assert panel.text == trunk
 
 
-async def test_the_meter_and_saving(
+async def test_novelty_and_saving(
     small_run: RunPaths, opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -317,7 +317,7 @@ async def test_the_command_palette_does_what_keys_do(folder: Path, opened: Opene
         await until(pilot, lambda: pilot.app.query_one("#train-chart", Chart).options.log)
 
 
-async def test_plain_characters_only_where_asked_for(folder: Path) -> None:
+async def test_ascii_characters_only(folder: Path) -> None:
     app = DashboardApp(folder, "finished", ascii=True)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.folder.was_read)

@@ -1,4 +1,4 @@
-"""The chart's core: nothing is lost, nothing is invented, nothing breaks it."""
+"""Drawing of curves: every extreme is drawn, nothing else is, and any input is accepted."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The Runs tab: a table that survives every size, and details in the words of the run's task."""
+"""The Runs tab: a table for every size, and details in the terms of the run's task."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ RESIZES = [(80, 24), (200, 60), (120, 40), (80, 24), (60, 16), (200, 60), (120, 
 
 
 def cells_on_screen(table: RunsTable) -> list[str]:
-    """What stands on the screen at the place of each cell of the table, by rows."""
+    """The text on the screen in the place of each cell of the table, by rows."""
     lines = screen_text(table.app).splitlines()
     first, left = table.content_region.y + table.header_height, table.content_region.x
     found = []
@@ -28,7 +28,7 @@ def cells_on_screen(table: RunsTable) -> list[str]:
     return found
 
 
-async def test_cells_stand_whole_after_every_resize(tmp_path: Path, opened: Opener) -> None:
+async def test_cells_are_complete_after_every_resize(tmp_path: Path, opened: Opener) -> None:
     name = "a-night-shift-of-24-cells"
     paths = write_run(tmp_path, name, state="running", progress=0.41, total=700_000, eta=273_600.0)
     write_run(tmp_path, "gru", age=7200, config=RunConfig().replace(cell="gru", hidden=512, layers=3))
@@ -50,7 +50,7 @@ async def test_cells_stand_whole_after_every_resize(tmp_path: Path, opened: Open
                 assert ("16.1k tok/s" in shown) == (size[0] >= 200)
 
 
-async def test_a_column_grows_with_what_it_says(tmp_path: Path, opened: Opener) -> None:
+async def test_a_column_is_as_wide_as_its_content(tmp_path: Path, opened: Opener) -> None:
     write_run(tmp_path, "one", best_val_loss=1.5)
     async with opened(tmp_path, (120, 40)) as pilot:
         await until(pilot, lambda: "1.500" in screen_text(pilot.app))

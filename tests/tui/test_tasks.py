@@ -1,4 +1,4 @@
-"""Runs of the tasks without a text: every tab opens them."""
+"""Every tab opens runs of tasks without text."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ PARTS = {
 }
 
 
-async def test_no_tab_minds_a_forecaster(tmp_path: Path, opened: Opener) -> None:
+async def test_every_tab_opens_a_forecaster(tmp_path: Path, opened: Opener) -> None:
     for name in ("waves", "tides"):
         train_small(tmp_path, name, Path("sincos"), task="forecast", horizon=10)
     async with opened(tmp_path, (120, 40), run="waves") as pilot:
@@ -29,7 +29,7 @@ async def test_no_tab_minds_a_forecaster(tmp_path: Path, opened: Opener) -> None
             await until(pilot, lambda part=PARTS[tab.NAME]: part in screen_text(pilot.app))  # type: ignore[misc]
 
 
-async def test_a_roll_out_is_drawn_on_over_the_history(tmp_path: Path, opened: Opener) -> None:
+async def test_a_roll_out_continues_the_history(tmp_path: Path, opened: Opener) -> None:
     train_small(tmp_path, "waves", Path("sincos"), task="forecast", horizon=10)
     async with opened(tmp_path, (120, 40), run="waves") as pilot:
         await pilot.press("4")

@@ -1,4 +1,4 @@
-"""Foreign text never moves the cursor, and figures keep their columns."""
+"""Foreign text never moves the cursor; numbers keep their widths."""
 
 import math
 import unicodedata

@@ -1,4 +1,4 @@
-"""One unit an axis: on the Runs tab, the Compare tab and the Train tab, whatever is marked."""
+"""Each axis has one unit on the Runs, Compare and Train tabs, whatever is marked."""
 
 import itertools
 from pathlib import Path
@@ -77,7 +77,7 @@ async def test_compare_has_a_chart_and_a_table_for_each_unit(unlike: Path, opene
             assert title.endswith("↓")
             table = str(app.query_one("#compare-table", Static).render())
             blocks = [block.splitlines() for block in table.split("\n\n")]
-            assert blocks[0][0].split("(")[1] == f"{title.split('(')[1][:-2]}"  # its table is the first
+            assert blocks[0][0].split("(")[1] == f"{title.split('(')[1][:-2]}"  # its table comes first
             for heading, names, *_ in blocks:
                 assert set(names.split()) == next(own for unit, own in GROUPS.items() if f"({unit})" in heading)
             assert "kept apart: in" in str(chart.border_subtitle)
@@ -114,7 +114,7 @@ async def test_train_names_the_unit_of_each_measure(unlike: Path, opened: Opener
     async with opened(unlike, (120, 40), run="waves-lstm") as pilot:
         chart = pilot.app.query_one("#train-chart", Chart)
         await until(pilot, lambda: "waves-lstm · MSE (σ²)" in str(chart.border_title))
-        await pilot.press("u")  # an error has no bits
+        await pilot.press("u")  # a squared error has no other units
         assert "MSE (σ²)" in str(chart.border_title)
         await pilot.press("m")
         await until(pilot, lambda: "RMSE, 10 steps (σ)" in str(chart.border_title) or "(σ)" in str(chart.border_title))

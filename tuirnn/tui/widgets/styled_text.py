@@ -214,7 +214,7 @@ class StyledText(Lines):
             self.scroll_end(animate=False)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Scrolling up stops the following, scrolling back to the end takes it up again."""
+        """Stop following the end when the user scrolls up; follow it again at the end."""
         super().watch_scroll_y(old_value, new_value)
         self._follows = self._grows and new_value >= self.max_scroll_y
 
