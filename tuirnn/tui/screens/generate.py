@@ -235,18 +235,7 @@ class GenerateTab(Writing):
         if self.engine is None:
             return
         changes, view = self.engine.drain(), self.engine.view
-        added: list[tuple[str, str]] = []
-        for change in changes:
-            if change.take_back:
-                self._text.append(added)
-                added = []
-                self._text.take_back(change.take_back)
-            if change.text:
-                added.append((change.text, change.style))
-        if added:
-            self._text.append(added)
-        if changes:
-            self._text.put_cursor(changes[-1].tail)
+        self._text.apply(changes)
         if view is not self.view:
             self._show(view)
 

@@ -12,6 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tuirnn.text import visible
+from tuirnn.tui.views import Change
 from tuirnn.tui.widgets.paint import Painted
 
 LEVELS = 6
@@ -168,6 +169,21 @@ class StyledText(Lines):
             del self._characters[: -self.limit]
             self._laid_width = 0
         self.relayout()
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make changes at the end, then put the cursor where the last one leaves it."""
+        added: list[Piece] = []
+        for change in changes:
+            if change.take_back:
+                self.append(added)
+                added = []
+                self.take_back(change.take_back)
+            if change.text:
+                added.append((change.text, change.style))
+        if added:
+            self.append(added)
+        if changes:
+            self.put_cursor(changes[-1].tail)
 
     def take_back(self, characters: int) -> None:
         """Remove this many characters from the end."""
