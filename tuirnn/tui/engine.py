@@ -270,7 +270,7 @@ class Engine(threading.Thread):
         """Say so if a new branch has started in the middle of `before`."""
         now = self._timeline.home
         if now is not before:
-            note = f"new branch '{now.name}'; what came next is kept in '{before.name}': press B to return to it"
+            note = f"new branch '{now.name}'; what came next is kept in '{before.name}' (B switches)"
             self.view = dataclasses.replace(self.view, note=note)
 
     def _show(self) -> None:

@@ -139,6 +139,7 @@ class GenerateTab(Writing):
         """Open a run or cell file instead of the present one."""
         forecaster = self._is_forecaster(name)
         self.set_class(forecaster, "-series")
+        self.remove_class("-judging")
         if forecaster:
             self._open_series(name)
             return

@@ -20,9 +20,9 @@ class Branches(Static):
         """Display these branches, each below its parent."""
         lines = []
         for branch in branches:
-            stem = "  " * branch.depth + ("└ " if branch.depth else "")
-            fork = f" from {text.count(branch.fork)}" if branch.depth else ""
+            stem = "  " * (branch.depth - 1) + ("└ " if branch.depth else "")
+            fork = f" from {text.short(branch.fork)}" if branch.depth else ""
             name = (f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
-            lines.append(Content.assemble(name, (f"{fork} · {text.count(branch.length)}", "$text-muted")))
+            lines.append(Content.assemble(name, (f"{fork} · {text.short(branch.length)}", "$text-muted")))
         self.set_class(len(branches) > 1, "-several")
         self.update(Content("\n").join(lines))

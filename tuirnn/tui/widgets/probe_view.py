@@ -24,6 +24,10 @@ ROOMY = (32, 10)
 """Width and height of a chart from which the legend names the cell of each run, without hiding curves."""
 
 
+WIDE = 60
+"""Width of a chart from which its subtitle has space for a hint."""
+
+
 @dataclass(frozen=True)
 class ProbedRun:
     """A run, the probe of it that is on show, and the style of its line."""
@@ -87,8 +91,8 @@ class ProbeView(Horizontal):
             style = one.style if several else "train"
             lines.append(Series(name if several else "", steps_back, Curve.of(norms / norms[-1]), style))
         chart.show(lines, Options(log=self._log))
-        chart.border_title = Content("gradient norm, steps back in time")
+        chart.border_title = Content("gradient norm by steps back")
         notes = ["relative to the last step"]
-        notes += [] if several else ["mark runs to compare cells"]
+        notes += ["mark runs to compare cells"] if not several and chart.size.width >= WIDE else []
         notes += [f"{MOST_LINES} of {len(runs)} marked"] if len(runs) > MOST_LINES else []
         chart.border_subtitle = Content(" · ".join(notes))
