@@ -1,8 +1,10 @@
 """Small dialogs: a confirmation, the help, a list to choose from, a field to fill in."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -13,6 +15,9 @@ from textual.widgets.option_list import Option
 
 from tuirnn.errors import TuirnnError
 from tuirnn.text import visible_line
+
+KEY_WIDTH = 7
+"""Width of the column of keys in the help."""
 
 
 class Confirm(ModalScreen[bool]):
@@ -58,6 +63,29 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(yes)
 
 
+class KeyList(Static):
+    """A heading and keys with their help, which is wrapped beside the keys.
+
+    Args:
+        heading: above the keys.
+        keys: the bindings.
+    """
+
+    def __init__(self, heading: str, keys: Sequence[Binding]) -> None:
+        super().__init__("", markup=False)
+        self._heading, self._keys = heading, keys
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Wrap for the new width."""
+        room = max(event.size.width - KEY_WIDTH - 2, 16)
+        lines = [Content.styled(self._heading, "bold $accent")]
+        for one in self._keys:
+            first, *rest = textwrap.wrap(one.tooltip, room)
+            lines.append(Content.assemble(((one.key_display or "").rjust(KEY_WIDTH), "bold"), "  ", first))
+            lines += [Content(" " * (KEY_WIDTH + 2) + line) for line in rest]
+        self.update(Content("\n").join([*lines, Content("")]))
+
+
 class Help(ModalScreen[None]):
     """All keys.
 
@@ -78,10 +106,7 @@ class Help(ModalScreen[None]):
             dialog.border_title = "keys"
             dialog.border_subtitle = "esc close · ↑↓ scroll"
             for heading, keys in self._sections:
-                lines = [
-                    Content.assemble(((one.key_display or "").rjust(10), "bold"), "  ", one.tooltip) for one in keys
-                ]
-                yield Static(Content("\n").join([Content.styled(heading, "bold $accent"), *lines, Content("")]))
+                yield KeyList(heading, keys)
 
 
 class Choose(ModalScreen[str]):
