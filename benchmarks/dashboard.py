@@ -161,8 +161,8 @@ def openings(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 def reading(text: str) -> bool:
-    """Whether the newest title of the chart says that it is a sketch, or there is none yet."""
-    titles = re.findall(r"(sketch, \d+ % read · )?by step", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text[-200_000:]))
+    """Whether the newest title of the chart says that it is a preview, or there is none yet."""
+    titles = re.findall(r"(preview, \d+ % read · )?by step", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text[-200_000:]))
     return not titles or bool(titles[-1])
 
 
@@ -294,7 +294,7 @@ def report_openings(folder: Path, rounds: int) -> None:
     """The rows on cold starts."""
     found = openings(folder, rounds)
     row("first bytes on the screen", spread(found["first bytes"]), "≤ 0.6 s")
-    row("first chart (a sketch of the whole), cold", spread(found["first chart"]), "≤ 1.0 s")
+    row("first chart (a preview of the whole), cold", spread(found["first chart"]), "≤ 1.0 s")
     row("exact chart", spread(found["exact"]), "soon after")
 
 

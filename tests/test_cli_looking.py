@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.look import SAFE_LIGHT
+from tuirnn.tui.theme import SAFE_LIGHT
 
 
 def tuirnn(environment: dict[str, str], *words: object, where: Path | None = None) -> subprocess.CompletedProcess[str]:

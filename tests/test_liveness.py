@@ -205,7 +205,7 @@ async def test_the_dashboard_says_how_a_run_is(scenario: Scenario, size: tuple[i
     shutil.copytree(scenario.paths.root, copied.root)
     app = DashboardApp(scenario.paths.root.parent, "scenario")
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.scanned)
+        await until(pilot, lambda: app.folder.was_read)
         stopped = "stopped, no sign for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
         for run, said in (("scenario", stopped), ("foreign", ("on gpu3, last sign",)), ("copied", ("a copy:",))):
             app.open_run(RunPaths(scenario.paths.root.with_name(run)))
@@ -225,7 +225,7 @@ async def test_k_kills_the_runs_own_trainer(
     real, paths = training
     app = DashboardApp(paths.root.parent, paths.name)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await until(pilot, lambda: app.scanned and "▶ running" in screen_text(app))
+        await until(pilot, lambda: app.folder.was_read and "▶ running" in screen_text(app))
         await pilot.press("K", "y")
         await until(pilot, lambda: real.poll() is not None)
         await until(pilot, lambda: "◌ stale" in screen_text(app))

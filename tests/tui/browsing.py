@@ -1,4 +1,4 @@
-"""`tuirnn serve` as a process, a browser, and clients that write their own requests."""
+"""`tuirnn serve` as a process, a browser, and clients that send arbitrary requests."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 
 class Served:
-    """A running `tuirnn serve`: its process, and what it says of where it is."""
+    """A running `tuirnn serve`: its process, and the address that it printed."""
 
     def __init__(self, process: subprocess.Popen[str], host: str, port: int) -> None:
         assert process.stdout is not None
@@ -87,7 +87,7 @@ def serving(runs: Path, environment: dict[str, str], *words: str, host: str = "1
 
 
 def dashboards(runs: Path) -> list[int]:
-    """Processes that show this folder of runs, the server not among them."""
+    """Process ids of the dashboards on this folder of runs, without the server."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -100,7 +100,7 @@ def dashboards(runs: Path) -> list[int]:
 
 
 def gone(path: Path, seconds: float) -> bool:
-    """Whether the file or folder vanishes within so many seconds."""
+    """Whether the file or folder disappears within so many seconds."""
     end = time.monotonic() + seconds
     while path.exists() and time.monotonic() < end:
         time.sleep(0.1)
@@ -108,7 +108,7 @@ def gone(path: Path, seconds: float) -> bool:
 
 
 async def read_until(channel: aiohttp.ClientWebSocketResponse, wanted: str, seconds: float = 30.0) -> str:
-    """What the dashboard behind a WebSocket draws until `wanted` is on it."""
+    """The output of the dashboard behind a WebSocket until it contains `wanted`."""
     text = ""
     async with asyncio.timeout(seconds):
         while wanted not in text:
@@ -139,7 +139,7 @@ class Page:
         return answer["result"].get("value")
 
     async def open(self, address: str) -> str:
-        """Go to an address; its text, once it is there."""
+        """Open an address; returns the text of the page when it has loaded."""
         await self.ask("Page.navigate", url=address)
         for _ in range(100):
             if await self.run("document.readyState + ' ' + location.href") == f"complete {address}":
@@ -148,7 +148,7 @@ class Page:
         return str(await self.run("document.body.innerText"))
 
     async def picture(self) -> bytes:
-        for _ in range(20):  # none between two pages
+        for _ in range(20):  # there is none while a page loads
             if data := (await self.ask("Page.captureScreenshot")).get("data"):
                 return base64.b64decode(data)
             await asyncio.sleep(0.2)
@@ -165,7 +165,7 @@ class Page:
         return now
 
     async def press(self, key: str) -> None:
-        for kind in ("mousePressed", "mouseReleased"):  # the terminal has the keys once it is clicked
+        for kind in ("mousePressed", "mouseReleased"):  # a click gives the terminal the focus
             await self.ask("Input.dispatchMouseEvent", type=kind, x=600, y=8, button="left", clickCount=1)
         await self.ask("Input.insertText", text=key)
 

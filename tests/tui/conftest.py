@@ -1,4 +1,4 @@
-"""Run directories made by the trainer's own writer, and an app that has read them."""
+"""Run directories written by the trainer's own writer, and a dashboard that has read them."""
 
 import math
 import os
@@ -98,7 +98,7 @@ def add_evaluation(writer: RunWriter, step: int, text: str) -> None:
 
 @pytest.fixture
 def night_shift(tmp_path: Path) -> Iterator[RunWriter]:
-    """The writer of a live run: this very process stands in for the trainer."""
+    """The writer of a live run: this process takes the place of the trainer."""
     with RunWriter(write_run(tmp_path, "night-shift", state="running", progress=0.41, total=700, eta=192.0)) as writer:
         yield writer
 
@@ -112,7 +112,7 @@ def folder(tmp_path: Path, night_shift: RunWriter) -> Path:
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Iterator[RunPaths]:
-    """A detached training, alive while its module's tests run; in the end its log must have every step once."""
+    """A detached training that is live during the module's tests; at the end its log must contain each step once."""
     config = RunConfig().replace(
         hidden=16, embed=8, minutes=60.0, eval_every=200, batch_size=4, seq_len=16, sources=(str(small_text),)
     )
@@ -127,7 +127,7 @@ def training(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Iter
 
 
 def trains_on(run: RunPaths) -> bool:
-    """Whether a live run goes on from the step where it is now."""
+    """Whether a live run continues from its present step."""
     before, end = read_status(run), time.monotonic() + 20
     while (now := read_status(run)).step <= before.step and time.monotonic() < end:
         time.sleep(0.1)
@@ -135,16 +135,16 @@ def trains_on(run: RunPaths) -> bool:
 
 
 async def until(pilot: Pilot[None], ready: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "the condition never held"
         await pilot.pause(0.02)
 
 
 @pytest.fixture
 def opened() -> Opener:
-    """`async with opened(folder, size=…, run=…) as pilot`: an app that has read its folder."""
+    """`async with opened(folder, size=…, run=…) as pilot`: a dashboard that has read its folder."""
 
     @asynccontextmanager
     async def open_app(
@@ -152,7 +152,7 @@ def opened() -> Opener:
     ) -> AsyncIterator[Pilot[None]]:
         app = DashboardApp(folder, run)
         async with app.run_test(size=size, notifications=True) as pilot:
-            await until(pilot, lambda: app.scanned)
+            await until(pilot, lambda: app.folder.was_read)
             await pilot.pause()
             yield pilot
 
@@ -160,5 +160,5 @@ def opened() -> Opener:
 
 
 def screen_text(app: App[None]) -> str:
-    """What is on the screen, row by row."""
+    """The text on the screen, row by row."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())

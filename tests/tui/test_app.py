@@ -1,10 +1,11 @@
-"""The dashboard under a pilot's hands: what each tab shows and what each key does."""
+"""What each tab shows and what each key does."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Checkbox, Collapsible, DataTable, Input, Select, Static
 
 from tuirnn.config import RunConfig
@@ -13,19 +14,14 @@ from tuirnn.runs import control, detached
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui import app as app_module
-from tuirnn.tui import look
-from tuirnn.tui.app import DashboardApp
-from tuirnn.tui.keys import KEYS, TABS
-from tuirnn.tui.screens.compare import CompareTab
+from tuirnn.tui import start, theme
+from tuirnn.tui.app import TABS, DashboardApp
 from tuirnn.tui.screens.dialogs import Confirm, Help
-from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.new_run import NewRun
-from tuirnn.tui.screens.runs import RunsTab
 from tuirnn.tui.screens.train import TrainTab
-from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.widgets.chart import Chart
-from tuirnn.tui.widgets.prose import Guesses, Prose
+from tuirnn.tui.widgets.mistakes import Mistakes
+from tuirnn.tui.widgets.styled_text import StyledText
 
 from .conftest import SIZES, Opener, add_evaluation, screen_text, until, write_run
 
@@ -132,28 +128,62 @@ async def test_help_names_every_key(folder: Path, opened: Opener) -> None:
         await pilot.press("question_mark")
         assert isinstance(pilot.app.screen, Help)
         shown = screen_text(pilot.app)
-        for key in KEYS:
-            assert key.help in shown
+        for keys in (DashboardApp.KEYS, *(tab.KEYS for tab in TABS)):
+            for key in keys:
+                assert key.tooltip in shown
         await pilot.press("escape")
         assert not isinstance(pilot.app.screen, Help)
 
 
 def test_every_key_has_its_action() -> None:
-    tabs = {"runs": RunsTab, "train": TrainTab, "xray": XrayTab, "generate": GenerateTab, "compare": CompareTab}
-    assert list(tabs) == list(TABS)
-    for key in KEYS:
-        if key.tab:
-            assert callable(getattr(tabs[key.tab], f"do_{key.action}"))
+    for owner in (DashboardApp, *TABS):
+        for key in owner.KEYS:
+            assert callable(getattr(owner, f"action_{key.action.partition('(')[0]}"))
+            assert key.key_display
+            assert key.tooltip
+
+
+async def test_a_tab_has_its_keys_again_after_a_window_that_is_too_small(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        app = pilot.app
+        for number, tab in enumerate(TABS, 1):
+            await pilot.press(str(number))
+            await pilot.resize_terminal(40, 10)
+            await until(pilot, lambda: app.focused is None)
+            await pilot.resize_terminal(120, 40)
+            await until(pilot, lambda tab=tab: app.focused is app.query_one(tab).focus_target())  # type: ignore[misc]
+
+
+async def test_the_keys_stay_at_the_bottom_while_the_terminal_has_no_focus(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: "S stop" in screen_text(pilot.app))
+        pilot.app.post_message(events.AppBlur())
+        await until(pilot, lambda: pilot.app.focused is None)
+        await pilot.pause(0.2)
+        assert "S stop" in screen_text(pilot.app)
+        pilot.app.post_message(events.AppFocus())
+        await until(pilot, lambda: pilot.app.focused is not None)
+
+
+async def test_a_click_on_a_chart_leaves_the_cursor_keys_to_the_table(folder: Path, opened: Opener) -> None:
+    async with opened(folder) as pilot:
+        table = pilot.app.query_one(DataTable)
+        await pilot.click("#runs-chart")
+        await pilot.press("down")
+        assert table.cursor_row == 1
+        await pilot.press("home")
+        assert table.cursor_row == 0
 
 
 async def test_every_theme_draws_in_its_own_colours(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
         pictures = set()
-        for _ in look.THEMES:
+        for _ in theme.THEMES:
             await pilot.press("T")
             await pilot.pause()
             pictures.add(pilot.app.export_screenshot())
-        assert len(pictures) == len(look.THEMES)
+        assert len(pictures) == len(theme.THEMES)
 
 
 async def test_nothing_is_drawn_while_nothing_changes(
@@ -261,9 +291,9 @@ async def test_an_ended_run_takes_no_requests_but_resumes(
         assert asked == [("finished", [])]
 
 
-async def test_scrubbing_through_samples_moves_the_cursor(folder: Path, opened: Opener) -> None:
+async def test_going_through_the_samples_moves_the_cursor(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
-        sample, chart = pilot.app.query_one("#train-sample", Prose), pilot.app.query_one("#train-chart", Chart)
+        sample, chart = pilot.app.query_one("#train-sample", StyledText), pilot.app.query_one("#train-chart", Chart)
         await until(pilot, lambda: sample.text == "the sample of step 300")
         await pilot.press("left_square_bracket")
         assert sample.text == "the sample of step 150"
@@ -276,13 +306,13 @@ async def test_scrubbing_through_samples_moves_the_cursor(folder: Path, opened: 
 async def test_a_live_run_grows_on_the_screen(folder: Path, night_shift: RunWriter, opened: Opener) -> None:
     async with opened(folder, run="night-shift") as pilot:
         tab = pilot.app.query_one(TrainTab)
-        await until(pilot, lambda: len(tab._follower.snapshot.train.step) == 300)
+        await until(pilot, lambda: len(tab.snapshot.train.step) == 300)
         night_shift.append("metrics", *({"step": k, "split": "train", "loss": 9.0} for k in range(301, 401)))
         add_evaluation(night_shift, 400, "fresh words")
         await until(pilot, lambda: "fresh words" in screen_text(pilot.app))
         chart = pilot.app.query_one("#train-chart", Chart)
         assert len(chart.series[0].x) == 400
-        assert pilot.app.query_one(Guesses).virtual_size.height >= 2
+        assert pilot.app.query_one(Mistakes).virtual_size.height >= 2
 
 
 async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
@@ -306,9 +336,9 @@ async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
         assert "loss (perplexity)" in screen_text(pilot.app)
 
 
-async def test_the_cursor_reads_values_and_takes_the_sample_along(folder: Path, opened: Opener) -> None:
+async def test_the_cursor_shows_values_and_the_sample_follows_it(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
-        sample, chart = pilot.app.query_one("#train-sample", Prose), pilot.app.query_one("#train-chart", Chart)
+        sample, chart = pilot.app.query_one("#train-sample", StyledText), pilot.app.query_one("#train-chart", Chart)
         await until(pilot, lambda: sample.text == "the sample of step 300")
         await pilot.press("left")
         assert 290 < chart.options.cursor < 300
@@ -408,8 +438,8 @@ async def test_starting_opens_the_new_run(folder: Path, opened: Opener, monkeypa
 
 def test_screenshots(folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "picture.svg"
-    app_module.screenshot(folder, "finished", picture, (100, 30))
+    start.screenshot(folder, "finished", picture, (100, 30))
     assert picture.read_text().startswith("<svg")
     assert "nats/char" in picture.read_text()
     with pytest.raises(RunError, match="cannot write"):
-        app_module.screenshot(folder, None, tmp_path / "no" / "folder.svg")
+        start.screenshot(folder, None, tmp_path / "no" / "folder.svg")

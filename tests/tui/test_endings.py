@@ -1,4 +1,4 @@
-"""However the dashboard ends, the terminal is as it was, and the training goes on.
+"""However the dashboard ends, the terminal is restored and the training continues.
 
 `TUIRNN_LONG=1` gives each ending 25 rounds and the random keys 5,000; otherwise a few of each.
 """
@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 
 from tuirnn.errors import RunError
 from tuirnn.runs import detached, liveness
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.keys import KEYS
+from tuirnn.tui.app import TABS, DashboardApp
 
 from .conftest import Opener, trains_on, write_run
 
@@ -36,7 +37,7 @@ RAISE = """
 import sys
 from tuirnn.tui.screens.runs import RunsTab
 def boom(self): raise ZeroDivisionError("on purpose")
-RunsTab.do_refresh = boom
+RunsTab.action_refresh = boom
 from tuirnn.cli import main
 main()
 """
@@ -83,7 +84,7 @@ class Pty:
 
 
 @pytest.mark.parametrize("ending", ["q", "SIGTERM", "SIGHUP", "exception", "SIGKILL"])
-def test_the_terminal_is_as_it_was_and_the_training_goes_on(
+def test_the_terminal_is_restored_and_the_training_continues(
     training: RunPaths, environment: dict[str, str], ending: str
 ) -> None:
     for _ in range(ROUNDS):
@@ -98,7 +99,7 @@ def test_the_terminal_is_as_it_was_and_the_training_goes_on(
                 os.write(terminal.master, b"q" if ending == "q" else b"r")
             code = terminal.wait()
             assert (code == 0) == (ending == "q")
-            if ending == "SIGKILL":  # nobody can clean up after that; `reset` alone does
+            if ending == "SIGKILL":  # only `reset` restores the terminal
                 shell = subprocess.run(
                     ["reset"], stdin=terminal.slave, stdout=terminal.slave, stderr=terminal.slave,
                     env={**environment, "TERM": "xterm-256color"}, timeout=20,
@@ -124,11 +125,12 @@ async def test_random_keys_and_sizes_break_nothing(
         raise RunError("not in this test")
 
     monkeypatch.setattr(detached, "_start", refuse)
-    monkeypatch.setattr(liveness, "kill", refuse)  # this very process stands in for the trainer
+    monkeypatch.setattr(liveness, "kill", refuse)  # this process takes the place of the trainer
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     rng = random.Random(int(os.environ.get("TUIRNN_SEED", "7")))
-    names = sorted({name for key in KEYS for name in key.keys.split(",") if name != "q"})
+    bindings = [key for owner in (DashboardApp, *TABS) for key in Binding.make_bindings(owner.KEYS)]
+    names = sorted({binding.key for binding in bindings if binding.key != "q"})
     names += ["tab", "shift+tab", "enter", "escape", "up", "down", "x", "é", "home", "pagedown", "ctrl+s", "y", "n"]
     for session in range(25 if LONG else 1):
         async with opened(folder) as pilot:

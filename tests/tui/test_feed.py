@@ -1,4 +1,4 @@
-"""The logs as the dashboard reads them: whole, in pieces, cut, damaged."""
+"""Reading logs: whole, in pieces, truncated, damaged."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def read_all(feed: RunFeed, limit: int = 1000) -> None:
         pass
 
 
-def test_reading_in_pieces_is_reading_whole(tmp_path: Path) -> None:
+def test_reading_in_pieces_gives_the_same_as_reading_whole(tmp_path: Path) -> None:
     paths = write_run(tmp_path, "run")
     whole, pieces = RunFeed(paths, 0.9), RunFeed(paths, 0.9)
     read_all(whole, 10**6)
@@ -56,7 +56,7 @@ def test_new_records_are_added_and_an_old_snapshot_stays(tmp_path: Path) -> None
     assert last_text(feed.snapshot) == "later"
 
 
-def test_a_rewound_log_is_read_anew(tmp_path: Path) -> None:
+def test_a_rewound_log_is_read_again(tmp_path: Path) -> None:
     paths = write_run(tmp_path, "run")
     feed = RunFeed(paths)
     read_all(feed)
@@ -70,7 +70,7 @@ def test_a_rewound_log_is_read_anew(tmp_path: Path) -> None:
     assert [one.step for one in feed.snapshot.evaluations] == [150]
 
 
-def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
+def test_damaged_and_foreign_records_are_skipped(tmp_path: Path) -> None:
     paths = write_run(tmp_path, "run")
     with open(paths.metrics, "ab") as file:
         file.write(
@@ -91,7 +91,7 @@ def test_damaged_and_foreign_records_are_passed_over(tmp_path: Path) -> None:
     assert [one.step for one in feed.snapshot.evaluations] == [150, 300]
 
 
-def test_another_smoothing_leaves_the_curve_alone(tmp_path: Path) -> None:
+def test_another_smoothing_does_not_change_the_curve(tmp_path: Path) -> None:
     feed = RunFeed(write_run(tmp_path, "run"), 0.9)
     read_all(feed)
     before = feed.snapshot
@@ -155,24 +155,24 @@ def test_deleting(folder: Path) -> None:
     assert held.record.is_file()
 
 
-def test_a_long_log_is_sketched_first_and_then_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_previewed_first_and_then_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_run(tmp_path, "run", steps=3000)
     plain = RunFeed(paths, 0.9)
     read_all(plain)
     assert plain.snapshot.share == 1
     monkeypatch.setattr(feed_module, "LONG", 1000)
-    monkeypatch.setattr(feed_module, "GLANCES", 20)
-    monkeypatch.setattr(feed_module, "GLANCE", 500)
+    monkeypatch.setattr(feed_module, "PREVIEW_POSITIONS", 20)
+    monkeypatch.setattr(feed_module, "PREVIEW_BYTES", 500)
     feed = RunFeed(paths, 0.9)
     assert feed.advance(500)
-    sketch = feed.snapshot
-    assert sketch.share == 0
-    assert 20 <= len(sketch.train) < 300
-    assert (sketch.train.step.values[0], sketch.train.step.values[-1]) == (1, 3000)
-    assert set(sketch.train.step.values) <= set(plain.snapshot.train.step.values)
+    preview = feed.snapshot
+    assert preview.share == 0
+    assert 20 <= len(preview.train) < 300
+    assert (preview.train.step.values[0], preview.train.step.values[-1]) == (1, 3000)
+    assert set(preview.train.step.values) <= set(plain.snapshot.train.step.values)
     assert feed.advance(500)
     assert 0 < feed.snapshot.share < 1
-    np.testing.assert_array_equal(feed.snapshot.train.step.values, sketch.train.step.values)
+    np.testing.assert_array_equal(feed.snapshot.train.step.values, preview.train.step.values)
     read_all(feed, 500)
     assert feed.snapshot.share == 1
     for name in ("loss", "grad_norm", "lr"):

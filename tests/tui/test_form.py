@@ -1,4 +1,4 @@
-"""What the form for a new run says: states in words, help sentences whole, estimates that hold."""
+"""The form for a new run: values in words, complete help sentences, correct estimates."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ HELPS = {name: " ".join(str(spec.metadata["help"]).split()) for name, (_, spec) 
 
 
 async def form_of(pilot: Pilot[None], more: bool = True) -> NewRun:
-    """Open the form, and what is folded away."""
+    """Open the form, by default with all settings."""
     await pilot.press("n")
     await pilot.pause()
     form = pilot.app.screen
@@ -32,13 +32,13 @@ async def form_of(pilot: Pilot[None], more: bool = True) -> NewRun:
 
 
 def shown(app: App[None], widget: Widget) -> str:
-    """What of a widget is on the screen, its lines joined by blanks."""
+    """The text of a widget on the screen, its lines joined by blanks."""
     rows, area = screen_text(app).splitlines(), widget.region
     return " ".join(" ".join(row[area.x : area.right] for row in rows[area.y : area.bottom]).split())
 
 
 async def page_by_page(pilot: Pilot[None], form: NewRun, selector: str) -> dict[str, str]:
-    """What a part of each row shows, by the row's setting, while the form is scrolled from its top to its end."""
+    """The text of a part of each row, by the row's setting; the form is scrolled from top to bottom."""
     fields, found, top = form.query_one("#form-fields"), {}, 0
     while True:
         fields.scroll_to(y=top, animate=False)
@@ -58,15 +58,15 @@ def said(form: NewRun) -> str:
 
 
 async def test_a_switch_says_its_state_in_words(tmp_path: Path) -> None:
-    app = DashboardApp(tmp_path, ascii=True)  # which leaves these words as they are
+    app = DashboardApp(tmp_path, ascii=True)  # which does not change these words
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.scanned)
+        await until(pilot, lambda: app.folder.was_read)
         form = await form_of(pilot)
         assert await page_by_page(pilot, form, "Checkbox") == dict.fromkeys(SWITCHES, "[ ] off")
         for name in SWITCHES:
             form.query_one(f"#field-{name}", Checkbox).value = True
         assert await page_by_page(pilot, form, "Checkbox") == dict.fromkeys(SWITCHES, "[x] on")
-        switch, app.theme = form.query_one(f"#field-{SWITCHES[-1]}"), "ansi-dark"  # no colours of ours
+        switch, app.theme = form.query_one(f"#field-{SWITCHES[-1]}"), "ansi-dark"  # without the dashboard's own colours
         switch.focus()
         await pilot.press("space")
         await until(pilot, lambda: shown(app, switch) == "[ ] off", 5)

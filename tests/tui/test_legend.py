@@ -1,4 +1,4 @@
-"""Every curve that is drawn is named, at every size; what has no room for its name is not drawn."""
+"""Every curve that is drawn has a name in the legend, at every size; curves whose names do not fit are not drawn."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,11 @@ from tuirnn.charts.legend import GAP, lay_out
 from tuirnn.charts.plot import Series
 from tuirnn.runlog.track import Curve
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.app import DashboardApp
-from tuirnn.tui.keys import TABS
+from tuirnn.tui.app import TABS, DashboardApp
+from tuirnn.tui.screens.runs import RunsTab
+from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.unit_view import UnitView
 
 from .conftest import Opener, screen_text, until, write_run
 
@@ -46,11 +48,11 @@ def test_what_is_drawn_is_named_and_nothing_overflows(names: list[str], width: i
         assert one.name.startswith(begin)
         assert one.name.endswith(end)
     if sum(len(name) + 2 + GAP for name in names) - GAP <= width and rows:
-        assert shown == names  # nothing is shortened that fits
+        assert shown == names  # names that fit are not shortened
 
 
 def nameless(chart: Chart) -> set[str]:
-    """Styles of named series that stand in the plot and not in the legend; of marks and lines alike."""
+    """Styles of named series that occur in the plot but not in the legend, of lines and of marks."""
     canvas = chart.canvas()
     named = {one.style for one in chart.series if one.name}
     high = canvas.height - (canvas.area.H + 2) if canvas.area else canvas.height
@@ -68,13 +70,13 @@ async def test_the_xray_names_each_curve(
         app = pilot.app
         assert isinstance(app, DashboardApp)
         for one in (run, *others):
-            app.toggle_mark(one.name)
+            app.folder.toggle_mark(one.name)
         await pilot.press("3")
         gradient = app.query_one("#xray-gradient", Chart)
         await until(pilot, lambda: len(gradient.series) == 3)
-        await until(pilot, lambda: app.xray.can("feature"))
+        await until(pilot, lambda: app.query_one(XrayTab).can("feature"))
         assert nameless(gradient) == set()
-        if size != (60, 16):  # there is no room for a second name there
+        if size != (60, 16):  # a second name does not fit there
             shown = screen_text(app)
             plotted = {style for row in gradient.canvas().styles for style in row if style.startswith("line-")}
             assert len(plotted) == 3
@@ -90,13 +92,13 @@ async def test_marked_runs_are_named_wherever_they_are_drawn(
     async with opened(tmp_path, size) as pilot:
         app = pilot.app
         assert isinstance(app, DashboardApp)
-        for run in app.runs:
-            app.toggle_mark(run.name)
-        app.runs_tab.opened()
+        for run in app.folder.runs:
+            app.folder.toggle_mark(run.name)
+        app.query_one(RunsTab).opened()
         for number, tab in enumerate(TABS, 1):
             await pilot.press(str(number))
             await pilot.pause(0.4)
-            for chart in app.tabs[tab].query(Chart):
+            for chart in app.query_one(tab).query(Chart):
                 if chart.display and chart.size.height:
                     assert nameless(chart) == set(), (tab, chart.id)
         await pilot.press("5")
@@ -129,8 +131,8 @@ async def test_each_unit_is_one_line_and_shares_have_headings(
         app = pilot.app
         assert isinstance(app, DashboardApp)
         await pilot.press("3")
-        await until(pilot, lambda: app.xray.can("feature") and "candidate" in screen_text(app))
-        panel, features = app.query_one("#xray-units", Static), app.xray._features()
+        await until(pilot, lambda: app.query_one(XrayTab).can("feature") and "candidate" in screen_text(app))
+        panel, features = app.query_one("#xray-units", Static), app.query_one(UnitView).features
         rows = [
             "".join(strip.text for strip in [panel.render_line(y)]).strip(" │") for y in range(panel.size.height)
         ]  # fmt: skip
@@ -138,7 +140,7 @@ async def test_each_unit_is_one_line_and_shares_have_headings(
         assert len(lines) == len(features)
         for name, line in zip(features, lines, strict=True):
             assert name in line
-            assert f"{app.xray._found[0][name][0].r:+.2f}" in line
+            assert f"{app.query_one(UnitView)._layers[0][name][0].r:+.2f}" in line
         shown = screen_text(app).splitlines()
         heading = next(k for k, row in enumerate(shown) if "shut" in row)
         assert "open" in shown[heading]
@@ -147,4 +149,4 @@ async def test_each_unit_is_one_line_and_shares_have_headings(
         assert "at +1" in shown[heading + 4]
         assert "candidate" in shown[heading + 5]
         column = shown[heading].index("shut") + 3
-        assert all("%" in row[column : column + 3] for row in shown[heading + 1 : heading + 4])  # beneath its heading
+        assert all("%" in row[column : column + 3] for row in shown[heading + 1 : heading + 4])  # below its heading

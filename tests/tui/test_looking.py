@@ -1,4 +1,4 @@
-"""X-ray, Compare, marks, filters and branches: what is on the screen is what is in the run."""
+"""X-ray, Compare, marks, filters and branches: the screen shows what is in the run."""
 
 import json
 from collections.abc import Callable
@@ -16,22 +16,23 @@ from tuirnn.runlog.probes import Probe
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui import look
-from tuirnn.tui.app import DashboardApp, Palette
-from tuirnn.tui.keys import TABS
+from tuirnn.tui import theme
+from tuirnn.tui.app import TABS, DashboardApp
+from tuirnn.tui.palette import Palette
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.equations import Equations, plain
 from tuirnn.tui.widgets.gates import gate_rows
-from tuirnn.tui.widgets.prose import Prose
+from tuirnn.tui.widgets.styled_text import StyledText
 
 from .conftest import SIZES, Opener, screen_text, until, write_run
 
 PARTS = {
     "runs": ("runs", "small", "LSTM 24", "✓ done", "validation loss", "n new"),
     "train": ("loss (nats/char)", "what it writes", "step", "R resume"),
-    "xray": ("gradient reaching", "gates, share", "units that follow", "input", "forget", "LSTM 24"),
+    "xray": ("gradient norm", "gates, share", "units that follow", "input", "forget", "LSTM 24"),
     "generate": ("next character", "hidden state", "temperature", "space run/pause"),
     "compare": (
         "validation loss, carried (nats/char)",
@@ -40,7 +41,7 @@ PARTS = {
         "w write report",
     ),
 }
-"""What each tab must show, whatever the size and the theme."""
+"""Text that each tab must show at every size and in every theme."""
 
 
 def dashboard(pilot: Pilot[None]) -> DashboardApp:
@@ -62,7 +63,7 @@ async def test_every_tab_at_every_size_in_every_kind_of_theme(
         pilot.app.theme = theme
         for number, tab in enumerate(TABS, 1):
             await pilot.press(str(number))
-            for part in PARTS[tab]:
+            for part in PARTS[tab.NAME]:
                 await until(pilot, lambda part=part: part in screen_text(pilot.app))  # type: ignore[misc]
             assert len(screen_text(pilot.app).splitlines()) == size[1]
 
@@ -76,7 +77,7 @@ async def test_marks_overlay_curves_in_colours_that_stay(folder: Path, opened: O
         app, chart = dashboard(pilot), pilot.app.query_one("#runs-chart", Chart)
         await pilot.press("space", "space")
         await until(pilot, lambda: len([one for one in chart.series if len(one.x)]) == 3)
-        assert list(app.marked) == ["night-shift", "finished"]
+        assert list(app.folder.marked) == ["night-shift", "finished"]
         styles = {one.name: one.style for one in chart.series}
         assert len(set(styles.values())) == 3
         assert "● night-shift" in screen_text(app)
@@ -86,7 +87,7 @@ async def test_marks_overlay_curves_in_colours_that_stay(folder: Path, opened: O
         await until(pilot, lambda: all(len(one.x) for one in compared.series))
         assert {one.name: one.style for one in compared.series}.items() <= styles.items()
         await pilot.press("1", "u")
-        assert not app.marked
+        assert not app.folder.marked
         assert "● night-shift" not in screen_text(app)
 
 
@@ -120,7 +121,7 @@ async def test_renaming(folder: Path, opened: Opener) -> None:
         await pilot.press("down", "N")
         assert isinstance(pilot.app.screen, Ask)
         field = pilot.app.screen.query_one(Input)
-        for wrong, said in (("night-shift", "already there"), ("no name", "must be 1 to 64")):
+        for wrong, said in (("night-shift", "already exists"), ("no name", "must be 1 to 64")):
             field.value = wrong
             await pilot.press("enter")
             assert said in screen_text(pilot.app)
@@ -138,14 +139,14 @@ async def test_xray_shows_gradient_gates_and_units(trained: Callable[..., RunPat
     async with opened(run.root.parent, run=run.name) as pilot:
         app = dashboard(pilot)
         await pilot.press("3")
-        await until(pilot, lambda: app.xray.can("feature"))
+        await until(pilot, lambda: app.query_one(XrayTab).can("feature"))
         gradient = app.query_one("#xray-gradient", Chart)
         probes = [json.loads(line) for line in run.probes.read_text().splitlines()]
         await until(pilot, lambda: len(gradient.series) == 1)
         assert len(gradient.series[0].x) == len(probes[-1]["gradient"][-1])
         assert gradient.series[0].y.values[-1] == 1.0
-        app.toggle_mark(other.name)
-        app.xray.runs_changed(app.runs)
+        app.folder.toggle_mark(other.name)
+        app.query_one(XrayTab).runs_changed(app.folder.runs)
         await until(pilot, lambda: len(gradient.series) == 2 and "(GRU 24)" in screen_text(app))
         units = str(app.query_one("#xray-units", Static).render())
         assert "capitals" not in units  # the text has none
@@ -167,7 +168,7 @@ async def test_xray_shows_the_equations_of_the_cell(
     async with opened(tmp_path, size, run="one") as pilot:
         await pilot.press("3")
         narrow = size[0] < 112
-        assert dashboard(pilot).xray.can("equations") == narrow
+        assert pilot.app.query_one(XrayTab).can("equations") == narrow
         if narrow:
             assert "equations of a step" not in screen_text(pilot.app)
             await pilot.press("e")
@@ -177,16 +178,16 @@ async def test_xray_shows_the_equations_of_the_cell(
             assert "".join(line.split()) in shown
         if narrow:
             await pilot.press("e")
-            await until(pilot, lambda: "gradient reaching" in screen_text(pilot.app), 10)
+            await until(pilot, lambda: "gradient norm" in screen_text(pilot.app), 10)
 
 
-async def test_equations_without_room_and_in_plain_characters(tmp_path: Path) -> None:
+async def test_equations_in_little_space_and_in_ascii(tmp_path: Path) -> None:
     cell = max(CELLS.values(), key=lambda cell: len(equations(cell).forward))
     lines = equations(cell).forward
     write_run(tmp_path, "one", config=RunConfig().replace(cell=cell.name))
     app = DashboardApp(tmp_path, "one", ascii=True)
     async with app.run_test(size=(120, 24)) as pilot:
-        await until(pilot, lambda: app.scanned)
+        await until(pilot, lambda: app.folder.was_read)
         await pilot.press("3")
         panel = app.query_one(Equations)
         await until(pilot, lambda: plain(lines[0]) in str(panel.render()), 10)
@@ -199,16 +200,16 @@ async def test_equations_without_room_and_in_plain_characters(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=lambda cell: cell.name)
-def test_equations_have_plain_characters(cell: Cell) -> None:
+def test_equations_can_be_written_in_ascii(cell: Cell) -> None:
     assert all(plain(line).isascii() for line in equations(cell).forward)
 
 
-def test_gates_are_named_as_the_cell_names_them_and_their_ends_are_what_they_can_be() -> None:
+def test_gates_have_the_names_of_the_cell_and_their_bounds_as_ends() -> None:
     cell = CELLS["lstm"]
     shares = dict.fromkeys(cell.gates, (0.5, 0.0, 0.5))
     seen = {"i": (0.0, 1.0), "f": (0.0, 1.0), "g": (-1.0, 1.0), "o": (0.0, 1.0)}
     ends = {"input": SHUT_OPEN, "forget": SHUT_OPEN, "candidate": (-1.0, 1.0), "output": SHUT_OPEN}
-    for ranges in ((seen,), ()):  # with those that the trainer records, and as before it did
+    for ranges in ((seen,), ()):  # with recorded ranges, and as earlier versions wrote it
         rows = gate_rows(Probe(1, (), (shares,), ranges), 0, cell)
         assert {row.word: row.ends for row in rows} == ends
         assert all(row.fixed for row in rows)
@@ -255,11 +256,11 @@ async def test_compare_aligns_and_writes(
 # ── generate ──────────────────────────────────────────────────────────────────
 
 
-async def test_rewinding_by_click_branching_and_coming_back(small_run: RunPaths, opened: Opener) -> None:
+async def test_rewinding_by_click_and_switching_branches(small_run: RunPaths, opened: Opener) -> None:
     async with opened(small_run.root.parent, run=small_run.name) as pilot:
         await pilot.press("4")
-        tab = dashboard(pilot).generate
-        panel = pilot.app.query_one("#generate-text", Prose)
+        tab = pilot.app.query_one(GenerateTab)
+        panel = pilot.app.query_one("#generate-text", StyledText)
         await until(pilot, lambda: tab.can("step"))
         await pilot.press(*["full_stop"] * 30)
         await until(pilot, lambda: len(panel.text) == 30)
@@ -273,7 +274,7 @@ async def test_rewinding_by_click_branching_and_coming_back(small_run: RunPaths,
         await until(pilot, lambda: before() == trunk[:begin])
         assert panel.text == trunk
         await pilot.press("full_stop")
-        await until(pilot, lambda: before() == trunk[: begin + 1])  # the same lots: the same text
+        await until(pilot, lambda: before() == trunk[: begin + 1])  # the same random numbers: the same text
         await pilot.press("m", "enter", "B")
         assert isinstance(pilot.app.screen, Choose)
         await pilot.press("home", "enter")
@@ -283,7 +284,7 @@ async def test_rewinding_by_click_branching_and_coming_back(small_run: RunPaths,
         assert panel.text == trunk
 
 
-async def test_the_meter_and_saving(
+async def test_novelty_and_saving(
     small_run: RunPaths, opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -294,7 +295,7 @@ async def test_the_meter_and_saving(
         await pilot.press("greater_than_sign", "space")
         await until(pilot, lambda: "novel 8-grams" in screen_text(pilot.app))
         await pilot.press("space")
-        await until(pilot, lambda: not tab._view.running)
+        await until(pilot, lambda: not tab.view.running)
         await pilot.press("w", "enter")
         await until(pilot, lambda: (tmp_path / f"{small_run.name}.txt").exists())
         assert tab.engine is not None
@@ -316,16 +317,18 @@ async def test_the_command_palette_does_what_keys_do(folder: Path, opened: Opene
         await until(pilot, lambda: pilot.app.query_one("#train-chart", Chart).options.log)
 
 
-async def test_plain_characters_only_where_asked_for(folder: Path) -> None:
+async def test_ascii_characters_only(folder: Path) -> None:
     app = DashboardApp(folder, "finished", ascii=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.scanned)
+        await until(pilot, lambda: app.folder.was_read)
         await until(pilot, lambda: "the sample of step 300" in screen_text(app))
         picture = app.export_screenshot()
     shown = {ch for ch in picture if ord(ch) > 127}
     assert shown <= set("\xa0")
 
 
-def test_every_sign_of_ours_has_a_plain_stand_in() -> None:
+def test_every_symbol_of_the_dashboard_has_an_ascii_replacement() -> None:
     signs = "─│╭╮╰╯┌└┤┬█▓▒░▁▂▃▄▅▆▇▏▎▍▌▋▊▉◆◇●○★▲▼▶✓✕■‖◌…·×–“”↑↓←→⏎␣∞┊" + "".join(map(chr, range(0x2800, 0x2900)))
-    assert all(len(plain) == 1 and ord(plain) < 128 for plain in (ch.translate(look.Plain._TABLE) for ch in signs))
+    assert all(
+        len(plain) == 1 and ord(plain) < 128 for plain in (ch.translate(theme.AsciiFilter.TABLE) for ch in signs)
+    )

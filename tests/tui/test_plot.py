@@ -1,4 +1,4 @@
-"""The chart's core: nothing is lost, nothing is invented, nothing breaks it."""
+"""Drawing of curves: every extreme is drawn, nothing else is, and any input is accepted."""
 
 import math
 
@@ -11,7 +11,7 @@ from tuirnn.charts.plot import ABOVE, BELOW, CURSOR, Options, Series, draw, fit_
 from tuirnn.charts.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
 from tuirnn.runlog.smoothing import BLOCK, Smoother
 from tuirnn.runlog.track import BLOCK as STRETCH
-from tuirnn.runlog.track import Curve, Track
+from tuirnn.runlog.track import Curve, SeriesBuffer
 
 floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
 moderate = st.floats(-1e6, 1e6)
@@ -172,11 +172,11 @@ def test_what_a_logarithmic_scale_can_show(ys: list[float]) -> None:
     st.data(),
 )
 def test_extremes_of_any_stretch_are_exact(ys: list[float], cuts: list[int], data: st.DataObject) -> None:
-    track, at = Track(), 0
+    buffer, at = SeriesBuffer(), 0
     for cut in [*cuts, len(ys)]:
-        track.extend(ys[at : at + cut])
+        buffer.extend(ys[at : at + cut])
         at = min(at + cut, len(ys))
-    curve = track.curve()
+    curve = buffer.curve()
     start = data.draw(st.integers(0, len(curve)))
     end = data.draw(st.integers(start, len(curve)))
     finite = [y for y in curve.values[start:end].tolist() if math.isfinite(y)]

@@ -1,26 +1,24 @@
-"""The Runs tab: a table that survives every size, and details in the words of the run's task."""
+"""The Runs tab: a table for every size, and details in the terms of the run's task."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import train_small
-from textual.widgets import DataTable
 
 from tuirnn.config import RunConfig
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.screens.runs import RunsTab
+from tuirnn.tui.widgets.runs_table import RunsTable
 
 from .conftest import Opener, screen_text, until, write_run
 
 RESIZES = [(80, 24), (200, 60), (120, 40), (80, 24), (60, 16), (200, 60), (120, 40)]
 
 
-def cells_on_screen(tab: RunsTab) -> list[str]:
-    """What stands on the screen at the place of each cell of the table, by rows."""
-    table = tab.query_one(DataTable)
-    lines = screen_text(tab.app).splitlines()
+def cells_on_screen(table: RunsTable) -> list[str]:
+    """The text on the screen in the place of each cell of the table, by rows."""
+    lines = screen_text(table.app).splitlines()
     first, left = table.content_region.y + table.header_height, table.content_region.x
     found = []
     for row in range(table.row_count):
@@ -30,19 +28,19 @@ def cells_on_screen(tab: RunsTab) -> list[str]:
     return found
 
 
-async def test_cells_stand_whole_after_every_resize(tmp_path: Path, opened: Opener) -> None:
+async def test_cells_are_complete_after_every_resize(tmp_path: Path, opened: Opener) -> None:
     name = "a-night-shift-of-24-cells"
     paths = write_run(tmp_path, name, state="running", progress=0.41, total=700_000, eta=273_600.0)
     write_run(tmp_path, "gru", age=7200, config=RunConfig().replace(cell="gru", hidden=512, layers=3))
     with RunWriter(paths):
         async with opened(tmp_path, (120, 40)) as pilot:
-            tab = pilot.app.query_one(RunsTab)
+            table = pilot.app.query_one(RunsTable)
             for size in RESIZES:
                 await pilot.resize_terminal(*size)
                 await pilot.pause()
-                wanted = [cell.plain.strip() for run in tab._runs for cell in tab._cells[run.name]]
-                await until(pilot, lambda: cells_on_screen(tab) == wanted, 5)  # noqa: B023
-                for title, column in zip(tab._columns, tab.query_one(DataTable).ordered_columns, strict=True):
+                wanted = [cell.plain.strip() for run in table._shown for cell in table._cells[run.name]]
+                await until(pilot, lambda: cells_on_screen(table) == wanted, 5)  # noqa: B023
+                for title, column in zip(table._titles, table.ordered_columns, strict=True):
                     assert column.label.plain.strip() == title
                 shown = screen_text(pilot.app)
                 for whole in ("GRU 512×3", "▶ running", "✓ done", "41 %", "gru"):
@@ -52,7 +50,7 @@ async def test_cells_stand_whole_after_every_resize(tmp_path: Path, opened: Open
                 assert ("16.1k tok/s" in shown) == (size[0] >= 200)
 
 
-async def test_a_column_grows_with_what_it_says(tmp_path: Path, opened: Opener) -> None:
+async def test_a_column_is_as_wide_as_its_content(tmp_path: Path, opened: Opener) -> None:
     write_run(tmp_path, "one", best_val_loss=1.5)
     async with opened(tmp_path, (120, 40)) as pilot:
         await until(pilot, lambda: "1.500" in screen_text(pilot.app))

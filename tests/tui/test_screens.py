@@ -1,8 +1,8 @@
-"""Whole screens as plain text, compared with files that were looked at by a person.
+"""Whole screens as plain text, compared with files that a person has checked.
 
     TUIRNN_SCREENS=renew python -m pytest tests/tui/test_screens.py
 
-writes them anew; `git diff tests/tui/screens` then shows what has changed for the eye.
+writes them again; `git diff tests/tui/screens` then shows what has changed.
 """
 
 import math
@@ -28,7 +28,7 @@ KEYS = {"runs": "1", "train": "2", "help": "question_mark", "compare": "5"}
 
 def write(folder: Path, name: str, cell: str, steps: int, days: int) -> RunPaths:
     """A run that ended days ago, the same whenever it is written."""
-    began = float(int(time.time() - 86_400 * days - 3600))  # whole seconds: the log is as long whenever it is written
+    began = float(int(time.time() - 86_400 * days - 3600))  # whole seconds, so that the log always has the same length
     record = RunRecord(
         RunConfig().replace(cell=cell, hidden=64),
         Vocabulary.build("abc \n'", "char"),
@@ -56,7 +56,7 @@ def write(folder: Path, name: str, cell: str, steps: int, days: int) -> RunPaths
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 @pytest.mark.parametrize("screen", KEYS)
-async def test_the_screen_is_as_it_was_when_last_looked_at(
+async def test_the_screen_is_as_it_was_when_last_checked(
     tmp_path: Path, opened: Opener, screen: str, size: tuple[int, int]
 ) -> None:
     write(tmp_path, "lstm-night", "lstm", 300, 3)

@@ -1,4 +1,4 @@
-"""The dashboard in a browser: the page that was printed works, no other page and no other program comes in."""
+"""The dashboard in a browser: only the page with the printed address can use it."""
 
 import asyncio
 import http.server
@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, P
     write_run(runs, "finished")
     with serving(runs, {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_")}) as it:
         yield it, runs
-    assert it.rest == "ctrl+c ends it; trainings go on\n"  # and not a word of what others sent
+    assert it.rest == "ctrl+c ends it; trainings go on\n"  # and nothing of what other clients sent
 
 
 WRONG = {
@@ -127,7 +127,7 @@ def test_what_else_is_asked_for(served: tuple[Served, Path]) -> None:
 
 
 async def test_the_right_client_has_the_dashboard(served: tuple[Served, Path]) -> None:
-    """And with it the run, which all the clients above have left alone."""
+    """It shows the run, which none of the clients above has changed."""
     server, runs = served
     assert (runs / "finished").is_dir()
     async with (
@@ -235,7 +235,7 @@ async keys => {
 
 @needs_browser
 async def test_chromium_cannot_come_from_another_site(tmp_path: Path, environment: dict[str, str]) -> None:
-    """Neither where the other site knows the token, nor under its own name led here, nor around a frame."""
+    """Not with the token, not under a name that resolves to this host, not through a frame."""
     runs = tmp_path / "runs"
     write_run(runs, "finished")
     with serving(runs, environment) as server, another_site("127.0.0.1", "<body>anything") as other:

@@ -1,12 +1,12 @@
-"""Runs of the tasks without a text: every tab opens them."""
+"""Every tab opens runs of tasks without text."""
 
 from pathlib import Path
 
 from conftest import train_small
 
-from tuirnn.tui import rolling
-from tuirnn.tui.keys import TABS
+from tuirnn.tui.app import TABS
 from tuirnn.tui.screens.generate import GenerateTab
+from tuirnn.tui.screens.rollout import roll_out
 from tuirnn.tui.widgets.rollout import RollOut
 
 from .conftest import Opener, screen_text, until
@@ -15,21 +15,21 @@ PARTS = {
     "runs": "waves",
     "train": "RMSE +10",
     "xray": "there are no symbols",
-    "generate": "came to pass",
+    "generate": "actual",
     "compare": "best validation MSE",
 }
 
 
-async def test_no_tab_minds_a_forecaster(tmp_path: Path, opened: Opener) -> None:
+async def test_every_tab_opens_a_forecaster(tmp_path: Path, opened: Opener) -> None:
     for name in ("waves", "tides"):
         train_small(tmp_path, name, Path("sincos"), task="forecast", horizon=10)
     async with opened(tmp_path, (120, 40), run="waves") as pilot:
         for number, tab in enumerate(TABS, 1):
             await pilot.press(str(number))
-            await until(pilot, lambda part=PARTS[tab]: part in screen_text(pilot.app))  # type: ignore[misc]
+            await until(pilot, lambda part=PARTS[tab.NAME]: part in screen_text(pilot.app))  # type: ignore[misc]
 
 
-async def test_a_roll_out_is_drawn_on_over_the_history(tmp_path: Path, opened: Opener) -> None:
+async def test_a_roll_out_continues_the_history(tmp_path: Path, opened: Opener) -> None:
     train_small(tmp_path, "waves", Path("sincos"), task="forecast", horizon=10)
     async with opened(tmp_path, (120, 40), run="waves") as pilot:
         await pilot.press("4")
@@ -41,7 +41,7 @@ async def test_a_roll_out_is_drawn_on_over_the_history(tmp_path: Path, opened: O
         await pilot.press("right", "right", "left")
         assert chart.drawn == 1
         known = {one.name: one for one in chart.series}
-        expected = rolling.roll_out("waves", tmp_path).forecast[0, 0]
+        expected = roll_out("waves", tmp_path).forecast[0, 0]
         assert known["roll-out"].y.values[-1] == expected
         assert known["roll-out"].x.values[-1] == known["history"].x.values[-1] + 1
         for part in ("RMSE", "LSTM 24", "paused", "space run/pause"):

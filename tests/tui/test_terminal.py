@@ -1,4 +1,4 @@
-"""The dashboard in a real terminal: a second viewer of a training, closed, opened again, killed."""
+"""The dashboard in a real terminal: opened beside a training, closed, opened again, killed."""
 
 import fcntl
 import os
@@ -53,7 +53,7 @@ class Terminal:
             self.press("q")
         else:
             self.process.send_signal(number)
-        while True:  # a terminal that nobody reads would hold the process
+        while True:  # a process blocks on a terminal that is not read
             try:
                 if not os.read(self.master, 65_536):
                     break
@@ -84,8 +84,8 @@ def test_a_vanished_terminal_ends_the_dashboard(small_run: RunPaths, environment
     assert terminal.process.wait(10) != 0
 
 
-def test_a_terminal_that_hangs_up_while_textual_begins_anew(small_run: RunPaths, environment: dict[str, str]) -> None:
-    """As the kernel does it: SIGCONT comes with the hangup, and something is drawn all the while."""
+def test_a_terminal_that_hangs_up_while_textual_restarts(small_run: RunPaths, environment: dict[str, str]) -> None:
+    """SIGCONT comes with the hangup, as from the kernel, while something is being drawn."""
     terminal = Terminal(small_run.root.parent, environment)
     terminal.wait_for(small_run.name)
     terminal.press("4")

@@ -1,4 +1,4 @@
-"""Foreign text never moves the cursor, and figures keep their columns."""
+"""Foreign text never moves the cursor; numbers keep their widths."""
 
 import math
 import unicodedata
@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from tuirnn import text
 from tuirnn.tui.widgets.bars import bar
-from tuirnn.tui.widgets.prose import LEVELS, surprise_style, wrap
+from tuirnn.tui.widgets.styled_text import LEVELS, surprise_style, wrap
 
 
 @given(st.text(st.characters(), max_size=80))

@@ -1,4 +1,4 @@
-"""One unit an axis: on the Runs tab, the Compare tab and the Train tab, whatever is marked."""
+"""Each axis has one unit on the Runs, Compare and Train tabs, whatever is marked."""
 
 import itertools
 from pathlib import Path
@@ -7,6 +7,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
 from tuirnn.tui.app import DashboardApp
+from tuirnn.tui.screens.runs import RunsTab
 from tuirnn.tui.widgets.chart import Chart
 
 from .conftest import Opener, screen_text, until
@@ -22,9 +23,9 @@ GROUPS = {
 async def mark_all(pilot: Pilot[None]) -> DashboardApp:
     app = pilot.app
     assert isinstance(app, DashboardApp)
-    for name in sorted(run.name for run in app.runs):
-        app.toggle_mark(name)
-    app.runs_tab.opened()
+    for name in sorted(run.name for run in app.folder.runs):
+        app.folder.toggle_mark(name)
+    app.query_one(RunsTab).opened()
     return app
 
 
@@ -43,7 +44,7 @@ async def test_the_overlay_draws_only_what_shares_the_unit_of_the_run_under_the_
             assert app.highlighted is not None
             name = app.highlighted.name
             unit, own = next((unit, names) for unit, names in GROUPS.items() if name in names)
-            names, kept = ({""} if len(own) == 1 else own), f"{7 - len(own)} kept apart: other units"
+            names, kept = ({""} if len(own) == 1 else own), f"{7 - len(own)} not drawn: other units"
 
             def shown(names: set[str] = names, unit: str = unit, kept: str = kept) -> bool:
                 title, below = str(chart.border_title), str(chart.border_subtitle)
@@ -76,7 +77,7 @@ async def test_compare_has_a_chart_and_a_table_for_each_unit(unlike: Path, opene
             assert title.endswith("↓")
             table = str(app.query_one("#compare-table", Static).render())
             blocks = [block.splitlines() for block in table.split("\n\n")]
-            assert blocks[0][0].split("(")[1] == f"{title.split('(')[1][:-2]}"  # its table is the first
+            assert blocks[0][0].split("(")[1] == f"{title.split('(')[1][:-2]}"  # its table comes first
             for heading, names, *_ in blocks:
                 assert set(names.split()) == next(own for unit, own in GROUPS.items() if f"({unit})" in heading)
             assert "kept apart: in" in str(chart.border_subtitle)
@@ -90,7 +91,7 @@ async def test_compare_has_a_chart_and_a_table_for_each_unit(unlike: Path, opene
 async def test_compare_draws_every_figure_in_its_own_unit(unlike: Path, opened: Opener) -> None:
     async with opened(unlike, (120, 40)) as pilot:
         app = await mark_all(pilot)
-        app.marked.pop("text-lstm"), app.marked.pop("text-gru"), app.marked.pop("bytes")
+        app.folder.marked.pop("text-lstm"), app.folder.marked.pop("text-gru"), app.folder.marked.pop("bytes")
         await pilot.press("5")
         chart = app.query_one("#compare-chart", Chart)
         if "nats/sequence" not in str(chart.border_title):
@@ -113,7 +114,7 @@ async def test_train_names_the_unit_of_each_measure(unlike: Path, opened: Opener
     async with opened(unlike, (120, 40), run="waves-lstm") as pilot:
         chart = pilot.app.query_one("#train-chart", Chart)
         await until(pilot, lambda: "waves-lstm · MSE (σ²)" in str(chart.border_title))
-        await pilot.press("u")  # an error has no bits
+        await pilot.press("u")  # a squared error has no other units
         assert "MSE (σ²)" in str(chart.border_title)
         await pilot.press("m")
         await until(pilot, lambda: "RMSE, 10 steps (σ)" in str(chart.border_title) or "(σ)" in str(chart.border_title))

@@ -41,15 +41,16 @@ def dashboard(
     if run is not None:
         find_run(folder, run)
     with importing():
-        from tuirnn.tui import app, look
-    theme = None if theme is None else chosen("--theme", theme, look.THEMES)
+        from tuirnn.tui import start
+        from tuirnn.tui.theme import THEMES
+    theme = None if theme is None else chosen("--theme", theme, THEMES)
     if screenshot is not None:
-        app.screenshot(folder, run, screenshot, theme=theme)
+        start.screenshot(folder, run, screenshot, theme=theme)
         return
     in_browser = os.environ.get("TEXTUAL_DRIVER") is not None  # `tuirnn serve`: the browser's end is no terminal
     if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("the dashboard needs a terminal; 'tuirnn --help' lists the commands that do not")
-    raise typer.Exit(app.run(folder, run, ascii or not _shows("─⣿"), theme))
+    raise typer.Exit(start.run(folder, run, ascii or not _shows("─⣿"), theme))
 
 
 def _before(command: str, runs: Path | None, own: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from tuirnn.figures import number
+from tuirnn.settings.section import flag_of
 
 PANELS = {
     "model": "The network",

@@ -1,4 +1,4 @@
-"""A run's logs as the dashboard needs them: read in pieces, only when they have changed."""
+"""Following the logs of a run: reading in pieces, and only what is new."""
 
 import dataclasses
 import math
@@ -9,50 +9,48 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tuirnn.runlog.folder import Signature, signature
-from tuirnn.runlog.glances import glances
+from tuirnn.runlog.log_sampling import sample_records
 from tuirnn.runlog.memory import give_memory_back
 from tuirnn.runlog.smoothing import Smoother
 from tuirnn.runlog.snapshot import MAX_SHOWN, Evaluation, Snapshot, Table, mistakes_in
-from tuirnn.runlog.track import Curve, Track
+from tuirnn.runlog.track import Curve, SeriesBuffer
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, as_number
 
 KEPT_EVALUATIONS = 1_000
-"""Older samples and mistakes are let go of; their losses stay."""
-
+"""Samples and mistakes of older evaluations are dropped; their losses are kept."""
 
 BATCH = 1_000
 
 LONG = 4 * 2**20
-"""Bytes of a log from which a sketch is drawn first."""
+"""Size of a log in bytes from which a preview is made first."""
 
-GLANCES, GLANCE = 250, 4096
-"""How many places of a long log are looked at for the sketch, and bytes at each."""
+PREVIEW_POSITIONS, PREVIEW_BYTES = 250, 4096
+"""Positions of a long log that are read for the preview, and bytes at each."""
 
 QUIET, PATIENCE = 0.1, 0.3
-"""Seconds after a key before a long log is read on, and seconds after which it is read on in any case."""
-
+"""Seconds after input before a long log is read further, and seconds after which it is read further in any case."""
 
 SMOOTHED_AT_ONCE = 2**16
 
 
-class Manners:
-    """Whoever reads a long log gives way to the keys: both need the same interpreter."""
+class InputPriority:
+    """Lets input go before the reading of long logs, since both need the interpreter."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
-    def touched(self) -> None:
-        """A key was pressed."""
+    def received(self) -> None:
+        """Note that a key was pressed or the mouse was used."""
         self._until = time.monotonic() + QUIET
 
     @property
-    def quiet(self) -> bool:
-        """Whether no key was pressed just now."""
+    def is_idle(self) -> bool:
+        """Whether there was no input in the last `QUIET` seconds."""
         return time.monotonic() >= self._until
 
     def wait(self) -> None:
-        """Called by a reader between two pieces: waits for the keys to rest, but not for ever."""
+        """Block a reader between two pieces until input pauses, for `PATIENCE` seconds at most."""
         end = time.monotonic() + PATIENCE
         while (now := time.monotonic()) < min(self._until, end):
             time.sleep(min(self._until, end) - now)
@@ -63,9 +61,9 @@ class RunFeed:
 
     Args:
         paths: the run.
-        beta: smoothing of the training loss; None: what suits the number of points. Another one can be set at
-            any time; the next `advance` smooths the whole curve anew.
-        rest: called between the pieces of a long log; may take its time.
+        beta: smoothing of the training loss; None selects it by the number of points. It can be changed at any time;
+            the next `advance` then smooths the whole curve again.
+        rest: called between two pieces of a long log; may block for a moment.
     """
 
     def __init__(self, paths: RunPaths, beta: float | None = None, rest: Callable[[], None] = lambda: None) -> None:
@@ -78,8 +76,8 @@ class RunFeed:
         self._generations = (0, 0)
         self._train, self._val = Table(), Table()
         self._evaluations: dict[int, Evaluation] = {}
-        self._sketch: Snapshot | None = None
-        self._smooth_anew()
+        self._preview: Snapshot | None = None
+        self._smooth_again()
         self.snapshot = Snapshot()
 
     def signature(self) -> Signature:
@@ -87,26 +85,26 @@ class RunFeed:
         return signature(self.paths.metrics, self.paths.samples)
 
     def advance(self, limit: int = BATCH) -> bool:
-        """Read about `limit` further records of each log and renew `snapshot`.
+        """Read about `limit` further records of each log and replace `snapshot`.
 
-        The first call on a long log reads a sample of its lines instead.
+        The first call on a long log makes a preview instead.
 
         Returns:
-            Whether more are waiting.
+            Whether there are more.
         """
         with self._lock:
-            if self._metrics.offset == 0 and self._sketch is None and (sketch := self._look_over()):
-                self._sketch = self.snapshot = sketch
+            if self._metrics.offset == 0 and self._preview is None and (preview := self._make_preview()):
+                self._preview = self.snapshot = preview
                 return True
             if self.beta != self._smoothed_with:
-                self._smooth_anew()
+                self._smooth_again()
             more_metrics = self._take("metrics", self._metrics, limit)
             more_samples = self._take("samples", self._samples, limit)
-            done = not more_metrics and self._sketch is not None
+            done = not more_metrics and self._preview is not None
             if done:
-                self._sketch = None
-                self._smooth_anew()
-            self._renew()
+                self._preview = None
+                self._smooth_again()
+            self._update_snapshot()
         if done:
             give_memory_back()
         return more_metrics or more_samples
@@ -114,31 +112,31 @@ class RunFeed:
     def _beta(self, points: int) -> float:
         return suited_beta(points) if self.beta is None else self.beta
 
-    def _smooth_anew(self) -> None:
+    def _smooth_again(self) -> None:
         losses = self._train.curves()["loss"]
         self._smoothed_with = self.beta
-        self._fitted = len(losses)  # points that the present smoothing was chosen for
+        self._fitted = len(losses)  # points that the smoothing was selected for
         self._smoother = Smoother(self._beta(len(losses)))
-        self._smooth = Track(exact=False)
-        if self._sketch is not None:  # it has a smoothing of its own; the whole is smoothed when all of it is there
-            smoother = Smoother(self._beta(len(self._sketch.train)))
-            smooth = Curve.of(smoother.extend(self._sketch.train["loss"].at(slice(None))))
-            self._sketch = dataclasses.replace(self._sketch, smooth=smooth)
+        self._smooth = SeriesBuffer(exact=False)
+        if self._preview is not None:  # smoothed by itself; the whole curve follows when it has been read
+            smoother = Smoother(self._beta(len(self._preview.train)))
+            smooth = Curve.of(smoother.extend(self._preview.train["loss"].at(slice(None))))
+            self._preview = dataclasses.replace(self._preview, smooth=smooth)
             return
         for start in range(0, len(losses), SMOOTHED_AT_ONCE):
             self._smooth.extend(self._smoother.extend(losses.at(slice(start, start + SMOOTHED_AT_ONCE))))
             if len(losses) > SMOOTHED_AT_ONCE:
                 self._rest()
 
-    def _look_over(self) -> Snapshot | None:
-        """A sketch of a long log from lines spread evenly over it; None where reading all of it takes no time."""
+    def _make_preview(self) -> Snapshot | None:
+        """A snapshot from lines spread evenly over a long log; None for a log that is read quickly."""
         try:
             if os.stat(self.paths.metrics).st_size < LONG:
                 return None
         except OSError:
             return None
         train, val = Table(), Table()
-        records = glances(self.paths.metrics, GLANCES, GLANCE)
+        records = sample_records(self.paths.metrics, PREVIEW_POSITIONS, PREVIEW_BYTES)
         train.extend([record for record in records if record.get("split") == "train"])
         val.extend([record for record in records if record.get("split") == "val"])
         curves = train.curves()
@@ -147,16 +145,16 @@ class RunFeed:
         return Snapshot(-1, curves, smooth, val.curves(), share=0.0)
 
     def _take(self, log: str, tail: LogTail, limit: int) -> bool:
-        """Read on in one log; its iterator is kept until it ends. Returns whether more are waiting."""
+        """Read further in one log; its iterator is kept until it ends. Returns whether there is more."""
         iterator = self._waiting.setdefault(log, tail.batches())
         add = self._add_metrics if log == "metrics" else self._add_samples
         records: list[dict[str, Any]] = []
         generation = tail.generation
         for batch in iterator:
-            if tail.generation != generation:  # the file was cut: what came before belongs to the old one
+            if tail.generation != generation:  # the file was truncated: what was read before belongs to the old one
                 generation, records = tail.generation, []
             records += batch
-            if self._sketch is not None:
+            if self._preview is not None:
                 self._rest()
             if len(records) >= limit:
                 self._follow_generations()
@@ -168,11 +166,11 @@ class RunFeed:
         return False
 
     def _follow_generations(self) -> None:
-        """Forget what was read from a log that has been cut since."""
+        """Drop what was read from a log that has been truncated since."""
         generations = (self._metrics.generation, self._samples.generation)
         if generations[0] != self._generations[0]:
             self._train, self._val = Table(), Table()
-            self._smooth_anew()
+            self._smooth_again()
         if generations[1] != self._generations[1]:
             self._evaluations = {}
         self._generations = generations
@@ -181,10 +179,10 @@ class RunFeed:
         known = len(self._train)
         self._train.extend([record for record in records if record.get("split") == "train"])
         self._val.extend([record for record in records if record.get("split") == "val"])
-        if self._sketch is not None:
+        if self._preview is not None:
             return
         if self.beta is None and len(self._train) > 2 * max(self._fitted, 64):
-            self._smooth_anew()
+            self._smooth_again()
         elif len(self._train) > known:
             losses = self._train.curves()["loss"].at(slice(len(self._smooth), None))
             self._smooth.extend(self._smoother.extend(losses))
@@ -204,11 +202,11 @@ class RunFeed:
         while len(self._evaluations) > KEPT_EVALUATIONS:
             del self._evaluations[next(iter(self._evaluations))]
 
-    def _renew(self) -> None:
+    def _update_snapshot(self) -> None:
         evaluations = tuple(self._evaluations.values())
-        if self._sketch is not None:
+        if self._preview is not None:
             share = min(self._metrics.offset / max(self._metrics.size, 1), 0.99)
-            self.snapshot = dataclasses.replace(self._sketch, evaluations=evaluations, share=share)
+            self.snapshot = dataclasses.replace(self._preview, evaluations=evaluations, share=share)
             return
         self.snapshot = Snapshot(
             sum(self._generations),
@@ -221,5 +219,5 @@ class RunFeed:
 
 
 def suited_beta(points: int) -> float:
-    """A smoothing that averages over about a hundredth of so many points, and over ten at least."""
+    """The smoothing that averages over a hundredth of so many points, and over at least ten."""
     return 1.0 - 1.0 / max(10.0, points / 100)

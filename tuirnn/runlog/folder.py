@@ -1,10 +1,10 @@
-"""A folder of runs, watched: each is read again only when its files have changed."""
+"""Watching a folder of runs: each run is read again only when its files have changed."""
 
 import dataclasses
 import os
 from pathlib import Path
 
-from tuirnn.runlog.glances import spark
+from tuirnn.runlog.log_sampling import spark
 from tuirnn.runs.layout import RunPaths, run_names
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.reader import read_status
@@ -13,7 +13,7 @@ Signature = tuple[tuple[int, int, int], ...]
 
 
 def signature(*files: Path) -> Signature:
-    """Changes whenever one of the files does: time, size and identity of each."""
+    """Time, size and identity of files; changes whenever one of the files does."""
     parts = []
     for file in files:
         try:
@@ -25,14 +25,14 @@ def signature(*files: Path) -> Signature:
 
 
 class FolderWatch:
-    """The runs of a folder, each read again only when its files have changed or its life is in question."""
+    """The runs of a folder. A run is read again only when its files have changed, or while it may be live."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, tuple[Signature, RunSummary]] = {}
 
     def scan(self) -> list[RunSummary]:
-        """All runs, the newest first, damaged ones last; the same objects where nothing changed."""
+        """All runs, the newest first, damaged ones last; runs that have not changed are the same objects as before."""
         known = self._known
         self._known = {name: self._look(name, known.get(name)) for name in run_names(self.folder)}
         runs = [summary for _, summary in self._known.values()]

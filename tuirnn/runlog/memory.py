@@ -1,4 +1,4 @@
-"""The dashboard's memory, kept small where the C library can be asked to."""
+"""Keeping the memory of the process small, as far as the C library supports it."""
 
 import contextlib
 import ctypes
@@ -9,13 +9,13 @@ LARGE = 2**18
 
 
 def keep_memory_small() -> None:
-    """Large arrays apart, where each can be given back, and one heap for all threads, where that can be had (glibc)."""
+    """Allocate large arrays separately, so that each can be returned, and use one heap for all threads (glibc only)."""
     with contextlib.suppress(OSError, AttributeError):
         for parameter, value in ((M_MMAP_THRESHOLD, LARGE), (M_ARENA_MAX, 1)):
             ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def give_memory_back() -> None:
-    """Let the system have what was only needed for reading, where the C library can (glibc)."""
+    """Return memory that is no longer needed to the operating system (glibc only)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""`probes.jsonl` as the dashboard needs it: the gradient by time step, the spread of the gates."""
+"""Following `probes.jsonl`: the gradient by time step, the distribution of gate values."""
 
 import os
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from typing import Any
 from tuirnn.runs.reader import LogTail, as_number
 
 KEPT = 1_000
-"""Older probes are let go of."""
+"""Older probes are dropped."""
 
 MAX_NUMBERS = 4_096
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One look inside.
+    """What a trainer recorded about gradients and gates at one step.
 
     Attributes:
         step: of the training.
         gradient: per layer, the norm of ∂(loss at the last step)/∂h_t for t = 0..T-1.
         gates: per layer, gate -> the share of its values in equal bins of its range.
-        ranges: per layer, gate -> least and largest value; versions before this one wrote none.
+        ranges: per layer, gate -> least and largest value; not recorded by earlier versions.
     """
 
     step: int
@@ -40,7 +40,7 @@ class ProbeLog:
         self.probes: tuple[Probe, ...] = ()
 
     def changed(self) -> bool:
-        """Whether the file is another than at the last call."""
+        """Whether the file has changed since the last call."""
         try:
             stat = os.stat(self._tail.path)
             now = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -59,7 +59,7 @@ class ProbeLog:
 
 
 def parse(record: dict[str, Any]) -> Probe | None:
-    """A record as a probe; None where it holds none."""
+    """A record as a probe; None if it is damaged."""
     step, gradient, gates = as_number(record.get("step")), record.get("gradient"), record.get("gates")
     if step != step or not isinstance(gradient, list) or not isinstance(gates, list):
         return None

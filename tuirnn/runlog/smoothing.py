@@ -1,4 +1,4 @@
-"""Debiased exponential smoothing of a curve that grows, whole blocks at a time."""
+"""Debiased exponential smoothing of a growing curve, computed in blocks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +9,12 @@ BLOCK = 32
 
 
 class Smoother:
-    """y_t = Σ β^(t-j) x_j / Σ β^(t-j) over the finite x_j up to t: an average that leans on no starting value.
+    """y_t = Σ β^(t-j) x_j / Σ β^(t-j) over the finite x_j up to t: an average without the bias of a starting value.
 
-    A point that is not finite takes no part and is NaN in the result.
+    A point that is not finite is ignored, and is NaN in the result.
 
     Args:
-        beta: from 0 (the curve itself) to below 1 (ever smoother).
+        beta: from 0 (no smoothing) to below 1.
     """
 
     def __init__(self, beta: float) -> None:
@@ -22,7 +22,7 @@ class Smoother:
         self._carry = np.zeros(2)  # running sums of the values and of their weights
 
     def extend(self, values: Floats) -> Floats:
-        """The smoothed curve at further points [n], going on where the last call ended."""
+        """The smoothed curve at further points [n], continuing from the last call."""
         finite = np.isfinite(values)
         if self.beta <= 0 or not len(values):
             return np.where(finite, values, np.nan)
@@ -36,7 +36,7 @@ class Smoother:
 def decaying_sums(x: Floats, decay: float, before: Floats) -> Floats:
     """s_t = decay · s_(t-1) + x_t along the last axis of x [2, n], where s was `before` [2].
 
-    Blocks are summed side by side; what each hands on to the next is a decaying sum again, over fewer terms.
+    Blocks are summed in parallel; the carries between them are again a decaying sum, over fewer terms.
     """
     n = x.shape[1]
     whole = n // BLOCK * BLOCK

@@ -1,4 +1,4 @@
-"""What is known of a run at a moment: curves, samples, mistakes."""
+"""What is known about a run at one time: curves, samples, mistakes."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.runlog.track import Curve, Track
+from tuirnn.runlog.track import Curve, SeriesBuffer
 from tuirnn.runs.reader import as_number
 
 Floats = npt.NDArray[np.float64]
 
 MAX_SHOWN = 4_000
-"""Characters of a sample, and symbols of mistakes, that a screen could ever want."""
+"""Characters of a sample, and symbols of mistakes, that are kept: more than any screen has."""
 
 MOST_SERIES = 64
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Held-out text as the network sees it: each symbol, the nats it cost, the symbol expected instead."""
+    """Held-out text as the network predicts it: each symbol, its loss in nats, the likeliest symbol in its place."""
 
     symbols: tuple[str, ...]
     nats: tuple[float, ...]
@@ -30,7 +30,7 @@ class Mistakes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation left in `samples.jsonl`."""
+    """One evaluation in `samples.jsonl`."""
 
     step: int
     text: str = ""
@@ -49,7 +49,7 @@ class Curves:
         return len(self.step)
 
     def __getitem__(self, name: str) -> Curve:
-        """The column of this name; one of no points where nothing of the kind was recorded."""
+        """The column of this name; an empty one if it was not recorded."""
         return self.values.get(name, NOTHING)
 
 
@@ -57,7 +57,7 @@ class Table:
     """Growing `Curves`."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, Track] = {"step": Track(), "at": Track()}
+        self._columns: dict[str, SeriesBuffer] = {"step": SeriesBuffer(), "at": SeriesBuffer()}
 
     def __len__(self) -> int:
         return len(self._columns["step"])
@@ -84,22 +84,22 @@ class Table:
             if name not in self._columns:
                 if np.isnan(numbers).all() or len(self._columns) >= MOST_SERIES:
                     continue
-                self._columns[name] = Track()
+                self._columns[name] = SeriesBuffer()
                 self._columns[name].extend(np.full(known, np.nan))
             self._columns[name].extend(numbers[kept])
         self._columns["step"].extend(steps[kept])
-        for track in self._columns.values():
-            if len(track) < len(self):
-                track.extend(np.full(len(self) - len(track), np.nan))
+        for buffer in self._columns.values():
+            if len(buffer) < len(self):
+                buffer.extend(np.full(len(self) - len(buffer), np.nan))
 
     def curves(self) -> Curves:
-        """All so far."""
-        columns = {name: track.curve() for name, track in self._columns.items()}
+        """The columns so far."""
+        columns = {name: buffer.curve() for name, buffer in self._columns.items()}
         return Curves(columns.pop("step"), columns.pop("at"), columns)
 
 
 def _numbers(values: Sequence[object]) -> Floats:
-    """JSON values as floats, NaN for what is no number."""
+    """JSON values as floats; NaN for values that are not numbers."""
     if set(map(type, values)) <= {int, float}:
         with contextlib.suppress(OverflowError):
             return np.array(values, np.float64)
@@ -111,16 +111,16 @@ NOTHING = Curve()
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run's logs up to a moment; never changes once made.
+    """A run's logs up to some time; immutable.
 
     Attributes:
-        generation: grows when the logs were cut and read anew.
+        generation: grows when the logs were truncated and read again.
         train: every training step.
         smooth: the training loss, smoothed.
         val: every evaluation.
         evaluations: the newest ones, oldest first.
         damaged: lines that could not be read.
-        share: how much of the log has been read; below 1 the curves are a sketch, drawn from a sample of its lines.
+        share: how much of the log has been read; below 1 the curves are a preview from some of its lines.
     """
 
     generation: int = 0
@@ -133,7 +133,7 @@ class Snapshot:
 
 
 def mistakes_in(record: dict[str, Any]) -> Mistakes | None:
-    """The mistakes in a record of `samples.jsonl`, if it holds them as it should."""
+    """The mistakes in a record of `samples.jsonl`; None if the record is damaged."""
     symbols, nats, guesses = (record.get(key) for key in ("symbols", "nats", "guesses"))
     if not (isinstance(symbols, list) and isinstance(nats, list) and isinstance(guesses, list)):
         return None
@@ -144,5 +144,5 @@ def mistakes_in(record: dict[str, Any]) -> Mistakes | None:
 
 
 def last_text(snapshot: Snapshot) -> str:
-    """The newest sample, or nothing."""
+    """The newest sample; '' if there is none."""
     return next((one.text for one in reversed(snapshot.evaluations) if one.text), "")

@@ -1,8 +1,8 @@
-"""Numbers that only ever grow, and the extremes of any stretch of them without looking at each.
+"""Growing series of numbers, and the extremes of any stretch of a series without reading each number.
 
-Beside the numbers stand the smallest and largest finite one of every `BLOCK` of them, so that a chart of a
-million points touches thousands. Numbers that single precision holds exactly, as the losses of a training and its
-steps are, take half the room. Legend of shapes: N numbers, K stretches.
+The smallest and largest finite number of every `BLOCK` numbers are stored as well, so that a chart of a million
+points reads thousands. Numbers that single precision represents exactly, such as steps and most losses, take half the
+memory. Shapes: N numbers, K stretches.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Stored = npt.NDArray[np.floating[Any]]
-"""In single or double precision: of a value that is computed with, `Curve.at` makes the latter."""
+"""In single or double precision; `Curve.at` returns double precision for computations."""
 Ints = npt.NDArray[np.int64]
 
 BLOCK = 64
@@ -26,13 +26,13 @@ def _none() -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Numbers up to a moment; never changes once made, and is the same object as long as none is added.
+    """A series up to some time; immutable, and the same object as long as no number is added.
 
     Attributes:
         values: the numbers, [N].
-        low, high: smallest and largest finite number of each whole block, +inf and -inf where it has none.
+        low, high: smallest and largest finite number of each whole block; +inf and -inf if it has none.
         odd: positions of the numbers that are not finite, ascending.
-        sorted: whether no number is smaller than the one before it.
+        sorted: whether the numbers are ascending.
     """
 
     values: Stored = field(default_factory=_none)
@@ -47,34 +47,34 @@ class Curve:
     @classmethod
     def of(cls, values: npt.ArrayLike) -> "Curve":
         """The curve of these numbers."""
-        track = Track()
-        track.extend(np.asarray(values, np.float64))
-        return track.curve()
+        buffer = SeriesBuffer()
+        buffer.extend(np.asarray(values, np.float64))
+        return buffer.curve()
 
     def at(self, where: Ints | slice | npt.NDArray[np.bool_]) -> Floats:
         """The numbers at these positions."""
         return self.values[where].astype(np.float64)
 
     def before(self, value: float) -> int:
-        """How many numbers of an ascending curve are smaller than a value."""
+        """Number of values that are smaller than `value`, in an ascending curve."""
         return bisect_left(self.values, value, key=float)
 
     def upto(self, value: float) -> int:
-        """How many numbers of an ascending curve are not larger than a value."""
+        """Number of values that are at most `value`, in an ascending curve."""
         return bisect_right(self.values, value, key=float)
 
     def positive(self) -> "Curve":
-        """The same with NaN in place of every number that is not above zero."""
+        """The same curve with NaN instead of every number that is not positive."""
         values = np.where(self.values > 0, self.values, np.nan).astype(self.values.dtype, copy=False)
         low, high = self.low.copy(), self.high.copy()
-        lost = np.flatnonzero(low <= 0)  # blocks to be looked through anew
+        lost = np.flatnonzero(low <= 0)  # blocks to be searched again
         left = values[: len(low) * BLOCK].reshape(-1, BLOCK)[lost].astype(np.float64)
         finite = np.isfinite(left)
         low[lost], high[lost] = np.where(finite, left, np.inf).min(1), np.where(finite, left, -np.inf).max(1)
         return Curve(values, low, high, np.flatnonzero(~np.isfinite(values)), sorted=False)
 
     def extremes(self, starts: Ints, ends: Ints) -> tuple[Floats, Floats]:
-        """Smallest and largest finite number of each stretch [start, end), [K]; +inf and -inf where it has none."""
+        """Smallest and largest finite number of each stretch [start, end), [K]; +inf and -inf if it has none."""
         first, last = -(-starts // BLOCK), ends // BLOCK  # whole blocks inside
         whole = last > first
         low, high = np.full(len(starts), np.inf), np.full(len(starts), -np.inf)
@@ -88,7 +88,7 @@ class Curve:
 
 
 def _lower(low: Floats, high: Floats, lows: Stored, highs: Stored, starts: Ints, ends: Ints) -> None:
-    """Let the finite numbers of each stretch of `lows` and `highs` count in `low` and `high` [K], in place."""
+    """Include the finite numbers of each stretch of `lows` and `highs` in `low` and `high` [K], in place."""
     some = np.flatnonzero(ends > starts)
     if not len(some):
         return
@@ -102,12 +102,11 @@ def _lower(low: Floats, high: Floats, lows: Stored, highs: Stored, starts: Ints,
 
 
 class Column:
-    """Numbers that only ever grow; a view taken earlier stays as it was.
+    """A growing array; views that were taken earlier do not change.
 
     Args:
-        dtype: the smallest that holds the first ones; a float32 column becomes float64 for the first number that
-            it would not hold exactly.
-        exact: whether it does; otherwise it rounds.
+        dtype: initial one; a float32 column becomes float64 at the first number that float32 cannot represent.
+        exact: whether it does so; otherwise the number is rounded.
     """
 
     def __init__(self, dtype: npt.DTypeLike = np.float64, exact: bool = True) -> None:
@@ -139,15 +138,15 @@ class Column:
 
 
 def _fits_single(values: npt.NDArray[Any]) -> bool:
-    """Whether single precision holds these numbers exactly."""
+    """Whether single precision represents these numbers exactly."""
     if values.dtype == np.float32:
         return True
     with np.errstate(over="ignore"):
         return bool(((values.astype(np.float32) == values) | np.isnan(values)).all())
 
 
-class Track:
-    """A growing `Curve`; one that need not be exact is kept in single precision."""
+class SeriesBuffer:
+    """A growing series; one that need not be exact is stored in single precision."""
 
     def __init__(self, exact: bool = True) -> None:
         self._values, self._low, self._high = (Column(np.float32, exact) for _ in range(3))
@@ -180,7 +179,7 @@ class Track:
             self._high.extend(np.where(plain, blocks, -np.inf).max(1))
 
     def curve(self) -> Curve:
-        """All so far."""
+        """The series so far."""
         if self._curve is None:
             self._curve = Curve(
                 self._values.view(), self._low.view(), self._high.view(), self._odd.view(), self._sorted

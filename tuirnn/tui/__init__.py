@@ -1,5 +1,5 @@
-"""The dashboard: watches run directories, steers trainings, writes with trained cells. No torch here.
+"""The dashboard: watches run directories, controls trainings, generates with trained cells. Imports no torch.
 
-Reading a run is `feed`'s business, drawing is the widgets', and `screens` joins the two. Nothing in this
-package holds a training: closing the dashboard, or killing it, ends nothing but the dashboard.
+`app` is the frame around the tabs in `screens`, which know it as a `context`; they read logs and files and pass the
+results to `widgets`, which draw them. No training runs in this process, so closing or killing it ends none.
 """

@@ -1,62 +1,65 @@
-"""The dashboard itself: the frame around the tabs, and what they share."""
+"""The dashboard: tabs over one folder of runs, the frame around them, and what they ask of it."""
 
-import asyncio
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
-from textual.binding import BindingType
-from textual.command import CommandList, CommandPalette
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Static
 
-from tuirnn.errors import RunError
-from tuirnn.runlog.feed import Manners, RunFeed
-from tuirnn.runlog.folder import FolderWatch
+from tuirnn.errors import TuirnnError
+from tuirnn.runlog.feed import InputPriority
 from tuirnn.runlog.memory import keep_memory_small
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.text import visible_line
-from tuirnn.tui import look
-from tuirnn.tui.errands import Errands
-from tuirnn.tui.keys import KEYS, TABS, Key
+from tuirnn.tui import theme
+from tuirnn.tui.context import Result
+from tuirnn.tui.keys import key
+from tuirnn.tui.palette import Palette
+from tuirnn.tui.run_folder import RunFolder
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.runs import RunsTab
-from tuirnn.tui.screens.train import SMOOTHINGS, TrainTab
+from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.screens.xray import XrayTab
-from tuirnn.tui.terminal import leave_when_asked
-from tuirnn.tui.widgets.chart import LINES
+from tuirnn.tui.terminal import exit_with_terminal
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
 
-BEAT = 0.15
-"""Seconds between two looks at the logs on the screen: a few calls of stat."""
+TABS: tuple[type[Tab], ...] = (RunsTab, TrainTab, XrayTab, GenerateTab, CompareTab)
+"""In the order of their number keys."""
+
+AnyTab = TypeVar("AnyTab", bound=Tab)
+
+TICK = 0.15
+"""Seconds between two looks at the logs of the open tab; a look is a few calls of stat."""
 
 SCAN_EVERY = 1.0
 SCAN_SHARE = 20
-"""A folder so large that looking through it takes t is looked through every SCAN_SHARE × t at most."""
+"""A folder that takes t seconds to read is read every SCAN_SHARE × t seconds at most."""
 
 SMALLEST = (60, 16)
-KEPT_FEEDS = 10
+"""Columns and rows below which only a message is shown."""
 
-SETTLE = 0.3
-"""Seconds between two tabs that are made ready while nobody presses a key: the first look at one is as quick as any."""
+MOUNT_EVERY = 0.3
+"""Seconds between two tabs that are mounted while no key is pressed, so that opening a tab is always quick."""
 
-SWITCH = 0.001
-"""Seconds after which a thread that reads a long log lets another one on; Python's own 5 ms can be felt in keys."""
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a thread that reads a long log yields; Python's default of 5 ms delays keys noticeably."""
 
 
 class FolderRead(Message):
-    """The folder of runs has been looked through."""
+    """The folder of runs has been read."""
 
     def __init__(self, runs: list[RunSummary], seconds: float) -> None:
         super().__init__()
@@ -64,141 +67,134 @@ class FolderRead(Message):
         self.seconds = seconds
 
 
-class Palette(CommandPalette):
-    """The command palette; keys that come before its list is laid out are let go."""
-
-    def _action_command_list(self, action: str) -> None:
-        if self.query_one(CommandList).size.height:
-            super()._action_command_list(action)
-
-
 class DashboardApp(App[None]):
-    """Tabs over one folder of runs.
+    """The dashboard; implements `Context` for its screens.
 
     Args:
         folder: of runs; need not exist.
-        run: to open at once.
-        ascii: draw with plain characters only.
+        run: name of the run to open.
+        ascii: draw ASCII characters only.
     """
 
     CSS_PATH = "app.tcss"
     TITLE = "tuirnn"
-    AUTO_FOCUS = None  # a field that takes the focus by itself, after a dialog, would take the keys
+    AUTO_FOCUS = None  # the focus of a field after a dialog would divert the tab's keys
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide"), (160, "-huge")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall"), (38, "-high")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in KEYS]
+    KEYS: ClassVar[tuple[Binding, ...]] = (
+        *(
+            key(str(number), f"show('{kind.NAME}')", "", f"open the {kind.TITLE} tab")
+            for number, kind in enumerate(TABS, 1)
+        ),
+        key("escape", "leave", "", "leave a field or close a dialog"),
+        key("T", "theme", "", "next theme: dark, light, safe for colour-blind users, the terminal's own colours, …"),
+        key("ctrl+p", "command_palette", "", "command palette: all actions by name"),
+        key("?", "help", "help", "show this help"),
+        key("q", "quit", "quit", "close the dashboard; trainings continue"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
 
     def __init__(self, folder: Path, run: str | None = None, ascii: bool = False) -> None:
         super().__init__()
-        sys.setswitchinterval(SWITCH)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         keep_memory_small()
-        self.register_theme(look.SAFE_DARK)
-        self.register_theme(look.SAFE_LIGHT)
+        self.register_theme(theme.SAFE_DARK)
+        self.register_theme(theme.SAFE_LIGHT)
         self.ascii = ascii
-        self._plain = [look.Plain()] if ascii else []
         self._small = False
-        self.folder = folder
-        self.marked: dict[str, None] = {}
-        self._lines: dict[str, int] = {}
-        self.wanted = run
-        self.runs: list[RunSummary] = []
-        self.scanned = False
-        self.smoothing: float | None = SMOOTHINGS[0]
-        self.tab = "runs" if run is None else "train"
-        self.tabs: dict[str, Tab] = {
-            "runs": (runs := RunsTab(id="runs")),
-            "train": (train := TrainTab(id="train")),
-            "xray": (xray := XrayTab(id="xray")),
-            "generate": (generate := GenerateTab(id="generate")),
-            "compare": CompareTab(id="compare"),
-        }
-        self.runs_tab, self.train, self.xray, self.generate = runs, train, xray, generate
-        self.errands = Errands(self)
-        self._watch = FolderWatch(folder)
-        self._manners = Manners()
+        self._run = run
+        self._input = InputPriority()
+        self.folder = RunFolder(folder, self._input.wait)
         self._scanning = False
         self._next_scan = 0.0
-        self._feeds: OrderedDict[Path, RunFeed] = OrderedDict()
+        self.tab = RunsTab.NAME if run is None else TrainTab.NAME
+        self.tabs = {kind.NAME: kind(self) for kind in TABS}
 
     def compose(self) -> ComposeResult:
-        """The frame."""
-        yield TopLine(id="top")
+        """The frame and the open tab; the other tabs are mounted later."""
+        yield TopLine({kind.NAME: kind.TITLE for kind in TABS}, id="top")
         with ContentSwitcher(initial=self.tab, id="body"):
-            yield self.tabs[self.tab]  # the others come when they are wanted
+            yield self.tabs[self.tab]
         yield KeyLine(id="keys")
         yield Static("", id="too-small", markup=False)
 
     def on_mount(self) -> None:
-        """First frame first; the runs come as soon as they are read."""
+        """Draw a first frame; the runs follow when they have been read."""
         self.query_one(TopLine).show_tab(self.tab)
-        if self.wanted is not None:
-            self.train.open_run(RunPaths(self.folder / self.wanted))
-        self.set_interval(BEAT, self._beat)
+        if self._run is not None:
+            self._tab(TrainTab).open_run(RunPaths(self.folder.path / self._run))
+        self.set_interval(TICK, self._tick)
         self.set_interval(SCAN_EVERY, self._scan_if_due)
         if not self.is_headless:
-            leave_when_asked(self)
+            exit_with_terminal(self)
         self.scan()
         self.leave_field()
-        self.set_timer(SETTLE, self._mount_next)
-
-    async def _mount_next(self) -> None:
-        """Bring the tabs that are not open into being, one after the other, while nothing else is to be done."""
-        if not self.query("#body"):  # a dialog is open, or the dashboard is closing
-            pass
-        elif self._manners.quiet or not self.runs_tab.is_mounted:
-            waiting = [tab for tab in self.tabs.values() if not tab.is_mounted]
-            if not waiting:
-                return
-            await self._mounted(waiting[0])
-        self.set_timer(SETTLE, self._mount_next)
+        self.set_timer(MOUNT_EVERY, self._mount_next_tab)
 
     async def on_event(self, event: events.Event) -> None:
-        """What the hand does goes before all reading."""
+        """Give input priority over the reading of logs."""
         if isinstance(event, events.InputEvent):
-            self._manners.touched()
+            self._input.received()
         await super().on_event(event)
 
     def get_css_variables(self) -> dict[str, str]:
-        """The theme's variables, and those of our own."""
-        variables, theme = super().get_css_variables(), self.current_theme
-        return variables | look.colours(variables, theme.ansi, theme.dark)
+        """The theme's variables and the dashboard's own."""
+        variables, now = super().get_css_variables(), self.current_theme
+        return variables | theme.css_variables(variables, now.ansi, now.dark)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Plain characters, where they are asked for."""
-        return [*super().get_line_filters(), *self._plain]
+        """ASCII characters only, if requested."""
+        return [*super().get_line_filters(), *([theme.AsciiFilter()] if self.ascii else [])]
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the command palette offers: every key, by what it does; and every theme."""
-        for key in KEYS:
-            if key.action not in ("leave", "command_palette") and not key.action.startswith("scroll"):
-                title = f"{TABS[key.tab]}: {key.help}" if key.tab else key.help
-                yield SystemCommand(title, f"key {key.shown}", partial(self._press, key))
-        for theme in look.THEMES:
-            yield SystemCommand(f"theme: {theme}", "colours", partial(setattr, self, "theme", theme))
+    # ── tabs ──────────────────────────────────────────────────────────────────
 
-    async def _press(self, key: Key) -> None:
-        """Do what a key does, on its tab."""
-        if key.tab:
-            await self.action_show(key.tab)
-            if self.check_action("do", (key.tab, key.action)):
-                self.action_do(key.tab, key.action)
-            else:
-                self.say(f"not now: {key.help}")
-        else:
-            await self.run_action(key.action)
+    def _tab(self, kind: type[AnyTab]) -> AnyTab:
+        tab = self.tabs[kind.NAME]
+        assert isinstance(tab, kind)
+        return tab
 
-    # ── the folder ────────────────────────────────────────────────────────────
+    async def _mount_tab(self, tab: Tab) -> None:
+        """Mount a tab, hidden, unless it is mounted."""
+        if not tab.is_mounted:
+            tab.display = False
+            await self.query_one("#body", ContentSwitcher).mount(tab)
+            if tab.is_set_up:
+                tab.runs_changed(self.folder.runs)
+
+    async def _mount_next_tab(self) -> None:
+        """Mount the next tab that is not mounted, unless keys are being pressed."""
+        if not self.query("#body"):  # a dialog is open, or the dashboard is closing
+            pass
+        elif self._input.is_idle or not self._tab(RunsTab).is_mounted:
+            waiting = [tab for tab in self.tabs.values() if not tab.is_mounted]
+            if not waiting:
+                return
+            await self._mount_tab(waiting[0])
+        self.set_timer(MOUNT_EVERY, self._mount_next_tab)
+
+    def _tick(self) -> None:
+        tab = self.tabs[self.tab]
+        if tab.is_set_up:
+            tab.tick()
+
+    def _open(self, kind: type[AnyTab], prepare: Callable[[AnyTab], None]) -> None:
+        """Mount a tab, prepare it, then bring it to the screen."""
+
+        async def show() -> None:
+            tab = self._tab(kind)
+            await self._mount_tab(tab)
+            prepare(tab)
+            await self.action_show(kind.NAME)
+
+        self.call_later(show)
+
+    # ── reading the folder ────────────────────────────────────────────────────
 
     def scan(self) -> None:
-        """Look through the folder now, in a thread."""
+        """Read the folder now, in a thread."""
         if not self._scanning:
             self._scanning = True
             self.run_worker(self._scan, thread=True, group="scan")
-
-    def _beat(self) -> None:
-        tab = self.tabs[self.tab]
-        if tab.furnished:
-            tab.tick()
 
     def _scan_if_due(self) -> None:
         if time.monotonic() >= self._next_scan:
@@ -206,144 +202,106 @@ class DashboardApp(App[None]):
 
     def _scan(self) -> None:
         began = time.monotonic()
-        runs = self._watch.scan()
+        runs = self.folder.read()
         self.post_message(FolderRead(runs, time.monotonic() - began))
 
     def on_folder_read(self, message: FolderRead) -> None:
-        """Tell the tabs, if anything is different."""
+        """Tell the tabs if anything is different."""
         self._scanning = False
         self._next_scan = time.monotonic() + SCAN_SHARE * message.seconds
-        if not self.query(KeyLine):  # the dashboard is closing
+        if not self.query(KeyLine) or not self.folder.update(message.runs):  # no KeyLine: the dashboard is closing
             return
-        same = len(message.runs) == len(self.runs) and all(
-            new is old for new, old in zip(message.runs, self.runs, strict=True)
-        )
-        if same and self.scanned:
-            return
-        self.runs, self.scanned = message.runs, True
-        for run in reversed(message.runs):
-            self._lines.setdefault(run.name, len(self._lines))
-        self.query_one(TopLine).show_live(sum(run.status.live for run in self.runs), len(self.runs))
+        runs = self.folder.runs
+        self.query_one(TopLine).show_live(sum(run.status.live for run in runs), len(runs))
         for tab in self.tabs.values():
-            if tab.furnished:
-                tab.runs_changed(self.runs)
+            if tab.is_set_up:
+                tab.runs_changed(runs)
         self.refresh_bindings()
 
-    def feed(self, paths: RunPaths) -> RunFeed:
-        """The feed of a run; those of the last few runs are kept."""
-        feed = self._feeds.pop(paths.root, None) or RunFeed(paths, rest=self._manners.wait)
-        feed.beta = self.smoothing
-        self._feeds[paths.root] = feed
-        while len(self._feeds) > KEPT_FEEDS:
-            self._feeds.popitem(last=False)
-        return feed
-
-    # ── what the tabs ask for ─────────────────────────────────────────────────
+    # ── what screens ask for: see `Context` ───────────────────────────────────
 
     @property
     def highlighted(self) -> RunSummary | None:
         """The run under the cursor of the Runs tab."""
-        return self.runs_tab.highlighted if self.runs_tab.furnished else next(iter(self.runs), None)
+        tab = self._tab(RunsTab)
+        return tab.highlighted if tab.is_set_up else next(iter(self.folder.runs), None)
 
     @property
     def current(self) -> str:
-        """Name of the run that one is looking at; '' for none."""
-        watched = self.train.paths
+        """Name of the run on the Train tab, or else of the highlighted one; '' if there is no run."""
+        watched = self._tab(TrainTab).paths
         return watched.name if watched else self.highlighted.name if self.highlighted else ""
 
-    def line_of(self, name: str) -> str:
-        """The style of a run's line, the same wherever it is drawn."""
-        return LINES[self._lines.setdefault(name, len(self._lines)) % len(LINES)]
-
-    def toggle_mark(self, name: str) -> None:
-        """Mark a run, or take its mark away."""
-        if name in self.marked:
-            del self.marked[name]
-        else:
-            self.marked[name] = None
-
-    def open_run(self, paths: RunPaths) -> None:
-        """Watch a run."""
-        self._turn_to(self.train, lambda: self.train.open_run(paths))
-
-    def look_inside(self, name: str) -> None:
-        """X-ray a run."""
-        self._turn_to(self.xray, lambda: self.xray.look(name))
-
-    def generate_with(self, name: str) -> None:
-        """Write with a run."""
-        self._turn_to(self.generate, lambda: self.generate.open_cell(name))
-
-    def _turn_to(self, tab: Tab, then: Callable[[], None]) -> None:
-        async def turn() -> None:
-            await self._mounted(tab)
-            then()
-            await self.action_show(str(tab.id))
-
-        self.call_later(turn)
-
-    async def _mounted(self, tab: Tab) -> None:
-        """Bring a tab into being."""
-        if not tab.is_mounted:
-            tab.display = False
-            await self.query_one("#body", ContentSwitcher).mount(tab)
-            if tab.furnished:
-                tab.runs_changed(self.runs)
-
-    def new_run(self) -> None:
-        """The form for a new run."""
-        from tuirnn.tui.screens.new_run import NewRun
-
-        self.push_screen(NewRun(self.folder))
-
-    def started(self, name: str) -> None:
-        """A training has started from here: watch it."""
-        if isinstance(self.screen, ModalScreen):
-            self.screen.dismiss(None)
-        self.scan()
-        self.open_run(RunPaths(self.folder / name))
-        self.say(f"{name} is training; closing the dashboard does not end it")
-
-    def keep_look(self, old: str, new: str) -> None:
-        """A run gets a new name: its line's style and its mark go with it."""
-        if old in self._lines:
-            self._lines[new] = self._lines[old]
-        if old in self.marked:
-            self.marked[new] = None
-
-    def gone(self, paths: RunPaths) -> None:
-        """A run is no longer where it was."""
-        self._feeds.pop(paths.root, None)
-        self.marked.pop(paths.name, None)
-        if self.train.paths == paths:
-            self.train.close_run()
-        self.scan()
-
-    def say(self, line: str, error: bool = False) -> None:
-        """A short notice in the corner."""
+    def notice(self, line: str, error: bool = False) -> None:
+        """Show a notice in the corner for some seconds."""
         self.notify(
             visible_line(line), severity="error" if error else "information", timeout=8 if error else 3, markup=False
         )
 
-    # ── keys and frame ────────────────────────────────────────────────────────
+    def leave_field(self) -> None:
+        """Move the focus from an input field to the open tab."""
+        self.screen_stack[0].set_focus(self.tabs[self.tab].focus_target(), scroll_visible=False)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A tab's key works where the tab is open and can."""
-        if action != "do":
-            return True
-        name, what = (str(part) for part in parameters)
-        if name != self.tab or not self.is_running:
-            return False
-        tab = self.tabs[name]
-        return tab.furnished and tab.can(what)
+    def open_run(self, paths: RunPaths) -> None:
+        """Open the Train tab on a run."""
+        self._open(TrainTab, lambda tab: tab.open_run(paths))
 
-    def action_do(self, tab: str, what: str) -> None:
-        """Carry out a tab's key."""
-        getattr(self.tabs[tab], f"do_{what}")()
+    def look_inside(self, name: str) -> None:
+        """Open the X-ray tab on a run."""
+        self._open(XrayTab, lambda tab: tab.look_inside(name))
+
+    def generate_with(self, name: str) -> None:
+        """Open the Generate tab on a run."""
+        self._open(GenerateTab, lambda tab: tab.open_cell(name))
+
+    def new_run(self) -> None:
+        """Open the form for a new run."""
+        from tuirnn.tui.screens.new_run import NewRun
+
+        self.push_screen(NewRun(self))
+
+    def run_started(self, name: str) -> None:
+        """Open a run whose training was started from the dashboard."""
+        if isinstance(self.screen, ModalScreen):
+            self.screen.dismiss(None)
+        self.scan()
+        self.open_run(RunPaths(self.folder.path / name))
+        self.notice(f"{name} is training; it continues when the dashboard is closed")
+
+    def run_removed(self, paths: RunPaths) -> None:
+        """Forget a run that was deleted or renamed."""
+        self.folder.forget(paths)
+        if self._tab(TrainTab).paths == paths:
+            self._tab(TrainTab).close_run()
+        self.scan()
+
+    def in_background(
+        self,
+        group: str,
+        work: Callable[[], Result],
+        then: Callable[[Result], None],
+        failed: Callable[[TuirnnError], None] | None = None,
+    ) -> None:
+        """Do some work in a thread; see `Context.in_background`."""
+
+        def run() -> None:
+            try:
+                result = work()
+            except TuirnnError as error:
+                if failed is not None:
+                    self.call_from_thread(failed, error)
+                else:
+                    self.call_from_thread(self.notice, str(error), error=True)
+            else:
+                self.call_from_thread(then, result)
+
+        self.run_worker(run, thread=True, group=group)
+
+    # ── keys ──────────────────────────────────────────────────────────────────
 
     async def action_show(self, tab: str) -> None:
-        """Bring a tab to the screen; it is where it was left."""
-        await self._mounted(self.tabs[tab])
+        """Bring a tab to the screen, as it was left."""
+        await self._mount_tab(self.tabs[tab])
         if tab != self.tab:
             self.tabs[self.tab].closed()
             self.tab = tab
@@ -354,96 +312,68 @@ class DashboardApp(App[None]):
         self.refresh_bindings()
 
     def action_leave(self) -> None:
-        """Out of a field: the keys are the tab's again."""
-        self.tabs[self.tab].left()
+        """Leave an input field."""
+        self.tabs[self.tab].on_escape()
         self.leave_field()
 
-    def leave_field(self) -> None:
-        """Give the keys back to the tab."""
-        self.screen_stack[0].set_focus(self.tabs[self.tab].home())
-
     def action_help(self) -> None:
-        """All keys."""
+        """Show all keys, those of the open tab first."""
         from tuirnn.tui.screens.dialogs import Help
 
-        self.push_screen(Help(self.tab))
+        kinds = sorted(TABS, key=lambda kind: self.tab != kind.NAME)
+        sections = [(f"{kind.TITLE} tab", kind.KEYS) for kind in kinds]
+        self.push_screen(Help([sections[0], ("everywhere", self.KEYS), *sections[1:]]))
+
+    def action_theme(self) -> None:
+        """Switch to the next theme."""
+        now = theme.THEMES.index(self.theme) if self.theme in theme.THEMES else -1
+        self.theme = theme.THEMES[(now + 1) % len(theme.THEMES)]
+        self.notify(self.theme, timeout=2)
 
     def action_command_palette(self) -> None:
-        """Everything by name; in a window that is too small there is only the message."""
+        """Open the command palette, except in a window that is too small for it."""
         if not self._small and not isinstance(self.screen, CommandPalette):
             self.push_screen(Palette())
 
-    def action_theme(self) -> None:
-        """The next theme."""
-        now = look.THEMES.index(self.theme) if self.theme in look.THEMES else -1
-        self.theme = look.THEMES[(now + 1) % len(look.THEMES)]
-        self.notify(self.theme, timeout=2)
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the command palette offers: the actions of all keys, and the themes."""
+        for one in self.KEYS:
+            if one.action not in ("leave", "command_palette"):
+                yield SystemCommand(one.tooltip, f"key {one.key_display}", partial(self.run_action, one.action))
+        for kind in TABS:
+            for one in kind.KEYS:
+                if not one.action.startswith("scroll"):
+                    title = f"{kind.TITLE}: {one.tooltip}"
+                    yield SystemCommand(title, f"key {one.key_display}", partial(self._press, kind.NAME, one))
+        for name in theme.THEMES:
+            yield SystemCommand(f"theme: {name}", "colours", partial(setattr, self, "theme", name))
+
+    async def _press(self, tab: str, pressed: Binding) -> None:
+        """Do what a key of a tab does."""
+        await self.action_show(tab)
+        if not await self.run_action(pressed.action, self.tabs[tab]):
+            self.notice(f"not possible now: {pressed.tooltip}")
+
+    # ── frame ─────────────────────────────────────────────────────────────────
 
     async def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
-        """A tab was clicked."""
+        """Open the tab whose name was clicked."""
         await self.action_show(event.tab)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Below the smallest size there is only a message."""
+        """Show only a message in a window that is too small; what was hidden then has lost the focus."""
         width, height = event.size
         small = width < SMALLEST[0] or height < SMALLEST[1]
         self._small, base = small, self.screen_stack[0]
         for screen in self.screen_stack:
             screen.set_class(small, "-too-small")
-        if not small and isinstance(self.screen, ModalScreen) and self.screen.focused is None:
-            self.screen.focus_next()  # what is hidden has lost the focus
         if small:
             base.query_one("#too-small", Static).update(
                 f"tuirnn needs {SMALLEST[0]} × {SMALLEST[1]} characters;\nthis window has {width} × {height}."
                 "\n\nEnlarge it, or press q."
             )
-
-
-def run(folder: Path, run: str | None = None, ascii: bool = False, theme: str | None = None) -> int:
-    """Open the dashboard and stay until it is closed.
-
-    Args:
-        folder: of runs; need not exist.
-        run: name of the run to open on.
-        ascii: draw with plain characters only.
-        theme: one of `look.THEMES`.
-    Returns:
-        The exit status for the shell.
-    """
-    app = DashboardApp(folder, run, ascii)
-    app.theme = theme or app.theme
-    app.run()
-    return app.return_code or 0
-
-
-def screenshot(
-    folder: Path, run: str | None, path: Path, size: tuple[int, int] = (120, 40), theme: str | None = None
-) -> None:
-    """Write a picture of the dashboard as SVG: a run's Train tab, or the Runs tab without one.
-
-    Args:
-        folder: of runs.
-        run: name of a run, or None.
-        path: of the picture.
-        size: columns and rows.
-        theme: one of `look.THEMES`.
-    Raises:
-        RunError: the picture cannot be written.
-    """
-
-    async def draw() -> str:
-        app = DashboardApp(folder, run)
-        app.theme = theme or app.theme
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            await app.workers.wait_for_complete()
-            await pilot.pause(0.7)  # the next look at the logs, and its drawing
-            await app.workers.wait_for_complete()
-            await pilot.pause()
-            return app.export_screenshot(title="tuirnn")
-
-    picture = asyncio.run(draw())
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write {visible_line(str(path))}: {error.strerror}") from None
+            return
+        if base.focused is None:
+            self.leave_field()
+        if isinstance(self.screen, ModalScreen) and self.screen.focused is None:
+            self.screen.focus_next()

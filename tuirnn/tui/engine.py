@@ -1,84 +1,88 @@
-"""A trained cell at work in a thread of its own: it reads what is typed and writes what is asked.
+"""A trained cell in a thread of its own: it reads what is typed and writes as requested.
 
-The screen sends commands and drains changes; neither ever waits for the other. ONNX Runtime is imported in
-the thread, when the first cell is opened, so that the dashboard itself starts without it.
+The screen sends commands and takes changes; neither waits for the other. ONNX Runtime is imported in the thread,
+when the first cell is opened, so that the dashboard starts without it.
 """
 
 import dataclasses
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuirnn.errors import ConfigError, TuirnnError, one_line
 from tuirnn.text import token_label
+from tuirnn.tui.shown_text import ShownText
 from tuirnn.tui.views import BranchView, Change, Settings, View
-from tuirnn.tui.widgets.prose import surprise_style
 
 if TYPE_CHECKING:
     from tuirnn.runtime.samplers import Sampling
     from tuirnn.runtime.timeline import Branch, Token
 
 PACES = (20, 60, 250, 1_000, 0)
-"""Tokens a second that are aimed at; 0: as fast as it goes."""
+"""Tokens per second; 0 for no limit."""
 
 TOP = 8
+"""Number of predicted tokens in the view."""
+
 SHOWN_UNITS = 4_096
+"""Number of hidden values in the view."""
+
 SLICE = 0.015
-"""Seconds of writing between two looks at the commands."""
+"""Seconds of writing after which waiting commands are handled."""
 
 LONGEST = 200_000
-"""Tokens after which a text stops growing by itself: its way back is kept in memory."""
+"""Tokens after which generation pauses: the state at each position is kept in memory."""
 
 
 class Engine(threading.Thread):
-    """Opens a run or cell file and obeys.
+    """Opens a run or cell file and handles commands.
 
     Args:
         name: a run of `folder`, or a path ending in .onnx.
         folder: of runs.
-        settings: to begin with.
+        settings: initial ones.
         pace: one of `PACES`.
+
+    Attributes:
+        cell: the name.
+        view: the current state, replaced whenever it changes.
     """
 
     def __init__(self, name: str, folder: Path, settings: Settings, pace: int) -> None:
         super().__init__(name="tuirnn-engine", daemon=True)
         self.cell = name
         self.view = View()
-        self.changes: deque[Change] = deque()
         self.pace = pace
         self._folder = folder
         self._settings = settings
         self._commands: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
-        self._typed = ""
-        self._shown: list[Token] = []  # of the text on the screen; after them what is being typed
-        self._drafted = ""
+        self._shown = ShownText()
         self._running = False
-        self._began, self._written = 0.0, 0
-        self._busy, self._stepped = 0.0, 0
+        self._began, self._written = 0.0, 0  # of the account that the pace is kept by
+        self._busy, self._stepped = 0.0, 0  # seconds and tokens, for the speed
 
     # ── from the screen ───────────────────────────────────────────────────────
 
     def send(self, command: str, value: object = None) -> None:
-        """Ask for one of `COMMANDS`, for 'typed' (str), 'set' (Settings) or 'end'."""
+        """Send one of `COMMANDS`, 'toggle', 'typed' (str), 'set' (Settings) or 'end'."""
         self._commands.put((command, value))
 
     def drain(self) -> list[Change]:
-        """The changes since the last call."""
+        """Take the changes to the text since the last call."""
         taken = []
-        while self.changes:
-            taken.append(self.changes.popleft())
+        while self._shown.changes:
+            taken.append(self._shown.changes.popleft())
         return taken
 
     def text(self) -> str:
-        """All that was read and written on the open branch, before and after the cursor."""
+        """The text of the open branch, before and after the cursor."""
         return "".join(token.text for token in self._tokens())
 
     def written(self) -> str:
-        """What the network has written since it last read something."""
+        """What the network has written since it last read a token."""
         tail: list[str] = []
         for token in reversed(self._tokens()):
             if not token.chosen:
@@ -87,21 +91,21 @@ class Engine(threading.Thread):
         return "".join(reversed(tail))
 
     def _tokens(self) -> "list[Token]":
-        """A copy that the thread does not change; empty before a cell is open."""
+        """A copy of the open branch's tokens; empty if no cell is open."""
         return list(self._timeline.branch.tokens) if self.view.ready else []
 
     # ── in the thread ─────────────────────────────────────────────────────────
 
     def run(self) -> None:
-        """Open the cell, then obey until 'end'."""
+        """Open the cell, then handle commands until 'end'."""
         try:
             self._open()
-            while self._obey():
+            while self._handle_next():
                 if self._running:
                     self._write_slice()
         except TuirnnError as error:
             self._fail(str(error))
-        except Exception as error:  # the thread's last word: shown on the screen instead of lost
+        except Exception as error:  # shown on the screen, as the thread ends
             from tuirnn.shortage import shortage
 
             self._fail(shortage(error) or f"{type(error).__name__}: {one_line(error)}")
@@ -128,12 +132,12 @@ class Engine(threading.Thread):
         many = f"{len(meta.classes)} classes" if meta.classes else f"{len(meta.vocab):,} symbols"
         self.view = View(
             ready=True,
-            judges=bool(meta.classes),
+            classifies=bool(meta.classes),
             provider=session.provider,
             noun={"char": "character"}.get(kind, kind),
             described=f"{meta.cell.upper()} {meta.hidden}{layers} · {many}",
         )
-        self._look()
+        self._update_view()
 
     def _check(self, settings: Settings) -> "Sampling":
         from tuirnn.runtime.samplers import Sampling
@@ -142,8 +146,8 @@ class Engine(threading.Thread):
             raise ConfigError(f"--seed must be at least 0, not {settings.seed}")
         return Sampling(settings.temperature, settings.top_k, settings.top_p)
 
-    def _obey(self) -> bool:
-        """Carry out the waiting commands; waits for one where there is nothing to write."""
+    def _handle_next(self) -> bool:
+        """Handle the next command, if there is one; waits for it unless writing. Returns False after 'end'."""
         try:
             command, value = self._commands.get(block=not self._running)
         except queue.Empty:
@@ -155,7 +159,7 @@ class Engine(threading.Thread):
         if command == "set" and isinstance(value, Settings):
             self._set(value)
         elif command == "toggle":
-            self._settle()
+            self._accept_draft()
             self._running = not self._running
             self._began, self._written = time.perf_counter(), 0
         elif command == "typed":
@@ -163,19 +167,19 @@ class Engine(threading.Thread):
             self._read(str(value))
         elif command in COMMANDS:
             self._running = False
-            self._settle()
+            self._accept_draft()
             COMMANDS[command](self, value)
             self._show()
-        self._look()
+        self._update_view()
         return True
 
-    def _look(self) -> None:
-        """Renew the view."""
+    def _update_view(self) -> None:
+        """Replace the view by the current state."""
         p = self._writer.distribution(self._sampling)
         order = p.argsort()[::-1][:TOP]
-        if self.view.judges and len(p) <= TOP:
-            order.sort()  # few classes keep their places: the bars move, not their names
-        names = [self._named(int(i)) for i in order]
+        if self.view.classifies and len(p) <= TOP:
+            order.sort()  # a few classes keep their order, so that only the bars move
+        names = [self._output_name(int(i)) for i in order]
         state = self._writer.session.snapshot()[0][-1, 0]  # h of the last layer
         speed = self._stepped / self._busy if self._busy else 0.0
         self.view = dataclasses.replace(
@@ -188,15 +192,15 @@ class Engine(threading.Thread):
             branches=self._list_branches(),
         )
 
-    def _named(self, number: int) -> str:
-        """What output `number` is called: a class, or a token."""
+    def _output_name(self, number: int) -> str:
+        """Label of an output: of a class, or of a token."""
         vocab = self._writer.vocab
-        if self.view.judges:
+        if self.view.classifies:
             return token_label(self._writer.session.metadata.classes[number])
         return f"0x{number:02x}" if vocab.kind == "byte" and number > 127 else token_label(vocab.symbol(number))
 
     def _list_branches(self) -> tuple[BranchView, ...]:
-        """The tree of branches, each right under the one that it went off from."""
+        """The tree of branches, each below its parent."""
         known = self._timeline.branches
         rows: list[BranchView] = []
 
@@ -221,13 +225,12 @@ class Engine(threading.Thread):
         self._stepped += 1
         if grows:
             self._shown.append(token)
-            self.changes.append(_written(token))
         else:
-            self._tell(branch)
+            self._note_branch(branch)
             self._show()
 
     def _write_slice(self) -> None:
-        """Write what the pace has come to owe, for a moment at most; then rest until more is due."""
+        """Write as many tokens as are due at the pace, for `SLICE` seconds at most; then sleep until more are due."""
         end = time.perf_counter() + SLICE
         while (now := time.perf_counter()) < end:
             if self.pace and self._written >= (now - self._began) * self.pace:
@@ -235,90 +238,77 @@ class Engine(threading.Thread):
             if self._timeline.at >= LONGEST:
                 self._running = False
                 self.view = dataclasses.replace(
-                    self.view, problem=f"{LONGEST:,} tokens are as long as a text gets here; r begins anew"
+                    self.view, problem=f"limit of {LONGEST:,} tokens reached; press r to start a new text"
                 )
                 break
             self._step()
             self._written += 1
-        if self.pace and now - self._began > 1.0:  # a new second of account: a slow cell never owes for long
+        if self.pace and now - self._began > 1.0:  # start a new second: a slow cell does not catch up for long
             self._began, self._written = now, 0
-        self._look()
+        self._update_view()
         time.sleep(0.001 if not self.pace else min(0.02, 1 / self.pace))
 
     def _read(self, text: str) -> None:
-        """Make the typed text `text`: go back to where it parts from what was read, and read on from there."""
-        self._typed = text
+        """Replace the draft by `text`: return to the first difference and read from there."""
+        self._shown.typed = text
         self._timeline.draft(self._writer.vocab.encode(text).tolist())
         self._show()
         self.view = dataclasses.replace(self.view, unknown=tuple(self._writer.vocab.unknown(text)))
 
-    def _settle(self) -> None:
-        """What was typed is read for good; further typing goes on from here.
+    def _accept_draft(self) -> None:
+        """Make the draft a part of the text; a new draft starts after it.
 
-        What stands on the screen becomes what the tokens say, where that is not the same: an unknown symbol reads as
-        such, and a word vocabulary drops what is no word.
+        The text on the screen becomes that of the tokens, which can differ: an unknown symbol is shown as such, and a
+        word vocabulary drops characters that are not part of a word.
         """
-        self._typed, home = "", self._timeline.home
+        self._shown.typed, home = "", self._timeline.home
         self._timeline.settle()
-        self._tell(home)
+        self._note_branch(home)
         self._show()
 
-    def _tell(self, before: "Branch") -> None:
-        """Say so where a branch has begun in the middle of another."""
+    def _note_branch(self, before: "Branch") -> None:
+        """Say so if a new branch has started in the middle of `before`."""
         now = self._timeline.home
         if now is not before:
-            note = f"'{now.name}' begins here; what came next is kept in '{before.name}': B goes there"
+            note = f"new branch '{now.name}'; what came next is kept in '{before.name}' (B switches)"
             self.view = dataclasses.replace(self.view, note=note)
 
     def _show(self) -> None:
-        """Change what is on the screen into what the text is now, from where the two part."""
-        line, typed = self._timeline, self._typed
-        tokens = line.home.tokens[: line.begun] if typed else line.home.tokens
-        same = _alike(self._shown, tokens)
-        gone = self._shown[same:]
-        anew = bool(gone) or typed != self._drafted
-        if anew:
-            self.changes.append(Change(take_back=sum(len(token.text) for token in gone) + len(self._drafted)))
-        self.changes.extend(map(_written, tokens[same:]))
-        if anew and typed:
-            self.changes.append(Change(text=typed, style="prime"))
-        tail = 0 if typed else line.home.start(len(tokens)) - line.characters
-        self.changes.append(Change(tail=tail))
-        self.view = dataclasses.replace(self.view, tail=tail)
-        self._shown[same:], self._drafted = tokens[same:], typed
+        """Bring the text on the screen up to date."""
+        self.view = dataclasses.replace(self.view, tail=self._shown.update(self._timeline))
 
     def _back(self, characters: object) -> None:
-        """The cursor back, by so many characters at least."""
+        """Move the cursor back by at least so many characters."""
         self._timeline.go_to(self._timeline.before(self._timeline.characters - _number(characters)))
 
     def _forward(self, characters: object) -> None:
-        """The cursor on through what is there, by so many characters at least; at its end a token is written."""
+        """Move the cursor forward by at least so many characters; at the end of the text, write a token."""
         line = self._timeline
         if line.at < len(line):
             line.go_to(line.after(line.characters + _number(characters)))
-        elif not self.view.judges:
+        elif not self.view.classifies:
             self._step()
 
     def _at(self, characters: object) -> None:
-        """The cursor to the token that begins after so many characters, or has that place in it."""
+        """Move the cursor to the token that contains the place after so many characters."""
         self._timeline.go_to(self._timeline.before(_number(characters)))
 
     def _back_line(self, _: object) -> None:
-        """The cursor to the beginning of this line, or of the one before."""
+        """Move the cursor to the beginning of this line, or of the previous one."""
         text = self._timeline.branch.text
         self._at(text.rfind("\n", 0, max(self._timeline.characters - 1, 0)) + 1)
 
     def _forward_line(self, _: object) -> None:
-        """The cursor to the beginning of the next line, or to the end."""
+        """Move the cursor to the beginning of the next line, or to the end."""
         end = self._timeline.branch.text.find("\n", self._timeline.characters) + 1
         self._timeline.go_to(self._timeline.after(end) if end else len(self._timeline))
 
     def _back_all(self, _: object) -> None:
-        """The cursor to the beginning."""
+        """Move the cursor to the beginning."""
         self._timeline.go_to(0)
 
     def _forward_all(self, _: object) -> None:
-        """The cursor to the end."""
+        """Move the cursor to the end."""
         self._timeline.go_to(len(self._timeline))
 
     # ── branches ──────────────────────────────────────────────────────────────
@@ -334,12 +324,12 @@ class Engine(threading.Thread):
             self._timeline.switch(str(name))
 
     def _reset(self, _: object = None) -> None:
-        """The zero state and the first of the seed's numbers, in an empty text; what was written stays a branch."""
+        """Start an empty text from the zero state and the seed; the present text stays a branch."""
         self._timeline.begin_anew(self._settings.seed)
         self.view = dataclasses.replace(self.view, unknown=())
 
     def _set(self, settings: Settings) -> None:
-        """Write differently from here on; a new seed leaves the state alone."""
+        """Sample by other settings from here on; a new seed does not change the state."""
         try:
             self._sampling = self._check(settings)
         except ConfigError as error:
@@ -351,23 +341,8 @@ class Engine(threading.Thread):
         self.view = dataclasses.replace(self.view, problem="")
 
 
-def _written(token: "Token") -> Change:
-    return Change(text=token.text, style=surprise_style(token.nats) if token.chosen else "prime")
-
-
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 1
-
-
-def _alike(some: "Sequence[Token]", others: "Sequence[Token]") -> int:
-    """How many tokens two texts have in common at their beginnings."""
-    low, high = 0, min(len(some), len(others))
-    if some[:high] == others[:high]:
-        return high
-    while low < high:  # the first difference lies in [low, high)
-        middle = (low + high) // 2
-        low, high = (low, middle) if some[low : middle + 1] != others[low : middle + 1] else (middle + 1, high)
-    return low
 
 
 COMMANDS: dict[str, Callable[[Engine, object], None]] = {
@@ -384,4 +359,4 @@ COMMANDS: dict[str, Callable[[Engine, object], None]] = {
     "switch": Engine._switch,
     "reset": Engine._reset,
 }
-"""What the screen may ask for: 'back', 'forward' and 'at' with a number of characters, branches with a name."""
+"""Commands by name; 'back', 'forward' and 'at' take a number of characters, those on branches a name."""

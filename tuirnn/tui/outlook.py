@@ -1,4 +1,4 @@
-"""What a run will take, in a line for people."""
+"""The estimate of a run's size and duration in words."""
 
 from tuirnn import machine
 from tuirnn.estimate import Estimate
@@ -8,12 +8,12 @@ from tuirnn.text import count, duration, short
 
 
 def outlook(train: TrainConfig, found: Estimate, like: str) -> str:
-    """Parameters, memory, and how long it goes on.
+    """Number of parameters, memory, and duration.
 
     Args:
-        train: its limits.
-        found: what it takes.
-        like: name of the run that shows how fast it will be; '' for none.
+        train: settings, with the limits of the training.
+        found: the estimate.
+        like: name of the run that the speed was taken from; '' for none.
     """
     there = machine.room()
     tight = f", {size(there.free)} free" if there and found.memory > there.free else ""
@@ -25,7 +25,7 @@ def outlook(train: TrainConfig, found: Estimate, like: str) -> str:
 
 
 def length(train: TrainConfig, found: Estimate) -> str:
-    """What ends the run, and when that will be."""
+    """What ends the run, and when."""
     if not found.last_step and not found.limit:
         return f"until {train.patience} evaluations in a row find no lower loss"
     most, steps, time = "at most " * bool(train.patience), f"{count(found.last_step)} steps", duration(found.limit)
@@ -43,7 +43,7 @@ def length(train: TrainConfig, found: Estimate) -> str:
 
 
 def _reason(train: TrainConfig, found: Estimate) -> str:
-    """Where a last step comes from that is not the setting 'steps'."""
+    """Why there is a last step, if it is not the setting `steps`."""
     if not train.steps and not train.epochs:
         return " (no limit is set)"
     return "" if found.last_step == train.steps else f" ({train.epochs:g} epochs)"

@@ -1,4 +1,4 @@
-"""The end of the dashboard when its terminal ends, or the server of its page, or somebody asks the process to."""
+"""Exiting on signals, and when the terminal or the web server of the dashboard disappears."""
 
 import asyncio
 import contextlib
@@ -12,44 +12,44 @@ from functools import partial
 
 from textual.app import App
 
-LOOK_EVERY = 1.0
-LEAVE_WITHIN = 5.0
-"""Seconds from the loss of the terminal to the end, whatever still hangs on it."""
+CHECK_EVERY = 1.0
+EXIT_WITHIN = 5.0
+"""Seconds between the loss of the terminal and a forced exit."""
 
 
-def leave_when_asked(app: App[None]) -> None:
-    """Have the app leave by the door on SIGTERM and SIGHUP, and when its terminal or server vanishes without one.
+def exit_with_terminal(app: App[None]) -> None:
+    """Exit cleanly on SIGTERM and SIGHUP, and when terminal or server disappear without a signal.
 
-    Called in the app's own event loop.
+    Must be called in the app's event loop.
     """
     loop = asyncio.get_running_loop()
-    for name in ("SIGTERM", "SIGHUP"):  # so the terminal is put back as it was
+    for name in ("SIGTERM", "SIGHUP"):  # so that the terminal is restored
         with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has neither
             number = getattr(signal, name)
             loop.add_signal_handler(number, partial(app.exit, return_code=128 + number))
-    threading.Thread(target=_leave_lost_terminal, args=(app, loop), daemon=True).start()
+    threading.Thread(target=_watch_terminal, args=(app, loop), daemon=True).start()
 
 
-def _leave_lost_terminal(app: App[None], loop: asyncio.AbstractEventLoop) -> None:
-    """In a thread of its own: a hangup comes with SIGCONT, upon which Textual writes to the terminal anew and, as
-    nothing takes it there, may wait for ever.
+def _watch_terminal(app: App[None], loop: asyncio.AbstractEventLoop) -> None:
+    """Exit when the terminal is lost. A thread of its own does this, because the event loop may block: a hangup comes
+    with SIGCONT, upon which Textual draws everything again, to a terminal that no longer reads.
     """
-    while _someone_types(in_browser=app.is_web):
-        time.sleep(LOOK_EVERY)
-    with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+    while _has_user(in_browser=app.is_web):
+        time.sleep(CHECK_EVERY)
+    with contextlib.suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(partial(app.exit, return_code=1))
-    time.sleep(LEAVE_WITHIN)
+    time.sleep(EXIT_WITHIN)
     os._exit(1)
 
 
-def _someone_types(in_browser: bool) -> bool:
-    """Whether standard input has a terminal at its other end, or the server of `tuirnn serve`."""
+def _has_user(in_browser: bool) -> bool:
+    """Whether the other end of standard input, a terminal or the server of `tuirnn serve`, still exists."""
     if sys.__stdin__ is None:
         return False
     if not in_browser:
         return sys.__stdin__.isatty()
-    if not hasattr(select, "poll"):  # Windows cannot ask a pipe
+    if not hasattr(select, "poll"):  # Windows cannot poll a pipe
         return True
     pipe = select.poll()
-    pipe.register(sys.__stdin__, 0)  # for its end alone, which need not be asked for
+    pipe.register(sys.__stdin__, 0)  # no events: a closed pipe is always reported
     return not pipe.poll(0)

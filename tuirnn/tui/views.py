@@ -1,7 +1,4 @@
-"""What the Generate tab, its engine and its widgets say to one another.
-
-How to write, what has changed, how things stand; what a forecaster's roll-out has come to.
-"""
+"""What the Generate tab, its engine and its widgets exchange: settings, changes to the text, states, roll-outs."""
 
 from dataclasses import dataclass
 
@@ -11,7 +8,7 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float64]
 
 STEPS = 1_000
-"""Steps of a forecaster that are rolled out."""
+"""Steps that a forecaster is rolled out."""
 
 HISTORY = 200
 """Points of the history that are drawn before them."""
@@ -19,7 +16,7 @@ HISTORY = 200
 
 @dataclass(frozen=True)
 class Settings:
-    """How to write; checked when it reaches the samplers."""
+    """How tokens are sampled; checked by the samplers."""
 
     temperature: float = 0.8
     top_k: int = 0
@@ -29,9 +26,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to what is shown: so many characters taken off its end, then these written there in a style.
+    """A change to the end of the text on the screen.
 
-    Of all that is shown then, `tail` characters stand after the cursor.
+    Attributes:
+        take_back: characters to remove from the end, before anything is added.
+        text: to add.
+        style: of the added text.
+        tail: characters after the cursor once the change has been made.
     """
 
     take_back: int = 0
@@ -42,7 +43,15 @@ class Change:
 
 @dataclass(frozen=True)
 class BranchView:
-    """A branch as it is listed: how deep it lies in the tree, where it went off, how long it is."""
+    """A branch as it is listed.
+
+    Attributes:
+        name: of the branch.
+        depth: in the tree of branches.
+        fork: position in the text where it leaves its parent, in tokens.
+        length: in tokens.
+        open: whether it is the branch on the screen.
+    """
 
     name: str
     depth: int
@@ -53,15 +62,27 @@ class BranchView:
 
 @dataclass(frozen=True)
 class View:
-    """How the engine stands. `noun` is what a token is called; `problem` and `note` one line or nothing.
+    """The state of the engine.
 
-    `tail` characters of the text stand after the cursor.
-
-    `judges`: it is a classifier, which reads and writes nothing; `top` are its classes.
+    Attributes:
+        ready: whether a cell is open.
+        classifies: whether it is a classifier, which reads but does not write.
+        running: whether it is writing.
+        top: the likeliest next tokens, or the classes, with their probabilities.
+        hidden: h of the last layer.
+        unknown: typed symbols that are not in the vocabulary.
+        per_second: tokens per second that the cell computes.
+        provider: of ONNX Runtime.
+        described: the cell in words.
+        noun: for a token.
+        problem, note: one line, or ''.
+        tail: characters of the text after the cursor.
+        tokens: that have been written.
+        branches: of the text, each below its parent.
     """
 
     ready: bool = False
-    judges: bool = False
+    classifies: bool = False
     running: bool = False
     top: tuple[tuple[str, float], ...] = ()
     hidden: tuple[float, ...] = ()
@@ -79,8 +100,16 @@ class View:
 
 @dataclass(frozen=True)
 class RolledOut:
-    """A history [n, F] from place `first` on, what came after it as far as that is known [m, F], and what a
-    network expects after it [STEPS, F]; a name for each of the F columns."""
+    """A closed-loop forecast with the series before and after its start.
+
+    Attributes:
+        columns: names of the F columns.
+        described: network and series in words.
+        first: index of the first point of `history` in the series.
+        history: points before the start [n, F].
+        truth: points after the start, as far as they are known [m, F].
+        forecast: of the network [STEPS, F].
+    """
 
     columns: tuple[str, ...]
     described: str
@@ -91,5 +120,5 @@ class RolledOut:
 
     @property
     def start(self) -> int:
-        """The place of the first step."""
+        """Index of the first forecast point in the series."""
         return self.first + len(self.history)

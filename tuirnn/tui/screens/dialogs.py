@@ -1,8 +1,10 @@
-"""Small dialogs: a question with consequences, the help, a list to choose from."""
+"""Small dialogs: a confirmation, the help, a list to choose from, a field to fill in."""
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -13,16 +15,18 @@ from textual.widgets.option_list import Option
 
 from tuirnn.errors import TuirnnError
 from tuirnn.text import visible_line
-from tuirnn.tui.keys import TABS, keys_of
+
+KEY_WIDTH = 7
+"""Width of the column of keys in the help."""
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks before something that cannot be taken back lightly.
+    """Asks for confirmation; the answer is whether to proceed.
 
     Args:
         question: one line.
         consequence: what will happen.
-        yes: the name of going through with it.
+        yes: name of the button that proceeds.
     """
 
     AUTO_FOCUS = "*"
@@ -37,61 +41,81 @@ class Confirm(ModalScreen[bool]):
         self._question, self._consequence, self._yes = question, consequence, yes
 
     def compose(self) -> ComposeResult:
-        """Question, consequence, two buttons; 'no' has the focus."""
+        """Question, consequence, two buttons."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "sure?"
+            dialog.border_title = "please confirm"
             yield Static(Content.styled(visible_line(self._question), "bold"))
             yield Static(Content(visible_line(self._consequence)), classes="dialog-text")
             with Horizontal(classes="dialog-buttons"):
                 yield Button(Content(f"{self._yes} (y)"), id="yes", variant="error", compact=True)
-                yield Button(Content("no (n)"), id="no", compact=True)
+                yield Button(Content("cancel (n)"), id="no", compact=True)
 
     def on_mount(self) -> None:
-        """Start on the harmless answer."""
+        """Focus the harmless answer."""
         self.query_one("#no", Button).focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """A button is an answer."""
+        """Answer by a button."""
         self.dismiss(event.button.id == "yes")
 
     def action_answer(self, yes: bool) -> None:
-        """A key is an answer."""
+        """Answer by a key."""
         self.dismiss(yes)
 
 
+class KeyList(Static):
+    """A heading and keys with their help, which is wrapped beside the keys.
+
+    Args:
+        heading: above the keys.
+        keys: the bindings.
+    """
+
+    def __init__(self, heading: str, keys: Sequence[Binding]) -> None:
+        super().__init__("", markup=False)
+        self._heading, self._keys = heading, keys
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Wrap for the new width."""
+        room = max(event.size.width - KEY_WIDTH - 2, 16)
+        lines = [Content.styled(self._heading, "bold $accent")]
+        for one in self._keys:
+            first, *rest = textwrap.wrap(one.tooltip, room)
+            lines.append(Content.assemble(((one.key_display or "").rjust(KEY_WIDTH), "bold"), "  ", first))
+            lines += [Content(" " * (KEY_WIDTH + 2) + line) for line in rest]
+        self.update(Content("\n").join([*lines, Content("")]))
+
+
 class Help(ModalScreen[None]):
-    """All keys, from the table that binds them; those of the open tab first."""
+    """All keys.
+
+    Args:
+        sections: heading and keys of each.
+    """
 
     AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "dismiss", "close")]
 
-    def __init__(self, tab: str) -> None:
+    def __init__(self, sections: Sequence[tuple[str, Sequence[Binding]]]) -> None:
         super().__init__()
-        self._tab = tab
+        self._sections = sections
 
     def compose(self) -> ComposeResult:
-        """A scrolling list of sections."""
+        """The sections, in a scrolling view."""
         with VerticalScroll(classes="dialog help") as dialog:
             dialog.border_title = "keys"
-            dialog.border_subtitle = "esc closes · ↑↓ scroll"
-            for tab in (self._tab, "", *(other for other in TABS if other != self._tab)):
-                yield Static(self._section(tab))
-
-    def _section(self, tab: str) -> Content:
-        lines = [Content.styled(f"{TABS[tab]} tab" if tab else "everywhere", "bold $accent")]
-        for key in keys_of(tab):
-            names = f"{key.shown}" + ("  or space" if key.action == "pause" else "")
-            lines.append(Content.assemble((names.rjust(10), "bold"), "  ", key.help))
-        return Content("\n").join([*lines, Content("")])
+            dialog.border_subtitle = "esc close · ↑↓ scroll"
+            for heading, keys in self._sections:
+                yield KeyList(heading, keys)
 
 
 class Choose(ModalScreen[str]):
-    """A list to choose from; the answer is the chosen id, '' for none.
+    """A list to choose from; the answer is the id of the chosen option, '' if none was chosen.
 
     Args:
         title: of the list.
-        options: (id, what is shown).
-        chosen: the id that is marked at first.
+        options: (id, label) of each.
+        chosen: id of the option that is highlighted at first.
     """
 
     AUTO_FOCUS = "*"
@@ -109,23 +133,23 @@ class Choose(ModalScreen[str]):
             yield OptionList(*(Option(Content(visible_line(label))) for _, label in self._options), compact=True)
 
     def on_mount(self) -> None:
-        """Mark what is open."""
+        """Highlight the present choice."""
         ids = [name for name, _ in self._options]
         self.query_one(OptionList).highlighted = ids.index(self._chosen) if self._chosen in ids else 0
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click chooses."""
+        """Answer by enter or a click."""
         self.dismiss(self._options[event.option_index][0])
 
 
 class Ask(ModalScreen[str]):
-    """Asks for a word; the answer is '' where there is none.
+    """Asks for a line of text; the answer is '' if the dialog was closed.
 
     Args:
         title: of the dialog.
-        value: what the field begins with.
-        hint: what is wanted.
-        check: raises TuirnnError where a word will not do.
+        value: initial content of the field.
+        hint: explains what is wanted.
+        check: raises TuirnnError for an answer that is not acceptable.
     """
 
     AUTO_FOCUS = "*"
@@ -136,15 +160,15 @@ class Ask(ModalScreen[str]):
         self._title, self._value, self._hint, self._check = title, value, hint, check
 
     def compose(self) -> ComposeResult:
-        """The field, and what is wrong with what stands in it."""
+        """The field; below it the hint, or what is wrong with the answer."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = self._title
-            dialog.border_subtitle = "⏎ do it · esc close"
+            dialog.border_subtitle = "⏎ ok · esc close"
             yield Input(self._value, compact=True, id="ask")
             yield Static(Content(self._hint), classes="dialog-text", id="ask-hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter answers, if the word will do."""
+        """Answer by enter, if the answer is acceptable."""
         event.stop()
         try:
             self._check(event.value.strip())

@@ -1,8 +1,7 @@
 """The form for a new run, made from the configuration's own fields."""
 
 import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,11 +22,10 @@ from tuirnn.runs.layout import check_name
 from tuirnn.survey import Survey, survey
 from tuirnn.tasks.sources import STDIN
 from tuirnn.text import visible_line
+from tuirnn.tui.background_actions import BackgroundActions
+from tuirnn.tui.context import Context
 from tuirnn.tui.outlook import outlook
 from tuirnn.tui.widgets.on_off import OnOff
-
-if TYPE_CHECKING:
-    from tuirnn.tui.app import DashboardApp
 
 MAIN = (
     "sources",
@@ -44,14 +42,14 @@ MAIN = (
     "device",
     "seed",
 )
-"""The settings one sees first; all others are under 'more'."""
+"""The settings that are visible at first; all others are under 'more'."""
 
 FIRST_RECIPE, FIRST_MINUTES = "demo", 2.0
-"""What the form begins with: something that a newcomer sees learn within minutes."""
+"""The initial settings: a newcomer sees this network learn within minutes."""
 
 HINTS = {
-    "name": "What the run is called: letters, digits, '.', '_' and '-'; empty: a name after the cell.",
-    "recipe": "A named, ready configuration: fills in all that follows.",
+    "name": "Name of the run: letters, digits, '.', '_' and '-'; empty: generated from the cell.",
+    "recipe": "A named configuration; it fills in all fields below.",
     "sources": "Files, folders or data set names (shakespeare, baby-names); empty: the embedded text.",
 }
 
@@ -59,17 +57,17 @@ NO_RECIPE = "–"
 
 READING = "reading the data …"
 TYPED = 0.25
-"""Seconds without a key after which the data that a form names are read."""
+"""Seconds without a key press after which the data are read."""
 
 
 def first_config() -> RunConfig:
-    """The configuration the form opens with."""
+    """The initial configuration of the form."""
     base = load_recipe(FIRST_RECIPE).config if FIRST_RECIPE in recipe_names() else RunConfig()
     return base.replace(minutes=FIRST_MINUTES)
 
 
 def to_text(value: Any) -> str:
-    """A setting as one types it."""
+    """A setting as it is typed."""
     if isinstance(value, tuple):
         return shlex.join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -79,7 +77,7 @@ def from_text(name: str, typed: str) -> Any:
     """A typed setting as a value of the field's type.
 
     Raises:
-        ConfigError: not a value of that type.
+        ConfigError: it is not a value of that type.
     """
     kind = FIELDS[name][1].type
     try:
@@ -94,23 +92,23 @@ def from_text(name: str, typed: str) -> Any:
         wanted = {int: "a whole number", float: "a number"}.get(cast(Any, kind), "names, quotes closed")
         raise ConfigError(f"{label_of(name)} takes {wanted}, not '{visible_line(typed)[:60]}'") from None
     if STDIN in words:
-        raise ConfigError("standard input cannot be read from here; name a file or a folder")
+        raise ConfigError("the dashboard cannot read standard input; enter a file or a folder")
     return words
 
 
 def label_of(name: str) -> str:
-    """A field's name in words."""
+    """The label of a field."""
     return {"sources": "source", "lr": "learning rate"}.get(name, name.replace("_", " "))
 
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
-    """The settings that `survey` answers for."""
+    """The settings that the result of `survey` depends on."""
     train = config.train
     return config.data, train.batches, train.batch_size, train.seq_len, train.every_step
 
 
 class Surveyed(Message):
-    """The data that `key` stands for have been read; `found` is one line where that cannot be."""
+    """The data with this `data_key` have been read; `found` is a line of text if that failed."""
 
     def __init__(self, key: tuple[object, ...], found: Survey | str) -> None:
         super().__init__()
@@ -118,26 +116,30 @@ class Surveyed(Message):
 
 
 class NewRun(ModalScreen[None]):
-    """Asks for a run's settings, checks them as they are typed, and starts the training."""
+    """A form for the settings of a run: checks them as they are typed, and starts the training.
+
+    Args:
+        context: the dashboard around the form.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "close"),
         Binding("ctrl+s", "start", "start"),
     ]
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
-        self._folder = folder
+        self.context = context
         self._base = first_config()  # for the settings that have no control yet
         self._starting = self._check_due = False
         self._surveyed: Surveyed | None = None
-        self._reading: tuple[object, ...] = ()  # the data that are being read, or soon will be
+        self._reading: tuple[object, ...] = ()  # key of the data that are being read, or are about to be
         self._pause: Timer | None = None
 
     # ── the form ──────────────────────────────────────────────────────────────
 
     def compose(self) -> ComposeResult:
-        """Name and recipe, the main settings, all others folded away; hint, error and buttons at the foot."""
+        """Name and recipe, the main settings, the others folded; hint, error and buttons at the bottom."""
         flat = self._base.flat()
         recipes = [(NO_RECIPE, NO_RECIPE), *((name, name) for name in recipe_names())]
         chosen = FIRST_RECIPE if FIRST_RECIPE in recipe_names() else NO_RECIPE
@@ -145,7 +147,7 @@ class NewRun(ModalScreen[None]):
             dialog.border_title = "new run"
             dialog.border_subtitle = "tab next field · ctrl+s start · esc close"
             with VerticalScroll(id="form-fields", can_focus=False):
-                placeholder = default_name(self._base, self._folder)
+                placeholder = default_name(self._base, self.context.folder.path)
                 yield self._row("name", Input("", placeholder=placeholder, compact=True, max_length=64))
                 yield self._row("recipe", Select(recipes, value=chosen, allow_blank=False, compact=True))
                 for name in MAIN:
@@ -179,12 +181,12 @@ class NewRun(ModalScreen[None]):
         )
 
     def on_mount(self) -> None:
-        """Begin at the name."""
+        """Focus the name."""
         self._changed()
         self.query_one("#field-name", Input).focus()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Say what the field in focus means."""
+        """Explain the focused field."""
         name = (event.widget.id or "").removeprefix("field-")
         hint = HINTS.get(name) or (str(FIELDS[name][1].metadata["help"]) if name in FIELDS else "")
         self.query_one("#form-hint", Static).update(Content(hint))
@@ -192,13 +194,13 @@ class NewRun(ModalScreen[None]):
     # ── values ────────────────────────────────────────────────────────────────
 
     def _controls(self) -> dict[str, Widget]:
-        """The controls that are there, by the names of their settings; 'more' has none before it is opened."""
+        """The controls by the names of their settings; those under 'more' do not exist before it is opened."""
         rows = self.query(".form-row > *").results(Widget)
         named = {(control.id or "").removeprefix("field-"): control for control in rows}
         return {name: control for name, control in named.items() if name in FIELDS}
 
     def _check(self) -> RunConfig | None:
-        """The configuration as the form has it; None, with the first problem shown, where it is not one."""
+        """The configuration in the form; None if it is invalid, and the first problem is displayed."""
         values, problem = {}, ""
         for name, control in self._controls().items():
             try:
@@ -220,12 +222,12 @@ class NewRun(ModalScreen[None]):
         return None if problem else config
 
     def _chosen(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The settings that are not as the form began, less the options that the choice of a cell makes."""
+        """The settings that differ from the initial ones."""
         began = self._base.flat()
         return {name: value for name, value in values.items() if value != began[name]}
 
     def _mark(self, values: dict[str, Any]) -> None:
-        """Mark the settings that no configuration has."""
+        """Mark the settings that are invalid in every configuration."""
         for name, control in self._controls().items():
             if name in values and name not in ("tied", "embed"):  # these two only make sense together
                 try:
@@ -237,7 +239,7 @@ class NewRun(ModalScreen[None]):
         self.query_one("#form-error", Static).update(Content.styled(visible_line(problem), style))
 
     def _changed(self) -> None:
-        """Check soon, once for all that changes together."""
+        """Check soon, once for all changes made together."""
         if not self._check_due:
             self._check_due = True
             self.call_after_refresh(self._check_now)
@@ -246,25 +248,25 @@ class NewRun(ModalScreen[None]):
         self._check_due = False
         config = self._check()
         if config is not None:
-            self.query_one("#field-name", Input).placeholder = default_name(config, self._folder)
+            self.query_one("#field-name", Input).placeholder = default_name(config, self.context.folder.path)
             if not self._starting:
                 self._problem(self._estimate(config), "$text-muted")
 
-    # ── what it will take ─────────────────────────────────────────────────────
+    # ── estimate ─────────────────────────────────────────────────────
 
     def _estimate(self, config: RunConfig) -> str:
-        """What the run will take, as its data say; where they have not been read yet, that they are."""
+        """Estimated size and duration of the run, or a note that its data are still being read."""
         known, key = self._surveyed, data_key(config)
         if known is None or known.key != key:
             self._read_soon(config, key)
             return READING
         if isinstance(known.found, str):
             return known.found
-        like = earlier_run(config, known.found.sha256, cast("DashboardApp", self.app).runs)
+        like = earlier_run(config, known.found.sha256, self.context.folder.runs)
         return outlook(config.train, estimate(config, known.found, like), like.name if like else "")
 
     def _read_soon(self, config: RunConfig, key: tuple[object, ...]) -> None:
-        """Read the data once no key has been typed for a moment."""
+        """Read the data after a pause in typing."""
         if key != self._reading:
             self._reading = key
             if self._pause:
@@ -274,34 +276,34 @@ class NewRun(ModalScreen[None]):
             )
 
     def _read(self, config: RunConfig, key: tuple[object, ...]) -> None:
-        """In a thread: what the data of `config` say."""
+        """Survey the data of a configuration, in a thread."""
         found: Survey | str
         try:
             found = survey(config)
         except TuirnnError as error:
             found = str(error)
-        except Exception as error:  # foreign data must not end the dashboard; the training will refuse them in its turn
+        except Exception as error:  # no file may end the dashboard; the training reports the error again
             found = f"the data cannot be read: {type(error).__name__}: {error}"
         self.post_message(Surveyed(key, found))
 
     def on_surveyed(self, message: Surveyed) -> None:
-        """Show what the run will take, unless other data have been named meanwhile."""
+        """Display the estimate, unless other data were entered meanwhile."""
         if message.key == self._reading:
             self._surveyed, self._reading = message, ()
             self._changed()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Check at once."""
+        """Check the form."""
         event.stop()
         self._changed()
 
     def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
-        """Check at once."""
+        """Check the form."""
         event.stop()
         self._changed()
 
     def on_select_changed(self, event: Select.Changed) -> None:
-        """A recipe fills the form; any other choice is checked at once."""
+        """Fill in a recipe, or check any other choice."""
         event.stop()
         if event.select.id == "field-recipe":
             self._fill(str(event.value))
@@ -309,7 +311,7 @@ class NewRun(ModalScreen[None]):
             self._changed()
 
     def _fill(self, recipe: str) -> None:
-        """Put a recipe's settings into the fields."""
+        """Fill in the settings of a recipe."""
         if recipe == FIRST_RECIPE:
             self._base = first_config()
         else:
@@ -321,7 +323,7 @@ class NewRun(ModalScreen[None]):
         self._changed()
 
     async def on_collapsible_expanded(self, event: Collapsible.Expanded) -> None:
-        """The settings under 'more' are made when they are first wanted: there are many."""
+        """Create the settings under 'more' when they are first opened: there are many."""
         rows = self.query_one("#form-more", Vertical)
         if not rows.children:
             flat = self._base.flat()
@@ -331,34 +333,33 @@ class NewRun(ModalScreen[None]):
     # ── start ─────────────────────────────────────────────────────────────────
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes to the next field."""
+        """Move to the next field."""
         self.focus_next()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Start or close."""
+        """Start the training, or close the form."""
         if event.button.id == "start":
             self.action_start()
         else:
             self.action_close()
 
     def action_close(self) -> None:
-        """Out of a field's list first, then away; a training that is being started starts all the same."""
+        """Close the form; a training that is being started starts in any case."""
         self.dismiss(None)
 
     def action_start(self) -> None:
-        """Start the training in a process of its own."""
+        """Start the training."""
         config = self._check()
         if config is None or self._starting:
             return
         self._starting = True
         name = self.query_one("#field-name", Input).value.strip() or None
-        self._problem("starting the training; the first time takes some seconds …", "$text-warning")
+        self._problem("starting the training; this takes some seconds the first time …", "$text-warning")
         self.query_one("#start", Button).disabled = True
-        dashboard = cast("DashboardApp", self.app)
-        dashboard.errands.start(config, name, self.failed)
+        BackgroundActions(self.context).start(config, name, self.failed)
 
     def failed(self, error: TuirnnError) -> None:
-        """The training did not start."""
+        """Display why the training did not start."""
         self._starting = False
         if self.is_attached:
             self.query_one("#start", Button).disabled = False

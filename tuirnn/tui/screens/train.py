@@ -1,405 +1,332 @@
-"""The Train tab: one run as it learns, and the keys that steer it."""
+"""The Train tab: one run as it learns."""
 
-import dataclasses
-import math
+from typing import ClassVar
 
-import numpy as np
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 
 from tuirnn import text
 from tuirnn.charts import measures
-from tuirnn.charts.measures import LOSS, Facts
-from tuirnn.charts.plot import LOSS_UNITS, UNITS, Options
-from tuirnn.charts.window import Window
-from tuirnn.figures import UNKNOWN, Judgement
+from tuirnn.figures import UNKNOWN
 from tuirnn.runlog.snapshot import Evaluation, Snapshot
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
-from tuirnn.tui.screens.base import FeedRead, Follower
+from tuirnn.tui.keys import key
+from tuirnn.tui.screens.logs import LogRead, LogReader
 from tuirnn.tui.screens.steering import Steering
 from tuirnn.tui.widgets.chart import Chart
-from tuirnn.tui.widgets.prose import Guesses, Prose, surprise_legend
-from tuirnn.tui.widgets.vitals import Vitals
+from tuirnn.tui.widgets.mistakes import Mistakes
+from tuirnn.tui.widgets.run_chart import RunChart, RunCurves, SmallCharts
+from tuirnn.tui.widgets.status_panel import StatusPanel
+from tuirnn.tui.widgets.styled_text import Lines, StyledText, surprise_legend
 
 SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
-"""None: what suits the length of the curve."""
+"""None selects the smoothing by the number of points."""
 
 WIDE = 100
 """Width from which both texts are shown side by side."""
 
-SMALL_CHARTS = 3
 PAN = 0.2
+"""Share of the chart by which a key moves it."""
 
 
 class TrainTab(Steering):
-    """Charts, figures, what the network writes and what it gets wrong."""
+    """Charts, status, samples and mistakes of a run."""
+
+    NAME = "train"
+    TITLE = "Train"
+    KEYS = (
+        key("p,space", "pause", "pause/go", "pause the training after this step, or continue (also: space)"),
+        key("S", "stop", "stop…", "write a checkpoint and end the training, after confirmation"),
+        key("R", "resume", "resume", "resume a run that has ended, as a process of its own"),
+        key("v", "evaluate", "evaluate", "evaluate and write a sample now"),
+        key("c", "checkpoint", "checkpoint", "write a checkpoint now"),
+        key("[", "earlier", "earlier", "sample of the previous evaluation"),
+        key("]", "later", "later", "sample of the next evaluation"),
+        key("left", "left", "cursor", "move the cursor to the left; the sample follows (mouse: click)"),
+        key("right", "right", "", "move the cursor to the right"),
+        key("0,end", "newest", "all", "remove cursor and zoom: the whole curve, the newest sample"),
+        key("w", "panel", "panel", "switch between sample and mistakes (small windows)"),
+        key(">", "faster", "lr up", "multiply the learning rate by 1.25"),
+        key("<", "slower", "lr down", "multiply the learning rate by 0.8"),
+        key("+,=", "zoom_in", "zoom", "zoom in at the cursor (mouse: wheel)"),
+        key("-", "zoom_out", "", "zoom out"),
+        key("h,shift+left", "pan_left", "", "move the zoomed part to the left (mouse: drag)"),
+        key("l,shift+right", "pan_right", "", "move the zoomed part to the right"),
+        key("m", "measure", "measure", "next measure: loss, learning rate, gradient norm, speed, …"),
+        key("x", "axis", "axis", "x axis: steps, epochs, time since the start, or wall clock"),
+        key("u", "unit", "unit", "unit of the loss: nats, bits, or perplexity"),
+        key("y", "log", "log y", "logarithmic or linear y"),
+        key("X", "log_x", "", "logarithmic or linear x"),
+        key("s", "smooth", "smooth", "next smoothing of the training loss"),
+        key("g", "generate", "generate", "generate with the run"),
+        key("K", "kill", "", "kill the training without a checkpoint, after confirmation"),
+        key("i", "xray", "", "open the run on the X-ray tab"),
+        key("up", "scroll_up", "", "scroll the texts up"),
+        key("down", "scroll_down", "", "scroll the texts down"),
+        key("n", "new", "", "start a new run"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
 
     def compose(self) -> ComposeResult:
-        """Chart and figures above, small charts in the middle, the two texts below."""
+        """Chart and status above, small charts in the middle, the two texts below."""
         with Horizontal(id="train-top"):
-            yield Chart("waiting for the first step", id="train-chart")
-            vitals = Vitals(id="train-vitals")
-            vitals.border_title = "now"
-            yield vitals
-        with Horizontal(id="train-small"):
-            for number in range(SMALL_CHARTS):
-                yield Chart("", id=f"train-small-{number}", classes="small")
+            yield RunChart(id="train-chart")
+            status = StatusPanel(id="train-status")
+            status.border_title = "now"
+            yield status
+        yield SmallCharts(id="train-small")
         with Horizontal(id="train-texts"):
-            yield Prose(id="train-sample")
-            wrong = Guesses(id="train-wrong")
-            wrong.border_title = "what it still gets wrong"
-            yield wrong
+            yield StyledText(id="train-sample")
+            mistakes = Mistakes(id="train-mistakes")
+            mistakes.border_title = "what it still gets wrong"
+            yield mistakes
 
-    def furnish(self) -> None:
-        """Nothing is followed yet."""
+    def setup(self) -> None:
+        """No run is followed yet."""
         self._shown: tuple[int, Evaluation | None] | None = None
-        self._cursor: float | None = None  # a step; None: the newest
-        self._log = self._log_x = False
-        self._axis, self._measure, self._unit = "step", LOSS, "nats"
-        self._window = Window()
-        self._follower = Follower(self, self._draw)
-        self.query_one(Guesses).border_subtitle = surprise_legend("cost", "nats · beneath: its own guess")
+        self._reader = LogReader(self, self._draw)
+        self.query_one(Mistakes).border_subtitle = surprise_legend("loss", "nats · below: its prediction")
         self._draw()
+
+    @property
+    def _chart(self) -> RunChart:
+        return self.query_one(RunChart)
 
     # ── following ─────────────────────────────────────────────────────────────
 
     def open_run(self, paths: RunPaths) -> None:
         """Show this run."""
         if self.paths != paths:
-            self.paths, self.summary, self._cursor, self._shown = paths, None, None, None
-            self._window, self._measure, self._axis = Window(), LOSS, "step"
-            self.runs_changed(self.dashboard.runs)
-        self._follower.follow(paths)
+            self.paths, self.summary, self._shown = paths, None, None
+            self._chart.reset()
+            self.runs_changed(self.context.folder.runs)
+        self._reader.follow(paths)
 
     def close_run(self) -> None:
         """Show no run."""
         self.paths, self.summary, self._shown = None, None, None
-        self._follower.follow(None)
+        self._reader.follow(None)
         self._draw()
 
     def opened(self) -> None:
-        """Without a run of its own, the tab shows the one under the cursor."""
-        if self.paths is None and (run := self.dashboard.highlighted):
+        """Show the highlighted run if no run is shown."""
+        if self.paths is None and (run := self.context.highlighted):
             self.open_run(run.paths)
         self.tick()
 
     def tick(self) -> None:
-        """Look at the logs on the screen."""
-        self._follower.poll()
+        """Look for news in the logs."""
+        self._reader.poll()
 
     def runs_changed(self, runs: list[RunSummary]) -> None:
-        """The status of the run may have changed."""
+        """Display the run's status."""
         new = next((run for run in runs if run.paths == self.paths), None)
         if new is not self.summary:
             known, self.summary = self.summary is not None, new
             if not known:
                 self.set_class(new is not None and new.task is not None and not new.task.writes, "-judging")
-                self._draw()  # what a token is called stands in the record
-            self.query_one(Vitals).show(*((new.status, new.task) if new else (None,)))
+                self._draw()  # the units are in the record
+            self.query_one(StatusPanel).show(*((new.status, new.task) if new else (None,)))
             self.app.refresh_bindings()
 
-    def on_feed_read(self, message: FeedRead) -> None:
-        """More of the logs is there."""
-        self._follower.received(message)
+    def on_log_read(self, message: LogRead) -> None:
+        """Draw what was read."""
+        self._reader.received(message)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Other charts may have come into view."""
-        if self.furnished:
+        """Draw again: other charts may be visible now."""
+        if self.is_set_up:
             self.call_after_refresh(self._draw)
 
     @property
     def snapshot(self) -> Snapshot:
         """The run's logs as last read."""
-        return self._follower.snapshot
-
-    @property
-    def facts(self) -> Facts:
-        """What a step means."""
-        return measures.facts(self.summary)
-
-    @property
-    def judgement(self) -> Judgement:
-        """What the run is judged by."""
-        return self.summary.judgement if self.summary else UNKNOWN
+        return self._reader.snapshot
 
     # ── drawing ───────────────────────────────────────────────────────────────
 
     def _draw(self) -> None:
-        if self._axis not in measures.axes(self.snapshot, self.facts):
-            self._axis, self._window = "step", Window()
-        self._draw_chart()
-        self._draw_texts()
-        self.call_after_refresh(self._draw_small)  # what one looks at comes first
-
-    def _draw_chart(self) -> None:
-        snapshot, facts, beta = self.snapshot, self.facts, self.dashboard.smoothing
-        known = measures.measures(snapshot, facts)
-        measure = self._measure if self._measure in known else LOSS
-        judged = self.judgement
-        low, high = self._range()
-        x_from, x_to = self._window.bounds(low, high)
-        options = Options(
-            self._log, x_from, self._cursor_x(), x_to, self._log_x and self._axis in ("step", "epoch"),
-            measures.axis_of(self._axis, snapshot, facts), measures.unit_of(measure, judged, self._unit),
-        )  # fmt: skip
-        chart = self.query_one("#train-chart", Chart)
-        reading = self._reading(measures.unit_of(LOSS, judged, self._unit))
-        chart.show(measures.series_of(measure, snapshot, self._axis, facts, beta != 0), options, reading)
         name = self.paths.name if self.paths else "no run"
-        chart.border_title = Content(f"{name} · {measures.title(measure, judged, self._unit, facts.counted)}")
-        chart.border_subtitle = Content(" · ".join(self._how(snapshot, options)))
+        judged = self.summary.judgement if self.summary else UNKNOWN
+        facts, smoothing = measures.facts(self.summary), self.context.folder.smoothing
+        self._chart.show_run(RunCurves(name, self.snapshot, facts, judged, smoothing))
+        self._draw_rest()
 
-    def _how(self, snapshot: Snapshot, options: Options) -> list[str]:
-        """How the chart is drawn, in words."""
-        beta = self.dashboard.smoothing
-        words = [f"by {'wall clock' if self._axis == 'wall' else 'time' if self._axis == 'relative' else self._axis}"]
-        words += [f"smooth {'auto' if beta is None else beta or 'off'}"]
-        words += ["log y" if options.log else "linear y"]
-        words += ["log x"] if options.log_x else []
-        words += [] if self._window.whole else ["part"]
-        words += [f"{snapshot.damaged} damaged lines"] if snapshot.damaged else []
-        if not len(snapshot.train):
-            return []
-        return [f"sketch, {100 * snapshot.share:.0f} % read", *words] if snapshot.share < 1 else words
-
-    def _range(self) -> tuple[float, float]:
-        """First and last place on the axis."""
-        places = measures.place(self.snapshot.train, self._axis).values
-        return (float(places[0]), float(places[-1])) if len(places) else (0.0, 1.0)
-
-    def _cursor_x(self) -> float:
-        if self._cursor is None:
-            return math.nan
-        return measures.position(self.snapshot.train, self._axis, self._cursor)
-
-    def _reading(self, unit: str) -> list[str]:
-        """The figures at the cursor."""
-        if self._cursor is None:
-            return []
-        snapshot, step = self.snapshot, self._cursor
-        lines = [f"step {text.count(step)}"]
-        shown = [("train", snapshot.train, snapshot.smooth), ("val", snapshot.val, snapshot.val[LOSS])]
-        shown += [(measures.NAMES.get(n, n), snapshot.train, c) for n, c in snapshot.train.values.items() if n != LOSS]
-        for name, curves, values in shown:
-            at = curves.step.upto(step) - 1
-            if 0 <= at < len(values):
-                value = values.at(slice(at, at + 1))
-                loss = name in ("train", "val")
-                figure = float((UNITS[unit](value) if loss else value)[0])
-                lines.append(f"{name} {text.loss(figure) if loss else text.figure(figure)}")
-        return lines
-
-    def _draw_small(self) -> None:
-        """The measures that the large chart does not show, as many as there is room for."""
-        panel = self.query_one("#train-small")
-        if not panel.display or not panel.size.height:
-            return
-        snapshot, facts = self.snapshot, self.facts
-        others = [measure for measure in measures.measures(snapshot, facts) if measure != self._measure]
-        x_from, x_to = self._window.bounds(*self._range())
-        axis = measures.axis_of(self._axis, snapshot, facts)
-        options = Options(x_from=x_from, x_to=x_to, cursor=self._cursor_x(), axis=axis)
-        judged = self.judgement
-        for number in range(SMALL_CHARTS):
-            chart = self.query_one(f"#train-small-{number}", Chart)
-            measure = others[number] if number < len(others) else ""
-            chart.set_class(not measure, "-unused")
-            chart.border_title = Content(measures.title(measure, judged, counted=facts.counted))
-            chart.show(
-                measures.series_of(measure, snapshot, self._axis, facts) if measure else [],
-                dataclasses.replace(options, unit=measures.unit_of(measure, judged, "nats")),
-            )
+    def _draw_rest(self) -> None:
+        """All but the large chart, which comes first."""
+        self._draw_texts()
+        self.call_after_refresh(lambda: self.query_one(SmallCharts).show(self._chart))
 
     def _evaluation(self) -> Evaluation | None:
-        """The evaluation to show: the last one up to the cursor, or the newest."""
-        known = self.snapshot.evaluations
-        if self._cursor is None:
+        """The last evaluation up to the cursor; without a cursor the newest."""
+        known, cursor = self.snapshot.evaluations, self._chart.cursor
+        if cursor is None:
             return known[-1] if known else None
-        return next((one for one in reversed(known) if one.step <= self._cursor), known[0] if known else None)
+        return next((one for one in reversed(known) if one.step <= cursor), known[0] if known else None)
 
     def _draw_texts(self) -> None:
         snapshot, chosen = self.snapshot, self._evaluation()
-        sample = self.query_one("#train-sample", Prose)
+        sample = self.query_one("#train-sample", StyledText)
         total = snapshot.evaluations[-1].step if snapshot.evaluations else 0
         where = f" · [ step {text.count(chosen.step)} of {text.count(total)} ]" if chosen else ""
-        title = f"{'what it says of held-out data' if self.has_class('-judging') else 'what it writes'}{where}"
+        title = f"{'its answers on held-out data' if self.has_class('-judging') else 'what it writes'}{where}"
         if str(sample.border_title) != title:
             sample.border_title = Content(title)
         if self._shown == (snapshot.generation, chosen):
             return
         self._shown = (snapshot.generation, chosen)
         written = chosen.text.lstrip("\n") if chosen else ""
-        waiting = [("nothing yet: it writes at each evaluation; v asks for one now", "dim")]
+        waiting = [("nothing yet: a sample is written at each evaluation; v requests one now", "dim")]
         sample.show([(written, "plain")] if written else waiting)
         mistakes = chosen.mistakes if chosen else None
-        self.query_one(Guesses).show(
+        self.query_one(Mistakes).show(
             *((mistakes.symbols, mistakes.nats, mistakes.guesses) if mistakes else ((), (), ()))
         )
 
-    # ── keys ──────────────────────────────────────────────────────────────────
+    # ── cursor and zoom ───────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
-        """What there is to look at decides."""
+        """Most actions need a run; some need more."""
         if action in ("earlier", "later"):
             return len(self.snapshot.evaluations) > 1
         if action == "newest":
-            return self._cursor is not None or not self._window.whole
+            return self._chart.cursor is not None or self._chart.is_zoomed
         if action == "panel":
             return self.app.size.width < WIDE and not self.has_class("-judging")
         return action == "new" or (self.paths is not None and super().can(action))
 
-    def do_earlier(self) -> None:
-        """One evaluation back."""
-        self._scrub(-1)
+    def action_earlier(self) -> None:
+        """Go to the previous evaluation."""
+        self._go_to_evaluation(-1)
 
-    def do_later(self) -> None:
-        """One evaluation on."""
-        self._scrub(1)
+    def action_later(self) -> None:
+        """Go to the next evaluation."""
+        self._go_to_evaluation(1)
 
-    def _scrub(self, by: int) -> None:
+    def _go_to_evaluation(self, by: int) -> None:
         chosen, steps = self._evaluation(), [one.step for one in self.snapshot.evaluations]
         if chosen is not None:
             to = min(max(steps.index(chosen.step) + by, 0), len(steps) - 1)
-            self._move(None if to == len(steps) - 1 else float(steps[to]))
+            self._chart.move_cursor(None if to == len(steps) - 1 else float(steps[to]))
+            self._cursor_moved()
 
-    def do_left(self) -> None:
-        """The cursor to the left."""
-        self._nudge(-1)
-
-    def do_right(self) -> None:
-        """The cursor to the right."""
-        self._nudge(1)
-
-    def _nudge(self, cells: int) -> None:
-        """Move the cursor by cells of the chart; it comes in at the end."""
-        area = self.query_one("#train-chart", Chart).canvas().area
-        if area is None:
-            return
-        x = self._cursor_x()
-        share = 1.0 if math.isnan(x) else (area.scale.column(np.array([x]), area.W * 10)[0]) / (area.W * 10)
-        step = measures.step_at(
-            self.snapshot.train, self._axis, area.scale.x_at(min(max(share + cells / area.W, 0), 1))
-        )
-        if step == self._cursor:  # fewer points than cells: on to the next one
-            steps = self.snapshot.train.step
-            at = steps.before(step) + cells
-            step = float(steps.values[min(max(at, 0), len(steps) - 1)])
-        self._move(step)
-
-    def _move(self, step: float | None) -> None:
-        self._cursor = step
-        self._draw()
+    def _cursor_moved(self) -> None:
+        """Show the texts and small charts at the cursor; another key may work now."""
+        self._draw_rest()
         self.app.refresh_bindings()
 
-    def do_newest(self) -> None:
-        """All of it, at its newest."""
-        self._window = Window()
-        self._move(None)
+    def action_left(self) -> None:
+        """Move the cursor to the left."""
+        self._chart.nudge(-1)
+        self._cursor_moved()
 
-    def do_zoom_in(self) -> None:
-        """More detail."""
-        self._zoom(1)
+    def action_right(self) -> None:
+        """Move the cursor to the right."""
+        self._chart.nudge(1)
+        self._cursor_moved()
 
-    def do_zoom_out(self) -> None:
-        """Less."""
-        self._zoom(-1)
+    def action_newest(self) -> None:
+        """Remove cursor and zoom."""
+        self._chart.show_all()
+        self._cursor_moved()
 
-    def _zoom(self, by: int, around: float = math.nan) -> None:
-        low, high = self._range()
-        around = self._cursor_x() if math.isnan(around) else around
-        self._window = self._window.zoomed(by, high if math.isnan(around) else around, low, high)
-        self._draw()
-        self.app.refresh_bindings()
+    def action_zoom_in(self) -> None:
+        """Zoom in at the cursor."""
+        self._chart.zoom(1)
+        self._cursor_moved()
 
-    def do_pan_left(self) -> None:
-        """Back."""
-        self._pan(-PAN)
+    def action_zoom_out(self) -> None:
+        """Zoom out at the cursor."""
+        self._chart.zoom(-1)
+        self._cursor_moved()
 
-    def do_pan_right(self) -> None:
-        """On."""
-        self._pan(PAN)
+    def action_pan_left(self) -> None:
+        """Move the zoomed part to the left."""
+        self._chart.pan(-PAN)
+        self._draw_rest()
 
-    def _pan(self, share: float) -> None:
-        self._window = self._window.panned(share, *self._range())
-        self._draw()
+    def action_pan_right(self) -> None:
+        """Move the zoomed part to the right."""
+        self._chart.pan(PAN)
+        self._draw_rest()
 
     def on_chart_pointed(self, event: Chart.Pointed) -> None:
-        """The cursor comes to the mouse."""
-        self._move(measures.step_at(self.snapshot.train, self._axis, event.x))
+        """Move the cursor to the mouse."""
+        self._chart.point_at(event.x)
+        self._cursor_moved()
 
     def on_chart_turned(self, event: Chart.Turned) -> None:
-        """The wheel zooms."""
-        self._zoom(event.by, event.x)
+        """Zoom at the mouse."""
+        self._chart.zoom(event.by, event.x)
+        self._cursor_moved()
 
     def on_chart_dragged(self, event: Chart.Dragged) -> None:
-        """The plot follows the mouse."""
-        self._pan(-event.share)
+        """Move the zoomed part with the mouse."""
+        self._chart.pan(-event.share)
+        self._draw_rest()
 
-    def do_axis(self) -> None:
-        """The next axis."""
-        known = measures.axes(self.snapshot, self.facts)
-        self._axis = known[(known.index(self._axis) + 1) % len(known)] if self._axis in known else "step"
-        self._window = Window()
+    # ── other keys ────────────────────────────────────────────────────────────
+
+    def action_axis(self) -> None:
+        """Draw against the next axis."""
+        self._chart.next_axis()
+        self._draw_rest()
+
+    def action_measure(self) -> None:
+        """Draw the next measure on the large chart."""
+        self._chart.next_measure()
+        self._draw_rest()
+
+    def action_unit(self) -> None:
+        """Draw the loss in the next unit."""
+        self._chart.next_unit()
+
+    def action_log(self) -> None:
+        """Switch between linear and logarithmic y."""
+        self._chart.toggle_log()
+
+    def action_log_x(self) -> None:
+        """Switch between linear and logarithmic x."""
+        self._chart.toggle_log_x()
+        self._draw_rest()
+
+    def action_smooth(self) -> None:
+        """Smooth the training loss differently."""
+        folder = self.context.folder
+        folder.smoothing = SMOOTHINGS[(SMOOTHINGS.index(folder.smoothing) + 1) % len(SMOOTHINGS)]
+        if self._reader.feed:
+            self._reader.feed.beta = folder.smoothing
+            self._reader.poll()
         self._draw()
 
-    def do_measure(self) -> None:
-        """The next measure on the large chart."""
-        known = measures.measures(self.snapshot, self.facts)
-        self._measure = known[(known.index(self._measure) + 1) % len(known)] if self._measure in known else LOSS
-        self._draw()
+    def action_panel(self) -> None:
+        """Switch between sample and mistakes."""
+        self.toggle_class("-mistakes")
 
-    def do_unit(self) -> None:
-        """The next unit of the loss."""
-        self._unit = LOSS_UNITS[(LOSS_UNITS.index(self._unit) + 1) % len(LOSS_UNITS)]
-        self._draw()
-
-    def do_log(self) -> None:
-        """Linear or logarithmic y."""
-        self._log = not self._log
-        self._draw()
-
-    def do_log_x(self) -> None:
-        """Linear or logarithmic x."""
-        self._log_x = not self._log_x
-        if self._log_x and self._axis not in ("step", "epoch"):
-            self._axis, self._window = "step", Window()
-        self._draw()
-
-    def do_smooth(self) -> None:
-        """The next smoothing."""
-        self.dashboard.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.dashboard.smoothing) + 1) % len(SMOOTHINGS)]
-        if self._follower.feed:
-            self._follower.feed.beta = self.dashboard.smoothing
-            self._follower.poll()
-        self._draw()
-
-    def do_panel(self) -> None:
-        """The other of the two texts, where there is room for one."""
-        self.toggle_class("-wrong")
-
-    def do_scroll_up(self) -> None:
+    def action_scroll_up(self) -> None:
         """Scroll the texts up."""
-        for panel in self.query("Lines"):
+        for panel in self.query(Lines):
             panel.scroll_up(animate=False)
 
-    def do_scroll_down(self) -> None:
+    def action_scroll_down(self) -> None:
         """Scroll the texts down."""
-        for panel in self.query("Lines"):
+        for panel in self.query(Lines):
             panel.scroll_down(animate=False)
 
-    def do_generate(self) -> None:
-        """Write with this run."""
+    def action_generate(self) -> None:
+        """Open the run on the Generate tab."""
         if self.paths:
-            self.dashboard.generate_with(self.paths.name)
+            self.context.generate_with(self.paths.name)
 
-    def do_xray(self) -> None:
-        """Look inside this run."""
+    def action_xray(self) -> None:
+        """Open the run on the X-ray tab."""
         if self.paths:
-            self.dashboard.look_inside(self.paths.name)
+            self.context.look_inside(self.paths.name)
 
-    def do_new(self) -> None:
-        """The form for a new run."""
-        self.dashboard.new_run()
+    def action_new(self) -> None:
+        """Open the form for a new run."""
+        self.context.new_run()

@@ -1,4 +1,4 @@
-"""Horizontal bars with their names and shares."""
+"""Bars: probabilities, and the values of hidden units."""
 
 from collections.abc import Sequence
 
@@ -11,27 +11,27 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def bar(share: float, cells: int) -> str:
-    """A bar of `share` of `cells` cells, in eighths of a cell, padded to its full width."""
+    """A bar that fills a share of some cells, in eighths of a cell, padded to its full width."""
     eighths = round(min(max(share if share == share else 0.0, 0.0), 1.0) * cells * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
 
 
 class Bars(Widget):
-    """The likeliest symbols: name, bar, probability."""
+    """The likeliest symbols: name, bar and probability of each."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: tuple[tuple[str, float], ...] = ()
 
     def show(self, rows: Sequence[tuple[str, float]]) -> None:
-        """Draw these (name, probability) rows."""
+        """Display these rows of name and probability."""
         if tuple(rows) != self._rows:
             self._rows = tuple(rows)
             self.refresh()
 
     def render(self) -> Content:
-        """One line a row; figures without the leading zero, as they are below one."""
+        """A line for each row; probabilities without their leading zero."""
         widest = min(12, max((cell_len(name) for name, _ in self._rows), default=1))
         cells = max(1, self.content_size.width - widest - 7)
         lines = []
@@ -45,21 +45,21 @@ class Bars(Widget):
         return Content("\n").join(lines)
 
 
-class Cells(Widget):
-    """Numbers from -1 to 1 as a field of small columns: the hidden state, unit by unit."""
+class UnitColumns(Widget):
+    """Values from -1 to 1 as small columns: the hidden state, unit by unit."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._values: tuple[float, ...] = ()
 
     def show(self, values: Sequence[float]) -> None:
-        """Draw these values; what does not fit is left out."""
+        """Display these values; those that do not fit are left out."""
         if tuple(values) != self._values:
             self._values = tuple(values)
             self.refresh()
 
     def render(self) -> Content:
-        """Rows of columns; a value near zero is pale, one near either end strong."""
+        """Rows of columns; values near zero are faint, values near -1 and 1 are strong."""
         width, height = max(1, self.content_size.width), max(0, self.content_size.height)
         parts: list[Content | str | tuple[str, str]] = []
         for at, value in enumerate(self._values[: width * height]):

@@ -1,4 +1,4 @@
-"""The branches of a text: what was written from the same beginning."""
+"""The list of a text's branches."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,19 @@ from tuirnn.tui.views import BranchView
 
 
 class Branches(Static):
-    """Name, fork and length of each, indented by depth; shown where there are several."""
+    """Name, fork and length of each branch, indented by depth; hidden while there is only one."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
         self.border_title = "branches"
 
     def show(self, branches: Sequence[BranchView]) -> None:
-        """Draw these, each after the one that it forks off."""
+        """Display these branches, each below its parent."""
         lines = []
         for branch in branches:
-            stem = "  " * branch.depth + ("└ " if branch.depth else "")
-            fork = f" from {text.count(branch.fork)}" if branch.depth else ""
+            stem = "  " * (branch.depth - 1) + ("└ " if branch.depth else "")
+            fork = f" from {text.short(branch.fork)}" if branch.depth else ""
             name = (f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
-            lines.append(Content.assemble(name, (f"{fork} · {text.count(branch.length)}", "$text-muted")))
+            lines.append(Content.assemble(name, (f"{fork} · {text.short(branch.length)}", "$text-muted")))
         self.set_class(len(branches) > 1, "-several")
         self.update(Content("\n").join(lines))

@@ -1,4 +1,4 @@
-"""A loss chart: `plot` on the screen, in the colours of the theme."""
+"""A chart of curves in the colours of the theme."""
 
 import math
 from collections.abc import Sequence
@@ -15,34 +15,34 @@ from tuirnn.charts.plot import Canvas, Options, Series, draw
 from tuirnn.tui.widgets.paint import Painted
 
 LOWEST = 4
-"""Rows of the lowest plot."""
-
-LINES = tuple(f"line-{number}" for number in range(8))
-"""Styles that tell the lines of several runs apart, in the order in which they are given out."""
+"""Least height of a plot in rows."""
 
 
 class Chart(Painted):
-    """Draws the series it is handed; drawn anew only when they, the options or the size change.
+    """Draws series; draws again only if they, the options or the size change.
 
-    The style of a series is one of `look.PAINTS`.
+    The style of a series is one of `theme.STYLES`.
+
+    Args:
+        empty: text that is shown while there is no curve.
     """
 
     class Pointed(Message):
-        """The mouse is pressed at an x."""
+        """The mouse was pressed at a value of x."""
 
         def __init__(self, chart: "Chart", x: float) -> None:
             super().__init__()
             self.chart, self.x = chart, x
 
     class Turned(Message):
-        """The wheel was turned over an x: `by` is 1 towards more detail, -1 towards less."""
+        """The wheel was turned at a value of x: `by` is 1 to zoom in, -1 to zoom out."""
 
         def __init__(self, chart: "Chart", x: float, by: int) -> None:
             super().__init__()
             self.chart, self.x, self.by = chart, x, by
 
     class Dragged(Message):
-        """The plot was dragged by a share of its width, to the right where positive."""
+        """The plot was dragged by a share of its width; positive is to the right."""
 
         def __init__(self, chart: "Chart", share: float) -> None:
             super().__init__()
@@ -60,12 +60,12 @@ class Chart(Painted):
 
     @property
     def series(self) -> tuple[Series, ...]:
-        """What is drawn."""
+        """The series that are drawn."""
         return self._series
 
     @property
     def options(self) -> Options:
-        """How it is drawn."""
+        """The options they are drawn with."""
         return self._options
 
     def show(self, series: Sequence[Series], options: Options | None = None, note: Sequence[str] = ()) -> None:
@@ -74,7 +74,7 @@ class Chart(Painted):
         Args:
             series: later ones lie over earlier ones.
             options: scale, zoom and cursor.
-            note: lines to write beside the cursor.
+            note: lines of text beside the cursor.
         """
         wanted = tuple(series), options or Options(), tuple(note)
         if wanted == (self._series, self._options, self._note):
@@ -84,7 +84,7 @@ class Chart(Painted):
         self.refresh()
 
     def canvas(self) -> Canvas:
-        """The chart at the widget's present size."""
+        """The chart at the widget's current size."""
         size = self.content_size
         if self._drawn is None or self._drawn[0] != size:
             self._drawn = (size, self._draw(size))
@@ -93,7 +93,7 @@ class Chart(Painted):
 
     @property
     def scale(self) -> Scale | None:
-        """What the plot shows at present; None where nothing is drawn."""
+        """The ranges of the plot; None if nothing is drawn."""
         area = self.canvas().area
         return area.scale if area else None
 
@@ -102,30 +102,30 @@ class Chart(Painted):
         return area.x_at(event.x - self.gutter.left) if area else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Point at an x; a drag may follow."""
+        """Report where the mouse was pressed; dragging may follow."""
         if (x := self._x_at(event)) is not None:
             self._dragging = event.screen_x
             self.capture_mouse()
             self.post_message(self.Pointed(self, x))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag the plot."""
+        """Report a drag."""
         area = self.canvas().area
         if self._dragging is not None and area and event.screen_x != self._dragging:
             self.post_message(self.Dragged(self, (event.screen_x - self._dragging) / area.W))
             self._dragging = event.screen_x
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """The drag is over."""
+        """End a drag."""
         self._dragging = None
         self.release_mouse()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """More detail."""
+        """Zoom in."""
         self._turn(event, 1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Less."""
+        """Zoom out."""
         self._turn(event, -1)
 
     def _turn(self, event: events.MouseEvent, by: int) -> None:
@@ -133,7 +133,7 @@ class Chart(Painted):
             self.post_message(self.Turned(self, x, by))
 
     def notify_style_update(self) -> None:
-        """The theme has changed: same chart, other colours."""
+        """Keep the chart, but colour it again."""
         self._strips = None
         super().notify_style_update()
 
@@ -163,7 +163,7 @@ class Chart(Painted):
         return canvas
 
     def _put_note(self, canvas: Canvas, top: int) -> None:
-        """The note beside the cursor, to its left where there is room: losses fall, so there it hides least."""
+        """Write the note beside the cursor: to its left, if it fits, where a falling loss hides least of it."""
         area = canvas.area
         if area is None or not self._note:
             return
@@ -174,7 +174,7 @@ class Chart(Painted):
             canvas.put(row, begin, f" {line}".ljust(wide), "note")
 
     def _put_names(self, canvas: Canvas, row: int, entries: Sequence[Entry]) -> None:
-        """One row of the legend, right-aligned above the plot."""
+        """Write a row of the legend, aligned to the right."""
         at = max(0, canvas.width - sum(entry.width + GAP for entry in entries) + 2)
         for entry in entries:
             canvas.put(row, at, entry.mark, entry.style)

@@ -1,4 +1,4 @@
-"""The equations of a cell, in as few columns as they fit into."""
+"""The equations of a cell."""
 
 import re
 import textwrap
@@ -12,13 +12,13 @@ from tuirnn.codegen.equations import equations
 from tuirnn.codegen.notation import GREEK, TILDE
 
 GAP = 3
-"""Blanks between two columns."""
+"""Cells between two columns."""
 
 ASCII = {
     "log σ": "log_sigmoid", "σ": "sigmoid", "√": "sqrt ", "−": "-", "²": "^2", "ᵀ": "^T", TILDE: "~",
     **{letter: name for name, letter in GREEK.items()},
 }  # fmt: skip
-"""What stands for the signs of equations where only plain characters are asked for."""
+"""Replacements for the symbols of equations in ASCII output."""
 
 _SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
@@ -32,10 +32,10 @@ def plain(text: str) -> str:
 
 
 class Equations(Widget):
-    """What a cell computes at a step, from its definition; a line each where there is room, columns where there is not.
+    """The equations of one step, from the cell's definition; in columns if there are too few rows.
 
     Args:
-        ascii: with plain characters only.
+        ascii: draw ASCII characters only.
     """
 
     def __init__(self, *, ascii: bool = False, id: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Equations(Widget):
         self._lines: tuple[str, ...] = ()
 
     def show(self, cell: Cell | None) -> None:
-        """Draw the equations of this cell; of none where it is None."""
+        """Display the equations of a cell; None displays nothing."""
         if cell is not self._cell:
             self._cell = cell
             found = equations(cell).forward if cell is not None else ()
@@ -55,7 +55,7 @@ class Equations(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        """The equations, down the columns; where they do not fit, how many lines are left out."""
+        """The equations, down the columns; if they do not fit, the number of lines that are left out."""
         if not self._lines:
             return Content.styled("no cell to look into yet", "$text-muted")
         width, high = max(self.content_size.width, 1), max(self.content_size.height, 1)
@@ -73,21 +73,21 @@ class Equations(Widget):
 
 
 def _columns(lines: tuple[str, ...], width: int, high: int) -> list[list[str]] | None:
-    """Lines in columns of this height, whole; None where they do not fit."""
+    """Lines in columns of this height; None if they do not fit."""
     columns = [list(lines[at : at + high]) for at in range(0, len(lines), high)]
     used = sum(max(map(cell_len, column)) for column in columns) + GAP * (len(columns) - 1)
     return columns if used <= width else None
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """A line, or parts of one that is too long, broken at blanks."""
+    """A line, broken at blanks if it is too long."""
     if cell_len(line) <= width:
         return [line]
     return textwrap.wrap(line, max(width, 12), subsequent_indent="  ", break_long_words=False) or [line]
 
 
 def _styled(row: list[str]) -> Content:
-    """One line on the screen: what stands before the equals signs stands out."""
+    """One line on the screen; what is before the equals signs is bold."""
     pieces: list[Content | str] = []
     for number, text in enumerate(row):
         name, equals, rest = text.partition(" = ")

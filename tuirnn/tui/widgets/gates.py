@@ -1,4 +1,4 @@
-"""How the gates of a cell stand: the spread of their values, and how many lie at the ends of what they can be."""
+"""The gates of a cell: distribution of their values, and the shares at the ends of their ranges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from tuirnn.tui.widgets.bars import bar
 
 @dataclass(frozen=True)
 class GateRow:
-    """What is shown of a gate.
+    """What is displayed about a gate.
 
     Attributes:
-        word: what it is called.
-        shares: of its values, in each of some equal bins.
-        ends: its least and largest value.
-        fixed: whether these are the ends of what it can be, and not only of what was seen.
+        word: name of the gate.
+        shares: of its values, in equal bins.
+        ends: least and largest value.
+        fixed: whether `ends` are the bounds of the gate; if not, they were observed.
     """
 
     word: str
@@ -32,22 +32,22 @@ class GateRow:
 
 
 class Gates(Widget):
-    """How the values of each gate spread over their range, and what share lies at either end."""
+    """For each gate the distribution of its values over its range, and the shares at both ends."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: tuple[GateRow, ...] = ()
 
     def show(self, rows: Sequence[GateRow]) -> None:
-        """Draw these."""
+        """Display these gates."""
         if tuple(rows) != self._rows:
             self._rows = tuple(rows)
             self.refresh()
 
     def render(self) -> Content:
-        """A small histogram and the shares at the ends, with bars where there is room; a heading for each range.
+        """A small histogram and the shares at the ends, with bars if there is space; a heading for each range.
 
-        Of a gate without limits, the least and the largest value that were seen stand in place of the shares.
+        For an unbounded gate the least and the largest observed value are displayed instead of the shares.
         """
         if not self._rows:
             return Content.styled("gates are recorded at each evaluation", "$text-muted")
@@ -61,7 +61,7 @@ class Gates(Widget):
         return Content("\n").join(lines[: max(1, self.content_size.height)])
 
     def _grouped(self) -> dict[tuple[str, str], list[GateRow]]:
-        """The rows by what the ends of their ranges are called: shut and open first, those without fixed ends last."""
+        """The rows by the names of their ends: shut and open first, unbounded gates last."""
         found: dict[tuple[str, str], list[GateRow]] = {}
         for row in sorted(self._rows, key=lambda row: (not row.fixed, row.ends != SHUT_OPEN)):
             found.setdefault(_heading(row), []).append(row)
@@ -87,18 +87,13 @@ class Gates(Widget):
 
 
 def _heading(row: GateRow) -> tuple[str, str]:
-    """What the two ends of a range are called."""
+    """Names of the two ends of a range."""
     if not row.fixed:
         return "least", "most"
     if row.ends == SHUT_OPEN:
         return "shut", "open"
     low, high = (f"at {end:+g}" for end in row.ends)
     return low, high
-
-
-def _bar(share: float, cells: int) -> str:
-    """After a blank; nothing where there is no room."""
-    return " " + bar(share, cells - 1) if cells > 1 else " " * cells
 
 
 def _share(share: float) -> str:
@@ -110,16 +105,22 @@ def _value(value: float) -> str:
 
 
 BINS = 10
-"""Of the small histograms, a cell each."""
+"""Number of bins of a histogram, one cell each."""
 
 FIGURE = 7
-"""Cells of a share, blanks before it included."""
+"""Width of a share in cells, including blanks before it."""
 
 
 def gate_rows(probe: Probe, layer: int, cell: Cell) -> list[GateRow]:
-    """What a probe says of a layer's gates, in the words of the cell.
+    """The gates of a layer as a probe recorded them.
 
-    Probes of versions that recorded no ranges have the bins of -1 to 1, and of 0 to 1 where that is what a gate can be.
+    Probes of versions that recorded no ranges have bins from 0 to 1 for gates with these bounds, and from -1 to 1 for
+    others.
+
+    Args:
+        probe: the record.
+        layer: index of the layer.
+        cell: whose names of gates are used.
     """
     known = {gate: span(traced(cell), gate) for gate in visible(traced(cell))}
     ranges = probe.ranges[layer] if layer < len(probe.ranges) else {}

@@ -1,4 +1,4 @@
-"""Maps of numbers: units down, characters across."""
+"""A map of values: units down, characters across."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from tuirnn.text import visible_line
 from tuirnn.tui.widgets.paint import Painted
 
 SHADES = " ░▒▓█"
-"""From nothing to an end of the range; colour tells which end."""
+"""From 0 to 1 in absolute value; the colour is the sign."""
 
 
 class HeatMap(Painted):
-    """Rows of values from -1 to 1 with a label each, above the text that they belong to."""
+    """Rows of values from -1 to 1, each with a label, above the text that they belong to."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -26,19 +26,26 @@ class HeatMap(Painted):
         self._chosen = -1
 
     def show(self, values: npt.NDArray[np.float32], labels: Sequence[str], symbols: Sequence[str], chosen: int) -> None:
-        """Draw values [rows, T] with a label for each row, and the T symbols beneath; row `chosen` stands out."""
+        """Display values.
+
+        Args:
+            values: [rows, T].
+            labels: of the rows.
+            symbols: the T symbols below.
+            chosen: index of the row that is emphasised; -1 for none.
+        """
         self._values, self._labels, self._chosen = values, tuple(labels), chosen
         self._text = tuple(visible_line(symbol)[:1] or "·" for symbol in symbols)
         self.refresh()
 
     @property
     def room(self) -> tuple[int, int]:
-        """Characters and rows that fit."""
+        """Numbers of characters and rows that fit."""
         wide = max(map(len, self._labels), default=8) + 1
         return max(1, self.content_size.width - wide), max(1, self.content_size.height - 1)
 
     def render_line(self, y: int) -> Strip:
-        """One unit, or the text on the last line."""
+        """A unit; the last line is the text."""
         width, base = self.content_size.width, self.paint("")
         wide = max(map(len, self._labels), default=0) + 1
         if y == self.content_size.height - 1:

@@ -1,12 +1,12 @@
-"""A setting that is on or off."""
+"""A checkbox that states its value in words."""
 
 from textual.content import Content
 from textual.widgets import Checkbox
 
 
 class OnOff(Checkbox):
-    """A checkbox that says its state in words: Textual's own shows an X in either, told apart by colour alone."""
+    """A checkbox labelled on or off; in Textual's own only the colour of the X differs."""
 
     def render(self) -> Content:
-        """'[x] on' or '[ ] off'."""
+        """Its value."""
         return Content("[x] on" if self.value else "[ ] off")

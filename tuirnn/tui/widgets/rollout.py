@@ -1,4 +1,4 @@
-"""A forecaster's closed loop, drawn on over the history: each forecast is read as if it were true."""
+"""The roll-out of a forecaster: a closed-loop forecast, drawn step by step after the history."""
 
 import math
 
@@ -13,7 +13,7 @@ from tuirnn.tui.widgets.chart import Chart
 
 
 class RollOut(Chart):
-    """One column of a roll-out, drawn step by step."""
+    """One column of a series; each forecast is the next input."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("reading the series …", id=id)
@@ -24,19 +24,19 @@ class RollOut(Chart):
         self.drawn = 0
 
     def await_run(self, name: str) -> None:
-        """Draw nothing until the roll-out of another run is handed over."""
+        """Draw nothing until `begin` is called with the roll-out of this run."""
         self._run, self._found, self._column, self.drawn, self._rolling = name, None, 0, 0, True
         self._renew()
 
     def begin(self, found: RolledOut) -> None:
-        """Draw that run's roll-out on from its first step."""
+        """Start to draw a roll-out."""
         self._found = found
         self._renew()
 
     # ── steps ─────────────────────────────────────────────────────────────────
 
     def send(self, command: str) -> None:
-        """Do what an `Engine` does upon 'toggle', 'step', 'forward', 'back', 'back_all' and 'reset'."""
+        """Handle 'toggle', 'step', 'forward', 'back', 'back_all' and 'reset', like an `Engine`."""
         if command == "toggle":
             self._rolling = not self._rolling
         else:
@@ -45,14 +45,14 @@ class RollOut(Chart):
         self._renew()
 
     def roll(self, steps: int) -> None:
-        """Draw so many steps on, unless held or at the end."""
+        """Draw further steps, unless paused or at the end."""
         if self._rolling and self._found is not None:
             self._rolling = self.drawn < STEPS
             self.drawn = min(self.drawn + steps, STEPS)
             self._renew()
 
     def turn(self, by: int) -> None:
-        """Another column."""
+        """Show the next (1) or previous (-1) column."""
         if self._found is not None:
             self._column = (self._column + by) % len(self._found.columns)
             self._renew()
@@ -60,22 +60,22 @@ class RollOut(Chart):
     # ── drawing ───────────────────────────────────────────────────────────────
 
     def _renew(self) -> None:
-        """What is drawn, and its titles."""
+        """Draw the chart and its titles."""
         found = self._found
         described = f" · {found.described}" if found else ""
         self.border_title = Content(visible_line(f"{self._run}{described}"))
-        state = "▶ rolling on" if self._rolling else "‖ paused"
+        state = "▶ running" if self._rolling else "‖ paused"
         self.border_subtitle = Content(f"{visible_line(self._column_title(found))} · {state}" if found else "")
         self.show(self._lines(found) if found else [], Options(cursor=float(found.start) if found else math.nan))
 
     def _column_title(self, found: RolledOut) -> str:
         columns, error = found.columns, self._error(found)
-        which = f" · {self._column + 1} of {len(columns)}, ↑↓ others" if len(columns) > 1 else ""
+        which = f" · {self._column + 1} of {len(columns)}, ↑↓ change" if len(columns) > 1 else ""
         far = f" · {count(self.drawn)} steps" if self.drawn else ""
         return f"{columns[self._column]}{which}{far}{f' · RMSE {figure(error)}' if error == error else ''}"
 
     def _error(self, found: RolledOut) -> float:
-        """Root mean square of what is off, as far as the truth is known."""
+        """Root mean square error, as far as the series is known."""
         n = min(self.drawn, len(found.truth))
         off = found.forecast[:n, self._column] - found.truth[:n, self._column]
         return float(np.sqrt(np.mean(off**2))) if n else math.nan
@@ -83,7 +83,7 @@ class RollOut(Chart):
     def _lines(self, found: RolledOut) -> list[Series]:
         shown = max(self.drawn, HISTORY // 2)
         parts = (
-            ("came to pass", found.truth[:shown], found.start, "raw"),
+            ("actual", found.truth[:shown], found.start, "raw"),
             ("history", found.history, found.first, "val"),
             ("roll-out", found.forecast[: self.drawn], found.start, "train"),
         )

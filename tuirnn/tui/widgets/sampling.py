@@ -1,4 +1,4 @@
-"""How the next token is drawn, and how fast: a row of fields."""
+"""The settings of sampling: a row of fields."""
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -14,14 +14,14 @@ FIELDS = (
     ("top-p", "top_p", "1.0", 6),
     ("seed", "seed", "0", 8),
 )
-"""Label, name, first value and width of each."""
+"""Label, id, initial value and width of each."""
 
 
 class Sampling(Horizontal):
-    """Temperature, top-k, top-p and seed; a setting counts as soon as all are numbers."""
+    """Temperature, top-k, top-p and seed; used as soon as all of them are numbers."""
 
     class Changed(Message):
-        """All fields are numbers."""
+        """The settings have changed, and all fields are numbers."""
 
         def __init__(self, settings: Settings) -> None:
             super().__init__()
@@ -29,10 +29,10 @@ class Sampling(Horizontal):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._pace = Static("", id="generate-pace")  # may be told before it is on the screen
+        self._pace = Static("", id="generate-pace")  # may be updated before it is mounted
 
     def compose(self) -> ComposeResult:
-        """The fields, then the pace."""
+        """The fields, then the speed."""
         for label, name, value, width in FIELDS:
             yield Static(f" {label} ", classes="field-label")
             field = Input(value, id=name, compact=True, classes="setting")
@@ -41,12 +41,12 @@ class Sampling(Horizontal):
         yield self._pace
 
     def show_pace(self, pace: int) -> None:
-        """Tokens a second; 0: no limit."""
-        shown = f"{pace:,}/s" if pace else "as fast as it goes"
-        self._pace.update(Content(f"  pace < {shown} >"))
+        """Display the speed in tokens per second; 0 is no limit."""
+        shown = f"{pace:,}/s" if pace else "unlimited"
+        self._pace.update(Content(f"  speed < {shown} >"))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Read all fields; what is no number is marked."""
+        """Read all fields; mark one that is not a number."""
         event.stop()
         values: dict[str, float] = {}
         for field in self.query(Input):

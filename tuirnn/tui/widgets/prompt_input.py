@@ -1,4 +1,4 @@
-"""The field that a network reads while one types."""
+"""The field whose text the network reads while the user types."""
 
 from typing import ClassVar
 
@@ -9,24 +9,24 @@ from textual.widgets import Input
 from tuirnn import text
 
 NEWLINE = "↵"
-"""Stands for a newline in the one-line field."""
+"""Represents a newline in the field, which has one line."""
 
 
-class Prime(Input):
-    """The field that the network reads as one types; ↵ in it is a newline."""
+class PromptInput(Input):
+    """A field for text that the network reads; ↵ represents a newline."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+j,shift+enter", "newline", "newline", show=False)]
 
     def validate_value(self, value: str) -> str:
-        """Typed or pasted, nothing in the field may move the terminal's cursor."""
+        """Replace characters that could move the terminal's cursor."""
         return text.harmless(value.replace("\n", NEWLINE))
 
     def action_newline(self) -> None:
-        """A newline to read."""
+        """Insert a newline."""
         self.insert_text_at_cursor(NEWLINE)
 
     def _on_paste(self, event: events.Paste) -> None:
-        """Pasted text may have several lines, and anything at all in them."""
+        """Paste all lines, not only the first."""
         self.insert_text_at_cursor(event.text.replace("\r\n", "\n").replace("\n", NEWLINE))
         event.stop()
         event.prevent_default()

@@ -1,4 +1,4 @@
-"""How the dashboard looks: themes, the colours of lines, and plain characters for fonts that lack the others."""
+"""Themes, the colours of lines and shades, and ASCII output for fonts that lack other characters."""
 
 from rich.segment import Segment
 from rich.style import Style
@@ -16,20 +16,23 @@ SAFE_LIGHT = Theme(
     primary="#0072B2", secondary="#9A4E7B", accent="#004E7A", warning="#A36A00", error="#B24A00", success="#0072B2",
     foreground="#16181A", background="#FCFCFA", surface="#F1F1EE", panel="#E5E5E1", dark=False,
 )  # fmt: skip
-"""Blue and orange in place of green and red: after Okabe and Ito, told apart with any colour vision."""
+"""Blue and orange instead of green and red (Okabe and Ito): distinguishable with any kind of colour vision."""
 
 THEMES = (
     "textual-dark", "textual-light", "safe-dark", "safe-light", "ansi-dark", "ansi-light", "nord", "gruvbox",
     "tokyo-night", "catppuccin-latte", "solarized-light",
 )  # fmt: skip
-"""In the order in which T goes through them. The two of ANSI use the terminal's own sixteen colours."""
+"""In the order of the key T. The two ANSI themes use the terminal's own sixteen colours."""
 
 _DARK_LINES = ("#56B4E9", "#E69F00", "#2FC79A", "#E58CBF", "#F0E442", "#FF8A4C", "#9DA7F0", "#B8B8B8")
 _LIGHT_LINES = ("#0072B2", "#B36B00", "#00805C", "#A8528A", "#7A6F00", "#C04A00", "#4A50B5", "#555555")
 _ANSI_LINES = ("blue", "yellow", "green", "magenta", "cyan", "red", "bright_blue", "bright_black")
 
 
-PAINTS = {
+LINES = tuple(f"line-{number}" for number in range(8))
+"""Styles of the lines of runs, in the order in which they are assigned."""
+
+STYLES = {
     "axis": ("foreground", 0.3, ""),
     "label": ("foreground", 0.6, ""),
     "note": ("foreground", 1.0, ""),
@@ -49,21 +52,26 @@ PAINTS = {
     "positive": ("warning", 1.0, ""),
     "negative": ("primary", 1.0, ""),
     "chosen": ("accent", 1.0, "bold"),
-    **{f"line-{number}": (f"line-{number}", 1.0, "") for number in range(8)},
+    **{line: (line, 1.0, "") for line in LINES},
     **{f"nats-{level}": (f"surprise-{level}", 1.0, "") for level in range(4)},
     "nats-4": ("surprise-4", 1.0, "bold"),
     "nats-5": ("surprise-5", 1.0, "bold underline"),
     **{f"act-{level}": (f"act-{level}", 1.0, "ground") for level in range(7)},
 }
-"""What charts and texts are painted with: a variable of the theme, its share against the background, attributes.
+"""Styles of charts and texts: a variable of the theme, its opacity over the background, attributes.
 
-Resolved once a theme; as CSS classes of each widget they would cost a third of the time to the first frame.
+They are resolved once per theme; CSS classes on each widget would make the first frame a third slower.
 """
 
 
-def paint(name: str, variables: dict[str, str]) -> Style:
-    """One of `PAINTS` in the colours of a theme."""
-    variable, share, attributes = PAINTS[name]
+def style_of(name: str, variables: dict[str, str]) -> Style:
+    """One of `STYLES` in the colours of a theme.
+
+    Args:
+        name: key of `STYLES`.
+        variables: the theme's CSS variables, with those of `css_variables`.
+    """
+    variable, share, attributes = STYLES[name]
     colour, ground = Color.parse(variables[variable]), Color.parse(variables["background"])
     words = attributes.split()
     if colour.ansi is None and ground.ansi is None and share < 1:
@@ -82,8 +90,14 @@ def paint(name: str, variables: dict[str, str]) -> Style:
     )
 
 
-def colours(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str, str]:
-    """CSS variables that a theme lacks: the lines of runs, shades of surprise, shades of activation."""
+def css_variables(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str, str]:
+    """Further CSS variables for a theme: lines of runs, shades of surprise, shades of activation.
+
+    Args:
+        variables: the theme's own.
+        ansi: whether it uses the terminal's colours.
+        dark: whether its background is dark.
+    """
     lines = [f"ansi_{name}" for name in _ANSI_LINES] if ansi else _DARK_LINES if dark else _LIGHT_LINES
     named = {f"line-{number}": colour for number, colour in enumerate(lines)}
     if ansi:
@@ -130,11 +144,11 @@ def _ascii_table() -> dict[int, str]:
     return table
 
 
-class Plain(LineFilter):
-    """Draws everything of ours in ASCII, cell for cell; foreign letters stay as they are."""
+class AsciiFilter(LineFilter):
+    """Replaces the dashboard's symbols by ASCII characters of the same width; letters in data are not changed."""
 
-    _TABLE = _ascii_table()
+    TABLE = _ascii_table()
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Each segment with its characters replaced."""
-        return [Segment(text.translate(self._TABLE), style, control) for text, style, control in segments]
+        return [Segment(text.translate(self.TABLE), style, control) for text, style, control in segments]

@@ -1,4 +1,4 @@
-"""Reading what the roll-out of a forecaster shows; its widget is handed the numbers."""
+"""Computing what the roll-out chart of a forecaster shows."""
 
 from pathlib import Path
 
@@ -8,10 +8,13 @@ from tuirnn.tui.views import HISTORY, STEPS, RolledOut
 
 
 def roll_out(name: str, folder: Path) -> RolledOut:
-    """Let a run forecast from the beginning of its held-out part on; takes a moment.
+    """Forecast from the start of a run's held-out part, in closed loop. Slow: for a thread.
 
+    Args:
+        name: of the run.
+        folder: of runs.
     Raises:
-        TuirnnError: no checkpoint, or its data are gone.
+        TuirnnError: there is no checkpoint, or the data are missing.
     """
     from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.data import measured_on

@@ -1,4 +1,4 @@
-"""The novelty meter: what is written, held against the text that the network learned from."""
+"""The novelty of generated text, measured against the training text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from tuirnn.novelty import Corpus
 
 FEWEST, MOST = 40, 20_000
-"""Characters below which there is nothing to say, and above which no more are looked at."""
+"""Shortest text that is measured, and the most characters that are measured of a longer one."""
 
 
-class Meter:
-    """Measures text by one cell after another; the training text of the last one is kept.
+class NoveltyMeter:
+    """Measures the text of one cell at a time; the indexed training text of the last cell is kept.
 
     Args:
         folder: of the runs.
@@ -21,18 +21,18 @@ class Meter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: tuple[str, Corpus | str] = ("", "")  # a cell and what it learned from, or why that cannot be had
+        self._known: tuple[str, Corpus | str] = ("", "")  # a cell, and its training text or why that is unavailable
 
     def line(self, cell: str, written: str) -> str:
-        """How new the text is, in words. Not for the drawing thread: the training text of a new cell is indexed first.
+        """The novelty of a text in words. Slow for a new cell, whose training text is indexed first.
 
         Args:
-            cell: run or cell file that wrote it.
+            cell: name of the run, or path of the cell file, that wrote the text.
             written: the text.
         """
         known = self._known
         if cell != known[0]:
-            known = self._known = (cell, self._learned_from(cell))
+            known = self._known = (cell, self._corpus(cell))
         corpus = known[1]
         if isinstance(corpus, str):
             return corpus
@@ -40,11 +40,11 @@ class Meter:
         longest = f"{found.longest} characters" if found.longest else "under 8 characters"
         return f"novel 8-grams {found.novel * 100:.0f} % · longest copy from the training text {longest}"
 
-    def _learned_from(self, cell: str) -> "Corpus | str":
+    def _corpus(self, cell: str) -> "Corpus | str":
         from tuirnn.novelty import Corpus
         from tuirnn.runtime.data import training_text
 
         try:
             return Corpus(training_text(cell, self._folder))
         except TuirnnError as error:
-            return f"no novelty meter: {error}"
+            return f"novelty unavailable: {error}"

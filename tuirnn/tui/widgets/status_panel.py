@@ -1,4 +1,4 @@
-"""How a run stands now, in figures: tall beside the chart, or flat above it."""
+"""The status of a run: tall beside the chart, or flat above it."""
 
 import math
 
@@ -13,19 +13,19 @@ from tuirnn.tasks.task import Task
 from tuirnn.tui.widgets.bars import bar
 
 FLAT_BELOW = 8
-"""Rows under which the flat form is drawn."""
+"""Height in rows below which the flat form is drawn."""
 
 _COLOURS = {"muted": "$text-muted"}
 
 
 def state_content(status: Status) -> Content:
-    """The state as symbol and word, in its colour."""
+    """The state as symbol and word, coloured."""
     name = text.STATE_STYLES.get(status.state, "muted")
     return Content.styled(text.state_label(status.state), f"bold {_COLOURS.get(name, f'$text-{name}')}")
 
 
-class Vitals(Widget):
-    """Draws a `Status`."""
+class StatusPanel(Widget):
+    """Displays a `Status`."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -33,12 +33,12 @@ class Vitals(Widget):
         self._learned: Task | None = None
 
     def show(self, status: Status | None, task: Task | None = None) -> None:
-        """Draw this status, of a run that learns `task`."""
+        """Display the status of a run with this task; None displays nothing."""
         self._status, self._learned = status, task
         self.refresh()
 
     def render(self) -> Content:
-        """The tall form, or the flat one where there is no height."""
+        """The tall form, or the flat one if the panel is low."""
         if self._status is None:
             return Content("")
         return self._flat(self._status) if self.content_size.height < FLAT_BELOW else self._tall(self._status)
@@ -120,7 +120,7 @@ class Vitals(Widget):
 
 
 def _pair(name: str, value: str, width: int, style: str = "bold") -> Content:
-    """A name on the left and its value on the right."""
+    """A name at the left and its value at the right."""
     room = max(1, width - len(name) - len(value))
     return Content.assemble((name, "$text-muted"), " " * room, (value, style))
 

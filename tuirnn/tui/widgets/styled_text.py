@@ -1,4 +1,4 @@
-"""Running text that wraps and scrolls, each character in a style of its own; and text with guesses beneath."""
+"""Text that wraps and scrolls, each character in its own style."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,44 +11,46 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tuirnn.text import token_label, visible
+from tuirnn.text import visible
+from tuirnn.tui.views import Change
 from tuirnn.tui.widgets.paint import Painted
 
 LEVELS = 6
-"""Steps of surprise that can be told apart."""
+"""Distinguishable levels of surprise."""
 
 NATS_A_LEVEL = 1.0
 
 ACTIVATIONS = 7
-"""Steps from -1 to 1 that can be told apart."""
+"""Distinguishable levels of activation, from -1 to 1."""
 
 Piece = tuple[str, str]
-"""Text and the name of its style."""
+"""Text and the name of its style, one of `theme.STYLES`."""
 
 
 def surprise_style(nats: float) -> str:
-    """The style for a symbol that cost this much; NaN counts as the greatest surprise."""
+    """The style of a symbol with this loss in nats; NaN counts as the highest level."""
     return f"nats-{int(min(max(nats / NATS_A_LEVEL, 0), LEVELS - 1))}" if nats == nats else f"nats-{LEVELS - 1}"
 
 
 def surprise_legend(before: str, after: str = "") -> Content:
-    """The shades of surprise, in nats, between two words of explanation."""
+    """The shades of surprise, in nats, between two explanations."""
     shades = [(f" {level}", f"$surprise-{level} reverse") for level in range(LEVELS)]
     return Content.assemble(before, " ", *shades, "+", f" {after}" if after else "")
 
 
 def activation_style(value: float) -> str:
-    """The style for an activation from -1 to 1."""
+    """The style of an activation from -1 to 1."""
     middle = ACTIVATIONS // 2
     return f"act-{round(min(max(value if value == value else 0.0, -1.0), 1.0) * middle) + middle}"
 
 
 def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int, int]]:
-    """Cut characters into lines no wider than `width` cells, at blanks where possible.
+    """Cut characters into lines of at most `width` cells, at blanks where possible.
 
     Args:
-        characters: one visible character each, with its style.
-        start: where the first line begins.
+        characters: each is one visible character with its style.
+        start: index at which the first line begins.
+        width: of a line, in cells.
     Returns:
         (begin, end) of each line; a newline belongs to the line that it ends. At least one line.
     """
@@ -74,20 +76,20 @@ def wrap(characters: Sequence[Piece], start: int, width: int) -> list[tuple[int,
     return lines
 
 
-class Lines(ScrollView, Painted, can_focus=False):  # the first base is the one that CSS goes by
-    """The common part: lines of styled pieces, in a scrolled view."""
+class Lines(ScrollView, Painted, can_focus=False):  # CSS follows the first base
+    """Lines of styled pieces in a scrolling view."""
 
     @property
     def line_width(self) -> int:
-        """Cells in a line."""
+        """Width of a line in cells."""
         return max(1, self.scrollable_content_region.width)
 
     def layout_lines(self) -> int:
-        """Lay the content out for the present width; returns the number of lines."""
+        """Lay the content out for the current width; returns the number of lines."""
         raise NotImplementedError
 
     def line(self, number: int) -> Iterable[Piece]:
-        """One line, as laid out last."""
+        """One line of the current layout."""
         raise NotImplementedError
 
     def relayout(self) -> None:
@@ -96,11 +98,11 @@ class Lines(ScrollView, Painted, can_focus=False):  # the first base is the one 
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
-        """The width may have changed."""
+        """Lay out for the new width."""
         self.relayout()
 
     def render_line(self, y: int) -> Strip:
-        """One row of what is in view."""
+        """One row of the visible part."""
         width, number = self.size.width, y + self.scroll_offset.y
         base = self.paint("")
         if number >= self.virtual_size.height:
@@ -109,15 +111,15 @@ class Lines(ScrollView, Painted, can_focus=False):  # the first base is the one 
         return Strip(segments).adjust_cell_length(width, base)
 
 
-class Prose(Lines):
-    """Text that grows at its end and follows it, unless one has scrolled up; what comes after its cursor is dim.
+class StyledText(Lines):
+    """Text that can grow at its end. The end stays visible unless the user scrolls up; text after the cursor is dim.
 
     Args:
-        limit: characters kept; older ones are let go of.
+        limit: number of characters that are kept.
     """
 
     class Pointed(Message):
-        """A character was clicked: so many stand before it in all that has been shown."""
+        """A character was clicked; `characters` is the number of characters before it, dropped ones included."""
 
         def __init__(self, characters: int) -> None:
             super().__init__()
@@ -136,16 +138,16 @@ class Prose(Lines):
 
     @property
     def text(self) -> str:
-        """All that is shown."""
+        """The whole text."""
         return "".join(character for character, _ in self._characters)
 
     @property
     def tail(self) -> int:
-        """How much of it comes after the cursor."""
+        """Number of characters after the cursor."""
         return min(self._tail, len(self._characters))
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove all text."""
         self._characters, self._laid_width, self._dropped, self._tail = [], 0, 0, 0
         self._grows = self._follows = True
         self.relayout()
@@ -159,7 +161,7 @@ class Prose(Lines):
         self.scroll_to(y=0, animate=False)
 
     def append(self, pieces: Iterable[Piece]) -> None:
-        """Add text at the end; scrolls along where the end was in view."""
+        """Add text at the end."""
         self._grows = True
         self._characters += [(ch, style) for text, style in pieces for ch in visible(text)]
         if len(self._characters) > self.limit + self.limit // 4:
@@ -168,18 +170,33 @@ class Prose(Lines):
             self._laid_width = 0
         self.relayout()
 
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make changes at the end, then put the cursor where the last one leaves it."""
+        added: list[Piece] = []
+        for change in changes:
+            if change.take_back:
+                self.append(added)
+                added = []
+                self.take_back(change.take_back)
+            if change.text:
+                added.append((change.text, change.style))
+        if added:
+            self.append(added)
+        if changes:
+            self.put_cursor(changes[-1].tail)
+
     def take_back(self, characters: int) -> None:
         """Remove this many characters from the end."""
         if characters:
             del self._characters[-characters:]
             while len(self._lines) > 1 and self._lines[-1][0] >= len(self._characters):
                 self._lines.pop()
-            if len(self._lines) > 1:  # a shorter word may fit into the line before
+            if len(self._lines) > 1:  # a word that is shorter now may fit into the previous line
                 self._lines.pop()
             self.relayout()
 
     def put_cursor(self, tail: int) -> None:
-        """Put the cursor before the last `tail` characters, and bring it into view where it has moved."""
+        """Put the cursor before the last `tail` characters, and make it visible if it has moved."""
         if tail == self._tail:
             return
         self._tail = tail
@@ -195,7 +212,7 @@ class Prose(Lines):
             self.scroll_to(y=max(0, row - high // 2), animate=False)
 
     def on_click(self, event: events.Click) -> None:
-        """Say which character that was."""
+        """Report which character was clicked."""
         number, x = event.y - self.gutter.top + self.scroll_offset.y, event.x - self.gutter.left
         if 0 <= number < len(self._lines):
             begin, end = self._lines[number]
@@ -207,18 +224,18 @@ class Prose(Lines):
                     return
 
     def relayout(self) -> None:
-        """Lay out again; the end stays in view if it was."""
+        """Lay out again; the end stays visible if it was."""
         super().relayout()
         if self._follows:
             self.scroll_end(animate=False)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Scrolling up stops the following, scrolling back to the end takes it up again."""
+        """Stop following the end when the user scrolls up; follow it again at the end."""
         super().watch_scroll_y(old_value, new_value)
         self._follows = self._grows and new_value >= self.max_scroll_y
 
     def layout_lines(self) -> int:
-        """Wrap anew from the last line on, or all where the width has changed."""
+        """Wrap the last line again; all lines if the width has changed."""
         width = self.line_width
         if width != self._laid_width:
             self._laid_width, self._lines = width, [(0, 0)]
@@ -227,7 +244,7 @@ class Prose(Lines):
         return len(self._lines)
 
     def line(self, number: int) -> Iterable[Piece]:
-        """One wrapped line, a newline left out; the cursor is a caret at the text's end, else on a character."""
+        """One wrapped line without its newline; the cursor is a marked character, or a caret at the end."""
         begin, end = self._lines[number]
         here = len(self._characters) - self.tail
         run, style = "", ""
@@ -246,42 +263,3 @@ class Prose(Lines):
             yield run, style
         if self.caret and not self.tail and number == len(self._lines) - 1:
             yield "▌", "caret"
-
-
-class Guesses(Lines):
-    """A text coloured by what each symbol cost, with every wrong guess on the line beneath it."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._tokens: list[tuple[str, str, str]] = []  # symbol, style, wrong guess or ''
-        self._rows: list[tuple[list[Piece], list[Piece]]] = []
-
-    def show(self, symbols: Sequence[str], nats: Sequence[float], guesses: Sequence[str]) -> None:
-        """Show a text, what each of its symbols cost and what was expected instead."""
-        self._tokens = [
-            (
-                token_label(symbol) if symbol != " " else " ",
-                surprise_style(cost),
-                token_label(guess) if guess != symbol else "",
-            )
-            for symbol, cost, guess in zip(symbols, nats, guesses, strict=True)
-        ]
-        self.relayout()
-
-    def layout_lines(self) -> int:
-        """Symbols above, guesses below, in columns as wide as the wider of the two."""
-        self._rows, used = [], self.line_width
-        for symbol, style, guess in self._tokens:
-            cells = max(cell_len(symbol), cell_len(guess), 1)
-            if used + cells > self.line_width or not self._rows:
-                self._rows.append(([], []))
-                used = 0
-            above, below = self._rows[-1]
-            above.append((symbol + " " * (cells - cell_len(symbol)), style))
-            below.append((guess + " " * (cells - cell_len(guess)), "wrong"))
-            used = self.line_width if symbol == "↵" else used + cells
-        return 2 * len(self._rows)
-
-    def line(self, number: int) -> Iterable[Piece]:
-        """Even lines are the text, odd ones the guesses."""
-        return self._rows[number // 2][number % 2]

@@ -1,0 +1,174 @@
+"""The table of runs: which columns fit, how wide each is, what each run's row contains."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.color import Color
+from textual.widgets import DataTable
+
+from tuirnn import text
+from tuirnn.runs.listing import RunSummary
+from tuirnn.tui import theme
+from tuirnn.tui.widgets.paint import variables
+
+COLUMNS = {
+    "name": 18, "cell": 8, "data": 10, "state": 10, "step": 13, "done": 5, "best val": 8, "speed": 10, "left": 7,
+    "age": 5, "loss": 10,
+}  # fmt: skip
+"""Title and least width of each column."""
+
+IMPORTANCE = ("name", "cell", "state", "done", "best val", "left", "age", "data", "loss", "speed", "step")
+"""The order in which columns are given space; those that do not fit are left out."""
+
+RIGHT = {"step", "done", "best val", "speed", "left", "age"}
+"""Columns that are aligned to the right."""
+
+PADDING = 1
+"""Cells on either side of each column."""
+
+FRAME = 3
+"""Columns of the screen that frame and scroll bar take."""
+
+ROOMY, WIDE = 112, 140
+"""Widths from which long names of runs, and of data, are shown longer."""
+
+
+def fitting(rows: Sequence[Mapping[str, Text]], room: int) -> dict[str, int]:
+    """Title and width of the columns that fit, left to right; each is as wide as its widest cell.
+
+    Args:
+        rows: a cell for every title.
+        room: width of the table in cells.
+    """
+    widths = {title: max([least, *(row[title].cell_len for row in rows)]) for title, least in COLUMNS.items()}
+    shown = []
+    for title in IMPORTANCE:
+        room -= widths[title] + 2 * PADDING
+        if room < 0:
+            break
+        shown.append(title)
+    return {title: width for title, width in widths.items() if title in shown}
+
+
+class RunsTable(DataTable[Text], inherit_bindings=False):
+    """A row for each run, and a cursor. Enter is left to the tab."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "cursor_up", show=False),
+        Binding("down", "cursor_down", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+        Binding("home,ctrl+home", "scroll_top", show=False),
+        Binding("end,ctrl+end", "scroll_bottom", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, cursor_type="row", cell_padding=PADDING)
+        self._shown: list[RunSummary] = []
+        self._dots: Mapping[str, str] = {}
+        self._titles: dict[str, int] = {}  # title and width of the columns that are shown
+        self._cells: dict[str, list[Text]] = {}
+
+    @property
+    def highlighted(self) -> RunSummary | None:
+        """The run under the cursor."""
+        row = self.cursor_row
+        return self._shown[row] if 0 <= row < len(self._shown) else None
+
+    def show(self, runs: list[RunSummary], dots: Mapping[str, str], start: str | None = None) -> None:
+        """Display these runs, the cursor on the same run as before.
+
+        Args:
+            runs: in the order of the rows.
+            dots: names of the runs that get a dot, with its style.
+            start: name of the run where to put the cursor if it was on no run.
+        """
+        before, names = self.highlighted, [run.name for run in self._shown]
+        self._shown, self._dots = runs, dots
+        if names == [run.name for run in runs] and self._titles:
+            self.renew()
+        else:
+            self._rebuild(before.name if before else start)
+
+    def renew(self) -> None:
+        """Update the cells that changed; all of them if columns come, go or change their width."""
+        rows = {run.name: self._row(run) for run in self._shown}
+        if self._titles != fitting(list(rows.values()), self._room):
+            self._rebuild(self.highlighted.name if self.highlighted else None)
+            return
+        for name, row in rows.items():
+            cells = self._aligned(row)
+            for title, old, new in zip(self._titles, self._cells[name], cells, strict=True):
+                if old != new or old.style != new.style or old.spans != new.spans:
+                    self.update_cell(name, title, new)
+            self._cells[name] = cells
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show fewer columns and shorter names in less space."""
+        if self._titles:
+            self.renew()
+
+    @property
+    def _room(self) -> int:
+        return self.app.size.width - FRAME
+
+    def _rebuild(self, keep: str | None) -> None:
+        """Lay out columns and rows again, with the cursor on the run named `keep`."""
+        rows = {run.name: self._row(run) for run in self._shown}
+        self._titles = fitting(list(rows.values()), self._room)
+        self.clear(columns=True)
+        for title, width in self._titles.items():
+            label = Text(title)
+            if title in RIGHT:
+                label.align("right", width)
+            elif title == "name":
+                label.pad_left(2)
+            self.add_column(label, key=title, width=width)
+        self._cells = {name: self._aligned(row) for name, row in rows.items()}
+        for name, cells in self._cells.items():
+            self.add_row(*cells, key=name)
+        names = list(rows)
+        if keep in names:
+            self.move_cursor(row=names.index(keep), animate=False)
+
+    def _aligned(self, row: Mapping[str, Text]) -> list[Text]:
+        """The cells of the columns that are shown, padded to their widths."""
+        cells = []
+        for title, width in self._titles.items():
+            cell = row[title].copy()
+            cell.align("right" if title in RIGHT else "left", width)
+            cells.append(cell)
+        return cells
+
+    def _row(self, run: RunSummary) -> dict[str, Text]:
+        """A cell for each title."""
+        status, record, width = run.status, run.record, self.app.size.width
+        best = status.best_val_loss if status.best_step else float("nan")
+        total = f"/{text.count(status.total)}" if status.total else ""
+        name, data = Text(run.name), Text(text.visible_line(str(record.data.get("name", ""))) if record else "–")
+        name.truncate(24 if width >= ROOMY else 16, overflow="ellipsis")
+        data.truncate(24 if width >= WIDE else 13, overflow="ellipsis")
+        style = theme.style_of(self._dots[run.name], variables(self.app)) if run.name in self._dots else ""
+        return {
+            "name": Text.assemble(("● " if style else "  ", style), name),
+            "cell": Text(run.cell),
+            "data": data,
+            "state": Text(text.state_label(status.state), self._state_style(status.state)),
+            "step": Text(text.count(status.step) + total),
+            "done": Text(f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–"),
+            "best val": Text(text.held_out(best, run.leaky)),
+            "speed": Text(text.speed(status.tokens_per_s, run.speed_in) if status.live else "–"),
+            "left": Text(text.duration(status.eta) if status.live and status.eta else "–"),
+            "age": Text(text.age(record.created if record else 0.0)),
+            "loss": Text(text.sparkline(run.spark)),
+        }
+
+    def _state_style(self, state: str) -> str:
+        name = text.STATE_STYLES.get(state, "muted")
+        if name == "muted":
+            return "dim"
+        colour = Color.parse(self.app.theme_variables[f"text-{name}"])
+        return "" if colour.auto else colour.rich_color.name
