@@ -27,6 +27,7 @@ from tuirnn.tasks import classify
 from tuirnn.tasks.batches import IGNORE
 from tuirnn.training import launch
 from tuirnn.training.classifying import last_logits
+from tuirnn.training.events import Event
 from tuirnn.training.learner import build_model
 
 CONSONANTS, VOWELS = "bcdfghjkl", "aeiou"
@@ -243,8 +244,8 @@ def test_resumed_classifiers_have_the_same_bits(folder: Path, tmp_path: Path) ->
     class Crash(BaseException):
         pass
 
-    def crash(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 17:
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.step == 17:
             raise Crash
 
     with pytest.raises(Crash):

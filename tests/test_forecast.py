@@ -33,6 +33,7 @@ from tuirnn.scaling import Scaling
 from tuirnn.tasks import forecast, rollout, tables
 from tuirnn.tasks.forecast import SeriesData
 from tuirnn.training import launch
+from tuirnn.training.events import Event
 from tuirnn.training.forecasting import ModelReader
 from tuirnn.training.learner import build_model
 
@@ -367,8 +368,8 @@ def test_resumed_forecasters_have_the_same_bits_and_keep_their_normalisation(tab
     class Crash(BaseException):
         pass
 
-    def crash(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 17:
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.step == 17:
             raise Crash
 
     with pytest.raises(Crash):

@@ -18,6 +18,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.tasks import datasets, lm
 from tuirnn.training import launch
+from tuirnn.training.events import to_json
 
 NAMES = [a + b + c for a in ("Ab", "Cor", "Di", "Mega", "Tri") for b in ("lo", "ra", "no") for c in ("don", "saurus")]
 
@@ -200,7 +201,7 @@ def test_a_text_given_twice_is_refused_or_called_leaky(tmp_path: Path) -> None:
     assert not read_record(RunPaths(tmp_path / "once")).leaky
     events: list[dict[str, Any]] = []
     config = read_record(RunPaths(tmp_path / "once")).config.replace(sources=(str(text), str(text)), allow_leak=True)
-    launch.start(config, tmp_path, "twice", events.append)
+    launch.start(config, tmp_path, "twice", lambda event: events.append(to_json(event)))
     assert all(event["leaky"] is True for event in events if event["event"] in ("eval", "end"))
     assert read_record(RunPaths(tmp_path / "twice")).leaky
 

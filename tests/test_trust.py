@@ -27,6 +27,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import list_runs
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
 from tuirnn.training import launch
+from tuirnn.training.events import Event
 
 
 @pytest.fixture
@@ -274,7 +275,9 @@ def test_more_data_on_resume(run: RunPaths, small_text: Path, tmp_path: Path) ->
     more = tmp_path / "more.txt"
     more.write_text(small_text.read_text() * 2)
     notes: list[str] = []
-    launch.resume(run, {"sources": (str(more),), "steps": 30}, lambda event: notes.append(event.get("message", "")))
+    launch.resume(
+        run, {"sources": (str(more),), "steps": 30}, lambda event: notes.append(getattr(event, "message", ""))
+    )
     assert any("more.txt" in note for note in notes)
     record = present_record(run)
     assert record.data["name"] == "more.txt"
@@ -317,8 +320,8 @@ def test_an_evaluation_is_cut_short_and_made_up_for(tmp_path: Path, small_text: 
     settings: dict[str, Any] = {"steps": 6, "eval_every": 4, "checkpoint_every": 4}
     whole = train_small(tmp_path, "whole", small_text, **settings, sample_length=3000)
 
-    def interrupt(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 4:
+    def interrupt(event: Event) -> None:
+        if event.kind == "step" and event.step == 4:
             threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     began = time.monotonic()
