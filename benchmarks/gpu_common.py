@@ -53,13 +53,14 @@ def trained(
     from tuirnn.runs.layout import RunPaths
     from tuirnn.runs.reader import LogTail
     from tuirnn.training import launch
+    from tuirnn.training.events import Event, to_json
 
     events: list[Row] = []
 
-    def note(event: Row) -> None:
-        events.append(event)
+    def note(event: Event) -> None:
+        events.append(to_json(event))
         if report is not None:
-            report(event)
+            report(events[-1])
 
     settings["device"] = options.device
     if options.data is not None:

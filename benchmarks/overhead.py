@@ -77,6 +77,7 @@ def steps(count: int, settings: dict[str, Any]) -> None:
     from tuirnn.cli.progress import JsonReport
     from tuirnn.config import RunConfig
     from tuirnn.training import launch
+    from tuirnn.training.events import Event
 
     share_cores()
     config = RunConfig().replace(steps=count, **settings)
@@ -84,11 +85,11 @@ def steps(count: int, settings: dict[str, Any]) -> None:
     times: list[tuple[float, float, bool]] = []  # a block of the training, of bare steps; with an evaluation in it
     evaluated, last, threads = False, 0.0, torch.get_num_threads()
 
-    def report(event: dict[str, Any]) -> None:
+    def report(event: Event) -> None:
         nonlocal evaluated, last
         show(event)
-        evaluated |= event["event"] == "eval"
-        if event["event"] == "step" and event["step"] % BLOCK == 0:
+        evaluated |= event.kind == "eval"
+        if event.kind == "step" and event.step % BLOCK == 0:
             began = time.perf_counter()
             for _ in range(BLOCK):
                 bare()

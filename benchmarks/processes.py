@@ -86,8 +86,8 @@ def kill(folder: Path, words: list[str]) -> None:
         next(event for event in events(process) if event["event"] == "step" and event["step"] == 50)
         paths = RunPaths(folder / name)
         leader = read_status(paths).pid
-        listed = subprocess.run(["pgrep", "-P", str(leader)], capture_output=True, text=True, check=True)
-        victim = leader if name == "leader" else int(listed.stdout.split()[0])
+        listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        victim = leader if name == "leader" else next(pid for pid in map(int, listed.stdout.split()) if pid != leader)
         began = time.monotonic()
         os.kill(victim, signal.SIGKILL)
         _, said = process.communicate()

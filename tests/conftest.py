@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,14 +53,21 @@ def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train_small(folder: Path, name: str, source: Path, **changes: Any) -> RunPaths:
-    """Train a few steps of a small network."""
+    """Train a few steps of a small network; in several processes by the command, which starts them."""
+    from tuirnn.runs import detached
     from tuirnn.training import launch
 
     settings = {
         "hidden": 24, "embed": 8, "steps": 20, "eval_every": 10, "checkpoint_every": 10, "batch_size": 4,
         "seq_len": 16, "sample_length": 20, "sources": (str(source),), "device": "cpu",
     }  # fmt: skip
-    launch.start(RunConfig().replace(**{**settings, **changes}), folder, name, lambda event: None)
+    config = RunConfig().replace(**{**settings, **changes})
+    if config.train.processes == 1:
+        launch.start(config, folder, name, lambda event: None)
+    else:
+        words = ["train", "--runs", str(folder), "--name", name, *detached.arguments(config)]
+        done = subprocess.run([sys.executable, "-m", "tuirnn", *words], capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr
     return RunPaths(folder / name)
 
 
@@ -98,6 +106,14 @@ def trained(runs: Path, small_text: Path) -> Callable[..., RunPaths]:
 def small_run(trained: Callable[..., RunPaths]) -> RunPaths:
     """A small trained LSTM."""
     return trained()
+
+
+@pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> RunPaths:
+    """200 steps in one process, for trainings of several to be held against."""
+    from started import train
+
+    return train(tmp_path_factory.mktemp("single"), "single", small_text)
 
 
 @pytest.fixture

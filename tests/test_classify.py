@@ -28,6 +28,7 @@ from tuirnn.tasks.classify import data as classify
 from tuirnn.tasks.classify import prediction as streaming
 from tuirnn.tasks.probabilities import softmax
 from tuirnn.training import launch
+from tuirnn.training.events import Event
 from tuirnn.training.learner import build_model
 from tuirnn.training.tasks.classify import last_logits
 
@@ -245,8 +246,8 @@ def test_resumed_classifiers_have_the_same_bits(folder: Path, tmp_path: Path) ->
     class Crash(BaseException):
         pass
 
-    def crash(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 17:
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.step == 17:
             raise Crash
 
     with pytest.raises(Crash):

@@ -48,9 +48,10 @@ def names(tmp_path: Path) -> Path:
 def trained(config: RunConfig, folder: Path, name: str) -> tuple[dict[str, Any], RunPaths]:
     """Train; the event that it began with, with the step it ended at, and the run."""
     from tuirnn.training import launch
+    from tuirnn.training.events import to_json
 
     events: list[dict[str, Any]] = []
-    launch.start(config, folder, name, events.append)
+    launch.start(config, folder, name, lambda event: events.append(to_json(event)))
     return {**events[-1], **next(e for e in events if e["event"] == "start")} | {"end": events[-1]["step"]}, RunPaths(
         folder / name
     )

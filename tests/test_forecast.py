@@ -30,6 +30,7 @@ from tuirnn.tasks.forecast import prediction as runtime
 from tuirnn.tasks.forecast import rollout
 from tuirnn.tasks.forecast.data import SeriesData
 from tuirnn.training import launch
+from tuirnn.training.events import Event
 from tuirnn.training.learner import build_model
 from tuirnn.training.tasks.forecast import ModelReader
 
@@ -172,8 +173,8 @@ def test_resumed_forecasters_have_the_same_bits_and_keep_their_normalisation(tab
     class Crash(BaseException):
         pass
 
-    def crash(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 17:
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.step == 17:
             raise Crash
 
     with pytest.raises(Crash):

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scenario import BYSTANDER, OTHER_BOOT, Child, Scenario
@@ -28,7 +27,8 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import list_runs
 from tuirnn.runs.reader import Status, read_status, written_status
 from tuirnn.runs.writer import RunWriter, acquired
-from tuirnn.training import launch, trainer
+from tuirnn.training import launch, recorder
+from tuirnn.training.events import Event
 from tuirnn.tui.app import DashboardApp
 
 
@@ -234,12 +234,12 @@ async def test_k_kills_the_runs_own_trainer(
 
 
 def test_a_long_evaluation_is_not_silent(tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "HEARTBEAT", 0.0)
+    monkeypatch.setattr(recorder, "HEARTBEAT", 0.0)
     paths, heartbeats = RunPaths(tmp_path / "one"), dict[str, float]()
 
-    def look(event: dict[str, Any]) -> None:
-        if event["event"] in ("step", "eval"):
-            heartbeats[event["event"]] = (written_status(paths) or Status()).heartbeat
+    def look(event: Event) -> None:
+        if event.kind in ("step", "eval"):
+            heartbeats[event.kind] = (written_status(paths) or Status()).heartbeat
 
     settings = {"hidden": 8, "embed": 4, "steps": 2, "sources": (str(small_text),), "device": "cpu"}
     launch.start(RunConfig().replace(**settings), tmp_path, "one", look)

@@ -24,6 +24,7 @@ from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.settings.model import ModelConfig
 from tuirnn.training import launch, proof
 from tuirnn.training.contenders import VOCAB, TorchModel
+from tuirnn.training.events import to_json
 from tuirnn.training.peak import fresh_process, measure
 
 CASES = [proof.Case(cell, 2, carried=True, masked=True) for cell in CELLS]
@@ -291,7 +292,7 @@ def test_what_fits_only_with_swap_is_warned_of(
     events: list[dict[str, Any]] = []
     config = RunConfig().replace(sources=(str(small_text),), hidden=8, embed=8, steps=1, batch_size=4, seq_len=16,
                                  sample_length=0, device="cpu")  # fmt: skip
-    launch.start(config, tmp_path, "tight", events.append)
+    launch.start(config, tmp_path, "tight", lambda event: events.append(to_json(event)))
     assert any("has 100 MB free" in event.get("message", "") for event in events)
     start = next(event for event in events if event["event"] == "start")
     assert start["memory"] == pytest.approx(memory(config, start["vocab"], start["vocab"]), rel=0.01)

@@ -1,10 +1,8 @@
 """Several processes that share each batch: the same results as one, one writer, and an end that says why.
 
-`TUIRNN_LONG=1` adds three processes, each task, requests, a rollback, and more places to be killed at.
+`TUIRNN_LONG=1` adds three processes, each task, a rollback, and more places to be killed at.
 """
 
-import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,68 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import train_small
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load as load_tensors
+from started import SETTINGS, WITHIN, Started, begin, gone, long, losses, same, tensors, train, wait_for_state
 
 from tuirnn.config import RunConfig
-from tuirnn.errors import ConfigError, DivergedError, LostError, VerificationError
-from tuirnn.models import SequenceModel, dropout_mask
+from tuirnn.errors import ConfigError, LostError, VerificationError
+from tuirnn.models import dropout_mask
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_status
 from tuirnn.tasks.batches import IGNORE, Lanes
 from tuirnn.training import launch
-from tuirnn.training.followers import Followers
+from tuirnn.training.events import Event
 from tuirnn.training.losses import CrossEntropy, SquaredError
 from tuirnn.training.place import VARIABLES, Place, find_place
-from tuirnn.training.team import Alone, Team
-
-long = pytest.mark.skipif(not os.environ.get("TUIRNN_LONG"), reason="TUIRNN_LONG=1 runs it")
-
-SETTINGS: dict[str, Any] = {
-    "hidden": 12, "layers": 2, "embed": 6, "dropout": 0.3, "batch_size": 5, "seq_len": 12, "steps": 200,
-    "eval_every": 90, "checkpoint_every": 50, "sample_length": 5, "device": "cpu",
-}  # fmt: skip
-
-
-def train(folder: Path, name: str, source: Path, **changes: Any) -> RunPaths:
-    return train_small(folder, name, source, **{**SETTINGS, **changes})
-
-
-def losses(paths: RunPaths, split: str = "train") -> list[float]:
-    return [record["loss"] for record in LogTail(paths.metrics).read() if record["split"] == split]
-
-
-def tensors(paths: RunPaths, file: str = checkpoint.MODEL) -> dict[str, torch.Tensor]:
-    return load_tensors(checkpoint.load(paths, "last").files[file])
-
-
-WITHIN = 1e-6
-
-
-def same(one: RunPaths, other: RunPaths) -> None:
-    """Hold every loss, the weights, the optimizer's and the carried state of one run against another's."""
-    assert [r["step"] for r in LogTail(other.metrics).read()] == [r["step"] for r in LogTail(one.metrics).read()]
-    for split in ("train", "val"):
-        assert losses(other, split) == pytest.approx(losses(one, split), rel=WITHIN)
-    for name, value in tensors(one).items():
-        difference = (tensors(other)[name] - value).double().norm() / value.double().norm()
-        assert float(difference) <= WITHIN, name
-    kept, others = (tensors(run, checkpoint.OPTIMIZER) for run in (one, other))
-    assert kept.keys() == others.keys()
-    assert torch.equal(kept["rng.cpu"], others["rng.cpu"])
-    for name in kept:
-        if name.startswith("carried"):
-            assert torch.allclose(others[name], kept[name], atol=1e-5), name
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> RunPaths:
-    """200 steps in one process."""
-    return train(tmp_path_factory.mktemp("single"), "single", small_text)
-
+from tuirnn.training.team import Alone
 
 # ── the parts ────────────────────────────────────────────────────────────────────
 
@@ -124,13 +76,19 @@ def test_a_part_of_a_batch_gets_its_part_of_the_dropout_mask(device: str) -> Non
         assert torch.equal(dropout_mask(whole[:, lanes.own], 0.4, lanes), mask[:, lanes.own])
 
 
+def stand_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process be one that torchrun has started."""
+    values = map(str, (place.rank, place.size, place.local_rank, place.local_size))
+    for name, value in {**dict(zip(VARIABLES, values, strict=True)), "TORCHELASTIC_RUN_ID": "none"}.items():
+        monkeypatch.setenv(name, value)
+
+
 def test_places_that_go_together_are_read_and_others_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert find_place() == Place()
     for place in (Place(0, 2, 0, 2), Place(5, 8, 1, 4)):
-        for name, value in place.environment().items():
-            monkeypatch.setenv(name, value)
+        stand_at(place, monkeypatch)
         assert find_place() == place
     monkeypatch.setenv("RANK", "8")
     with pytest.raises(ConfigError, match="RANK=8"):
@@ -145,47 +103,43 @@ def test_places_that_go_together_are_read_and_others_refused(monkeypatch: pytest
     ],
 )
 def test_what_cannot_be_shared_is_refused_before_anything_is_there(
-    changes: dict[str, Any], said: str, tmp_path: Path, small_text: Path
+    changes: dict[str, Any], said: str, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    count = changes["processes"]
+    stand_at(Place(0, count, 0, count), monkeypatch)
+    config = RunConfig().replace(**{**SETTINGS, **changes}, sources=(str(small_text),))
     with pytest.raises(ConfigError, match=said):
-        train(tmp_path, "one", small_text, **changes)
+        launch.start(config, tmp_path, "one", lambda event: None)
     assert not list(tmp_path.iterdir())
 
 
 def test_another_number_than_torchrun_has_started_is_refused(
     tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in Place(0, 4, 0, 4).environment().items():
-        monkeypatch.setenv(name, value)
+    config = RunConfig().replace(**SETTINGS, sources=(str(small_text),), processes=2)
+    with pytest.raises(ConfigError, match="needs as many processes; use 'tuirnn train' or torchrun"):
+        launch.start(config, tmp_path, "one", lambda event: None)
+    stand_at(Place(0, 4, 0, 4), monkeypatch)
     with pytest.raises(ConfigError, match="torchrun has started 4"):
-        train(tmp_path, "one", small_text, processes=2)
+        launch.start(config, tmp_path, "one", lambda event: None)
 
 
-def test_a_training_that_hangs_for_a_lost_process_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU a sum with one that has gone may never return; here nobody ever asks for one."""
-    ended: list[str] = []
-    monkeypatch.setattr(Followers, "stuck", lambda self, lost: ended.append(lost))
-    with pytest.raises(ZeroDivisionError), Followers(2, patience=0.1) as followers:
-        followers._processes[0].kill()
-        until = time.monotonic() + 10
-        while not ended and time.monotonic() < until:
-            time.sleep(0.02)
-        assert ended
-        assert ended[0].startswith("process 2 of 2")
-        assert ended[0].endswith("was killed by SIGKILL")
-        assert ended[0] == followers.lost()
-        raise ZeroDivisionError
-    assert not Path(followers.meeting).parent.exists()
+def test_what_the_command_refuses_is_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Too many processes before any is started, missing data by the first of them."""
+    for words, said in (
+        (["--processes", "4000"], "tuirnn: --processes 4000 are more than twice the"),
+        (["--processes", "2", "no-such-file"], "tuirnn: no file, folder or data set 'no-such-file'"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tuirnn", "train", *words, "--runs", str(tmp_path), "--device", "cpu"],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert done.stderr.startswith(said)
+    assert not list(tmp_path.iterdir())
 
 
 # ── the same as one process ──────────────────────────────────────────────────────
-
-
-def children() -> list[Path]:
-    """Of this process, in /proc; but for the one that Python keeps once a test has spawned processes."""
-    found = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False)
-    folders = [Path("/proc") / pid for pid in found.stdout.split()]
-    return [folder for folder in folders if b"resource_tracker" not in (folder / "cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=long)])
@@ -204,28 +158,23 @@ def test_one_process_that_goes_through_a_batch_in_as_many_parts_gives_the_same_b
 
 
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(
-    single: RunPaths, tmp_path: Path, small_text: Path
+    single: RunPaths, tmp_path: Path, small_text: Path, environment: dict[str, str]
 ) -> None:
     """200 steps with dropout and a carried state, five lanes as two and three."""
-    opened: list[str] = []
-    events: list[dict[str, Any]] = []
-
-    def report(event: dict[str, Any]) -> None:
-        events.append(event)
-        if event["event"] == "step" and event["step"] in (40, 140):
-            (other,) = (child for child in children() if b"tuirnn" in (child / "cmdline").read_bytes())
-            opened.extend(os.readlink(entry) for entry in (other / "fd").iterdir())
-
-    config = RunConfig().replace(**SETTINGS, sources=(str(small_text),), processes=2)
-    launch.start(config, tmp_path, "two", report)
-    paths = RunPaths(tmp_path / "two")
-    same(single, paths)
+    run = begin(tmp_path, small_text, environment, steps=200, eval_every=90, processes=2)
+    run.until_step(1)
+    pids = run.workers()
+    opened = [os.readlink(entry) for entry in (Path("/proc") / str(pids[1]) / "fd").iterdir()]
+    code, said, _ = run.ended()
+    assert (code, said) == (0, "")
+    same(single, run.paths)
     assert opened
     assert not [path for path in opened if str(tmp_path) in path]
-    assert events[0]["processes"] == 2
-    assert read_status(paths).device == "cpu, 2 processes"
-    assert sorted(p.name for p in paths.root.iterdir()) == sorted(p.name for p in single.root.iterdir())
-    assert not children()
+    assert run.events[0]["processes"] == 2
+    assert run.events[-1]["event"] == "end"
+    assert read_status(run.paths).device == "cpu, 2 processes"
+    assert sorted(p.name for p in run.paths.root.iterdir()) == sorted(p.name for p in single.root.iterdir())
+    assert all(gone(pid) for pid in pids)
 
 
 @long
@@ -268,64 +217,14 @@ def test_labelled_sequences_and_series_too(tmp_path: Path) -> None:
 # ── a process is killed ──────────────────────────────────────────────────────────
 
 
-class Started:
-    """A training in a process of its own, followed by its events."""
-
-    def __init__(
-        self, words: list[str], folder: Path, source: Path, environment: dict[str, str], **changes: Any
-    ) -> None:
-        from tuirnn.runs import detached
-
-        settings = {**SETTINGS, "steps": 100_000, "eval_every": 100_000, **changes}
-        self.paths = RunPaths(folder / "one")
-        self.process = subprocess.Popen(
-            [sys.executable, *words, "-m", "tuirnn", "train", str(source), "--runs", str(folder), "--name", "one",
-             "--json", *detached.words(settings)],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def until(self, step: int) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            event = json.loads(line)
-            if event["event"] == "step" and event["step"] >= step:
-                return
-        raise AssertionError(self.process.communicate()[1])
-
-    def others(self) -> list[int]:
-        """Process ids of all but the leader."""
-        leader = read_status(self.paths).pid
-        found = {leader}
-        for parent in (self.process.pid, leader):
-            listed = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False)
-            found.update(int(word) for word in listed.stdout.split())
-        return sorted(found - {leader})
-
-    def ended(self) -> tuple[int, str, float]:
-        """Exit code, what stands on stderr, and the seconds it took."""
-        began = time.monotonic()
-        _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said, time.monotonic() - began
-
-
-def gone(pid: int) -> bool:
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_killed_process_ends_the_training_which_goes_on_with_one_and_with_two_again(
     single: RunPaths, tmp_path: Path, small_text: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuirnn.training.trainer.CONTROL_POLL", 0.0)
-    run = Started([], tmp_path, small_text, environment, steps=200, eval_every=90, processes=2)
-    run.until(60)
-    (other,) = run.others()
+    monkeypatch.setattr("tuirnn.training.channel.CONTROL_POLL", 0.0)
+    run = begin(tmp_path, small_text, environment, steps=200, eval_every=90, processes=2)
+    run.until_step(1)
+    _, other = run.workers()
+    run.until_step(60)
     os.kill(other, signal.SIGKILL)
     code, said, seconds = run.ended()
     assert seconds < 15
@@ -334,80 +233,50 @@ def test_a_killed_process_ends_the_training_which_goes_on_with_one_and_with_two_
     assert "tuirnn train --resume one" in said
     status = read_status(run.paths)
     assert (status.state, status.message) == ("failed", f"process 2 of 2 (pid {other}) was killed by SIGKILL")
+    assert LogTail(run.paths.events).read()[-1]["message"] == status.message
     assert checkpoint.load(run.paths, "last").step % 50 == 0
 
-    def stop(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 113:
+    def stop(event: Event) -> None:
+        if event.kind == "step" and event.step == 113:
             control.send(run.paths, control.Request("stop"))
-
-    def ask(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 130:
-            for kind in ("pause", "checkpoint", "resume"):
-                control.send(run.paths, control.Request(kind))
 
     assert launch.resume(run.paths, {"processes": 1}, stop) == "request"
     assert 113 <= checkpoint.load(run.paths, "last").step < 200
-    assert launch.resume(run.paths, {"processes": 2}, ask) == "done"
+    assert Started(["--resume", "one", "--processes", "2"], tmp_path, environment).ended()[:2] == (0, "")
     same(single, run.paths)
 
 
-def test_torchrun_gives_the_same_and_a_killed_leader_is_spoken_for(
-    single: RunPaths, tmp_path: Path, small_text: Path, environment: dict[str, str]
-) -> None:
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run = Started(words, tmp_path, small_text, {**environment, "OMP_NUM_THREADS": "1"}, steps=200, eval_every=90)
-    run.until(55)
-    leader = read_status(run.paths).pid
-    assert read_status(run.paths).device == "cpu, 2 processes"
-    os.kill(leader, signal.SIGKILL)
-    code, said, seconds = run.ended()
-    assert seconds < 15
-    assert code
-    assert f"tuirnn: the first of 2 processes (pid {leader}) was killed; go on with 'tuirnn train --resume one'" in said
-    assert gone(leader)
-    status = read_status(run.paths)
-    assert (status.state, "was killed" in status.message) == ("failed", True)
-    assert LogTail(run.paths.events).read()[-1]["state"] == "failed"
-    assert checkpoint.load(run.paths, "last").step >= 50
-    seen = losses(run.paths)
-    assert seen == pytest.approx(losses(single)[: len(seen)], rel=WITHIN)
+def test_requests_reach_all_processes(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
+    """Each checkpoint compares the weights of all, so it is written only if all have heard of the new rate."""
+    run = begin(tmp_path, small_text, environment, processes=2, checkpoint_every=100_000, schedule="constant", warmup=0)
+    run.until_step(10)
+    control.send(run.paths, control.Request("lr", 0.5))
+    control.send(run.paths, control.Request("evaluate"))
+    control.send(run.paths, control.Request("pause"))
+    wait_for_state(run.paths, "paused")
+    step = read_status(run.paths).step
+    time.sleep(1.5)
+    assert read_status(run.paths).step == step
+    control.send(run.paths, control.Request("resume"))
+    wait_for_state(run.paths, "running")
+    control.send(run.paths, control.Request("checkpoint"))
+    control.send(run.paths, control.Request("stop"))
+    code, said, _ = run.ended()
+    assert (code, said) == (0, "")
+    assert (run.events[-1]["event"], run.events[-1]["outcome"]) == ("end", "request")
+    assert {"eval", "sample", "checkpoint"} <= {event["event"] for event in run.events}
+    rates = [record["lr"] for record in LogTail(run.paths.metrics).read() if record["split"] == "train"]
+    assert rates[-1] == rates[0] / 2
+    assert checkpoint.load(run.paths, "last").step == len(rates) > step
 
 
-@long
-@pytest.mark.parametrize("which", ["leader", "follower"])
-@pytest.mark.parametrize("state", ["training", "evaluating", "paused"])
-def test_whoever_is_killed_whenever(
-    which: str, state: str, tmp_path: Path, small_text: Path, environment: dict[str, str]
-) -> None:
-    changes = {"sample_length": 100_000, "eval_every": 70} if state == "evaluating" else {}
-    run = Started([], tmp_path, small_text, environment, processes=3, **changes)
-    run.until(70)
-    if state == "paused":
-        control.send(run.paths, control.Request("pause"))
-        while read_status(run.paths).state != "paused":
-            time.sleep(0.02)
-    time.sleep(0.5)
-    pids = [read_status(run.paths).pid, *run.others()]
-    os.kill(pids[0] if which == "leader" else pids[2], signal.SIGKILL)
-    code, said, seconds = run.ended()
-    assert seconds < 15
-    assert code == (-signal.SIGKILL if which == "leader" else LostError.exit_code)
-    assert said.count("\n") == 1
-    assert all(gone(pid) for pid in pids)
-    assert read_status(run.paths).state == "failed"
-    assert read_status(run.paths).message in said
-    assert checkpoint.load(run.paths, "last").step >= 50
-    assert launch.resume(run.paths, {"processes": 1, "steps": 80, "sample_length": 5}, lambda event: None) == "done"
-
-
-@long
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=long)])
 def test_asked_to_leave_all_leave(
     number: int, expected: int, tmp_path: Path, small_text: Path, environment: dict[str, str]
 ) -> None:
-    run = Started([], tmp_path, small_text, environment, processes=2)
-    run.until(20)
-    pids = [read_status(run.paths).pid, *run.others()]
+    run = begin(tmp_path, small_text, environment, processes=2)
+    run.until_step(20)
+    pids = run.workers()
     run.process.send_signal(number)
     code, said, _ = run.ended()
     assert (code, said) == (expected, "")
@@ -417,41 +286,88 @@ def test_asked_to_leave_all_leave(
 
 
 @long
-def test_a_rollback_takes_all_of_them_back(tmp_path: Path, small_text: Path) -> None:
-    """The rate is asked up until the loss is no number; half of it, tried again, soon holds."""
-    paths = RunPaths(tmp_path / "one")
-    notes: list[str] = []
-
-    def report(event: dict[str, Any]) -> None:
-        notes.append(event.get("message", ""))
-        if event["event"] == "step" and event["step"] == 20:
-            control.send(paths, control.Request("lr", 1000.0))
-
-    changes = {"steps": 300, "lr": 3.0, "clip": 0.0, "warmup": 0, "optimizer": "sgd", "checkpoint_every": 1,
-               "cell": "rnn", "nonlinearity": "relu", "on_nan": "rollback", "schedule": "constant"}  # fmt: skip
-    config = RunConfig().replace(**{**SETTINGS, **changes}, sources=(str(small_text),), processes=2)
-    with contextlib.suppress(DivergedError):
-        launch.start(config, tmp_path, "one", report)
-    assert any("back at step" in note for note in notes)
-    steps = [r["step"] for r in LogTail(paths.metrics).read() if r["split"] == "train"]
-    assert steps == list(range(1, len(steps) + 1))
+def test_processes_whose_torchrun_was_killed_write_a_checkpoint_and_end(
+    tmp_path: Path, small_text: Path, environment: dict[str, str]
+) -> None:
+    run = begin(tmp_path, small_text, environment, processes=2)
+    run.until_step(20)
+    pids = run.workers()
+    run.process.kill()
+    run.ended()
+    assert all(gone(pid) for pid in pids)
+    assert (read_status(run.paths).state, read_status(run.paths).message) == ("stopped", "ended by SIGTERM")
+    assert checkpoint.load(run.paths, "last").step == read_status(run.paths).step
 
 
 @long
-def test_weights_that_drift_apart_are_noticed(
-    tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("which", ["leader", "follower"])
+@pytest.mark.parametrize("state", ["training", "evaluating", "paused"])
+def test_whoever_is_killed_whenever(
+    which: str, state: str, tmp_path: Path, small_text: Path, environment: dict[str, str]
 ) -> None:
+    changes = {"sample_length": 100_000, "eval_every": 70} if state == "evaluating" else {}
+    run = begin(tmp_path, small_text, environment, processes=3, **changes)
+    run.until_step(70)
+    if state == "paused":
+        control.send(run.paths, control.Request("pause"))
+        wait_for_state(run.paths, "paused")
+    time.sleep(0.5)
+    pids = run.workers()
+    os.kill(pids[0] if which == "leader" else pids[2], signal.SIGKILL)
+    code, said, seconds = run.ended()
+    assert seconds < 15
+    assert (code, said.count("\n")) == (LostError.exit_code, 1)
+    assert all(gone(pid) for pid in pids)
+    assert read_status(run.paths).state == "failed"
+    assert f"process {1 if which == 'leader' else 3} of 3" in read_status(run.paths).message
+    assert read_status(run.paths).message in said
+    assert checkpoint.load(run.paths, "last").step >= 50
+    assert launch.resume(run.paths, {"processes": 1, "steps": 80, "sample_length": 5}, lambda event: None) == "done"
+
+
+# ── what the processes must not do ───────────────────────────────────────────────
+
+
+@long
+def test_a_rollback_takes_all_of_them_back(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
+    """The rate is asked up until the loss is no number; a fraction of it, tried again, soon holds."""
+    run = begin(tmp_path, small_text, environment, lr=3.0, clip=0.0, warmup=0, optimizer="sgd", checkpoint_every=5,
+                cell="rnn", nonlinearity="relu", on_nan="rollback", schedule="constant", processes=2)  # fmt: skip
+    run.until_step(20)
+    control.send(run.paths, control.Request("lr", 1000.0))
+    run.until(lambda event: "back at step" in event.get("message", ""))
+    control.send(run.paths, control.Request("stop"))
+    assert run.ended()[0] in (0, 2)  # it may diverge more often than is tried
+    steps = [r["step"] for r in LogTail(run.paths.metrics).read() if r["split"] == "train"]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+DRIFTING = """
+import os
+
+if os.environ.get("RANK") == "1":
+    import torch
+    from tuirnn.training.learner import Learner
+
+    show = Learner.show
+
+    def nudged(self):
+        bias = self.model.head.bias.data
+        bias[0] = torch.nextafter(bias[0], torch.tensor(torch.inf))
+        return show(self)
+
+    Learner.show = nudged
+"""
+
+
+@long
+def test_weights_that_drift_apart_are_noticed(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
     """By the smallest step that one weight of one process can be off."""
-    models: list[SequenceModel] = []
-    wrap = Team.wrap
-    monkeypatch.setattr(Team, "wrap", lambda team, model: (models.append(model), wrap(team, model))[1])
-
-    def report(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 49:
-            bias = models[0].head.bias.data
-            bias[0] = torch.nextafter(bias[0], torch.tensor(torch.inf))
-
-    config = RunConfig().replace(**SETTINGS, sources=(str(small_text),), processes=2)
-    with pytest.raises(VerificationError, match="drifted apart"):
-        launch.start(config, tmp_path, "one", report)
-    assert not checkpoint.steps(RunPaths(tmp_path / "one"))
+    (tmp_path / "sitecustomize.py").write_text(DRIFTING)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [environment.get("PYTHONPATH")])])
+    run = begin(tmp_path, small_text, {**environment, "PYTHONPATH": path}, processes=2)
+    code, said, _ = run.ended(60)
+    assert (code, said.count("\n")) == (VerificationError.exit_code, 1)
+    assert "drifted apart" in said
+    assert read_status(run.paths).state == "failed"
+    assert not checkpoint.steps(run.paths)

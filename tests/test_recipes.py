@@ -21,6 +21,7 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import datasets
 from tuirnn.tasks.lm import data as lm
 from tuirnn.training import launch
+from tuirnn.training.events import to_json
 
 NAMES = [a + b + c for a in ("Ab", "Cor", "Di", "Mega", "Tri") for b in ("lo", "ra", "no") for c in ("don", "saurus")]
 
@@ -203,7 +204,7 @@ def test_a_text_given_twice_is_refused_or_called_leaky(tmp_path: Path) -> None:
     assert not read_record(RunPaths(tmp_path / "once")).leaky
     events: list[dict[str, Any]] = []
     config = read_record(RunPaths(tmp_path / "once")).config.replace(sources=(str(text), str(text)), allow_leak=True)
-    launch.start(config, tmp_path, "twice", events.append)
+    launch.start(config, tmp_path, "twice", lambda event: events.append(to_json(event)))
     assert all(event["leaky"] is True for event in events if event["event"] in ("eval", "end"))
     assert read_record(RunPaths(tmp_path / "twice")).leaky
 

@@ -19,12 +19,11 @@ from waiting import wait
 
 from tuirnn import machine, sweeping
 from tuirnn.config import RunConfig
-from tuirnn.errors import OutOfMemoryError
+from tuirnn.errors import LostError
 from tuirnn.runs import checkpoint, detached
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_status
 from tuirnn.shortage import A_CORE, TO_COMPUTE, ending, shortage
-from tuirnn.training.followers import Followers
 
 ONE_LINE = re.compile(r"tuirnn: out of memory: [^\n]* has [\d.]+ [kMG]B, [\d.]+ [kMG]?B of it free; [^\n]+\n")
 ENOUGH = int(TO_COMPUTE + 2 * A_CORE)
@@ -243,12 +242,17 @@ def test_a_detached_training_that_was_killed_for_memory_is_reported(
     assert status.message in paths.log.read_text().splitlines()[-1]
 
 
-def test_several_processes_report_which_was_killed_for_memory(kernel: Callable[[int], None]) -> None:
-    with pytest.raises(OutOfMemoryError), Followers(2) as team:
-        kernel(team._processes[0].pid)
-        team._processes[0].wait()
-        assert re.fullmatch(rf"process 2 of 2 \(pid \d+\) {SAID}", team.lost())
-        raise OutOfMemoryError
+def test_a_team_says_who_was_killed_for_memory(kernel: Callable[[int], None], tmp_path: Path) -> None:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+    from tuirnn.training.torchrun import Launched
+
+    launched = Launched(tmp_path, RunPaths(tmp_path / "x"), 2)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        kernel(child.pid)
+    ended = {0: (os.getpid(), -signal.SIGTERM), 1: (child.pid, child.returncode)}
+    with pytest.raises(LostError, match=rf"^process 2 of 2 \(pid {child.pid}\) {SAID}$"):
+        launched.code_of_failures({rank: ProcessFailure(rank, pid, code, "") for rank, (pid, code) in ended.items()})
 
 
 GREEDY = """
@@ -270,6 +274,6 @@ def test_one_of_a_team_that_runs_out_is_named(tmp_path: Path, small_text: Path, 
              "--processes", "2", "--steps", "9"]  # fmt: skip
     done = subprocess.run(words, env={**environment, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "process 2 of 2: out of memory: 141 TB more were asked for" in done.stderr
-    message = read_status(RunPaths(tmp_path / "x")).message
-    assert re.search(r"process 2 of 2 \(pid \d+\) ran out of memory", message)
+    assert done.stderr.startswith("tuirnn: process 2 of 2: out of memory: 141 TB more were asked for")
+    assert done.stderr.count("\n") == 1
+    assert read_status(RunPaths(tmp_path / "x")).message in done.stderr

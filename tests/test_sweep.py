@@ -20,6 +20,7 @@ from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
 from tuirnn.training import launch
+from tuirnn.training.events import Event
 
 
 def test_a_grid_is_every_combination() -> None:
@@ -57,8 +58,8 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(
     points = sweeping.grid(config, {"seed": [0, 1, 2]}, "sweep")
     untouched = (tmp_path / "sweep-seed0" / "status.json").stat().st_mtime_ns
 
-    def stop(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 2:
+    def stop(event: Event) -> None:
+        if event.kind == "step" and event.step == 2:
             control.send(RunPaths(tmp_path / "sweep-seed1"), control.Request("stop"))
 
     monkeypatch.setattr("tuirnn.training.trainer.CONTROL_POLL", 0.0)  # twenty steps take less than a tenth of a second

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
 from tuirnn.settings.training import TrainConfig
 from tuirnn.training import evaluation, launch
+from tuirnn.training.events import Event, Report
 from tuirnn.training.optimizers import learning_rate
 
 
@@ -32,11 +31,11 @@ def logged_steps(paths: RunPaths) -> list[int]:
     return [r["step"] for r in LogTail(paths.metrics).read() if r["split"] == "train"]
 
 
-def stop_at(paths: RunPaths, step: int) -> Callable[[dict[str, Any]], None]:
+def stop_at(paths: RunPaths, step: int) -> Report:
     """A report that asks the trainer to stop once it has reached `step`."""
 
-    def report(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == step:
+    def report(event: Event) -> None:
+        if event.kind == "step" and event.step == step:
             control.send(paths, control.Request("stop"))
 
     return report
@@ -50,7 +49,7 @@ def stop_at(paths: RunPaths, step: int) -> Callable[[dict[str, Any]], None]:
 def test_resumed_training_gives_the_same_bits(
     cell: str, batches: str, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuirnn.training.trainer.CONTROL_POLL", 0.0)  # 24 steps may take less than a tenth of a second
+    monkeypatch.setattr("tuirnn.training.channel.CONTROL_POLL", 0.0)  # 24 steps may take less than a tenth of a second
     settings = {"cell": cell, "batches": batches, "layers": 2, "dropout": 0.3, "steps": 24, "eval_every": 7,
                 "checkpoint_every": 5}  # fmt: skip
     whole = train_small(tmp_path, "whole", small_text, **settings)
@@ -77,8 +76,8 @@ def test_every_optimizer_resumes_exactly_after_a_kill(optimizer: str, tmp_path: 
     class Crash(BaseException):
         pass
 
-    def crash(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 9:
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.step == 9:
             raise Crash
 
     with pytest.raises(Crash):
@@ -155,7 +154,7 @@ def test_a_damaged_last_checkpoint_is_got_round_aloud(tmp_path: Path, small_text
     model = paths.step(20) / checkpoint.MODEL
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     notes: list[str] = []
-    launch.resume(paths, {"steps": 25}, lambda event: notes.append(event.get("message", "")))
+    launch.resume(paths, {"steps": 25}, lambda event: notes.append(getattr(event, "message", "")))
     assert any("step_00000020" in note and "newest good checkpoint is step 15" in note for note in notes)
     assert logged_steps(paths) == list(range(1, 26))
 
@@ -248,12 +247,12 @@ def test_requests_are_answered_between_steps(tmp_path: Path, small_text: Path) -
     paths = RunPaths(tmp_path / "one")
     seen: list[str] = []
 
-    def report(event: dict[str, Any]) -> None:
-        seen.append(event["event"])
-        if event["event"] == "step" and event["step"] == 3:
+    def report(event: Event) -> None:
+        seen.append(event.kind)
+        if event.kind == "step" and event.step == 3:
             for request in (control.Request("lr", 0.5), control.Request("evaluate"), control.Request("checkpoint")):
                 control.send(paths, request)
-        if event["event"] == "step" and event["step"] == 150:
+        if event.kind == "step" and event.step == 150:
             control.send(paths, control.Request("pause"))
             control.send(paths, control.Request("stop"))
 

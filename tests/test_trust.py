@@ -107,7 +107,9 @@ def test_more_data_on_resume(run: RunPaths, small_text: Path, tmp_path: Path) ->
     more = tmp_path / "more.txt"
     more.write_text(small_text.read_text() * 2)
     notes: list[str] = []
-    launch.resume(run, {"sources": (str(more),), "steps": 30}, lambda event: notes.append(event.get("message", "")))
+    launch.resume(
+        run, {"sources": (str(more),), "steps": 30}, lambda event: notes.append(getattr(event, "message", ""))
+    )
     assert any("more.txt" in note for note in notes)
     record = present_record(run)
     assert record.data["name"] == "more.txt"

@@ -229,7 +229,6 @@ def _signed_checkpoint(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
         try:
             trainer.restore(checkpoint.Checkpoint(good.path, files))
             trainer.training_step(0.5)
-            trainer._pending.clear()
             if name == checkpoint.MODEL:
                 checkpoint.save(paths, good.step, files)
                 export_run(paths, "last")

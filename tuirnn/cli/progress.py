@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -18,14 +17,15 @@ from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.machine import size
 from tuirnn.runs.reader import FIGURES
+from tuirnn.training import events
 
 PLAIN_EVERY = 10.0
 """Seconds between two lines about steps in a pipe."""
 
 
-def leaky(event: dict[str, Any]) -> str:
+def leaky(event: events.Evaluation | events.End) -> str:
     """The word that goes with every figure of a run whose training has seen what is held out."""
-    return " (leaky)" * bool(event.get("leaky"))
+    return " (leaky)" * event.leaky
 
 
 class PlainReport:
@@ -46,16 +46,16 @@ class PlainReport:
     ) -> None:
         pass
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event of the trainer; a reader that has gone away does not end the training."""
         try:
             self.show(event)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: events.Event) -> None:
         """Hand the event to its `on_` method, if there is one."""
-        handler = getattr(self, f"on_{event['event']}", None)
+        handler = getattr(self, f"on_{event.kind}", None)
         if handler is not None:
             handler(event)
 
@@ -63,73 +63,73 @@ class PlainReport:
         """Print one line."""
         print(line, flush=True)
 
-    def on_start(self, e: dict[str, Any]) -> None:
+    def on_start(self, e: events.Start) -> None:
         """Which run, on what."""
-        verb = f"goes on at step {e['step']:,}" if e["step"] else "begins"
+        verb = f"goes on at step {e.step:,}" if e.step else "begins"
         self.say(
-            f"run {e['run']} {verb}: {e['parameters']:,} parameters, {e['vocab']} "
-            f"{'columns' if self.task.points else 'symbols'}, {e['data']}, "
-            f"on {e['device']}, about {size(e['memory'])} of memory",
+            f"run {e.run} {verb}: {e.parameters:,} parameters, {e.vocab} "
+            f"{'columns' if self.task.points else 'symbols'}, {e.data}, "
+            f"on {e.device}, about {size(e.memory)} of memory",
             "bold",
         )
 
-    def on_note(self, e: dict[str, Any]) -> None:
+    def on_note(self, e: events.Note) -> None:
         """Something worth saying once."""
-        self.say(f"note: {e['message']}", "yellow")
+        self.say(f"note: {e.message}", "yellow")
 
-    def on_step(self, e: dict[str, Any]) -> None:
+    def on_step(self, e: events.Step) -> None:
         """A line now and then."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PLAIN_EVERY
             self.say(
-                f"step {e['step']:,}  {100 * e['progress']:.0f} %  train {figure(e['loss'], 3)}  "
-                f"{e['tokens_per_s']:,.0f} {self.noun}/s  {duration(e['eta'])} left"
+                f"step {e.step:,}  {100 * e.progress:.0f} %  train {figure(e.loss, 3)}  "
+                f"{e.tokens_per_s:,.0f} {self.noun}/s  {duration(e.eta)} left"
             )
 
-    def on_eval(self, e: dict[str, Any]) -> None:
+    def on_eval(self, e: events.Evaluation) -> None:
         """Both protocols."""
-        mark = "  best so far" if e["best"] else ""
+        mark = "  best so far" if e.best else ""
         self.say(
-            f"step {e['step']:,}  validation {self.figures(e)}{mark}",
-            "green" if e["best"] else "",
+            f"step {e.step:,}  validation {self.figures(e)}{mark}",
+            "green" if e.best else "",
         )
 
-    def figures(self, e: dict[str, Any]) -> str:
+    def figures(self, e: events.Evaluation | events.End) -> str:
         """The held-out loss and what the task knows besides; called leaky where training has seen it."""
-        known = {name: e.get(name, math.nan) for name in ("val_loss", *FIGURES)}
-        return self.task.told(known, self.unit) + leaky(e)
+        known = {name: e.figures.get(name, math.nan) for name in FIGURES}
+        return self.task.told({"val_loss": e.val_loss, **known}, self.unit) + leaky(e)
 
-    def on_sample(self, e: dict[str, Any]) -> None:
+    def on_sample(self, e: events.Sample) -> None:
         """What it writes, on one line; a table of forecasts has no place there."""
-        if e["text"] and not self.task.points:
-            self.say(f"    {one_line(e['text'].replace(chr(10), ' ⏎ '), 150)}", "dim")
+        if e.text and not self.task.points:
+            self.say(f"    {one_line(e.text.replace(chr(10), ' ⏎ '), 150)}", "dim")
 
-    def on_end(self, e: dict[str, Any]) -> None:
+    def on_end(self, e: events.End) -> None:
         """The result, and what to do next."""
         self.say(
-            f"run {e['run']} {'is done' if e['outcome'] == 'done' else 'is stopped'} at step {e['step']:,} after "
-            f"{duration(e['seconds'])}, {e['tokens_per_s']:,.0f} {self.noun}/s",
+            f"run {e.run} {'is done' if e.outcome == 'done' else 'is stopped'} at step {e.step:,} after "
+            f"{duration(e.seconds)}, {e.tokens_per_s:,.0f} {self.noun}/s",
             "bold",
         )
-        if math.isfinite(e["best_val_loss"]):
-            bits = f" ({e['best_val_loss'] / math.log(2):.3f} bits)" if self.unit.startswith("nats") else ""
+        if math.isfinite(e.best_val_loss):
+            bits = f" ({e.best_val_loss / math.log(2):.3f} bits)" if self.unit.startswith("nats") else ""
             self.say(
-                f"best validation {figure(e['best_val_loss'])} {self.unit}{bits} at step {e['best_step']:,}{leaky(e)}; "
+                f"best validation {figure(e.best_val_loss)} {self.unit}{bits} at step {e.best_step:,}{leaky(e)}; "
                 f"last {self.figures(e)}"
             )
             use = "generate" if self.task.writes else "eval"
-            self.say(f"next: tuirnn {use} {e['run']}{self.where}    tuirnn export {e['run']}{self.where}")
-        if e["outcome"] != "done":
-            self.say(f"go on: tuirnn train --resume {e['run']}{self.where}")
+            self.say(f"next: tuirnn {use} {e.run}{self.where}    tuirnn export {e.run}{self.where}")
+        if e.outcome != "done":
+            self.say(f"go on: tuirnn train --resume {e.run}{self.where}")
 
 
 class JsonReport(PlainReport):
     """Every event as one JSON object a line."""
 
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: events.Event) -> None:
         """Print the event."""
-        print_json(event)
+        print_json(events.to_json(event))
 
 
 class TerminalReport(PlainReport):
@@ -161,19 +161,19 @@ class TerminalReport(PlainReport):
         """Print one line above the bar; never as markup."""
         self.console.print(Text(line, style=style))
 
-    def on_step(self, e: dict[str, Any]) -> None:
+    def on_step(self, e: events.Step) -> None:
         """Move the bar."""
         self.bar.update(
             self.line,
-            completed=min(1.0, e["progress"]),
+            completed=min(1.0, e.progress),
             visible=True,
-            loss=e["loss"],
-            rate=e["tokens_per_s"],
-            eta=e["eta"],
-            step=e["step"],
+            loss=e.loss,
+            rate=e.tokens_per_s,
+            eta=e.eta,
+            step=e.step,
         )
 
-    def on_end(self, e: dict[str, Any]) -> None:
+    def on_end(self, e: events.End) -> None:
         """Take the bar away, then the result."""
         self.bar.stop()
         super().on_end(e)

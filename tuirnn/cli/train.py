@@ -1,5 +1,7 @@
 """`tuirnn train` and `tuirnn recipes`."""
 
+import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -11,11 +13,11 @@ import typer
 
 from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
 from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_text
-from tuirnn.errors import ConfigError
-from tuirnn.runs.layout import RunPaths, find_run, runs_folder
+from tuirnn.errors import ConfigError, RunError
+from tuirnn.runs.layout import RunPaths, check_free, find_run, run_names, runs_folder
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import TO_TRAIN, need_room, told
-from tuirnn.training.place import find_place
+from tuirnn.training.place import find_place, launch_id, under_torchrun
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +56,7 @@ def train(
 
         follow(place)
         return
-    if detach and place.size > 1:
+    if detach and under_torchrun():
         raise ConfigError("--detach is for --processes, not for torchrun, which has started this training already")
     folder = runs_folder(runs)
     if resume is not None:
@@ -81,17 +83,46 @@ def train(
             f"run {paths.name} trains in the background; watch it with 'tuirnn'"
         )
         return
+    need_room(TO_TRAIN)
+    if config.train.processes > 1 and not under_torchrun():
+        paths = RunPaths(folder / (check_free(folder, name) if name else detached.default_name(config, folder)))
+        _share(["--name", paths.name, *detached.arguments(config)], config, paths, as_json, runs)
+        return
+    if under_torchrun() and (begun := _unfinished(config, folder, name)):
+        _resume(begun, None, None, None, detach, as_json, runs, {})
+        return
     from tuirnn import tasks
 
-    need_room(TO_TRAIN)
     with told("use a part of the data, such as --fraction 0.1"):
         data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
     from tuirnn.training import launch
 
-    run = name or detached.default_name(config, folder)
     with _reporter(config, as_json, runs) as report:
-        outcome = launch.start(config, folder, run, report, data=data)
+        outcome = launch.start(config, folder, name or detached.default_name(config, folder), report, data=data)
     _leave(outcome)
+
+
+def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths | None:
+    """The run that the torchrun above this process has begun and not finished: processes started again resume it.
+
+    Args:
+        config: every setting.
+        folder: of runs.
+        name: of the run; None: any run of this torchrun with these settings.
+    """
+    from tuirnn.runs.reader import read_record, written_status
+
+    launch = launch_id()["torchrun"]
+    if launch == "none" and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        return None  # 'none' is the id of every torchrun that is given none
+    for paths in (RunPaths(folder / run) for run in ([name] if name else run_names(folder))):
+        with contextlib.suppress(RunError):
+            record, status = read_record(paths), written_status(paths)
+            ours = record.environment.get("torchrun") == launch
+            same = record.config.replace(processes=config.train.processes) == config
+            if ours and same and (status is None or status.state != "done"):
+                return paths
+    return None
 
 
 def lasting(source: str) -> str:
@@ -113,21 +144,37 @@ def _resume(
         raise ConfigError("--resume goes on with a run as it is; it takes no --recipe or --name")
     if sources:
         settings["sources"] = tuple(lasting(source) for source in sources)
-    if detach:
-        from tuirnn.runs import detached
+    from tuirnn.runs import detached
 
+    if detach:
         detached.resume(paths, detached.words(settings))
         print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
         return
     need_room(TO_TRAIN)
-    from tuirnn.runs.reader import read_record
+    from tuirnn.runs.reader import present_record
+
+    config = present_record(paths).config.replace(**settings)
+    config.check_given(settings)
+    if config.train.processes > 1 and not under_torchrun():
+        _share(["--resume", paths.name, *detached.words(settings)], config, paths, as_json, runs)
+        return
     from tuirnn.training import launch
 
-    config = read_record(paths).config.replace(**settings)
-    config.check_given(settings)
     with _reporter(config, as_json, runs) as report:
         outcome = launch.resume(paths, settings, report)
     _leave(outcome)
+
+
+def _share(words: list[str], config: RunConfig, paths: RunPaths, as_json: bool, runs: Path | None) -> None:
+    """Train in several processes; `words` are arguments of `tuirnn train` for each of them."""
+    try:
+        from tuirnn.training import torchrun
+    except ImportError:
+        raise ConfigError("this PyTorch is built without torch.distributed; leave --processes out") from None
+    where = ["--runs", str(runs)] if runs else []
+    code = torchrun.train(["train", *where, *["--json"] * as_json, *words], config.train, paths)
+    if code:
+        raise typer.Exit(code)
 
 
 def _reporter(config: RunConfig, as_json: bool, runs: Path | None) -> Any:

@@ -28,6 +28,18 @@ def pick_device(wanted: str, place: Place = ALONE) -> torch.device:
     """The device that 'auto', 'cpu' or 'cuda' names here; of several GPUs the one that is `place`'s.
 
     Raises:
+        ConfigError: as `device_type`.
+    """
+    kind = device_type(wanted, place.local_size)
+    if kind == "cuda":
+        torch.cuda.set_device(place.local_rank)
+    return torch.device(kind)
+
+
+def device_type(wanted: str, processes: int) -> str:
+    """'cpu' or 'cuda', whichever 'auto', 'cpu' or 'cuda' names for so many processes on this machine.
+
+    Raises:
         ConfigError: CUDA was asked for and is not there, or the machine is too small for its processes.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -35,18 +47,16 @@ def pick_device(wanted: str, place: Place = ALONE) -> torch.device:
         raise ConfigError(f"--device cuda: {why}; use --device auto or cpu, or see 'tuirnn doctor'")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda":
-        if torch.cuda.device_count() < place.local_size:
-            raise ConfigError(
-                f"{place.local_size} processes need a GPU each, and this machine has {torch.cuda.device_count()}; "
-                "lower --processes, or use --device cpu"
-            )
-        torch.cuda.set_device(place.local_rank)
-    elif place.local_size > max(FEW_PROCESSES, 2 * (os.cpu_count() or 1)):
+    if wanted == "cuda" and torch.cuda.device_count() < processes:
         raise ConfigError(
-            f"--processes {place.local_size} are more than twice the {os.cpu_count()} cores of this machine; lower it"
+            f"{processes} processes need a GPU each, and this machine has {torch.cuda.device_count()}; "
+            "lower --processes, or use --device cpu"
         )
-    return torch.device(wanted)
+    if wanted == "cpu" and processes > max(FEW_PROCESSES, 2 * (os.cpu_count() or 1)):
+        raise ConfigError(
+            f"--processes {processes} are more than twice the {os.cpu_count()} cores of this machine; lower it"
+        )
+    return wanted
 
 
 def device_label(device: torch.device) -> str:

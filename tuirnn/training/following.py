@@ -5,28 +5,24 @@ import json
 import os
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import NoReturn
 
 from tuirnn import tasks
-from tuirnn.errors import DataError, RunError
+from tuirnn.errors import DataError
 from tuirnn.files import to_json
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
-from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import RunRecord, Status, parse_record, written_status
-from tuirnn.runs.writer import RunWriter
+from tuirnn.runs.layout import RunPaths, is_run
+from tuirnn.runs.reader import RunRecord, parse_record
 from tuirnn.shortage import RAN_OUT, shortage
 from tuirnn.training.devices import keep_freed_memory, pick_device
 from tuirnn.training.learner import Learner
-from tuirnn.training.place import MEETING, Place
-from tuirnn.training.signals import LEAVING
+from tuirnn.training.place import Place, under_command
+from tuirnn.training.recorder import record_failure, resume_advice
+from tuirnn.training.signals import LEADER_LOST, LEAVING
 from tuirnn.training.team import Alone, Order, Team, connection_broke
 
 NEEDED = (MODEL, OPTIMIZER, TRAINER)
-TO_DIE = 5.0
-"""Seconds that the system takes at most to free the lock of a leader whose connection has broken."""
 
 
 def introduce(team: Alone, record: RunRecord, paths: RunPaths, sha256: str) -> None:
@@ -49,33 +45,34 @@ def follow(place: Place) -> None:
         DataError: the data that the leader trains on are not the same here.
     """
     for number in LEAVING:
-        signal.signal(number, signal.SIG_IGN)  # they are for the leader to answer
-    witness = _Witness(place)
-    if MEETING in os.environ:
-        threading.Thread(target=witness.watch, daemon=True).start()
+        signal.signal(number, signal.SIG_DFL)  # until it has joined, it may end at any time
     keep_freed_memory()
+    run: RunPaths | None = None
     try:
         team = Team(place)
-        learner = _learner(team, witness)
-        while (said := team.listen())[0] is not Order.LEAVE:
+        for number in LEAVING:
+            signal.signal(number, signal.SIG_IGN)  # they are for the leader to answer
+        team.on_silence(lambda lost: _report_lost_leader(place, run, lost, silent=True))
+        told = json.loads(team.receive())
+        run = RunPaths(Path(told["run"]))
+        learner = _learner(team, parse_record(told["record"], f"run '{run.name}'"), run, told["data"])
+        while (said := team.listen())[0] is not Order.SHUTDOWN:
             _obey(said, team, learner)
-        team.part()
+        with contextlib.suppress(RuntimeError):  # the leader may have parted already
+            team.part()
     except Exception as error:
         if short := shortage(error):
             print(f"tuirnn: process {place.rank + 1} of {place.size}: {short}", file=sys.stderr, flush=True)
             os._exit(RAN_OUT)
         if not connection_broke(error):
             raise
-        witness.leader_has_gone()
+        _leave(place, run)
 
 
-def _learner(team: Team, witness: "_Witness") -> Learner:
-    told = json.loads(team.receive())
-    witness.run = paths = RunPaths(Path(told["run"]))
-    record = parse_record(told["record"], f"run '{paths.name}'")
+def _learner(team: Team, record: RunRecord, run: RunPaths, sha256: str) -> Learner:
     device = pick_device(record.config.train.device, team.place)
-    data = tasks.load(record.config.data, vocab=record.vocab, known=record.data, stdin=paths.stdin)
-    if data.sha256 != told["data"]:
+    data = tasks.load(record.config.data, vocab=record.vocab, known=record.data, stdin=run.stdin)
+    if data.sha256 != sha256:
         raise DataError(f"process {team.place.rank + 1} reads other data than the first; give all the same")
     return Learner(record.config, data, team, device, lambda _: None)
 
@@ -84,53 +81,27 @@ def _obey(said: tuple[Order, float], team: Team, learner: Learner) -> None:
     order, value = said
     if order is Order.STEP:
         learner.training_step(value)
-    elif order is Order.SHOW:
+    elif order is Order.GATHER_STATE:
         learner.show()
     elif order is Order.RESTORE:
         path = Path(team.receive().decode())
         learner.restore(Checkpoint(path, {name: team.receive() for name in NEEDED}))
 
 
-class _Witness:
-    """Sees that the leader has gone without a word; the first of those left then says so, on stderr and in the run."""
+def _leave(place: Place, run: RunPaths | None) -> NoReturn:
+    """End this process, as a connection has broken: the leader has gone, or another follower, which the leader says."""
+    if line := _report_lost_leader(place, run, f"the first of {place.size} processes has ended"):
+        print(f"tuirnn: {line}", file=sys.stderr, flush=True)
+    os._exit(LEADER_LOST)
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.run: RunPaths | None = None
-        self._once = threading.Lock()
 
-    def watch(self) -> None:
-        """Wait for the end of the pipe that the leader holds."""
-        os.read(sys.stdin.fileno(), 1)
-        self.leader_has_gone()
+def _report_lost_leader(place: Place, run: RunPaths | None, lost: str, *, silent: bool = False) -> str:
+    """Write into the run that its leader was lost, in the first process of those left; returns the line to say.
 
-    def leader_has_gone(self) -> NoReturn:
-        """End this process."""
-        with self._once:
-            if self.place.rank == 1 and self.run is not None:
-                self._say(self.run)
-            if meeting := os.environ.get(MEETING):
-                with contextlib.suppress(OSError):  # another has been faster
-                    Path(meeting).unlink(missing_ok=True)
-                    Path(meeting).parent.rmdir()
-            os._exit(1)
-
-    def _say(self, run: RunPaths) -> None:
-        """Unless the leader has done so itself, or lives."""
-        until = time.monotonic() + TO_DIE
-        while True:
-            try:
-                writer = RunWriter(run)
-                break
-            except RunError:
-                if time.monotonic() > until:
-                    return
-                time.sleep(0.1)
-        with writer:
-            status = written_status(run) or Status()
-            if status.live:
-                message = f"the first of {self.place.size} processes (pid {status.pid}) was killed"
-                status.state, status.message = "failed", message
-                writer.status(status)
-                writer.event("end", state="failed", message=message, step=status.step)
-                print(f"tuirnn: {message}; go on with 'tuirnn train --resume {run.name}'", file=sys.stderr, flush=True)
+    Nothing is to be said where the leader said so itself, or lives, unless it is `silent`.
+    """
+    first = place.rank == 1 or (place.local_rank == 0 and place.local_size < place.size)
+    if run is None or under_command() or not first:
+        return ""
+    closed = not is_run(run.root) or record_failure(run, lost)
+    return f"{lost}; {resume_advice(run)}" if closed or silent else ""

@@ -19,12 +19,13 @@ from tuirnn.tasks import sources
 from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.tasks.task import TaskData
 from tuirnn.training.devices import begin_compiling, environment, keep_freed_memory, pick_device
+from tuirnn.training.events import Report
 from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import introduce
 from tuirnn.training.learner import build_model
-from tuirnn.training.place import Place, find_place
+from tuirnn.training.place import find_place, launch_id, under_torchrun
 from tuirnn.training.team import gathered
-from tuirnn.training.trainer import Report, Trainer
+from tuirnn.training.trainer import Trainer
 
 FIXED_ON_RESUME = frozenset(
     name for name, (section, _) in FIELDS.items() if section in ("model", "data") and name != "sources"
@@ -53,46 +54,43 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
     """
     keep_freed_memory()
+    place = find_place()
     config = config.replace(processes=_processes(config.train.processes))
-    device = pick_device(config.train.device, _place(config))
+    device = pick_device(config.train.device, place)
     begin_compiling(config.model, device)
     data = data or tasks.load(config.data)
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
-    tight = Fitting(config, data, _lanes(config, data), device, _place(config).local_size).check()
+    tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
     record = RunRecord(
         config=config,
         vocab=data.vocab,
         data=_described(config, data),
-        environment=environment(device),
+        environment={**environment(device), **launch_id()},
         created=time.time(),
         parameters=_parameters(config, data),
     )
     stdin = data.raw if sources.STDIN in config.data.sources else None
-    with gathered(config.train.processes) as team, RunWriter.create(folder, name, record, stdin) as writer:
+    with gathered() as team, RunWriter.create(folder, name, record, stdin) as writer:
         introduce(team, record, writer.paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
         if tight:
-            trainer.note(tight)
+            trainer.recorder.note(tight)
         return trainer.run()
 
 
 def _processes(wanted: int) -> int:
-    """How many processes there will be: as many as torchrun has started, else as many as are wanted.
+    """How many processes there are: as many as torchrun has started.
 
     Raises:
-        ConfigError: torchrun has started another number.
+        ConfigError: another number is wanted.
     """
     started = find_place().size
-    if started > 1 and wanted not in (1, started):
+    if wanted in (1, started):
+        return started
+    if under_torchrun():
         raise ConfigError(f"--processes {wanted}, but torchrun has started {started}; leave --processes out")
-    return max(started, wanted)
-
-
-def _place(config: RunConfig) -> Place:
-    """The leader's: this process's."""
-    place, size = find_place(), config.train.processes
-    return place if place.size > 1 else Place(0, size, 0, size)
+    raise ConfigError(f"--processes {wanted} needs as many processes; use 'tuirnn train' or torchrun, which start them")
 
 
 def _lanes(config: RunConfig, data: TaskData) -> int:
@@ -131,10 +129,10 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         RunError: a change that the run cannot take, no checkpoint, changed data, or nothing left to do.
     """
     keep_freed_memory()
-    record = present_record(paths)
+    record, place = present_record(paths), find_place()
     known = record.config.flat()
-    if find_place().size > 1:
-        changes = {**changes, "processes": _processes(changes.get("processes", 1))}
+    wanted = changes.get("processes", 1 if under_torchrun() else known["processes"])
+    changes = {**changes, "processes": _processes(wanted)}
     changes = {name: value for name, value in changes.items() if value != known[name]}
     for setting in FIXED_ON_RESUME & changes.keys():
         raise RunError(
@@ -142,21 +140,21 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
             f"{known[setting]}; start a new run with it"
         )
     config = record.config.replace(**changes)
-    device = pick_device(config.train.device, _place(config))
+    device = pick_device(config.train.device, place)
     begin_compiling(config.model, device)
     data = _data_again(paths, record, config, other="sources" in changes)
     if "sources" in changes:
         record = replace(record, data=_described(config, data))
     record = replace(record, config=config)
-    tight = Fitting(config, data, _lanes(config, data), device, _place(config).local_size).check()
-    with gathered(config.train.processes) as team, RunWriter(paths) as writer:
+    tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
+    with gathered() as team, RunWriter(paths) as writer:
         introduce(team, record, paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
         if tight:
-            trainer.note(tight)
+            trainer.recorder.note(tight)
         saved = _last_good(paths, trainer)
         if saved is None:
-            trainer.note("there is no checkpoint yet; training from the beginning")
+            trainer.recorder.note("there is no checkpoint yet; training from the beginning")
             trainer.restart()
         else:
             trainer.restore(saved)
@@ -166,8 +164,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
                 "or --minutes to go on"
             )
         if changes:
-            writer.event("changes", step=trainer.progress.step, settings=changes, data=record.data)
-            trainer.say_changes(changes)
+            trainer.recorder.changes(changes, record.data, data.name)
         return trainer.run()
 
 
@@ -202,5 +199,5 @@ def _last_good(paths: RunPaths, trainer: Trainer) -> checkpoint.Checkpoint | Non
         good = checkpoint.newest_good(paths)
         if good is None:
             raise
-        trainer.note(f"{damage}; going on from there")
+        trainer.recorder.note(f"{damage}; going on from there")
         return good

@@ -1,15 +1,15 @@
-"""Which of a training's processes this one is, as torchrun's environment variables say.
-
-`tuirnn train --processes N` sets the same variables for the processes that it starts, and `MEETING` besides.
-"""
+"""Which of a training's processes this one is, as the environment variables of torchrun say."""
 
 import os
 from dataclasses import dataclass
 
 from tuirnn.errors import ConfigError, one_line
 
-MEETING = "TUIRNN_MEETING"
-"""Names the file through which the processes of one machine find one another; without it torchrun says how."""
+RENDEZVOUS_FILE = "TUIRNN_RENDEZVOUS"
+"""The variable that names the file through which the processes of `tuirnn train --processes N` exchange addresses.
+
+Without it they use torchrun's store.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,6 @@ class Place:
         """Whether another process leads this one."""
         return self.rank > 0
 
-    def environment(self) -> dict[str, str]:
-        """The variables that `find_place` reads."""
-        values = (self.rank, self.size, self.local_rank, self.local_size)
-        return {name: str(value) for name, value in zip(VARIABLES, values, strict=True)}
-
 
 ALONE = Place()
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -55,3 +50,18 @@ def find_place() -> Place:
         said = ", ".join(f"{name}={one_line(word, 20)}" for name, word in zip(VARIABLES, given, strict=True))
         raise ConfigError(f"{said} name no process of a training; start it with torchrun, or unset them")
     return Place(rank, size, local_rank, local_size)
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun has started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def under_command() -> bool:
+    """Whether `tuirnn train --processes N` started this process; it reports which one was lost."""
+    return RENDEZVOUS_FILE in os.environ
+
+
+def launch_id() -> dict[str, str]:
+    """What `run.json` says of the torchrun that has started this process: its id."""
+    return {"torchrun": os.environ["TORCHELASTIC_RUN_ID"]} if under_torchrun() else {}

@@ -1,6 +1,7 @@
 """Where a training stands: the numbers that a checkpoint holds beside the tensors."""
 
 import math
+import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -38,3 +39,23 @@ class Progress:
             if type(number) is not kinds.get(name) or (type(number) is int and not 0 <= number < 2**53):
                 raise TypeError(f"{one_line(name, 60)} is not a number that belongs here")
         return cls(**numbers, figures=figures)
+
+
+class Stopwatch:
+    """Seconds of training, without pauses, from where an earlier one of the run has left off."""
+
+    def __init__(self, elapsed: float = 0.0) -> None:
+        self.set(elapsed)
+
+    def set(self, elapsed: float) -> None:
+        """Go on from so many seconds."""
+        self._zero = time.perf_counter() - elapsed
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._zero
+
+    def exclude(self, seconds: float) -> None:
+        """Do not count the last so many seconds."""
+        self._zero += seconds

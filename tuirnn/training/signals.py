@@ -6,8 +6,13 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
+from tuirnn.training.place import under_torchrun
+
 REQUEUE = 75
 """Exit code (EX_TEMPFAIL of sysexits.h) after a pre-emption: a checkpoint is there, start me again with --resume."""
+
+LEADER_LOST = 76
+"""Exit code (EX_PROTOCOL of sysexits.h) of a process that has nothing to report but that another one has gone."""
 
 LEAVING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
@@ -18,11 +23,24 @@ class Interrupted(Exception):
     """Work that can be done again later was cut short by a signal."""
 
 
-class Signals:
-    """While entered, signals that ask for an end are remembered in `received` instead of ending the process.
+def handled_signals() -> list[int]:
+    """The signals of `LEAVING` that ask this process to end.
 
-    A hang-up means nothing to a process that leads a session without a terminal (a detached run), nor where
-    whoever started us ignores it (`nohup`).
+    Not those that its parent ignores (`nohup`), and no hang-up where there is no terminal (a detached run).
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    return [
+        number
+        for number in LEAVING
+        if signal.getsignal(number) is not signal.SIG_IGN and not (number == hang_up and _without_terminal())
+    ]
+
+
+class Signals:
+    """While entered, the signals that ask for an end are stored in `received` instead of ending the process.
+
+    A second signal ends it at once; but torchrun passes each signal on to its processes, which a scheduler may have
+    sent to them as well: there, only a second signal of another kind does.
     """
 
     def __init__(self) -> None:
@@ -30,14 +48,10 @@ class Signals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
+        asking = handled_signals()
         for number in LEAVING:
-            if signal.getsignal(number) is signal.SIG_IGN:
-                continue
-            hang_up = number == getattr(signal, "SIGHUP", None)
             try:
-                self._previous[number] = signal.signal(
-                    number, signal.SIG_IGN if hang_up and _without_terminal() else self._remember
-                )
+                self._previous[number] = signal.signal(number, self._remember if number in asking else signal.SIG_IGN)
             except ValueError:  # not in the main thread: whoever started it handles signals
                 break
         return self
@@ -53,13 +67,8 @@ class Signals:
         """Of the signal received, such as 'SIGTERM'."""
         return signal.Signals(self.received).name if self.received is not None else ""
 
-    def check(self) -> None:
-        """Raise `Interrupted` if a signal has come; called now and then in work that takes long."""
-        if self.received is not None:
-            raise Interrupted(self.name)
-
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is not None and not (number == self.received and under_torchrun()):
             os._exit(128 + number)
         self.received = number
 
@@ -70,7 +79,7 @@ def exit_code(name: str) -> int:
 
 
 def _without_terminal() -> bool:
-    if os.getsid(0) != os.getpid():
+    if os.getsid(0) != os.getpid() or under_torchrun():  # which gives each process a session of its own
         return False
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     return not any(stream is not None and not stream.closed and stream.isatty() for stream in streams)

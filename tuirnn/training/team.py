@@ -1,16 +1,16 @@
 """Several processes that share each batch: what one has to tell the others, and how their gradients become one.
 
-One process leads. It alone decides what comes next (a step, a checkpoint, the end) and says so in an `Order`; the
-others wait for its word and do the same. So nobody waits for anybody at a place of its own: an evaluation, a pause or
-a signal is the leader's affair, and the others stand where it has left them, for as long as it takes.
+torchrun starts and watches them. One process leads. It alone decides what comes next (a step, a checkpoint, the end)
+and says so in an `Order`; the others wait for its word and do the same. So nobody waits for anybody at a place of its
+own: an evaluation, a pause or a signal is the leader's affair, and the others stand where it has left them, for as long
+as it takes.
 """
 
 import contextlib
-import datetime
 import os
+import signal
 import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -18,16 +18,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from tuirnn.errors import ConfigError, LostError
+from tuirnn import machine
+from tuirnn.errors import LostError
+from tuirnn.shortage import ending
 from tuirnn.tasks.batches import Lanes
-from tuirnn.training.followers import Followers
-from tuirnn.training.place import ALONE, MEETING, Place, find_place
-
-PATIENT = datetime.timedelta(days=3650)
-"""How long a process waits for another's word: who has died is noticed otherwise, and at once."""
-
-TO_NOTICE = 3.0
-"""Seconds in which the system tells that a process has ended whose connection has broken."""
+from tuirnn.training.heartbeats import Heartbeats
+from tuirnn.training.place import ALONE, Place, find_place, under_command
+from tuirnn.training.rendezvous import PATIENT, rendezvous
 
 
 class Order(IntEnum):
@@ -35,11 +32,11 @@ class Order(IntEnum):
 
     STEP = 0
     """One training step, at the learning rate that comes with the order."""
-    SHOW = 1
+    GATHER_STATE = 1
     """Bring the carried state together, for a checkpoint."""
     RESTORE = 2
     """Go on from a checkpoint, which follows."""
-    LEAVE = 3
+    SHUTDOWN = 3
     """End."""
 
 
@@ -47,6 +44,8 @@ class Alone:
     """A training in one process: nobody to tell, nothing to add up."""
 
     place = ALONE
+    under_command = False
+    """Whether `tuirnn train --processes N` started this process and will report which one was lost."""
 
     def lanes(self, B: int) -> Lanes:
         """This process's part of a batch of B, at least as many as there are processes; parts differ by one at most."""
@@ -75,15 +74,16 @@ class Alone:
     def send(self, data: bytes) -> None:
         """Give the others some bytes; the leader's part, which `Team.receive` answers."""
 
-    def check(self) -> None:
-        """Raise LostError if one of the others has ended."""
-
-    def explain(self, error: Exception) -> LostError | None:
-        """What has become of the others, if that is the cause of this error."""
+    def lost_error(self, error: Exception) -> LostError | None:
+        """The error that reports the loss of another process, if that caused this one."""
         return None
 
-    def when_stuck(self, last_words: Any) -> None:
-        """Have `last_words(message)` called where a process is lost and this one hangs for it."""
+    def on_silence(self, report: Callable[[str], str]) -> None:
+        """Have `report(message)` called, in another thread, before this process is ended because a machine is silent.
+
+        Args:
+            report: returns the line to print.
+        """
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[None]:
@@ -96,36 +96,23 @@ class Team(Alone):
 
     Args:
         place: of this process.
-        followers: the others, where this one has started them.
-    Raises:
-        LostError: another process ended before all were there.
     """
 
-    def __init__(self, place: Place, followers: Followers | None = None) -> None:
-        self.place, self._followers = place, followers
+    def __init__(self, place: Place) -> None:
+        self.place, self.under_command = place, under_command()
         self._group: Any = None  # gloo's: on GPUs `wrap` makes one of nccl
+        self._kills = machine.kills()
         if place.local_size == place.size:
             _stay_on_this_machine()
-        dist.init_process_group("gloo", store=self._store(), rank=place.rank, world_size=place.size, timeout=PATIENT)
+        store = rendezvous(place)
+        self._heartbeats = Heartbeats(place) if place.local_size < place.size else None
+        dist.init_process_group("gloo", store=store, rank=place.rank, world_size=place.size, timeout=PATIENT)
+        if self._heartbeats:
+            self._heartbeats.start()
         self._cores = torch.get_num_threads()
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, self._cores // place.local_size))
         self._share = torch.get_num_threads()
-
-    def _store(self) -> Any:
-        """Where the processes find one another; None: as torchrun says."""
-        meeting = self._followers.meeting if self._followers else os.environ.get(MEETING)
-        if meeting is None:
-            return None
-        store = dist.FileStore(meeting, self.place.size)  # type: ignore[attr-defined]
-        if self._followers is None:
-            store.set(f"here {self.place.rank}", "")
-        else:
-            others = [f"here {rank}" for rank in range(1, self.place.size)]
-            while not store.check(others):
-                self.check()
-                time.sleep(0.02)
-        return store
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """See `Alone.wrap`. Sums are taken in the order of the ranks, so that equal runs have equal bits."""
@@ -180,29 +167,18 @@ class Team(Alone):
         dist.broadcast(data, 0)
         return data.numpy().tobytes()
 
-    def check(self) -> None:
-        """See `Alone.check`."""
-        if self._followers and (lost := self._followers.lost()):
-            raise LostError(lost)
+    def lost_error(self, error: Exception) -> LostError | None:
+        """See `Alone.lost_error`."""
+        if not connection_broke(error):
+            return None
+        short = machine.kills() > self._kills  # of this machine's processes
+        how = ending(-signal.SIGKILL, self._kills) if short else "has ended"
+        return LostError(f"another of the {self.place.size} processes {how}")
 
-    def explain(self, error: Exception) -> LostError | None:
-        """See `Alone.explain`."""
-        if isinstance(error, LostError) or not isinstance(error, RuntimeError):
-            return error if isinstance(error, LostError) else None
-        broke = connection_broke(error)
-        until = time.monotonic() + (TO_NOTICE if broke else 0.0)
-        while self._followers:
-            if lost := self._followers.lost():
-                return LostError(lost)
-            if time.monotonic() >= until:
-                break
-            time.sleep(0.05)
-        return LostError(f"another of the {self.place.size} processes has ended") if broke else None
-
-    def when_stuck(self, last_words: Any) -> None:
-        """See `Alone.when_stuck`."""
-        if self._followers:
-            self._followers.last_words = last_words
+    def on_silence(self, report: Callable[[str], str]) -> None:
+        """See `Alone.on_silence`."""
+        if self._heartbeats:
+            self._heartbeats.on_silence = report
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[None]:
@@ -215,38 +191,32 @@ class Team(Alone):
 
     def part(self) -> None:
         """Undo the joining."""
+        if self._heartbeats:
+            self._heartbeats.stop()
         dist.destroy_process_group()
         torch.set_num_threads(self._cores)
 
 
 @contextlib.contextmanager
-def gathered(processes: int) -> Iterator[Alone]:
-    """A team of so many processes that this one leads; those that torchrun has not started are started here.
-
-    They end with the block: told to where it ends well, otherwise by force, as they hold nothing.
+def gathered() -> Iterator[Alone]:
+    """The processes of this training, which this one leads; the others are told to end if the block ends well.
 
     Raises:
         LostError: one of them has ended before.
     """
-    if processes == 1:
+    place = find_place()
+    if place.size == 1:
         yield Alone()
         return
-    if not dist.is_available():
-        raise ConfigError("this PyTorch is built without torch.distributed; leave --processes out")
-    place = find_place()
-    with contextlib.ExitStack() as stack:
-        followers = None
-        if place.size == 1:
-            place = Place(0, processes, 0, processes)
-            followers = stack.enter_context(Followers(processes))
-        team = Team(place, followers)
-        stack.callback(team.part)
-        try:
-            yield team
-        except RuntimeError as error:
-            raise (team.explain(error) or error) from None
+    team = Team(place)
+    try:
+        yield team
         with contextlib.suppress(RuntimeError):  # one that ended when all was done is no loss
-            team.order(Order.LEAVE)
+            team.order(Order.SHUTDOWN)
+    except RuntimeError as error:
+        raise (team.lost_error(error) or error) from None
+    finally:
+        team.part()
 
 
 def connection_broke(error: BaseException) -> bool:
