@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import train_small
 from torch import nn
 
+from tuirnn.cells import CELLS
+from tuirnn.runs import checkpoint
 from tuirnn.settings.training import TrainConfig
 from tuirnn.training.optimizers import learning_rate, make_optimizer
 
@@ -72,3 +75,18 @@ sys.exit("torch._dynamo" in sys.modules or "sympy" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_vectors_stay_within_the_limit_that_their_cell_sets(tmp_path: Path, small_text: Path) -> None:
+    """At a rate that drives |u| of an IndRNN beyond 1, where its state grows without bound."""
+    from safetensors.torch import load
+
+    limited = [cell for cell in CELLS.values() if cell.limits]
+    assert limited
+    for cell in limited:
+        run = train_small(tmp_path, cell.name, small_text, cell=cell.name, lr=0.5, schedule="constant", warmup=0)
+        weights = load(checkpoint.load(run, "last").files[checkpoint.MODEL])
+        for place, name in enumerate(cell.vectors):
+            if name in cell.limits:
+                largest = weights["layers.0.vectors"][place].abs().max().item()
+                assert largest == pytest.approx(cell.limits[name])  # reached, not passed

@@ -1,11 +1,7 @@
 """The trainer: exact resume, requests, limits, divergence, what it writes down."""
 
-import json
 import math
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +10,6 @@ import pytest
 import torch
 from conftest import train_small
 
-from tuirnn.cells import CELLS
 from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError, DataError, DivergedError, RunError
 from tuirnn.kernels import native
@@ -353,74 +348,3 @@ def test_bad_starts_leave_nothing(tmp_path: Path, small_text: Path) -> None:
         with pytest.raises(ConfigError, match="cuda"):
             train_small(folder, "one", small_text, device="cuda")
     assert not folder.exists()
-
-
-# ── the process ──────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [(signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)],
-    ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
-)
-def test_signals_checkpoint_and_leave(
-    number: int, expected: int, tmp_path: Path, small_text: Path, environment: dict[str, str]
-) -> None:
-    if signal.getsignal(number) is signal.SIG_IGN:
-        pytest.skip("a program started under nohup hands down that it ignores this signal")
-    command = [sys.executable, "-m", "tuirnn", "train", str(small_text), "--runs", str(tmp_path), "--name", "one",
-               "--hidden", "16", "--minutes", "5", "--json"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "step" and event["step"] == 20:
-                process.send_signal(number)
-                began = time.monotonic()
-            last = event
-        code = process.wait()
-    assert time.monotonic() - began < 10
-    assert code == expected
-    assert last["event"] == "end"
-    paths = RunPaths(tmp_path / "one")
-    assert checkpoint.load(paths, "last").step == last["step"]
-    assert read_status(paths).state == "stopped"
-
-
-def test_a_detached_run_outlives_its_parent(tmp_path: Path, small_text: Path, environment: dict[str, str]) -> None:
-    words = ["train", str(small_text), "--runs", str(tmp_path), "--hidden", "16", "--steps", "400", "--name", "one"]
-    done = subprocess.run([sys.executable, "-m", "tuirnn", *words, "--detach"], env=environment, capture_output=True,
-                          text=True, check=True)  # fmt: skip
-    assert "in the background" in done.stdout
-    paths = RunPaths(tmp_path / "one")
-    assert os.getsid(read_status(paths).pid or os.getpid()) != os.getsid(0) or read_status(paths).state == "done"
-    until = time.monotonic() + 60
-    while read_status(paths).state != "done" and time.monotonic() < until:
-        time.sleep(0.1)
-    assert read_status(paths).state == "done"
-    assert paths.log.exists()
-
-
-def test_a_detached_run_that_cannot_start_says_why(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tuirnn", "train", "no-such-file", "--runs", str(tmp_path), "--detach"],
-        env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("tuirnn: no file, folder or data set 'no-such-file'")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_vectors_stay_within_the_limit_that_their_cell_sets(tmp_path: Path, small_text: Path) -> None:
-    """At a rate that drives |u| of an IndRNN beyond 1, where its state grows without bound."""
-    from safetensors.torch import load
-
-    limited = [cell for cell in CELLS.values() if cell.limits]
-    assert limited
-    for cell in limited:
-        run = train_small(tmp_path, cell.name, small_text, cell=cell.name, lr=0.5, schedule="constant", warmup=0)
-        weights = load(checkpoint.load(run, "last").files[checkpoint.MODEL])
-        for place, name in enumerate(cell.vectors):
-            if name in cell.limits:
-                largest = weights["layers.0.vectors"][place].abs().max().item()
-                assert largest == pytest.approx(cell.limits[name])  # reached, not passed

@@ -62,17 +62,7 @@ def train(
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)
         return
-    config = RunConfig()
-    if recipe:
-        loaded = load_recipe(recipe)
-        config = loaded.config
-        if loaded.unread:
-            flags = ", ".join(map(flag_of, loaded.unread))
-            print(f"tuirnn: recipe '{loaded.name}' sets {flags}, which its cell and task do not read", file=sys.stderr)
-    if sources:
-        settings["sources"] = tuple(lasting(source) for source in sources)
-    config = config.replace(**settings)
-    config.check_given(settings)
+    config = _configured(recipe, sources, settings)
     from tuirnn.runs import detached
 
     if detach:
@@ -100,6 +90,22 @@ def train(
     with _reporter(config, as_json, runs) as report:
         outcome = launch.start(config, folder, name or detached.default_name(config, folder), report, data=data)
     _leave(outcome)
+
+
+def _configured(recipe: str | None, sources: list[str] | None, settings: dict[str, Any]) -> RunConfig:
+    """The settings of a new run: those of a recipe, with what was given beside it; adds the sources to `settings`."""
+    config = RunConfig()
+    if recipe:
+        loaded = load_recipe(recipe)
+        config = loaded.config
+        if loaded.unread:
+            flags = ", ".join(map(flag_of, loaded.unread))
+            print(f"tuirnn: recipe '{loaded.name}' sets {flags}, which its cell and task do not read", file=sys.stderr)
+    if sources:
+        settings["sources"] = tuple(lasting(source) for source in sources)
+    config = config.replace(**settings)
+    config.check_given(settings)
+    return config
 
 
 def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths | None:

@@ -5,7 +5,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from tuirnn import tasks, text
+from tuirnn import text
 from tuirnn.runs.listing import RunSummary
 
 
@@ -56,7 +56,7 @@ def describe(run: RunSummary) -> Content:
     train, task = record.config.train, record.config.task
     there, noun = record.data.get("train"), task.counted(record.vocab.kind)
     size = f" of {text.short(there)} {noun}" if isinstance(there, int) else ""
-    length = f" × {train.seq_len}" if tasks.reads(task, "seq_len") else ""
+    length = f" × {train.seq_len}" if "seq_len" in task.settings else ""
     facts = [
         f"{text.short(record.parameters)} parameters",
         f"batch {train.batch_size}{length}{size}",
