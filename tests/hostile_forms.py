@@ -18,8 +18,11 @@ from tuirnn.cellfile import guard
 from tuirnn.cellfile.contract import FINGERPRINT
 
 Model = onnx.ModelProto
-Attack = tuple[str, Callable[[Model], Any]]
-"""The kind of cell that is changed, and the change; it returns bytes where no model can hold it."""
+Change = Callable[[Model], Any]
+"""Changes a model in place; returns bytes where no model can hold the result."""
+Changes = dict[str, Change]
+Attack = tuple[str, Change]
+"""The kind of cell that is changed, and the change."""
 
 
 def made(attack: Attack, good: dict[str, bytes]) -> bytes:
@@ -213,175 +216,178 @@ def _rotated(model: Model) -> dict[str, str]:
     return dict(zip(states, [*list(states.values())[1:], "h_in"], strict=True))
 
 
+PLAIN: Changes = {
+    # arity and names
+    "Max with an empty name": _more("Max", ["h_in", ""]),
+    "Min with an empty name": _more("Min", ["token", ""]),
+    "Max of one": _more("Max", ["h_in"]),
+    "Max of three": _more("Max", ["h_in"] * 3),
+    "Max of none": _more("Max", []),
+    "Concat with an empty name": _more("Concat", ["h_in", ""], axis=0),
+    "Concat of nothing": _more("Concat", [], axis=0),
+    "Concat of 5,000": _more("Concat", ["h_in"] * 5000, axis=0),
+    "Add of one": _inputs("Add", "="),
+    "Add with an empty name": _inputs("Add", "=", ""),
+    "MatMul with an empty name": _inputs("MatMul", "", "="),
+    "Split without sizes": _inputs("Split", "="),
+    "Split with empty sizes": _inputs("Split", "=", ""),
+    "Squeeze without axes": _inputs("Squeeze", "="),
+    "node without outputs": lambda model: _first(model, "Tanh").ClearField("output"),
+    "output without a name": lambda model: _first(model, "Split").output.__setitem__(0, ""),
+    "Tanh with two outputs": lambda model: _first(model, "Tanh").output.append("second"),
+    "input that nothing makes": _inputs("Add", "=", "nowhere"),
+    # sizes
+    "area by broadcasting": _outer,
+    "products in a chain": _with(lambda m: _constant(m, "sq", np.zeros((300, 300), np.float32)),
+                                 _chain("MatMul", "sq", 200, ["sq"])),
+    "doubling": _doubling,
+    "an hour of test vectors": _big_test,
+    "rank 9": _with(lambda m: _constant(m, "ax", np.array([0])), _chain("Unsqueeze", "h_in", 9, ["ax"])),
+    "300,000 dimensions": _dims(*[1] * 300_000),
+    "rank 65": _dims(*[1] * 65),
+    "dimensions of 2^62": _dims(2**62, 4),
+    "product beyond 64 bits": _dims(2**32, 2**32),
+    "a dimension of 0": lambda model: model.graph.initializer.add(name="w", data_type=1, dims=[0]),
+    "input of 100,000 dimensions": lambda model: [
+        model.graph.input[0].type.tensor_type.shape.dim.add(dim_value=1) for _ in range(100_000)
+    ],
+    "batch of 2^40": lambda model: [
+        setattr(value.type.tensor_type.shape.dim[axis], "dim_value", 2**40)
+        for values, axis in ((model.graph.input[:1], 0), (model.graph.input[1:], 1), (model.graph.output[:1], 0),
+                             (model.graph.output[1:], 1)) for value in values
+    ],
+    # one value a name, one field a tensor, one value a key
+    "initializer twice": _twice("initializer"),
+    "input twice": _twice("input"),
+    "output twice": _twice("output"),
+    "initializer with an input's name": lambda model: _constant(model, "token", np.array([1])),
+    "node that makes an initializer": lambda model: _first(model, "Tanh").output.__setitem__(0, "table"),
+    "node that makes an input": lambda model: _first(model, "Tanh").output.__setitem__(0, "h_in"),
+    "two nodes, one output": _same_output,
+    "nodes in reverse": _reversed_nodes,
+    "node that reads itself": _more("Add", ["more", "more"]),
+    "raw and typed data": _typed(True),
+    "typed data": _typed(False),
+    "metadata key twice": lambda model: model.metadata_props.append(_property(model, "vocab")),
+    "sha256 twice": lambda model: model.metadata_props.append(_property(model, "sha256")),
+    "two opsets": lambda model: model.opset_import.append(helper.make_opsetid("ai.onnx", 13)),
+    "opset 9": lambda model: setattr(model.opset_import[0], "version", 9),
+    "opset 99": lambda model: setattr(model.opset_import[0], "version", 99),
+    "IR 99": lambda model: setattr(model, "ir_version", 99),
+    "value_info that lies": lambda model: model.graph.value_info.append(
+        helper.make_tensor_value_info("l0_a", TensorProto.FLOAT, [1])
+    ),
+    "logits that are stored": _logits_are_stored,
+    # attributes and types
+    "axis twice": _attribute("Split", axis=0),
+    "axis as text": _with(lambda m: _first(m, "Split").ClearField("attribute"), _attribute("Split", axis="0")),
+    "axis as a list": _with(lambda m: _first(m, "Split").ClearField("attribute"), _attribute("Split", axis=[0])),
+    "axis as another type": lambda model: setattr(_first(model, "Split").attribute[0], "type", 1),
+    "axis out of range": _axis("Split", -(2**62)),
+    "unlisted attribute": _attribute("Add", broadcast=1),
+    "Gather along columns": _attribute("Gather", axis=1),
+    "exponential without a sampler": _more("Exp", ["h_in"]),
+    "Atanh in a cell without": _more("Atanh", ["h_in"]),
+    "Neg in a cell without": _more("Neg", ["h_in"]),
+    "comparison in a cell without": _more("Greater", ["h_in", "h_in"]),
+    "division in a cell without": _more("Div", ["h_in", "h_in"]),
+    "Cast to text": _more("Cast", ["h_in"], to=TensorProto.STRING),
+    "Cast to double": _more("Cast", ["h_in"], to=TensorProto.DOUBLE),
+    "Add of a token": _more("Add", ["h_in", "token"]),
+    "Tanh of a token": _more("Tanh", ["token"]),
+    "Relu of codes": _with(lambda m: _constant(m, "codes", np.zeros(3, np.int8)), _more("Relu", ["codes"])),
+    "rows that are not there": _with(lambda m: _constant(m, "far", np.array([2**40])),
+                                     _more("Gather", ["table", "far"])),
+    "shapes that do not fit": _more("Add", ["h_in", "table"]),
+    "lanes that meet weights": _more("MatMul", ["table", "h_in"]),
+    "a weight of 1e38": lambda model: _weight(model).CopyFrom(
+        numpy_helper.from_array(np.full_like(numpy_helper.to_array(_weight(model)), 1e38), "table")
+    ),
+    "weights of a type unknown": lambda model: setattr(_weight(model), "data_type", 99),
+    "a name of 20 MB": lambda model: setattr(_first(model, "Tanh"), "name", "x" * 20_000_000),
+    # many parts
+    "4 million inputs": _graph_with(_field(1, _field(4, b"Add") + _field(1, b"table") * 4_000_000)),
+    "500,000 attributes": _graph_with(_field(1, _field(4, b"Add") + _field(5, b"\x0a\x01a") * 500_000)),
+    "4 million empty nodes": _graph_with(_field(1, b"") * 4_000_000),
+    "a million metadata keys": lambda model: signed(model) + _field(14, b"\x0a\x01a") * 1_000_000,
+    "a million opsets": lambda model: signed(model) + _field(8, b"\x10\x0d") * 1_000_000,
+    "graph twice": lambda model: signed(model) + _field(7, model.graph.SerializeToString()),
+    "dimensions in one field": _graph_with(_field(5, _field(1, b"\x01" * 300_000))),
+    "unknown field": lambda model: signed(model) + _field(999, b"x"),
+    "number longer than need be": lambda model: signed(model).replace(b"\x08\x07", b"\x08\x87\x80\x00", 1),
+    "8 million empty lists": _metadata("vocab", '{"kind": "word", "symbols": [' + "[]," * 8_000_000 + "[]]}"),
+    "symbols without rows": _metadata(
+        "vocab", json.dumps({"kind": "word", "symbols": [f"w{i}" for i in range(10**6)]})
+    ),
+}  # fmt: skip
+SAMPLER: Changes = {
+    "Slice with a computed end": _computed("Slice", 2),
+    "Slice with computed axes": _computed("Slice", 3),
+    "Slice with steps": lambda model: _first(model, "Slice").input.append("top_k"),
+    "Slice of everything": _with(
+        lambda m: _constant(m, "all", np.array([2**40])), _inputs("Slice", "=", "=", "all", "=")
+    ),
+    "Squeeze with computed axes": _computed("Squeeze", 1),
+    "Unsqueeze with computed axes": _computed("Unsqueeze", 1),
+    "Split with computed sizes": _computed("Split", 1),
+    "ReduceSum with computed axes": _computed("ReduceSum", 1),
+    "ReduceSum without axes": _inputs("ReduceSum", "="),
+    "CumSum with a computed axis": _computed("CumSum", 1),
+    "TopK with a k of its own": _with(
+        lambda m: _constant(m, "many", np.array([2**40])), _inputs("TopK", "=", "many")
+    ),
+    "TopK with a computed k": lambda model: [
+        model.graph.node.insert(0, helper.make_node("Concat", ["top_k"], ["k2"], axis=0)),
+        _inputs("TopK", "=", "k2")(model),
+    ],
+    "area of what TopK keeps": _more("Mul", ["best", "best"]),
+    "division by logits": _inputs("Div", "=", "logits"),
+    "ArgMax of the last": _attribute("ArgMax", select_last_index=1),
+    "CumSum backwards": _attribute("CumSum", reverse=1),
+}  # fmt: skip
+INT8: Changes = {
+    "scale of zero": lambda model: _weight(model, "step_1").CopyFrom(
+        numpy_helper.from_array(np.float32(0), "step_1")
+    ),
+    "scale for each column": lambda model: _weight(model, "step_1").CopyFrom(
+        numpy_helper.from_array(np.ones(3, np.float32), "step_1")
+    ),
+    "MatMulInteger without zero points": _inputs("MatMulInteger", "=", "="),
+    "MatMulInteger with an empty name": lambda model: _first(model, "MatMulInteger").input.__setitem__(2, ""),
+    "QuantizeLinear without a zero point": lambda model: _first(model, "QuantizeLinear").input.pop(),
+    "quantized along an axis": _attribute("QuantizeLinear", axis=0),
+}  # fmt: skip
+DIVIDING: Changes = {
+    "division by a stored zero": _with(lambda m: _constant(m, "nil", np.float32(0)), _inputs("Div", "=", "nil")),
+    "division by a vector with a zero": _with(
+        lambda m: _constant(m, "row", np.array([1, 0, -1], np.float32)), _more("Div", ["row", "row"])
+    ),
+    "division by a stored matrix": _more("Div", ["table", "table"]),
+    "division of whole numbers": _more("Div", ["token", "token"]),
+    "Div with an attribute": _attribute("Div", axis=0),
+    "Exp of a token": _more("Exp", ["token"]),
+    "Atanh of two": _more("Atanh", ["h_in", "h_in"]),
+    "Abs with two outputs": _more("Abs", ["h_in"], ["more", "most"]),
+    "Neg of codes": _with(lambda m: _constant(m, "codes", np.zeros(3, np.int8)), _more("Neg", ["codes"])),
+    "Max of three numbers": _more("Max", ["h_in"] * 3),
+    "an operator of another cell": _more("Sqrt", ["h_in"]),
+    "a comparison that it does not make": _more("Greater", ["h_in", "h_in"]),
+    "an operator of the sampler": _more("LessOrEqual", ["h_in", "h_in"]),
+    "a number that is not finite": lambda model: _constant(model, "far", np.float32(np.inf)),
+    "states in another order": lambda model: _metadata("state_map", json.dumps(_rotated(model)))(model),
+    "a state less": lambda model: [
+        _metadata("state_map", json.dumps({"h_out": "h_in"}))(model), model.graph.output.pop()
+    ],
+    "a state's input less": lambda model: model.graph.input.pop(),
+    "a state of another width": lambda model: setattr(
+        model.graph.input[-1].type.tensor_type.shape.dim[2], "dim_value", 7
+    ),
+    "another cell's name": _metadata("cell", "lstm"),
+}  # fmt: skip
+
+KINDS = {"plain": PLAIN, "sampler": SAMPLER, "int8": INT8, "dividing": DIVIDING}
+
+
 def attacks() -> dict[str, Attack]:
     """Every attack by its name."""
-    plain = {
-        # arity and names
-        "Max with an empty name": _more("Max", ["h_in", ""]),
-        "Min with an empty name": _more("Min", ["token", ""]),
-        "Max of one": _more("Max", ["h_in"]),
-        "Max of three": _more("Max", ["h_in"] * 3),
-        "Max of none": _more("Max", []),
-        "Concat with an empty name": _more("Concat", ["h_in", ""], axis=0),
-        "Concat of nothing": _more("Concat", [], axis=0),
-        "Concat of 5,000": _more("Concat", ["h_in"] * 5000, axis=0),
-        "Add of one": _inputs("Add", "="),
-        "Add with an empty name": _inputs("Add", "=", ""),
-        "MatMul with an empty name": _inputs("MatMul", "", "="),
-        "Split without sizes": _inputs("Split", "="),
-        "Split with empty sizes": _inputs("Split", "=", ""),
-        "Squeeze without axes": _inputs("Squeeze", "="),
-        "node without outputs": lambda model: _first(model, "Tanh").ClearField("output"),
-        "output without a name": lambda model: _first(model, "Split").output.__setitem__(0, ""),
-        "Tanh with two outputs": lambda model: _first(model, "Tanh").output.append("second"),
-        "input that nothing makes": _inputs("Add", "=", "nowhere"),
-        # sizes
-        "area by broadcasting": _outer,
-        "products in a chain": _with(lambda m: _constant(m, "sq", np.zeros((300, 300), np.float32)),
-                                     _chain("MatMul", "sq", 200, ["sq"])),
-        "doubling": _doubling,
-        "an hour of test vectors": _big_test,
-        "rank 9": _with(lambda m: _constant(m, "ax", np.array([0])), _chain("Unsqueeze", "h_in", 9, ["ax"])),
-        "300,000 dimensions": _dims(*[1] * 300_000),
-        "rank 65": _dims(*[1] * 65),
-        "dimensions of 2^62": _dims(2**62, 4),
-        "product beyond 64 bits": _dims(2**32, 2**32),
-        "a dimension of 0": lambda model: model.graph.initializer.add(name="w", data_type=1, dims=[0]),
-        "input of 100,000 dimensions": lambda model: [
-            model.graph.input[0].type.tensor_type.shape.dim.add(dim_value=1) for _ in range(100_000)
-        ],
-        "batch of 2^40": lambda model: [
-            setattr(value.type.tensor_type.shape.dim[axis], "dim_value", 2**40)
-            for values, axis in ((model.graph.input[:1], 0), (model.graph.input[1:], 1), (model.graph.output[:1], 0),
-                                 (model.graph.output[1:], 1)) for value in values
-        ],
-        # one value a name, one field a tensor, one value a key
-        "initializer twice": _twice("initializer"),
-        "input twice": _twice("input"),
-        "output twice": _twice("output"),
-        "initializer with an input's name": lambda model: _constant(model, "token", np.array([1])),
-        "node that makes an initializer": lambda model: _first(model, "Tanh").output.__setitem__(0, "table"),
-        "node that makes an input": lambda model: _first(model, "Tanh").output.__setitem__(0, "h_in"),
-        "two nodes, one output": _same_output,
-        "nodes in reverse": _reversed_nodes,
-        "node that reads itself": _more("Add", ["more", "more"]),
-        "raw and typed data": _typed(True),
-        "typed data": _typed(False),
-        "metadata key twice": lambda model: model.metadata_props.append(_property(model, "vocab")),
-        "sha256 twice": lambda model: model.metadata_props.append(_property(model, "sha256")),
-        "two opsets": lambda model: model.opset_import.append(helper.make_opsetid("ai.onnx", 13)),
-        "opset 9": lambda model: setattr(model.opset_import[0], "version", 9),
-        "opset 99": lambda model: setattr(model.opset_import[0], "version", 99),
-        "IR 99": lambda model: setattr(model, "ir_version", 99),
-        "value_info that lies": lambda model: model.graph.value_info.append(
-            helper.make_tensor_value_info("l0_a", TensorProto.FLOAT, [1])
-        ),
-        "logits that are stored": _logits_are_stored,
-        # attributes and types
-        "axis twice": _attribute("Split", axis=0),
-        "axis as text": _with(lambda m: _first(m, "Split").ClearField("attribute"), _attribute("Split", axis="0")),
-        "axis as a list": _with(lambda m: _first(m, "Split").ClearField("attribute"), _attribute("Split", axis=[0])),
-        "axis as another type": lambda model: setattr(_first(model, "Split").attribute[0], "type", 1),
-        "axis out of range": _axis("Split", -(2**62)),
-        "unlisted attribute": _attribute("Add", broadcast=1),
-        "Gather along columns": _attribute("Gather", axis=1),
-        "exponential without a sampler": _more("Exp", ["h_in"]),
-        "Atanh in a cell without": _more("Atanh", ["h_in"]),
-        "Neg in a cell without": _more("Neg", ["h_in"]),
-        "comparison in a cell without": _more("Greater", ["h_in", "h_in"]),
-        "division in a cell without": _more("Div", ["h_in", "h_in"]),
-        "Cast to text": _more("Cast", ["h_in"], to=TensorProto.STRING),
-        "Cast to double": _more("Cast", ["h_in"], to=TensorProto.DOUBLE),
-        "Add of a token": _more("Add", ["h_in", "token"]),
-        "Tanh of a token": _more("Tanh", ["token"]),
-        "Relu of codes": _with(lambda m: _constant(m, "codes", np.zeros(3, np.int8)), _more("Relu", ["codes"])),
-        "rows that are not there": _with(lambda m: _constant(m, "far", np.array([2**40])),
-                                         _more("Gather", ["table", "far"])),
-        "shapes that do not fit": _more("Add", ["h_in", "table"]),
-        "lanes that meet weights": _more("MatMul", ["table", "h_in"]),
-        "a weight of 1e38": lambda model: _weight(model).CopyFrom(
-            numpy_helper.from_array(np.full_like(numpy_helper.to_array(_weight(model)), 1e38), "table")
-        ),
-        "weights of a type unknown": lambda model: setattr(_weight(model), "data_type", 99),
-        "a name of 20 MB": lambda model: setattr(_first(model, "Tanh"), "name", "x" * 20_000_000),
-        # many parts
-        "4 million inputs": _graph_with(_field(1, _field(4, b"Add") + _field(1, b"table") * 4_000_000)),
-        "500,000 attributes": _graph_with(_field(1, _field(4, b"Add") + _field(5, b"\x0a\x01a") * 500_000)),
-        "4 million empty nodes": _graph_with(_field(1, b"") * 4_000_000),
-        "a million metadata keys": lambda model: signed(model) + _field(14, b"\x0a\x01a") * 1_000_000,
-        "a million opsets": lambda model: signed(model) + _field(8, b"\x10\x0d") * 1_000_000,
-        "graph twice": lambda model: signed(model) + _field(7, model.graph.SerializeToString()),
-        "dimensions in one field": _graph_with(_field(5, _field(1, b"\x01" * 300_000))),
-        "unknown field": lambda model: signed(model) + _field(999, b"x"),
-        "number longer than need be": lambda model: signed(model).replace(b"\x08\x07", b"\x08\x87\x80\x00", 1),
-        "8 million empty lists": _metadata("vocab", '{"kind": "word", "symbols": [' + "[]," * 8_000_000 + "[]]}"),
-        "symbols without rows": _metadata(
-            "vocab", json.dumps({"kind": "word", "symbols": [f"w{i}" for i in range(10**6)]})
-        ),
-    }  # fmt: skip
-    sampler = {
-        "Slice with a computed end": _computed("Slice", 2),
-        "Slice with computed axes": _computed("Slice", 3),
-        "Slice with steps": lambda model: _first(model, "Slice").input.append("top_k"),
-        "Slice of everything": _with(
-            lambda m: _constant(m, "all", np.array([2**40])), _inputs("Slice", "=", "=", "all", "=")
-        ),
-        "Squeeze with computed axes": _computed("Squeeze", 1),
-        "Unsqueeze with computed axes": _computed("Unsqueeze", 1),
-        "Split with computed sizes": _computed("Split", 1),
-        "ReduceSum with computed axes": _computed("ReduceSum", 1),
-        "ReduceSum without axes": _inputs("ReduceSum", "="),
-        "CumSum with a computed axis": _computed("CumSum", 1),
-        "TopK with a k of its own": _with(
-            lambda m: _constant(m, "many", np.array([2**40])), _inputs("TopK", "=", "many")
-        ),
-        "TopK with a computed k": lambda model: [
-            model.graph.node.insert(0, helper.make_node("Concat", ["top_k"], ["k2"], axis=0)),
-            _inputs("TopK", "=", "k2")(model),
-        ],
-        "area of what TopK keeps": _more("Mul", ["best", "best"]),
-        "division by logits": _inputs("Div", "=", "logits"),
-        "ArgMax of the last": _attribute("ArgMax", select_last_index=1),
-        "CumSum backwards": _attribute("CumSum", reverse=1),
-    }  # fmt: skip
-    int8 = {
-        "scale of zero": lambda model: _weight(model, "step_1").CopyFrom(
-            numpy_helper.from_array(np.float32(0), "step_1")
-        ),
-        "scale for each column": lambda model: _weight(model, "step_1").CopyFrom(
-            numpy_helper.from_array(np.ones(3, np.float32), "step_1")
-        ),
-        "MatMulInteger without zero points": _inputs("MatMulInteger", "=", "="),
-        "MatMulInteger with an empty name": lambda model: _first(model, "MatMulInteger").input.__setitem__(2, ""),
-        "QuantizeLinear without a zero point": lambda model: _first(model, "QuantizeLinear").input.pop(),
-        "quantized along an axis": _attribute("QuantizeLinear", axis=0),
-    }  # fmt: skip
-    dividing = {
-        "division by a stored zero": _with(lambda m: _constant(m, "nil", np.float32(0)), _inputs("Div", "=", "nil")),
-        "division by a vector with a zero": _with(
-            lambda m: _constant(m, "row", np.array([1, 0, -1], np.float32)), _more("Div", ["row", "row"])
-        ),
-        "division by a stored matrix": _more("Div", ["table", "table"]),
-        "division of whole numbers": _more("Div", ["token", "token"]),
-        "Div with an attribute": _attribute("Div", axis=0),
-        "Exp of a token": _more("Exp", ["token"]),
-        "Atanh of two": _more("Atanh", ["h_in", "h_in"]),
-        "Abs with two outputs": _more("Abs", ["h_in"], ["more", "most"]),
-        "Neg of codes": _with(lambda m: _constant(m, "codes", np.zeros(3, np.int8)), _more("Neg", ["codes"])),
-        "Max of three numbers": _more("Max", ["h_in"] * 3),
-        "an operator of another cell": _more("Sqrt", ["h_in"]),
-        "a comparison that it does not make": _more("Greater", ["h_in", "h_in"]),
-        "an operator of the sampler": _more("LessOrEqual", ["h_in", "h_in"]),
-        "a number that is not finite": lambda model: _constant(model, "far", np.float32(np.inf)),
-        "states in another order": lambda model: _metadata("state_map", json.dumps(_rotated(model)))(model),
-        "a state less": lambda model: [
-            _metadata("state_map", json.dumps({"h_out": "h_in"}))(model), model.graph.output.pop()
-        ],
-        "a state's input less": lambda model: model.graph.input.pop(),
-        "a state of another width": lambda model: setattr(
-            model.graph.input[-1].type.tensor_type.shape.dim[2], "dim_value", 7
-        ),
-        "another cell's name": _metadata("cell", "lstm"),
-    }  # fmt: skip
-    kinds = {"plain": plain, "sampler": sampler, "int8": int8, "dividing": dividing}
-    return {name: (kind, change) for kind, changes in kinds.items() for name, change in changes.items()}
+    return {name: (kind, change) for kind, changes in KINDS.items() for name, change in changes.items()}

@@ -1,13 +1,12 @@
-"""The network as C source: every kind under the sanitizers, several in one program, on threads; words cut as in Python.
+"""The network as C source: every kind under the sanitizers, on threads, as C++; what is refused.
 
-What is compiled here must give no warning. The numbers are held to `reference`, the choices and the words to Python's.
+What is compiled here must give no warning. The numbers are held to `reference`, the choices to Python's.
 """
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,73 +14,36 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from c_networks import (
+    CXX,
+    SANITIZERS,
+    STRICT,
+    VOCABULARIES,
+    answer,
+    compile_sources,
+    logits_after,
+    needs_c,
+    needs_cxx,
+    network,
+)
 
-from tuirnn import compiling
-from tuirnn.cellfile.vectors import TestVector
 from tuirnn.cells import CELLS
 from tuirnn.errors import ConfigError, VerificationError
-from tuirnn.export import c_check, c_source, reference
-from tuirnn.export.network import Network
-from tuirnn.export.random_network import random_network
+from tuirnn.export import c_check, c_source
 from tuirnn.runtime.samplers import Sampling, sample
 from tuirnn.scaling import Scaling
-from tuirnn.settings.model import ModelConfig
-from tuirnn.vocab import Vocabulary, word_ranges
-
-CC, CXX = compiling.compiler("c"), compiling.compiler("c++")
-STRICT = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
-SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
-needs_c = pytest.mark.skipif(CC is None, reason="no C compiler")
-needs_cxx = pytest.mark.skipif(CC is None or CXX is None, reason="no C++ compiler")
+from tuirnn.vocab import Vocabulary
 
 KINDS: list[dict[str, Any]] = [cell.settings for cell in CELLS.values()]
 FORMS: list[dict[str, Any]] = [
     {}, {"layers": 2, "residual": True}, {"hidden": 37, "projection": 20}, {"embed": 24, "tied": True},
     {"layers": 3, "embed": 0}, {"hidden": 70, "layers": 2, "projection": 8, "tied": True}, {"hidden": 1},
 ]  # fmt: skip
-VOCABULARIES = {
-    "char": Vocabulary("char", tuple("\n !\"'?\\aboké—\N{GRINNING FACE}")),
-    "byte": Vocabulary("byte"),
-    "word": Vocabulary(
-        "word", ("\n", " ", "cell_state", "king", "lord", "naïve", "the", "²", "—", "…", "“", "”", "東京")
-    ),
-}
 MATRIX = [
     {**KINDS[i % len(KINDS)], **FORMS[i % len(FORMS)], "tokens": list(VOCABULARIES)[i % len(VOCABULARIES)]}
     for i in range(max(len(KINDS), 2 * len(FORMS)))
 ]
 """Every kind of cell, every form and every kind of token, the latter at least twice."""
-
-
-def network(tokens: str = "char", **shape: Any) -> Network:
-    return random_network(ModelConfig(**{"hidden": 24, "embed": 8, **shape}), VOCABULARIES[tokens])
-
-
-def answer(net: Network) -> TestVector:
-    """A test vector of the whole vocabulary's logits."""
-    tokens = tuple((7 * i + 1) % len(net.vocab) for i in range(16))
-    return TestVector(tokens, tuple(logits_after(net, tokens)[-1].tolist()))
-
-
-def logits_after(net: Network, tokens: "tuple[int, ...] | list[int]") -> list[Any]:
-    state, every = reference.zero_state(net.config), []
-    for token in tokens:
-        logits, state = reference.step(net.config, net.weights, token, state)
-        every.append(logits)
-    return every
-
-
-def build(
-    folder: Path, sources: list[str], *flags: str, compiler: str | None = CC, out: str = "program", checks: bool = True
-) -> Path:
-    """Compile and link sources of a folder; fails at a warning."""
-    language = ["-std=c99"] if compiler == CC else []
-    command = [str(compiler), *language, *(STRICT if checks else []), *flags, *sources, "-lm", "-o", out]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / out
 
 
 # ── every kind, under the sanitizers ─────────────────────────────────────────────
@@ -158,7 +120,7 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         net, here = network(**MATRIX[number]), folder / str(number)
         c_source.write_c(net, answer(net), here)
         (here / "probe.c").write_text(PROBE)
-        return build(here, ["probe.c", "cell.c", "cell_weights.c"], *SANITIZERS)
+        return compile_sources(here, ["probe.c", "cell.c", "cell_weights.c"], *SANITIZERS)
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(make, range(len(MATRIX))))
@@ -199,104 +161,7 @@ def test_the_makefile_builds_the_example_for_any_machine(tokens: str, tmp_path: 
     assert len(done.stdout) > 55
 
 
-# ── several networks, languages and threads ──────────────────────────────────────
-
-READER = r"""
-#include <cstdio>
-#include "bytes.h"
-#include "chars.h"
-#include "words.h"
-
-static char text[1 << 20];
-
-template <class Token> void say(Token token) {
-    int length;
-    for (const char *at = text; *at; at += length) std::printf("%d ", token(at, &length));
-    std::printf("\n");
-}
-
-/* Answers each text, which ends with a zero, with three lines of tokens. */
-int main() {
-    if (!bytes_verify() || !chars_verify() || !words_verify()) return 1;
-    for (int c, n = 0; (c = std::getchar()) != EOF; n = c ? n + 1 : 0) {
-        text[n] = (char)c;
-        if (c) continue;
-        say(bytes_token), say(chars_token), say(words_token);
-        std::fflush(stdout);
-    }
-    return 0;
-}
-"""
-PIECES = [
-    "king",
-    "the",
-    "lord",
-    "naïve",
-    "東京",
-    "—",
-    "“",
-    "”",
-    "…",
-    "_",
-    "²",
-    "é",
-    "e\u0301",
-    " ",
-    "\n",
-    "cell_state",
-    "½",
-]
-
-
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[bytes]"]:
-    """Three networks in one C++ program that says how each reads a text."""
-    folder = tmp_path_factory.mktemp("reader")
-    sources = []
-    for tokens, cell in (("byte", "lstm"), ("char", "gru"), ("word", "rnn")):
-        net = network(tokens, cell=cell, layers=2)
-        c_source.write_c(net, answer(net), folder, f"{tokens}s")
-        for name in (f"{tokens}s", f"{tokens}s_weights"):
-            sources.append(build(folder, [f"{name}.c"], "-O1", "-c", out=f"{name}.o").name)
-    (folder / "main.cpp").write_text(READER)
-    program = build(folder, ["main.cpp", *sources], "-O1", compiler=CXX)
-    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield process
-        process.stdin.close()  # type: ignore[union-attr]
-
-
-def assert_read_as_in_python(reader: "subprocess.Popen[bytes]", text: str) -> None:
-    assert reader.stdin is not None
-    assert reader.stdout is not None
-    reader.stdin.write(text.encode() + b"\0")
-    reader.stdin.flush()
-    for tokens in ("byte", "char", "word"):
-        said = [int(token) for token in reader.stdout.readline().split()]
-        assert said == VOCABULARIES[tokens].encode(text).tolist(), tokens
-
-
-@needs_cxx
-@pytest.mark.parametrize("text", ["king—the", "“king”", "king…lord", "cell_state", "", "".join(PIECES)])
-def test_texts_are_read_as_in_python(text: str, reader: "subprocess.Popen[bytes]") -> None:
-    assert_read_as_in_python(reader, text)
-
-
-ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-
-
-@needs_cxx
-@settings(max_examples=200, deadline=None)
-@given(text=st.lists(st.sampled_from(PIECES) | ANY, max_size=30).map("".join))
-def test_any_text_is_read_as_in_python(text: str, reader: "subprocess.Popen[bytes]") -> None:
-    assert_read_as_in_python(reader, text)
-
-
-@needs_cxx
-def test_characters_at_the_borders_of_letters_are_read_as_in_python(reader: "subprocess.Popen[bytes]") -> None:
-    """Where ranges of letters begin and end, a table that is off by one shows."""
-    borders = {point + off for pair in word_ranges() for point in pair for off in (-1, 0, 1)}
-    points = [point for point in sorted(borders) if 0 < point < 0x110000 and not 0xD800 <= point < 0xE000]
-    assert_read_as_in_python(reader, "".join(f"a{chr(point)}the " for point in points))
+# ── other compilers, C++, threads ────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "g++", "clang++"])
@@ -319,7 +184,7 @@ def test_no_compiler_warns(compiler: str, tmp_path: Path) -> None:
 def test_the_sources_are_c_plus_plus_as_well(tokens: str, tmp_path: Path) -> None:
     net = network(tokens, cell="gru", projection=8)
     c_source.write_c(net, answer(net), tmp_path)
-    program = build(
+    program = compile_sources(
         tmp_path, ["cell.c", "cell_weights.c", "example.c"], "-Wall", "-Wextra", "-O1", "-x", "c++", compiler=CXX,
         checks=False,
     )  # fmt: skip
@@ -371,7 +236,7 @@ def test_eight_threads_write_the_same_texts_as_one(tmp_path: Path) -> None:
     net = network("byte", cell="gru", hidden=16)
     c_source.write_c(net, answer(net), tmp_path)
     (tmp_path / "threads.c").write_text(THREADS)
-    program = build(tmp_path, ["threads.c", "cell.c", "cell_weights.c"], "-O2", "-pthread")
+    program = compile_sources(tmp_path, ["threads.c", "cell.c", "cell_weights.c"], "-O2", "-pthread")
     assert subprocess.run([program], timeout=60, check=False).returncode == 0
 
 
@@ -383,7 +248,7 @@ def test_nothing_in_a_network_can_be_written_to(tokens: str, tmp_path: Path) -> 
     net = network(tokens, cell="lstm")
     c_source.write_c(net, answer(net), tmp_path)
     for name in ("cell", "cell_weights"):
-        build(tmp_path, [f"{name}.c"], "-O1", "-c", "-fno-pic", out=f"{name}.o")
+        compile_sources(tmp_path, [f"{name}.c"], "-O1", "-c", "-fno-pic", out=f"{name}.o")
     listed = subprocess.run(
         ["nm", "cell.o", "cell_weights.o"], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hostile import attacks
+from hostile import ATTACKS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -161,10 +161,10 @@ def test_a_damaged_checkpoint_is_not_exported(small_run: RunPaths, tmp_path: Pat
         export_run(paths)
 
 
-@pytest.mark.parametrize("attack", attacks())
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_hostile_files_are_refused(attack: str, exported: TrustedCell) -> None:
     model = onnx.ModelProto.FromString(exported.data)
-    attacks()[attack](model)
+    ATTACKS[attack](model)
     with pytest.raises(CellFileError) as error:
         guard.inspect(model.SerializeToString(), "evil.onnx")
     assert str(error.value).startswith("evil.onnx")

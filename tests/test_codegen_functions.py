@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from c_networks import CC, compile_sources
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
-from test_c_export import CC, build
 
 import tuirnn.codegen.arrays  # noqa: F401  expressions compute with numpy
 from tuirnn.cellfile.forms import FORMS, STEP
@@ -133,7 +133,9 @@ def in_c(folder: Path) -> Run:
     (folder / "cell_weights.h").write_text("")
     (folder / "cell_layer.h").write_text(c99.layer_function(CELL))
     (folder / "all.c").write_text(f'{SIZES}\n#include "cell.c"\n{HARNESS}')
-    library = ctypes.CDLL(str(build(folder, ["all.c"], *FLAGS, "-fPIC", "-shared", out="all.so", checks=False)))
+    library = ctypes.CDLL(
+        str(compile_sources(folder, ["all.c"], *FLAGS, "-fPIC", "-shared", out="all.so", checks=False))
+    )
 
     def run(gx: np.ndarray) -> dict[str, np.ndarray]:
         a, out = np.append(gx, np.zeros(16, np.float32)), np.zeros((len(CELL.state), H), np.float32)

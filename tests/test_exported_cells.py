@@ -11,11 +11,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import test_c_export
 import torch
+from c_networks import CC, compile_sources
 from onnx.reference import ReferenceEvaluator
 from safetensors.torch import save
-from test_c_export import CC
 
 from tuirnn.cellfile.contract import CellMetadata, state_map
 from tuirnn.cellfile.vectors import TestVector
@@ -183,5 +182,5 @@ def test_a_cell_unlike_all_others_is_exported_as_it_is_written(layers: int, tmp_
         np.testing.assert_allclose(found, expected, rtol=bound, atol=bound)
     if CC is not None:
         c_source.write_c(network, test, tmp_path)
-        program = test_c_export.build(tmp_path, ["cell.c", "cell_weights.c", "example.c"], "-O1")
+        program = compile_sources(tmp_path, ["cell.c", "cell_weights.c", "example.c"], "-O1")
         assert subprocess.run([program, "a", "1"], capture_output=True, timeout=60, check=False).returncode == 0

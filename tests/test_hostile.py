@@ -10,7 +10,7 @@ import hostile_forms
 import numpy as np
 import onnx
 import pytest
-from hostile import attacks
+from hostile import ATTACKS
 
 from tuirnn.cells import CELLS
 from tuirnn.codegen.onnx import operators
@@ -70,7 +70,7 @@ def good_cells() -> dict[str, bytes]:
 
 def write_all(folder: Path, good: bytes) -> list[str]:
     """Every attack as a file, and files that are no cells at all."""
-    for name, attack in attacks().items():
+    for name, attack in ATTACKS.items():
         model = onnx.ModelProto.FromString(good)
         attack(model)
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenes import BYSTANDER, OTHER_BOOT, SCENES, Child, Stage, wait
+from scenes import SCENES
+from stage import BYSTANDER, OTHER_BOOT, Child, Stage, wait
 from tui.conftest import screen_text, until
 
 from tuirnn.cli.runs import ls
