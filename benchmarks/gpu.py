@@ -1,8 +1,8 @@
-"""Everything that only a GPU can say, in one call of a few minutes: is it right, how fast is it, does it learn.
+"""Everything that needs a GPU to be measured, in one call of a few minutes: correctness, speed, a training.
 
     make bench-gpu DATA=shakespeare.txt
     python benchmarks/gpu.py --data shakespeare.txt --out gpu.json     # in a bare checkout
-    python benchmarks/gpu.py --device cpu --smoke                      # the same road on small sizes, without a GPU
+    python benchmarks/gpu.py --device cpu --smoke                      # the same with small sizes, without a GPU
 
 Beside torch and triton it needs numpy, safetensors, filelock, orjson and platformdirs, and no other package.
 
@@ -27,7 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "docs" / "results.md"
 
-from gpu_parts import BAR_LOSS, BAR_RATE, BOUNDS, PARTS, Row, one_line  # noqa: E402
+from gpu_checks import BOUNDS  # noqa: E402
+from gpu_common import Row, one_line  # noqa: E402
+from gpu_parts import PARTS  # noqa: E402
+from gpu_timings import BAR_LOSS, BAR_RATE  # noqa: E402
 
 Child = subprocess.Popen[bytes]
 

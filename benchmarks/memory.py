@@ -25,7 +25,8 @@ from torch.nn.functional import cross_entropy
 from tuirnn.cells import CELLS
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.settings.model import ModelConfig
-from tuirnn.training.benchmark import SHAPES, VOCAB, TorchModel
+from tuirnn.training.benchmark import SHAPES
+from tuirnn.training.contenders import VOCAB, TorchModel
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
 from tuirnn.training.torch_layers import peer_layer

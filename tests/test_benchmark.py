@@ -15,8 +15,9 @@ from tuirnn.cells import CELLS
 from tuirnn.cli import app
 from tuirnn.errors import ConfigError, VerificationError
 from tuirnn.runtime import benchmark as running
-from tuirnn.training import benchmark
-from tuirnn.training.benchmark import Case, check, compare
+from tuirnn.training import contenders
+from tuirnn.training.benchmark import compare
+from tuirnn.training.contenders import Case, check
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
 from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
 
@@ -28,7 +29,7 @@ SMALL = {"small": (3, 5, 8)}
 def test_a_comparison_in_this_process(
     cell: str, dtype: str, what: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark, "SQUARE", 64)
+    monkeypatch.setattr(contenders, "SQUARE", 64)
     (lines,) = compare([cell], SMALL, rounds=1, what=what, embed=6, dtype=dtype)
     forward, both = lines
     assert both.peer == ("torch.nn" if CELLS[cell].in_torch else "autograd")
@@ -47,10 +48,10 @@ def test_both_sides_have_the_same_weights_and_the_check_would_see_others(monkeyp
     for what in ("layer", "model"):
         case = Case(what, "gru", 3, 5, 8, 8 if what == "layer" else 6, False)
         with torch.no_grad():
-            ours, theirs = benchmark._ours(case).outputs(), benchmark._theirs(case).outputs()
+            ours, theirs = contenders._ours(case).outputs(), contenders._theirs(case).outputs()
         assert torch.allclose(ours, theirs, atol=1e-5)
         check(case, "float32")
-    monkeypatch.setattr(benchmark, "_copy", lambda *_: None)
+    monkeypatch.setattr(contenders, "_copy", lambda *_: None)
     with pytest.raises(VerificationError, match="differs by"):
         check(case, "float32")
 

@@ -23,7 +23,7 @@ from tuirnn.estimate import memory, parameters, step_memory
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.settings.model import ModelConfig
 from tuirnn.training import launch, proof
-from tuirnn.training.benchmark import VOCAB, TorchModel
+from tuirnn.training.contenders import VOCAB, TorchModel
 from tuirnn.training.peak import fresh_process, measure
 
 CASES = [proof.Case(cell, 2, carried=True, masked=True) for cell in CELLS]

@@ -112,7 +112,7 @@ def _profile(
     kinds: tuple[str, ...], rounds: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Print the parts of a model's training step at each shape, largest first."""
-    from tuirnn.training.benchmark import Case
+    from tuirnn.training.contenders import Case
     from tuirnn.training.profile import profiles
 
     sizes = [(cell, *size) for size in shapes.values() for cell in cells]

@@ -20,7 +20,8 @@ from tuirnn.kernels import cuda, inputs, layer, native, portable
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel
 from tuirnn.settings.model import ModelConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.training.benchmark import VOCAB, Case, call, place_of
+from tuirnn.training.benchmark import call_in, process_with
+from tuirnn.training.contenders import VOCAB, Case
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.optimizers import make_optimizer
 
@@ -98,10 +99,10 @@ def profiles(
     """`parts_of_a_step` of each case with each kind of kernels, see `benchmark.compare`."""
     keep_freed_memory()
     with ExitStack() as open_until_done:
-        places = {kind: open_until_done.enter_context(place_of(kind)) for kind in kernels}
+        processes = {kind: open_until_done.enter_context(process_with(kind)) for kind in kernels}
         for case in cases:
-            for kind, place in places.items():
-                yield case, kind, call(place, parts_of_a_step, case, rounds)
+            for kind, process in processes.items():
+                yield case, kind, call_in(process, parts_of_a_step, case, rounds)
 
 
 def parts_of_a_step(case: Case, rounds: int) -> dict[str, float]:
