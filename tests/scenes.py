@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stage import NOT_SAID, OTHER_BOOT, Expected, Stage, wait
+from stage import NOT_SAID, OTHER_BOOT, Expected, Stage
+from waiting import wait
 
 from tuirnn.runs import control, process
 from tuirnn.runs.layout import RunPaths

@@ -115,10 +115,3 @@ class Stage:
         here = {**liveness.introduction(self.paths), "pid": self.bystander.pid, "process": "1 0123456789abcdef"}
         with RunWriter(self.paths) as held:
             held.status(Status(**{"state": "running", "heartbeat": time.time(), **here, **changes}))
-
-
-def wait(ready: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)

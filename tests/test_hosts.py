@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+from waiting import wait
 
 from tuirnn.export.c_source import write_c
 from tuirnn.export.exporter import export_network, export_run, write_cell
@@ -152,19 +152,19 @@ def the_readmes_server_has(paths: list[str], folder: Path) -> None:
     command = shlex.split(commands("web")[1].replace("8000", str(port)))
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 30
         for path in paths:
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-                        assert answer.status == 200
-                    break
-                except urllib.error.URLError:
-                    assert time.monotonic() < until
-                    time.sleep(0.1)
+            wait(lambda path=path: is_served(f"http://127.0.0.1:{port}{path}"))  # type: ignore[misc]
     finally:
         server.kill()
         server.wait()
+
+
+def is_served(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.URLError:
+        return False
 
 
 def test_no_host_imports_tuirnn() -> None:

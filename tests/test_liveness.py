@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scenes import SCENES
-from stage import BYSTANDER, OTHER_BOOT, Child, Stage, wait
+from stage import BYSTANDER, OTHER_BOOT, Child, Stage
 from tui.conftest import screen_text, until
+from waiting import wait
 
 from tuirnn.cli.runs import ls
 from tuirnn.config import RunConfig
@@ -113,11 +115,11 @@ def test_a_scene(name: str, stage: Stage, capsys: pytest.CaptureFixture[str], mo
 
 
 def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_it(stage: Stage) -> None:
-    over, answers = threading.Event(), set[bool | None]()
+    over, answers = threading.Event(), Counter[bool | None]()
 
     def look() -> None:
         while not over.wait(0.0005):
-            answers.add(liveness.is_locked(stage.paths))
+            answers[liveness.is_locked(stage.paths)] += 1
 
     with open(stage.paths.lock, "w") as file:  # a reader that is held up in the middle of its test
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -128,17 +130,17 @@ def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_i
     for reader in readers:
         reader.start()
     try:
-        time.sleep(0.2)
-        assert answers == {False}
-        for _ in range(50):
+        wait(lambda: answers[False] >= 100)
+        assert set(answers) == {False}
+        for taken in range(1, 51):
             lock = acquired(stage.paths)
-            time.sleep(0.002)
+            wait(lambda taken=taken: answers[True] >= taken)  # type: ignore[misc]
             lock.release()
     finally:
         over.set()
         for reader in readers:
             reader.join()
-    assert answers == {True, False}
+    assert set(answers) == {True, False}
 
 
 @pytest.mark.skipif(

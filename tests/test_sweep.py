@@ -4,13 +4,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import train_small
+from waiting import wait
 
 from tuirnn import sweeping
 from tuirnn.cli.sweep import _values
@@ -50,7 +50,9 @@ def test_values_that_are_none_get_one_clear_line(name: str, text: str) -> None:
         _values(name, text)
 
 
-def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(tmp_path: Path, small_text: Path) -> None:
+def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(
+    tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = read_record(train_small(tmp_path, "sweep-seed0", small_text)).config
     points = sweeping.grid(config, {"seed": [0, 1, 2]}, "sweep")
     untouched = (tmp_path / "sweep-seed0" / "status.json").stat().st_mtime_ns
@@ -59,9 +61,8 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(tmp_path: Path, 
         if event["event"] == "step" and event["step"] == 2:
             control.send(RunPaths(tmp_path / "sweep-seed1"), control.Request("stop"))
 
-    launch.start(points[1].config, tmp_path, "sweep-seed1", stop)
-    if read_status(RunPaths(tmp_path / "sweep-seed1")).state == "done":  # too quick for the request
-        pytest.skip("it was done before it could be stopped")
+    monkeypatch.setattr("tuirnn.training.trainer.CONTROL_POLL", 0.0)  # twenty steps take less than a tenth of a second
+    assert launch.start(points[1].config, tmp_path, "sweep-seed1", stop) == "request"
     said: list[str] = []
     assert sweeping.train(points, tmp_path, 2, said.append) == {}
     assert said[0] == "1 of 3 runs are done already"
@@ -105,11 +106,9 @@ def test_an_interrupted_sweep_leaves_checkpoints(tmp_path: Path, small_text: Pat
     paths = [RunPaths(tmp_path / f"sweep-seed{seed}") for seed in (0, 1)]
     heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit it ignored
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, preexec_fn=heeded) as process:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and min(read_status(run).step for run in paths) < 5:
-            time.sleep(0.1)
+        wait(lambda: min(read_status(run).step for run in paths) >= 5)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
     for run in paths:
         assert read_status(run).state == "stopped"
         assert checkpoint.load(run, "last").step >= 5

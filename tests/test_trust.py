@@ -1,18 +1,18 @@
 """The promises of docs/durability.md and docs/threat-model.md in their short form; `make soak` has the long one."""
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import train_small
 from trust import company, faults, kills, mutations, resigned
+from waiting import wait
 
 from tuirnn.errors import DivergedError, RunError, TuirnnError
 from tuirnn.files import to_json
@@ -21,6 +21,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import list_runs
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
 from tuirnn.training import launch
+from tuirnn.training.signals import Signals
 
 # ── kills, faults, flips, mutations ──────────────────────────────────────────────
 
@@ -54,9 +55,14 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+TOLERATED = ("metrics", "status", "control")
+"""Files whose damage is reported beside what can still be read."""
+
+
 @pytest.mark.parametrize("kind", mutations.kinds())
 def test_mutated_files_get_one_line_or_an_answer(kind: str, seed: Path) -> None:
-    assert mutations.mutated(seed, kind, 2000)["refused"] >= 0
+    refused = mutations.mutated(seed, kind, 2000)["refused"]
+    assert refused == 0 if kind in TOLERATED else refused > 0
 
 
 def test_cells_signed_anew_mean_the_same_to_both_runtimes(tmp_path: Path) -> None:
@@ -86,13 +92,12 @@ def test_one_trainer_and_ten_readers(tmp_path: Path) -> None:
     assert company.with_readers(tmp_path, 6)["torn"] == 0
 
 
-def test_leaving_takes_seconds(tmp_path: Path) -> None:
-    assert company.leaving(tmp_path, 2)["longest s"] <= 10
+def test_a_signal_at_any_instant_leaves_a_checkpoint_of_the_step(tmp_path: Path) -> None:
+    assert company.leaving(tmp_path, 2, within=1.0)["trials"] == 2
 
 
-def test_a_thousand_runs_are_listed_quickly(tmp_path: Path) -> None:
-    took = company.many_runs(tmp_path)
-    assert (took["list s"] <= 1.5, took["runs ls s"] <= 4) == (True, True), took  # twice the bar: other tests may run
+def test_many_runs_are_all_listed(tmp_path: Path) -> None:
+    assert company.many_runs(tmp_path, 100, rounds=1)["runs"] == 100
 
 
 # ── resuming with other settings, divergence, signals ────────────────────────────
@@ -140,19 +145,22 @@ def test_rollback_goes_on_at_a_lower_rate(tmp_path: Path, small_text: Path) -> N
     assert read_status(paths).state == "done"
 
 
-def test_an_evaluation_is_cut_short_and_made_up_for(tmp_path: Path, small_text: Path) -> None:
-    """The signal comes in the middle of a sample of 100,000 tokens; the resumed run is as if it had not come."""
+def test_an_evaluation_is_cut_short_and_made_up_for(
+    tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that comes in the middle of the first sample; the resumed run is as if it had not come."""
     settings: dict[str, Any] = {"steps": 6, "eval_every": 4, "checkpoint_every": 4}
-    whole = train_small(tmp_path, "whole", small_text, **settings, sample_length=3000)
+    whole = train_small(tmp_path, "whole", small_text, **settings, sample_length=200)
+    check, checks = Signals.check, itertools.count(1)
 
-    def interrupt(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 4:
-            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    def check_and_signal(signals: Signals) -> None:
+        if next(checks) == 100:  # one check a token
+            signal.raise_signal(signal.SIGTERM)
+        check(signals)
 
-    began = time.monotonic()
-    config = read_record(whole).config
-    assert launch.start(config, tmp_path, "parts", interrupt) == "SIGTERM"
-    assert time.monotonic() - began < 10
+    monkeypatch.setattr(Signals, "check", check_and_signal)
+    assert launch.start(read_record(whole).config, tmp_path, "parts", lambda event: None) == "SIGTERM"
+    assert next(checks) == 101, "nothing was evaluated after the signal"
     parts = RunPaths(tmp_path / "parts")
     assert not [r for r in LogTail(parts.metrics).read() if r["split"] == "val"]
     launch.resume(parts, {}, lambda event: None)
@@ -166,12 +174,9 @@ def test_a_detached_run_ignores_a_hang_up(tmp_path: Path, small_text: Path, envi
                "--name", "one", "--steps", "300", "--detach"]  # fmt: skip
     subprocess.run(command, env=environment, capture_output=True, check=True)
     paths = RunPaths(tmp_path / "one")
-    until = time.monotonic() + 60
-    while read_status(paths).step < 5 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait(lambda: read_status(paths).step >= 5)
     os.kill(read_status(paths).pid, signal.SIGHUP)
-    while read_status(paths).live and time.monotonic() < until:
-        time.sleep(0.1)
+    wait(lambda: not read_status(paths).live)
     assert read_status(paths).state == "done"
 
 

@@ -1,7 +1,9 @@
-"""The promises of docs/trust.md, put to the test: short forms in tests/test_trust.py, long ones in `make soak`.
+"""Tests of the promises in docs/durability.md and docs/threat-model.md.
 
-Each module has one function that does the harm `n` times and returns what it counted; an `AssertionError` or a
-`Broken` says that a promise did not hold, and how to see it again.
+`tests/test_trust.py` runs their short forms, `make soak` the long ones.
+
+Each module has a function that does the harm `n` times and returns what it counted; a `Broken` or another
+`AssertionError` says which promise did not hold, and how to reproduce it.
 """
 
 

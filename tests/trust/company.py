@@ -8,6 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ def _tuirnn(folder: Path, *words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment, text=True, **quiet)  # type: ignore[call-overload,no-any-return]
 
 
-def _wait_for(condition: Any, seconds: float = 120.0) -> None:
+def _wait_for(
+    condition: Callable[[], object], failure: str = "the training did not begin", seconds: float = 120.0
+) -> None:
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
-            raise Broken("the training did not begin")
+            raise Broken(failure)
         time.sleep(0.02)
 
 
@@ -102,12 +106,9 @@ def with_readers(folder: Path, seconds: float) -> dict[str, Any]:
         raise Broken(
             f"the training ended with exit code {trainer.returncode}: {trainer.stderr and trainer.stderr.read()}"
         )
-    time.sleep(1.0)
     readings = 0
     for i, reader in enumerate(readers):
-        said = (folder / f"reader-{i}.txt").read_text()
-        if reader.exitcode is not None:
-            raise Broken(f"reader {i} ended with {reader.exitcode}: {said}")
+        said = _reads_to_the_end(folder / f"reader-{i}.txt", reader, read_status(paths).step)
         reader.kill()
         readings += int(re.match(r"\d+", said)[0])  # type: ignore[index]
     return {
@@ -116,8 +117,20 @@ def with_readers(folder: Path, seconds: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def leaving(folder: Path, trials: int, *, seed: int = 0) -> dict[str, Any]:
-    """SIGTERM default trainings at random instants; each must leave a checkpoint of the step it reached."""
+def _reads_to_the_end(readings: Path, reader: ForkServerProcess, step: int) -> str:
+    """Wait until a reader has read the last step; what it says then."""
+
+    def is_there() -> bool:
+        if reader.exitcode is not None:
+            raise Broken(f"a reader ended with {reader.exitcode}: {readings.read_text()}")
+        return readings.read_text().endswith(f", step {step}")
+
+    _wait_for(is_there, "a reader did not read the last step")
+    return readings.read_text()
+
+
+def leaving(folder: Path, trials: int, *, within: float = 4.0, seed: int = 0) -> dict[str, Any]:
+    """SIGTERM default trainings, each within so many seconds; each must leave a checkpoint of its last step."""
     draw, times = random.Random(seed), []
     (folder / "text.txt").write_text(TEXT * 100)
     for trial in range(trials):
@@ -126,10 +139,10 @@ def leaving(folder: Path, trials: int, *, seed: int = 0) -> dict[str, Any]:
         often = ("--eval-every", "20", "--checkpoint-every", "30")  # many signals meet an evaluation or a checkpoint
         process = _tuirnn(folder, "train", str(folder / "text.txt"), "--name", name, "--minutes", "60", *often)
         _wait_for(lambda paths=paths: is_run(paths.root) and paths.status.exists())
-        time.sleep(draw.uniform(0.0, 4.0))
+        time.sleep(draw.uniform(0.0, within))
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        code = process.wait()
+        code = process.wait(120)
         times.append(time.monotonic() - began)
         status = read_status(paths)
         if code != 75 or status.state != "stopped" or checkpoint.load(paths, "last").step != status.step:
@@ -141,7 +154,7 @@ def leaving(folder: Path, trials: int, *, seed: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def many_runs(folder: Path, count: int = 1000) -> dict[str, Any]:
+def many_runs(folder: Path, count: int = 1000, *, rounds: int = 5) -> dict[str, Any]:
     """Seconds that a folder of `count` runs takes to list: in the process, and as `tuirnn runs ls`."""
     symbols = tuple(map(chr, range(32, 127)))
     record = RunRecord(
@@ -153,7 +166,7 @@ def many_runs(folder: Path, count: int = 1000) -> dict[str, Any]:
             writer.status(Status(state="done", step=number))
             writer.append("metrics", *({"step": step, "split": "train", "loss": 1.0} for step in range(20)))
     times = []
-    for _ in range(5):
+    for _ in range(rounds):
         began = time.monotonic()
         found = list_runs(runs)
         times.append(time.monotonic() - began)
@@ -161,7 +174,7 @@ def many_runs(folder: Path, count: int = 1000) -> dict[str, Any]:
             raise Broken("not every run was listed")
     command = [sys.executable, "-m", "tuirnn", "runs", "ls", "--runs", str(runs)]
     shells = []
-    for _ in range(5):
+    for _ in range(rounds):
         began = time.monotonic()
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         shells.append(time.monotonic() - began)
