@@ -3,8 +3,10 @@
 `python -m tests.trust.faults FOLDER JSON` runs inside a process into which faults.c is loaded; `at_every` starts it.
 """
 
+import contextlib
 import ctypes
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -13,8 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tuirnn.config import RunConfig
+from tuirnn.errors import TuirnnError
+from tuirnn.runs import checkpoint
+from tuirnn.runs.layout import RunPaths, is_run, never_began
+
 from . import Broken
-from .kills import SETTINGS, TEXT
+from .kills import SETTINGS, TEXT, nothing_torn, same_run
 
 ERRORS = ("ENOSPC", "EIO", "EACCES")
 FEW = {"steps": 8, "checkpoint_every": 3, "eval_every": 4, "keep": 1}
@@ -50,13 +57,7 @@ def at_every(
 def _main(folder: Path, plan: dict[str, Any]) -> None:
     import torch
 
-    from tuirnn.config import RunConfig
-    from tuirnn.errors import TuirnnError
-    from tuirnn.runs import checkpoint
-    from tuirnn.runs.layout import RunPaths, is_run, never_began
     from tuirnn.training import launch
-
-    from .kills import nothing_torn, same_run
 
     torch.set_num_threads(1)
     disk = ctypes.CDLL(None)
@@ -69,45 +70,55 @@ def _main(folder: Path, plan: dict[str, Any]) -> None:
     whole = RunPaths(runs / "whole")
     (whole.root / "cell.onnx").write_bytes(b"")
     faults, survived = 0, 0
-    for name in plan["errors"]:
-        for sticky in plan["stays"]:
-            number = 0
-            while True:
-                paths = RunPaths(runs / "one")
-                shutil.rmtree(paths.root, ignore_errors=True)
-                disk.faults_root(str(runs).encode())
-                disk.faults_arm(number, getattr(errno, name), int(sticky))
-                failed = True
-                try:
-                    launch.start(config, runs, "one", lambda event: None)
-                    failed = False
-                except TuirnnError:
-                    pass
-                fired = disk.faults_fired()
-                disk.faults_disarm()
-                if not fired:
-                    break
-                faults += 1
-                survived += not failed
-                where = f"{name} at change {number} ({'for good' if sticky else 'once'})"
-                if is_run(paths.root):
-                    nothing_torn(paths)
-                    if checkpoint.pointed(paths, "last") is not None:
-                        checkpoint.load(paths, "last")
-                    try:
-                        launch.resume(paths, {}, lambda event: None)
-                    except TuirnnError as error:
-                        if "complete" not in str(error):
-                            raise Broken(f"after {where} the run cannot be resumed: {error}") from None
-                    (paths.root / "cell.onnx").write_bytes(b"")
-                    try:
-                        same_run(whole, paths)
-                    except Broken as difference:
-                        raise Broken(f"after {where}: {difference}") from None
-                elif paths.root.exists() and not never_began(paths):
-                    raise Broken(f"after {where} a directory that is no run is left: {os.listdir(paths.root)}")
-                number += 1
+    for name, stays in itertools.product(plan["errors"], plan["stays"]):
+        for number in itertools.count():
+            paths = RunPaths(runs / "one")
+            shutil.rmtree(paths.root, ignore_errors=True)
+            disk.faults_root(str(runs).encode())
+            disk.faults_arm(number, getattr(errno, name), int(stays))
+            failed = True
+            with contextlib.suppress(TuirnnError):
+                launch.start(config, runs, "one", lambda event: None)
+                failed = False
+            fired = disk.faults_fired()
+            disk.faults_disarm()
+            if not fired:
+                break
+            faults += 1
+            survived += not failed
+            _resume(whole, paths, f"{name} at change {number} ({'for good' if stays else 'once'})")
     print(json.dumps({"faults": faults, "training went on": survived, "lost": 0}))
+
+
+def _resume(whole: RunPaths, paths: RunPaths, where: str) -> None:
+    """Resume a run after a fault to its end.
+
+    Args:
+        whole: the run without a fault.
+        paths: the run, or what a start that failed has left.
+        where: the fault, for messages.
+    Raises:
+        Broken: a lost checkpoint, a directory that is no run, or a run that differs from `whole`.
+    """
+    from tuirnn.training import launch
+
+    if not is_run(paths.root):
+        if paths.root.exists() and not never_began(paths):
+            raise Broken(f"after {where} a directory that is no run is left: {os.listdir(paths.root)}")
+        return
+    nothing_torn(paths)
+    if checkpoint.pointed(paths, "last") is not None:
+        checkpoint.load(paths, "last")
+    try:
+        launch.resume(paths, {}, lambda event: None)
+    except TuirnnError as error:
+        if "complete" not in str(error):
+            raise Broken(f"after {where} the run cannot be resumed: {error}") from None
+    (paths.root / "cell.onnx").write_bytes(b"")
+    try:
+        same_run(whole, paths)
+    except Broken as difference:
+        raise Broken(f"after {where}: {difference}") from None
 
 
 if __name__ == "__main__":

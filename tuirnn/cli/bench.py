@@ -1,7 +1,7 @@
-"""`tuirnn bench`: how fast is it here, beside the libraries."""
+"""`tuirnn bench`: training and generation timed beside PyTorch and simpler implementations."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,25 +45,25 @@ def train(
         typer.Option(
             metavar="SHAPES",
             help="A 32×64×256, B 32×64×512, C 64×128×256, D 128×128×512, E 64×100×128, F 1×100×512 (batch × length × "
-            "hidden), or sizes of your own such as 16x200x384.",
+            "hidden), or other sizes such as 16x200x384.",
         ),
     ] = "A,B,C,D,E,F",
     what: Annotated[
         str, typer.Option(metavar="layer|model", help="A layer on vectors, or embedding, layer, head and loss.")
     ] = "layer",
     embed: Annotated[int, typer.Option(metavar="N", help="The model's embedding width; 0: as hidden.")] = 0,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of our products: float32, bfloat16.")] = "float32",
-    against: Annotated[str, typer.Option(metavar="TYPE", help="What PyTorch's side computes in.")] = "float32",
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Type of our products: float32, bfloat16.")] = "float32",
+    against: Annotated[str, typer.Option(metavar="TYPE", help="Type that PyTorch's side computes in.")] = "float32",
     kernels: Annotated[
         str,
-        typer.Option(metavar="native|portable|both", help="Ours as it is here, as without a compiler, or both."),
+        typer.Option(metavar="native|portable|both", help="native: compiled; portable: as without a compiler; both."),
     ] = "native",
     rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds; medians are shown.")] = 9,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Measure peaks as well, each in a process of its own.")
+        bool, typer.Option("--memory/--no-memory", help="Measure peak memory too, each in its own process.")
     ] = True,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Show instead where the time of a model's training step goes.")
+        bool, typer.Option("--profile", help="Show the parts of a model's training step by time instead.")
     ] = False,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to compute.")] = "cpu",
     as_json: Json = False,
@@ -71,7 +71,7 @@ def train(
     """Time the hand-written cells against PyTorch and against what the machine's products allow, interleaved.
 
     PyTorch's side is torch.nn's layer; of a cell that torch.nn lacks, the same definition in a Python loop under
-    autograd, which is slow: such a ratio says what writing the loop in Python costs, not how good a library is.
+    autograd, which is slow: such a ratio measures the cost of a loop in Python, not the quality of a library.
     """
     need_room(TO_TRAIN)
     from tuirnn.models import COMPUTE_DTYPES
@@ -79,7 +79,7 @@ def train(
     from tuirnn.training.devices import pick_device
 
     cells, shapes = _words(cell, "--cell", CELLS), _shapes(shape, benchmark.SHAPES)
-    types = tuple(name for name in COMPUTE_DTYPES if name != "tf32")  # `make bench-gpu` knows how to ask for that
+    types = tuple(name for name in COMPUTE_DTYPES if name != "tf32")  # `make bench-gpu` measures that
     what, kernels = chosen("--what", what, ("layer", "model")), chosen("--kernels", kernels, KERNELS)
     dtype, against = chosen("--dtype", dtype, types), chosen("--against", against, types)
     if not 1 <= rounds <= 10_000 or not 0 <= embed <= 100_000:
@@ -90,20 +90,28 @@ def train(
     if profile:
         _profile(cells, shapes, embed, dtype, where.type, kinds, rounds, as_json)
         return
-    rows = []
-    if not as_json:
-        print(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}, {machine['kernels']}; "
-              f"{dtype} against {against};\nmedians of {rounds} interleaved rounds; those that something else "
-              "disturbed are made again\n")  # fmt: skip
-        print(_line("", "", "ours ms", "torch ms", "ratio", "spread", "of mm", "of best", "of own", "MB", "torch"))
-    for lines in benchmark.compare(
+    compared = benchmark.compare(
         cells, shapes, rounds=rounds, what=what, embed=embed, device=where.type, dtype=dtype, against=against,
         kernels=kinds, memory=memory,
-    ):  # fmt: skip
+    )  # fmt: skip
+    _report(compared, machine, f"{dtype} against {against}", rounds, as_json)
+
+
+def _report(
+    compared: "Iterator[list[Comparison]]", machine: dict[str, Any], types: str, rounds: int, quiet: bool
+) -> None:
+    """Print the comparisons as they are measured; with `quiet` as JSON at the end."""
+    rows = []
+    if not quiet:
+        print(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}, {machine['kernels']}; "
+              f"{types};\nmedians of {rounds} interleaved rounds; rounds that other work disturbed are "
+              "repeated\n")  # fmt: skip
+        print(_line("", "", "ours ms", "torch ms", "ratio", "spread", "of mm", "of best", "of own", "MB", "torch"))
+    for lines in compared:
         rows += [line.to_json() for line in lines]
-        if not as_json:
+        if not quiet:
             _print_lines(lines)
-    if as_json:
+    if quiet:
         print_json({**machine, "rounds": rounds, "rows": rows})
 
 
@@ -197,12 +205,12 @@ def cell(
         str, typer.Option(metavar="CELL-HIDDEN[xLAYERS],…", help="What --grid measures.")
     ] = "gru-256,lstm-512x3",
     rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds; medians are shown.")] = 9,
-    seconds: Annotated[float, typer.Option(metavar="X", help="How long to measure each in a round.")] = 0.3,
+    seconds: Annotated[float, typer.Option(metavar="X", help="Seconds for each measurement of a round.")] = 0.3,
     checkpoint: Checkpoint = "best",
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Time a cell on one CPU thread, sampling included, beside plainer ways and the limit that memory sets."""
+    """Time a cell file on one CPU thread, sampling included, beside simpler code and the limit of memory bandwidth."""
     from tuirnn.export.exporter import export_network
     from tuirnn.export.options import CellOptions
     from tuirnn.export.random_network import random_network
@@ -231,7 +239,7 @@ def cell(
 def _time_cells(
     cells: "dict[str, TrustedCell]", network: "Network | None", rounds: int, seconds: float, quiet: bool
 ) -> list[dict[str, Any]]:
-    """Measure cells of one shape together with the plainer ways; prints a table unless `quiet`."""
+    """Measure cells of one shape together with simpler implementations; prints a table unless `quiet`."""
     from contextlib import ExitStack
 
     from tuirnn.export.c_steps import compiled

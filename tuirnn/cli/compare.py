@@ -1,4 +1,4 @@
-"""`tuirnn compare`: runs side by side."""
+"""`tuirnn compare`: settings and results of several runs, with a report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,9 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write a report with the curves here.")
     ] = None,
-    by: Annotated[str, typer.Option("--by", metavar="step|tokens|time", help="What aligns the curves.")] = "step",
+    by: Annotated[
+        str, typer.Option("--by", metavar="step|tokens|time", help="Horizontal axis of the curves.")
+    ] = "step",
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +38,7 @@ def compare(
     by = check_alignment(by)
     folder = runs_folder(runs)
     if len(set(run)) < 2:
-        raise ConfigError("a comparison needs two different runs or more; 'tuirnn runs ls' lists them")
+        raise ConfigError("a comparison needs at least two different runs; 'tuirnn runs ls' lists them")
     compared = []
     for name in dict.fromkeys(run):
         feed = RunFeed(find_run(folder, name))
@@ -60,7 +62,7 @@ def compare(
         _print([Row("", group.names), *results(group), *differing(group)])
         print()
     if len(found) > 1:
-        print("Runs whose figures are in different units are kept apart.")
+        print("Runs with different units are compared separately.")
     print(KEY)
     for path in written:
         print(f"wrote {path}")

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("ls", epilog="Example: tuirnn data ls")
 def ls(as_json: Json = False) -> None:
-    """List the data sets and whether they are here."""
+    """List the data sets and whether they are downloaded."""
     from tuirnn.tasks.datasets import DATASETS, MADE, cache_folder
 
     rows = [(name, made.state, made.about) for name, made in MADE.items()]
@@ -48,7 +48,7 @@ def ls(as_json: Json = False) -> None:
 
 @group.command("get", epilog="Example: tuirnn data get shakespeare")
 def get(name: Name) -> None:
-    """Download a data set into the cache, checked against its sha256."""
+    """Download a data set into the cache and check its sha256."""
     from tuirnn.tasks.datasets import fetch
 
     print(f"{name}: {sum(len(body) for _, body in fetch(name)):,} bytes, {_where(name)}")
@@ -56,7 +56,7 @@ def get(name: Name) -> None:
 
 @group.command("path", epilog="Example: wc $(tuirnn data path shakespeare)")
 def path(name: Name) -> None:
-    """Print where a data set's file lies, downloading it first where needed."""
+    """Print the path of a data set's file; download it first if it is missing."""
     from tuirnn.tasks.datasets import fetch
 
     fetch(name)
@@ -64,7 +64,7 @@ def path(name: Name) -> None:
 
 
 def _to_get(dataset: "Dataset") -> str:
-    return f"{dataset.bytes:,} bytes to download" if dataset.url else "to be brought"
+    return f"{dataset.bytes:,} bytes to download" if dataset.url else "to be supplied by you"
 
 
 def _where(name: str) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tuirnn.cells import Cell
 
 WIDTH = 256
-"""For which sizes are given where no other is asked for."""
+"""Width for which sizes are printed by default."""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def cells(
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations in LaTeX.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the recurrent cells, or print the equations of one, forward and backward, as its definition has them."""
+    """List the recurrent cells, or print the equations of one, forward and backward."""
     from tuirnn.cells import CELLS
 
     name = name and name.lower()
@@ -49,7 +49,7 @@ def cells(
 
 
 def _facts(cell: "Cell", width: int) -> dict[str, Any]:
-    """What is said of a cell, for a layer of `width` units on `width` inputs."""
+    """The facts about a cell, for a layer of `width` units on `width` inputs."""
     from tuirnn.codegen.cost import cost
     from tuirnn.codegen.trace import traced
 
@@ -64,7 +64,7 @@ def _facts(cell: "Cell", width: int) -> dict[str, Any]:
 
 
 def _kernels(cell: "Cell") -> dict[str, str]:
-    """Where the cell has a native kernel on this machine: name of a kernel -> in a few words why not, else empty."""
+    """Name of a native kernel -> reason why it does not run the cell on this machine, else empty."""
     import torch
 
     from tuirnn.codegen.trace import traced
@@ -92,12 +92,12 @@ def _equations(cell: "Cell") -> dict[str, Any]:
 def _print_list(facts: list[dict[str, Any]]) -> None:
     width, name = facts[0]["width"], max(len(row["name"]) for row in facts)
     print(
-        f"A layer of {width} units on {width} inputs. mul-adds: multiply-adds of a step; waiting: those of them that"
-        "\nneed the state, and so the step before; others: further operations of a step for each unit.\n"
+        f"A layer of {width} units on {width} inputs. mul-adds: multiply-adds of a step; in loop: those of them that"
+        "\nneed the state of the step before; others: further operations of a step for each unit.\n"
     )
     print(
         f"{'cell':<{name}}  variant of  year  {'gates':<9}  {'state':<7}  {'parameters':>10}  {'mul-adds':>9}"
-        f"  {'waiting':>9}  others  native"
+        f"  {'in loop':>9}  others  native"
     )
     for row in facts:
         family = row["family"] if row["family"] != row["name"] else ""
@@ -118,7 +118,7 @@ def _print_cell(facts: dict[str, Any]) -> None:
     print(f"{facts['name']}: {facts['paper']} ({facts['year']})")
     print("gates: " + ", ".join(f"{gate} {word}" for gate, word in facts["gates"].items()))
     state = ", ".join(f"{part} within ±{bounds[part]:g}" if part in bounds else part for part in facts["state"])
-    print(f"state: {state}; all begin at zero")
+    print(f"state: {state}; each part starts at zero")
     if vectors:
         print(f"vectors, a number for each unit: {', '.join(GREEK.get(name, name) for name in vectors)}")
     print(f"a layer of {width} units on {width} inputs has {facts['parameters']:,} parameters; a step takes")

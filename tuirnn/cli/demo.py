@@ -1,4 +1,4 @@
-"""`tuirnn demo`: the whole road in a minute."""
+"""`tuirnn demo`: train, export and generate in about a minute."""
 
 from pathlib import Path
 
@@ -17,13 +17,15 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(runs: RunsFolder = None) -> None:
-    """Train on the embedded text for under a minute, export the cell, and let it write."""
+    """Train on the embedded text for 45 seconds, export the cell, and generate text with it."""
     name = free_name(runs_folder(runs), "demo")
-    print("1/3  training on the text that comes with every Python; spaces come first, then words, then sense\n")
+    print("1/3  training on the text that comes with Python\n")
     train(recipe="demo", name=name, runs=runs, settings={})
-    print("\n2/3  exporting one step of it\n")
+    print("\n2/3  exporting one step of the network\n")
     path = Path("export/cells") / f"{name}.onnx"
     export(name, output=path, runs=runs)
-    print("\n3/3  writing with ONNX Runtime, the hidden state carried from step to step\n")
+    print("\n3/3  generating with ONNX Runtime; the hidden state is carried from step to step\n")
     generate(str(path), prime="The ", length=500, temperature=0.6, seed=1)
-    print(f"\nrun {name} is in {runs_folder(runs) / name}, the cell in {path}\nsee inside: tuirnn")
+    print(
+        f"\nrun {name} is in {runs_folder(runs) / name}, its cell file is {path}\nto see its curves and states: tuirnn"
+    )

@@ -1,7 +1,7 @@
 """`tuirnn novelty`: how much a network copies from its training text."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,13 +29,13 @@ def novelty(
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Measure how much of what a network writes is copied from the text it was trained on."""
+    """Measure how much of a generated text is copied from the training text."""
     if not 1 <= length <= 1_000_000:
         raise ConfigError(f"--length must be from 1 to 1,000,000, not {length}")
     if seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
     from tuirnn.loading.cell import load_cell
-    from tuirnn.novelty import GRAM, Corpus, new_lines
+    from tuirnn.novelty import Corpus, new_lines
     from tuirnn.runs.reader import read_record
     from tuirnn.runtime.data import training_text
     from tuirnn.runtime.generate import TextWriter
@@ -50,35 +50,37 @@ def novelty(
     else:
         writer = TextWriter(CellSession(load_cell(model, folder, checkpoint)), seed)
         sample = "".join(writer.stream(Sampling(temperature), length))
-    found = corpus.measure(sample)
     listed = not model.endswith(".onnx") and read_record(find_run(folder, model)).config.data.lines
     lines = new_lines(sample, known) if listed else {}
-    copied = sample[found.start : found.start + found.longest]
-    if as_json:
-        print_json(
-            {
-                "model": model,
-                "characters": found.characters,
-                "novel_8grams": found.novel,
-                "longest_match": found.longest,
-                "match": copied,
-                "corpus_characters": len(corpus.text),
-                **lines,
-            }
-        )
-        return
+    found = corpus.measure(sample)
+    values = {
+        "model": model,
+        "characters": found.characters,
+        "novel_8grams": found.novel,
+        "longest_match": found.longest,
+        "match": sample[found.start : found.start + found.longest],
+        "corpus_characters": len(corpus.text),
+        **lines,
+    }
     what = one_line(text) if text is not None else f"{length:,} tokens at temperature {temperature:g}"
-    print(
-        f"{one_line(model)}, {what}: {found.characters:,} characters, "
-        f"held against {len(corpus.text):,} of training text"
-    )
-    print(f"8-grams that the training text lacks   {100 * found.novel:.1f} %")
-    longest = f"{found.longest} characters: {one_line(copied, 100)}" if found.longest else f"under {GRAM} characters"
-    print(f"longest piece copied word for word     {longest}")
+    print_json(values) if as_json else _print(values, what)
 
-    if lines:
-        print(f"of {lines['lines']:,.0f} whole lines{'':<23}{100 * lines['new_lines']:.1f} % are new, "
-              f"{100 * lines['different_lines']:.1f} % differ from one another")  # fmt: skip
+
+def _print(values: dict[str, Any], what: str) -> None:
+    """The result as text; `what` names the measured text."""
+    from tuirnn.novelty import GRAM
+
+    longest, copied = values["longest_match"], one_line(values["match"], 100)
+    print(
+        f"{one_line(values['model'])}, {what}: {values['characters']:,} characters, "
+        f"compared with {values['corpus_characters']:,} of training text"
+    )
+    print(f"8-grams that the training text lacks   {100 * values['novel_8grams']:.1f} %")
+    print("longest passage copied exactly         "
+          + (f"{longest} characters: {copied}" if longest else f"under {GRAM} characters"))  # fmt: skip
+    if "lines" in values:
+        print(f"of {values['lines']:,.0f} whole lines{'':<23}{100 * values['new_lines']:.1f} % are new, "
+              f"{100 * values['different_lines']:.1f} % differ from one another")  # fmt: skip
 
 
 def _read(path: Path) -> str:

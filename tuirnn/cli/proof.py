@@ -1,4 +1,4 @@
-"""`tuirnn verify` and `tuirnn doctor`: is it right, and is everything here?"""
+"""`tuirnn verify` and `tuirnn doctor`: checks of the mathematics and of this machine."""
 
 import os
 import platform
@@ -40,14 +40,14 @@ def verify(
         str | None, typer.Argument(metavar="[RUN]", help="Compare this run's cell with PyTorch on 10,000 steps.")
     ] = None,
     cell: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Prove this cell alone; see `tuirnn cells`.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Check this cell alone; see 'tuirnn cells'.", show_default=False)
     ] = None,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Print the evidence: gradients against finite differences and torch.nn, ONNX against PyTorch.
+    """Check gradients against finite differences and torch.nn, and ONNX against PyTorch.
 
-    A cell that torch.nn lacks is held to its own forward step under PyTorch's autograd.
+    A cell that torch.nn lacks is compared with its own forward step under PyTorch's autograd.
     """
     need_room(TO_TRAIN)
     if cell is not None and cell not in CELLS:
@@ -119,7 +119,7 @@ def _row(what: str, subject: str, figure: float, bound: float) -> dict[str, Any]
 
 
 def doctor(runs: RunsFolder = None, as_json: Json = False) -> None:
-    """Print what this machine has, what is missing, and the remedy."""
+    """Print what this machine has, what is missing, and how to install it."""
     rows = list(_findings(runs_folder(runs)))
     if as_json:
         print_json([dict(zip(("ok", "what", "found", "remedy"), row, strict=True)) for row in rows])
@@ -184,7 +184,7 @@ def _terminal_findings() -> Iterator[tuple[bool, str, str, str]]:
         fits,
         "terminal",
         f"{size.columns}×{size.lines}, {os.environ.get('TERM', 'unknown')}",
-        ("" if fits else "the dashboard is made for 80×24 and more"),
+        ("" if fits else "the dashboard needs 80×24 or more"),
     )
     encoding = (sys.stdout.encoding or "").lower()
     utf8 = encoding.replace("-", "") == "utf8"

@@ -1,4 +1,4 @@
-"""`tuirnn runs`: the run directories from the shell."""
+"""`tuirnn runs`: list, show, export, repair and remove runs."""
 
 import math
 import shutil
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("ls", epilog="Example: tuirnn runs ls --json")
 def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
-    """List the runs, the newest first."""
+    """List the runs, newest first."""
     from tuirnn.runs.listing import list_runs
 
     folder = runs_folder(runs)
@@ -108,7 +108,8 @@ def export(
         typer.Option("--output", "-o", metavar="FILE.csv", help="Where to write \\[default: standard output]."),
     ] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write TensorBoard's files there instead.")
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Write TensorBoard's files into this folder instead."),
     ] = None,
 ) -> None:
     """Write a run's metrics as CSV, or for TensorBoard."""
@@ -126,7 +127,7 @@ def export(
 
 @group.command("repair", epilog="Example: tuirnn runs repair lstm-384")
 def repair(run: Run, runs: RunsFolder = None) -> None:
-    """Rebuild what can be rebuilt of a damaged run, and say what cannot; nothing is deleted."""
+    """Rebuild the damaged files of a run where possible and report the others; nothing is deleted."""
     from tuirnn.runs import housekeeping
 
     paths = find_folder(runs_folder(runs), run)
@@ -134,22 +135,22 @@ def repair(run: Run, runs: RunsFolder = None) -> None:
     for line in housekeeping.repair(paths):
         print(one_line(line))
         found += 1
-    print(f"{paths.name}: " + ("nothing to mend" if not found else "mended as far as it goes"))
+    print(f"{paths.name}: " + ("nothing to repair" if not found else "repaired as far as possible"))
 
 
 @group.command("rm", epilog="Example: tuirnn runs rm first-try --yes")
 def rm(
     run: Run,
     runs: RunsFolder = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove a run and all it holds."""
+    """Remove a run and all its files."""
     from tuirnn.runs import checkpoint
     from tuirnn.runs.housekeeping import remove
 
     paths = find_run(runs_folder(runs), run)
     if not yes and not sys.stdin.isatty():
-        raise ConfigError(f"removing run '{paths.name}' needs a yes; give --yes")
+        raise ConfigError(f"refusing to remove run '{paths.name}' without confirmation; pass --yes")
     if not yes and not typer.confirm(f"remove {paths.root} with {len(checkpoint.steps(paths))} checkpoints?"):
         raise typer.Exit(0)
     remove(paths)
@@ -157,7 +158,7 @@ def rm(
 
 
 def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator[str]:
-    """A run on a page: what came of it, its settings, its data, where it was trained; nothing that is empty."""
+    """A run on a page: results, settings, data, environment; nothing that is empty."""
     status = run.status
     total = f" of {status.total:,}" if status.total else ""
     yield from _section(
@@ -196,7 +197,7 @@ def _pairs(values: dict[str, Any]) -> list[str]:
 
 
 def _best(run: "RunSummary") -> str:
-    """The best held-out loss in its unit, called leaky where it is."""
+    """The best held-out loss in its unit, marked as leaky if it is."""
     loss, value = run.judgement.loss, run.status.best_val_loss
     return f"{figure(value)} {loss.unit}" + " leaky" * run.leaky if math.isfinite(value) else "–"
 
@@ -221,7 +222,7 @@ def _brief(run: "RunSummary") -> dict[str, Any]:
 
 
 def _remark(status: "Status") -> str:
-    """What is to be said of a run whose trainer is not simply at work."""
+    """The status message of a run whose trainer is live or stale."""
     return f"  {status.message}" if status.message and (status.live or status.state == "stale") else ""
 
 

@@ -33,7 +33,7 @@ def serve(
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open the dashboard on this run.")] = None,
     runs: RunsFolder = None,
 ) -> None:
-    """Show the dashboard in a web browser, on this machine only unless told otherwise."""
+    """Show the dashboard in a web browser, on this machine only unless --host says otherwise."""
     if not 1 <= port <= 65_535:
         raise ConfigError(f"--port must be from 1 to 65535, not {port}")
     import asyncio

@@ -47,7 +47,7 @@ def sweep(
     as_json: Json = False,
     axes: dict[str, str],
 ) -> None:
-    """Train every combination of the settings' values, given with commas; the same command again goes on."""
+    """Train every combination of values, given with commas; the same command again continues an interrupted sweep."""
     from tuirnn import sweeping
 
     if not 0 <= jobs <= MOST_JOBS:
@@ -62,7 +62,7 @@ def sweep(
     single = {setting: found[0] for setting, found in values.items() if len(found) == 1}
     varied = {setting: found for setting, found in values.items() if len(found) > 1}
     if not varied:
-        raise ConfigError("a sweep varies something: give a setting several values, such as --seed 0,1,2")
+        raise ConfigError("a sweep needs a setting with several values, such as --seed 0,1,2")
     folder = runs_folder(runs)
     points = sweeping.grid(config.replace(**single), varied, stem)
     _check_read(points, single)

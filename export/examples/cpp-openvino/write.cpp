@@ -41,6 +41,14 @@ static std::vector<std::string> symbols_of(const std::string& json) {
     return found;
 }
 
+// Draws one of the first `count` tokens, the symbols: the unknown one comes after them.
+static int64_t choose(const float* logits, size_t count, double temperature, std::mt19937_64& random) {
+    const float peak = *std::max_element(logits, logits + count);
+    std::vector<double> weights;
+    for (size_t i = 0; i < count; i++) weights.push_back(std::exp((logits[i] - peak) / temperature));
+    return std::discrete_distribution<int64_t>(weights.begin(), weights.end())(random);
+}
+
 int main(int argc, char** argv) try {
     if (argc < 2) return std::cerr << "usage: write CELL.onnx [PRIME] [LENGTH] [TEMPERATURE] [SEED]\n", 2;
     const std::string path = argv[1], prime = argc > 2 ? argv[2] : "The ";
@@ -81,13 +89,6 @@ int main(int argc, char** argv) try {
         turn = 1 - turn;
         return scores.data<float>();
     };
-    // Only symbols are drawn: the unknown one comes after them.
-    const auto choose = [&](const float* logits) {
-        const float peak = *std::max_element(logits, logits + symbols.size());
-        std::vector<double> weights;
-        for (size_t i = 0; i < symbols.size(); i++) weights.push_back(std::exp((logits[i] - peak) / temperature));
-        return std::discrete_distribution<int64_t>(weights.begin(), weights.end())(random);
-    };
     const auto token_of = [&](const std::string& symbol) -> int64_t {  // the unknown one comes after the symbols
         return std::find(symbols.begin(), symbols.end(), symbol) - symbols.begin();
     };
@@ -100,7 +101,7 @@ int main(int argc, char** argv) try {
     }
     std::cout << prime;
     for (int i = 0; i < length; i++) {
-        const int64_t token = choose(logits);
+        const int64_t token = choose(logits, symbols.size(), temperature, random);
         std::cout << symbols[token] << std::flush;
         logits = step(token);
     }
