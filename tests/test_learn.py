@@ -1,4 +1,4 @@
-"""`docs/learn/`: its links lead to what they name, its code is the code itself, its commands run."""
+"""`docs/learn/`: links lead to what they name, code blocks are those of the sources, commands run."""
 
 import ast
 import inspect
@@ -102,8 +102,10 @@ def test_equations_come_from_the_definitions(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sizes_are_those_of_the_cell(family: str) -> None:
-    """Where a page says how large a layer is, this is what a layer has."""
-    for width, parameters, parts in SIZES.findall(page_of(family)):
+    """Each page says how large a layer is, whatever its line breaks, and this is what a layer has."""
+    found = SIZES.findall(" ".join(page_of(family).split()))
+    assert found
+    for width, parameters, parts in found:
         cell, H = of_family(family)[0], int(width)
         layer = RecurrentLayer(ModelConfig(hidden=H).of_cell(cell), H)
         assert sum(each.numel() for each in layer.parameters()) == int(parameters.replace(",", ""))
