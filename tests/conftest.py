@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the user's runs, or cells that were tried before this session."""
-    monkeypatch.delenv("TUIRNN_RUNS", raising=False)
+    monkeypatch.setenv("TUIRNN_RUNS", "")  # so that it is unset after the test too, where a command sets it
+    monkeypatch.delenv("TUIRNN_RUNS")
     monkeypatch.setenv("TUIRNN_KNOWN_CELLS", str(tmp_path_factory.getbasetemp() / "known-cells.txt"))
 
 
@@ -167,6 +169,29 @@ def unlike(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (changes, found) in UNLIKE.items():
         write_unlike(folder, name, changes, found)
     return folder
+
+
+Answer = tuple[int, str, str]
+"""Exit code, standard output, standard error."""
+
+
+@pytest.fixture
+def answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """`answer("train", …)`: what `tuirnn` answers in an empty folder, run in this process."""
+    from tuirnn import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["tuirnn", *words])
+        capsys.readouterr()
+        code = cli._run()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture

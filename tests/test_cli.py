@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Answer
 from waiting import wait
 
 from tuirnn.export.exporter import export_run, write_cell
@@ -116,16 +118,6 @@ def test_unknown_symbols_of_a_prime_are_named(tuirnn, cell_path: str) -> None:
     assert len({json.loads(line)["text"] for line in many}) == 1
 
 
-def test_help_of_every_command_has_an_example(tuirnn) -> None:
-    commands = ["demo", "train", "sweep", "recipes", "export", "generate", "eval", "inspect", "runs ls", "runs show",
-                "runs rm", "data ls", "data get", "data path", "verify", "doctor", "bench train",
-                "bench cell"]  # fmt: skip
-    for command in commands:
-        done = tuirnn(*command.split(), "--help")
-        assert done.returncode == 0, command
-        assert f"Example: tuirnn {command.split()[0]}" in done.stdout or command == "data path", command
-
-
 def test_recipes_and_data_and_doctor(tuirnn) -> None:
     assert "demo" in tuirnn("recipes").stdout
     assert "shakespeare" in tuirnn("data", "ls").stdout
@@ -135,88 +127,90 @@ def test_recipes_and_data_and_doctor(tuirnn) -> None:
 # ── mistakes ─────────────────────────────────────────────────────────────────────
 
 
-def mistake_words(folder: Path, cell: str) -> dict[str, tuple[list[str], str]]:
-    """Arguments that are wrong, and a word that the answer must have."""
-    (folder / "empty.txt").write_text("")
-    (folder / "one.txt").write_text("a")
-    (folder / "short.txt").write_text("just a few words")
-    (folder / "binary.bin").write_bytes(bytes(range(256)) * 20)
-    (folder / "latin.txt").write_bytes("né\n".encode("latin-1") * 999)
-    (folder / "text.txt").write_text("some text to learn from\n" * 200)
-    (folder / "empty").mkdir()
-    data = Path(cell).read_bytes()
-    (folder / "torn.onnx").write_bytes(data[: len(data) // 2])
-    (folder / "noise.onnx").write_bytes(os.urandom(5000))
-    (folder / "nothing.onnx").write_bytes(b"")
-    return {
-        "missing file": (["train", "no.txt"], "no file"),
-        "empty file": (["train", "empty.txt"], "empty"),
-        "empty folder": (["train", "empty"], "no file with content"),
-        "one character": (["train", "one.txt"], "too few"),
-        "short text": (["train", "short.txt"], "--seq-len"),
-        "binary": (["train", "binary.bin"], "--tokens byte"),
-        "not utf-8": (["train", "latin.txt"], "--tokens byte"),
-        "unknown command": (["trian"], "train"),
-        "unknown option": (["train", "--hiden", "3"], "--hidden"),
-        "unknown cell": (["train", "--cell", "lsmt"], "lstm"),
-        "option of another cell": (["train", "--cell", "lstm", "--reset", "before"], "only gru, gru-before read it"),
-        "cell and option at odds": (
-            ["train", "--cell", "rnn-relu", "--nonlinearity", "tanh"],
-            "relu is --cell rnn-relu",
-        ),
-        "option of another cell in a sweep": (
-            ["sweep", "--cell", "lstm,gru", "--reset", "before,after"],
-            "--reset has no effect on --cell lstm",
-        ),
-        "unknown recipe": (["train", "--recipe", "dmeo"], "demo"),
-        "unknown data set": (["data", "get", "shakespere"], "shakespeare"),
-        "unknown device": (["generate", cell, "--device", "gpu"], "cuda"),
-        "negative": (["train", "--hidden", "-3"], "at least 1"),
-        "not a number": (["train", "--lr", "nan"], "finite"),
-        "infinite": (["train", "--minutes", "inf"], "finite"),
-        "no number": (["train", "--hidden", "many"], "whole number"),
-        "zero batch": (["train", "--batch-size", "0"], "at least 1"),
-        "no run": (["generate", "nope"], "no run"),
-        "no run to export": (["export", "nope"], "no run"),
-        "no run to resume": (["train", "--resume", "nope"], "no run"),
-        "resume with a source": (["train", "text.txt", "--resume", "x"], "no run"),
-        "torn cell": (["generate", "torn.onnx"], "torn.onnx"),
-        "noise for a cell": (["generate", "noise.onnx"], "noise.onnx"),
-        "empty cell": (["inspect", "nothing.onnx"], "nothing.onnx"),
-        "missing cell": (["generate", "no.onnx"], "no.onnx"),
-        "temperature": (["generate", cell, "--temperature", "-1"], "--temperature"),
-        "nan temperature": (["generate", cell, "--temperature", "nan"], "--temperature"),
-        "top-p": (["generate", cell, "--top-p", "0"], "--top-p"),
-        "length": (["generate", cell, "--length", "-1"], "--length"),
-        "seed": (["generate", cell, "--seed", "-1"], "--seed"),
-        "run name": (["train", "text.txt", "--name", "../x"], "run name"),
-        "eval without text": (["eval", cell], "--text"),
-        "bench shape": (["bench", "train", "--shape", "Z"], "--shape"),
-        "dashboard in a pipe": ([], "terminal"),
-    }
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "missing file": (["train", "no.txt"], "no file"),
+    "empty file": (["train", "empty.txt"], "empty"),
+    "empty folder": (["train", "empty"], "no file with content"),
+    "one character": (["train", "one.txt"], "too few"),
+    "short text": (["train", "short.txt"], "--seq-len"),
+    "binary": (["train", "binary.bin"], "--tokens byte"),
+    "not utf-8": (["train", "latin.txt"], "--tokens byte"),
+    "unknown command": (["trian"], "train"),
+    "unknown option": (["train", "--hiden", "3"], "--hidden"),
+    "unknown cell": (["train", "--cell", "lsmt"], "lstm"),
+    "option of another cell": (["train", "--cell", "lstm", "--reset", "before"], "only gru, gru-before read it"),
+    "cell and option at odds": (
+        ["train", "--cell", "rnn-relu", "--nonlinearity", "tanh"],
+        "relu is --cell rnn-relu",
+    ),
+    "option of another cell in a sweep": (
+        ["sweep", "--cell", "lstm,gru", "--reset", "before,after"],
+        "--reset has no effect on --cell lstm",
+    ),
+    "unknown recipe": (["train", "--recipe", "dmeo"], "demo"),
+    "unknown data set": (["data", "get", "shakespere"], "shakespeare"),
+    "unknown device": (["generate", "{cell}", "--device", "gpu"], "cuda"),
+    "negative": (["train", "--hidden", "-3"], "at least 1"),
+    "not a number": (["train", "--lr", "nan"], "finite"),
+    "infinite": (["train", "--minutes", "inf"], "finite"),
+    "no number": (["train", "--hidden", "many"], "whole number"),
+    "zero batch": (["train", "--batch-size", "0"], "at least 1"),
+    "no run": (["generate", "nope"], "no run"),
+    "no run to export": (["export", "nope"], "no run"),
+    "no run to resume": (["train", "--resume", "nope"], "no run"),
+    "resume with a source": (["train", "text.txt", "--resume", "x"], "no run"),
+    "torn cell": (["generate", "torn.onnx"], "torn.onnx"),
+    "noise for a cell": (["generate", "noise.onnx"], "noise.onnx"),
+    "empty cell": (["inspect", "nothing.onnx"], "nothing.onnx"),
+    "missing cell": (["generate", "no.onnx"], "no.onnx"),
+    "temperature": (["generate", "{cell}", "--temperature", "-1"], "--temperature"),
+    "nan temperature": (["generate", "{cell}", "--temperature", "nan"], "--temperature"),
+    "top-p": (["generate", "{cell}", "--top-p", "0"], "--top-p"),
+    "length": (["generate", "{cell}", "--length", "-1"], "--length"),
+    "seed": (["generate", "{cell}", "--seed", "-1"], "--seed"),
+    "run name": (["train", "text.txt", "--name", "../x"], "run name"),
+    "eval without text": (["eval", "{cell}"], "--text"),
+    "bench shape": (["bench", "train", "--shape", "Z"], "--shape"),
+    "dashboard in a pipe": ([], "terminal"),
+}
+"""Arguments that are wrong, and a part of the answer; '{cell}' is a good cell file."""
 
 
-MISTAKES = [
-    "missing file", "empty file", "empty folder", "one character", "short text", "binary", "not utf-8",
-    "unknown command", "unknown option", "unknown cell", "unknown recipe", "unknown data set", "unknown device",
-    "negative", "not a number", "infinite", "no number", "zero batch", "no run", "no run to export",
-    "no run to resume", "resume with a source", "torn cell", "noise for a cell", "empty cell", "missing cell",
-    "temperature", "nan temperature", "top-p", "length", "seed", "run name", "eval without text", "bench shape",
-    "dashboard in a pipe",
-]  # fmt: skip
+@pytest.fixture
+def mistaken_files(tmp_path: Path, cell_path: str) -> None:
+    """Files that are no texts and no cells."""
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "one.txt").write_text("a")
+    (tmp_path / "short.txt").write_text("just a few words")
+    (tmp_path / "binary.bin").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "latin.txt").write_bytes("né\n".encode("latin-1") * 999)
+    (tmp_path / "text.txt").write_text("some text to learn from\n" * 200)
+    (tmp_path / "empty").mkdir()
+    data = Path(cell_path).read_bytes()
+    (tmp_path / "torn.onnx").write_bytes(data[: len(data) // 2])
+    (tmp_path / "noise.onnx").write_bytes(os.urandom(5000))
+    (tmp_path / "nothing.onnx").write_bytes(b"")
 
 
+@pytest.mark.usefixtures("mistaken_files")
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_get_one_line_and_exit_2(tuirnn, name: str, tmp_path: Path, cell_path: str) -> None:
-    words, expected = mistake_words(tmp_path, cell_path)[name]
+def test_mistakes_get_one_line_and_exit_2(
+    name: str, answer: Callable[..., Answer], tmp_path: Path, cell_path: str
+) -> None:
+    words, expected = MISTAKES[name]
     before = sorted(tmp_path.rglob("*"))
-    done = tuirnn(*words)
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    assert done.stderr.startswith("tuirnn: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert expected in done.stderr
+    code, printed, said = answer(*(cell_path if word == "{cell}" else word for word in words))
+    assert (code, printed) == (2, "")
+    assert said.startswith("tuirnn: ")
+    assert said.count("\n") == 1, said
+    assert expected in said
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_mistake_in_a_shell(tuirnn) -> None:
+    done = tuirnn("trian")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tuirnn: no command 'trian'; did you mean 'train'?\n"
 
 
 def test_no_cuda_when_cuda_is_asked_for(tuirnn, cell_path: str) -> None:

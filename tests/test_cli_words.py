@@ -1,33 +1,26 @@
 """The words of a command line: other names, any case, and what is said to words that mean nothing."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Answer
 
-from tuirnn import cli
 from tuirnn.config import RunConfig, checked
 from tuirnn.errors import ConfigError, nearest
 from tuirnn.runs.layout import RunPaths
 
-Said = tuple[int, str, str]
-
 
 @pytest.fixture
 def tuirnn(
-    small_run: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Said]:
-    """`tuirnn` in this process, a small run at hand: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
+    small_run: RunPaths, answer: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Answer]:
+    """`tuirnn` in this process, with the small run."""
 
-    def run(*words: str) -> Said:
-        monkeypatch.setenv("TUIRNN_RUNS", str(small_run.root.parent))  # anew: --runs before a command sets it
-        monkeypatch.setattr(sys, "argv", ["tuirnn", *words])
-        code = cli._run()
-        said = capsys.readouterr()
-        return code, said.out, said.err
+    def run(*words: str) -> Answer:
+        monkeypatch.setenv("TUIRNN_RUNS", str(small_run.root.parent))  # each time: --runs before a command sets it
+        return answer(*words)
 
     return run
 
@@ -60,11 +53,11 @@ def tuirnn(
          "lstm; start a new run with it"),
     ],
 )  # fmt: skip
-def test_what_means_nothing_gets_one_plain_line(tuirnn: Callable[..., Said], words: str, line: str) -> None:
+def test_what_means_nothing_gets_one_plain_line(tuirnn: Callable[..., Answer], words: str, line: str) -> None:
     assert tuirnn(*words.split()) == (2, "", f"tuirnn: {line}\n")
 
 
-def test_other_words_for_the_same(tuirnn: Callable[..., Said]) -> None:
+def test_other_words_for_the_same(tuirnn: Callable[..., Answer]) -> None:
     listed = tuirnn("runs", "ls")
     assert listed[0] == 0
     assert "small" in listed[1]
@@ -82,11 +75,11 @@ def test_other_words_for_the_same(tuirnn: Callable[..., Said]) -> None:
     assert tuirnn("help") == tuirnn("--help")
 
 
-def test_the_folder_may_stand_before_the_command(tuirnn: Callable[..., Said], tmp_path: Path) -> None:
+def test_the_folder_may_stand_before_the_command(tuirnn: Callable[..., Answer], tmp_path: Path) -> None:
     assert "no runs in elsewhere yet" in tuirnn("--runs", "elsewhere", "runs", "ls")[1]
 
 
-def test_help_shows_no_types_where_there_are_none(tuirnn: Callable[..., Said]) -> None:
+def test_help_shows_no_types_where_there_are_none(tuirnn: Callable[..., Answer]) -> None:
     for command in ("train", "generate", "export", "runs show", "data ls", "bench train", "sweep"):
         code, said, _ = tuirnn(*command.split(), "--help")
         assert code == 0
@@ -108,7 +101,7 @@ def test_choices_are_taken_in_any_case_and_stored_as_they_are_written() -> None:
         RunConfig().replace(hidden=12.5)
 
 
-def test_choices_of_the_commands_are_taken_in_any_case(tuirnn: Callable[..., Said]) -> None:
+def test_choices_of_the_commands_are_taken_in_any_case(tuirnn: Callable[..., Answer]) -> None:
     code, said, problem = tuirnn("export", "small", "--precision", "FP32", "--checkpoint", "Last", "--json")
     assert (code, problem) == (0, "")
     assert json.loads(said)["precision"] == "fp32"

@@ -1,0 +1,117 @@
+"""The command line and the documents agree: what they name exists, and what exists is documented."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tuirnn.cli import app
+from tuirnn.cli.parsing import VALUED, Group, tidied
+
+ROOT = Path(__file__).parent.parent
+WRITER = runpy.run_path(str(ROOT / "docs" / "commands.py"))
+COMMANDS: dict[str, Any] = dict(WRITER["commands"]())
+PROGRAM = COMMANDS["tuirnn"]
+OPTIONS = {
+    name: {"--help", "-h", *(word for each in WRITER["parameters"](command) for word in WRITER["names"](each))}
+    for name, command in COMMANDS.items()
+}
+"""Every option of each command; those of `tuirnn` itself may stand before any of them."""
+
+HISTORY = {"CHANGELOG.md", "docs/results.md"}
+"""Documents that name commands as they were."""
+
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("export/**/*.md")))
+    if str(path.relative_to(ROOT)) not in HISTORY
+]
+
+OTHER_PROGRAMS = {"--bind": "http.server", "--signal": "sbatch", "--ignore-scripts": "npm"}
+"""Options in the documents that are another program's; torchrun's stand on lines of its own."""
+
+CODE = re.compile(r"`([^`\n]+)`|^(?: {4}|\$ )(.+)$", re.MULTILINE)
+
+
+def code_of(path: Path) -> list[str]:
+    """Inline code and lines of code blocks."""
+    text = path.read_text()
+    blocks = [
+        line
+        for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    return [inline or line for inline, line in CODE.findall(text)] + blocks
+
+
+def invocations(path: Path) -> list[list[str]]:
+    """The words after each `tuirnn` that a document shows as a command."""
+    found = []
+    for code in code_of(path):
+        for match in re.finditer(r"(?:^|[\s(])tuirnn(?= |$)([^|;&>)]*)", code):
+            lexer = shlex.shlex(match[1], posix=True, punctuation_chars=False)
+            lexer.whitespace_split, lexer.commenters, lexer.quotes = True, "#", '"'
+            found.append(list(lexer))
+    return found
+
+
+def unknown(words: list[str]) -> list[str]:
+    """What of a command line the program does not have: its command, or options of it."""
+    before, command, name, words = [], PROGRAM, "tuirnn", tidied(words)
+    while words and words[0].startswith("-"):
+        count = 2 if words[0] in VALUED else 1
+        before, words = [*before, *words[:count]], words[count:]
+    while isinstance(command, Group) and words and not words[0].startswith("-"):
+        first, *words = [*command.others.get(words[0], words[:1]), *words[1:]]
+        name = f"{name} {first}"
+        if first not in command.commands:
+            return [name]
+        command = command.commands[first]
+    known = OPTIONS["tuirnn"].union(*(OPTIONS[each] for each in OPTIONS if each.startswith(name)))
+    given = [word.partition("=")[0] for word in (*before, *words) if re.match(r"--?[a-z]", word)]
+    return [f"{name} {option}" for option in given if option not in known]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_documents_exist(path: Path) -> None:
+    wrong = [said for words in invocations(path) for said in unknown(words)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_in_documents_exist(path: Path) -> None:
+    """Those that stand alone in code, such as `--cell`: of some command, or of a script of this repository."""
+    known = set(OTHER_PROGRAMS).union(*OPTIONS.values())
+    for script in (*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "export").rglob("*.py")):
+        known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
+    lines = [code for code in code_of(path) if "torchrun" not in code]
+    named = {option for code in lines for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code)}
+    assert named - known == set()
+
+
+def test_a_wrong_command_and_a_wrong_option_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("Run `tuirnn data fetch x`, then:\n\n    tuirnn --runs DIR train a.txt --hiden 3  # text\n")
+    assert [said for words in invocations(path) for said in unknown(words)] == [
+        "tuirnn data fetch", "tuirnn train --hiden",
+    ]  # fmt: skip
+
+
+def test_the_reference_is_that_of_the_program() -> None:
+    """Each command and option stands in docs/commands.md; `python docs/commands.py` renews it."""
+    assert WRITER["PAGE"].read_text() == WRITER["reference"]()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_with_an_example(name: str) -> None:
+    words = name.split()[1:]
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="tuirnn", env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for option in OPTIONS[name] - {"-h"}:
+        assert option in done.output
+    if words:
+        assert f"Example: {' '.join(name.split()[:2])}" in done.output or f"$(tuirnn {' '.join(words)}" in done.output
