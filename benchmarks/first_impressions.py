@@ -1,4 +1,4 @@
-"""How long until something is seen: `tuirnn --help`, and the dashboard's first frame and first runs.
+"""Time to the first output: `tuirnn --help`, and the dashboard's first frame and first runs.
 
     .venv/bin/python benchmarks/first_impressions.py [RUNS_FOLDER]
 

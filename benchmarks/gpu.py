@@ -210,7 +210,7 @@ def main() -> None:
     import torch
 
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("no GPU here; --device cpu --smoke takes the same road on small sizes")
+        raise SystemExit("no GPU here; --device cpu --smoke runs every part with small sizes")
     found = dict[str, Row]()
     result: Row = {
         "device": device_name(options),

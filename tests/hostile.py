@@ -1,4 +1,4 @@
-"""What a stranger may send: changes to a good cell that a loader must refuse before it runs anything."""
+"""Hostile cell files: changes to a good cell that a loader must refuse before it runs anything."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a stranger may send who knows the format: cells in forms that nobody writes, signed anew.
+"""Hostile cell files by someone who knows the format: forms that no exporter writes, with a new hash.
 
 Each attack changes a good cell of a kind ('plain': LSTM in float32; 'sampler': with the sampler inside; 'int8';
 'dividing': a cell with a division in its mathematics and several states) and is to be refused with one line

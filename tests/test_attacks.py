@@ -1,4 +1,4 @@
-"""Run directories from strangers: whatever stands in them, a resume answers with one line and touches nothing else."""
+"""Hostile run directories: a resume answers with one line, quickly, in little memory, and touches nothing outside."""
 
 import json
 import os

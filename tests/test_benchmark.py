@@ -1,4 +1,4 @@
-"""`tuirnn bench train`: the same weights on both sides, and a table whose figures belong together."""
+"""`tuirnn bench train`: the same weights on both sides, and consistent figures."""
 
 import itertools
 import json

@@ -271,7 +271,7 @@ SCALING = Scaling(("x",), (0.0,), (1.0,))
         ({"vocab": Vocabulary("word", ("a", ""))}, "has 0"),
     ],
 )
-def test_what_c_cannot_say_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_what_c_cannot_express_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     net = network()
     with pytest.raises(ConfigError, match=said):
         c_source.write_c(replace(net, **changes), answer(net), tmp_path / "c")
@@ -332,7 +332,7 @@ def test_what_was_not_compiled_is_not_called_checked(
 
 
 @needs_c
-def test_sources_that_are_wrong_are_not_handed_out() -> None:
+def test_wrong_sources_are_not_written() -> None:
     net = network()
     files = c_source.c_files(net, answer(net))
     assert c_check.verify(files) == ""

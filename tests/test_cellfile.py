@@ -126,7 +126,7 @@ def test_snapshots_rewind_bit_for_bit(exported: TrustedCell) -> None:
 
 
 def test_a_wrong_export_is_not_written(exported: TrustedCell, tmp_path: Path) -> None:
-    """The road's last gate: a graph whose weights are not those of the test vector."""
+    """The last check of an export: a graph whose weights are not those of the test vector."""
     model = onnx.ModelProto.FromString(exported.data)
     table = next(t for t in model.graph.initializer if t.name == "table")
     table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * 1.01, "table"))
@@ -228,7 +228,7 @@ def test_a_truth_value_becomes_a_number_of_32_bits() -> None:
 
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
-def test_mutated_files_never_hurt(data: st.DataObject, exported: TrustedCell) -> None:
+def test_mutated_files_get_one_line_or_run(data: st.DataObject, exported: TrustedCell) -> None:
     raw = bytearray(exported.data)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw) - 1))

@@ -82,7 +82,7 @@ BLOCKS = [(cell.name, gate) for cell in CELLS.values() for gate in range(traced(
 
 @pytest.mark.parametrize(("cell", "gate"), BLOCKS)
 def test_a_dropped_transpose_of_any_gate_is_noticed(cell: str, gate: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backward pass with one gate's weight_hh block the wrong way round must fail the proof."""
+    """A backward pass with the weight_hh block of one gate transposed must fail the comparison."""
     backward = portable.backward
 
     def wrong(cell_: Any, trace: Any, weights: Recurrent, *rest: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Classification: reading and splitting, masked batches, figures, and the road from a folder to a streamed answer."""
+"""Classification: reading and splitting, masked batches, figures, from a folder of sequences to a streamed prediction."""
 
 import json
 import subprocess
@@ -197,7 +197,7 @@ def test_class_weights_make_classes_count_the_same(tmp_path: Path) -> None:
     assert per_class[0] == pytest.approx(per_class[1])
 
 
-# ── the road ─────────────────────────────────────────────────────────────────────
+# ── train, export, predict ───────────────────────────────────────────────────────
 
 
 def test_it_learns_what_there_is_to_learn(words: RunPaths) -> None:

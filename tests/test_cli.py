@@ -41,7 +41,7 @@ SMALL = ("--hidden", "16", "--embed", "8", "--steps", "30", "--eval-every", "15"
          "16", "--sample-length", "20")  # fmt: skip
 
 
-# ── the main road ────────────────────────────────────────────────────────────────
+# ── train, export, generate, evaluate ────────────────────────────────────────────
 
 
 def test_train_export_generate_evaluate(tuirnn, small_text: Path, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_control_characters_never_reach_the_terminal(tuirnn) -> None:
 # ── what is imported; benchmarks/first_impressions.py measures how long it takes ─
 
 
-WALLS = [
+NOT_IMPORTED = [
     *((module, "torch") for module in ("tuirnn.tui.app", "tuirnn.runtime.generate", "tuirnn.loading.cell",
       "tuirnn.export.exporter", "tuirnn.runs.writer", "tuirnn.runs.listing", "tuirnn.tasks.lm", "tuirnn.cellfile.guard",
       "tuirnn.cli", "tuirnn.vocab", "tuirnn.config")),
@@ -265,8 +265,8 @@ WALLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("module", "banned"), WALLS)
-def test_walls(module: str, banned: str) -> None:
+@pytest.mark.parametrize(("module", "banned"), NOT_IMPORTED)
+def test_modules_that_are_not_imported(module: str, banned: str) -> None:
     code = f"import sys, {module}; sys.exit({banned!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

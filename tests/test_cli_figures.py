@@ -1,4 +1,4 @@
-"""Figures that the commands print: with units, in digits that say something, dates as dates, nothing empty."""
+"""Figures that the commands print: units, significant digits, dates; nothing empty."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The commands that look at what has been trained: novelty, compare, pictures."""
+"""Commands on finished runs: novelty, compare, screenshots."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The words of a command line: other names, any case, and what is said to words that mean nothing."""
+"""Parsing of the command line: aliases, any case, and the answers to unknown words."""
 
 import json
 from collections.abc import Callable

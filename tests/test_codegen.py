@@ -1,4 +1,4 @@
-"""Cells as expressions: what follows from a definition, and what a wrong definition is told."""
+"""Traced cells: what is derived from a definition, and how a wrong definition is reported."""
 
 import json
 from collections.abc import Iterator
@@ -267,7 +267,7 @@ def test_an_odd_cell_is_scheduled_as_it_is_written() -> None:
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
 
 
-def test_a_definition_that_does_not_fit_is_told_where() -> None:
+def test_a_wrong_definition_is_reported_with_its_place() -> None:
     with pytest.raises(
         ValueError, match=r"cell 'careless': gradients of the input halves are \['a'\], not \['a', 'b'\]"
     ):

@@ -1,4 +1,4 @@
-"""One unit a table and an axis: runs of unlike tasks are never set beside one another."""
+"""Comparisons have one unit for each table and axis: runs of different tasks are separated."""
 
 import csv
 import json

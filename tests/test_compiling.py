@@ -1,4 +1,4 @@
-"""Sources of ours become a library once a machine, or a reason why not."""
+"""C and C++ sources are compiled once per machine, or there is a reason why not."""
 
 import shutil
 from pathlib import Path

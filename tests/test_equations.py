@@ -1,4 +1,4 @@
-"""Equations for people: what is printed, computed again as it stands, is what the cell computes."""
+"""Printed equations, evaluated as they stand, give what the cell computes."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Estimates against what trainings really are."""
+"""Estimates of parameters, time and memory, compared with real trainings."""
 
 import os
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_a_run_that_fills_fewer_lanes_needs_less(small_text: Path) -> None:
     assert estimate(config, found).memory == estimate(config.replace(batch_size=found.lanes), found).memory
 
 
-def test_an_earlier_run_of_the_same_work_tells_the_time(small_text: Path, tmp_path: Path) -> None:
+def test_an_earlier_run_of_the_same_work_gives_the_time(small_text: Path, tmp_path: Path) -> None:
     config = RunConfig().replace(**SMALL, sources=(str(small_text),), steps=3)
     found = survey(config)
     _, paths = trained(config, tmp_path, "first")

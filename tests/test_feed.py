@@ -1,4 +1,4 @@
-"""What the network is fed: a text that lies on the device gives the same batches as one that is sent."""
+"""A text that is kept on the device gives the same batches as one that is sent to it."""
 
 import numpy as np
 import pytest

@@ -113,7 +113,7 @@ def test_raw_in_raw_out(plant: RunPaths) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
-def test_other_precisions_are_weighed(precision: str, plant: RunPaths) -> None:
+def test_losses_of_other_precisions_are_measured(precision: str, plant: RunPaths) -> None:
     network = read_network(plant)
     cell = export_network(network, CellOptions(precision=precision), max_loss_increase=0.1)
     assert cell.metadata.loss is not None

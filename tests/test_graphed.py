@@ -1,4 +1,4 @@
-"""The captured step: on a GPU where there is one, else by its twin; and the GPU's benchmark, on its whole road."""
+"""The captured step, on a GPU or by its replay twin on the CPU; every part of the GPU's benchmark."""
 
 import json
 import subprocess
@@ -109,7 +109,7 @@ def test_the_rate_reaches_the_optimizer_wherever_it_is() -> None:
 # ── the benchmark ─────────────────────────────────────────────────────────────
 
 
-def test_the_benchmark_takes_its_whole_road_without_a_gpu(
+def test_every_part_of_the_benchmark_runs_without_a_gpu(
     tmp_path: Path, small_text: Path, environment: dict[str, str]
 ) -> None:
     """So that the minutes on a GPU are not spent on its mistakes."""

@@ -1,4 +1,4 @@
-"""Files from strangers: each refused quickly, in little memory, with one line; random damage never hurts."""
+"""Hostile cell files are refused quickly, in little memory, with one line; so are randomly damaged ones."""
 
 import json
 import os
@@ -107,7 +107,7 @@ def nested_message(depth: int) -> bytes:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
-def test_strangers_are_refused_quickly_and_in_little_memory(small_run: RunPaths, tmp_path: Path) -> None:
+def test_hostile_files_are_refused_quickly_and_in_little_memory(small_run: RunPaths, tmp_path: Path) -> None:
     names = write_all(tmp_path, export_run(small_run).data)
     assert len(names) >= 150
     found = load_all(tmp_path, names)
@@ -144,7 +144,7 @@ SOAK = int(os.environ.get("TUIRNN_SOAK", "300"))
 """Mutations to try; 10,000 in the long form, `TUIRNN_SOAK=10000 pytest tests/test_hostile.py`."""
 
 
-def test_random_damage_never_hurts(small_run: RunPaths, tmp_path: Path) -> None:
+def test_randomly_damaged_files_get_one_line_or_run(small_run: RunPaths, tmp_path: Path) -> None:
     """No traceback, no signal, no hang: every damaged file is refused with one line, or is as good as before."""
     good, rng = export_run(small_run).data, np.random.default_rng(0)
     for start in range(0, SOAK, 500):

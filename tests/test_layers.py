@@ -1,4 +1,4 @@
-"""Who may import whom: the layers of the house and its walls, as `pyproject.toml` lists them (Rule 3 of the design)."""
+"""Which package may import which: the contracts in `pyproject.toml`."""
 
 import ast
 import os
@@ -28,7 +28,7 @@ WRONG = {
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Hold the package in `folder` to the contracts beside it."""
+    """Check the package in `folder` against the contracts beside it."""
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"}
@@ -41,7 +41,7 @@ def test_every_layer_imports_only_from_below() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_contract_notices_what_it_is_there_for(tmp_path: Path) -> None:
+def test_every_contract_notices_a_module_that_breaks_it(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tuirnn", tmp_path / "tuirnn", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     assert WRONG.keys() == {contract["id"] for contract in CONTRACTS}
@@ -87,7 +87,7 @@ def test_widgets_open_no_files(path: Path) -> None:
     assert reading(path.read_text()) == []
 
 
-def test_what_opens_a_file_is_seen() -> None:
+def test_what_opens_a_file_is_found() -> None:
     files = "import os.path\nfrom pathlib import Path\ndef f():\n    open('x')"
     assert reading(files) == ["os.path", "pathlib", "open"]
     readers = "from tuirnn.runs.reader import Status, read_status\nfrom tuirnn import text, runlog"

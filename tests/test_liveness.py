@@ -1,4 +1,4 @@
-"""Whether a run is alive, in scenes: what is shown of it, who is signalled, and whether it can be removed."""
+"""The state of a run in many scenarios: what is shown, which process is signalled, whether it can be removed."""
 
 import fcntl
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenes import SCENES
-from stage import BYSTANDER, OTHER_BOOT, Child, Stage
+from scenario import BYSTANDER, OTHER_BOOT, Child, Scenario
+from scenarios import SCENARIOS
 from tui.conftest import screen_text, until
 from waiting import wait
 
@@ -60,10 +60,14 @@ def training(
 
 
 @pytest.fixture
-def stage(tmp_path: Path, bystander: Child, training: tuple[subprocess.Popen[bytes], RunPaths]) -> Iterator[Stage]:
-    shutil.copytree(training[1].root, tmp_path / "scene", ignore=shutil.ignore_patterns("*.json", "control", "step_*"))
-    shutil.copy(training[1].record, tmp_path / "scene")
-    made = Stage(RunPaths(tmp_path / "scene"), bystander, *training)
+def scenario(
+    tmp_path: Path, bystander: Child, training: tuple[subprocess.Popen[bytes], RunPaths]
+) -> Iterator[Scenario]:
+    shutil.copytree(
+        training[1].root, tmp_path / "scenario", ignore=shutil.ignore_patterns("*.json", "control", "step_*")
+    )
+    shutil.copy(training[1].record, tmp_path / "scenario")
+    made = Scenario(RunPaths(tmp_path / "scenario"), bystander, *training)
     yield made
     for undo in made.after:
         undo()
@@ -72,11 +76,13 @@ def stage(tmp_path: Path, bystander: Child, training: tuple[subprocess.Popen[byt
             child.end()
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_a_scene(name: str, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_state_of_a_run(
+    name: str, scenario: Scenario, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(writer, "LOCK_PATIENCE", 0.02)
-    expected = SCENES[name](stage)
-    paths, living = stage.paths, [child for child in stage.children if child.lives]
+    expected = SCENARIOS[name](scenario)
+    paths, living = scenario.paths, [child for child in scenario.children if child.lives]
     status = read_status(paths)
     assert status.state == expected.state
     assert expected.message in status.message
@@ -94,7 +100,7 @@ def test_a_scene(name: str, stage: Stage, capsys: pytest.CaptureFixture[str], mo
                 refused()
         assert paths.record.is_file()
 
-    seen = stage.seen or status
+    seen = scenario.seen or status
     if expected.kill and living:
         liveness.kill(paths, seen)
         assert living.pop().process.wait(5) == -signal.SIGKILL
@@ -104,28 +110,28 @@ def test_a_scene(name: str, stage: Stage, capsys: pytest.CaptureFixture[str], mo
     else:
         with pytest.raises(RunError, match=expected.refusal or "not running"):
             liveness.kill(paths, seen)
-    assert stage.bystander.untouched
-    assert stage.real.poll() is None
+    assert scenario.bystander.untouched
+    assert scenario.real.poll() is None
     assert all(child.untouched for child in living)
 
     if expected.removable:
         remove(rename(paths, "gone"))
         assert not os.path.lexists(paths.root)
-    assert stage.training.record.is_file()
+    assert scenario.training.record.is_file()
 
 
-def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_it(stage: Stage) -> None:
+def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_it(scenario: Scenario) -> None:
     over, answers = threading.Event(), Counter[bool | None]()
 
     def look() -> None:
         while not over.wait(0.0005):
-            answers[liveness.is_locked(stage.paths)] += 1
+            answers[liveness.is_locked(scenario.paths)] += 1
 
-    with open(stage.paths.lock, "w") as file:  # a reader that is held up in the middle of its test
+    with open(scenario.paths.lock, "w") as file:  # a reader that is held up in the middle of its test
         fcntl.flock(file, fcntl.LOCK_SH)
-        assert liveness.is_locked(stage.paths) is False
+        assert liveness.is_locked(scenario.paths) is False
         threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN)).start()
-        acquired(stage.paths).release()
+        acquired(scenario.paths).release()
     readers = [threading.Thread(target=look) for _ in range(4)]
     for reader in readers:
         reader.start()
@@ -133,7 +139,7 @@ def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_i
         wait(lambda: answers[False] >= 100)
         assert set(answers) == {False}
         for taken in range(1, 51):
-            lock = acquired(stage.paths)
+            lock = acquired(scenario.paths)
             wait(lambda taken=taken: answers[True] >= taken)  # type: ignore[misc]
             lock.release()
     finally:
@@ -146,7 +152,7 @@ def test_readers_that_test_the_lock_keep_neither_each_other_nor_a_trainer_from_i
 @pytest.mark.skipif(
     not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK), reason="only root chooses the next process id"
 )
-def test_a_pid_that_is_used_again_after_the_check_is_spared(stage: Stage) -> None:
+def test_a_pid_that_is_used_again_after_the_check_is_spared(scenario: Scenario) -> None:
     heirs: list[Child] = []
 
     def trainer_ends_and_a_bystander_gets_its_number(victim: Child) -> None:
@@ -158,16 +164,16 @@ def test_a_pid_that_is_used_again_after_the_check_is_spared(stage: Stage) -> Non
                 return
             heirs.pop().end()
 
-    victim = stage.holder({})
+    victim = scenario.holder({})
     with pytest.raises(ProcessLookupError):
         process.kill(victim.pid, lambda: trainer_ends_and_a_bystander_gets_its_number(victim))
     if not heirs:
         pytest.skip("other processes took the number each time")
     try:
         assert heirs[0].untouched
-        assert read_status(stage.paths).state == "stale"
+        assert read_status(scenario.paths).state == "stale"
         with pytest.raises(RunError, match="not running"):
-            liveness.kill(stage.paths, written_status(stage.paths) or Status())
+            liveness.kill(scenario.paths, written_status(scenario.paths) or Status())
         assert heirs[0].untouched
     finally:
         heirs[0].end()
@@ -188,23 +194,23 @@ def test_where_there_is_no_proc_ps_tells_processes_apart(
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_the_dashboard_says_how_a_run_is(stage: Stage, size: tuple[int, int]) -> None:
-    holder = stage.holder({"heartbeat": time.time() - 100, "step": 7, "tokens_per_s": 4321.0, "eta": 100.0})
+async def test_the_dashboard_says_how_a_run_is(scenario: Scenario, size: tuple[int, int]) -> None:
+    holder = scenario.holder({"heartbeat": time.time() - 100, "step": 7, "tokens_per_s": 4321.0, "eta": 100.0})
     holder.process.send_signal(signal.SIGSTOP)
-    foreign = RunPaths(stage.paths.root.with_name("foreign"))
-    shutil.copytree(stage.paths.root, foreign.root)
+    foreign = RunPaths(scenario.paths.root.with_name("foreign"))
+    shutil.copytree(scenario.paths.root, foreign.root)
     with RunWriter(foreign) as held:
         held.status(Status("running", 4121, "gpu3", OTHER_BOOT, heartbeat=time.time()))
-    copied = RunPaths(stage.paths.root.with_name("copied"))
-    shutil.copytree(stage.paths.root, copied.root)
-    app = DashboardApp(stage.paths.root.parent, "scene")
+    copied = RunPaths(scenario.paths.root.with_name("copied"))
+    shutil.copytree(scenario.paths.root, copied.root)
+    app = DashboardApp(scenario.paths.root.parent, "scenario")
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: app.scanned)
         stopped = "stopped, no sign for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
-        for run, said in (("scene", stopped), ("foreign", ("on gpu3, last sign",)), ("copied", ("a copy:",))):
-            app.open_run(RunPaths(stage.paths.root.with_name(run)))
+        for run, said in (("scenario", stopped), ("foreign", ("on gpu3, last sign",)), ("copied", ("a copy:",))):
+            app.open_run(RunPaths(scenario.paths.root.with_name(run)))
             await until(pilot, lambda said=said: all(part in screen_text(app) for part in said))
-            assert "4.32k" not in screen_text(app) or run != "scene"
+            assert "4.32k" not in screen_text(app) or run != "scenario"
         await pilot.press("K")
         await until(pilot, lambda: "there is nothing to kill" in " ".join(screen_text(app).split()))
         await pilot.press("1")

@@ -1,4 +1,4 @@
-"""A run's export is made once and kept until its checkpoint changes; nothing is believed because it lies there."""
+"""A run's export is made once and kept until its checkpoint changes; a kept file is verified before use."""
 
 import os
 import shutil
@@ -68,7 +68,7 @@ def spoiled(cell: TrustedCell) -> TrustedCell:
     return TrustedCell(model.SerializeToString(), cell.metadata)
 
 
-def test_the_second_time_nothing_is_exported(run: RunPaths, folder: Path, exports: list[TrustedCell]) -> None:
+def test_a_second_load_exports_nothing(run: RunPaths, folder: Path, exports: list[TrustedCell]) -> None:
     first, second = loaded(run), loaded(run)
     assert len(exports) == 1
     assert second.data == first.data
@@ -108,7 +108,7 @@ def test_an_export_depends_on_more_than_the_checkpoint(
     assert len(exports) == 2
 
 
-def test_sources_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_are_distinguished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cells").mkdir()
     (tmp_path / "__init__.py").touch()
     (tmp_path / "cells" / "own.py").write_text("a = 1")
@@ -126,7 +126,7 @@ def test_sources_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("planted", ["flipped bit", "stranger", "nothing", "link", "rubbish"])
-def test_what_lies_there_is_not_believed(
+def test_a_kept_file_is_verified(
     planted: str, run: RunPaths, folder: Path, exports: list[TrustedCell], tmp_path: Path
 ) -> None:
     first = loaded(run)
@@ -149,7 +149,7 @@ def test_what_lies_there_is_not_believed(
     assert not path.is_symlink()
 
 
-def test_nothing_is_kept_that_is_wrong(run: RunPaths, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_export_is_not_kept(run: RunPaths, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export = exporter.export_network
     monkeypatch.setattr(exporter, "export_network", lambda *given, **named: spoiled(export(*given, **named)))
     cell = loaded(run)
@@ -167,7 +167,7 @@ def test_a_known_cell_that_is_forgotten_is_exported_anew(
     assert known.is_known(exports[1].data)
 
 
-def test_where_nothing_can_be_kept_it_works_as_before(run: RunPaths, folder: Path, exports: list[TrustedCell]) -> None:
+def test_exports_work_where_nothing_can_be_kept(run: RunPaths, folder: Path, exports: list[TrustedCell]) -> None:
     folder.parent.write_text("a file where the folder should be")
     assert loaded(run).data == loaded(run).data
     assert len(exports) == 2

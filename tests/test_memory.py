@@ -1,4 +1,4 @@
-"""Less memory, the same numbers: spans of steps, gates made again, a step in parts, and what was said beforehand."""
+"""Ways to save memory give the same results: spans, recomputed gates, a step in parts; and the memory estimates."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""A cell's name, and its gates, stand in its own file, nowhere else in the program (Rule 1 of the design)."""
+"""A cell's name, and its gates, stand in its own file, nowhere else in the program."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The portable loop: what it leaves to each step, and cells that have what those of `cells/` have not."""
+"""The portable loop: what it computes in each step, and cells with features that no cell of `cells/` has."""
 
 from collections import Counter
 from typing import Any

@@ -192,7 +192,7 @@ def test_status_of_the_living_and_the_dead(writer: RunWriter) -> None:
 
 @given(st.binary(max_size=200) | st.dictionaries(st.sampled_from(["state", "step", "pid", "val_loss", "x"]),
        st.none() | st.integers() | st.floats() | st.text() | st.lists(st.integers())).map(to_json))  # fmt: skip
-def test_a_damaged_status_never_hurts(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_a_damaged_status_is_read(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     paths = RunPaths(tmp_path_factory.mktemp("run"))
     paths.status.write_bytes(data)
     assert isinstance(read_status(paths).state, str)

@@ -66,7 +66,7 @@ def test_choices_follow_the_distribution() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"temperature": -1}, {"temperature": math.nan}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 2.0}]
 )
-def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="--"):
         Sampling(**wrong)  # type: ignore[arg-type]
 

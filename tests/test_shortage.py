@@ -1,4 +1,4 @@
-"""Memory that cannot be had: one line with numbers and what to lower, whoever asked for it, however it was refused."""
+"""Lack of memory is one line with sizes and what to lower, in every library and however it was refused."""
 
 import json
 import os
@@ -134,7 +134,7 @@ sys.exit(_run())
 
 
 @needs_proc
-def test_a_training_that_runs_out_midway_says_so_everywhere(
+def test_a_training_that_runs_out_of_memory_reports_it_everywhere(
     tmp_path: Path, small_text: Path, environment: dict[str, str]
 ) -> None:
     """The limit falls to what is in use after step 2; the last checkpoint stays, and a resume ends with less."""
@@ -179,7 +179,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], N
 SAID = r"was killed by SIGKILL, by the system, which was out of memory: the limit of this control group has 2\.0 GB"
 
 
-def test_a_kill_for_memory_is_told_from_others(kernel: Callable[[int], None]) -> None:
+def test_a_kill_for_lack_of_memory_is_recognised(kernel: Callable[[int], None]) -> None:
     before = machine.kills()
     assert before == 3
     for by, expected in ((kernel, SAID), (lambda pid: os.kill(pid, signal.SIGKILL), r"was killed by SIGKILL")):
@@ -218,7 +218,7 @@ def when_running(paths: RunPaths, do: Callable[[int], None]) -> threading.Thread
 LONG = {"hidden": 8, "embed": 8, "minutes": 5.0, "batch_size": 4, "seq_len": 16, "sample_length": 0, "device": "cpu"}
 
 
-def test_a_sweep_says_which_run_was_killed_for_memory(
+def test_a_sweep_reports_which_run_was_killed_for_memory(
     kernel: Callable[[int], None], tmp_path: Path, small_text: Path
 ) -> None:
     config = RunConfig().replace(sources=(str(small_text),), **LONG)
@@ -231,7 +231,7 @@ def test_a_sweep_says_which_run_was_killed_for_memory(
     assert said[-1] == f"{point.name} failed: {failed[point.name]}"
 
 
-def test_a_training_in_the_background_is_said_to_be_killed_for_memory(
+def test_a_detached_training_that_was_killed_for_memory_is_reported(
     kernel: Callable[[int], None], tmp_path: Path, small_text: Path
 ) -> None:
     paths = detached.start(RunConfig().replace(sources=(str(small_text),), **LONG), tmp_path / "runs", "x")
@@ -243,7 +243,7 @@ def test_a_training_in_the_background_is_said_to_be_killed_for_memory(
     assert status.message in paths.log.read_text().splitlines()[-1]
 
 
-def test_a_team_says_who_was_killed_for_memory(kernel: Callable[[int], None]) -> None:
+def test_several_processes_report_which_was_killed_for_memory(kernel: Callable[[int], None]) -> None:
     with pytest.raises(OutOfMemoryError), Followers(2) as team:
         kernel(team._processes[0].pid)
         team._processes[0].wait()

@@ -1,4 +1,4 @@
-"""A stranger's cell file: its first run in a child, the data that it names, the JSON beside it."""
+"""An unknown cell file: its first run in a child process, the data that it names, the JSON beside it."""
 
 import hashlib
 import io
@@ -61,7 +61,7 @@ def tuirnn(*words: str, environment: dict[str, str], said: str = "", folder: Pat
 # ── the trial ────────────────────────────────────────────────────────────────────
 
 
-def test_a_stranger_is_tried_once(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_file_is_tried_once(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = memory.parents[1] / "c.onnx"
     path.write_bytes(exported.data)
     tried: list[bytes] = []

@@ -1,4 +1,4 @@
-"""A grid of runs: names, values, what is done, what goes on, what is said at the end."""
+"""A grid of runs: names, values, complete and interrupted runs, the tables at the end."""
 
 import json
 import signal

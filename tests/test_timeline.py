@@ -1,4 +1,4 @@
-"""Back to any token and on again: the same bits, whatever the way."""
+"""The cursor of a text moved back and forward: every state is identical to the bit."""
 
 from collections.abc import Callable
 from itertools import accumulate

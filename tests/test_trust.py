@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import train_small
-from trust import company, faults, kills, mutations, resigned
+from trust import concurrent, faults, kills, mutations, rehashed
 from waiting import wait
 
 from tuirnn.errors import DivergedError, RunError, TuirnnError
@@ -65,9 +65,9 @@ def test_mutated_files_get_one_line_or_an_answer(kind: str, seed: Path) -> None:
     assert refused == 0 if kind in TOLERATED else refused > 0
 
 
-def test_cells_signed_anew_mean_the_same_to_both_runtimes(tmp_path: Path) -> None:
-    """What inspection lets through of 600 changed structures: ONNX Runtime and ONNX's evaluator agree, nothing dies."""
-    found = resigned.resigned(tmp_path, 600)
+def test_both_runtimes_agree_on_changed_cells_with_a_new_hash(tmp_path: Path) -> None:
+    """600 changed structures: on those that inspection accepts, ONNX Runtime and ONNX's evaluator agree."""
+    found = rehashed.rehashed(tmp_path, 600)
     assert found["agreed"] >= 60
     assert found["differed"] + found["crashed"] == 0
 
@@ -89,15 +89,15 @@ def test_a_checkpoint_replaced_while_it_is_read_is_read_again(run: RunPaths, mon
 
 
 def test_one_trainer_and_ten_readers(tmp_path: Path) -> None:
-    assert company.with_readers(tmp_path, 6)["torn"] == 0
+    assert concurrent.with_readers(tmp_path, 6)["torn"] == 0
 
 
 def test_a_signal_at_any_instant_leaves_a_checkpoint_of_the_step(tmp_path: Path) -> None:
-    assert company.leaving(tmp_path, 2, within=1.0)["trials"] == 2
+    assert concurrent.leaving(tmp_path, 2, within=1.0)["trials"] == 2
 
 
 def test_many_runs_are_all_listed(tmp_path: Path) -> None:
-    assert company.many_runs(tmp_path, 100, rounds=1)["runs"] == 100
+    assert concurrent.many_runs(tmp_path, 100, rounds=1)["runs"] == 100
 
 
 # ── resuming with other settings, divergence, signals ────────────────────────────

@@ -1,4 +1,4 @@
-"""Units that follow features are found, and features say what their names say."""
+"""Units that follow features are found, and features compute what their names say."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_a_unit_that_follows_is_found(name: str) -> None:
     assert best[1].r > 0.3
 
 
-def test_features_mean_what_they_say() -> None:
+def test_features_compute_what_their_names_say() -> None:
     text = "a \"bc\" d\n'ef' it's"
     quotes = FEATURES["inside quotes"](text)
     assert "".join(ch for ch, inside in zip(text, quotes, strict=True) if inside) == "\"bc'ef"

@@ -1,4 +1,4 @@
-"""The server of `tuirnn serve` with a small program in the dashboard's place: names, limits, ends."""
+"""The server of `tuirnn serve` with a small program instead of the dashboard: names, limits, ends."""
 
 import asyncio
 import socket
@@ -85,7 +85,7 @@ async def test_pages_are_limited() -> None:
         assert (await again.receive()).data == b"hello"
 
 
-async def test_no_message_hurts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_malformed_messages_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PATIENCE", 300.0)  # the dashboard leaves by itself
     async with serving(ECHO) as served:
         page = await served.open(width="many", height=-3)

@@ -1,7 +1,7 @@
 """`make soak`: the long forms of every promise, and their figures in docs/results.md.
 
 python -m tests.trust [PART ...] [--scale X]
-parts: kills records faults flips 'mutated KIND' resigned leaving runs company
+parts: kills records faults flips 'mutated KIND' rehashed leaving runs readers
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.trust import company, faults, kills, mutations, resigned
+from tests.trust import concurrent, faults, kills, mutations, rehashed
 
 Figures = dict[str, Any]
 RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
@@ -42,15 +42,15 @@ def parts(scale: float) -> dict[str, Callable[[Path], Iterator[Figures]]]:
         "faults": every_fault,
         "flips": lambda folder: iter([mutations.bit_flips(folder, times(10_000))]),
         **{f"mutated {kind}": of_kind(kind) for kind in mutations.kinds()},
-        "resigned": lambda folder: iter([resigned.resigned(folder, times(100_000))]),
-        "leaving": lambda folder: iter([company.leaving(folder, times(100))]),
-        "runs": lambda folder: iter([company.many_runs(folder)]),
-        "company": lambda folder: iter([company.with_readers(folder, 3600 * scale)]),
+        "rehashed": lambda folder: iter([rehashed.rehashed(folder, times(100_000))]),
+        "leaving": lambda folder: iter([concurrent.leaving(folder, times(100))]),
+        "runs": lambda folder: iter([concurrent.many_runs(folder)]),
+        "readers": lambda folder: iter([concurrent.with_readers(folder, 3600 * scale)]),
     }
 
 
 def main() -> None:
-    """Run the parts asked for, one after another; company, which mostly waits, beside the others."""
+    """Run the parts asked for, one after another; readers, which mostly waits, beside the others."""
     parser = argparse.ArgumentParser(prog="python -m tests.trust", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
@@ -60,9 +60,9 @@ def main() -> None:
     if unknown := set(names) - known.keys():
         parser.error(f"unknown part {', '.join(sorted(unknown))}; parts: {' '.join(known)}")
     beside = None
-    if len(names) > 1 and "company" in names:
-        names.remove("company")
-        command = [sys.executable, "-m", "tests.trust", "company", "--scale", str(asked.scale)]
+    if len(names) > 1 and "readers" in names:
+        names.remove("readers")
+        command = [sys.executable, "-m", "tests.trust", "readers", "--scale", str(asked.scale)]
         beside = subprocess.Popen(command)
     for name in names:
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:

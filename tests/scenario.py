@@ -1,4 +1,4 @@
-"""What a scene of `scenes.py` is played with: real processes, the run's folder, what is expected of it."""
+"""What the scenarios of `scenarios.py` consist of: real processes, the folder of a run, what is expected of it."""
 
 import os
 import select
@@ -52,7 +52,7 @@ NOT_SAID = {"machine": "", "process": "", "folder": ""}
 
 
 class Child:
-    """A process of a scene, ready when this returns."""
+    """A process of a scenario, ready when this returns."""
 
     def __init__(self, *words: str) -> None:
         self.process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, start_new_session=True)
@@ -84,7 +84,7 @@ class Child:
 
 @dataclass
 class Expected:
-    """Of a scene: the state and a part of the message; whether the run's own trainer may be killed, and removed."""
+    """The state and a part of the message; whether the run's own trainer may be killed, and the run be removed."""
 
     state: str
     message: str = ""
@@ -94,8 +94,8 @@ class Expected:
 
 
 @dataclass
-class Stage:
-    """Where a scene is set."""
+class Scenario:
+    """The processes and the folder of a scenario."""
 
     paths: RunPaths
     bystander: Child

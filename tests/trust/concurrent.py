@@ -1,4 +1,4 @@
-"""One trainer among others: a second trainer, ten readers, a thousand runs, and a signal to leave."""
+"""A trainer beside other processes: ten readers, a second trainer, a signal to stop; a thousand runs."""
 
 import os
 import random

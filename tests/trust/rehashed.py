@@ -1,9 +1,9 @@
-"""Cells whose structure was changed by someone who knows the format, signed anew: what inspection lets through must
-mean the same to ONNX Runtime and to ONNX's own evaluator.
+"""Cell files whose structure was changed and whose hash was computed anew: ONNX Runtime and ONNX's own evaluator must
+agree on each that inspection accepts.
 
-Such a person also writes the test vectors anew, so here nothing hangs on them: each file that passes inspection and the
-official checker is run by both, on the same states. Inspection runs in the process that counts; both runtimes in a
-worker, which may die.
+Whoever changes a file can also write new test vectors, so they are not relied on here: each file that passes inspection
+and the official checker is run by both, on the same states. Inspection runs in the process that counts; both runtimes
+in a worker, which may die.
 """
 
 import contextlib
@@ -176,7 +176,7 @@ class _Worker:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
-            ["tests.trust.resigned", "trust.resigned", "onnx.reference", "onnxruntime"]
+            ["tests.trust.rehashed", "trust.rehashed", "onnx.reference", "onnxruntime"]
         )
         self._process: Any = None
 
@@ -209,7 +209,7 @@ class _Worker:
 VERDICTS = ("inspection refused", "runtimes refused", "agreed", "differed", "crashed")
 
 
-def resigned(folder: Path, count: int, *, seed: int = 0, strict: bool = True) -> dict[str, Any]:
+def rehashed(folder: Path, count: int, *, seed: int = 0, strict: bool = True) -> dict[str, Any]:
     """Make `count` mutants and hold both runtimes against each other on those that pass inspection.
 
     Args:
@@ -261,13 +261,13 @@ def resigned(folder: Path, count: int, *, seed: int = 0, strict: bool = True) ->
 
 
 def main() -> None:
-    """python -m tests.trust.resigned COUNT [SEED [FOLDER]]: all differences are counted and kept."""
+    """python -m tests.trust.rehashed COUNT [SEED [FOLDER]]: all differences are counted and kept."""
     import sys
 
     count, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
     folder = Path(sys.argv[3] if len(sys.argv) > 3 else "culprits")
     began = time.monotonic()
-    figures = resigned(folder, count, seed=seed, strict=False)
+    figures = rehashed(folder, count, seed=seed, strict=False)
     print(json.dumps({**figures, "seconds": round(time.monotonic() - began), "seed": seed}), flush=True)
     os._exit(0 if not figures["differed"] + figures["crashed"] else 1)
 

@@ -1,8 +1,8 @@
-"""The road around the training step: what starting, logging and evaluating cost, and where a training gets.
+"""The overhead around the training step: start, logging, evaluation; and a race against a plain script.
 
-python benchmarks/road.py start                       # from the command to the first training step
-python benchmarks/road.py steps [--steps 1500]        # `tuirnn train` against its own bare step
-python benchmarks/road.py race [--minutes 1] [--rounds 2] [TEXT]   # against benchmarks/plain_lstm.py, equal seconds
+python benchmarks/overhead.py start                       # from the command to the first training step
+python benchmarks/overhead.py steps [--steps 1500]        # `tuirnn train` against its own bare step
+python benchmarks/overhead.py race [--minutes 1] [--rounds 2] [TEXT]   # against benchmarks/plain_lstm.py, equal seconds
 """
 
 import argparse
@@ -101,7 +101,7 @@ def steps(count: int, settings: dict[str, Any]) -> None:
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),
     ):
-        launch.start(config, Path(folder), "road", report)
+        launch.start(config, Path(folder), "overhead", report)
     ratios = [bare / whole for whole, bare, evaluated in times if not evaluated]
     quarters = statistics.quantiles(ratios, n=4)
     tokens = BLOCK * config.train.batch_size * config.train.seq_len
