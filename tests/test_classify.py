@@ -1,4 +1,4 @@
-"""Classification: reading and splitting, masked batches, figures, from a folder of sequences to a streamed prediction."""
+"""Classification: reading and splitting, masked batches, figures, from a folder to a streamed prediction."""
 
 import json
 import subprocess

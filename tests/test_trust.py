@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import train_small
-from trust import concurrent, faults, kills, mutations, rehashed
+from trust import faults, kills, mutations, readers, rehashed
 from waiting import wait
 
 from tuirnn.errors import DivergedError, RunError, TuirnnError
@@ -89,15 +89,15 @@ def test_a_checkpoint_replaced_while_it_is_read_is_read_again(run: RunPaths, mon
 
 
 def test_one_trainer_and_ten_readers(tmp_path: Path) -> None:
-    assert concurrent.with_readers(tmp_path, 6)["torn"] == 0
+    assert readers.with_readers(tmp_path, 6)["torn"] == 0
 
 
 def test_a_signal_at_any_instant_leaves_a_checkpoint_of_the_step(tmp_path: Path) -> None:
-    assert concurrent.leaving(tmp_path, 2, within=1.0)["trials"] == 2
+    assert readers.leaving(tmp_path, 2, within=1.0)["trials"] == 2
 
 
 def test_many_runs_are_all_listed(tmp_path: Path) -> None:
-    assert concurrent.many_runs(tmp_path, 100, rounds=1)["runs"] == 100
+    assert readers.many_runs(tmp_path, 100, rounds=1)["runs"] == 100
 
 
 # ── resuming with other settings, divergence, signals ────────────────────────────

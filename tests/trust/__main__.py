@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.trust import concurrent, faults, kills, mutations, rehashed
+from tests.trust import faults, kills, mutations, readers, rehashed
 
 Figures = dict[str, Any]
 RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
@@ -43,9 +43,9 @@ def parts(scale: float) -> dict[str, Callable[[Path], Iterator[Figures]]]:
         "flips": lambda folder: iter([mutations.bit_flips(folder, times(10_000))]),
         **{f"mutated {kind}": of_kind(kind) for kind in mutations.kinds()},
         "rehashed": lambda folder: iter([rehashed.rehashed(folder, times(100_000))]),
-        "leaving": lambda folder: iter([concurrent.leaving(folder, times(100))]),
-        "runs": lambda folder: iter([concurrent.many_runs(folder)]),
-        "readers": lambda folder: iter([concurrent.with_readers(folder, 3600 * scale)]),
+        "leaving": lambda folder: iter([readers.leaving(folder, times(100))]),
+        "runs": lambda folder: iter([readers.many_runs(folder)]),
+        "readers": lambda folder: iter([readers.with_readers(folder, 3600 * scale)]),
     }
 
 
