@@ -21,6 +21,9 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("drawn", print_blob=True)
 settings.load_profile("drawn" if os.environ.get("TUIRNN_LONG") else "same")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: threads would only wait for one another
+
 LINE = "the quick brown fox jumps over the lazy dog; 'tis a mile, said he.\n"
 
 

@@ -1,4 +1,4 @@
-"""Files from strangers: flipped bits, mutated files of every kind, attacks made by hand.
+"""Damaged files: flipped bits, and random mutations of every kind of file.
 
 Mutations run in a process of their own, which may end only in success: a traceback, a signal, five seconds without an
 answer or more than a gigabyte of memory is a broken promise. Everything is drawn from the seed.
@@ -24,8 +24,6 @@ from .kills import SETTINGS, TEXT, fork, train_and_export
 
 SECONDS, WAIT, MEMORY = 5.0, 60.0, 2**30
 """What one answer may take: processor seconds (a busy machine is no hang), seconds of the clock, bytes."""
-
-KINDS = ("checkpoint", "signed checkpoint", "run.json", "metrics", "events", "status", "control", "recipe", "cell")
 
 NASTY: list[Any] = [
     None, True, -1, 0, 2**63, -(2**63), 10**400, 1e308, -0.0, "", "NaN", "\x1b]0;x\x07", "../../etc/passwd",
@@ -212,7 +210,7 @@ def _whole_checkpoint(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
 
 
 def _signed_checkpoint(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
-    """The attacker has computed the hashes anew: everything behind them must stand by itself."""
+    """A manifest with the hashes of the mutated files: the checks behind the hashes must refuse what is wrong."""
     from tuirnn.export.exporter import export_run
     from tuirnn.runs.reader import present_record
     from tuirnn.runs.writer import RunWriter
