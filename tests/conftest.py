@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the user's runs, or cells that were tried before this session."""
+    """No test sees the user's runs, or cells that were tried or kept before this session."""
     monkeypatch.setenv("TUIRNN_RUNS", "")  # so that it is unset after the test too, where a command sets it
     monkeypatch.delenv("TUIRNN_RUNS")
     monkeypatch.setenv("TUIRNN_KNOWN_CELLS", str(tmp_path_factory.getbasetemp() / "known-cells.txt"))
@@ -174,8 +174,12 @@ def unlike(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-Answer = tuple[int, str, str]
-"""Exit code, standard output, standard error."""
+class Answer(NamedTuple):
+    """Exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
 
 
 @pytest.fixture
@@ -192,12 +196,13 @@ def answer(
         capsys.readouterr()
         code = cli._run()
         said = capsys.readouterr()
-        return code, said.out, said.err
+        return Answer(code, said.out, said.err)
 
     return run
 
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment of a child process, as a user's shell would have it."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_")}
+    """The environment of a child process, as a user's shell would have it, but for the cache of known cells."""
+    cache = "TUIRNN_KNOWN_CELLS"
+    return {key: value for key, value in os.environ.items() if not key.startswith("TUIRNN_") or key == cache}

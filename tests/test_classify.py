@@ -1,16 +1,15 @@
 """Classification: reading and splitting, masked batches, figures, from a folder to a streamed prediction."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import train_small
+from conftest import Answer, train_small
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,24 +259,23 @@ def test_resumed_classifiers_have_the_same_bits(folder: Path, tmp_path: Path) ->
     )
 
 
-def test_the_commands(words: RunPaths, environment: dict[str, str], tmp_path: Path) -> None:
-    def tuirnn(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "tuirnn", *arguments, "--runs", str(words.root.parent)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+def test_the_commands(words: RunPaths, answer: Callable[..., Answer], tmp_path: Path) -> None:
+    def tuirnn(*arguments: str) -> Answer:
+        return answer(*arguments, "--runs", str(words.root.parent))
 
     done = tuirnn("predict", "words", "bcda")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("vowel")
-    assert len(done.stdout.splitlines()) == 6
-    steps = json.loads(tuirnn("predict", "words", "bcda", "--json").stdout)["steps"]
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].startswith("vowel")
+    assert len(done.out.splitlines()) == 6
+    steps = json.loads(tuirnn("predict", "words", "bcda", "--json").out)["steps"]
     assert [step["symbol"] for step in steps] == list("bcda")
     (tmp_path / "many.txt").write_text("bcda\ngggg\n\n")
-    lines = tuirnn("predict", "words", "--file", str(tmp_path / "many.txt")).stdout.splitlines()
+    lines = tuirnn("predict", "words", "--file", str(tmp_path / "many.txt")).out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["vowel", "other"]
-    figures = json.loads(tuirnn("eval", "words", "--json").stdout)
+    figures = json.loads(tuirnn("eval", "words", "--json").out)
     assert figures["split"] == "test"
     assert figures["accuracy"] > 0.9
-    assert "true \\ guessed" in tuirnn("eval", "words").stdout
+    assert "true \\ guessed" in tuirnn("eval", "words").out
     for mistake in (
         ["predict", "words"],
         ["predict", "words", ""],
@@ -289,7 +287,7 @@ def test_the_commands(words: RunPaths, environment: dict[str, str], tmp_path: Pa
         ["eval", "words", "--text", "x"],
     ):
         done = tuirnn(*mistake)
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), (mistake, done.stderr)
+        assert (done.code, done.err.count("\n")) == (2, 1), (mistake, done)
 
 
 def test_a_language_model_is_no_classifier(small_run: RunPaths) -> None:

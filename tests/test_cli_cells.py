@@ -1,14 +1,14 @@
-"""The commands around cell files as a shell sees them: forms, C source, import, bench."""
+"""Commands on cell files: forms, C source, import, bench."""
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Answer
 from safetensors.numpy import save_file
 
 from tuirnn import compiling
@@ -18,15 +18,15 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def tuirnn(tmp_path: Path, environment: dict[str, str], small_run: RunPaths) -> Run:
-    """Run `tuirnn` in an empty folder, with the small run at hand."""
-    surroundings = {**environment, "TUIRNN_RUNS": str(small_run.root.parent)}
+def tuirnn(small_run: RunPaths, answer: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`tuirnn` in this process, with the small run and further variables of the environment."""
 
     def run(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "tuirnn", *words], cwd=tmp_path, env=surroundings | more, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
+        with monkeypatch.context() as context:
+            for name, value in {"TUIRNN_RUNS": str(small_run.root.parent), **more}.items():
+                context.setenv(name, value)
+            code, printed, said = answer(*words)
+        return subprocess.CompletedProcess(words, code, printed, said)
 
     return run
 

@@ -2,8 +2,7 @@
 
 import json
 import math
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import train_small
+from conftest import Answer, train_small
 from safetensors.torch import load as load_tensors
 
 from tuirnn.cellfile.contract import CellMetadata
@@ -210,22 +209,21 @@ def test_the_recipe_learns_the_sine(tmp_path: Path) -> None:
 # ── commands and screens ─────────────────────────────────────────────────────────
 
 
-def test_the_commands(plant: RunPaths, table: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    def tuirnn(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "tuirnn", *arguments, "--runs", str(plant.root.parent)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+def test_the_commands(plant: RunPaths, table: Path, answer: Callable[..., Answer], tmp_path: Path) -> None:
+    def tuirnn(*words: str) -> Answer:
+        return answer(*words, "--runs", str(plant.root.parent))
 
     done = tuirnn("predict", "plant", str(table), "--horizon", "5")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "power,valve"
-    assert len(done.stdout.splitlines()) == 6
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == "power,valve"
+    assert len(done.out.splitlines()) == 6
     chart = tuirnn("predict", "plant", "--chart", "--horizon", "20", "-o", str(tmp_path / "x.csv"),
                    "--plot", str(tmp_path / "x.svg"))  # fmt: skip
-    assert "power: 20 points after row 400" in chart.stdout, chart.stderr
-    assert "⠉" in chart.stdout
-    assert (tmp_path / "x.csv").read_text().splitlines()[1:6] == done.stdout.splitlines()[1:]
+    assert "power: 20 points after row 400" in chart.out, chart.err
+    assert "⠉" in chart.out
+    assert (tmp_path / "x.csv").read_text().splitlines()[1:6] == done.out.splitlines()[1:]
     assert b"<svg" in (tmp_path / "x.svg").read_bytes()[:500]
-    figures = json.loads(tuirnn("eval", "plant", "--json").stdout)
+    figures = json.loads(tuirnn("eval", "plant", "--json").out)
     assert figures["on"] == "its test split"
     assert figures["columns"].keys() == {"power", "valve"}
     (tmp_path / "short.csv").write_text("power,valve\n1,2\n")
@@ -237,4 +235,4 @@ def test_the_commands(plant: RunPaths, table: Path, environment: dict[str, str],
         ["export", "plant", "--c"],
     ):
         done = tuirnn(*mistake)
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), (mistake, done.stderr)
+        assert (done.code, done.err.count("\n")) == (2, 1), (mistake, done)
