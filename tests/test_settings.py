@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import Answer
 
-from tuirnn.config import FIELDS, flag_of
+from tuirnn.config import FIELDS
 from tuirnn.kernels import native
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
@@ -120,8 +120,8 @@ def words_of(settings: Settings, data: Path) -> list[str]:
     words = [str(data / settings["sources"])]
     for name, value in settings.items():
         if name != "sources":
-            flag = flag_of(name)
-            words += [flag if value else f"--no-{flag[2:]}"] if isinstance(value, bool) else [flag, str(value)]
+            option = name.replace("_", "-")
+            words += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
     return words
 
 
@@ -158,7 +158,7 @@ def test_a_setting_has_an_effect_or_is_refused(
     if key not in SEEN:
         SEEN[key] = observe(base, answer, data, tmp_path / "base")
     flipped = observe({**base, name: flip.value}, answer, data, tmp_path / "flipped")
-    assert flipped != SEEN[key], f"{flag_of(name)} {flip.value} changes nothing with --task {task}"
+    assert flipped != SEEN[key], f"{name} = {flip.value} changes nothing with --task {task}"
     if flipped["code"]:
         assert flipped["code"] == 2
         assert flipped["said"].count("\n") == 1
