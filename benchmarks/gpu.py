@@ -48,7 +48,7 @@ def start_part(name: str, options: argparse.Namespace, folder: Path) -> tuple[li
 
 
 def end_part(logs: list[Path], children: list[Child], began: float, limit: float) -> tuple[list[Row], str]:
-    """(rows, failure) of a part that was started at `began`, whatever becomes of its processes."""
+    """(rows, failure) of a part that was started at `began`; its processes may have crashed or been stopped."""
     failure = ""
     for child in children:
         try:

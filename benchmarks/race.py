@@ -211,7 +211,7 @@ class Race:
         return self.base.replace(cell=lot.cell, hidden=hidden, lr=lot.lr, seed=lot.seed, **minutes)
 
     def named(self, lot: Lot) -> str:
-        """A run's name, which says all that tells it from others."""
+        """A run's name, with every setting that distinguishes it from others."""
         config = self.config(lot)
         hidden, minutes = config.model.hidden, config.train.minutes
         return f"{lot.part}-{lot.cell}-{hidden}-lr{lot.lr:g}-{minutes:g}m-seed{lot.seed}"

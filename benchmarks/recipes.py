@@ -55,7 +55,7 @@ def trained(options: argparse.Namespace, points: Sequence[sweeping.Point], jobs:
 
 
 def point(recipe: str, name: str = "", **changes: Any) -> sweeping.Point:
-    """A run of a recipe; without a name of its own it is called by the settings that are changed."""
+    """A run of a recipe; without a given name it is named by the changed settings."""
     config = load_recipe(recipe).config.replace(**changes)
     words = [f"{key}{value:g}" if isinstance(value, float) else f"{key}{value}" for key, value in changes.items()]
     return sweeping.Point(name or "-".join([recipe, *words]).replace("_", ""), config, changes)
@@ -214,7 +214,7 @@ def residual_gru(options: argparse.Namespace) -> list[str]:
 
 
 def essay(recipe: str, leaky: bool = False) -> Callable[[argparse.Namespace], list[str]]:
-    """The published settings on the honest split; or leaky, on the published one, which trains on what it judges by."""
+    """The published settings on a split without overlap; `leaky`: on the published split, whose parts overlap."""
 
     def measure(options: argparse.Namespace) -> list[str]:
         changes: dict[str, Any] = {

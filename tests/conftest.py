@@ -140,7 +140,7 @@ UNLIKE: dict[str, tuple[dict[str, Any], dict[str, list[float]]]] = {
     ),
     "bytes": ({"tokens": "byte"}, {"loss": [3.0, 1.1], "loss_blocks": [3.1, 1.2]}),
 }
-"""Runs of every task: the settings of each, and what its two evaluations found."""
+"""Runs of every task: the settings of each, and the figures of its two evaluations."""
 
 
 def write_unlike(folder: Path, name: str, changes: dict[str, Any], found: dict[str, list[float]]) -> RunPaths:
@@ -167,7 +167,7 @@ def write_unlike(folder: Path, name: str, changes: dict[str, Any], found: dict[s
 
 @pytest.fixture(scope="session")
 def unlike(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs of `UNLIKE`: figures in four units. Nobody changes it."""
+    """A folder with the runs of `UNLIKE`: figures in four units. Tests only read it."""
     folder = tmp_path_factory.mktemp("unlike")
     for name, (changes, found) in UNLIKE.items():
         write_unlike(folder, name, changes, found)

@@ -59,7 +59,7 @@ def meta(key: str, value: str) -> Change:
 
 
 def signed(model: Model) -> None:
-    """Whoever changes a file can also hash it anew."""
+    """An attacker can also compute the hash of the changed file."""
     next(p for p in model.metadata_props if p.key == FINGERPRINT).value = guard.fingerprint(model)
 
 

@@ -26,14 +26,14 @@ Attack = tuple[str, Change]
 
 
 def made(attack: Attack, good: dict[str, bytes]) -> bytes:
-    """The bytes of an attack on a copy of a good cell, signed anew."""
+    """The bytes of an attack on a copy of a good cell, with a new hash."""
     model = Model.FromString(good[attack[0]])
     changed = attack[1](model)
     return changed if isinstance(changed, bytes) else signed(model)
 
 
 def signed(model: Model) -> bytes:
-    """Whoever changes a file can also hash it anew."""
+    """An attacker can also compute the hash of the changed file."""
     prop = next((prop for prop in model.metadata_props if prop.key == FINGERPRINT), None)
     if prop is not None:
         prop.value = guard.fingerprint(model)

@@ -111,7 +111,7 @@ class Scenario:
         return self.children[-1]
 
     def write(self, **changes: Any) -> None:
-        """A status that nobody stands behind: that of the bystander's process id, unless it says another."""
+        """A status without a trainer, with the bystander's process id unless `changes` has another."""
         here = {**liveness.introduction(self.paths), "pid": self.bystander.pid, "process": "1 0123456789abcdef"}
         with RunWriter(self.paths) as held:
             held.status(Status(**{"state": "running", "heartbeat": time.time(), **here, **changes}))

@@ -69,7 +69,7 @@ def folder_copied_as_hard_links(scenario: Scenario) -> Expected:
     return Expected("stale", f"a copy: process {scenario.real.pid} trains", refusal="not running")
 
 
-# ── whoever holds the lock ───────────────────────────────────────────────────────
+# ── a process that holds the lock ────────────────────────────────────────────────
 
 
 @register
@@ -157,7 +157,7 @@ def resumed_between_the_look_and_the_kill(scenario: Scenario) -> Expected:
     return Expected("running", refusal="not running")
 
 
-# ── nobody ───────────────────────────────────────────────────────────────────────
+# ── no trainer ───────────────────────────────────────────────────────────────────
 
 
 @register
@@ -209,7 +209,7 @@ def pid_of_before_the_last_boot(scenario: Scenario) -> Expected:
 
 
 def nobodys(pid: int, held: bool) -> Callable[[Scenario], Expected]:
-    """A status that names a process id which means no process, or one that is nobody's trainer."""
+    """A status whose process id belongs to no process, or to one that trains nothing."""
 
     def make(scenario: Scenario) -> Expected:
         changes = {"pid": pid, **NOT_SAID}
@@ -227,7 +227,7 @@ for pid in (0, -1, 1, os.getpid(), 2**22 + 1, 2**70):
 SCENARIOS["pid_1_and_a_held_lock"] = nobodys(1, held=True)
 
 
-# ── elsewhere ────────────────────────────────────────────────────────────────────
+# ── another machine ──────────────────────────────────────────────────────────────
 
 
 def elsewhere(scenario: Scenario, ago: float, **changes: Any) -> None:

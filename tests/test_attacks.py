@@ -110,8 +110,8 @@ ATTACKS: dict[str, Callable[[RunPaths], None]] = {
     "manifest is sparse": _sparse("step_00000020/manifest.json", 2**40),
     "model is sparse": _sparse("step_00000020/model.safetensors", 2**42),
 }
-GO_ON = ("last leads out", "checkpoint is a link", "manifest is sparse", "model is sparse")
-"""Attacks that are got round: what is left of the run is good."""
+CONTINUED = ("last leads out", "checkpoint is a link", "manifest is sparse", "model is sparse")
+"""Attacks after which a resume continues from what is intact."""
 
 
 def _resume(run: RunPaths, answer: Path) -> None:
@@ -129,7 +129,7 @@ def _resume(run: RunPaths, answer: Path) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks_on_a_run_get_one_line(attack: str, run: RunPaths) -> None:
-    """Whatever the attack, a resume answers within seconds, without much memory, and touches nothing outside."""
+    """A resume answers each attack within seconds, in little memory, and touches nothing outside the run."""
     ATTACKS[attack](run)
     outside = run.root.parent / "outside"
     before = outside.read_text() if outside.is_file() else None
@@ -139,13 +139,13 @@ def test_attacks_on_a_run_get_one_line(attack: str, run: RunPaths) -> None:
     assert process.exitcode == 0
     said = answer.read_text()
     assert said.isprintable()
-    assert bool(said) == (attack not in GO_ON), said
+    assert bool(said) == (attack not in CONTINUED), said
     assert (outside.read_text() if outside.is_file() else None) == before
     assert not outside.is_dir() or not list(outside.iterdir())
 
 
 @pytest.mark.parametrize("name", [checkpoint.MODEL, checkpoint.OPTIMIZER, checkpoint.TRAINER])
-def test_pickles_are_never_opened(name: str, run: RunPaths, tmp_path: Path) -> None:
+def test_pickles_are_not_loaded(name: str, run: RunPaths, tmp_path: Path) -> None:
     _sign(run, **{name: pickle.dumps(Canary(tmp_path / "hurt"))})
     with pytest.raises(TuirnnError):
         launch.resume(run, {"steps": 21}, lambda event: None)
@@ -162,7 +162,7 @@ def test_a_control_folder_that_is_a_link_is_left_alone(run: RunPaths, tmp_path: 
 
 
 def test_escapes_never_reach_the_terminal(run: RunPaths, environment: dict[str, str]) -> None:
-    """A stranger's run: every text in it holds an escape sequence; whatever shows it shows it harmless."""
+    """Every text of the run contains an escape sequence; no command prints it unescaped."""
     evil = "\x1b]0;owned\x07\x9b2J\u202e"
     value = json.loads(run.record.read_bytes())
     value["data"]["name"] = value["environment"]["machine"] = evil

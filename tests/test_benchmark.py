@@ -89,7 +89,7 @@ class Recorded(Probe):
 
 @given(st.lists(st.sampled_from([1.0, 1.2, 1.5, 2.0, 3.0]), min_size=20, max_size=20), st.integers(1, 6))
 def test_disturbed_rounds_are_made_again_and_the_quietest_count(slowness: list[float], rounds: int) -> None:
-    """A round is as disturbed as the worse of the moments before and after it, whatever the clocks say."""
+    """A round is as disturbed as the worse of the probes before and after it; its own times do not matter."""
     calls = itertools.count()
     times, disturbed = interleaved({"a": lambda: float(next(calls))}, rounds, Recorded(slowness))
     made = next(calls) - 1

@@ -58,7 +58,7 @@ class Everything(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Nobody trains it."""
+        """Not called: the cell is not trained."""
         return Gradients(Parts(dict.fromkeys(s, 0.0 * d.h)), Parts(a=d.h, b=d.h, c=d.h))
 
 

@@ -335,7 +335,7 @@ def test_candidates_fit_the_device(B: int, H: int, operands: str) -> None:
 
 
 def test_a_plan_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong in a launch, another way is taken, in the end the portable loop, and it is said."""
+    """After a failed launch another plan is used, finally the portable loop, and the reason is reported."""
     cell = next(cell for cell in STEPPING.values() if plain(cell))
     failed: dict[Any, str] = {}
     monkeypatch.setattr(cuda, "_failed", failed)

@@ -141,7 +141,7 @@ class Strange(Cell):
     def step_backward(
         d: Parts[V], k: Parts[V], s: Parts[V], after: Parts[V], Wt: TransposedProduct[V], p: Parts[V]
     ) -> Gradients[V]:
-        """Nobody trains it."""
+        """Not called: the cell is not trained."""
         none = 0.0 * d.h
         gates = Parts(keep=none, mix=none)
         before = Parts(dict.fromkeys(s, Wt(keep=none) + Wt(mix=none)))

@@ -139,7 +139,7 @@ def test_the_page_is_fast_and_asks_nobody_else(clean: Path) -> None:
             browser.wait(30)
             server.shutdown()
     print(f"{said[0]:,.0f} steps/s")
-    assert said[0] >= 2_000  # whatever else the machine is doing
+    assert said[0] >= 2_000  # on a busy machine too
     assert all((clean / path.lstrip("/")).exists() for path in asked), asked
     the_readmes_server_has(asked, clean)
 

@@ -152,7 +152,7 @@ def test_the_cells_of_a_process_do_not_share_what_is_their_own() -> None:
         from tuirnn.codegen.trace import traced
         from tuirnn.kernels import eager, native
         from tuirnn.kernels.cache import Recurrent
-        for cell in map(traced, CELLS.values()):  # one process for all, the first of which would lend to the others
+        for cell in map(traced, CELLS.values()):  # all in one process: the first must not affect the others
             weights = Recurrent(torch.ones(cell.R * 5, 5) / 9, torch.ones(cell.R * 5), torch.ones(len(cell.vectors), 5))
             gx, state = torch.linspace(-1, 1, 30 * cell.G).view(3, 2, -1), tuple(torch.zeros(2, 5) for _ in cell.state)
             ours, exact = (kernel.forward(cell, gx.clone(), weights, state).states[0] for kernel in (native, eager))

@@ -102,7 +102,7 @@ def test_equations_come_from_the_definitions(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sizes_are_those_of_the_cell(family: str) -> None:
-    """Each page says how large a layer is, whatever its line breaks, and this is what a layer has."""
+    """Each page states the size of a layer, and a layer has that size; line breaks do not matter."""
     found = SIZES.findall(" ".join(page_of(family).split()))
     assert found
     for width, parameters, parts in found:

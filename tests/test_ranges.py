@@ -1,4 +1,4 @@
-"""Intervals of expressions: they hold whatever the numbers, and are as narrow as what a scale of eight bits needs."""
+"""Intervals of expressions contain every value, and are as narrow as a scale of eight bits needs."""
 
 import math
 

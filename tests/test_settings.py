@@ -116,7 +116,7 @@ SEEN: dict[str, Observation] = {}
 
 
 def words_of(settings: Settings, data: Path) -> list[str]:
-    """The words of a command line that stand for settings."""
+    """Settings as the words of a command line."""
     words = [str(data / settings["sources"])]
     for name, value in settings.items():
         if name != "sources":

@@ -44,7 +44,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def changed(good: bytes, **metadata: str) -> bytes:
-    """A cell with other metadata, signed anew."""
+    """A cell with other metadata and a new hash."""
     model = onnx.ModelProto.FromString(good)
     for prop in model.metadata_props:
         prop.value = metadata.get(prop.key.removeprefix("tuirnn."), prop.value)

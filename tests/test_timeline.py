@@ -256,7 +256,7 @@ def carry_out(line: Timeline, what: str, value: Any) -> None:
 def test_nothing_that_was_written_is_ever_lost(
     lines: Callable[[], Timeline], operations: list[tuple[str, Any]]
 ) -> None:
-    """Whatever is done: each text that ever stood there is the beginning of a branch, each state is its text's."""
+    """After any operations each text that was ever shown is the beginning of a branch, each state that of its text."""
     line = lines()
     known: dict[tuple[tuple[int, bool], ...], tuple[bytes, ...]] = {}
     for what, value in operations:

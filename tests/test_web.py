@@ -25,7 +25,7 @@ ECHO = READY + (
     "while (kind := take(1)) and b'quit' not in (told := take(int.from_bytes(take(4), 'big'))):\n"
     "    sys.stdout.buffer.write(b'D' + len(told).to_bytes(4, 'big') + told); sys.stdout.flush()"
 )
-"""Shows what it is told until it is told to quit."""
+"""Echoes its input until that is quit."""
 
 FLOOD = READY + "out = sys.stdout.buffer\nwhile True: out.write(b'D\\0\\0\\x10\\0' + bytes(4096)); out.flush()"
 """Writes without end and takes nothing."""

@@ -1,4 +1,4 @@
-"""A disk that fails at every n-th change: the checkpoint before still loads, and the run ends as if nothing had been.
+"""A disk that fails at every n-th change: the checkpoint before still loads, and the resumed run ends the same.
 
 `python -m tests.trust.faults FOLDER JSON` runs inside a process into which faults.c is loaded; `at_every` starts it.
 """

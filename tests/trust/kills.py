@@ -125,7 +125,7 @@ def over_training(folder: Path, kills: int, *, seed: int = 0) -> dict[str, Any]:
 
 
 def nothing_torn(paths: RunPaths) -> None:
-    """Whatever bears a visible name is whole."""
+    """Every file with a visible name is intact."""
     if not is_run(paths.root):
         return
     strange = [name for name in os.listdir(paths.root) if name[0] != "." and not VISIBLE.fullmatch(name)]

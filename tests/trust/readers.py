@@ -46,7 +46,7 @@ def _wait_for(
 
 
 def read_for_ever(run: Path, readings: Path) -> None:
-    """Read everything of a run over and over as viewers do; anything torn ends this process with a message."""
+    """Read all files of a run repeatedly, as viewers do; anything torn ends this process with a message."""
     paths, count = RunPaths(run), 0
     tails = {log: LogTail(getattr(paths, log)) for log in ("metrics", "samples", "probes", "events")}
     last = 0

@@ -1,4 +1,4 @@
-"""Cell files whose structure was changed and whose hash was computed anew: ONNX Runtime and ONNX's own evaluator must
+"""Cell files with a changed structure and a new hash: ONNX Runtime and ONNX's own evaluator must
 agree on each that inspection accepts.
 
 Whoever changes a file can also write new test vectors, so they are not relied on here: each file that passes inspection

@@ -1,4 +1,4 @@
-"""Random changes to the structure of a cell file, its hash computed anew, as by someone who knows the format."""
+"""Random changes to the structure of a cell file, with a new hash, as by someone who knows the format."""
 
 import contextlib
 import random
