@@ -1,7 +1,6 @@
 """The cells' forward and backward passes against references that share no code with them."""
 
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,7 @@ from tuirnn.training import proof
 ALL_CASES = list(proof.cases())
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors are small: several threads only wait for one another, on a busy machine for long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.label)

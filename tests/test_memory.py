@@ -111,8 +111,8 @@ def gradients_of(
 
 @pytest.mark.usefixtures("short_spans")
 @pytest.mark.parametrize("memory", ["save", "recompute"])
-def test_a_graph_can_be_walked_twice(memory: str) -> None:
-    """Gates are let go of behind a backward pass; a second one makes them again."""
+def test_a_graph_can_be_used_twice(memory: str) -> None:
+    """A backward pass frees the gates behind it; a second one computes them again."""
     layer = RecurrentLayer(ModelConfig(hidden=H), 4)
     outputs, _ = layer(torch.randn(T, B, 4), layer.zero_state(B), memory=memory)
     first = torch.autograd.grad(outputs.sum(), list(layer.parameters()), retain_graph=True)

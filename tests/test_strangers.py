@@ -123,7 +123,9 @@ def test_whatever_happens_to_the_child_is_one_line(
     assert not known.is_known(exported.data)
 
 
-def test_onnx_runtime_itself_is_outlived(exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_onnx_runtime_is_one_line(
+    exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The variadic operator that crashes ONNX Runtime, let past the inspection of both processes."""
     model = onnx.ModelProto.FromString(exported.data)
     model.graph.node.append(helper.make_node("Max", ["h_in", ""], ["more"]))
