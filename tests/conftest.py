@@ -17,8 +17,8 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.vocab import Vocabulary
 
 # `make test` tries the same examples each time: it fails for a change and not by chance. `make soak` draws others.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("drawn", print_blob=True)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("drawn", print_blob=True, deadline=None)
 settings.load_profile("drawn" if os.environ.get("TUIRNN_LONG") else "same")
 
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -95,7 +95,7 @@ ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 @needs_cxx
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.lists(st.sampled_from(PIECES) | ANY, max_size=30).map("".join))
 def test_any_text_is_read_as_in_python(text: str, reader: "subprocess.Popen[bytes]") -> None:
     assert_read_as_in_python(reader, text)

@@ -227,7 +227,7 @@ def test_a_truth_value_becomes_a_number_of_32_bits() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_mutated_files_get_one_line_or_run(data: st.DataObject, exported: TrustedCell) -> None:
     raw = bytearray(exported.data)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -243,7 +243,7 @@ def test_mutated_files_get_one_line_or_run(data: st.DataObject, exported: Truste
 
 
 @given(bit=st.integers(0, 10**9))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_flipped_bit_is_noticed_or_means_nothing(bit: int, exported: TrustedCell) -> None:
     """Operators, weights and metadata are hashed; what is left says nothing that a cell computes with."""
     raw = bytearray(exported.data)

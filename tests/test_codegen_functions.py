@@ -168,7 +168,7 @@ EXTREME = [0.0, -0.0, *(sign * x for x in (1e-30, 1e-6, 0.5, 1, 20, 87, 88, 104,
 NUMBERS = st.sampled_from(EXTREME) | st.floats(-100, 100, width=32) | st.floats(-1, 1, width=32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(NUMBERS, min_size=3 * H, max_size=3 * H))
 @example([*EXTREME[:H], *EXTREME[::-1][:H], *[1.0] * H])
 @example([*EXTREME[-H:], *EXTREME[:H], *[1.0] * H])

@@ -119,7 +119,7 @@ def test_codes_are_the_nearest(rows: int, columns: int, seed: int) -> None:
 
 @pytest.mark.skipif(not native_sampler.is_native(), reason="no C compiler")
 @given(st.integers(2, 300), st.integers(0, 10**6), st.sampled_from([0.0, 0.01, 0.5, 1.0, 3.0]), st.integers(0, 310))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_native_sampler_chooses_as_numpy_does(V: int, seed: int, temperature: float, top_k: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(scale=4, size=V).astype(np.float32)

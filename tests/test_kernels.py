@@ -77,7 +77,7 @@ def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
 @needs_native
 @pytest.mark.parametrize("cell", CELLS)
 @given(T=st.integers(1, 4), B=st.integers(1, 20), H=st.integers(1, 70))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_native_equals_the_definition_at_random_shapes(cell: str, T: int, B: int, H: int) -> None:
     made = traced(CELLS[cell])
     for ours, expected in zip(run(native, made, T, B, H), run(eager, made, T, B, H), strict=True):
@@ -86,7 +86,7 @@ def test_native_equals_the_definition_at_random_shapes(cell: str, T: int, B: int
 
 @pytest.mark.parametrize("cell", CELLS)
 @given(T=st.integers(1, 6), B=st.integers(1, 5), H=st.integers(1, 20), steps=st.integers(1, 6))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_portable_equals_the_definition(cell: str, T: int, B: int, H: int, steps: int) -> None:
     made = traced(CELLS[cell])
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -118,7 +118,7 @@ def test_native_bfloat16_is_near(cell: str, T: int, B: int, H: int) -> None:
     transposed=st.tuples(st.booleans(), st.booleans()), biased=st.booleans(),
     dtype=st.sampled_from([torch.float32, torch.bfloat16] if HAS_BF16 else [torch.float32]),
 )  # fmt: skip
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_native_product(
     M: int, N: int, K: int, transposed: tuple[bool, bool], biased: bool, dtype: torch.dtype
 ) -> None:

@@ -18,7 +18,7 @@ def plain(corpus: str, sample: str) -> tuple[float, int]:
     return (sum(gram not in corpus for gram in grams) / len(grams) if grams else math.nan), longest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("ab", max_size=120), st.text("abc", max_size=60), st.integers(0, 40), st.integers(0, 60))
 def test_equals_trying_everything(corpus: str, foreign: str, start: int, length: int) -> None:
     sample = foreign[:20] + corpus[start : start + length] + foreign[20:] + corpus[:start]
@@ -29,7 +29,7 @@ def test_equals_trying_everything(corpus: str, foreign: str, start: int, length:
     assert sample[found.start : found.start + longest] == corpus[found.source : found.source + longest]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(st.characters(), max_size=400), st.text(st.characters(), max_size=40))
 def test_any_unicode(corpus: str, sample: str) -> None:
     found = Corpus(corpus).measure(sample + corpus[10:40])

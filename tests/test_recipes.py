@@ -252,7 +252,7 @@ def test_a_refrain_is_no_leak(period: int, times: int) -> None:
     assert overlap(data) == 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(share=st.floats(0.0, 1.0), seed=st.integers(0, 99))
 def test_the_overlap_is_the_share_that_was_copied(share: float, seed: int) -> None:
     """Random text with a copied piece in what is held out, found to within the stretches at its borders."""

@@ -109,7 +109,7 @@ def writers(trained: Callable[..., RunPaths]) -> dict[str, TextWriter]:
 
 @pytest.mark.parametrize("kind", ["char", "byte", "word"])
 @given(prime=st.text(max_size=40))
-@settings(max_examples=3_400, deadline=None)
+@settings(max_examples=3_400)
 def test_any_prime_is_read(kind: str, prime: str, writers: dict[str, TextWriter]) -> None:
     """With three vocabularies, more than 10,000 random Unicode primes."""
     writer = writers[kind]

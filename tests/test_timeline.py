@@ -251,7 +251,7 @@ def carry_out(line: Timeline, what: str, value: Any) -> None:
         getattr(line, what)(value)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
 def test_nothing_that_was_written_is_ever_lost(
     lines: Callable[[], Timeline], operations: list[tuple[str, Any]]
