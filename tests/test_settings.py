@@ -53,7 +53,7 @@ SGD: Settings = {"optimizer": "sgd"}
 STEPS: Settings = {"schedule": "step", "lr_step": 1}
 DIVERGING: Settings = {
     "cell": "rnn", "nonlinearity": "relu", "optimizer": "sgd", "lr": 1e6, "clip": 0.0, "schedule": "constant",
-    "steps": 30,
+    "steps": 30, "eval_every": 100, "checkpoint_every": 100,
 }  # fmt: skip
 FLIPS: dict[str, Flip] = {
     # the network
@@ -82,7 +82,7 @@ FLIPS: dict[str, Flip] = {
     "dtype": Flip("float64"), "accumulate": Flip(2), "memory": Flip("recompute"), "seed": Flip(1),
 }  # fmt: skip
 
-VOLATILE = {"at", "seconds", "tokens_per_s"}
+VOLATILE = {"at", "seconds", "tokens_per_s", "eta", "progress"}
 """What differs between two runs of the same settings."""
 
 
