@@ -55,6 +55,12 @@ DIVERGING: Settings = {
     "cell": "rnn", "nonlinearity": "relu", "optimizer": "sgd", "lr": 1e6, "clip": 0.0, "schedule": "constant",
     "steps": 30, "eval_every": 100, "checkpoint_every": 100,
 }  # fmt: skip
+ROWS: dict[str, Settings] = {
+    "lm": {"seq_len": 80, "batch_size": 8}, "classify": {"batch_size": 100},
+    "forecast": {"seq_len": 20, "batch_size": 40, "batches": "windows"},
+}  # fmt: skip
+"""More steps times sequences than a span has with --memory recompute."""
+
 FLIPS: dict[str, Flip] = {
     # the network
     "cell": Flip("gru"), "hidden": Flip(5), "layers": Flip(2), "embed": Flip(3), "residual": Flip(True, {"layers": 2}),
@@ -79,7 +85,7 @@ FLIPS: dict[str, Flip] = {
     "sample_length": Flip(3), "sample_prime": Flip("the"), "sample_temperature": Flip(0.0), "token_dropout": Flip(0.5),
     "every_step": Flip(True, {}, {"forecast": {"batches": "windows"}}),
     "class_weights": Flip(True), "horizon": Flip(3), "device": Flip("cuda"), "processes": Flip(2, {"batch_size": 1}),
-    "dtype": Flip("float64"), "accumulate": Flip(2), "memory": Flip("recompute"), "seed": Flip(1),
+    "dtype": Flip("float64"), "accumulate": Flip(2), "memory": Flip("recompute", {}, ROWS), "seed": Flip(1),
 }  # fmt: skip
 
 VOLATILE = {"at", "seconds", "tokens_per_s", "eta", "progress"}
