@@ -124,13 +124,6 @@ def run(small_run: RunPaths, tmp_path: Path) -> RunPaths:
 
 
 @pytest.fixture
-def run(small_run: RunPaths, tmp_path: Path) -> RunPaths:
-    """A copy of the small trained run, for a test that changes it."""
-    shutil.copytree(small_run.root, tmp_path / "one")
-    return RunPaths(tmp_path / "one")
-
-
-@pytest.fixture
 def alone(tmp_path: Path) -> Callable[..., Path]:
     """`alone(run, …)`: a folder of runs with copies of these and no others."""
 
