@@ -67,6 +67,23 @@ INLINE V load_ahead(const float* p, long n) {
 
 // ── elementwise functions; NaN in, NaN out ──────────────────────────────────────
 
+// The smaller, or the larger, of x and a bound; NaN in, NaN out.
+INLINE V at_most(V x, float most) {
+#if defined(__AVX512F__)
+    return (V)_mm512_min_ps((__m512)splat(most), (__m512)x);
+#else
+    return x > splat(most) ? splat(most) : x;
+#endif
+}
+
+INLINE V at_least(V x, float least) {
+#if defined(__AVX512F__)
+    return (V)_mm512_max_ps((__m512)splat(least), (__m512)x);
+#else
+    return x < splat(least) ? splat(least) : x;
+#endif
+}
+
 // p 2^n for an integer n.
 INLINE V scaled(V p, V n) {
 #if defined(__AVX512F__)
@@ -102,10 +119,7 @@ INLINE V exp_small(V x) {
     return scaled(at.power() + splat(1.0f), at.n);
 }
 
-INLINE V clamp(V x, float most) {
-    x = x > splat(most) ? splat(most) : x;
-    return x < splat(-most) ? splat(-most) : x;
-}
+INLINE V clamp(V x, float most) { return at_least(at_most(x, most), -most); }
 
 // 1 + e^(−x), clamped so that products of four stay finite; σ(x) is its reciprocal.
 INLINE V sigmoid_denominator(V x) { return splat(1.0f) + exp_small(-clamp(x, 20.0f)); }
@@ -116,8 +130,7 @@ INLINE V tanh_(V x) { return splat(2.0f) / sigmoid_denominator(x + x) - splat(1.
 
 // e^x: 0 below the smallest number, infinity above the largest; in two steps, neither of which overflows early.
 INLINE V exp_(V x) {
-    x = x > splat(89.0f) ? splat(89.0f) : x;
-    x = x < splat(-104.0f) ? splat(-104.0f) : x;
+    x = at_least(at_most(x, 89.0f), -104.0f);
     const Reduced at = Reduced::of(x);
     const V half = (at.n * splat(0.5f) + splat(12582912.0f)) - splat(12582912.0f);
     return scaled(scaled(at.power() + splat(1.0f), half), at.n - half);
@@ -125,8 +138,7 @@ INLINE V exp_(V x) {
 
 // e^x − 1 = 2^n (e^r − 1) + (2^n − 1), computed by halves to avoid 2^128; for n = 0 it is the polynomial.
 INLINE V expm1_(V x) {
-    x = x > splat(89.0f) ? splat(89.0f) : x;
-    x = x < splat(-30.0f) ? splat(-30.0f) : x;
+    x = at_least(at_most(x, 89.0f), -30.0f);
     const Reduced at = Reduced::of(x);
     const V half = scaled(splat(0.5f), at.n);  // 2^(n−1)
     return splat(2.0f) * (half * at.power() + (half - splat(0.5f)));
@@ -150,7 +162,7 @@ INLINE V log1p_of_fraction(V y) {
 // e^−|x|, from which sigmoid, log_sigmoid and softplus are computed; e^−87 for |x| > 87.
 INLINE V exp_of_size(V x) {
     const V size = x < splat(0.0f) ? -x : x;
-    return exp_small(size > splat(87.0f) ? splat(-87.0f) : -size);
+    return exp_small(-at_most(size, 87.0f));
 }
 
 INLINE V softplus_(V x, V e) { return (x > splat(0.0f) ? x : x == x ? V{} : x) + log1p_of_fraction(e); }
