@@ -104,6 +104,16 @@ class Vocabulary:
         pieces = _WORD.findall(text)
         return np.fromiter((index.get(piece, unk) for piece in pieces), dtype=np.int64, count=len(pieces))
 
+    def starts(self, text: str) -> Ids:
+        """The character of `text` in which each of its tokens begins, int64 [n]."""
+        if self.kind == "word":
+            return np.fromiter((piece.start() for piece in _WORD.finditer(text)), dtype=np.int64)
+        characters = np.arange(len(text))
+        if self.kind == "char":
+            return characters
+        widths = np.array([len(character.encode("utf-8", "replace")) for character in text], dtype=np.int64)
+        return np.repeat(characters, widths)
+
     def unknown(self, text: str) -> list[str]:
         """The distinct symbols of `text` that this vocabulary does not know, in order of appearance."""
         if self.kind == "byte":

@@ -15,9 +15,7 @@ import platformdirs
 
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.files import atomic_write
-from tuirnn.tasks.builtin import DEFAULT, SINCOS
-
-"""Names of what needs no download: CPython's own language reference, `pydoc_data.topics`, and a generated series."""
+from tuirnn.tasks.builtin import DEFAULT, ENTITIES, SINCOS
 
 DOWNLOAD_TIMEOUT = 30.0
 
@@ -188,6 +186,14 @@ def sincos_table() -> str:
     return "\n".join(["sin,cos", *(f"{math.sin(t):.9f},{math.cos(t):.9f}" for t in times), ""])
 
 
+@cache
+def entities_columns() -> str:
+    """Sentences with a tag for each word; see `tuirnn.tasks.tag.sentences`."""
+    from tuirnn.tasks.tag.sentences import columns
+
+    return columns(default_text())
+
+
 @dataclass(frozen=True)
 class Made:
     """A data set that needs no download.
@@ -206,6 +212,7 @@ class Made:
 MADE: dict[str, Made] = {
     DEFAULT: Made(default_text, "embedded in Python", "the Python language reference, in every Python"),
     SINCOS: Made(sincos_table, "generated", "sine and cosine, 1,000 points from 0 to 100; for --task forecast"),
+    ENTITIES: Made(entities_columns, "generated", "4,000 sentences with dates, names and the like; for --task tag"),
 }
 
 
