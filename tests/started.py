@@ -102,13 +102,14 @@ def begin(
     return Started(["--name", "one", *detached.words(settings)], folder, environment, launcher)
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, or does so within ten seconds."""
-    until = time.monotonic() + 10
+def gone(pid: int, within: float = 10) -> bool:
+    """Whether a process has ended, or does so within these seconds; its parent may be too busy to notice."""
+    until = time.monotonic() + within
     while time.monotonic() < until:
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            if (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
             return True
         time.sleep(0.05)
     return False

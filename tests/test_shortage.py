@@ -122,7 +122,7 @@ from tuirnn.cli import _run
 from tuirnn.cli.progress import JsonReport
 
 def limit(self, event):
-    if event["event"] == "checkpoint" and event["step"] == 2:
+    if event.kind == "checkpoint" and event.step == 2:
         used = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
         resource.setrlimit(resource.RLIMIT_AS, (used + 10**6, used + 10**6))
 

@@ -115,12 +115,9 @@ def test_a_lost_machine_ends_the_training(
     (worker,), (other,) = left.workers(), silent.workers()
     try:
         first.until_step(60)
-        began = time.monotonic()
         for pid in (silent.process.pid, other):
             os.kill(pid, how)
-        while Path(f"/proc/{worker}").exists() and time.monotonic() < began + 40:
-            time.sleep(0.1)
-        seconds = time.monotonic() - began
+        assert gone(worker, within=30)
         if not (lost == "first" and how == signal.SIGSTOP):  # torchrun itself waits there for the other's store
             code, said, _ = left.ended(60)
             assert code
@@ -132,7 +129,6 @@ def test_a_lost_machine_ends_the_training(
         for pid in (worker, other):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    assert seconds < 30
     assert checkpoint.load(first.paths, "last").step >= 50
     assert launch.resume(first.paths, {"processes": 1, "steps": 80}, lambda event: None) == "done"
 
@@ -141,13 +137,13 @@ def test_a_lost_machine_ends_the_training(
 def test_a_machine_that_comes_back_goes_on_with_the_training(
     tmp_path: Path, small_text: Path, by_hand: dict[str, str]
 ) -> None:
-    words = ("--nnodes", "1:2", "--max-restarts", "3", "--rdzv-conf", "last_call_timeout=3")
+    words = ("--nnodes", "1:2", "--max-restarts", "3", "--rdzv-conf", "last_call_timeout=20")
     first, second = machines(2, tmp_path, small_text, by_hand, *words, steps=3000)
     (other,) = second.workers()
     first.until_step(60)
     for pid in (second.process.pid, other):
         os.kill(pid, signal.SIGKILL)
-    code, said, _ = first.ended(120)
+    code, said, _ = first.ended(200)
     assert code == 0, said
     assert first.events[-1]["step"] == 3000
     assert [event["processes"] for event in first.events if event["event"] == "start"] == [2, 1]
