@@ -4,14 +4,16 @@
     python benchmarks/generate_start.py checkpoints/start
 
 The first call exports the run's checkpoint, the second finds the export. Each round removes the kept exports and runs
-both. Two figures for each: seconds until the first character can be read, and until the process has ended. Medians of
-the rounds; beside them what no program with these libraries can undercut, and two commands that run no network.
+both. Three figures for each: seconds until the first character can be read, seconds until the process has ended, and
+seconds of the processor, which other work on the machine changes least. Medians of the rounds; beside them what no
+program with these libraries can undercut, and two commands that run no network.
 """
 
 import argparse
 import importlib.metadata
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -23,15 +25,15 @@ from pathlib import Path
 
 from tuirnn.loading.cell import load_cell
 
-Seconds = tuple[float, float]
-"""Until the first character, and until the end."""
+Seconds = tuple[float, float, float]
+"""Until the first character, until the end, and of the processor."""
 
 LIBRARIES = ("tuirnn", "typer", "numpy", "onnxruntime-gpu", "onnxruntime", "onnx")
 
 
 def start(words: list[str], environment: Mapping[str, str]) -> Seconds:
     """Run a command of this interpreter; its standard output is read as soon as there is any."""
-    began = time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with subprocess.Popen([sys.executable, *words], env=environment, stdout=subprocess.PIPE, bufsize=0) as process:
         assert process.stdout is not None
         process.stdout.read(1)
@@ -40,7 +42,8 @@ def start(words: list[str], environment: Mapping[str, str]) -> Seconds:
     ended = time.perf_counter() - began
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with exit code {process.returncode}")
-    return first, ended
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return first, ended, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def versions() -> str:
@@ -96,12 +99,13 @@ def main() -> None:
         for call in calls.values():
             call()  # compiled modules and libraries, the file system's cache
         rounds = [{label: call() for label, call in calls.items()} for _ in range(options.rounds)]
-    medians = {label: [statistics.median(one[label][which] for one in rounds) for which in range(2)] for label in calls}
-    print(f"{'':<32} first character    end")
-    for label, (first, ended) in medians.items():
-        print(f"{label:<32} {first:>15.3f} {ended:>6.3f}")
-    (anew, *_), (again, *_) = list(medians.values())[:2]
-    print(f"the second time is {anew / again:.2f} times as fast as the first")
+    medians = {label: [statistics.median(one[label][which] for one in rounds) for which in range(3)] for label in calls}
+    print(f"{'':<32} first character    end  processor")
+    for label, (first, ended, processor_seconds) in medians.items():
+        print(f"{label:<32} {first:>15.3f} {ended:>6.3f} {processor_seconds:>10.3f}")
+    anew, again = list(medians.values())[:2]
+    ratios = [one / other for one, other in zip(anew, again, strict=True)]
+    print("the first time over the second:  {:>14.2f} {:>6.2f} {:>10.2f}".format(*ratios))
 
 
 if __name__ == "__main__":
