@@ -21,6 +21,7 @@ from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.background_actions import BackgroundActions
 from tuirnn.tui.keys import key
+from tuirnn.tui.run_facts import describe
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Confirm
 from tuirnn.tui.screens.logs import LogRead, LogReaders
@@ -205,10 +206,14 @@ class RunsTab(Tab):
         self._readers.received(message)
 
     def _draw_below(self) -> None:
-        run = self.highlighted
+        run, details = self.highlighted, self.query_one(RunDetails)
         self._draw_chart()
-        written = last_text(self._readers.snapshot(run.paths)).strip("\n") if run else ""
-        self.query_one(RunDetails).show(run, written)
+        if run is None:
+            details.show("details", Content(""), "", table=False)
+            return
+        table = run.task is not None and not run.task.writes
+        written = last_text(self._readers.snapshot(run.paths)).strip("\n")
+        details.show(run.name, describe(run), written, table)
 
     def _draw_chart(self) -> None:
         """The validation losses of the comparable runs; laid out again only if one of them is different."""
