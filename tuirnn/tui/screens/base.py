@@ -47,6 +47,9 @@ class Tab(Container, can_focus=True):
         """Whether this tab is the one on the screen."""
         return self.display
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Keep the styles, none of which depends on the focus: renewing them would take all widgets of the tab."""
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Whether a key works now, for Textual."""
         return self.is_set_up and self.can(action)
