@@ -32,6 +32,7 @@ from tuirnn.errors import ConfigError, VerificationError
 from tuirnn.export import c_check, c_source
 from tuirnn.runtime.samplers import Sampling, sample
 from tuirnn.scaling import Scaling
+from tuirnn.tasks import TASKS
 from tuirnn.vocab import Vocabulary
 
 KINDS: list[dict[str, Any]] = [cell.settings for cell in CELLS.values()]
@@ -264,8 +265,8 @@ SCALING = Scaling(("x",), (0.0,), (1.0,))
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"classes": ("a", "b")}, "classifies"),
-        ({"scaling": SCALING}, "forecasts numbers"),
+        ({"task": TASKS["classify"], "classes": ("a", "b")}, "classifies"),
+        ({"task": TASKS["forecast"], "scaling": SCALING}, "forecasts numbers"),
         ({"vocab": Vocabulary("char", ("a", "\ud800"))}, "UTF-8"),
         ({"vocab": Vocabulary("word", ("a", "b" * 5000))}, "5,000"),
         ({"vocab": Vocabulary("word", ("a", ""))}, "has 0"),

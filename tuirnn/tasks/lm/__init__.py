@@ -29,7 +29,7 @@ class LanguageModelling(Task):
     )
     loss_in = ("nats", "tokens")
     settings = OF_TOKENS | {
-        "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
+        "allow_leak", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
         "sample_length", "sample_prime", "sample_temperature",
     }  # fmt: skip
     writes = True
