@@ -263,7 +263,7 @@ def test_kernels_are_written_from_the_definition_and_read_from_memory() -> None:
 @needs_triton
 def test_a_cell_that_the_kernels_cannot_take_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "_refused", {})
-    assert all(triton.refusal(cell) == "" for cell in MADE.values())
+    assert all(triton.unsupported_reason(cell) == "" for cell in MADE.values())
     assert cuda.kernels(traced(Wide()))[0] is None
     assert "wide: a product of 9 gates" in cuda.unavailable_reason()
 

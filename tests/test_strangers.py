@@ -220,7 +220,7 @@ def test_a_sidecar_that_says_something_else_is_noticed(lie: str, exported: Trust
     twin.write_text(json.dumps(said))
     done = CliRunner().invoke(app, ["inspect", str(tmp_path / "c.onnx")])
     assert isinstance(done.exception, CellFileError)
-    assert "c.json does not say what" in str(done.exception)
+    assert "c.json differs from" in str(done.exception)
     assert done.stdout == ""
 
 
