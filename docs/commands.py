@@ -22,7 +22,7 @@ WIDTH = 120
 def commands(command: Any = None, name: str = "tuirnn") -> Iterator[tuple[str, Any]]:
     """(name, command) of the program itself and of each command that runs something."""
     command = command or typer.main.get_command(app)
-    inner = getattr(command, "commands", {})
+    inner = {word: command.get_command(None, word) for word in getattr(command, "list_commands", lambda _: ())(None)}
     if not inner or command.callback is not None:
         yield name, command
     for word, each in inner.items():

@@ -68,9 +68,10 @@ def unknown(words: list[str]) -> list[str]:
     while isinstance(command, Group) and words and not words[0].startswith("-"):
         first, *words = [*command.others.get(words[0], words[:1]), *words[1:]]
         name = f"{name} {first}"
-        if first not in command.commands:
+        inner = command.get_command(None, first)
+        if inner is None:
             return [name]
-        command = command.commands[first]
+        command = inner
     known = OPTIONS["tuirnn"].union(*(OPTIONS[each] for each in OPTIONS if each.startswith(name)))
     given = [word.partition("=")[0] for word in (*before, *words) if re.match(r"--?[a-z]", word)]
     return [f"{name} {option}" for option in given if option not in known]

@@ -10,6 +10,7 @@ from conftest import train_small
 from torch import nn
 
 from tuirnn.cells import CELLS
+from tuirnn.errors import DivergedError
 from tuirnn.runs import checkpoint
 from tuirnn.settings.training import TrainConfig
 from tuirnn.training.optimizers import learning_rate, make_optimizer
@@ -90,3 +91,12 @@ def test_vectors_stay_within_the_limit_that_their_cell_sets(tmp_path: Path, smal
             if name in cell.limits:
                 largest = weights["layers.0.vectors"][place].abs().max().item()
                 assert largest == pytest.approx(cell.limits[name])  # reached, not passed
+
+
+def test_an_evaluation_of_diverged_weights_ends_as_a_divergence(tmp_path: Path, small_text: Path) -> None:
+    """The loss of the last step is finite, but its update is not: the text that an evaluation writes breaks off."""
+    with pytest.raises(DivergedError):
+        train_small(
+            tmp_path, "one", small_text, cell="rnn", nonlinearity="relu", optimizer="sgd", lr=1e6, clip=0.0,
+            schedule="constant", warmup=0, eval_every=2,
+        )  # fmt: skip

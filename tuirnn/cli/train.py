@@ -66,12 +66,8 @@ def train(
     from tuirnn.runs import detached
 
     if detach:
-        if "-" in config.data.sources:
-            raise ConfigError("--detach cannot read standard input; save the text to a file first")
-        paths = detached.start(config, folder, name)
-        print_json({"run": paths.name}) if as_json else print(
-            f"run {paths.name} trains in the background; watch it with 'tuirnn'"
-        )
+        run = _detached(config, folder, name)
+        print_json({"run": run}) if as_json else print(f"run {run} trains in the background; watch it with 'tuirnn'")
         return
     need_room(TO_TRAIN)
     if config.train.processes > 1 and not under_torchrun():
@@ -106,6 +102,15 @@ def _configured(recipe: str | None, sources: list[str] | None, settings: dict[st
     config = config.replace(**settings)
     config.check_given(settings)
     return config
+
+
+def _detached(config: RunConfig, folder: Path, name: str | None) -> str:
+    """Start a training in the background; returns the run's name."""
+    from tuirnn.runs import detached
+
+    if "-" in config.data.sources:
+        raise ConfigError("--detach cannot read standard input; save the text to a file first")
+    return detached.start(config, folder, name).name
 
 
 def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths | None:

@@ -127,6 +127,8 @@ def write_sample(
     while len(tokens) < length:
         check()
         scores = logits[-1, 0].float().cpu()
+        if scores.isnan().any():
+            break  # the weights have diverged; the loss of the next step says so
         if vocab.unk is not None:
             scores[vocab.unk] = -torch.inf
         if temperature:
