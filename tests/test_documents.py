@@ -31,8 +31,11 @@ DOCUMENTS = [
     if str(path.relative_to(ROOT)) not in HISTORY
 ]
 
-OTHER_PROGRAMS = {"--bind": "http.server", "--signal": "sbatch", "--ignore-scripts": "npm"}
-"""Options in the documents that are another program's; torchrun's stand on lines of its own."""
+OTHER_PROGRAMS = {
+    "--bind": "http.server", "--ignore-scripts": "npm",
+    **dict.fromkeys(("--signal", "--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue"), "sbatch"),
+}  # fmt: skip
+"""Options in the documents that are another program's; those of torchrun are asked of its own parser."""
 
 CODE = re.compile(r"`([^`\n]+)`|^(?: {4}|\$ )(.+)$", re.MULTILINE)
 
@@ -86,11 +89,13 @@ def test_commands_in_documents_exist(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_options_in_documents_exist(path: Path) -> None:
     """Those that stand alone in code, such as `--cell`: of some command, or of a script of this repository."""
-    known = set(OTHER_PROGRAMS).union(*OPTIONS.values())
+    from torch.distributed.run import get_args_parser
+
+    torchrun = {option for action in get_args_parser()._actions for option in action.option_strings}
+    known = set(OTHER_PROGRAMS).union(torchrun, *OPTIONS.values())
     for script in (*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "export").rglob("*.py")):
         known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
-    lines = [code for code in code_of(path) if "torchrun" not in code]
-    named = {option for code in lines for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code)}
+    named = {option for code in code_of(path) for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code)}
     assert named - known == set()
 
 
