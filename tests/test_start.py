@@ -30,7 +30,7 @@ from tuirnn.runtime.verify import verify
 # ── what is imported ─────────────────────────────────────────────────────────────
 
 NEVER = ("torch", "textual", "onnx", "google.protobuf", "pydantic", "rich", "orjson", "safetensors", "tuirnn.config",
-         "tuirnn.codegen", "tuirnn.tasks", "tuirnn.export", "tuirnn.cellfile.guard", "tuirnn.cli.train")  # fmt: skip
+         "tuirnn.codegen", "tuirnn.training", "tuirnn.export", "tuirnn.cellfile.guard", "tuirnn.cli.train")  # fmt: skip
 """What a second `tuirnn generate` does without."""
 
 COMMAND = (
