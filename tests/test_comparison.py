@@ -53,7 +53,7 @@ def test_runs_of_one_unit_share_a_table_and_others_do_not(unlike: Path) -> None:
             found[name] = heading[heading.index("(") + 1 : heading.index(")")]
         assert all(len(cells(row)) == 1 + len(cells(names)) for row in rows), rows
     assert found == UNITS
-    assert "kept apart" in tables[-1][0]
+    assert "compared separately" in tables[-1][0]
 
 
 def test_each_task_has_its_own_figures_with_unit_direction_and_the_best(unlike: Path) -> None:

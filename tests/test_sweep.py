@@ -62,7 +62,7 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(
         if event.kind == "step" and event.step == 2:
             control.send(RunPaths(tmp_path / "sweep-seed1"), control.Request("stop"))
 
-    monkeypatch.setattr("tuirnn.training.trainer.CONTROL_POLL", 0.0)  # twenty steps take less than a tenth of a second
+    monkeypatch.setattr("tuirnn.training.channel.CONTROL_POLL", 0.0)  # twenty steps take less than a tenth of a second
     assert launch.start(points[1].config, tmp_path, "sweep-seed1", stop) == "request"
     said: list[str] = []
     assert sweeping.train(points, tmp_path, 2, said.append) == {}

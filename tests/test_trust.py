@@ -21,7 +21,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import list_runs
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
 from tuirnn.training import launch
-from tuirnn.training.signals import Signals
+from tuirnn.training.channel import ControlChannel
 
 # ── kills, faults, flips, mutations ──────────────────────────────────────────────
 
@@ -153,14 +153,14 @@ def test_an_evaluation_is_cut_short_and_made_up_for(
     """A signal that comes in the middle of the first sample; the resumed run is as if it had not come."""
     settings: dict[str, Any] = {"steps": 6, "eval_every": 4, "checkpoint_every": 4}
     whole = train_small(tmp_path, "whole", small_text, **settings, sample_length=200)
-    check, checks = Signals.check, itertools.count(1)
+    check, checks = ControlChannel.check, itertools.count(1)
 
-    def check_and_signal(signals: Signals) -> None:
+    def check_and_signal(channel: ControlChannel) -> None:
         if next(checks) == 100:  # one check a token
             signal.raise_signal(signal.SIGTERM)
-        check(signals)
+        check(channel)
 
-    monkeypatch.setattr(Signals, "check", check_and_signal)
+    monkeypatch.setattr(ControlChannel, "check", check_and_signal)
     assert launch.start(read_record(whole).config, tmp_path, "parts", lambda event: None) == "SIGTERM"
     assert next(checks) == 101, "nothing was evaluated after the signal"
     parts = RunPaths(tmp_path / "parts")

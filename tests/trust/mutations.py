@@ -301,6 +301,7 @@ def _cell(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
     import onnx
 
     from tuirnn.cellfile import guard
+    from tuirnn.cellfile.cell import TrustedCell
     from tuirnn.cellfile.contract import FINGERPRINT
     from tuirnn.runtime.session import CellSession
 
@@ -314,7 +315,7 @@ def _cell(paths: RunPaths) -> tuple[Reader, dict[str, bytes]]:
                     if prop.key == FINGERPRINT:
                         prop.value = guard.fingerprint(model)
                 data = model.SerializeToString()
-        CellSession(guard.inspect(data, "stranger.onnx"), device="cpu")
+        CellSession(TrustedCell(*vars(guard.inspect(data, "stranger.onnx")).values()), device="cpu")
 
     return read, {"cell.onnx": (paths.root / "cell.onnx").read_bytes()}
 
