@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from tuirnn.tasks.tag import data as tag
 from tuirnn.tasks.tag.judging import judge
 from tuirnn.tasks.tag.prediction import answers, mark, measure
 from tuirnn.training import launch
+from tuirnn.training.events import Event
 from tuirnn.training.learner import build_model
 from tuirnn.training.tasks.tag import padded_logits
 
@@ -123,8 +123,8 @@ def test_resumed_taggers_have_the_same_bits(file: Path, tmp_path: Path) -> None:
     class Crash(BaseException):
         pass
 
-    def crash(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 17:
+    def crash(event: Event) -> None:
+        if event.kind == "step" and event.step == 17:
             raise Crash
 
     with pytest.raises(Crash):
