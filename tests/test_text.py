@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tasks import datasets, sources
+from tuirnn.tasks import datasets, sources, windows
 from tuirnn.tasks.lm import data as lm
 from tuirnn.vocab import KINDS, UNKNOWN, Vocabulary
 
@@ -88,9 +88,9 @@ def test_bad_sources_say_what_to_do(tmp_path: Path) -> None:
     binary.write_bytes(b"ab\0cd")
     latin.write_bytes("café".encode("latin-1"))
     empty.write_bytes(b" \n")
-    for path, words in ((binary, "--tokens byte"), (latin, "--tokens byte")):
-        with pytest.raises(DataError, match=words):
-            lm.load(DataConfig(sources=(str(path),)))
+    with pytest.raises(DataError, match="--tokens byte"):
+        lm.load(DataConfig(sources=(str(binary),)))
+    assert sources.load((str(latin),)).text() == "café"
     for name, words in ((str(empty), "empty"), (str(tmp_path / "no"), "no file"), ("shakespear", "shakespeare")):
         with pytest.raises(DataError, match=words):
             sources.load((name,))
@@ -175,7 +175,7 @@ def test_batches_predict_the_next_token_and_resume_exactly(
 @given(batch_settings())
 def test_carried_lanes_continue(settings: tuple[int, TrainConfig]) -> None:
     n, config = settings
-    batches = lm.StreamBatches(np.arange(n, dtype=np.int64), config)
+    batches = windows.StreamBatches(np.arange(n, dtype=np.int64), config)
     x, _, carry = batches.next()
     assert not carry.any()
     for _ in range(10):
@@ -186,11 +186,11 @@ def test_carried_lanes_continue(settings: tuple[int, TrainConfig]) -> None:
 
 def test_windows_visit_every_start_once_an_epoch() -> None:
     config = TrainConfig(batches="windows", seq_len=3, batch_size=5)
-    batches = lm.WindowBatches(np.arange(28, dtype=np.int64), config)
+    batches = windows.WindowBatches(np.arange(28, dtype=np.int64), config)
     starts = np.concatenate([batches.next()[0][0] for _ in range(batches.batches_per_epoch)])
     assert sorted(starts) == list(range(25))
 
 
 def test_a_text_shorter_than_a_sequence_is_refused() -> None:
     with pytest.raises(DataError, match="--seq-len"):
-        lm.StreamBatches(np.arange(10, dtype=np.int64), TrainConfig(seq_len=10))
+        windows.StreamBatches(np.arange(10, dtype=np.int64), TrainConfig(seq_len=10))
