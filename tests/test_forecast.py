@@ -125,7 +125,7 @@ def test_what_is_written_is_read(
             expected.append([last[place] for place in kept])
     n = len(data.values)
     assert data.values.tolist() == expected[:n]
-    assert all(value is None for row in values[len(values) - len(expected) + n :] for value in row)
+    assert all(row[place] is None for row in values[len(values) - len(expected) + n :] for place in kept)
     assert np.allclose(data.scaling.mean, data.train.mean(0))
     assert np.allclose(data.scaling.restore(data.scaling.normalise(data.values)), data.values, rtol=1e-9, atol=1e-9)
 

@@ -252,7 +252,7 @@ def _split(lines: list[str], delimiter: str) -> _Reading:
     """A line a row; quotes mean nothing."""
     rows, ends = [], []
     for end, line in enumerate(lines, 1):
-        if line.strip():
+        if line.strip() or (delimiter == "\t" and delimiter in line):  # tabs alone are a row of empty fields
             rows.append(line.split() if delimiter == BLANK else line.split(delimiter) if delimiter else [line])
             ends.append(end)
     return _Reading(delimiter, '"', rows, ends)
