@@ -1,5 +1,6 @@
 """Forecasting: from a table of numbers to a trained network, its cell file and its forecasts as CSV."""
 
+import datetime
 import json
 import math
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from tuirnn.training.learner import build_model
 from tuirnn.training.tasks.forecast import ModelReader
 
 CPU = torch.device("cpu")
+FIRST = datetime.date(2026, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("series") / "plant.csv"
     rows = ["date,power,valve,none"]
     rows += [
-        f"2026-01-{1 + i % 28:02d},{1e5 + 2e4 * math.sin(i / 5):.1f},{1e-4 * math.cos(i / 5):.9f},7" for i in range(400)
+        f"{FIRST + datetime.timedelta(days=i)},{1e5 + 2e4 * math.sin(i / 5):.1f},{1e-4 * math.cos(i / 5):.9f},7"
+        for i in range(400)
     ]
     path.write_text("\n".join(rows))
     return path

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuirnn.config import RunConfig
@@ -15,9 +15,10 @@ from tuirnn.escaping import heading_from_csv
 from tuirnn.scaling import Scaling
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tasks import tables
+from tuirnn.tables.dialect import Given
+from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import data as forecast
-from tuirnn.tasks.forecast import rollout
+from tuirnn.tasks.forecast import reading, rollout
 from tuirnn.tasks.forecast.data import SeriesData
 
 
@@ -29,6 +30,7 @@ def load(path: Path, text: str, **settings: Any) -> SeriesData:
 # ── tables ───────────────────────────────────────────────────────────────────────
 
 
+@settings(deadline=None)  # the first table imports pyarrow
 @example(values=[(1.0, 2.0, 3.0)] * 8, delimiter=",", names=["'-", "_", "__"])
 @example(values=[(1.0, 2.0, 3.0)] * 8, delimiter=",", names=["'-", "-", "__"])
 @given(
@@ -43,7 +45,8 @@ def load(path: Path, text: str, **settings: Any) -> SeriesData:
 def test_what_is_written_is_read(
     values: list[tuple[float | None, ...]], delimiter: str, names: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Any numbers come back as they were, missing ones as the last before; or there is one clear line."""
+    """Any numbers come back as they were, missing ones as the last before, none for empty rows at the end; or there is
+    one clear line."""
 
     def quoted(cell: object) -> str:
         return '"' + str(cell).replace('"', '""') + '"' if isinstance(cell, str) else "" if cell is None else repr(cell)
@@ -64,11 +67,14 @@ def test_what_is_written_is_read(
         last = [old if new is None else new for old, new in zip(last, row, strict=True)]
         if all(last[place] is not None for place in kept):
             expected.append([last[place] for place in kept])
-    assert data.values.tolist() == expected
+    n = len(data.values)
+    assert data.values.tolist() == expected[:n]
+    assert all(row[place] is None for row in values[len(values) - len(expected) + n :] for place in kept)
     assert np.allclose(data.scaling.mean, data.train.mean(0))
     assert np.allclose(data.scaling.restore(data.scaling.normalise(data.values)), data.values, rtol=1e-9, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(text=st.text("0123456789.,;\t\n\r\"'eE+-naN x_", max_size=300))
 def test_no_table_does_worse_than_one_line(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("t") / "t.csv"
@@ -98,7 +104,6 @@ NUMBERS = "".join(f"{i % 7},{i % 5}\n" for i in range(30))
 BAD = {
     "ragged": ("a,b\n1,2\n3\n", "line 3: 1 fields where the header has 2"),
     "text in a column": ("a,b\n" + NUMBERS + "5,oops\n", r"line 32: 'oops' in column 'b' is not a finite number"),
-    "decimal commas": ('a;b\n"1,5";2\n2;3\n', r"line 2: '1,5' in column 'a' is not a finite number"),
     "infinite": ("a,b\n" + NUMBERS + "5,inf\n", "line 32: 'inf' in column 'b'"),
     "too large": ("a,b\n" + NUMBERS + "5,1e300\n", "line 32: '1e300' in column 'b'"),
     "no numbers": ("a,b\nx,y\nz,w\n", "0 columns to learn from"),
@@ -106,7 +111,7 @@ BAD = {
     "too fine": ("a\n" + "".join(f"{1e9 + i % 3}\n" for i in range(30)), "less than float32 tells apart"),
     "two of a name": ("a,a\n" + NUMBERS, "two columns 'a'"),
     "too short": ("a\n1\n2\n", "too few to split"),
-    "quotes": ('a,b\n"1,2\n', "not a readable table"),
+    "quotes": ('a,b\n"1,2\n', "too few to split"),
     "empty": ("\n", "empty"),
     "binary": ("a\0b", "binary"),
 }
@@ -126,12 +131,17 @@ def test_what_is_left_out_and_filled_in_is_said(tmp_path: Path) -> None:
     data = load(tmp_path / "t.csv", text)
     assert data.scaling.columns == ("a", "b")
     assert data.notes == (
+        "t.csv: 60 rows, 6 columns, ',' between fields, a header",
+        "no column of times: the rows are taken to be in order, the oldest first",
         "column 'date' holds no numbers: left out",
         "column 'rare' is mostly missing: left out",
         "column '5' has no name: left out",
         "column 'same' does not change in the training part: left out",
         "1 rows before the first value of every column left out",
-        "1 missing values taken to be the last one before",
+        "1 missing values taken to be the last one before, and counted in no loss or error",
+        "row 1: a 1, b 1",
+        "row 2: a 2, b 2",
+        "row 3: a 3, b 3",
     )
     assert data.values[8].tolist() == [1.0, 4.0]  # row 9: a is missing, and was 8 % 7
     assert load(tmp_path / "t.csv", text, columns="b, a").scaling.columns == ("b", "a")
@@ -148,7 +158,8 @@ def test_a_table_without_names_has_numbered_columns(tmp_path: Path) -> None:
 
 def test_other_tables_must_have_the_columns_that_are_known() -> None:
     def read(text: str) -> list[list[float]]:
-        return forecast.read_columns(tables.read(text, "t.csv"), ("a", "b"))[0].tolist()
+        table = reading.read_table(sources.Source("t.csv", text.encode()), Given(names=("a", "b")))
+        return reading.known_series(table, ("a", "b")).values.tolist()
 
     assert read("b,c,a\n1,x,2\n3,y,4\n") == [[2, 1], [4, 3]]
     assert read("1,2\n3,4\n") == [[1, 2], [3, 4]]

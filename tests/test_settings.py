@@ -75,6 +75,11 @@ FLIPS: dict[str, Flip] = {
     "split": Flip("within", {}, {"lm": {"allow_leak": True}}), "split_seed": Flip(1, {}, {"lm": {"lines": True}}),
     "allow_leak": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3}}),
     "classes": Flip("a,b"), "columns": Flip("x"), "text_column": Flip("other"), "label_column": Flip("kind"),
+    "time_column": Flip("x"),
+    "date_order": Flip("mdy", {}, {"forecast": {"sources": "dated.csv", "date_order": "dmy"}}),
+    "example": Flip("line", {}, {"classify": {"sources": "folders", "example": "file"}}),
+    "delimiter": Flip(";"), "decimal": Flip(","), "header": Flip("no"), "missing": Flip("7,nothing"),
+    "encoding": Flip("utf-16"),
     # the training
     "batches": Flip("random"), "batch_size": Flip(3), "seq_len": Flip(5), "optimizer": Flip("sgd"), "lr": Flip(0.2),
     "momentum": Flip(0.9, SGD), "weight_decay": Flip(1.0), "schedule": Flip("constant"), "warmup": Flip(3),
@@ -110,10 +115,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "twice.txt").write_text(text[:2500] * 2)
     words = sorted({word for word in text.split() if word.isalpha()})[:120]
     rows = [f"{word},{word[::-1]}x,{'aaabbc'[i % 6]},{'uvw'[i % 3]}" for i, word in enumerate(words)]
+    rows.append("nothing,gnihtonx,a,u")
     (folder / "table.csv").write_text("\n".join(["text,other,label,kind", *rows]))
     for name, (a, b) in {"series.csv": (7, 5), "other.csv": (3, 4)}.items():
         points = [f"{a * i % 11},{b * i % 13}" for i in range(200)]
         (folder / name).write_text("\n".join(["x,y", *points]))
+    dated = [f"0{1 + i // 12 % 9}/0{1 + i % 9}/20{i // 108 + 10},{7 * i % 11}" for i in range(200)]
+    (folder / "dated.csv").write_text("\n".join(["date,x", *dated]))
+    for label in "ab":
+        (folder / "folders" / label).mkdir(parents=True)
+        for i in range(8):
+            lines = [f"{word} {label} {i}" for word in words[4 * i : 4 * i + 3]]
+            (folder / "folders" / label / f"{i}.txt").write_text("\n".join(lines))
     return folder
 
 

@@ -88,9 +88,9 @@ def test_bad_sources_say_what_to_do(tmp_path: Path) -> None:
     binary.write_bytes(b"ab\0cd")
     latin.write_bytes("café".encode("latin-1"))
     empty.write_bytes(b" \n")
-    for path, words in ((binary, "--tokens byte"), (latin, "--tokens byte")):
-        with pytest.raises(DataError, match=words):
-            lm.load(DataConfig(sources=(str(path),)))
+    with pytest.raises(DataError, match="--tokens byte"):
+        lm.load(DataConfig(sources=(str(binary),)))
+    assert sources.load((str(latin),)).text() == "café"
     for name, words in ((str(empty), "empty"), (str(tmp_path / "no"), "no file"), ("shakespear", "shakespeare")):
         with pytest.raises(DataError, match=words):
             sources.load((name,))

@@ -1,5 +1,6 @@
 """Strings of a run inside files that other programs read: never markup, never a formula."""
 
+import csv
 import re
 from typing import Any
 
@@ -30,6 +31,12 @@ def for_csv(value: Any, limit: int = 200) -> Any:
         return value
     raw = str(value)
     return ("'" if raw.startswith(_FORMULA) else "") + one_line(raw, limit)
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names with commas between; one that holds a comma itself stands in double quotes, as in a CSV file."""
+    row = next(csv.reader([text.replace("\n", " ")], skipinitialspace=True), [])
+    return tuple(name.strip() for name in row if name.strip())
 
 
 def heading_from_csv(text: str) -> str:

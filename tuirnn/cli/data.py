@@ -1,11 +1,11 @@
 """`tuirnn data`: the named data sets."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Json, print_json
+from tuirnn.cli.options import Json, print_json, with_settings
 from tuirnn.cli.parsing import App, Group
 
 if TYPE_CHECKING:
@@ -61,6 +61,31 @@ def path(name: Name) -> None:
 
     fetch(name)
     print(_where(name))
+
+
+def look(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files, folders or data sets.")],
+    as_json: Json = False,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Print what training would understand of files: encoding, columns, times, classes, and what it would leave out.
+
+    Large files are judged by their beginning, which is said; training reads all of them.
+    """
+    from tuirnn.tasks.look import look_at
+
+    for name in files:
+        seen = look_at(name, settings)
+        if as_json:
+            print_json(seen.to_json())
+            continue
+        print("\n".join((seen.head, *(f"  {note}" for note in seen.notes))))
+
+
+group.command("look", epilog="Example: tuirnn data look reviews.csv --task classify")(
+    with_settings(look, section="data")
+)
 
 
 def _to_get(dataset: "Dataset") -> str:

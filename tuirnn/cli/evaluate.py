@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, figure, print_json, print_json_pretty
+from tuirnn.cli.options import (
+    Checkpoint,
+    Decimal,
+    Delimiter,
+    Device,
+    Encoding,
+    Json,
+    Missing,
+    Model,
+    NoHeader,
+    RunsFolder,
+    figure,
+    print_json,
+    print_json_pretty,
+    said_of_file,
+)  # fmt: skip
 from tuirnn.errors import one_line
 from tuirnn.runs.layout import runs_folder
 
@@ -25,6 +40,11 @@ def evaluate(
     text: Annotated[
         str | None, typer.Option(metavar="FILE", help="Text, or table, to measure on \\[default: the held-out split].")
     ] = None,
+    delimiter: Delimiter = "",
+    decimal: Decimal = "auto",
+    no_header: NoHeader = False,
+    missing: Missing = "",
+    encoding: Encoding = "",
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
     runs: RunsFolder = None,
@@ -37,7 +57,8 @@ def evaluate(
 
     folder = runs_folder(runs)
     cell = load_cell(model, folder, checkpoint)
-    held = measured_on(model, folder, cell.metadata, text)
+    said = said_of_file(delimiter=delimiter, decimal=decimal, encoding=encoding, no_header=no_header, missing=missing)
+    held = measured_on(model, folder, cell.metadata, text, said)
     report = cell.metadata.learned.evaluate(opened(cell, model, device), held)
     if as_json:
         print_json({"model": model, **report.values})

@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from tuirnn.figures import number
+from tuirnn.settings.data import DataConfig
 from tuirnn.settings.section import flag_of
+from tuirnn.tables.dialect import Given
 
 PANELS = {
     "model": "The network",
@@ -22,6 +24,8 @@ PANELS = {
     "display": "What evaluations write",
 }
 """Headings of the sections of settings."""
+
+_DATA = PANELS["data"]
 
 YEAR_3000 = 32_503_680_000
 
@@ -36,17 +40,60 @@ Checkpoint = Annotated[
     str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Which of the run's checkpoints.")
 ]
 
+TextColumn = Annotated[
+    str, typer.Option("--text-column", metavar="NAME", help="The table's column of texts.", rich_help_panel=_DATA)
+]
+Delimiter = Annotated[
+    str,
+    typer.Option(
+        "--delimiter", metavar="CHAR", help="Between a table's fields, or 'tab', 'space'.", rich_help_panel=_DATA
+    ),
+]
+Decimal = Annotated[
+    str, typer.Option("--decimal", metavar="auto|.|,", help="The decimal sign of a table.", rich_help_panel=_DATA)
+]
+Encoding = Annotated[
+    str, typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1252.", rich_help_panel=_DATA)
+]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="As --header no: a table's first line holds values.", rich_help_panel=_DATA)
+]
+Missing = Annotated[
+    str,
+    typer.Option("--missing", metavar="CELLS", help="Cells of a table without a value.", rich_help_panel=_DATA),
+]
 
-def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` one option for each configuration field; it receives the given ones as `settings`."""
-    from tuirnn.config import FIELDS, checked  # only `train` has settings
+
+def said_of_file(
+    *, delimiter: str = "", decimal: str = "auto", encoding: str = "", no_header: bool = False, missing: str = ""
+) -> "Given":
+    """What the options of a command say about a file."""
+    from tuirnn.tasks import sources
+
+    config = DataConfig(
+        delimiter=delimiter, decimal=decimal, encoding=encoding, header="no" if no_header else "auto", missing=missing
+    )
+    return sources.given(config)
+
+
+def with_settings(command: Callable[..., Any], section: str = "") -> Callable[..., Any]:
+    """Give `command` one option for each configuration field; it receives the given ones as `settings`.
+
+    Args:
+        command: to be given the options.
+        section: whose fields alone are meant; empty: all.
+    """
+    from tuirnn.config import FIELDS, checked  # only `train` and `data look` have settings
 
     own = list(inspect.signature(command).parameters.values())
     kept = [parameter for parameter in own if parameter.name != "settings"]
-    options = [_option(name) for name in FIELDS if name != "sources"]
+    options = [_option(name) for name in FIELDS if name != "sources" and section in ("", FIELDS[name][0])]
+    options.append(inspect.Parameter("no_header", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=NoHeader))
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> Any:
+        if values.pop("no_header"):
+            values["header"] = "no"
         given = {name: values.pop(name) for name in FIELDS if name in values and name != "sources"}
         settings = {name: checked(name, value) for name, value in given.items() if value is not None}
         return command(**values, settings=settings)

@@ -1,22 +1,60 @@
 """`tuirnn predict`: the answer of a network's task to a text, or how a series goes on."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, print_json
+from tuirnn.cli.options import (
+    Checkpoint,
+    Decimal,
+    Delimiter,
+    Device,
+    Encoding,
+    Json,
+    Missing,
+    Model,
+    NoHeader,
+    RunsFolder,
+    TextColumn,
+    print_json,
+    said_of_file,
+)  # fmt: skip
 from tuirnn.errors import ConfigError, DataError, one_line
 from tuirnn.files import read_bounded
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
+    from tuirnn.tables.dialect import Given
     from tuirnn.tasks.task import OpenCell, Report, Task
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_HORIZON = 10_000_000
+
+
+TextOrTable = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TEXT|TABLE",
+        help="A text to classify or tag; a table or '-' to forecast from \\[default: the run's own data].",
+    ),
+]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", metavar="FILE", help="Answer every line of a text, or row of a table ('-': standard input)."
+    ),
+]
+Horizon = Annotated[
+    int | None, typer.Option(metavar="N", help="Points to forecast, each read as if it were true \\[default: 200].")
+]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write the forecast here.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE.svg|png", help="Draw the forecast (needs matplotlib).")]
+Chart = Annotated[
+    bool | None, typer.Option("--chart/--no-chart", help="A chart, or CSV \\[default: a chart on a terminal].")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,28 +66,18 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     model: Model,
-    text: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TEXT|TABLE",
-            help="A text to classify or tag; a table or '-' to forecast from \\[default: the run's own data].",
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Answer every line of a file ('-': standard input).")
-    ] = None,
-    horizon: Annotated[
-        int | None, typer.Option(metavar="N", help="Points to forecast, each read as if it were true \\[default: 200].")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write the forecast here.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg|png", help="Draw the forecast (needs matplotlib).")
-    ] = None,
-    chart: Annotated[
-        bool | None, typer.Option("--chart/--no-chart", help="A chart, or CSV \\[default: a chart on a terminal].")
-    ] = None,
+    text: TextOrTable = None,
+    file: File = None,
+    horizon: Horizon = None,
+    output: Output = None,
+    plot: Plot = None,
+    chart: Chart = None,
+    text_column: TextColumn = "",
+    delimiter: Delimiter = "",
+    decimal: Decimal = "auto",
+    no_header: NoHeader = False,
+    missing: Missing = "",
+    encoding: Encoding = "",
     checkpoint: Checkpoint = "best",
     device: Device = "auto",
     runs: RunsFolder = None,
@@ -57,6 +85,7 @@ def predict(
 ) -> None:
     """Answer a text, or each line of a file, by a network's task: its class, its tags; or forecast a series."""
     from tuirnn.loading.cell import load_cell
+    from tuirnn.runtime.data import read_before
     from tuirnn.runtime.opened import opened
 
     if horizon is not None and not 1 <= horizon <= MAX_HORIZON:
@@ -64,6 +93,7 @@ def predict(
     folder = runs_folder(runs)
     cell = load_cell(model, folder, checkpoint)
     task, ready = cell.metadata.learned, opened(cell, model, device)
+    said = said_of_file(delimiter=delimiter, decimal=decimal, encoding=encoding, no_header=no_header, missing=missing)
     if task.points:
         from tuirnn.cli import series
         from tuirnn.runtime.data import measured_on
@@ -71,13 +101,20 @@ def predict(
         if file is not None:
             raise ConfigError("a series is named without --file: tuirnn predict MODEL TABLE")
         wanted = series.Wanted(horizon or 200, output, plot, chart, as_json)
-        series.show(ready, task, measured_on(model, folder, cell.metadata, text), wanted)
+        if text_column:
+            raise ConfigError(f"--text-column is for texts; {one_line(model)} reads numbers")
+        series.show(ready, task, measured_on(model, folder, cell.metadata, text, said), wanted)
         return
     if any(option is not None for option in (horizon, output, plot, chart)):
         raise ConfigError(f"--horizon, -o, --plot and --chart are for forecasts; {one_line(model)} makes none")
     if (text is None) == (file is None):
         raise ConfigError("predict takes either a TEXT or --file FILE")
-    reports = _answer(task, ready, text) if text is not None else task.predict_lines(ready, _lines(file or Path("-")))
+    if text is not None:
+        reports = _answer(task, ready, text)
+    else:
+        reports = task.predict_lines(
+            ready, _texts(file or Path("-"), said, text_column, ready, read_before(model, folder))
+        )
     for report in reports:
         print_json(report.values) if as_json else print("\n".join(report.lines))
 
@@ -91,13 +128,17 @@ def _answer(task: "Task", cell: "OpenCell", text: str) -> "Iterable[Report]":
     return [report]
 
 
-def _lines(file: Path) -> list[str]:
+def _texts(file: Path, said: "Given", column: str, cell: "OpenCell", known: "Mapping[str, Any]") -> list[str]:
+    """The texts of a file; how they were read, and the share of unknown symbols, are told on standard error."""
+    from tuirnn.tasks import texts
+
     data = (
         sys.stdin.buffer.read(MAX_FILE_BYTES)
         if str(file) == "-"
         else read_bounded(file, MAX_FILE_BYTES, DataError, follow_links=True)
     )
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
-    if not any(lines):
-        raise DataError(f"{one_line(file)} has no line with text")
-    return [line for line in lines if line]
+    found = texts.read(data, one_line(file.name), said, column=column, known=known)
+    vocab = cell.metadata.vocab
+    for note in (*found.notes, *texts.unknown_share(vocab, [vocab.encode(text) for text in found.texts])):
+        print(f"tuirnn: {note}", file=sys.stderr)
+    return found.texts

@@ -1,6 +1,8 @@
 """The data that a run or cell file was trained on, checked to be the same."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tuirnn import tasks
 from tuirnn.cellfile.contract import CellMetadata
@@ -8,6 +10,7 @@ from tuirnn.cellfile.guard import read_cell
 from tuirnn.errors import DataError, one_line
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
+from tuirnn.tables.dialect import Given
 from tuirnn.tasks import datasets
 from tuirnn.tasks.lm.data import TextData
 from tuirnn.tasks.task import Held, TaskData
@@ -25,7 +28,9 @@ def run_data(paths: RunPaths) -> TaskData:
     return data
 
 
-def measured_on(model: str, folder: Path, metadata: CellMetadata, given: str | None) -> Held:
+def measured_on(
+    model: str, folder: Path, metadata: CellMetadata, given: str | None, reading: Given | None = None
+) -> Held:
     """What a model is to be evaluated on.
 
     Args:
@@ -33,12 +38,23 @@ def measured_on(model: str, folder: Path, metadata: CellMetadata, given: str | N
         folder: of runs.
         metadata: of the model.
         given: a file or data set that the user named; None: the model's own data.
+        reading: what the user says about the file.
     """
+    reading = reading or Given()
     if model.endswith(".onnx"):
-        return Held(given, lambda: file_data(model, metadata))
+        return Held(given, lambda: file_data(model, metadata), reading=reading)
     paths = find_run(folder, model)
     record = present_record(paths)
-    return Held(given, lambda: run_data(paths), given is None and record.leaky, record.config.train.horizon)
+    leaky = given is None and record.leaky
+    return Held(given, lambda: run_data(paths), leaky, record.config.train.horizon, reading, read_before(model, folder))
+
+
+def read_before(model: str, folder: Path) -> Mapping[str, Any]:
+    """How a run has read its data; nothing for a cell file, or where that was not kept."""
+    if model.endswith(".onnx"):
+        return {}
+    read = present_record(find_run(folder, model)).data.get("read")
+    return read if isinstance(read, dict) else {}
 
 
 def file_data(name: str, metadata: CellMetadata) -> TaskData:

@@ -28,10 +28,31 @@ class DataConfig(Section):
         choices=("end", "within"),
     )
     allow_leak: bool = option(False, "Go on where training and validation overlap; every figure is then called leaky.")
-    classes: str = option("", "Only these classes, with commas between; none: all.")
-    columns: str = option("", "Only these columns of a table, with commas between; none: all that hold numbers.")
-    text_column: str = option("", "The table's column of sequences; none: the first that is no label.")
-    label_column: str = option("", "The table's column of labels; none: 'label', 'class' or the last.")
+    classes: str = option(
+        "", "Only these classes, with commas between, in double quotes where one holds a comma; none: all."
+    )
+    columns: str = option(
+        "", "Only these columns of a table, written as --classes; none: all that hold numbers and are no counter."
+    )
+    text_column: str = option("", "The table's column of sequences; none: by its name and content.")
+    label_column: str = option("", "The table's column of labels; none: by its name and content.")
+    time_column: str = option(
+        "", "The table's column of times, which give the order of its rows; none: by its content."
+    )
+    date_order: str = option(
+        "auto", "Whether day or month comes first in dates such as 01/02/2021.", choices=("auto", "dmy", "mdy")
+    )
+    example: str = option(
+        "auto",
+        "What one sequence is in a folder with a folder for each class: a file, or a line; auto: a file, unless there "
+        "are few of many lines.",
+        choices=("auto", "file", "line"),
+    )
+    delimiter: str = option("", "Between the fields of a table: a character, 'tab' or 'space'; none: found out.")
+    decimal: str = option("auto", "The decimal sign of a table's numbers; auto: found out.", choices=("auto", ".", ","))
+    header: str = option("auto", "Whether the first line of a table holds names.", choices=("auto", "yes", "no"))
+    missing: str = option("", "Cells of a table that stand for no value, beside NA and the like, written as --classes.")
+    encoding: str = option("", "Of text files and tables, such as utf-8 or cp1252; none: found out.")
     split_seed: int = option(
         0, "Seed of the shuffle before the split, of labelled sequences or lines.", low=0, high=2**63 - 1
     )

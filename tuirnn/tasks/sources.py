@@ -2,12 +2,17 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.escaping import split_names
 from tuirnn.files import read_bounded
+from tuirnn.settings.data import DataConfig
+from tuirnn.tables.dialect import Given
+from tuirnn.tables.encodings import decode
 from tuirnn.tasks import datasets
 from tuirnn.tasks.builtin import DEFAULT
 
@@ -15,37 +20,95 @@ MAX_SOURCE_BYTES = 4 * 2**30
 
 STDIN = "-"
 
+MOST_FILES = 20
+"""Files whose encodings a run's record lists."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What stands in files.
+
+    Attributes:
+        text: of all, a newline between two.
+        read: each file's name and encoding, for a run's record.
+        notes: encodings other than plain UTF-8, and bytes that have no character.
+    """
+
+    text: str
+    read: dict[str, Any]
+    notes: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Source:
-    """Raw training data: a short name to show, the bytes, and their hash."""
+    """Raw training data: a short name to show, the bytes, and their hash.
+
+    Attributes:
+        name: for people.
+        data: of all files, a newline between two.
+        files: each with its name; none: `data` is one file.
+    """
 
     name: str
     data: bytes
+    files: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def sha256(self) -> str:
         """Hash of the bytes; two runs with the same one saw the same data."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def text(self) -> str:
-        """The bytes as UTF-8 text.
+    def read(self, encoding: str = "") -> Text:
+        """Decode each file by itself.
 
+        Args:
+            encoding: of all files; empty: found out file by file.
         Raises:
-            DataError: binary or otherwise encoded; the message offers byte mode.
+            DataError: binary data, or an encoding that cannot be told; the message names the file.
         """
-        if b"\0" in self.data:
-            where = self.data.index(b"\0")
-            raise DataError(
-                f"{self.name} is binary (a zero byte at offset {where:,}); learn its bytes with --tokens byte"
-            )
-        try:
-            return self.data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.name} is not UTF-8 (at byte offset {error.start:,}); convert it, or learn its "
-                "bytes with --tokens byte"
-            ) from None
+        texts, read, notes = [], [], []
+        for label, data in self.files or ((self.name, self.data),):
+            text, found, said = decode(data, label, encoding)
+            texts.append(text)
+            read.append({"name": label, "encoding": found.name})
+            notes += [f"{label}: {found.told}"] * bool(found.told) + said
+        return Text("\n".join(texts), {"files": read[:MOST_FILES], "count": len(read)}, tuple(notes))
+
+    def text(self, encoding: str = "") -> str:
+        """The text of all files; see `read`."""
+        return self.read(encoding).text
+
+
+def remembered(known: Mapping[str, Any] | None, source: Source) -> dict[str, Any] | None:
+    """How a run has read these data before.
+
+    Args:
+        known: its record of its data; None: a new run.
+        source: the data.
+    Returns:
+        None for a new run or other data; nothing for a run that was made before this was kept.
+    """
+    if known is None or known.get("sha256") != source.sha256:
+        return None
+    read = known.get("read")
+    return read if isinstance(read, dict) else {}
+
+
+def given(config: DataConfig, names: tuple[str, ...] = ()) -> Given:
+    """What the settings say about a table.
+
+    Args:
+        config: the settings.
+        names: columns that it is expected to have.
+    """
+    return Given(
+        delimiter=config.delimiter,
+        decimal="" if config.decimal == "auto" else config.decimal,
+        encoding=config.encoding,
+        header=config.header,
+        missing=split_names(config.missing),
+        names=names,
+    )
 
 
 def load(names: Sequence[str], *, stdin: Path | None = None, named: bool = False) -> Source:
@@ -59,24 +122,33 @@ def load(names: Sequence[str], *, stdin: Path | None = None, named: bool = False
     Raises:
         DataError: a source that is missing, empty or unreadable.
     """
-    contents: list[bytes] = []
-    labels: list[str] = []
+    files: list[tuple[str, bytes]] = []
     for name in names or (DEFAULT,):
         for label, data in _data_set(name) if named else parts(name, stdin):
             if not data.strip():
                 raise DataError(
                     f"{label} is empty or nothing but white space; give a text of at least a few thousand characters"
                 )
-            contents.append(data)
-            labels.append(label)
-    if sum(map(len, contents)) > MAX_SOURCE_BYTES:
+            files.append((label, data))
+    if sum(len(data) for _, data in files) > MAX_SOURCE_BYTES:
         raise DataError(f"the sources hold more than {MAX_SOURCE_BYTES:,} bytes; use --fraction on a smaller file")
-    name = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more"
-    return Source(name, b"\n".join(contents))
+    name = files[0][0] if len(files) == 1 else f"{files[0][0]} and {len(files) - 1} more"
+    return Source(name, b"\n".join(data for _, data in files), tuple(files))
 
 
-def parts(name: str, stdin: Path | None = None) -> list[tuple[str, bytes]]:
-    """The files of one source, each with a label; see `load`."""
+def parts(
+    name: str, stdin: Path | None = None, *, empty: bool = False, most: int = MAX_SOURCE_BYTES
+) -> list[tuple[str, bytes]]:
+    """The files of one source, each with a label.
+
+    Args:
+        name: of a file, a folder or a data set, or '-'; see `load`.
+        stdin: see `load`.
+        empty: give the files of a folder that have no content as well.
+        most: bytes that are read of each file; one with more ends with its last whole line.
+    Raises:
+        DataError: see `load`.
+    """
     if name == STDIN:
         data = read_bounded(stdin, MAX_SOURCE_BYTES, DataError) if stdin else sys.stdin.buffer.read()
         return [("standard input", data)]
@@ -85,9 +157,9 @@ def parts(name: str, stdin: Path | None = None) -> list[tuple[str, bytes]]:
     path = Path(name)
     try:
         if path.is_dir():
-            return _read_folder(path)
+            return _read_folder(path, empty, most)
         if path.is_file():
-            return [(one_line(path.name), _read_file(path))]
+            return [(one_line(path.name), _read_file(path, most))]
         if path.exists():
             raise DataError(f"{one_line(path)} is neither a file nor a folder; a pipe is read with '-'")
     except (OSError, ValueError) as error:
@@ -104,19 +176,26 @@ def _data_set(name: str) -> list[tuple[str, bytes]]:
     return [("the embedded text" if label == DEFAULT else label, data) for label, data in datasets.fetch(name)]
 
 
-def _read_file(path: Path) -> bytes:
-    if path.stat().st_size > MAX_SOURCE_BYTES:
+def _read_file(path: Path, most: int) -> bytes:
+    if path.stat().st_size <= most:
+        return path.read_bytes()
+    if most == MAX_SOURCE_BYTES:
         raise DataError(f"{one_line(path)} holds more than {MAX_SOURCE_BYTES:,} bytes; train on a part of it")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(most)
+    end = data.rfind(b"\n") + 1
+    if b"\0" in data[:4096]:
+        return data[: most & ~3]  # UTF-16 or UTF-32
+    return data[:end] if end else data.decode("utf-8", "ignore").encode()
 
 
-def _read_folder(path: Path) -> list[tuple[str, bytes]]:
+def _read_folder(path: Path, empty: bool, most: int) -> list[tuple[str, bytes]]:
     files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
-    found = [(one_line(file.relative_to(path)), _read_file(file)) for file in files]
-    found = [(label, data) for label, data in found if data.strip()]
-    if not found:
+    found = [(one_line(file.relative_to(path)), _read_file(file, most)) for file in files]
+    filled = [(label, data) for label, data in found if data.strip()]
+    if not filled:
         raise DataError(f"folder {one_line(path)} holds no file with content")
-    return found
+    return found if empty else filled
 
 
 def _hidden(file: Path, top: Path) -> bool:

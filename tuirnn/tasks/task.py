@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tuirnn.errors import ConfigError, DataError
+from tuirnn.errors import ConfigError, DataError, one_line
 from tuirnn.figures import Figure
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
+from tuirnn.tables.dialect import Given
 
 if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to import than the rest of a command
     import numpy as np
@@ -30,6 +31,10 @@ OF_TOKENS = frozenset({"tokens", "embed", "token_dropout"})
 
 KINDS = {"char": "characters", "byte": "bytes", "word": "words", "point": "points"}
 """What the tokens of a vocabulary's kind are called."""
+
+
+Understood = tuple[Sequence[str], dict[str, Any]]
+"""What is to be told of data, a line each, and the same for a run's record."""
 
 
 class TaskData(Protocol):
@@ -108,12 +113,16 @@ class Held:
         data: reads these; raises DataError where they are gone or have changed.
         leaky: the network was trained on its validation split as well.
         horizon: steps of a roll-out.
+        reading: what the user says about the file.
+        read: how the network's own data were read, as in its run's record.
     """
 
     given: str | None
     data: Callable[[], TaskData]
     leaky: bool = False
     horizon: int = 200
+    reading: Given = field(default_factory=Given)
+    read: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,7 @@ class History:
         first: the point that forecasts are judged from, or n.
         horizon: steps of a roll-out.
         notes: what was left out or filled in.
+        real: which values are in the data [n, F]; the others are filled in and judge nothing. None: all.
     """
 
     what: str
@@ -148,6 +158,7 @@ class History:
     first: int
     horizon: int = 200
     notes: tuple[str, ...] = ()
+    real: "npt.NDArray[np.bool_] | None" = None
 
 
 class Task(ABC):
@@ -204,6 +215,26 @@ class Task(ABC):
         Raises:
             DataError: data that cannot be used.
         """
+
+    def understand(self, config: DataConfig, files: Sequence[tuple[str, bytes]]) -> Understood:
+        """What `load` would understand of some files, or of the beginnings of large ones.
+
+        Args:
+            config: settings; the files are its only source.
+            files: each with its name.
+        Returns:
+            what is to be told, a line each, and the same for a record.
+        Raises:
+            DataError: see `load`.
+        """
+        from tuirnn.tasks.sources import Source
+
+        source = Source(files[0][0], b"\n".join(data for _, data in files), tuple(files))
+        found = source.read(config.encoding)
+        lines, symbols = found.text.count("\n") + 1, len(set(found.text))
+        told = f"{len(files):,} files, {len(found.text):,} characters, {symbols:,} of them different, {lines:,} lines"
+        first = [line for line in found.text[:10_000].splitlines() if line.strip()][:3]
+        return (told, *found.notes, *(one_line(line, 80) for line in first)), found.read
 
     def named(self, metadata: Interface) -> TaskData:
         """The data set of the name that a cell file gives; raises DataError where its name does not tell the split."""

@@ -4,6 +4,7 @@ Batches are time-major: x [T, B] or [T, B, F] and y, which is one token or point
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ class Windows(Batches):
         ids: the training split, tokens [n] or points [n, F].
         config: length, batch size and seed.
         newline: the token that lines begin after.
+        targets: what is to be predicted where that is not `ids` itself, of the same shape; None: `ids`.
 
     Attributes:
         starts: where the windows of the last batch begin, [B].
@@ -47,8 +49,10 @@ class Windows(Batches):
 
     starts: Ids
 
-    def __init__(self, ids: Ids, config: TrainConfig, *, newline: int = -1) -> None:
-        self.ids, self.newline = ids, newline
+    def __init__(
+        self, ids: Ids, config: TrainConfig, *, newline: int = -1, targets: npt.NDArray[Any] | None = None
+    ) -> None:
+        self.ids, self.newline, self.targets = ids, newline, ids if targets is None else targets
         self.T = config.seq_len
         if len(ids) < self.T + 1:
             raise DataError(
@@ -77,8 +81,8 @@ class Windows(Batches):
 
         def batch(position: int) -> Batch:
             self.starts = starts(position)
-            windows = self.ids[self.starts + self._offsets]  # [T+1, B]
-            return windows[:-1], windows[1:], self.carry(position)
+            places = self.starts + self._offsets  # [T+1, B]
+            return self.ids[places[:-1]], self.targets[places[1:]], self.carry(position)
 
         return batch
 

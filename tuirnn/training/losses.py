@@ -47,17 +47,24 @@ class SquaredError:
 
     Args:
         every_step: not of the last step alone.
+        gaps: targets may be NaN; these count nothing.
     """
 
-    def __init__(self, every_step: bool) -> None:
-        self.every_step = every_step
+    def __init__(self, every_step: bool, *, gaps: bool = False) -> None:
+        self.every_step, self.gaps = every_step, gaps
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean."""
+        """The mean; 0 where all targets are NaN."""
         if not self.every_step:
             outputs, targets = outputs[-1:], targets[-1:]
-        return (outputs.float() - targets.float()).square().mean()
+        if not self.gaps:
+            return (outputs.float() - targets.float()).square().mean()
+        gone = targets.isnan()
+        squared = (outputs.float() - targets.float().nan_to_num()).square().masked_fill(gone, 0.0)
+        return squared.sum() / (~gone).sum().clamp(min=1)
 
     def weight(self, targets: npt.NDArray[np.float32]) -> float:
-        """See `Loss.weight`."""
-        return float(targets.size)
+        """See `Loss.weight`; never 0, so that a batch without a target has a loss of 0 and no other."""
+        if not self.gaps:
+            return float(targets.size)
+        return max(float(np.count_nonzero(~np.isnan(targets if self.every_step else targets[-1:]))), 1e-9)

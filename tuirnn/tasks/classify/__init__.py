@@ -8,7 +8,7 @@ from tuirnn.errors import ConfigError, one_line
 from tuirnn.figures import PERCENT, Figure, number
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tasks.task import OF_TOKENS, Held, OpenCell, Report, Task, TaskData
+from tuirnn.tasks.task import OF_TOKENS, Held, OpenCell, Report, Task, TaskData, Understood
 
 if TYPE_CHECKING:
     from tuirnn.vocab import Vocabulary
@@ -32,7 +32,8 @@ class Classification(Task):
     )
     loss_in = ("nats", "sequences")
     settings = OF_TOKENS | {
-        "classes", "text_column", "label_column", "split_seed", "every_step", "class_weights"
+        "classes", "text_column", "label_column", "split_seed", "every_step", "class_weights", "example",
+        "delimiter", "header", "missing", "encoding",
     }  # fmt: skip
     labelled = True
 
@@ -47,7 +48,16 @@ class Classification(Task):
         """See `Task.load`."""
         from tuirnn.tasks.classify import data
 
-        return data.load(config, vocab=vocab, stdin=stdin)
+        return data.load(config, vocab=vocab, known=known, stdin=stdin)
+
+    def understand(self, config: DataConfig, files: Sequence[tuple[str, bytes]]) -> Understood:
+        """See `Task.understand`."""
+        from tuirnn.tasks.classify import reading
+        from tuirnn.tasks.classify.data import clean, describe_counts
+
+        found = reading.understand(config, list(files))
+        kept, notes = clean(found.groups, count_empty=not found.lines)
+        return (*found.notes, describe_counts(kept), *notes), found.read
 
     def counted(self, kind: str) -> str:
         """See `Task.counted`."""

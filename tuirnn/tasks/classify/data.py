@@ -5,22 +5,26 @@ the last real step, or with `every_step` at every real step, so that the network
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.escaping import split_names
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tasks import sources, tables
 from tuirnn.tasks.batches import IGNORE, Batch, Batches
+from tuirnn.tasks.classify import reading
 from tuirnn.vocab import Ids, Vocabulary
 
 MAX_LENGTH = 100_000
 """Tokens in one sequence."""
+
+SHOWN_CLASSES = 12
+"""Classes whose sizes a note lists."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class LabelledData:
         vocab: of the sequences' symbols.
         classes: names, in the order of the logits.
         train, val, test: no sequence is in two of them.
-        notes: what was left out and why, a line each.
+        notes: what was understood, and what was left out and why, a line each.
+        read: how the data were read.
     """
 
     name: str
@@ -64,6 +69,7 @@ class LabelledData:
     val: Examples
     test: Examples
     notes: tuple[str, ...] = ()
+    read: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
@@ -82,7 +88,9 @@ class LabelledData:
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, classes and the splits' sizes in sequences."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        return {"name": self.name, "sha256": self.sha256, "classes": list(self.classes), **splits}
+        return {
+            "name": self.name, "sha256": self.sha256, "classes": list(self.classes), **splits, "read": self.read
+        }  # fmt: skip
 
     def unknown(self) -> list[str]:
         """Symbols that the vocabulary lacks: none, as other data must bring the same classes anyway."""
@@ -123,32 +131,43 @@ class ExampleBatches(Batches):
         return x, y, np.zeros(self.B, np.float32)
 
 
-def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None) -> LabelledData:
+def load(
+    config: DataConfig,
+    *,
+    vocab: Vocabulary | None = None,
+    known: Mapping[str, Any] | None = None,
+    stdin: Path | None = None,
+) -> LabelledData:
     """Read, clean and split labelled sequences.
 
     Args:
-        config: a folder with one file a class (a sequence a line), or one CSV or TSV file with a column of labels.
+        config: a folder with a file a class (a sequence a line) or a folder a class, or a table with labels.
         vocab: of an existing run; None builds one from all sequences.
+        known: an existing run's summary of its data; None: a new run.
         stdin: a run's copy of standard input, which must then be a table.
     Raises:
         DataError: no classes, a class too small to be split, a table that is none.
     """
-    found, name, source = _read(config, stdin)
-    wanted = [label.strip() for label in config.classes.split(",") if label.strip()]
+    read = reading.read(config, known, stdin)
+    found, name = read.groups, read.name
+    wanted = split_names(config.classes)
     for label in wanted:
         if label not in found:
             raise DataError(f"{name} has no class '{one_line(label, 60)}'; {nearest(label, found)}")
     found = {label: found[label] for label in sorted(wanted or found)}
-    sequences, notes = _cleaned(found)
+    sequences, notes = clean(found, count_empty=not read.lines)
     least = 2 + (config.test_fraction > 0)
     for label in [label for label, lines in sequences.items() if len(lines) < least]:
         notes.append(f"class '{one_line(label, 60)}' left out: {len(sequences.pop(label))} sequences of its own")
     if len(sequences) < 2:
-        raise DataError(f"{name} has {len(sequences)} class after cleaning; a classifier needs at least two")
+        said = one_line("; ".join((*read.notes, *notes)), 300)
+        raise DataError(
+            f"{name} has {len(sequences)} class after cleaning; a classifier needs at least two. Understood was: {said}"
+        )
     classes = tuple(sequences)
     if vocab is None:
         vocab = Vocabulary.build("\n".join(s for group in sequences.values() for s in group), config.tokens)
-        if config.tokens == "char":
+        if config.tokens == "char" and not any("\n" in s for group in sequences.values() for s in group):
             vocab = Vocabulary("char", tuple(symbol for symbol in vocab.symbols if symbol != "\n"))
     train, val, test = (
         Examples(
@@ -156,44 +175,19 @@ def load(config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | N
         )
         for split in _split(sequences, config, name)
     )
-    return LabelledData(name, source.sha256, source.data, vocab, classes, train, val, test, tuple(notes))
+    told = (*read.notes, describe_counts(sequences), *notes)
+    source = read.source
+    return LabelledData(name, source.sha256, source.data, vocab, classes, train, val, test, told, read.read)
 
 
-def _read(config: DataConfig, stdin: Path | None) -> tuple[dict[str, list[str]], str, sources.Source]:
-    """Sequences by class, the data's short name, and the bytes they came from."""
-    if len(config.sources) != 1:
-        raise DataError(
-            f"a classifier learns from one folder (a file a class) or one table, not from {len(config.sources)} sources"
-        )
-    (given,) = config.sources
-    files = sources.parts(given, stdin)
-    whole = sources.Source(one_line(Path(given).name or given), b"\n".join(data for _, data in files))
-    if len(files) == 1:
-        label, data = files[0]
-        return _table(sources.Source(label, data).text(), label, config), label, whole
-    texts = [(label, data) for label, data in files if label.endswith(".txt")] or files  # beside them: licences, notes
-    groups = {Path(label).stem: sources.Source(label, data).text().splitlines() for label, data in texts}
-    return groups, whole.name, whole
+def describe_counts(groups: dict[str, list[str]]) -> str:
+    """How many sequences there are of each class."""
+    shown = ", ".join(f"{one_line(label, 30)} {len(lines):,}" for label, lines in list(groups.items())[:SHOWN_CLASSES])
+    more = f", and {len(groups) - SHOWN_CLASSES} more" if len(groups) > SHOWN_CLASSES else ""
+    return f"{len(groups)} classes: {shown}{more}"
 
 
-def _table(text: str, name: str, config: DataConfig) -> dict[str, list[str]]:
-    """Sequences by label from CSV or TSV with a header line."""
-    table = tables.read(text, name)
-    head = table.header
-    if len(head) < 2:
-        raise DataError(f"{name} has {len(head)} column; a table for a classifier has a text and a label column")
-    label = config.label_column or next((c for c in head if c.strip().lower() in ("label", "class")), head[-1])
-    of = table.position(label)
-    at = table.position(config.text_column or next((c for c in head if c != label), ""))
-    groups: dict[str, list[str]] = {}
-    for number, row in table.rows:
-        if not row[of].strip():
-            raise DataError(f"{name}, line {number}: no label in column '{one_line(label, 60)}'")
-        groups.setdefault(row[of].strip(), []).append(row[at])
-    return groups
-
-
-def _cleaned(groups: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+def clean(groups: dict[str, list[str]], *, count_empty: bool) -> tuple[dict[str, list[str]], list[str]]:
     """Leave out what is empty, what a class has twice, and what stands in two classes; say how much that was."""
     stripped = {label: [line.strip() for line in lines] for label, lines in groups.items()}
     filled = {label: [line for line in lines if line] for label, lines in stripped.items()}
@@ -203,6 +197,9 @@ def _cleaned(groups: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[s
     twice = sum(map(len, filled.values())) - sum(map(len, unique.values()))
     shared = sum(1 for count in owners.values() if count > 1)
     notes = []
+    empty = sum(map(len, groups.values())) - sum(map(len, filled.values()))
+    if empty and count_empty:
+        notes.append(f"{empty:,} sequences without text left out")
     if twice:
         notes.append(f"{twice:,} duplicates within a class left out")
     if shared:

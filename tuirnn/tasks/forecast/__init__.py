@@ -1,15 +1,15 @@
 """Forecasting: how does a series of numbers go on?"""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuirnn.errors import ConfigError
+from tuirnn.errors import ConfigError, one_line
 from tuirnn.figures import Figure, number
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.builtin import SINCOS
-from tuirnn.tasks.task import Held, History, Interface, OpenCell, Report, Task, TaskData
+from tuirnn.tasks.task import Held, History, Interface, OpenCell, Report, Task, TaskData, Understood
 
 if TYPE_CHECKING:
     from tuirnn.scaling import Series
@@ -32,7 +32,12 @@ class Forecasting(Task):
         Figure("naive_loss", "MSE of the last value", "σ²", higher=None),
     )
     loss_in = ("squared deviations", "points")
-    settings = frozenset({"columns", "horizon", "every_step", "batches", "seq_len"})
+    settings = frozenset(
+        {
+            "columns", "horizon", "every_step", "batches", "seq_len", "time_column", "date_order", "delimiter",
+            "decimal", "header", "missing", "encoding",
+        }
+    )  # fmt: skip
     points = True
     speed = "points"
 
@@ -48,6 +53,14 @@ class Forecasting(Task):
         from tuirnn.tasks.forecast import data
 
         return data.load(config, known=known, stdin=stdin)
+
+    def understand(self, config: DataConfig, files: Sequence[tuple[str, bytes]]) -> Understood:
+        """See `Task.understand`."""
+        from tuirnn.tasks.forecast import reading
+        from tuirnn.tasks.forecast.data import one_table
+
+        found = reading.new_series(one_table(list(files)), config)
+        return (*found.notes, f"to learn: {one_line(', '.join(found.columns), 200)}"), found.read
 
     def named(self, metadata: Interface) -> TaskData:
         """See `Task.named`."""
@@ -80,7 +93,7 @@ class Forecasting(Task):
         from tuirnn.tasks.forecast.prediction import measure
 
         assert isinstance(data, SeriesData)
-        found = measure(cell, *data.until("val"), horizon=1)
+        found = measure(cell, *data.until("val"), horizon=1, real=data.real_until("val"))
         return found.loss, found.points
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
@@ -89,7 +102,7 @@ class Forecasting(Task):
         from tuirnn.tasks.forecast.rollout import describe
 
         series = self.history(cell, held)
-        found = measure(cell, series.values, series.first, horizon=series.horizon)
+        found = measure(cell, series.values, series.first, horizon=series.horizon, real=series.real)
         return Report(
             {"on": series.what, **found.to_json()},
             [

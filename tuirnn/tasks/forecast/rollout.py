@@ -117,6 +117,7 @@ def measure(
     *,
     look_back: int,
     horizon: int,
+    real: npt.NDArray[np.bool_] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Figures:
     """Judge forecasts of a held-out part.
@@ -128,29 +129,40 @@ def measure(
         scaling: of the training part.
         look_back: see above.
         horizon: steps of the roll-outs; a shorter part shortens them.
+        real: which values judge [n, F]; the others are filled in. None: all.
         check: called now and then; it may raise.
     """
+    known = values if real is None else np.where(real, values, np.nan)
+    mean = np.mean if real is None else _mean_of_real
     with np.errstate(over="ignore", invalid="ignore"):  # a network that runs away has errors that say so
-        errors = _one_step(reader, values, first, look_back, check) - values[first:]
-        naive = values[first - 1 : -1] - values[first:]
+        errors = _one_step(reader, values, first, look_back, check) - known[first:]
+        naive = values[first - 1 : -1] - known[first:]
         origins, forecasts = _roll_outs(reader, values, first, look_back, horizon, check)
-        truth = values[origins[None, :] + np.arange(len(forecasts))[:, None]]  # [H, R, F]
+        ahead = origins[None, :] + np.arange(len(forecasts))[:, None]
+        truth = known[ahead]  # [H, R, F]
         off, naive_off = (forecasts - truth) ** 2, (values[origins - 1][None] - truth) ** 2
         return Figures(
             points=len(errors),
-            mse=(errors**2).mean(0),
-            mae=np.abs(errors).mean(0),
-            naive_mse=(naive**2).mean(0),
-            naive_mae=np.abs(naive).mean(0),
-            rmse=np.sqrt(off.mean(1)),
-            naive_rmse=np.sqrt(naive_off.mean(1)),
-            rollout_rmse=np.sqrt(off.mean((0, 1))),
-            naive_rollout_rmse=np.sqrt(naive_off.mean((0, 1))),
+            mse=mean(errors**2, 0),
+            mae=mean(np.abs(errors), 0),
+            naive_mse=mean(naive**2, 0),
+            naive_mae=mean(np.abs(naive), 0),
+            rmse=np.sqrt(mean(off, 1)),
+            naive_rmse=np.sqrt(mean(naive_off, 1)),
+            rollout_rmse=np.sqrt(mean(off, (0, 1))),
+            naive_rollout_rmse=np.sqrt(mean(naive_off, (0, 1))),
             origins=len(origins),
-            truth=truth[:, 0],
+            truth=values[ahead[:, 0]],
             forecast=forecasts[:, 0],
             scaling=scaling,
         )
+
+
+def _mean_of_real(values: Series, axis: int | tuple[int, ...]) -> Series:
+    """Mean over the values that are there; NaN where there is none."""
+    there = ~np.isnan(values)
+    total, count = np.where(there, values, 0.0).sum(axis), there.sum(axis)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), np.float64)
 
 
 def roll_out(

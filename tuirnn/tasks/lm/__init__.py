@@ -30,7 +30,7 @@ class LanguageModelling(Task):
     loss_in = ("nats", "tokens")
     settings = OF_TOKENS | {
         "allow_leak", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
-        "sample_length", "sample_prime", "sample_temperature",
+        "sample_length", "sample_prime", "sample_temperature", "encoding",
     }  # fmt: skip
     writes = True
 
@@ -45,7 +45,7 @@ class LanguageModelling(Task):
         """See `Task.load`."""
         from tuirnn.tasks.lm import data
 
-        return data.load(config, vocab=vocab, stdin=stdin)
+        return data.load(config, vocab=vocab, known=known, stdin=stdin)
 
     def named(self, metadata: Interface) -> TaskData:
         """See `Task.named`; a name that `tuirnn data ls` has, never a path."""
@@ -86,9 +86,12 @@ class LanguageModelling(Task):
         """Loss under both protocols, on a given text or on the validation split."""
         from tuirnn.tasks.lm.data import TextData, text_ids
         from tuirnn.tasks.lm.prediction import evaluate
+        from tuirnn.tasks.texts import unknown_share
 
+        notes: tuple[str, ...] = ()
         if held.given is not None:
-            ids, what = text_ids(held.given, cell.metadata.vocab), one_line(held.given)
+            ids, notes = text_ids(held.given, cell.metadata.vocab, held.reading.encoding)
+            notes, what = (*notes, *unknown_share(cell.metadata.vocab, ids)), one_line(held.given)
         else:
             data = held.data()
             assert isinstance(data, TextData)
@@ -102,7 +105,8 @@ class LanguageModelling(Task):
         for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
             nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
             lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
-        return Report({"text": held.given or "validation split", **values, "leaky": held.leaky}, lines)
+        told = {"text": held.given or "validation split", **values, "leaky": held.leaky}
+        return Report(told, lines, list(notes))
 
     def predict(self, cell: OpenCell, text: str) -> Report:
         """A language model answers with text of its own."""

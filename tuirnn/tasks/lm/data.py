@@ -1,21 +1,20 @@
 """The text of a language model, split before it is windowed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import codecs
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tuirnn.errors import DataError
+from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.windows import WINDOWS, Windows, split
 from tuirnn.vocab import Ids, Vocabulary
-
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,15 @@ class TextData:
     val: Ids
     test: Ids
     notes: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
+    """The text's symbols that the vocabulary of an existing run lacks."""
+    read: dict[str, Any] = field(default_factory=dict)
+    """How its files were read."""
 
     def summary(self) -> dict[str, Any]:
-        """For the run's record: name, hash and the splits' lengths in tokens."""
+        """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        return {"name": self.name, "sha256": self.sha256, **splits}
+        return {"name": self.name, "sha256": self.sha256, **splits, "read": self.read}
 
     @property
     def inputs(self) -> int:
@@ -56,51 +59,71 @@ class TextData:
 
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
-        return [] if self.vocab.kind == "byte" else self.vocab.unknown(self.raw.decode("utf-8-sig"))
+        return list(self.strange)
 
 
 def load(
-    config: DataConfig, *, vocab: Vocabulary | None = None, stdin: Path | None = None, named: bool = False
+    config: DataConfig,
+    *,
+    vocab: Vocabulary | None = None,
+    known: Mapping[str, Any] | None = None,
+    stdin: Path | None = None,
+    named: bool = False,
 ) -> TextData:
     """Read, tokenize and split the sources of `config`.
 
     Args:
         config: what to read and how to cut it.
         vocab: vocabulary of an existing run; None builds one from the whole text.
+        known: an existing run's summary of its data.
         stdin, named: see `sources.load`.
     Raises:
         DataError: unreadable sources, or a split with fewer than two tokens.
     """
     source = sources.load(config.sources, stdin=stdin, named=named)
-    listed = shuffled_lines(source.data, config.split_seed) if config.lines else source.data
-    read = sources.Source(source.name, listed)
-    if vocab is None:
-        text = "" if config.tokens == "byte" else read.text()
-        vocab = Vocabulary.build(text, config.tokens, config.vocab_size)
-    ids = token_ids(read, vocab)
+    if sources.remembered(known, source) == {}:  # a run from before files were decoded one by one
+        source = sources.Source(source.name, source.data)
+    found = sources.Text("", {}, ())
+    strange: tuple[str, ...] = ()
+    if (vocab.kind if vocab else config.tokens) == "byte":
+        data = shuffled_lines(source.data, config.split_seed) if config.lines else source.data
+        ids, vocab = np.frombuffer(data, dtype=np.uint8).astype(np.int64), Vocabulary("byte")
+    else:
+        found = source.read(config.encoding)
+        text = found.text
+        if config.lines:
+            text = shuffled_lines(text.encode("utf-8", "replace"), config.split_seed).decode()
+        vocab = vocab or Vocabulary.build(text, config.tokens, config.vocab_size)
+        ids = vocab.encode(text)
+        if known is not None and (ids == vocab.unk).any():
+            strange = tuple(vocab.unknown(text))
     ids = ids[: max(1, round(len(ids) * config.fraction))]
     train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
         )
-    return TextData(source.name, source.sha256, source.data, vocab, train, val, test)
+    return TextData(source.name, source.sha256, source.data, vocab, train, val, test, found.notes, strange, found.read)
 
 
-def text_ids(path: str, vocab: Vocabulary) -> Ids:
-    """Token ids [n] of a text to evaluate on; raises DataError where it is unreadable or shorter than two tokens."""
-    source = sources.load((path,))
-    ids = token_ids(source, vocab)
+def text_ids(path: str, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, tuple[str, ...]]:
+    """Token ids [n] of a text to evaluate on, and notes on how it was read.
+
+    Raises:
+        DataError: it is unreadable, or shorter than two tokens.
+    """
+    ids, found = token_ids(sources.load((path,)), vocab, encoding)
     if len(ids) < 2:
-        raise DataError(f"{source.name} has fewer than two tokens; there is nothing to predict")
-    return ids
+        raise DataError(f"{one_line(path)} has fewer than two tokens; there is nothing to predict")
+    return ids, found.notes
 
 
-def token_ids(source: sources.Source, vocab: Vocabulary) -> Ids:
-    """Token ids of a source, int64 [n]; a byte vocabulary reads any bytes, the others UTF-8 text."""
+def token_ids(source: sources.Source, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, sources.Text]:
+    """Token ids of a source, int64 [n], and how it was read; a byte vocabulary reads any bytes, the others text."""
     if vocab.kind == "byte":
-        return np.frombuffer(source.data, dtype=np.uint8).astype(np.int64)
-    return vocab.encode(source.text())
+        return np.frombuffer(source.data, dtype=np.uint8).astype(np.int64), sources.Text("", {}, ())
+    found = source.read(encoding)
+    return vocab.encode(found.text), found
 
 
 def shuffled_lines(data: bytes, seed: int) -> bytes:
@@ -109,7 +132,7 @@ def shuffled_lines(data: bytes, seed: int) -> bytes:
     Raises:
         DataError: fewer than two lines.
     """
-    stripped = (line.strip() for line in data.removeprefix(BOM).splitlines())
+    stripped = (line.strip() for line in data.removeprefix(codecs.BOM_UTF8).splitlines())
     lines = list(dict.fromkeys(line for line in stripped if line))
     if len(lines) < 2:
         raise DataError(f"--lines shuffles a list with one thing a line; here are {len(lines)} different lines")

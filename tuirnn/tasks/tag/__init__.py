@@ -32,7 +32,9 @@ class Tagging(Task):
         Figure("span_f1", "span F1", PERCENT, higher=True),
     )
     loss_in = ("nats", "tokens")
-    settings = OF_TOKENS | {"vocab_size", "text_column", "label_column", "split_seed"}
+    settings = OF_TOKENS | {
+        "vocab_size", "text_column", "label_column", "split_seed", "delimiter", "header", "encoding"
+    }  # fmt: skip
     labelled = True
 
     def load(

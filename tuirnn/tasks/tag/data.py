@@ -185,7 +185,7 @@ def read_sources(config: DataConfig, stdin: Path | None = None) -> tuple[Reading
     """All sequences of the sources, the data's short name, and the bytes they came from."""
     files = [file for name in config.sources or (ENTITIES,) for file in sources.parts(name, stdin)]
     label = one_line(files[0][0]) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-    readings = [read(sources.Source(name, data).text(), name, config) for name, data in files]
+    readings = [read(sources.Source(name, data).text(config.encoding), name, config) for name, data in files]
     if len({reading.symbols for reading in readings}) > 1:
         raise DataError(f"{label}: some files tag symbols and others words; train on one kind")
     whole = Reading(

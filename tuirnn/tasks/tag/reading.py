@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
-from tuirnn.tasks import tables
+from tuirnn.tables import table as tables
+from tuirnn.tasks import sources
 
 TAG_COLUMNS = ("tags", "tag", "labels", "label")
 """Headings that make a file a table: its column of tags."""
@@ -111,26 +112,29 @@ def _read_columns(text: str, name: str) -> Reading:
 
 def _read_table(text: str, name: str, config: DataConfig) -> Reading:
     """A text and its tags in each row: words and tags with blanks between, or as many tags as the text has symbols."""
-    table = tables.read(text, name)
-    if len(table.header) < 2:
-        raise DataError(f"{name} has {len(table.header)} column; a table of tagged texts has a text and its tags")
-    lower = [heading.strip().lower() for heading in table.header]
-    usual = next((table.header[lower.index(heading)] for heading in TAG_COLUMNS if heading in lower), table.header[-1])
+    wanted = tuple(filter(None, (config.text_column, config.label_column)))
+    table = tables.read(text.encode(), name, sources.given(config, wanted))
+    names = table.names
+    if len(names) < 2:
+        raise DataError(f"{name} has {len(names)} column; a table of tagged texts has a text and its tags")
+    lower = [heading.strip().lower() for heading in names]
+    usual = next((names[lower.index(heading)] for heading in TAG_COLUMNS if heading in lower), names[-1])
     of = table.position(config.label_column or usual)
     at = table.position(config.text_column) if config.text_column else int(of == 0)
     if of == at:
-        raise DataError(f"{name}: column '{one_line(table.header[of], 60)}' is both text and tags; give --label-column")
-    symbols = not any(len(row[of].split()) > 1 for _, row in table.rows)
+        raise DataError(f"{name}: column '{one_line(names[of], 60)}' is both text and tags; give --label-column")
+    rows = list(zip(table.cells(at), table.cells(of), strict=True))
+    symbols = not any(len(tags.split()) > 1 for _, tags in rows)
     sequences = []
-    for number, row in table.rows:
-        words, tags = (list(row[at]), list(row[of].strip())) if symbols else (row[at].split(), row[of].split())
+    for row, (text_, tags_) in enumerate(rows):
+        words, tags = (list(text_), list(tags_.strip())) if symbols else (text_.split(), tags_.split())
         if not words or len(words) != len(tags):
             unit = "symbols" if symbols else "words"
             raise DataError(
-                f"{name}, line {number}: {len(tags)} tags for {len(words)} {unit}; give each {unit[:-1]} one tag, "
-                + ("or each word one, with blanks between them" if symbols else "with blanks between them")
+                f"{name}, line {table.line(row)}: {len(tags)} tags for {len(words)} {unit}; give each {unit[:-1]} one "
+                "tag, " + ("or each word one, with blanks between them" if symbols else "with blanks between them")
             )
-        sequences.append(_fitting(tagged(words, tags, symbols=symbols), f"{name}, line {number}"))
+        sequences.append(_fitting(tagged(words, tags, symbols=symbols), f"{name}, line {table.line(row)}"))
     return Reading(tuple(sequences), symbols)
 
 

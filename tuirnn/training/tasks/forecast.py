@@ -23,7 +23,7 @@ SHOWN_COLUMNS, SHOWN_POINTS = 8, 1_000
 
 def make_loss(config: RunConfig, data: SeriesData, device: torch.device) -> SquaredError:
     """Mean squared error, in squared deviations."""
-    return SquaredError(learns_every_step(config.train))
+    return SquaredError(learns_every_step(config.train), gaps=data.real is not None)
 
 
 class ForecastEvaluator(Evaluator[SeriesData]):
@@ -36,7 +36,10 @@ class ForecastEvaluator(Evaluator[SeriesData]):
         with evaluating(self.model):
             reader = ModelReader(self.model, scaling, self.device)
             back, horizon = look_back(train), train.horizon
-            seen = measure(reader, values, first, scaling, look_back=back, horizon=horizon, check=self.check)
+            seen = measure(
+                reader, values, first, scaling, look_back=back, horizon=horizon, real=self.data.real_until("val"),
+                check=self.check,
+            )  # fmt: skip
             probed = self.probe(SquaredError(learns_every_step(train)), *self._probe_batch())
         figures = {
             "mae": seen.absolute(seen.mae),

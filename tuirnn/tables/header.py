@@ -1,0 +1,105 @@
+"""Whether the first line of a table holds names or values."""
+
+import re
+from collections.abc import Sequence
+
+from tuirnn.tables import cells
+
+USUAL = frozenset(
+    """
+    text texts sentence sentences review reviews comment comments message messages content body document tweet sms post
+    title headline description question query utterance sequence word name label labels class classes target sentiment
+    category categories y x tag topic intent polarity emotion language lang genre type kind id index date datum time
+    timestamp datetime year month day hour value values price close open high low volume rating score stars
+    """.split()  # noqa: SIM905
+)
+"""Words that name columns more often than they are values."""
+
+_WHOLE = re.compile(r"\d+")
+
+MOSTLY = 0.9
+"""Share of a column's cells that make it one of numbers or dates."""
+
+MIN_ROWS = 5
+"""Fewer rows do not show how far values reach."""
+
+
+def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool | None:
+    """Judge the first line against the others.
+
+    Words over numbers or dates are names. So are the usual ones, and words over columns of few values that do not have
+    them. Numbers over numbers are values, unless they are of another form (whole numbers over decimals), or are years
+    or count the columns and lie far from the values below.
+
+    Args:
+        first: its fields.
+        body: fields of the others, all of one length.
+    Returns:
+        None where both are plausible.
+    """
+    if not body:
+        return any(cells.kind(cell) == cells.TEXT for cell in first)
+    columns = list(zip(*body, strict=False))
+    kinds = [_kind(column) for column in columns]
+    pairs = list(zip(first, kinds, strict=False))
+    if any(kind in (cells.NUMBER, cells.DATE) and cells.kind(cell) == cells.TEXT for cell, kind in pairs):
+        return True
+    if not any(first):
+        return False
+    if any(not cell and all(cell.strip() for cell in column) for cell, column in zip(first, columns, strict=False)):
+        return True  # a column of row numbers has no heading
+    if cells.DATE in kinds and any(kind == cells.DATE and cells.kind(cell) == cells.DATE for cell, kind in pairs):
+        return False
+    if any(kind == cells.NUMBER for kind in kinds):
+        numeric = [(cell, column) for (cell, kind), column in zip(pairs, columns, strict=False) if kind == cells.NUMBER]
+        return _numeric([cell for cell, _ in numeric], [column for _, column in numeric])
+    return _textual(first, columns)
+
+
+def _kind(column: Sequence[str]) -> str:
+    """What at least nine tenths of a column's cells are."""
+    kinds = [kind for cell in column if (kind := cells.kind(cell)) != cells.NOTHING]
+    for kind in (cells.NUMBER, cells.DATE):
+        if kinds and kinds.count(kind) >= MOSTLY * len(kinds):
+            return kind
+    return cells.TEXT
+
+
+def _textual(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | None:
+    """A table of words: a label stands in its column again, a heading does not."""
+    few = [
+        (cell, {value.strip() for value in column})
+        for cell, column in zip(first, columns, strict=False)
+        if len({value.strip() for value in column}) <= max(2, len(column) // 2)
+    ]
+    if any(cell in values for cell, values in few):
+        return False
+    if any(cell.casefold() in USUAL for cell in first):
+        return True
+    return True if few else None
+
+
+def _numeric(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | None:
+    """Numbers over numbers; see `has_header`."""
+    if not first or not all(_WHOLE.fullmatch(cell) for cell in first) or len(set(first)) < len(first):
+        return False
+    values = [[cell.strip() for cell in column if cells.is_number(cell)] for column in columns]
+    if all(sum("." in cell or "," in cell for cell in column) >= MOSTLY * len(column) for column in values):
+        return True
+    numbers = list(map(int, first))
+    named = numbers in ([*range(len(first))], [*range(1, len(first) + 1)]) or all(1800 <= n <= 2100 for n in numbers)
+    far = all(_is_far(number, column) for number, column in zip(numbers, values, strict=True))
+    if len(values[0]) < MIN_ROWS or not (named or far):
+        return False
+    if len(first) == 1:
+        return None if named and far else False
+    return True if named and far else None
+
+
+def _is_far(number: int, column: Sequence[str]) -> bool:
+    """Whether a number lies outside a column's values by more than their range."""
+    plain = [float(cell) for cell in column if re.fullmatch(r"[+-]?\d+(\.\d*)?", cell)]
+    if not plain:
+        return False
+    low, high = min(plain), max(plain)
+    return not low - (high - low) <= number <= high + (high - low)

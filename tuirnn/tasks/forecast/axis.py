@@ -1,0 +1,241 @@
+"""The column of times of a table: found, or as it was named; the rows in its order, and what is to say of its steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.errors import DataError, one_line
+from tuirnn.tables import cells, times
+from tuirnn.tables.table import Table
+from tuirnn.tables.times import Axis
+
+PARTS = ({"year", "yr", "jahr"}, {"month", "mon", "monat", "mo"}, {"day", "dom", "tag", "dy"}, {"hour", "hr", "stunde"})
+"""Names of columns that are a date together."""
+
+MOST_WITHOUT = 0.05
+"""Share of rows without a time from which a table is refused."""
+
+LONG = 1.5
+"""Rows for each time from which a table holds several series."""
+
+SECONDS, MILLISECONDS = (1e8, 2e10), (1e11, 2e13)
+"""Numbers that a column named as times are holds as seconds, or milliseconds, since 1970."""
+
+SHOWN = 3
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Order:
+    """The rows of a table in the order of time.
+
+    Attributes:
+        rows: their numbers.
+        axis: of the table; None: it has none, and the rows stay as they are.
+        notes: what was found and done.
+        last: rows of the table up to the last one with a value.
+        step: the usual distance of two rows, for people.
+    """
+
+    rows: Rows
+    axis: Axis | None
+    notes: tuple[str, ...]
+    last: int
+    step: str = ""
+
+
+def order(table: Table, named: str, dates: str, last: int) -> Order:
+    """The rows of a table up to its last one with a value, oldest first.
+
+    Args:
+        table: to order.
+        named: column of times; empty: found out.
+        dates: order of day and month; see `times.dates`.
+        last: rows that count; what follows is empty.
+    Raises:
+        DataError: a table of several series, or times that cannot be told.
+    """
+    axis = find(table, named, dates)
+    rows = np.arange(last)
+    if axis is None:
+        return Order(rows, None, ("no column of times: the rows are taken to be in order, the oldest first",), last)
+    missing = np.isnan(axis.values[:last])
+    notes = []
+    if missing.any():
+        if missing.mean() > MOST_WITHOUT:
+            line = table.line(int(np.argmax(missing)))
+            raise DataError(
+                f"{table.name}, line {line}: no time that can be read in '{axis.name}', as in {int(missing.sum()):,} "
+                "rows; mend them, or name another column with --time-column"
+            )
+        notes.append(f"{int(missing.sum()):,} rows without a time in '{axis.name}' left out")
+        rows = rows[~missing]
+    rows, said = _sorted(table, axis, rows)
+    inside = Axis(axis.name, axis.columns, axis.values[rows], axis.calendar)
+    if len(rows) < 2:
+        return Order(rows, axis, tuple(notes), last)
+    steps = times.steps_of(inside)
+    told = f"time: column '{axis.name}', {inside.shown(0)} to {inside.shown(len(rows) - 1)}, step {steps.told}"
+    notes = [told, *said, *notes]
+    if len(steps.gaps):
+        shown = ", ".join(inside.shown(int(gap)) for gap in steps.gaps[:SHOWN])
+        more = ", …" if len(steps.gaps) > SHOWN else ""
+        notes.append(f"{len(steps.gaps):,} gaps, taken for one step: after {shown}{more}")
+    if steps.doubles:
+        notes.append(f"{steps.doubles:,} rows have the time of the one before")
+    return Order(rows, axis, tuple(notes), last, steps.told)
+
+
+def _sorted(table: Table, axis: Axis, rows: Rows) -> tuple[Rows, list[str]]:
+    """The rows in the order of time, and what was done."""
+    values = axis.values[rows]
+    step = np.diff(values)
+    rising, falling = bool((step >= 0).all()), bool((step <= 0).all())
+    each = len(values) / max(1, len(np.unique(values)))
+    if each >= LONG:
+        _refuse_long(table, axis, rows, each, in_order=rising or falling)
+    if rising:
+        return rows, []
+    if falling:
+        return rows[::-1], ["newest first: turned round"]
+    return rows[np.argsort(values, kind="stable")], [f"{int((step < 0).sum()):,} rows stood before older ones: sorted"]
+
+
+def _refuse_long(table: Table, axis: Axis, rows: Rows, each: float, *, in_order: bool) -> None:
+    """Raise DataError where rows of several series stand under one another."""
+    group = _group(table, axis, rows)
+    if group is None and in_order:
+        return  # a clock that is coarser than the rows
+    if group is None:
+        raise DataError(
+            f"{table.name}: column '{axis.name}' has {each:.3g} rows for each time, and no column tells them apart; "
+            "name another column with --time-column, or give one row for each time"
+        )
+    names = list(dict.fromkeys(table.cells(group)))
+    shown, name = ", ".join(one_line(item, 20) for item in names[:SHOWN]), one_line(table.names[group], 40)
+    raise DataError(
+        f"{table.name} has {each:.3g} rows for each time in '{axis.name}', one for each '{name}' ({shown}, …): several "
+        f"series under one another; keep the rows of one '{name}', or give each a column of its own (a pivot)"
+    )
+
+
+def _group(table: Table, axis: Axis, rows: Rows) -> int | None:
+    """The column that tells rows of one time apart: words, else whole numbers."""
+    instants = np.unique(axis.values[rows], return_inverse=True)[1]
+    for wanted in (cells.TEXT, cells.NUMBER):
+        for place in range(len(table.names)):
+            if place in axis.columns:
+                continue
+            column = np.array(table.cells(place), dtype=object)[rows]
+            items, number = np.unique(column.astype(str), return_inverse=True)
+            kinds = {cells.kind(item, table.missing) for item in items[:100]}
+            whole = all(item.strip().lstrip("-").isdigit() for item in items[:100])
+            if not 2 <= len(items) <= len(rows) // 2 or wanted not in kinds or (wanted == cells.NUMBER and not whole):
+                continue
+            if len(np.unique(instants * len(items) + number)) == len(rows):
+                return place
+    return None
+
+
+# ── finding it ────────────────────────────────────────────────────────────────
+
+
+def find(table: Table, named: str, dates: str) -> Axis | None:
+    """The times of a table's rows; None where no column holds any.
+
+    Raises:
+        DataError: the named column holds none, or several columns do.
+    """
+    order = "" if dates == "auto" else dates
+    if named:
+        return _named(table, table.position(named), order)
+    found = [place for place in range(len(table.names)) if times.is_of_times(table, place)]
+    if len(found) > 1:
+        usual = [place for place in found if times.USUAL.fullmatch(table.names[place].strip())]
+        found = usual if len(usual) == 1 else found
+    if len(found) > 1:
+        names = ", ".join(f"'{one_line(table.names[place], 40)}'" for place in found)
+        raise DataError(f"{table.name}: columns {names} hold times; say which orders the rows with --time-column")
+    if found:
+        return _of_dates(table, found[0], order)
+    return _of_parts(table) or _of_numbers(table)
+
+
+def _named(table: Table, place: int, order: str) -> Axis:
+    if times.is_of_times(table, place):
+        return _of_dates(table, place, order)
+    if times.is_of_day(table, place):
+        return Axis(_name(table, place), (place,), times.times_of_day(table, place))
+    values = times.dates(table, place, order)
+    if np.isnan(values).all():
+        values = table.numbers(place).values
+        if np.isnan(values).all():
+            raise DataError(f"{table.name}: column '{_name(table, place)}' holds no times; name another --time-column")
+        return _of_values(_name(table, place), place, values)
+    return Axis(_name(table, place), (place,), values)
+
+
+def _of_dates(table: Table, place: int, order: str) -> Axis:
+    """A column of dates; one of times of day beside it is added where the dates have none."""
+    values, name, columns = times.dates(table, place, order), _name(table, place), (place,)
+    if not np.nansum(values % times.DAY):
+        clocks = [other for other in range(len(table.names)) if other != place and times.is_of_day(table, other)]
+        if len(clocks) == 1:
+            values = values + times.times_of_day(table, clocks[0])
+            return Axis(f"{name} {_name(table, clocks[0])}", (place, clocks[0]), values)
+    return Axis(name, columns, values)
+
+
+def _of_parts(table: Table) -> Axis | None:
+    """Columns of years, months, days and hours, the first two at least."""
+    names = [name.strip().lower() for name in table.names]
+    places = [next((place for place, name in enumerate(names) if name in part), None) for part in PARTS]
+    year, month, day, hour = places
+    if year is None or month is None:
+        return None
+
+    def numbers(place: int | None, otherwise: float) -> times.Times:
+        return np.full(len(table), otherwise) if place is None else table.numbers(place).values
+
+    seconds = times.midnight(numbers(year, np.nan), numbers(month, np.nan), numbers(day, 1.0)) + 3600 * numbers(
+        hour, 0.0
+    )
+    columns = tuple(place for place in places if place is not None)
+    if np.isnan(seconds).mean() > MOST_WITHOUT:
+        return None
+    return Axis(" ".join(_name(table, place) for place in columns), columns, seconds)
+
+
+def _of_numbers(table: Table) -> Axis | None:
+    """A column of numbers that is named as times are and goes one way: years, days as 20210131, seconds since 1970."""
+    for place, name in enumerate(table.names):
+        if not table.named or not times.USUAL.fullmatch(name.strip()):
+            continue
+        compact = times.dates(table, place)
+        if not np.isnan(compact).all():
+            return Axis(_name(table, place), (place,), compact)
+        values = table.numbers(place).values
+        there = values[~np.isnan(values)]
+        step = np.diff(there)
+        if len(there) > 1 and ((step > 0).all() or (step < 0).all()):
+            return _of_values(_name(table, place), place, values)
+    return None
+
+
+def _of_values(name: str, place: int, values: times.Times) -> Axis:
+    """Numbers as times: since 1970 where they are large enough, else counts."""
+    scales: dict[tuple[float, float], Callable[[times.Times], times.Times]] = {
+        SECONDS: lambda v: v,
+        MILLISECONDS: lambda v: v / 1000,
+    }
+    for (low, high), scaled in scales.items():
+        if low < np.nanmin(values) and np.nanmax(values) < high:
+            return Axis(name, (place,), scaled(values))
+    return Axis(name, (place,), values, calendar=False)
+
+
+def _name(table: Table, place: int) -> str:
+    return one_line(table.names[place], 60)

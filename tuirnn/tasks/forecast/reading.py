@@ -1,0 +1,312 @@
+"""A series from a table: which columns, in which order, and what is real in them.
+
+What is done with imperfect tables, and said in the run's notes:
+
+- rows are put into the order of their times, the oldest first; empty rows at the end are left out;
+- a missing value is taken to be the last one before it for the network to read, and counts in no loss and no error;
+  rows before the first value of every column are left out;
+- a column that holds no number, has no name, never changes in the training part, is mostly missing, has no value in a
+  held-out part, counts in even steps, or varies by less than float32 can tell beside its size, is left out; if it was
+  asked for by name, that is an error unless it is a counter;
+- anything else that is not a finite number is an error that names its line.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuirnn.errors import DataError, nearest, one_line
+from tuirnn.escaping import split_names
+from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Series
+from tuirnn.settings.data import DataConfig
+from tuirnn.tables import table as tables
+from tuirnn.tables.dialect import Dialect, Given, former
+from tuirnn.tables.table import Numbers, Table
+from tuirnn.tasks import sources
+from tuirnn.tasks.forecast import axis as axes
+from tuirnn.tasks.forecast.axis import Order
+from tuirnn.tasks.forecast.parts import share, split_points
+
+MOST_MISSING = 0.5
+"""Share of missing values from which a column is left out."""
+
+COARSE = 1e-3
+"""Steps of float32 that a value may have, as a share of its column's deviation."""
+
+EVEN, LEAST_EVEN = 0.95, 8
+"""Share of equal steps that make a column a counter, and how many values it takes to tell."""
+
+SENTINELS = (-9999.0, -999.0, -200.0, -99.0, -9.0, -1.0, 99.0, 999.0, 9999.0, 99999.0, -99999.0)
+"""Numbers that often stand for no value."""
+
+EXAMPLES, EXAMPLE_COLUMNS = 3, 4
+
+Real = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Points:
+    """A series.
+
+    Attributes:
+        columns: their names.
+        values: [n, F], missing ones filled in with the last before.
+        real: which are in the table [n, F]; None: all.
+        notes: what was understood, filled in and left out, a line each.
+        read: the same for a run's record.
+    """
+
+    columns: tuple[str, ...]
+    values: Series
+    real: Real | None
+    notes: tuple[str, ...]
+    read: dict[str, Any]
+
+
+def new_series(source: sources.Source, config: DataConfig) -> Points:
+    """The columns that a new run learns from.
+
+    Raises:
+        DataError: no table of numbers, or columns that were asked for and cannot be used.
+    """
+    wanted = split_names(config.columns)
+    table = tables.read(source.data, source.name, sources.given(config, wanted))
+    found, unfit = _parsed(table, wanted)
+    ordered = axes.order(table, config.time_column, config.date_order, _last(table, found))
+    if ordered.axis is not None:
+        for name in {table.names[place] for place in ordered.axis.columns} - set(wanted):
+            found.pop(name, None)
+            unfit.pop(name, None)
+    ranked = {name: column.values[ordered.rows] for name, column in found.items()}
+    _judge(ranked, unfit, wanted, config)
+    notes = []
+    for name, reason in unfit.items():
+        said = f"column '{one_line(name, 60)}' {reason}"
+        if name in wanted:
+            raise DataError(f"{table.name}: {said}; choose others with --columns")
+        notes.append(f"{said}: left out")
+    columns = tuple(name for name in wanted or ranked if name not in unfit)
+    if not 1 <= len(columns) <= MAX_COLUMNS:
+        raise DataError(
+            f"{table.name} has {len(columns):,} columns to learn from, not 1 to {MAX_COLUMNS:,}: "
+            + one_line("; ".join(notes) or "choose some with --columns", 200)
+        )
+    return _points(table, ordered, columns, ranked, notes)
+
+
+def known_series(table: Table, columns: tuple[str, ...], time: str = "", dates: str = "auto") -> Points:
+    """The columns that a network knows, by name; by place where the table has no names but as many columns.
+
+    Args:
+        table: to read.
+        columns: that the network reads.
+        time, dates: column of times, and order of day and month; see `axes.order`.
+    Raises:
+        DataError: other columns, or cells that are no numbers.
+    """
+    found = _known_columns(table, columns)
+    ordered = axes.order(table, time, dates, _last(table, found))
+    ranked = {name: column.values[ordered.rows] for name, column in found.items()}
+    return _points(table, ordered, columns, ranked, [])
+
+
+def former_series(source: sources.Source, columns: tuple[str, ...]) -> Points:
+    """The columns of a run that was made before rows were ordered and invented values masked."""
+    table = tables.read(source.data, source.name, None, former(source.data))
+    found = _known_columns(table, columns)
+    values, _, notes = _filled({name: column.values for name, column in found.items()})
+    return Points(columns, values, None, tuple(notes), {})
+
+
+def read_table(source: sources.Source, given: Given, read: Mapping[str, Any] | None = None) -> Table:
+    """A table; `read`: how its run has read it."""
+    dialect = Dialect.from_json(read["dialect"]) if read and "dialect" in read else None
+    return tables.read(source.data, source.name, given, dialect)
+
+
+# ── columns ───────────────────────────────────────────────────────────────────
+
+
+def _known_columns(table: Table, columns: tuple[str, ...]) -> dict[str, Numbers]:
+    names = [name.strip() for name in table.names]
+    if set(columns) <= set(names):
+        places = [names.index(name) for name in columns]
+    elif not table.named and len(names) == len(columns):
+        places = list(range(len(columns)))
+    else:
+        has = "columns " + ", ".join(names) if table.named else f"{len(names)} columns without names"
+        raise DataError(
+            f"{table.name} has {one_line(has, 100)}; this network reads {one_line(', '.join(columns), 100)}"
+        )
+    found = {}
+    for name, place in zip(columns, places, strict=True):
+        found[name] = table.numbers(place)
+        _refuse_text(table, name, found[name])
+    return found
+
+
+def _parsed(table: Table, wanted: Sequence[str]) -> tuple[dict[str, Numbers], dict[str, str]]:
+    """The numbers of the wanted columns, or of all that hold some; and why others do not."""
+    names = table.names
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"{table.name} has no column '{one_line(name, 60)}'; {nearest(name, filter(None, names))}")
+    if twice := next((name for name in names if name and names.count(name) > 1), ""):
+        raise DataError(f"{table.name} has two columns '{one_line(twice, 60)}'; give each a name of its own")
+    found: dict[str, Numbers] = {}
+    unfit: dict[str, str] = {}
+    for place, name in enumerate(names):
+        if wanted and name not in wanted:
+            continue
+        parsed = table.numbers(place)
+        if not name:
+            unfit[str(place + 1)] = "has no name" if parsed.count else "has neither name nor numbers"
+        elif not parsed.count:
+            unfit[name] = "holds no numbers"
+        elif parsed.count < (1 - MOST_MISSING) * _filled_rows(table, parsed) and parsed.strange is None:
+            unfit[name] = "is mostly missing"
+        else:
+            found[name] = parsed
+    for name, parsed in list(found.items()):
+        words = parsed.strange is not None and parsed.count < (1 - MOST_MISSING) * len(table)
+        if words and name not in wanted:
+            unfit[name] = "holds words"
+            del found[name]
+        else:
+            _refuse_text(table, name, parsed)
+    return found, unfit
+
+
+def _filled_rows(table: Table, parsed: Numbers) -> int:
+    """Rows up to the last number of a column: what is empty after it says nothing about the column."""
+    last = np.flatnonzero(~np.isnan(parsed.values))
+    return int(last[-1]) + 1 if len(last) else len(table)
+
+
+def _refuse_text(table: Table, name: str, parsed: Numbers) -> None:
+    """Raise DataError for the first cell that is neither a number nor missing."""
+    if parsed.strange is not None:
+        line, cell = parsed.strange
+        raise DataError(
+            f"{table.name}, line {line}: '{one_line(cell, 40)}' in column '{one_line(name, 60)}' is not a finite "
+            "number such as -1.5; mend it, say what is missing with --missing, or choose other columns with --columns"
+        )
+    if not parsed.count:
+        raise DataError(f"{table.name}: column '{one_line(name, 60)}' holds no numbers")
+
+
+def _last(table: Table, found: Mapping[str, Numbers]) -> int:
+    """Rows up to the last one with a number; all of them where there is none."""
+    if not found:
+        return len(table)
+    there = np.zeros(len(table), bool)
+    for column in found.values():
+        there |= ~np.isnan(column.values)
+    return int(np.flatnonzero(there)[-1]) + 1 if there.any() else len(table)
+
+
+def _judge(ranked: dict[str, Series], unfit: dict[str, str], wanted: Sequence[str], config: DataConfig) -> None:
+    """Note in `unfit` which columns nothing can be learned from."""
+    counters = [name for name, column in ranked.items() if name not in wanted and _counts(column)]
+    if len(counters) < len(ranked):  # a series that rises evenly may still be all that there is to learn
+        unfit.update(dict.fromkeys(counters, "counts in even steps, as a row number or a time does"))
+    rest = {name: column for name, column in ranked.items() if name not in unfit}
+    filled, real, _ = _filled(rest)
+    for name, column, there in zip(rest, filled.T, real.T, strict=True):
+        train, _, _ = split_points(share(column, config), config)
+        _, *held = split_points(share(there, config), config)
+        if reason := _useless(train):
+            unfit[name] = reason
+        elif any(len(part) and not part.any() for part in held):
+            unfit[name] = "has no value in a held-out part"
+
+
+def _counts(column: Series) -> bool:
+    """Whether a column goes one way in steps that are nearly all equal."""
+    steps = np.diff(column[~np.isnan(column)])
+    if len(steps) + 1 < LEAST_EVEN or not ((steps > 0).all() or (steps < 0).all()):
+        return False
+    usual = float(np.median(steps))
+    return float(np.mean(np.abs(steps - usual) <= 1e-6 * abs(usual))) >= EVEN
+
+
+def _useless(train: Series) -> str:
+    """Why nothing can be learned from a column's training part [n]; empty where something can."""
+    if len(train) < 2:
+        return ""  # too short altogether, which is said elsewhere
+    std, largest = float(train.std()), float(np.abs(train).max())
+    if train.min() == train.max():
+        return "does not change in the training part"
+    if largest * RESOLUTION > COARSE * std or std * LARGEST < 1:
+        return f"varies by {std:.3g} around {float(train.mean()):.3g}, less than float32 tells apart"
+    return ""
+
+
+# ── values ────────────────────────────────────────────────────────────────────
+
+
+def _points(
+    table: Table, ordered: Order, columns: tuple[str, ...], ranked: Mapping[str, Series], unfit: list[str]
+) -> Points:
+    """The chosen columns, filled, with everything that is to be said."""
+    values, real, filling = _filled({name: ranked[name] for name in columns})
+    notes = [f"{table.name}: {table.told}", *ordered.notes, *table.notes]
+    if empty := len(table) - ordered.last:
+        notes.append(f"{empty:,} empty rows at the end left out")
+    notes += [*unfit, *filling, *_suspicious(columns, values, real)]
+    first = len(ordered.rows) - len(values)
+    examples = []
+    for row in range(min(EXAMPLES, len(values))):
+        shown = ", ".join(f"{one_line(name, 24)} {v:.6g}" for name, v in zip(columns, values[row], strict=True))
+        when = ordered.axis.shown(int(ordered.rows[first + row])) if ordered.axis else f"row {row + 1}"
+        examples.append(f"{when}: {one_line(shown, 100)}")
+    notes += examples
+    read = {
+        "dialect": table.dialect.to_json(),
+        "encoding": table.encoding.name,
+        "rows": len(table),
+        "time_column": ordered.axis.name if ordered.axis else "",
+        "step": ordered.step,
+        "notes": notes,
+        "examples": examples,
+    }
+    return Points(columns, values, None if real.all() else real, tuple(notes), read)
+
+
+def _filled(found: Mapping[str, Series]) -> tuple[Series, Real, list[str]]:
+    """The last value in place of each missing one, from the first row on at which every column has had one."""
+    if not found:
+        return np.empty((0, 0)), np.empty((0, 0), bool), []
+    values = np.stack(list(found.values()), 1)
+    there = ~np.isnan(values)
+    first = int(np.argmax(there, 0).max())
+    last = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], 0))
+    values, there = np.take_along_axis(values, last, 0)[first:], there[first:]
+    notes = []
+    if first:
+        notes.append(f"{first:,} rows before the first value of every column left out")
+    if missing := int((~there).sum()):
+        notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
+    return values, there, notes
+
+
+def _suspicious(columns: tuple[str, ...], values: Series, real: Real) -> list[str]:
+    """Extremes that occur again and again far from all other values: they may stand for no value."""
+    notes = []
+    for name, column, there in zip(columns, values.T, real.T, strict=True):
+        seen = column[there]
+        for extreme in (float(seen.min()), float(seen.max())) if len(seen) else ():
+            rest = seen[seen != extreme]
+            count = len(seen) - len(rest)
+            if count < 3 or len(rest) < len(seen) / 2 or np.ptp(rest) == 0:
+                continue
+            gap = float(np.abs(rest - extreme).min())
+            if gap > np.ptp(rest) or (extreme in SENTINELS and gap > rest.std()):
+                notes.append(
+                    f"column '{one_line(name, 60)}': {extreme:g} occurs {count:,} times, far from all other values; if "
+                    f"it stands for no value, give --missing={extreme:g}"
+                )
+    return notes

@@ -1,0 +1,97 @@
+"""What training would understand of files, without training; of large ones their beginning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuirnn import tasks
+from tuirnn.errors import DataError, one_line
+from tuirnn.settings.data import DataConfig
+from tuirnn.tables import cells
+from tuirnn.tasks import sources
+from tuirnn.tasks.texts import TABLES
+
+MOST = 2 * 2**20
+"""Bytes of a file that are looked at."""
+
+MOST_IN_FOLDER = 2**16
+"""Bytes of each file of a folder that are looked at."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was understood of one source.
+
+    Attributes:
+        name: of the source.
+        task: that it was looked at for.
+        bytes, sample: its size, and how much of that was looked at.
+        notes: what training would say, a line each.
+        read: what training would keep in a run's record.
+    """
+
+    name: str
+    task: str
+    bytes: int
+    sample: int
+    notes: tuple[str, ...]
+    read: dict[str, Any]
+
+    @property
+    def head(self) -> str:
+        """Name, task and size in a line."""
+        part = f", judged by {self.sample:,} of them" if self.sample < self.bytes else ""
+        return f"{self.name} for --task {self.task}: {self.bytes:,} bytes{part}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "notes": list(self.notes)}
+
+
+def look_at(name: str, settings: Mapping[str, Any]) -> Seen:
+    """Look at one file, folder or data set.
+
+    Args:
+        name: of the source.
+        settings: of the data, by name; without a task, the one that the source is fit for.
+    Raises:
+        DataError: training would refuse it; ConfigError: a setting that the task does not read.
+    """
+    path = Path(name)
+    folder = path.is_dir()
+    files = sources.parts(name, empty=folder, most=MOST_IN_FOLDER if folder else MOST)
+    config = DataConfig(**{**settings, "sources": (name,), "task": settings.get("task") or _fit(folder, files)})
+    task = tasks.find_task(config.task)
+    tasks.check_given(task, settings)
+    sample = sum(len(data) for _, data in files)
+    size = _size(path) or sample
+    notes, read = task.understand(config, files)
+    return Seen(one_line(path.name or name), task.name, size, sample, tuple(notes), read)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder; 0 where there is no such path."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
+    """The task that a source is fit for: folders and tables with words hold classes, other tables series."""
+    if folder and len(files) > 1:
+        return "classify"
+    (label, data), *_ = files
+    if Path(label).suffix.lower() not in TABLES:
+        return tasks.DEFAULT
+    from tuirnn.tables import table as tables
+
+    try:
+        table = tables.read(data, label)
+    except DataError:
+        return "classify"
+    columns = [table.spread(place, 200) for place in range(len(table.names))]
+    kinds = [[cells.kind(cell) for cell in column if cell.strip()] for column in columns]
+    words = any(kind.count(cells.TEXT) > 0.5 * len(kind) for kind in kinds if kind)
+    numbers = sum(kind.count(cells.NUMBER) > 0.9 * len(kind) for kind in kinds if kind)
+    return "classify" if words and numbers < len(kinds) - 1 else "forecast"
