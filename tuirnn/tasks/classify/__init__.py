@@ -33,7 +33,7 @@ class Classification(Task):
     loss_in = ("nats", "sequences")
     settings = OF_TOKENS | {
         "classes", "text_column", "label_column", "split_seed", "every_step", "class_weights", "example",
-        "delimiter", "header", "missing", "encoding",
+        "delimiter", "header", "encoding",
     }  # fmt: skip
     labelled = True
 
