@@ -134,7 +134,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "one character": (["train", "one.txt"], "too few"),
     "short text": (["train", "short.txt"], "--seq-len"),
     "binary": (["train", "binary.bin"], "--tokens byte"),
-    "not utf-8": (["train", "latin.txt"], "--tokens byte"),
+    "not utf-8": (["train", "latin.txt"], "--encoding cp1252"),
     "unknown command": (["trian"], "train"),
     "unknown option": (["train", "--hiden", "3"], "--hidden"),
     "unknown cell": (["train", "--cell", "lsmt"], "lstm"),
