@@ -11,7 +11,7 @@ from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import RunRecord, present_record
+from tuirnn.runs.reader import RunRecord, present_record, written_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import told
@@ -129,7 +129,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         RunError: a change that the run cannot take, no checkpoint, changed data, or nothing left to do.
     """
     keep_freed_memory()
-    record, place = present_record(paths), find_place()
+    record, place, before = present_record(paths), find_place(), written_status(paths)
     known = record.config.flat()
     wanted = changes.get("processes", 1 if under_torchrun() else known["processes"])
     changes = {**changes, "processes": _processes(wanted)}
@@ -158,7 +158,10 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
             trainer.restart()
         else:
             trainer.restore(saved)
-        if trainer.finished:
+        ended = (
+            before is not None and before.state == "done"
+        )  # else a kill came between its last checkpoint and its end
+        if trainer.finished and (ended or changes):
             raise RunError(
                 f"run '{paths.name}' is complete at step {trainer.progress.step:,}; give a larger --steps, --epochs "
                 "or --minutes to go on"
