@@ -219,7 +219,7 @@ def _report(
 ) -> list[Path]:
     from tuirnn.comparison import Compared, write_report
     from tuirnn.files import atomic_write
-    from tuirnn.runlog.feed import RunFeed
+    from tuirnn.runlog.feed import whole
     from tuirnn.runs.layout import RunPaths, is_run
     from tuirnn.runs.listing import summarize
     from tuirnn.sweeping import results
@@ -227,10 +227,8 @@ def _report(
     compared = []
     for point in points:
         if is_run(folder / point.name):
-            feed = RunFeed(RunPaths(folder / point.name))
-            while feed.advance():
-                pass
-            compared.append(Compared(summarize(feed.paths), feed.snapshot))
+            paths = RunPaths(folder / point.name)
+            compared.append(Compared(summarize(paths), whole(paths)))
     written = write_report(compared, output)
     summary = output / "sweep.md"
     atomic_write(summary, results.markdown((means, rows)).encode())
