@@ -19,11 +19,17 @@ from tuirnn.errors import DataError
 
 Ids = npt.NDArray[np.int64]
 
+Tokens = npt.NDArray[np.integer[Any]]
+"""Ids in any type that holds them: a long text lies on the disk in the smallest one."""
+
 KINDS = ("char", "byte", "word", "point")
 """What a token is. A series has points, numbers that no symbol stands for: its vocabulary is empty."""
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 MAX_SYMBOLS = 2_000_000
+
+WORDS = 10_000
+"""Largest word vocabulary where no size is given."""
 
 _RUN = r"\w+"
 _WORD = re.compile(_RUN + r"|\s|[^\w\s]")

@@ -14,7 +14,7 @@ from tuirnn.tables.dialect import Given
 from tuirnn.tasks import datasets
 from tuirnn.tasks.lm.data import TextData
 from tuirnn.tasks.task import Held, TaskData
-from tuirnn.vocab import Ids
+from tuirnn.vocab import Tokens
 
 
 def run_data(paths: RunPaths) -> TaskData:
@@ -65,7 +65,7 @@ def file_data(name: str, metadata: CellMetadata) -> TaskData:
         raise DataError(f"{one_line(Path(name).name)}: {error}") from None
 
 
-def held_out(model: str, folder: Path, metadata: CellMetadata) -> Ids:
+def held_out(model: str, folder: Path, metadata: CellMetadata) -> Tokens:
     """The validation split [n] of a language model; see `run_text` and `file_data`."""
     if not model.endswith(".onnx"):
         return run_text(find_run(folder, model)).val

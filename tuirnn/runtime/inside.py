@@ -52,7 +52,7 @@ def look_inside(cell: TrustedCell, name: str, folder: Path) -> Inside:
     session = CellSession(cell)
     vocab = cell.metadata.vocab
     try:
-        ids = held_out(name, folder, cell.metadata)[:PASSAGE]
+        ids = held_out(name, folder, cell.metadata)[:PASSAGE].astype(np.int64)
     except DataError:
         ids = _last_mistakes(name, folder, vocab)
     if len(ids) < 2:

@@ -15,7 +15,13 @@ class DataConfig(Section):
         (), "Files, folders, '-' or data set names; none: the embedded text, for a series sine and cosine."
     )
     tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
-    vocab_size: int = option(10_000, "Largest word vocabulary; rarer words are unknown.", low=2, high=1_000_000)
+    vocab_size: int = option(
+        0,
+        "Largest vocabulary; rarer words or characters are unknown. 0: 10,000 words; 1,024 characters, or as many as "
+        "make up 99.99 % of the text.",
+        low=0,
+        high=1_000_000,
+    )
     val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
     test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
     fraction: float = option(1.0, "Use only this share of the data: the first of a text.", low=1e-6, high=1.0)

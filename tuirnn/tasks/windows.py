@@ -13,10 +13,19 @@ from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.batches import Batch, Batches
-from tuirnn.vocab import Ids
+from tuirnn.vocab import Ids, Tokens
+
+SOUGHT = 2**24
+"""Tokens that are searched at a time."""
 
 
-def split(ids: Ids, config: DataConfig, *, at: int | None = None) -> tuple[Ids, Ids, Ids]:
+def places(ids: Tokens, token: int) -> Ids:
+    """Where a token stands in ids [n], int64 [m]; a long text is searched piece by piece."""
+    pieces = [np.flatnonzero(ids[at : at + SOUGHT] == token) + at for at in range(0, len(ids), SOUGHT)]
+    return np.concatenate([np.zeros(0, np.int64), *pieces])
+
+
+def split(ids: Tokens, config: DataConfig, *, at: int | None = None) -> tuple[Tokens, Tokens, Tokens]:
     """Cut ids [n] into contiguous (train, test, val); nothing is in two of them, unless `--split within` says so.
 
     Args:
@@ -28,8 +37,8 @@ def split(ids: Ids, config: DataConfig, *, at: int | None = None) -> tuple[Ids, 
     test = round(len(ids) * config.test_fraction)
     first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)
     if at is not None:
-        places = np.flatnonzero(ids == at)
-        first, second = (int(places[np.searchsorted(places, cut, "right") - 1]) for cut in (first, second))
+        begins = places(ids, at)
+        first, second = (int(begins[np.searchsorted(begins, cut, "right") - 1]) for cut in (first, second))
     train = ids if config.split == "within" else ids[:first]
     return train, ids[first:second], ids[second:]
 
@@ -50,7 +59,7 @@ class Windows(Batches):
     starts: Ids
 
     def __init__(
-        self, ids: Ids, config: TrainConfig, *, newline: int = -1, targets: npt.NDArray[Any] | None = None
+        self, ids: npt.NDArray[Any], config: TrainConfig, *, newline: int = -1, targets: npt.NDArray[Any] | None = None
     ) -> None:
         self.ids, self.newline, self.targets = ids, newline, ids if targets is None else targets
         self.T = config.seq_len
@@ -81,10 +90,15 @@ class Windows(Batches):
 
         def batch(position: int) -> Batch:
             self.starts = starts(position)
-            places = self.starts + self._offsets  # [T+1, B]
-            return self.ids[places[:-1]], self.targets[places[1:]], self.carry(position)
+            where = self.starts + self._offsets  # [T+1, B]
+            return _wide(self.ids[where[:-1]]), _wide(self.targets[where[1:]]), self.carry(position)
 
         return batch
+
+
+def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Tokens as int64, which networks read; points as they are."""
+    return values.astype(np.int64, copy=False) if values.dtype.kind in "iu" else values
 
 
 class StreamBatches(Windows):

@@ -84,14 +84,15 @@ class LanguageModelling(Task):
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
         """Loss under both protocols, on a given text or on the validation split."""
-        from tuirnn.tasks.lm.data import TextData, text_ids
-        from tuirnn.tasks.lm.prediction import evaluate
-        from tuirnn.tasks.texts import unknown_share
+        from tuirnn.tasks.lm.data import TextData, text_corpus
+        from tuirnn.tasks.lm.prediction import BLOCK, WARM_UP, evaluate
+        from tuirnn.tasks.texts import unknown_note
 
         notes: tuple[str, ...] = ()
         if held.given is not None:
-            ids, notes = text_ids(held.given, cell.metadata.vocab, held.reading.encoding)
-            notes, what = (*notes, *unknown_share(cell.metadata.vocab, ids)), one_line(held.given)
+            corpus = text_corpus(held.given, cell.metadata.vocab, held.reading.encoding)
+            ids, what = corpus.ids, one_line(held.given)
+            notes = (*corpus.notes, *unknown_note(corpus.unknown, len(ids)))
         else:
             data = held.data()
             assert isinstance(data, TextData)
@@ -102,7 +103,12 @@ class LanguageModelling(Task):
             f"{cell.name} on {what}, {loss.tokens:,} {self.counted(cell.metadata.vocab.kind)}",
             f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}",
         ]
-        for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
+        carried = "carried (one pass)" if loss.lanes == 1 else f"carried ({loss.lanes} lanes)"
+        if loss.lanes > 1:
+            notes = (*notes, f"carried: {loss.lanes} lanes, each after the {WARM_UP} tokens before its own")
+        if loss.tokens_blocks < loss.tokens - BLOCK:
+            notes = (*notes, f"blocks: {loss.tokens_blocks:,} tokens, in blocks spread evenly over the text")
+        for label, suffix in ((carried, ""), ("blocks (256, from zero state)", "_blocks")):
             nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
             lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
         told = {"text": held.given or "validation split", **values, "leaky": held.leaky}

@@ -1,5 +1,6 @@
 """Training a language model: its loss, and its evaluation."""
 
+import numpy as np
 import torch
 
 from tuirnn.config import RunConfig
@@ -33,7 +34,7 @@ class LanguageEvaluator(Evaluator[TextData]):
         vocab, display = self.data.vocab, self.config.display
         prime = vocab.encode(display.sample_prime or "\n")
         if not len(prime) or (not display.sample_prime and int(prime[0]) == vocab.unk):
-            prime = self.data.val[:1]
+            prime = self.data.val[:1].astype(np.int64)
         written = evaluation.write_sample(
             self.model, vocab, prime, display.sample_length, self.config.train.seed + step, self.device,
             temperature=display.sample_temperature, check=self.check,
@@ -45,7 +46,7 @@ class LanguageEvaluator(Evaluator[TextData]):
         held = self.data.val
         T = min(self.config.train.seq_len, len(held) - 1)
         lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (len(held) - 1) // T))
-        text = torch.from_numpy(held[: lanes * T + 1]).to(self.device)
+        text = torch.from_numpy(held[: lanes * T + 1].astype(np.int64)).to(self.device)
         return text[:-1].view(lanes, T).t(), text[1:].view(lanes, T).t()
 
 
