@@ -86,7 +86,8 @@ FLIPS: dict[str, Flip] = {
     "lr_floor": Flip(0.9), "lr_step": Flip(2, STEPS), "lr_factor": Flip(0.1, STEPS), "summed": Flip(True, SGD),
     "clip": Flip(1e-3, SGD), "steps": Flip(3), "epochs": Flip(0.001), "minutes": Flip(1e-6),
     "on_nan": Flip("rollback", DIVERGING), "patience": Flip(1, {"lr": 1e-12, "eval_every": 1}),
-    "eval_every": Flip(4), "checkpoint_every": Flip(3), "keep": Flip(1, {"checkpoint_every": 1}),
+    "eval_every": Flip(4), "eval_share": Flip(0.0, {}, {"lm": {"sources": "long.txt", "val_fraction": 0.9}}),
+    "checkpoint_every": Flip(3), "keep": Flip(1, {"checkpoint_every": 1}),
     "sample_length": Flip(3), "sample_prime": Flip("the"), "sample_temperature": Flip(0.0), "token_dropout": Flip(0.5),
     "every_step": Flip(True, {}, {"forecast": {"batches": "windows"}}),
     "class_weights": Flip(True), "horizon": Flip(3), "device": Flip("cuda"), "processes": Flip(2, {"batch_size": 1}),
@@ -112,6 +113,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     text = datasets.default_text()
     (folder / "text.txt").write_text(text[:3000])
+    (folder / "long.txt").write_text("".join(f"{i * i % 997} " for i in range(40_000)))
     (folder / "twice.txt").write_text(text[:2500] * 2)
     words = sorted({word for word in text.split() if word.isalpha()})[:120]
     rows = [f"{word},{word[::-1]}x,{'aaabbc'[i % 6]},{'uvw'[i % 3]}" for i, word in enumerate(words)]

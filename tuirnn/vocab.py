@@ -5,10 +5,11 @@ for what they do not know: encoding never fails, and what was unknown can be lis
 starts with a zero input row for `unk`, so an unknown symbol adds nothing but the bias.
 """
 
+import codecs
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +152,21 @@ def opening(vocab: Vocabulary) -> int:
     """A newline where the vocabulary has one, else its first symbol: what a text begins after."""
     ids = vocab.encode("\n")
     return int(ids[0]) if len(ids) == 1 and ids[0] != vocab.unk else 0
+
+
+def code_points(vocab: Vocabulary, ids: Tokens, size: int = 2**20) -> Iterator[npt.NDArray[np.uint32]]:
+    """The text of ids [n] as the code points of its characters, so many tokens at a time; see `Vocabulary.decode`."""
+    utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+    symbols = np.array([*vocab.symbols, UNKNOWN], object) if vocab.kind != "byte" else None
+    table = None if vocab.kind != "char" else _code_points("".join([*vocab.symbols, UNKNOWN]))
+    for first in range(0, len(ids), size):
+        piece = ids[first : first + size]
+        if table is not None:
+            yield table[piece]
+        elif symbols is None:
+            yield _code_points(utf8.decode(piece.astype(np.uint8).tobytes(), first + size >= len(ids)))
+        else:
+            yield _code_points("".join(symbols[piece].tolist()))
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:

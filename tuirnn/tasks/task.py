@@ -236,6 +236,10 @@ class Task(ABC):
         first = [line for line in found.text[:10_000].splitlines() if line.strip()][:3]
         return (told, *found.notes, *(one_line(line, 80) for line in first)), found.read
 
+    def plan(self, train: TrainConfig, data: TaskData) -> dict[str, Any]:
+        """What a run with these data decides once and keeps in its record, beside their summary."""
+        return {}
+
     def named(self, metadata: Interface) -> TaskData:
         """The data set of the name that a cell file gives; raises DataError where its name does not tell the split."""
         raise DataError(f"it has learned from {self.source}, which are not in a cell file; name its run")

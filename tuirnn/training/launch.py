@@ -113,7 +113,8 @@ def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
             f"{100 * share:.0f} % of what {data.name} holds out stands word for word in what is trained on, so its "
             "loss would say nothing; give the text once, or go on with --allow-leak and have every figure called leaky"
         )
-    return {**data.summary(), "overlap": round(share, 4), "leaky": share >= LIMIT}
+    plan = config.task.plan(config.train, data)
+    return {**data.summary(), **plan, "overlap": round(share, 4), "leaky": share >= LIMIT}
 
 
 def _parameters(config: RunConfig, data: TaskData) -> int:

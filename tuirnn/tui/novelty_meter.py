@@ -45,6 +45,6 @@ class NoveltyMeter:
         from tuirnn.runtime.data import training_text
 
         try:
-            return Corpus(training_text(cell, self._folder))
+            return Corpus(*training_text(cell, self._folder))
         except TuirnnError as error:
             return f"novelty unavailable: {error}"

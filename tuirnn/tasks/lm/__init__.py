@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tuirnn.errors import ConfigError, DataError, nearest, one_line
 from tuirnn.figures import Figure, number
 from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.builtin import DEFAULT
 from tuirnn.tasks.task import OF_TOKENS, Held, Interface, OpenCell, Report, Task, TaskData
 
@@ -30,7 +31,7 @@ class LanguageModelling(Task):
     loss_in = ("nats", "tokens")
     settings = OF_TOKENS | {
         "allow_leak", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
-        "sample_length", "sample_prime", "sample_temperature", "encoding",
+        "sample_length", "sample_prime", "sample_temperature", "encoding", "eval_share",
     }  # fmt: skip
     writes = True
 
@@ -61,9 +62,18 @@ class LanguageModelling(Task):
         config = DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind)
         return data.load(config, vocab=metadata.vocab, named=True)
 
+    def plan(self, train: TrainConfig, data: TaskData) -> dict[str, Any]:
+        """How many tokens of the held-out part evaluations read."""
+        from tuirnn.tasks.lm.data import TextData
+
+        assert isinstance(data, TextData)
+        return {"evaluated": data.read_by_evaluations(train)}
+
     def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
-        """Vocabularies of words of different sizes call different words unknown."""
-        return str(symbols) if data.tokens == "word" else None
+        """Vocabularies of words of different sizes call different words unknown; and passages are not all of a text."""
+        known = str(symbols) if data.tokens == "word" else None
+        evaluated = summary.get("evaluated", summary.get("val"))
+        return known if evaluated == summary.get("val") else (known, str(evaluated))
 
     def told(self, values: Mapping[str, float], unit: str) -> str:
         """Both protocols."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
@@ -18,6 +20,14 @@ from tuirnn.tasks.windows import WINDOWS, Windows, places, split
 from tuirnn.vocab import Ids, Tokens, Vocabulary
 
 __all__ = ["BATCHES", "LineBatches", "TextData", "load", "shuffled_lines", "split", "text_corpus"]
+
+EVALUATED_WHOLE = 2**17
+"""Tokens up to which a held-out part is always read whole."""
+
+LEAST_EVALUATED = 2**13
+
+PASSAGES = 64
+"""Places of a longer held-out part that evaluations read from."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class TextData:
     """The text's symbols that the vocabulary of an existing run lacks."""
     read: dict[str, Any] = field(default_factory=dict)
     """How its files were read."""
+    evaluated: int | None = None
+    """Held-out tokens that the evaluations of an existing run read; None: a new run."""
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
@@ -59,6 +71,31 @@ class TextData:
         """The training split as `config` wants it; raises DataError where it is too short."""
         (newline,) = self.vocab.encode("\n").tolist()
         return BATCHES[config.batches](self.train, config, newline=newline)
+
+    def read_by_evaluations(self, train: TrainConfig) -> int:
+        """How many held-out tokens each evaluation reads: all, or as many as `train` has time for.
+
+        Evaluations read them twice, once for each protocol, and reading costs about half of what training on them
+        does. The number depends on the settings alone, not on the speed of a machine, so that equal runs are equal.
+        """
+        n = len(self.val)
+        if self.evaluated is not None:
+            return min(n, self.evaluated)
+        if n <= EVALUATED_WHOLE or not train.eval_share:
+            return n
+        batches = self.batches(train)
+        steps = min(train.eval_every or batches.batches_per_epoch, train.last_step(batches.batches_per_epoch) or 10**12)
+        affordable = int(train.eval_share * steps * batches.B * train.seq_len)
+        return min(n, max(LEAST_EVALUATED, affordable - affordable % LEAST_EVALUATED))
+
+    def passages(self, count: int) -> Tokens:
+        """So many held-out tokens, in passages that are spread evenly; the whole part where it has no more."""
+        if count >= len(self.val):
+            return self.val
+        length = count // PASSAGES
+        starts = np.linspace(0, len(self.val) - length, PASSAGES).astype(np.int64)
+        read: Tokens = self.val[(starts[:, None] + np.arange(length)).ravel()]
+        return read
 
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
@@ -98,8 +135,10 @@ def load(
         )
     raw = next((part.body for part in parts if not isinstance(part.body, Path)), b"")
     strange = corpus.strange if known is not None else ()
+    kept = None if known is None else known.get("evaluated")
+    evaluated = None if known is None else kept if type(kept) is int and kept > 1 else len(val)
     return TextData(
-        name, corpus.sha256, raw, corpus.vocab, train, val, test, corpus.notes, strange, corpus.read
+        name, corpus.sha256, raw, corpus.vocab, train, val, test, corpus.notes, strange, corpus.read, evaluated
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.tasks.lm.corpus.progress import WORKERS, in_order
+from tuirnn.piecework import WORKERS, in_order
 from tuirnn.vocab import Tokens
 
 STRETCH = 128

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tuirnn.errors import DataError, one_line
+from tuirnn.piecework import Progress
 from tuirnn.tasks.lm.corpus import coding, kept
 from tuirnn.tasks.lm.corpus.parts import Part
-from tuirnn.tasks.lm.corpus.progress import Progress
 from tuirnn.tasks.lm.corpus.reading import Reading, Wanted, described, encodings
 from tuirnn.vocab import Tokens, Vocabulary
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tuirnn.errors import DataError
+from tuirnn.piecework import WORKERS, Progress, in_order
 from tuirnn.tables.encodings import Encoding
 from tuirnn.tasks.lm.corpus import coding, kept
 from tuirnn.tasks.lm.corpus.lines import shuffled_lines
 from tuirnn.tasks.lm.corpus.parts import NotPlainError, Part, joined, joined_raw, with_encodings_settled
-from tuirnn.tasks.lm.corpus.progress import WORKERS, Progress, in_order
 from tuirnn.tasks.sources import MOST_FILES
 from tuirnn.vocab import WORDS, Tokens, Vocabulary
 
