@@ -73,6 +73,7 @@ FLIPS: dict[str, Flip] = {
     "tokens": Flip("byte"), "vocab_size": Flip(5, {}, {"lm": {"tokens": "word"}, "classify": {"tokens": "word"}}),
     "val_fraction": Flip(0.3), "test_fraction": Flip(0.2), "fraction": Flip(0.6), "lines": Flip(True),
     "split": Flip("within", {}, {"lm": {"allow_leak": True}}), "split_seed": Flip(1, {}, {"lm": {"lines": True}}),
+    "dedupe": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3, "allow_leak": True}}),
     "allow_leak": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3}}),
     "classes": Flip("a,b"), "columns": Flip("x"), "text_column": Flip("other"), "label_column": Flip("kind"),
     "time_column": Flip("x"),

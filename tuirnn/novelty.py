@@ -2,7 +2,8 @@
 
 Plain counting over characters; no torch, no model. The other text is read through once, piece by piece, whatever its
 length: its 8-grams are sought among those of the sample, and so are its passages that are one longer than the longest
-match so far. A passage is known by a polynomial in its characters modulo 2^64.
+match so far. See
+`tuirnn.rolling` for how a passage is known.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn.piecework import WORKERS, Progress, in_order
+from tuirnn.rolling import Hashes, Lookup, numbers, numbers_at, sums
 
 GRAM = 8
 """Characters in the pieces that are looked up; no shorter match is looked for."""
@@ -22,11 +24,6 @@ CHUNK = 2**18
 SMALL = 2**22
 """Characters of a text that one thread searches."""
 
-BASE = 0x9E3779B97F4A7C15
-INVERSE = pow(BASE, -1, 2**64)
-
-Ints = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
 Points = npt.NDArray[np.uint32]
 Text = Callable[[], Iterator[Points]]
 """Reads a text from its beginning: the code points of its characters, in pieces."""
@@ -113,11 +110,11 @@ class _Search:
     def __init__(self, sample: Points) -> None:
         self.sample = sample
         self.best = (0, 0, 0)
-        self._sums = _sums(sample)
-        self._grams = _numbers(self._sums, GRAM)
+        self._sums = sums(sample)
+        self._grams = numbers(self._sums, GRAM)
         self._sought = np.unique(self._grams)
         self._found = np.zeros(len(self._sought), bool)
-        self._filter = _Filter(self._sought)
+        self._filter = Lookup(self._sought)
 
     @property
     def novel(self) -> float:
@@ -135,10 +132,10 @@ class _Search:
         place, points, own = chunk
         if len(points) < GRAM or len(self.sample) < GRAM:
             return np.zeros(0, np.uint64), (0, 0, 0)
-        sums = _sums(points)
-        grams = _numbers(sums, GRAM)[:own]
+        upto = sums(points)
+        grams = numbers(upto, GRAM)[:own]
         seen = self._filter.which(grams)
-        return seen, self._longest(points, sums, own, place)
+        return seen, self._longest(points, upto, own, place)
 
     def note(self, seen: Hashes, match: tuple[int, int, int]) -> None:
         """Take over what `look` has found."""
@@ -146,18 +143,18 @@ class _Search:
             self.best = match
         if len(seen):
             self._found[np.searchsorted(self._sought, seen)] = True
-            self._filter = _Filter(self._sought[~self._found])
+            self._filter = Lookup(self._sought[~self._found])
 
-    def _longest(self, points: Points, sums: Hashes, own: int, place: int) -> tuple[int, int, int]:
+    def _longest(self, points: Points, upto: Hashes, own: int, place: int) -> tuple[int, int, int]:
         """The longest match that begins in a chunk and is longer than the best so far; length 0: none."""
         best = (self.best[0], 0, 0)
         length = max(GRAM, best[0] + 1)
         if length > min(len(points), len(self.sample)):
             return 0, 0, 0
-        hits = _Filter(np.unique(_numbers(self._sums, length))).where(_numbers(sums, length)[:own])
+        hits = Lookup(np.unique(numbers(self._sums, length))).where(numbers(upto, length)[:own])
         while len(hits):
             at = int(hits[0])
-            same = np.flatnonzero(_numbers(self._sums, length) == _number_at(sums, hits[:1], length)[0])
+            same = np.flatnonzero(numbers(self._sums, length) == numbers_at(upto, hits[:1], length)[0])
             found = max(((_common(points[at:], self.sample[start:]), -int(start)) for start in same), default=(0, 0))
             if found[0] > best[0]:
                 best = (found[0], -found[1], place + at)
@@ -166,33 +163,9 @@ class _Search:
             hits = hits[hits + length <= len(points)]
             if not len(hits) or length > len(self.sample):
                 break
-            own_numbers = np.unique(_numbers(self._sums, length))
-            hits = hits[np.isin(_number_at(sums, hits, length), own_numbers)]
+            own_numbers = np.unique(numbers(self._sums, length))
+            hits = hits[np.isin(numbers_at(upto, hits, length), own_numbers)]
         return best if best[0] > self.best[0] else (0, 0, 0)
-
-
-class _Filter:
-    """A set of numbers that most others are told apart from by a look into a table of bits."""
-
-    def __init__(self, numbers: Hashes) -> None:
-        self._numbers = numbers
-        bits = min(24, max(20, len(numbers).bit_length() + 6))
-        self._shift = np.uint64(64 - bits)
-        self._table = np.zeros(2**bits, bool)
-        self._table[numbers >> self._shift] = True
-
-    def where(self, numbers: Hashes) -> Ints:
-        """The places of those numbers that are in the set."""
-        if not len(self._numbers):
-            return np.zeros(0, np.int64)
-        likely = np.flatnonzero(self._table[numbers >> self._shift])
-        at = np.minimum(np.searchsorted(self._numbers, numbers[likely]), len(self._numbers) - 1)
-        there: Ints = likely[self._numbers[at] == numbers[likely]]
-        return there
-
-    def which(self, numbers: Hashes) -> Hashes:
-        """Those numbers that are in the set, each once."""
-        return np.unique(numbers[self.where(numbers)])
 
 
 def _overlapping(pieces: Iterator[Points], size: int, more: int) -> Iterator[tuple[Points, int]]:
@@ -212,48 +185,6 @@ def _common(one: Points, other: Points) -> int:
     length = min(len(one), len(other))
     different = np.flatnonzero(one[:length] != other[:length])
     return int(different[0]) if len(different) else length
-
-
-_POWERS: dict[int, Hashes] = {}
-
-
-def _powers(base: int, count: int) -> Hashes:
-    """base^0, base^1, … modulo 2^64, kept for the next chunk."""
-    powers = _POWERS.get(base)
-    if powers is None or len(powers) < count:
-        powers = np.full(count, base, np.uint64)
-        powers[:1] = 1
-        powers = _POWERS[base] = np.cumprod(powers, dtype=np.uint64)
-    return powers[:count]
-
-
-def _sums(points: Points) -> Hashes:
-    """0, and the sums of the mixed characters, each times its power of the base, up to every place [n + 1]."""
-    with np.errstate(over="ignore"):
-        mixed = points.astype(np.uint64)
-        mixed += np.uint64(1)
-        mixed *= np.uint64(0xC2B2AE3D27D4EB4F)
-        mixed ^= mixed >> np.uint64(29)
-        mixed *= _powers(BASE, len(points))
-        sums = np.zeros(len(points) + 1, np.uint64)
-        np.cumsum(mixed, dtype=np.uint64, out=sums[1:])
-        return sums
-
-
-def _numbers(sums: Hashes, length: int) -> Hashes:
-    """The number of each passage of a length, [n - length + 1]."""
-    if len(sums) <= length:
-        return np.zeros(0, np.uint64)
-    with np.errstate(over="ignore"):
-        numbers = sums[length:] - sums[:-length]
-        numbers *= _powers(INVERSE, len(numbers))
-        return numbers
-
-
-def _number_at(sums: Hashes, places: Ints, length: int) -> Hashes:
-    """The numbers of the passages at some places."""
-    with np.errstate(over="ignore"):
-        return (sums[places + length] - sums[places]) * _powers(INVERSE, len(sums))[places]
 
 
 def _points(text: str) -> Points:

@@ -33,6 +33,9 @@ class DataConfig(Section):
         "end: held out is the end of the text; within: it is trained on as well, as in some published systems.",
         choices=("end", "within"),
     )
+    dedupe: bool = option(
+        False, "Leave out of the training part what stands word for word in the held-out part, 127 tokens or more."
+    )
     allow_leak: bool = option(False, "Go on where training and validation overlap; every figure is then called leaky.")
     classes: str = option(
         "", "Only these classes, with commas between, in double quotes where one holds a comma; none: all."
@@ -65,6 +68,8 @@ class DataConfig(Section):
 
     def check(self) -> None:
         """Something must be left to train on."""
+        if self.dedupe and self.split == "within":
+            raise ConfigError("--dedupe leaves the held-out part out, which --split within trains on; drop one of them")
         if self.val_fraction + self.test_fraction > 0.95:
             raise ConfigError(
                 "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"

@@ -8,7 +8,7 @@ line over and over, is the text's nature and no leak. Labelled sequences are mea
 
 from tuirnn.tasks.classify.data import LabelledData
 from tuirnn.tasks.lm.data import TextData
-from tuirnn.tasks.lm.stretches import STRETCH, copied
+from tuirnn.tasks.lm.stretches import STRETCH
 
 __all__ = ["LIMIT", "STRETCH", "overlap"]
 
@@ -22,7 +22,7 @@ LIMIT = 0.2
 def overlap(data: object) -> float:
     """Share of the held-out part that stands in the training part, 0..1; 0 for tasks that have no such measure."""
     if isinstance(data, TextData):
-        return copied(data.train, data.val) if len(data.val) >= LEAST else 0.0
+        return data.overlap() if len(data.val) >= LEAST else 0.0
     if isinstance(data, LabelledData):
         trained = {ids.tobytes() for ids in data.train.ids}
         return sum(ids.tobytes() in trained for ids in data.val.ids) / max(1, len(data.val))

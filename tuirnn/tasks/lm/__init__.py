@@ -30,7 +30,7 @@ class LanguageModelling(Task):
     )
     loss_in = ("nats", "tokens")
     settings = OF_TOKENS | {
-        "allow_leak", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
+        "allow_leak", "dedupe", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
         "sample_length", "sample_prime", "sample_temperature", "encoding", "eval_share",
     }  # fmt: skip
     writes = True

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from tuirnn.errors import DataError, one_line
+from tuirnn.piecework import Progress
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.batches import Batches
-from tuirnn.tasks.lm.corpus import Corpus, open_corpus
+from tuirnn.tasks.lm.corpus import Corpus, kept, less_copies, open_corpus
 from tuirnn.tasks.lm.corpus.lines import shuffled_lines
 from tuirnn.tasks.lm.corpus.parts import Part, joined_raw, locate
 from tuirnn.tasks.lm.corpus.reading import Wanted
+from tuirnn.tasks.lm.stretches import copied
 from tuirnn.tasks.windows import WINDOWS, Windows, places, split
 from tuirnn.vocab import Ids, Tokens, Vocabulary
 
@@ -51,6 +53,8 @@ class TextData:
     """How its files were read."""
     evaluated: int | None = None
     """Held-out tokens that the evaluations of an existing run read; None: a new run."""
+    key: str = ""
+    """What its tokens and splits are kept under; empty where they lie in memory."""
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
@@ -97,6 +101,18 @@ class TextData:
         read: Tokens = self.val[(starts[:, None] + np.arange(length)).ravel()]
         return read
 
+    def overlap(self) -> float:
+        """Share of the held-out part that stands in the training part word for word; remembered for a kept text."""
+        name = kept.key("overlap", self.key)
+        known = (kept.recall(name) or {}).get("share") if self.key else None
+        if isinstance(known, float) and 0.0 <= known <= 1.0:
+            return known
+        with Progress(f"seeking copies of what {self.name} holds out", len(self.train) if self.key else 0) as progress:
+            share = copied(self.train, self.val, progress)
+        if self.key:
+            kept.note(name, 0.0, {"share": share})
+        return share
+
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
         return list(self.strange)
@@ -133,12 +149,20 @@ def load(
         raise DataError(
             f"{name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
         )
+    notes = corpus.notes
+    if config.dedupe:
+        whole, train = len(train), less_copies(corpus, train, val)
+        share = 100 * (whole - len(train)) / whole
+        notes = (*notes, f"--dedupe leaves out {share:.3g} % of the training part, which stands in the held-out part")
+        if len(train) < 2:
+            raise DataError(f"all that {name} trains on stands in its held-out part; leave --dedupe out")
     raw = next((part.body for part in parts if not isinstance(part.body, Path)), b"")
     strange = corpus.strange if known is not None else ()
-    kept = None if known is None else known.get("evaluated")
-    evaluated = None if known is None else kept if type(kept) is int and kept > 1 else len(val)
+    before = None if known is None else known.get("evaluated")
+    evaluated = None if known is None else before if type(before) is int and before > 1 else len(val)
     return TextData(
-        name, corpus.sha256, raw, corpus.vocab, train, val, test, corpus.notes, strange, corpus.read, evaluated
+        name, corpus.sha256, raw, corpus.vocab, train, val, test, notes, strange, corpus.read, evaluated,
+        corpus.key and kept.key(corpus.key, len(ids), len(train), len(val), config.dedupe),
     )  # fmt: skip
 
 

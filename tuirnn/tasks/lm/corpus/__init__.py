@@ -12,6 +12,7 @@ import numpy as np
 
 from tuirnn.errors import DataError, one_line
 from tuirnn.piecework import Progress
+from tuirnn.tasks.lm import stretches
 from tuirnn.tasks.lm.corpus import coding, kept
 from tuirnn.tasks.lm.corpus.parts import Part
 from tuirnn.tasks.lm.corpus.reading import Reading, Wanted, described, encodings
@@ -33,6 +34,7 @@ class Corpus:
         strange: characters that it lacks, the first thousand.
         notes: on reading it, a line each.
         read: how its files were read, for a run's record.
+        key: under which it is kept; empty for one in memory.
     """
 
     sha256: str
@@ -42,6 +44,27 @@ class Corpus:
     strange: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     read: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+
+
+def less_copies(corpus: Corpus, train: Tokens, val: Tokens) -> Tokens:
+    """The training part without what stands word for word in the held-out part; kept on the disk as the corpus is.
+
+    Raises:
+        DataError: nothing is left, or the disk is full.
+    """
+    if not corpus.key:
+        left = [*stretches.without(train, val)]
+        return np.concatenate(left) if left else train[:0]
+    name = kept.key("without copies", corpus.key, len(train), len(val), len(corpus.ids))
+    if found := kept.find(name):
+        return found.ids
+    with kept.building() as file:
+        for piece in stretches.without(train, val):
+            file.write(piece.data)
+        if not file.tell():
+            return train[:0]
+        return kept.publish(name, file, {"tokens": file.tell() // train.itemsize, "dtype": train.dtype.name})
 
 
 def open_corpus(parts: Sequence[Part], wanted: Wanted) -> Corpus:
@@ -105,5 +128,6 @@ def _opened(parts: Sequence[Part], wanted: Wanted, found: kept.Kept, notes: Sequ
     vocab = wanted.vocab or Vocabulary.from_json(about["vocab"])
     how, read = ((), {}) if vocab.kind == "byte" else described(parts, about["encodings"])
     return Corpus(
-        str(about["sha256"]), vocab, found.ids, int(about["unknown"]), tuple(about["strange"]), (*how, *notes), read
-    )
+        str(about["sha256"]), vocab, found.ids, int(about["unknown"]), tuple(about["strange"]), (*how, *notes), read,
+        wanted.having(vocab).key(about["sha256"]),
+    )  # fmt: skip

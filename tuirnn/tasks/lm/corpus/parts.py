@@ -15,7 +15,7 @@ from tuirnn.tables.encodings import MARKS, MOST_REPLACED, Encoding, find
 from tuirnn.tasks import sources
 from tuirnn.tasks.builtin import DEFAULT
 
-PIECE = 2**20
+PIECE = 2**19
 """Bytes that are read at a time."""
 
 WHOLE = 64 * 2**20
