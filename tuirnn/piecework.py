@@ -10,12 +10,16 @@ from types import TracebackType
 from typing import TypeVar
 
 from tuirnn.errors import one_line
+from tuirnn.machine import give_back_freed_memory
 
 SILENT = 2.0
 """Seconds for which nothing is said."""
 
 EVERY, EVERY_PLAIN = 0.5, 10.0
 """Seconds between two lines on a terminal, which replace one another, and in a pipe."""
+
+BETWEEN = 64
+"""Pieces after which freed memory is given back."""
 
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 
@@ -70,9 +74,12 @@ def in_order(work: Callable[[P], T], pieces: Iterable[P], *, threads: int = WORK
         return
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[T]] = deque()
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
             waiting.append(pool.submit(work, piece))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
+            if number % BETWEEN == BETWEEN - 1:
+                give_back_freed_memory()
         while waiting:
             yield waiting.popleft().result()
+    give_back_freed_memory()

@@ -97,11 +97,15 @@ def _mapped(parts: Sequence[Part], wanted: Wanted) -> Corpus:
     listing = wanted.key(before)
     if (known := kept.recall(listing)) and (found := kept.find(str(known.get("name")))):
         return _opened(parts, wanted, found, known.get("notes", ()))
-    with Progress(f"reading {parts[0].label}", 2 * sum(part.size for part in parts)) as progress:
+    passes = 1 if wanted.kind == "byte" else 2
+    with Progress(f"reading {parts[0].label}", passes * sum(part.size for part in parts)) as progress:
         reading = Reading(parts, wanted, progress)
-        having = wanted.having(reading.find_vocabulary())
+        if reading.at_once:
+            found, having = _build(reading), wanted.having(reading.vocab)
+        else:
+            having = wanted.having(reading.find_vocabulary())
+            found = kept.find(having.key(reading.sha256)) or _build(reading)
         name = having.key(reading.sha256)
-        found = kept.find(name) or _build(reading, name)
     if [part.identity() for part in parts] != before:
         raise DataError(f"{parts[0].label} has changed while it was read; try again when nothing writes to it")
     changed = max(part.changed() for part in parts)
@@ -110,7 +114,7 @@ def _mapped(parts: Sequence[Part], wanted: Wanted) -> Corpus:
     return _opened(parts, having, found, reading.notes)
 
 
-def _build(reading: Reading, name: str) -> kept.Kept:
+def _build(reading: Reading) -> kept.Kept:
     with kept.building() as file:
         reading.encode(lambda ids: file.write(ids.data))
         size, dtype = file.tell(), coding.smallest(len(reading.vocab))
@@ -119,7 +123,7 @@ def _build(reading: Reading, name: str) -> kept.Kept:
             "sha256": reading.sha256, "unknown": reading.unknown, "strange": reading.strange,
             "encodings": encodings(reading.parts),
         }  # fmt: skip
-        ids = kept.publish(name, file, about)
+        ids = kept.publish(reading.wanted.having(reading.vocab).key(reading.sha256), file, about)
     return kept.Kept(ids, about)
 
 

@@ -79,6 +79,11 @@ class Reading:
             for part in parts:
                 part.settle(wanted.encoding)
 
+    @property
+    def at_once(self) -> bool:
+        """Whether `encode` needs no `find_vocabulary` before: bytes, which lie in the order of the files."""
+        return self.vocab.kind == self.wanted.kind == "byte" and self.wanted.shuffled is None
+
     def find_vocabulary(self) -> Vocabulary:
         """Hash the files, and build the vocabulary unless one is given."""
         wanted, given = self.wanted, bool(self.wanted.vocab) or self.wanted.kind == "byte"
@@ -91,7 +96,7 @@ class Reading:
         return self.vocab
 
     def encode(self, take: Callable[[Tokens], Any]) -> None:
-        """Hand the tokens over, piece by piece; after `find_vocabulary`.
+        """Hand the tokens over, piece by piece; after `find_vocabulary` unless `at_once`.
 
         Raises:
             DataError: the files are no longer what they were then.
@@ -108,7 +113,7 @@ class Reading:
             self.strange = tuple(strange)[: coding.MOST_STRANGE]
 
         self._read(use, raw=self.vocab.kind == "byte")
-        if self.sha256 != before:
+        if before and self.sha256 != before:
             raise DataError(f"{self.parts[0].label} has changed while it was read; try again when nothing writes to it")
 
     def _read(self, use: Callable[[Iterator[bytes]], T], *, raw: bool = False) -> T:
