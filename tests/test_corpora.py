@@ -66,10 +66,10 @@ def test_pieces_give_what_the_whole_text_gives(text: str, kind: str, size: int, 
     pieces = [*coding.regrouped(iter(cut), kind, size)]
     assert b"".join(pieces) == data
     if kind == "word":
-        counts = coding.WordCounts()
+        counts = coding.WordCounts(limit)
         for piece in pieces:
             counts.add(coding.count_words(piece))
-        assert tuple(counts.commonest(limit)) == Vocabulary.build(text, "word", limit).symbols
+        assert tuple(counts.commonest()) == Vocabulary.build(text, "word", limit).symbols
     if kind == "char":
         characters = coding.CharacterCounts()
         for piece in pieces:
@@ -85,6 +85,16 @@ def test_pieces_give_what_the_whole_text_gives(text: str, kind: str, size: int, 
         assert {symbol for one in found for symbol in one.strange} == set(vocab.unknown(text))
     read = "".join(p.tobytes().decode("utf-32-le") for p in code_points(vocab, ids, 3))
     assert read == vocab.decode(ids.tolist())
+
+
+def test_rarest_words_are_forgotten_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coding, "MOST_WORDS", 100)
+    counts = coding.WordCounts(10)
+    for number in range(40):
+        counts.add(([f"common{i}" for i in range(10)] + [f"rare{number}.{i}" for i in range(30)], [9] * 10 + [1] * 30))
+    assert len(counts.counts) <= 130
+    assert counts.forgotten > 900
+    assert counts.commonest() == sorted(f"common{i}" for i in range(10))
 
 
 def test_a_text_on_the_disk_is_that_in_memory(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

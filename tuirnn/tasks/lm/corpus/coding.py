@@ -15,8 +15,8 @@ from tuirnn.vocab import Tokens, Vocabulary, word_ranges
 POINTS = 0x110000
 """Code points of Unicode."""
 
-MOST_WORDS = 2_000_000
-"""Different words that are counted side by side; where there are more, the rarest half is forgotten."""
+MOST_WORDS = 2**20
+"""Different words that are counted side by side, or four times the vocabulary; of more the rarest are forgotten."""
 
 MOST_STRANGE = 1_000
 """Unknown characters that are listed."""
@@ -144,10 +144,11 @@ def count_words(piece: bytes) -> tuple[list[str], list[int]]:
 
 
 class WordCounts:
-    """How often each word is in a text; of more than `MOST_WORDS` different ones the rarest are forgotten."""
+    """How often each word is in a text, of which the `limit` commonest are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.counts: Counter[str] = Counter()
+        self.limit, self.most = limit, max(MOST_WORDS, 4 * limit)
         self.forgotten = 0
 
     def add(self, found: tuple[list[str], list[int]]) -> None:
@@ -155,15 +156,14 @@ class WordCounts:
         counts = self.counts
         for word, count in zip(*found, strict=True):
             counts[word] += count
-        if len(counts) > MOST_WORDS:
-            kept = counts.most_common(MOST_WORDS // 2)
-            self.forgotten += len(counts) - len(kept)
-            chosen = {word for word, _ in kept}
-            self.counts = Counter({word: count for word, count in counts.items() if word in chosen})
+        if len(counts) > self.most:
+            least = sorted(counts.values(), reverse=True)[self.most // 2]
+            self.counts = Counter({word: count for word, count in counts.items() if count > least})
+            self.forgotten += len(counts) - len(self.counts)
 
-    def commonest(self, limit: int) -> list[str]:
+    def commonest(self) -> list[str]:
         """The commonest words, sorted; of equally common ones those that came first."""
-        return sorted(word for word, _ in self.counts.most_common(limit))
+        return sorted(word for word, _ in self.counts.most_common(self.limit))
 
 
 # ── encoding ──────────────────────────────────────────────────────────────────

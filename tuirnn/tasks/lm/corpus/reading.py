@@ -158,7 +158,7 @@ class Reading:
 
     def _words(self) -> Vocabulary:
         def use(pieces: Iterator[bytes]) -> coding.WordCounts:
-            counts = coding.WordCounts()
+            counts = coding.WordCounts(self.wanted.limit or WORDS)
             for found in in_order(coding.count_words, coding.regrouped(pieces, "word"), threads=self._threads):
                 counts.add(found)
             return counts
@@ -166,10 +166,10 @@ class Reading:
         counts = self._read(use)
         if counts.forgotten:
             self.notes = (
-                f"more than {coding.MOST_WORDS:,} different words: the rarest were dropped while counting, so the "
+                f"more than {counts.most:,} different words: the rarest were dropped while counting, so the "
                 "rarest words of the vocabulary are chosen by their counts in a part of the text",
             )
-        return Vocabulary("word", tuple(counts.commonest(self.wanted.limit or WORDS)))
+        return Vocabulary("word", tuple(counts.commonest()))
 
 
 def encodings(parts: Sequence[Part]) -> list[Any]:
