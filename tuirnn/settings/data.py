@@ -14,11 +14,13 @@ class DataConfig(Section):
     sources: tuple[str, ...] = option(
         (), "Files, folders, '-' or data set names; none: the embedded text, for a series sine and cosine."
     )
-    tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
+    tokens: str = option(
+        "char", "What one token is; bpe: a subword, by byte-pair encoding.", choices=("char", "byte", "word", "bpe")
+    )
     vocab_size: int = option(
         0,
-        "Largest vocabulary; rarer words or characters are unknown. 0: 10,000 words; 1,024 characters, or as many as "
-        "make up 99.99 % of the text.",
+        "Largest vocabulary; rarer words or characters are unknown. 0: 10,000 words, 4,096 subwords, 1,024 characters "
+        "or as many as make up 99.99 % of the text.",
         low=0,
         high=1_000_000,
     )
@@ -68,6 +70,8 @@ class DataConfig(Section):
 
     def check(self) -> None:
         """Something must be left to train on."""
+        if self.lines and self.tokens == "bpe":
+            raise ConfigError("--lines cuts between lines, and subwords of --tokens bpe reach across; use char or byte")
         if self.dedupe and self.split == "within":
             raise ConfigError("--dedupe leaves the held-out part out, which --split within trains on; drop one of them")
         if self.val_fraction + self.test_fraction > 0.95:

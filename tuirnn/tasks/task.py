@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to imp
 OF_TOKENS = frozenset({"tokens", "embed", "token_dropout"})
 """Settings that the tasks which read tokens have in common."""
 
-KINDS = {"char": "characters", "byte": "bytes", "word": "words", "point": "points"}
+KINDS = {"char": "characters", "byte": "bytes", "word": "words", "bpe": "subwords", "point": "points"}
 """What the tokens of a vocabulary's kind are called."""
 
 
@@ -265,7 +265,7 @@ class Task(ABC):
 
     def figures_of(self, data: DataConfig, train: TrainConfig) -> tuple[Figure, ...]:
         """The figures of a run with these settings, the loss first."""
-        words = {"token": data.tokens, "horizon": train.horizon}
+        words = {"token": {"bpe": "subword"}.get(data.tokens, data.tokens), "horizon": train.horizon}
         return tuple(
             dataclasses.replace(figure, name=figure.name.format(**words), unit=figure.unit.format(**words))
             for figure in self.figures

@@ -70,8 +70,8 @@ class LanguageModelling(Task):
         return {"evaluated": data.read_by_evaluations(train)}
 
     def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
-        """Vocabularies of words of different sizes call different words unknown; and passages are not all of a text."""
-        known = str(symbols) if data.tokens == "word" else None
+        """Words are unknown, or subwords other ones, by the vocabulary's size; and passages are not all of a text."""
+        known = str(symbols) if data.tokens in ("word", "bpe") else None
         evaluated = summary.get("evaluated", summary.get("val"))
         return known if evaluated == summary.get("val") else (known, str(evaluated))
 

@@ -73,6 +73,8 @@ class TextData:
 
     def batches(self, config: TrainConfig) -> Batches:
         """The training split as `config` wants it; raises DataError where it is too short."""
+        if config.batches == "lines" and self.vocab.kind == "bpe":
+            raise DataError("--batches lines begins where lines do, and subwords of --tokens bpe do not; use char")
         (newline,) = self.vocab.encode("\n").tolist()
         return BATCHES[config.batches](self.train, config, newline=newline)
 
@@ -142,7 +144,9 @@ def load(
         parts = _as_one(parts, name, known)
     shuffled = config.split_seed if config.lines else None
     kind, limit = (vocab.kind, 0) if vocab else (config.tokens, config.vocab_size)
-    corpus = open_corpus(parts, Wanted(kind, limit, vocab, config.encoding, shuffled))
+    held = (config.val_fraction + config.test_fraction) * (config.split == "end")
+    share = config.fraction * (1 - held) if kind == "bpe" and not vocab else 1.0
+    corpus = open_corpus(parts, Wanted(kind, limit, vocab, config.encoding, shuffled, share))
     ids = corpus.ids[: max(1, round(len(corpus.ids) * config.fraction))]
     train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None)
     if len(train) < 2 or len(val) < 2:

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.subwords import FastSplitter, Splitter, installed
 from tuirnn.tasks.lm.corpus.parts import PIECE
 from tuirnn.vocab import Tokens, Vocabulary, word_ranges
 
@@ -20,6 +22,9 @@ MOST_WORDS = 2**20
 
 MOST_STRANGE = 1_000
 """Unknown characters that are listed."""
+
+WHITE = b"\t\n\v\f\r "
+"""The white space that subwords are cut before."""
 
 Points = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -46,7 +51,7 @@ def regrouped(pieces: Iterator[bytes], kind: str, size: int = PIECE) -> Iterator
         pieces: cut anywhere.
         kind: of the tokens.
     """
-    cut = {"byte": len, "char": _whole_characters, "word": _whole_words}[kind]
+    cut = {"byte": len, "char": _whole_characters, "word": _whole_words, "bpe": _whole_pieces}[kind]
     waiting: list[bytes] = []
     length = 0
     for piece in pieces:
@@ -72,6 +77,16 @@ def _whole_characters(data: bytes) -> int:
 def _whole_words(data: bytes) -> int:
     """After the last white space: nothing after it belongs to a word before."""
     return max(data.rfind(b" "), data.rfind(b"\n")) + 1
+
+
+def _whole_pieces(data: bytes) -> int:
+    """Before the last white space that follows something else; see `tuirnn.subwords`."""
+    end = len(data.rstrip(WHITE))
+    while end > 0:
+        end = max(data.rfind(bytes([space]), 0, end) for space in WHITE)
+        if end > 0 and data[end - 1] not in WHITE:
+            return end
+    return 0
 
 
 # ── counting ──────────────────────────────────────────────────────────────────
@@ -189,8 +204,8 @@ def encoder(vocab: Vocabulary) -> Callable[[bytes], Encoded]:
     kind = smallest(len(vocab))
     if vocab.kind == "byte":
         return lambda piece: Encoded(np.frombuffer(piece, np.uint8))
-    if vocab.kind == "word":
-        return _word_encoder(vocab, kind)
+    if vocab.kind in ("word", "bpe"):
+        return (_word_encoder if vocab.kind == "word" else _subword_encoder)(vocab, kind)
     table = np.full(POINTS, len(vocab.symbols), kind)
     table[[ord(symbol) for symbol in vocab.symbols]] = np.arange(len(vocab.symbols))
 
@@ -219,5 +234,46 @@ def _word_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes],
         found = pc.index_in(words(piece).cast(pa.binary()), value_set=known)
         ids = found.fill_null(unk).to_numpy(zero_copy_only=False).astype(kind)
         return Encoded(ids, int(found.null_count))
+
+    return encode
+
+
+def _pieces(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """Where the pieces of `tuirnn.subwords` begin, and the end."""
+    kinds = _KINDS_OF_BYTES[data]
+    begins = np.ones(len(data) + 1, bool)
+    np.not_equal(kinds[1:], kinds[:-1], out=begins[1:-1])
+    led = np.flatnonzero((data[:-1] == ord(" ")) & (kinds[1:] > 0)) + 1  # a space goes with what follows
+    begins[led] = False
+    begins[led - 1] = True
+    return np.flatnonzero(begins).astype(np.int32)
+
+
+_KINDS_OF_BYTES = np.full(256, 3, np.uint8)
+"""White space 0, letters 1, digits 2, others 3."""
+_KINDS_OF_BYTES[list(WHITE)] = 0
+_KINDS_OF_BYTES[[byte for byte in range(256) if byte > 127 or chr(byte).isalpha()]] = 1
+_KINDS_OF_BYTES[list(b"0123456789")] = 2
+
+
+def _subword_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes], Encoded]:
+    import pyarrow as pa
+
+    slow = Splitter(vocab.merges)
+    split = FastSplitter(vocab.merges).pieces if installed() else lambda pieces: [*map(slow.piece, pieces)]
+
+    def encode(piece: bytes) -> Encoded:
+        if not piece:
+            return Encoded(np.zeros(0, kind))
+        offsets = _pieces(np.frombuffer(piece, np.uint8))
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(piece)]
+        found = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers).dictionary_encode()
+        tokens = split(found.dictionary.to_pylist())  # of each different piece
+        lengths = np.array([*map(len, tokens)])
+        flat = np.fromiter(chain.from_iterable(tokens), kind)
+        which = found.indices.to_numpy()
+        many = lengths[which]
+        shift = (np.cumsum(lengths) - lengths)[which] - (np.cumsum(many) - many)
+        return Encoded(flat[np.repeat(shift, many) + np.arange(many.sum())])
 
     return encode

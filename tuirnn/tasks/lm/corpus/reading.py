@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from tuirnn.errors import DataError
 from tuirnn.piecework import WORKERS, Progress, in_order
+from tuirnn.subwords import Merges, learn
 from tuirnn.tables.encodings import Encoding
 from tuirnn.tasks.lm.corpus import coding, kept
 from tuirnn.tasks.lm.corpus.lines import shuffled_lines
@@ -16,6 +17,12 @@ from tuirnn.vocab import WORDS, Tokens, Vocabulary
 
 CHARACTERS, COVERED = 1_024, 0.9999
 """Of more different characters than these, so many are kept as make up this share of the text."""
+
+SUBWORDS = 4_096
+"""Size of a vocabulary of subwords where none is given."""
+
+LEARNED = 16 * 2**20
+"""Bytes that subwords are learned from, about; of a longer text some pieces are left out."""
 
 SMALL = 2 * 2**20
 """Bytes up to which one thread is enough."""
@@ -33,6 +40,7 @@ class Wanted:
         vocab: that of an existing run; None: one is built.
         encoding: of the files, as given.
         shuffled: seed of the order of its lines; None: they stay as they are.
+        share: of the text, from its beginning, that subwords are learned from.
     """
 
     kind: str
@@ -40,15 +48,16 @@ class Wanted:
     vocab: Vocabulary | None = None
     encoding: str = ""
     shuffled: int | None = None
+    share: float = 1.0
 
     def having(self, vocab: Vocabulary) -> "Wanted":
         """The same with this vocabulary."""
-        return replace(self, kind=vocab.kind, limit=0, vocab=vocab)
+        return replace(self, kind=vocab.kind, limit=0, vocab=vocab, share=1.0)
 
     def key(self, *more: Any) -> str:
         """A `kept.key` of this and further plain values."""
         vocab = self.vocab and kept.key(self.vocab.to_json())
-        return kept.key(self.kind, self.limit, vocab, self.encoding, self.shuffled, *more)
+        return kept.key(self.kind, self.limit, vocab, self.encoding, self.shuffled, self.share, *more)
 
 
 class Reading:
@@ -92,7 +101,8 @@ class Reading:
         elif given:
             self._read(lambda pieces: [None for _ in pieces], raw=True)
         if not given:
-            self.vocab = self._characters() if wanted.kind == "char" else self._words()
+            make = {"char": self._characters, "word": self._words, "bpe": self._subwords}
+            self.vocab = make[wanted.kind]()
         return self.vocab
 
     def encode(self, take: Callable[[Tokens], Any]) -> None:
@@ -170,6 +180,26 @@ class Reading:
                 "rarest words of the vocabulary are chosen by their counts in a part of the text",
             )
         return Vocabulary("word", tuple(counts.commonest()))
+
+    def _subwords(self) -> Vocabulary:
+        size = len(self._shuffled) if self._shuffled is not None else sum(part.size for part in self.parts)
+        size = int(self.wanted.share * size)
+        every = max(1, -(-size // LEARNED))
+
+        def use(pieces: Iterator[bytes]) -> Merges:
+            def learned_from() -> Iterator[str]:
+                read = 0
+                for number, piece in enumerate(coding.regrouped(pieces, "bpe")):
+                    if read < size and number % every == 0:
+                        yield piece[: size - read].decode("utf-8", "ignore" if read + len(piece) > size else "strict")
+                    read += len(piece)
+
+            return learn(learned_from(), self.wanted.limit or SUBWORDS)
+
+        merges = self._read(use)
+        if every > 1:
+            self.notes = (f"subwords were learned from one in {every} pieces of the training part, spread evenly",)
+        return Vocabulary("bpe", merges=merges)
 
 
 def encodings(parts: Sequence[Part]) -> list[Any]:
