@@ -1,10 +1,10 @@
 """Subword tokens: pairs of tokens that were merged because they are common, beginning with bytes.
 
 A text in UTF-8 is first cut into pieces: runs of letters (a to z, A to Z and all bytes from 128 on), of digits, of
-other signs, each with a space before it if there is one, and of the white space that is left. Inside a piece bytes are tokens
-at first, and then the pair that stands first in the list of merges is replaced by its merge, everywhere from the left,
-until no pair is in the list. Token 256 + k is merge k. (Sennrich, Haddow, Birch: Neural Machine Translation of Rare
-Words with Subword Units, ACL 2016, on bytes.)
+other signs, each with a space before it if there is one, and of the white space that is left. Inside a piece bytes are
+tokens at first, and then the pair that stands first in the list of merges is replaced by its merge, everywhere from the
+left, until no pair is in the list. Token 256 + k is merge k. (Sennrich, Haddow, Birch: Neural Machine Translation of
+Rare Words with Subword Units, ACL 2016, on bytes.)
 """
 
 import itertools
