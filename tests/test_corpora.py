@@ -26,6 +26,7 @@ from tuirnn.tasks.lm import corpus, stretches
 from tuirnn.tasks.lm import data as lm
 from tuirnn.tasks.lm.corpus import coding, kept, parts, reading
 from tuirnn.tasks.overlap import overlap
+from tuirnn.tasks.windows import Shuffle
 from tuirnn.vocab import Vocabulary, code_points
 
 TEXTS = st.text(
@@ -367,6 +368,15 @@ def test_evaluations_read_what_there_is_time_for() -> None:
     read = data.passages(49_152)
     assert len(read) == 49_152
     assert np.array_equal(read[-768:], data.val[-768:])
+
+
+@settings(max_examples=60)
+@given(n=st.integers(1, 3000), seed=st.integers(0, 9))
+def test_an_order_that_is_not_listed_has_every_number_once(n: int, seed: int) -> None:
+    order = Shuffle(n, np.random.default_rng(seed))(np.arange(n))
+    assert np.array_equal(np.sort(order), np.arange(n))
+    if n > 500:
+        assert np.mean(order[1:] == order[:-1] + 1) < 0.02
 
 
 def test_lanes_predict_every_token_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,9 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.batches import Batch, Batches
 from tuirnn.vocab import Ids, Tokens
 
+LISTED = 2**25
+"""Windows up to which their order is drawn as a list."""
+
 SOUGHT = 2**24
 """Tokens that are searched at a time."""
 
@@ -154,8 +157,44 @@ class WindowBatches(Windows):
 
     def plan_starts(self) -> Callable[[int], Ids]:
         """Shuffle all starts."""
-        starts = self._rng.permutation(len(self.ids) - self.T)
+        n = len(self.ids) - self.T
+        if n > LISTED:
+            shuffled = Shuffle(n, self._rng)
+            return lambda position: shuffled(np.arange(position * self.B, (position + 1) * self.B))
+        starts = self._rng.permutation(n)
         return lambda position: starts[position * self.B : (position + 1) * self.B]
+
+
+class Shuffle:
+    """A random order of the numbers below n that is computed, not listed: a Feistel network of four rounds.
+
+    A network shuffles the numbers below the next power of four; those from n on are shuffled again, until they are below.
+
+    Args:
+        n: how many.
+        rng: draws the keys.
+    """
+
+    def __init__(self, n: int, rng: np.random.Generator) -> None:
+        self.n = n
+        self._half = np.uint64(max(1, (n - 1).bit_length() + 1 >> 1))
+        self._keys = rng.integers(0, 2**64, 4, np.uint64)
+
+    def __call__(self, places: Ids) -> Ids:
+        """The numbers at some places of the order."""
+        found = self._network(places.astype(np.uint64))
+        while len(outside := np.flatnonzero(found >= self.n)):
+            found[outside] = self._network(found[outside])
+        return found.astype(np.int64)
+
+    def _network(self, numbers: "npt.NDArray[np.uint64]") -> "npt.NDArray[np.uint64]":
+        half, mask = self._half, (np.uint64(1) << self._half) - np.uint64(1)
+        left, right = numbers >> half, numbers & mask
+        for key in self._keys:
+            mixed = (right + key) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xC2B2AE3D27D4EB4F)
+            left, right = right, left ^ (mixed >> np.uint64(40)) & mask
+        return (left << half) | right
 
 
 WINDOWS: dict[str, type[Windows]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}
