@@ -168,7 +168,7 @@ class WindowBatches(Windows):
 class Shuffle:
     """A random order of the numbers below n that is computed, not listed: a Feistel network of four rounds.
 
-    A network shuffles the numbers below the next power of four; those from n on are shuffled again, until they are below.
+    The network shuffles the numbers below a power of four; those from n on are shuffled again until they are below n.
 
     Args:
         n: how many.

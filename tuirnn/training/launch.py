@@ -178,7 +178,8 @@ def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other:
     except DataError as error:
         again = "cannot be read" if other else "cannot be read again"
         raise DataError(f"the data of run '{paths.name}' {again}: {error}") from None
-    if other and record.vocab.kind == "char" and (strange := data.unknown()):
+    complete = record.vocab.kind == "char" and not record.data.get("unknown")  # not of its commonest characters alone
+    if other and complete and (strange := data.unknown()):
         raise DataError(
             f"{data.name} has {len(strange)} characters that run '{paths.name}' does not know, "
             f"such as '{one_line(strange[0])}'; its vocabulary is fixed: start a new run with it"

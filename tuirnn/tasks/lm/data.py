@@ -53,13 +53,16 @@ class TextData:
     """How its files were read."""
     evaluated: int | None = None
     """Held-out tokens that the evaluations of an existing run read; None: a new run."""
+    lacking: int = 0
+    """Tokens of the text that the vocabulary lacks."""
     key: str = ""
     """What its tokens and splits are kept under; empty where they lie in memory."""
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        return {"name": self.name, "sha256": self.sha256, **splits, "read": self.read}
+        lacking = {"unknown": self.lacking} if self.lacking else {}
+        return {"name": self.name, "sha256": self.sha256, **splits, **lacking, "read": self.read}
 
     @property
     def inputs(self) -> int:
@@ -166,7 +169,7 @@ def load(
     evaluated = None if known is None else before if type(before) is int and before > 1 else len(val)
     return TextData(
         name, corpus.sha256, raw, corpus.vocab, train, val, test, notes, strange, corpus.read, evaluated,
-        corpus.key and kept.key(corpus.key, len(ids), len(train), len(val), config.dedupe),
+        corpus.unknown, corpus.key and kept.key(corpus.key, len(ids), len(train), len(val), config.dedupe),
     )  # fmt: skip
 
 
