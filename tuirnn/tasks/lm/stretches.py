@@ -48,13 +48,14 @@ def copied(train: Tokens, val: Tokens, progress: Progress | None = None) -> floa
     return float(found.sum()) / max(1, int(times.sum()))
 
 
-def without(train: Tokens, val: Tokens) -> Iterator[Tokens]:
+def without(train: Tokens, val: Tokens, progress: Progress | None = None) -> Iterator[Tokens]:
     """`train` in pieces, less what stands in `val`: every place of a block of `val` that `val` has once.
 
     So every passage of 127 tokens that was copied is left out, but for fewer than 64 at either end.
 
     Args:
         train, val: tokens [n] and [m].
+        progress: is told how much of `train` was looked at.
     """
     blocks = val[: len(val) // BLOCK * BLOCK].reshape(-1, BLOCK)
     held = [numbers(sums(block.ravel()), BLOCK)[::BLOCK] for block in np.array_split(blocks, 1 + len(val) // CHUNK)]
@@ -66,6 +67,8 @@ def without(train: Tokens, val: Tokens) -> Iterator[Tokens]:
 
     begin = 0  # of what is kept next
     for places in in_order(look, range(0, len(train), CHUNK), threads=_threads(len(train))):
+        if progress:
+            progress.add(CHUNK)
         if not len(places):
             continue
         ends = np.flatnonzero(np.diff(places) > BLOCK)  # the last place of each run of copies

@@ -8,6 +8,7 @@ import torch
 
 from tuirnn.config import RunConfig
 from tuirnn.tasks.lm.data import PASSAGES, TextData
+from tuirnn.text import duration
 from tuirnn.training import evaluation
 from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
 from tuirnn.training.losses import CrossEntropy
@@ -59,7 +60,7 @@ class LanguageEvaluator(Evaluator[TextData]):
             return ""
         whole = f"the whole held-out part of {len(val):,} tokens"
         if (needed := self._pace * len(val)) > max(LEAST_SECONDS, self.config.train.eval_share * seconds):
-            return f"{whole} would take about {needed / 60:.0f} min to evaluate; 'tuirnn eval' does it"
+            return f"{whole} would take about {duration(needed)} to evaluate; 'tuirnn eval' does it"
         with evaluation.evaluating(self.model):
             loss = evaluation.carried_loss(self.model, val, self.device, check=self.check)
         self.writer.append("metrics", {"step": step, "split": "whole", "at": round(time.time(), 3), "loss": loss})

@@ -59,8 +59,8 @@ def less_copies(corpus: Corpus, train: Tokens, val: Tokens) -> Tokens:
     name = kept.key("without copies", corpus.key, len(train), len(val), len(corpus.ids))
     if found := kept.find(name):
         return found.ids
-    with kept.building() as file:
-        for piece in stretches.without(train, val):
+    with kept.building() as file, Progress("leaving out copies of what is held out", len(train)) as progress:
+        for piece in stretches.without(train, val, progress):
             file.write(piece.data)
         if not file.tell():
             return train[:0]
