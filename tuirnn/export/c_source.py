@@ -56,6 +56,8 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
         raise ConfigError(
             f"--c writes language models; {network.name} {network.task.does}: leave --c out and embed its ONNX file"
         )
+    if network.vocab.kind == "bpe":
+        raise ConfigError("--c splits no text into subwords; leave --c out and embed the ONNX file")
     if precision != "fp32":
         raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
     if len(prefix) > LARGEST_PREFIX or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", prefix) or prefix in TAKEN:

@@ -18,7 +18,7 @@ from tuirnn.tasks.batches import IGNORE, Batch, Batches
 from tuirnn.tasks.builtin import ENTITIES
 from tuirnn.tasks.tag.reading import Reading, Tagged, read
 from tuirnn.tasks.tag.spans import OUTSIDE
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import WORDS, Ids, Vocabulary
 
 SIDE_BY_SIDE, TOKENS_AT_ONCE = 256, 1 << 14
 """Sequences, and at most so many tokens, that are judged together."""
@@ -239,7 +239,7 @@ def _split(texts: Sequence[Tagged], config: DataConfig, name: str) -> tuple[list
 def _vocabulary(texts: Iterable[Tagged], config: DataConfig) -> Vocabulary:
     """Of the training split alone: what is new in the held-out part is unknown, as it will be in use."""
     glue = " " if config.tokens == "word" else ""
-    return Vocabulary.build(glue.join(one.text for one in texts), config.tokens, config.vocab_size)
+    return Vocabulary.build(glue.join(one.text for one in texts), config.tokens, config.vocab_size or WORDS)
 
 
 def encoded(texts: Sequence[Tagged], vocab: Vocabulary, classes: Sequence[str], name: str) -> Sequences:
