@@ -76,6 +76,17 @@ class Vocabulary:
             raise DataError("vocabulary 'symbols' must be a list of strings")
         return cls(value["kind"], tuple(symbols))
 
+    def grown(self, other: "Vocabulary") -> "Vocabulary":
+        """This vocabulary with the further symbols of another one of its kind after its own."""
+        return Vocabulary(self.kind, tuple(dict.fromkeys((*self.symbols, *other.symbols))))
+
+    def ids_in(self, other: "Vocabulary") -> Ids:
+        """The id of each token in another vocabulary of this kind, int64 [len]; `unk` where that lacks it."""
+        if other.unk is None:
+            return np.arange(len(self))
+        index: dict[str, int] = other._index  # type: ignore[attr-defined]
+        return np.array([*(index.get(symbol, other.unk) for symbol in self.symbols), other.unk], dtype=np.int64)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json` and the cell file."""
         return {"kind": self.kind, "symbols": list(self.symbols)}
