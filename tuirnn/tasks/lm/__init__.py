@@ -33,6 +33,7 @@ class LanguageModelling(Task):
         "sample_length", "sample_prime", "sample_temperature", "encoding",
     }  # fmt: skip
     writes = True
+    python = "TextCell"
 
     def load(
         self,
