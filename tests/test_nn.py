@@ -149,6 +149,16 @@ def test_without_gradients_with_frozen_weights_and_after_a_copy(kind: str, devic
     agree([source.grad], [reference.grad], 1e-4)  # type: ignore[list-item]
 
 
+def test_a_compiled_model_goes_around_it() -> None:
+    mine, theirs = pair("GRU", 4, 6)
+    x = torch.randn(3, 2, 4)
+    compiled = torch.compile(nn.Sequential(mine), backend="eager")
+    agree(flat(compiled(x)), flat(theirs(x)), 1e-5)
+    compiled(x)[0].sum().backward()
+    theirs(x)[0].sum().backward()
+    agree([p.grad for p in mine.parameters()], [p.grad for p in theirs.parameters()], 1e-4)
+
+
 def test_weights_are_read_by_name() -> None:
     """So functional calls and parametrizations are heeded."""
     mine, theirs = pair("LSTM", 4, 6)

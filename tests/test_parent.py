@@ -1,7 +1,12 @@
 """A run that begins with the weights of another: `tuirnn train --from RUN`."""
 
+import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +89,8 @@ def test_the_network_begins_as_it_was(
             assert np.array_equal(value, old[name][:, rows])
         else:
             assert np.array_equal(value, old[name][rows] if first else old[name])
+    if changes not in ({}, {"tokens": "byte"}):
+        return
     one = tuirnn.load(parent.root, tuirnn.TextCell)
     two = tuirnn.load(child.root, tuirnn.TextCell, checkpoint=0)
     for token in before.vocab.encode(LINE)[:12]:
@@ -118,6 +125,20 @@ def test_what_is_said_and_shown(
     # resumed, it goes on as any run
     assert answer("train", "--resume", "third", "--steps", "6").code == 0
     assert read_record(RunPaths(folder / "third")).parent is not None
+
+
+@pytest.mark.skipif(not os.environ.get("TUIRNN_LONG"), reason="six seconds; TUIRNN_LONG=1 runs it")
+def test_processes_share_the_first_weights(
+    trained: Callable[..., RunPaths], other: Path, answer: Callable[..., Answer]
+) -> None:
+    parent = trained()
+    for name, parts in (("two", ["--processes", "2"]), ("one", ["--accumulate", "2"])):
+        words = ["train", str(other), "--from", str(parent.root), "--name", name, *QUICK, *parts]
+        command = [sys.executable, "-m", "tuirnn", *words]
+        done = subprocess.run(command, cwd=other.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    one, two = (weights(RunPaths(other.parent / "checkpoints" / name)) for name in ("one", "two"))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_from_in_python_is_that_of_the_command(
@@ -191,8 +212,6 @@ def test_a_run_that_was_trained_on_what_is_held_out_is_a_leak(answer: Callable[.
 def test_a_run_without_its_first_checkpoint_is_not_begun_from_nothing(
     trained: Callable[..., RunPaths], answer: Callable[..., Answer], other: Path
 ) -> None:
-    import shutil
-
     assert answer("train", str(other), "--from", str(trained().root), "--name", "child", *QUICK).code == 0
     child = RunPaths(other.parent / "checkpoints" / "child")
     for step in checkpoint.steps(child):
@@ -200,6 +219,18 @@ def test_a_run_without_its_first_checkpoint_is_not_begun_from_nothing(
     done = answer("train", "--resume", "child", "--steps", "9")
     assert done.code == 2
     assert "ended before it had the weights of run" in done.err
+
+
+def test_standard_input_is_read_once(
+    trained: Callable[..., RunPaths], answer: Callable[..., Answer], other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(other.read_bytes())))
+    assert answer("train", "-", "--from", str(trained().root), "--name", "child", *QUICK).code == 0
+    child = RunPaths(other.parent / "checkpoints" / "child")
+    assert child.stdin.read_bytes() == other.read_bytes()
+    assert answer("train", "--resume", "child", "--steps", "6").code == 0
+    refused = answer("train", "--from", "child", *QUICK)
+    assert (refused.code, "has read standard input; name what" in refused.err) == (2, True)
 
 
 def test_a_damaged_parent_is_told(run: RunPaths, other: Path) -> None:

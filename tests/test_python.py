@@ -70,7 +70,6 @@ def test_the_import_loads_no_library(tmp_path: Path) -> None:
     ("import tuirnn; tuirnn.runs()", {"torch", "onnxruntime", "textual", "onnx", "rich", "typer"}),
     ("import tuirnn; tuirnn.load", {"torch", "textual", "onnx", "rich", "typer"}),
     ("import tuirnn; tuirnn.train", {"torch", "onnxruntime", "textual", "onnx"}),
-    ("import tuirnn; tuirnn.nn", {"onnxruntime", "textual", "onnx"}),
 ])  # fmt: skip
 def test_each_part_loads_what_it_needs(use: str, missing: set[str], tmp_path: Path) -> None:
     assert not looked(use, tmp_path)[1] & missing

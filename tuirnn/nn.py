@@ -59,6 +59,7 @@ class _Recurrent(nn.RNNBase):
     def _cell(self) -> Traced:
         return traced(MODES[self.mode])
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiled model breaks its graph here
     def _run(self, input: Tensor, hx: State | None) -> tuple[Tensor, State]:
         """h of every step and the last state, in the form of the arguments.
 

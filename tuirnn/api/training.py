@@ -230,6 +230,6 @@ def reporter(config: RunConfig, folder: Path, progress: bool | None) -> "PlainRe
 
     terminal, notebook = sys.stdout.isatty(), "ipykernel" in sys.modules
     if progress is False or not (progress or terminal or notebook):
-        return SilentReport(config, folder, notes=progress is None)
+        return SilentReport(config, notes=progress is None)
     bar = terminal or (notebook and find_spec("ipywidgets") is not None)
-    return (TerminalReport if bar else PlainReport)(config, folder)
+    return (TerminalReport if bar else PlainReport)(config, None if folder == runs_folder() else folder)

@@ -1,8 +1,10 @@
 """A run that begins with the weights of another: the settings it takes over, its vocabulary, its first weights."""
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,9 @@ from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import RunRecord, present_record
 from tuirnn.settings.section import flag_of
 from tuirnn.tasks.overlap import overlap
+from tuirnn.tasks.sources import STDIN
 from tuirnn.tasks.task import KINDS, TaskData
-from tuirnn.vocab import Ids
+from tuirnn.vocab import Ids, Vocabulary
 
 Weights = dict[str, npt.NDArray[Any]]
 """Parameters by the names of a checkpoint."""
@@ -99,6 +102,8 @@ class Parent:
         for name in DRAWN:
             if name in given and wanted[name] != ours[name]:
                 raise ConfigError(f"{flag_of(name)} has no effect with --from, which draws no weights; leave it out")
+        if "sources" not in given and STDIN in config.data.sources:
+            raise ConfigError(f"run '{self.name}' has read standard input; name what the new run is to learn from")
         return config
 
     # ── data ──────────────────────────────────────────────────────────────────
@@ -112,7 +117,7 @@ class Parent:
         data = tasks.load(config.data)
         if self.record.vocab.kind == data.vocab.kind:
             grown = self.record.vocab.grown(data.vocab)
-            data = tasks.load(config.data, vocab=grown) if grown != data.vocab else data
+            data = _again(config, data, grown) if grown != data.vocab else data
         columns = self.record.data.get("columns")
         if config.task.points and isinstance(columns, list) and len(columns) != data.inputs:
             raise DataError(
@@ -210,6 +215,16 @@ class Parent:
                 raise RunError(f"{self.saved.path.name} holds other weights than run.json says; was it changed?")
             weights[name] = value.astype(drawn.dtype)
         return weights
+
+
+def _again(config: RunConfig, data: TaskData, vocab: Vocabulary) -> TaskData:
+    """The same data in another vocabulary; standard input, which can be read once, from a copy."""
+    if STDIN not in config.data.sources:
+        return tasks.load(config.data, vocab=vocab)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "stdin"
+        copy.write_bytes(data.raw)
+        return tasks.load(config.data, vocab=vocab, stdin=copy)
 
 
 def _classes(summary: Mapping[str, Any]) -> tuple[str, ...]:

@@ -114,10 +114,13 @@ class Trainer:
         return {name: parameter.detach().cpu().numpy() for name, parameter in self.model.named_parameters()}
 
     def begin_with(self, weights: Weights) -> None:
-        """Begin with these weights instead of drawn ones."""
+        """Begin with these weights instead of drawn ones, in all processes."""
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(torch.from_numpy(weights[name]))
+        values = {"cursor": self.batches.cursor(), "data": self.data.sha256}
+        files = checkpoints.pack(self.model, self.learner.optimizer, [], values, self.device)
+        share_checkpoint(self.team, checkpoint.Checkpoint(self.paths.step(0), files))
 
     def restart(self) -> None:
         """Begin again from nothing; cuts the logs to nothing."""
@@ -180,8 +183,6 @@ class Trainer:
         wanted = self.config.train.on_nan == "rollback" or self.record.parent is not None
         if wanted and not checkpoint.steps(self.paths):
             self.checkpoint()  # so that there is somewhere to go back to
-            if self.record.parent is not None:  # the other processes have drawn weights
-                share_checkpoint(self.team, checkpoint.load(self.paths, "last"))
         while True:
             try:
                 return self._loop()
