@@ -37,9 +37,10 @@ class Settings(TypedDict, total=False):
     """What is learned: classify, which class a sequence belongs to; forecast, the next point of a series of numbers;
     lm, the next token of a text; tag, the tag of each word of a sequence."""
     tokens: str
-    """What one token is."""
+    """What one token is; bpe: a subword, by byte-pair encoding."""
     vocab_size: int
-    """Largest word vocabulary; rarer words are unknown."""
+    """Largest vocabulary; rarer words or characters are unknown. 0: 10,000 words, 4,096 subwords, 1,024 characters or
+    as many as make up 99.99 % of the text."""
     val_fraction: float
     """Share at the end held out for validation."""
     test_fraction: float
@@ -50,6 +51,8 @@ class Settings(TypedDict, total=False):
     """The text is a list of lines in no order: drop its duplicates, shuffle it, cut it between lines."""
     split: str
     """end: held out is the end of the text; within: it is trained on as well, as in some published systems."""
+    dedupe: bool
+    """Leave out of the training part what stands word for word in the held-out part, 127 tokens or more."""
     allow_leak: bool
     """Go on where training and validation overlap; every figure is then called leaky."""
     classes: str
@@ -121,6 +124,9 @@ class Settings(TypedDict, total=False):
     """Stop after this many evaluations without a new best; 0: never."""
     eval_every: int
     """Steps between two evaluations; 0: one after each epoch."""
+    eval_share: float
+    """Share of the training time that evaluations of a text may take: of a long held-out part they read passages, the
+    same ones throughout the run; 0: all of it."""
     checkpoint_every: int
     """Steps between two checkpoints."""
     keep: int

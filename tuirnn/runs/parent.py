@@ -2,10 +2,10 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -224,7 +224,9 @@ def _again(config: RunConfig, data: TaskData, vocab: Vocabulary) -> TaskData:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "stdin"
         copy.write_bytes(data.raw)
-        return tasks.load(config.data, vocab=vocab, stdin=copy)
+        again = tasks.load(config.data, vocab=vocab, stdin=copy)
+    assert is_dataclass(again)
+    return cast(TaskData, replace(again, raw=data.raw))  # the copy is gone
 
 
 def _classes(summary: Mapping[str, Any]) -> tuple[str, ...]:

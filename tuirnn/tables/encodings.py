@@ -113,6 +113,8 @@ def _given(data: bytes, given: str) -> Encoding:
         ) from None
     mark = next((mark for mark, of in MARKS if data.startswith(mark) and encoding in (of, of[:6], "utf-8-sig")), b"")
     of = next((of for each, of in MARKS if mark and each == mark), encoding)
+    if of in ("utf-16", "utf-32"):  # no mark tells the order of its bytes: the usual one
+        of += "-le"
     return Encoding(of, len(mark), "given")
 
 
