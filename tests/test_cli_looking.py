@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.theme import SAFE_LIGHT
+from tuirnn.tui.theme import LIGHT
 
 
 def tuirnn(environment: dict[str, str], *words: object, where: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -57,8 +57,8 @@ def test_a_picture_of_a_run(small_run: RunPaths, here: dict[str, str], tmp_path:
     said = tuirnn(here, "--runs", folder, "--theme", "Safe-Light", "--screenshot", picture, small_run.name)
     assert said.returncode == 0, said.stderr
     assert "nats/char" in picture.read_text()
-    assert SAFE_LIGHT.background is not None
-    assert SAFE_LIGHT.background.lower() in picture.read_text().lower()
+    assert LIGHT.background is not None
+    assert LIGHT.background.lower() in picture.read_text().lower()
 
 
 def test_serve_refuses_what_cannot_be(here: dict[str, str]) -> None:

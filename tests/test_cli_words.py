@@ -46,7 +46,7 @@ def tuirnn(
         ("runs rm", "RUN is missing; see 'tuirnn runs rm --help'"),
         ("eval small b c", "more words than the command takes: 'b c'; see 'tuirnn eval --help'"),
         ("--ascii runs ls", "--ascii is for the dashboard; leave it out of 'tuirnn runs'"),
-        ("--theme safe-dork", "--theme 'safe-dork' is unknown; did you mean 'safe-dark'?"),
+        ("--theme tuirnn-dork", "--theme 'tuirnn-dork' is unknown; did you mean 'tuirnn-dark'?"),
         ("bench train --device gpu", "--device 'gpu' is unknown; known: cpu, cuda"),
         ("sweep --seed 1,2 --jobs -1", "--jobs must be from 0 to 1024, not -1"),
         ("train --resume small --cell GRU", "--cell cannot change when a run is resumed: run 'small' was made with "

@@ -49,7 +49,7 @@ def dashboard(pilot: Pilot[None]) -> DashboardApp:
     return pilot.app
 
 
-@pytest.mark.parametrize("theme", ["textual-dark", "safe-light", "ansi-dark"])
+@pytest.mark.parametrize("theme", ["tuirnn-dark", "tuirnn-light", "ansi-dark"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_tab_at_every_size_in_every_kind_of_theme(
     trained: Callable[..., RunPaths],

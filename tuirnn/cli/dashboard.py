@@ -42,8 +42,8 @@ def dashboard(
         find_run(folder, run)
     with importing():
         from tuirnn.tui import start
-        from tuirnn.tui.theme import THEMES
-    theme = None if theme is None else chosen("--theme", theme, THEMES)
+        from tuirnn.tui.theme import FORMER, THEMES
+    theme = None if theme is None else chosen("--theme", FORMER.get(theme.lower(), theme), THEMES)
     if screenshot is not None:
         start.screenshot(folder, run, screenshot, theme=theme)
         return

@@ -87,7 +87,7 @@ class DashboardApp(App[None]):
             for number, kind in enumerate(TABS, 1)
         ),
         key("escape", "leave", "", "leave a field or close a dialog"),
-        key("T", "theme", "", "next theme: dark, light, safe for colour-blind users, the terminal's own colours, …"),
+        key("T", "theme", "", "next theme: dark, light, the terminal's own colours, …"),
         key("ctrl+p", "command_palette", "", "command palette: all actions by name"),
         key("?", "help", "help", "show this help"),
         key("q", "quit", "quit", "close the dashboard; trainings continue"),
@@ -98,8 +98,9 @@ class DashboardApp(App[None]):
         super().__init__()
         sys.setswitchinterval(SWITCH_INTERVAL)
         keep_memory_small()
-        self.register_theme(theme.SAFE_DARK)
-        self.register_theme(theme.SAFE_LIGHT)
+        for own in theme.OWN:
+            self.register_theme(own)
+        self.theme = theme.DARK.name
         self.ascii = ascii
         self._small = False
         self._run = run

@@ -6,27 +6,77 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
 
-SAFE_DARK = Theme(
-    name="safe-dark",
-    primary="#56B4E9", secondary="#CC79A7", accent="#F0E442", warning="#E69F00", error="#D55E00", success="#56B4E9",
-    foreground="#E8E8E8", background="#101214", surface="#191C20", panel="#22262B", dark=True,
+_PLAIN = {"block-cursor-text-style": "bold", "input-selection-background": "#8A8FA0 35%"}
+
+DARK = Theme(
+    name="tuirnn-dark",
+    primary="#6CB6FF", secondary="#C99BE8", accent="#F2B950", warning="#F0A04B", error="#FF8066", success="#5CC9B1",
+    foreground="#E7E4DB", background="#0F1218", surface="#171B23", panel="#1E232D", dark=True,
+    variables={
+        **_PLAIN, "block-cursor-background": "#2B3342", "block-cursor-foreground": "#FFFFFF",
+        "block-cursor-blurred-background": "#222834", "block-hover-background": "#1C212B",
+        "scrollbar": "#39424F", "scrollbar-hover": "#556070", "scrollbar-active": "#F2B950",
+        "scrollbar-background": "#0F1218", "scrollbar-background-hover": "#0F1218",
+        "scrollbar-background-active": "#0F1218", "scrollbar-corner-color": "#0F1218",
+    },
 )  # fmt: skip
-SAFE_LIGHT = Theme(
-    name="safe-light",
-    primary="#0072B2", secondary="#9A4E7B", accent="#004E7A", warning="#A36A00", error="#B24A00", success="#0072B2",
-    foreground="#16181A", background="#FCFCFA", surface="#F1F1EE", panel="#E5E5E1", dark=False,
+LIGHT = Theme(
+    name="tuirnn-light",
+    primary="#1B5FA8", secondary="#7B3F98", accent="#8A4A00", warning="#9A4F00", error="#B3261E", success="#0A665A",
+    foreground="#1C1E22", background="#FBFAF5", surface="#F3F1E9", panel="#E9E6DB", dark=False,
+    variables={
+        **_PLAIN, "block-cursor-background": "#DDD8C8", "block-cursor-foreground": "#000000",
+        "block-cursor-blurred-background": "#E6E2D5", "block-hover-background": "#EDE9DD",
+        "scrollbar": "#C2BCAB", "scrollbar-hover": "#A39C89", "scrollbar-active": "#8A4A00",
+        "scrollbar-background": "#FBFAF5", "scrollbar-background-hover": "#FBFAF5",
+        "scrollbar-background-active": "#FBFAF5", "scrollbar-corner-color": "#FBFAF5",
+    },
 )  # fmt: skip
-"""Blue and orange instead of green and red (Okabe and Ito): distinguishable with any kind of colour vision."""
+"""The dashboard's own pair: amber for what matters now, blue against orange where two signs or two curves meet.
+
+Blue and orange differ with any kind of colour vision; red and green never carry a meaning alone.
+"""
+
+OWN = (DARK, LIGHT)
 
 THEMES = (
-    "textual-dark", "textual-light", "safe-dark", "safe-light", "ansi-dark", "ansi-light", "nord", "gruvbox",
-    "tokyo-night", "catppuccin-latte", "solarized-light",
+    "tuirnn-dark", "tuirnn-light", "ansi-dark", "ansi-light", "nord", "gruvbox", "tokyo-night", "catppuccin-latte",
+    "solarized-light",
 )  # fmt: skip
 """In the order of the key T. The two ANSI themes use the terminal's own sixteen colours."""
 
-_DARK_LINES = ("#56B4E9", "#E69F00", "#2FC79A", "#E58CBF", "#F0E442", "#FF8A4C", "#9DA7F0", "#B8B8B8")
-_LIGHT_LINES = ("#0072B2", "#B36B00", "#00805C", "#A8528A", "#7A6F00", "#C04A00", "#4A50B5", "#555555")
+FORMER = {"safe-dark": "tuirnn-dark", "safe-light": "tuirnn-light", "textual-dark": "tuirnn-dark",
+          "textual-light": "tuirnn-light"}  # fmt: skip
+"""Names of themes that these have replaced; `--theme` still takes them."""
+
+_DARK_LINES = ("#6CB6FF", "#F0A04B", "#46CFA5", "#E58CBF", "#F0E442", "#FF8A6C", "#A9B1F5", "#BEBEBE")
+_LIGHT_LINES = ("#0B66B0", "#9A4F00", "#00705A", "#9C3F86", "#6B6200", "#B03A00", "#4A50B5", "#555555")
 _ANSI_LINES = ("blue", "yellow", "green", "magenta", "cyan", "red", "bright_blue", "bright_black")
+
+READABLE = 4.5
+"""Least contrast between a text and its background (WCAG 2.2, criterion 1.4.3, level AA)."""
+
+
+def contrast(one: Color, other: Color) -> float:
+    """The contrast of two opaque colours, 1 to 21 (WCAG 2.2, 'contrast ratio')."""
+    luminances = []
+    for colour in (one, other):
+        parts = (part / 255 for part in (colour.r, colour.g, colour.b))
+        red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+        luminances.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    dark, light = sorted(luminances)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def readable(colour: Color, *grounds: Color) -> Color:
+    """The colour, moved towards white or black as far as it takes to be read on each of these backgrounds."""
+    ends = (Color(255, 255, 255), Color(0, 0, 0))
+    end = max(ends, key=lambda end: min(contrast(end, ground) for ground in grounds))
+    for share in range(21):
+        moved = colour.blend(end, share / 20)
+        if all(contrast(moved, ground) >= READABLE for ground in grounds):
+            return moved
+    return end
 
 
 LINES = tuple(f"line-{number}" for number in range(8))
@@ -63,6 +113,9 @@ STYLES = {
 They are resolved once per theme; CSS classes on each widget would make the first frame a third slower.
 """
 
+_DRAWN = ("axis", "cursor", "raw")
+"""Styles of lines alone, which may be fainter than a text."""
+
 
 def style_of(name: str, variables: dict[str, str]) -> Style:
     """One of `STYLES` in the colours of a theme.
@@ -79,9 +132,13 @@ def style_of(name: str, variables: dict[str, str]) -> Style:
     elif share < 0.5:
         words.append("dim")
     if "ground" in words:
-        strong = name in ("act-0", "act-6") or colour.ansi is not None
-        ink = ground if strong else Color.parse(variables["foreground"])
+        if colour.ansi is not None:
+            return Style(color=ground.rich_color, bgcolor=colour.rich_color)
+        inks = (ground, Color.parse(variables["foreground"]))
+        ink = readable(max(inks, key=lambda ink: contrast(ink, colour)), colour)
         return Style(color=ink.rich_color, bgcolor=colour.rich_color)
+    if colour.ansi is None and ground.ansi is None and name not in _DRAWN:
+        colour = readable(colour, ground)
     return Style(
         color=colour.rich_color,
         bold="bold" in words or None,
@@ -90,8 +147,13 @@ def style_of(name: str, variables: dict[str, str]) -> Style:
     )
 
 
+_TEXTS = ("accent", "text-accent", "text-primary", "text-secondary", "text-success", "text-warning", "text-error",
+          "footer-key-foreground")  # fmt: skip
+"""CSS variables of a theme whose colours texts have."""
+
+
 def css_variables(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str, str]:
-    """Further CSS variables for a theme: lines of runs, shades of surprise, shades of activation.
+    """Further CSS variables for a theme: lines of runs, shades of surprise and of activation; text that can be read.
 
     Args:
         variables: the theme's own.
@@ -112,7 +174,7 @@ def css_variables(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str
     base, warm, hot, cold = (Color.parse(variables[name]) for name in ("foreground", "warning", "error", "primary"))
     ground = Color.parse(variables["background"])
     surprise = [
-        one.hex
+        readable(one, ground).hex
         for one in (base.blend(ground, 0.35), base.blend(ground, 0.1), base.blend(warm, 0.55), warm,
                     warm.blend(hot, 0.55), hot)
     ]  # fmt: skip
@@ -121,8 +183,18 @@ def css_variables(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str
         for one in (cold, cold.blend(ground, 0.35), cold.blend(ground, 0.65), ground.blend(base, 0.12),
                     warm.blend(ground, 0.65), warm.blend(ground, 0.35), warm)
     ]  # fmt: skip
+    grounds = [Color.parse(variables[name]) for name in ("background", "surface", "panel")]
+    muted = readable(base.blend(ground, 0.35), *grounds).hex
+    texts = {name: readable(Color.parse(variables[name]), *grounds).hex for name in _TEXTS}
+    for name in ("block-cursor", "block-cursor-blurred"):  # the selected row of a table
+        under = ground + Color.parse(variables[f"{name}-background"])
+        texts[f"{name}-foreground"] = readable(base, under).hex
     return (
-        named | {f"surprise-{k}": c for k, c in enumerate(surprise)} | {f"act-{k}": c for k, c in enumerate(activation)}
+        named
+        | texts
+        | {"text-muted": muted, "text-disabled": muted, "foreground-muted": muted}
+        | {f"surprise-{k}": c for k, c in enumerate(surprise)}
+        | {f"act-{k}": c for k, c in enumerate(activation)}
     )
 
 
