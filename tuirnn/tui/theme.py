@@ -147,9 +147,10 @@ def style_of(name: str, variables: dict[str, str]) -> Style:
     )
 
 
-_TEXTS = ("accent", "text-accent", "text-primary", "text-secondary", "text-success", "text-warning", "text-error",
-          "footer-key-foreground")  # fmt: skip
-"""CSS variables of a theme whose colours texts have."""
+_GROUNDS = ("background", "surface", "surface-lighten-1", "surface-lighten-2", "panel", "panel-lighten-2")
+_TEXTS = ("foreground", "accent", "text-accent", "text-primary", "text-secondary", "text-success", "text-warning",
+          "text-error", "footer-key-foreground", "button-foreground")  # fmt: skip
+"""CSS variables of a theme whose colours texts have, and those of what texts stand on."""
 
 
 def css_variables(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str, str]:
@@ -183,7 +184,7 @@ def css_variables(variables: dict[str, str], ansi: bool, dark: bool) -> dict[str
         for one in (cold, cold.blend(ground, 0.35), cold.blend(ground, 0.65), ground.blend(base, 0.12),
                     warm.blend(ground, 0.65), warm.blend(ground, 0.35), warm)
     ]  # fmt: skip
-    grounds = [Color.parse(variables[name]) for name in ("background", "surface", "panel")]
+    grounds = [Color.parse(variables[name]) for name in _GROUNDS]
     muted = readable(base.blend(ground, 0.35), *grounds).hex
     texts = {name: readable(Color.parse(variables[name]), *grounds).hex for name in _TEXTS}
     for name in ("block-cursor", "block-cursor-blurred"):  # the selected row of a table
