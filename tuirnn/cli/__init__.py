@@ -19,7 +19,7 @@ from tuirnn.shortage import shortage
 
 MODULES = {
     "demo": "demo", "train": "train", "recipes": "train", "sweep": "sweep", "export": "export", "generate": "generate",
-    "import": "export", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
+    "import": "imports", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
     "compare": "compare", "serve": "serve", "cells": "definitions", "verify": "proof", "doctor": "proof",
     "runs": "runs", "data": "data", "bench": "bench",
 }  # fmt: skip
