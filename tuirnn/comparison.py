@@ -20,7 +20,7 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
 
 ALIGNMENTS = ("step", "tokens", "time")
-LABELS = {"step": "step", "tokens": "tokens trained on", "time": "seconds since the start"}
+LABELS = {"step": "step", "tokens": "tokens trained on", "time": "seconds of training"}
 
 KEY = "★ best · ↓ lower is better · ↑ higher is better"
 """How a table of results is read."""
@@ -53,13 +53,12 @@ class Compared:
         return figure is None or figure in self.run.judgement.figures
 
     def x(self, alignment: str, figure: Figure | None) -> Curve:
-        """Where the points of `y` lie: steps, tokens, or seconds since the first record."""
+        """Where the points of `y` lie: steps, tokens, or seconds of training."""
         if not self.knows(figure):
             return NOTHING
         curves = self.snapshot.train if figure is None else self.snapshot.val
         if alignment == "time":
-            first = self.snapshot.train.at.values[:1]
-            return Curve.of(curves.at.values - (first[0] if len(first) else 0.0))
+            return self.snapshot.elapsed(curves)
         if alignment == "tokens" and self.run.record is not None:
             train = self.run.record.config.train
             return Curve.of(curves.step.values * (train.batch_size * train.seq_len))

@@ -14,7 +14,7 @@ from tuirnn.errors import DivergedError, RunError
 from tuirnn.files import to_json
 from tuirnn.runs import checkpoint, liveness
 from tuirnn.runs.layout import RunPaths, is_run
-from tuirnn.runs.reader import RunRecord, Status, written_status
+from tuirnn.runs.reader import ELAPSED, RunRecord, Status, written_status
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.settings.section import flag_of
 from tuirnn.training import events
@@ -56,7 +56,7 @@ class Recorder:
         self.share: Callable[[], float] = lambda: 0.0
         self.total = 0
         self._fetch_every = fetch_every
-        self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
+        self._pending: list[tuple[int, float, float, float, Tensor, Tensor]] = []  # …, loss, gradient norm
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
         self._usage = Usage()
         self._next_heartbeat = 0.0
@@ -110,7 +110,7 @@ class Recorder:
 
     def step(self, rate: float, loss: Tensor, norm: Tensor) -> None:
         """A training step was taken; its loss and gradient norm may still be on their way from the device."""
-        self._pending.append((self.progress.step, time.time(), rate, loss, norm))
+        self._pending.append((self.progress.step, time.time(), self.clock.elapsed, rate, loss, norm))
 
     def flush_if_due(self) -> None:
         """`flush`, once as many losses wait as are fetched together."""
@@ -127,8 +127,16 @@ class Recorder:
             return
         values = torch.stack([torch.stack((loss.float(), norm.float())) for *_, loss, norm in self._pending]).tolist()
         records: list[dict[str, Any]] = [
-            {"step": step, "split": "train", "at": round(at, 3), "loss": loss, "grad_norm": norm, "lr": rate}
-            for (step, at, rate, _, _), (loss, norm) in zip(self._pending, values, strict=True)
+            {
+                "step": step,
+                "split": "train",
+                "at": round(at, 3),
+                "loss": loss,
+                "grad_norm": norm,
+                "lr": rate,
+                ELAPSED: round(elapsed, 3),
+            }
+            for (step, at, elapsed, rate, _, _), (loss, norm) in zip(self._pending, values, strict=True)
         ]
         self._pending.clear()
         self.writer.append("metrics", *records)

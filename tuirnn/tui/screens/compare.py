@@ -34,7 +34,7 @@ WIDEST = 24
 """Width of a column in cells."""
 
 AXES = {"step": Axis(), "tokens": Axis(), "time": Axis(kind="time")}
-BY = {"step": "by step", "tokens": "by tokens trained on", "time": "by time since the start"}
+BY = {"step": "by step", "tokens": "by tokens trained on", "time": "by time of training"}
 
 
 class CompareTab(Tab):
@@ -43,7 +43,7 @@ class CompareTab(Tab):
     NAME = "compare"
     TITLE = "Compare"
     KEYS = (
-        key("x", "align", "align", "x axis: steps, tokens, or time since the start"),
+        key("x", "align", "align", "x axis: steps, tokens, or time of training"),
         key("u", "unit", "unit", "runs whose loss has the next unit; each unit is compared separately"),
         key("m", "measure", "measure", "next metric of held-out data, or the smoothed training loss"),
         key("y", "log", "log y", "logarithmic or linear y"),
