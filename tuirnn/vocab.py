@@ -104,6 +104,10 @@ class Vocabulary:
         pieces = _WORD.findall(text)
         return np.fromiter((index.get(piece, unk) for piece in pieces), dtype=np.int64, count=len(pieces))
 
+    def words(self, text: str) -> list[str]:
+        """The pieces of `text` that a word vocabulary takes for its symbols; together they are all of it."""
+        return _WORD.findall(text)
+
     def starts(self, text: str) -> Ids:
         """The character of `text` in which each of its tokens begins, int64 [n]."""
         if self.kind == "word":

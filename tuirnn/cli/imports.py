@@ -14,45 +14,57 @@ if TYPE_CHECKING:
     from tuirnn.export.state_dict import StateDict
 
 
+Weights = Annotated[
+    Path,
+    typer.Argument(
+        metavar="WEIGHTS",
+        help="Safetensors, or a state dict of torch.save: embedding.weight, rnn.weight_ih_l0 …, head.weight.",
+    ),
+]
+VocabFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json", help="List of symbols in token order, or symbols and their numbers; needed for words."
+    ),
+]
+Text = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Its text: gives the characters, and what the model is measured on."),
+]
+Tokens = Annotated[str, typer.Option(metavar="char|byte", help="What a token is, without --vocab.")]
+Order = Annotated[
+    str, typer.Option(metavar="sorted|frequency|appearance", help="How the text's characters are numbered.")
+]
+Specials = Annotated[
+    int, typer.Option(metavar="N", help="Tokens before the characters, such as <pad>; the last is the unknown one.")
+]
+CellName = Annotated[
+    str | None, typer.Option(metavar="CELL", help="Of 'tuirnn cells' \\[default: torch.nn's with so many gates].")
+]
+Gates = Annotated[
+    str, typer.Option(metavar="A,B,…", help="Order of the gates in the file \\[default: that of 'tuirnn cells'].")
+]
+Nonlinearity = Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")]
+Name = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")]
+
+
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
     app.command("import", epilog="Example: tuirnn import model.safetensors --text play.txt")(import_weights)
 
 
 def import_weights(
-    weights: Annotated[
-        Path,
-        typer.Argument(
-            metavar="WEIGHTS",
-            help="Safetensors, or a state dict of torch.save: embedding.weight, rnn.weight_ih_l0 …, head.weight.",
-        ),
-    ],
-    vocab: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json", help="List of symbols in token order, or symbols and their numbers; needed for words."
-        ),
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Its text: gives the characters, and what the model is measured on."),
-    ] = None,
+    weights: Weights,
+    vocab: VocabFile = None,
+    text: Text = None,
     encoding: Encoding = "",
-    tokens: Annotated[str, typer.Option(metavar="char|byte", help="What a token is, without --vocab.")] = "char",
-    order: Annotated[
-        str, typer.Option(metavar="sorted|frequency|appearance", help="How the text's characters are numbered.")
-    ] = "sorted",
-    specials: Annotated[
-        int, typer.Option(metavar="N", help="Tokens before the characters, such as <pad>; the last is the unknown one.")
-    ] = 0,
-    cell: Annotated[
-        str | None, typer.Option(metavar="CELL", help="Of 'tuirnn cells' \\[default: torch.nn's with so many gates].")
-    ] = None,
-    gates: Annotated[
-        str, typer.Option(metavar="A,B,…", help="Order of the gates in the file \\[default: that of 'tuirnn cells'].")
-    ] = "",
-    nonlinearity: Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")] = "tanh",
-    name: Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")] = None,
+    tokens: Tokens = "char",
+    order: Order = "sorted",
+    specials: Specials = 0,
+    cell: CellName = None,
+    gates: Gates = "",
+    nonlinearity: Nonlinearity = "tanh",
+    name: Name = None,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:

@@ -135,7 +135,7 @@ def _recurrent(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
         name: f"rnn.{match['kind']}_l{modules.index(match['module'] or '') if several else match['layer'] or 0}"
         for name, match in found
     }
-    if modules in ([], ["rnn"]):
+    if list(mapped) == list(mapped.values()):
         return mapped, []
     if len(modules) == 1:
         return mapped, [f"{one_line(modules[0], 60) or 'weight_ih …'} read as rnn"]

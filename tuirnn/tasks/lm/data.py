@@ -13,6 +13,7 @@ from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batches
+from tuirnn.tasks.lm.spelling import Spelling, of_tail, of_tokens
 from tuirnn.tasks.windows import WINDOWS, Windows, split
 from tuirnn.vocab import Ids, Vocabulary
 
@@ -36,11 +37,14 @@ class TextData:
     """The text's symbols that the vocabulary of an existing run lacks."""
     read: dict[str, Any] = field(default_factory=dict)
     """How its files were read."""
+    spelling: Spelling | None = None
+    """What the validation part's tokens stand for in characters."""
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        return {"name": self.name, "sha256": self.sha256, **splits, "read": self.read}
+        spelled = {"val_spelling": vars(self.spelling)} if self.spelling else {}
+        return {"name": self.name, "sha256": self.sha256, **splits, "read": self.read, **spelled}
 
     @property
     def inputs(self) -> int:
@@ -83,7 +87,7 @@ def load(
     source = sources.load(config.sources, stdin=stdin, named=named)
     if sources.remembered(known, source) == {}:  # a run from before files were decoded one by one
         source = sources.Source(source.name, source.data)
-    found = sources.Text("", {}, ())
+    found, text = sources.Text("", {}, ()), ""
     strange: tuple[str, ...] = ()
     if (vocab.kind if vocab else config.tokens) == "byte":
         data = shuffled_lines(source.data, config.split_seed) if config.lines else source.data
@@ -97,17 +101,22 @@ def load(
         ids = vocab.encode(text)
         if known is not None and (ids == vocab.unk).any():
             strange = tuple(vocab.unknown(text))
-    ids = ids[: max(1, round(len(ids) * config.fraction))]
+    kept = max(1, round(len(ids) * config.fraction))
+    cut, ids = kept if kept < len(ids) else None, ids[:kept]
     train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
         )
-    return TextData(source.name, source.sha256, source.data, vocab, train, val, test, found.notes, strange, found.read)
+    spelling = of_tail(vocab, val, text, cut)
+    notes = found.notes + ((f"of the validation part, {spelling.told}",) if spelling.unknown and known is None else ())
+    return TextData(
+        source.name, source.sha256, source.data, vocab, train, val, test, notes, strange, found.read, spelling
+    )
 
 
-def text_ids(path: str, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, tuple[str, ...]]:
-    """Token ids [n] of a text to evaluate on, and notes on how it was read.
+def text_ids(path: str, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, tuple[str, ...], Spelling]:
+    """Token ids [n] of a text to evaluate on, notes on how it was read, and what the tokens stand for.
 
     Raises:
         DataError: it is unreadable, or shorter than two tokens.
@@ -115,7 +124,7 @@ def text_ids(path: str, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, tup
     ids, found = token_ids(sources.load((path,)), vocab, encoding)
     if len(ids) < 2:
         raise DataError(f"{one_line(path)} has fewer than two tokens; there is nothing to predict")
-    return ids, found.notes
+    return ids, found.notes, of_tokens(vocab, ids, found.text)
 
 
 def token_ids(source: sources.Source, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, sources.Text]:

@@ -27,7 +27,10 @@ class LanguageEvaluator(Evaluator[TextData]):
             seen = evaluation.mistakes(model, data.vocab, data.val, self.device)
             text = self._sample(step)
             probed = self.probe(CrossEntropy(), *self._probe_batch())
-        return Evaluation(carried, {"loss_blocks": blocks}, text, probed, samples=({"kind": "mistakes", **seen},))
+        figures = {"loss_blocks": blocks}
+        if data.spelling is not None:
+            figures["bits"] = data.spelling.bits(carried)
+        return Evaluation(carried, figures, text, probed, samples=({"kind": "mistakes", **seen},))
 
     def _sample(self, step: int) -> str:
         vocab, display = self.data.vocab, self.config.display
