@@ -78,8 +78,11 @@ def train(
         _resume(begun, None, None, None, detach, as_json, runs, {})
         return
     from tuirnn import tasks
+    from tuirnn.tasks.look import suited
 
     with told("use a part of the data, such as --fraction 0.1"):
+        if "task" not in settings and not recipe and (note := suited(config.data.sources, config.data.task)):
+            print(f"tuirnn: {note}", file=sys.stderr)
         data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
     from tuirnn.training import launch
 
@@ -137,8 +140,31 @@ def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths |
 
 
 def lasting(source: str) -> str:
-    """A path that still means the same when the run is resumed from another folder; names stay names."""
+    """A path that still means the same when the run is resumed from another folder; names stay names.
+
+    A pipe, such as a shell's <(…), becomes standard input, which can be read once: a run keeps a copy of it.
+
+    Raises:
+        ConfigError: a second pipe.
+    """
+    if source not in ("", "-") and Path(source).is_fifo():
+        return _piped(source)
     return str(Path(source).resolve()) if source not in ("", "-") and Path(source).exists() else source
+
+
+_PIPES: list[str] = []
+
+
+def _piped(source: str) -> str:
+    """Make a pipe standard input."""
+    if _PIPES and [source] != _PIPES:
+        raise ConfigError("only one pipe can be read; save the others to files")
+    if not _PIPES:
+        _PIPES.append(source)
+        descriptor = os.open(source, os.O_RDONLY)
+        os.dup2(descriptor, 0)
+        os.close(descriptor)
+    return "-"
 
 
 def _resume(

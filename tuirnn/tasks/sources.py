@@ -160,8 +160,11 @@ def parts(
             return _read_folder(path, empty, most)
         if path.is_file():
             return [(one_line(path.name), _read_file(path, most))]
+        if path.is_fifo() or path.is_char_device():  # as a shell's <(…) is; it can be read once
+            with path.open("rb") as file:
+                return [("a pipe", _no_more_than(file.read(MAX_SOURCE_BYTES + 1), one_line(path)))]
         if path.exists():
-            raise DataError(f"{one_line(path)} is neither a file nor a folder; a pipe is read with '-'")
+            raise DataError(f"{one_line(path)} is neither a file, a folder nor a pipe")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}") from None
     if name in datasets.dataset_names():
@@ -170,6 +173,12 @@ def parts(
         f"no file, folder or data set '{one_line(name, 100)}'; "
         f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"
     )
+
+
+def _no_more_than(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_SOURCE_BYTES:
+        raise DataError(f"{name} holds more than {MAX_SOURCE_BYTES:,} bytes; train on a part of it")
+    return data
 
 
 def _data_set(name: str) -> list[tuple[str, bytes]]:

@@ -24,6 +24,9 @@ from tuirnn.training.progress import Progress, Stopwatch
 HEARTBEAT = 1.0
 """Seconds between two updates of the status."""
 
+HIGHEST_RATE = 0.01
+"""Largest learning rate that is advised after a divergence: a third of a rate that was far too high is too high."""
+
 LEAST_MEASURED = 0.5
 """Seconds over which a speed means something."""
 
@@ -60,6 +63,7 @@ class Recorder:
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
         self._usage = Usage()
         self._next_heartbeat = 0.0
+        self._told_of_losses = False
         self._rate_from = (time.perf_counter(), 0)
         self._began = self._rate_from
         self.status = Status(
@@ -159,9 +163,9 @@ class Recorder:
     def _diverged(self, what: str, step: int) -> DivergedError:
         train = self.record.config.train
         clip = "--clip 1" if not train.clip else f"--clip {train.clip / 4:g}"
+        rate = min(train.lr / 3, HIGHEST_RATE)
         return DivergedError(
-            f"the {what} is not finite at step {step}; {kept_checkpoint(self.paths)}; try --lr {train.lr / 3:.2g} "
-            f"or {clip}"
+            f"the {what} is not finite at step {step}; {kept_checkpoint(self.paths)}; try --lr {rate:.2g} or {clip}"
         )
 
     # ── evaluations and checkpoints ───────────────────────────────────────────
@@ -223,8 +227,9 @@ class Recorder:
         self._next_heartbeat = now + HEARTBEAT
         if state == "running":
             self.measure_rate()
+        self._tell_of_losses()
         progress, status, share, elapsed = self.progress, self.status, min(1.0, self.share()), self.clock.elapsed
-        status.state, status.message, status.heartbeat = state, message, time.time()
+        status.state, status.message, status.heartbeat = state, message or self._incomplete(), time.time()
         status.step, status.epoch, status.elapsed = progress.step, progress.epoch, elapsed
         status.progress = share
         status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
@@ -234,6 +239,22 @@ class Recorder:
         status.best_val_loss, status.best_step = progress.best_val_loss, progress.best_step
         status.rss, status.cpu = self._usage.sample()
         self.writer.status(status)
+
+    def _incomplete(self) -> str:
+        """What is missing in the logs, for the status; empty where nothing is."""
+        lost = self.writer.lost
+        return f"{lost:,} record{'s' * (lost > 1)} lost: {self.writer.refused}" if lost else ""
+
+    def _tell_of_losses(self) -> None:
+        """Say once that the logs cannot be written."""
+        if self.writer.lost and not self._told_of_losses:
+            self._told_of_losses = True
+            self.report(
+                events.Note(
+                    self.progress.step,
+                    f"{self.writer.refused}; the training goes on, its records are lost until there is room again",
+                )
+            )
 
     def measure_rate(self) -> None:
         """Renew the speed from the steps since the last measurement, if that is long enough ago to mean something."""
@@ -254,7 +275,7 @@ class Recorder:
             data: summary of the data, as in `run.json`.
             name: of the data.
         """
-        self.writer.event("changes", step=self.progress.step, settings=settings, data=data)
+        self.writer.event("changes", needed=True, step=self.progress.step, settings=settings, data=data)
         for setting, value in settings.items():
             if setting == "sources":
                 sizes = f"{data['train']:,} to train on, {data['val']:,} held out"
