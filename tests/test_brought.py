@@ -8,8 +8,10 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from brought import ROWS, TABLES, reviews
@@ -258,3 +260,33 @@ def test_pieces_are_the_text_and_ranges_say_which_run_together(text: str, learne
         assert len(piece) == 1 or set(piece) <= inside
     for before, after in itertools.pairwise(pieces):
         assert not (before[-1] in inside and after[0] in inside)
+
+
+# ── clocks ────────────────────────────────────────────────────────────────────
+
+
+def clocked(path: Path, times: list[str]) -> list[str]:
+    """What is told of a series with these times."""
+    path.write_text("time,x\n" + "".join(f"{time},{(at * 7) % 13}.5\n" for at, time in enumerate(times)))
+    return list(look_at(str(path), {"task": "forecast"}).notes)
+
+
+@pytest.mark.parametrize("minutes", [15, 20, 30])
+def test_an_hour_that_stands_twice_stays_in_order(tmp_path: Path, minutes: int) -> None:
+    """Berlin, 31 October 2021: 02:00 to 02:59 twice."""
+    zone, first = ZoneInfo("Europe/Berlin"), datetime(2021, 10, 30, 20, tzinfo=UTC)
+    moments = [first + at * timedelta(minutes=minutes) for at in range(100)]
+    said = clocked(tmp_path / "t.csv", [f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in moments])
+    assert "an hour stands twice, 1 times, as where summer time ends: rows kept in their order" in said
+    shuffled = [f"{moment:%Y-%m-%d %H:%M}" for moment in (*moments[:40], *moments[60:], *moments[40:60])]
+    assert any("stood before older ones: sorted" in note for note in clocked(tmp_path / "s.csv", shuffled))
+
+
+def test_zones_are_read_and_not_mixed_with_none(tmp_path: Path) -> None:
+    zone, first = ZoneInfo("Europe/Berlin"), datetime(2021, 10, 29, tzinfo=UTC)
+    moments = [first + timedelta(hours=at) for at in range(100)]
+    local = [moment.astimezone(zone).isoformat() for moment in moments]
+    assert "time: column 'time', 2021-10-29 to 2021-11-02 03:00:00, step 1 hour" in clocked(tmp_path / "t.csv", local)
+    mixed = [f"{moment:%Y-%m-%dT%H:%M:%S}" if at % 2 else local[at] for at, moment in enumerate(moments)]
+    with pytest.raises(DataError, match=r"50 times have a zone such as \+01:00 and 50 have none"):
+        clocked(tmp_path / "m.csv", mixed)

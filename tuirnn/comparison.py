@@ -202,9 +202,9 @@ def results(group: Group) -> list[Row]:
     """What came of each run: its figures, then what they took. A leaky figure is never the best one."""
     rows = []
     for figure in group.figures:
-        rows.append(
-            _row(group, figure, f"best validation {figure.directed}" if figure == group.loss else figure.directed)
-        )
+        row = _row(group, figure, f"best validation {figure.directed}" if figure == group.loss else figure.directed)
+        if not figure.common or any(math.isfinite(one.at_best(figure)) for one in group.runs):
+            rows.append(row)  # logs of earlier versions lack what is common
     columns: dict[str, Callable[[Compared], str]] = {
         "at step": lambda one: text.count(one.run.status.best_step),
         "steps": lambda one: text.count(one.run.status.step),
@@ -290,7 +290,7 @@ def panels(runs: Sequence[Compared]) -> list[tuple[Group, Figure]]:
     for group in groups(runs):
         units: dict[str, Figure] = {}
         for figure in group.figures:
-            if figure == group.loss or any(len(one.y(figure)) for one in group.runs):
+            if figure == group.loss or (not figure.common and any(len(one.y(figure)) for one in group.runs)):
                 units.setdefault(figure.unit, figure)
         found += [(group, figure) for figure in units.values()]
     return found
