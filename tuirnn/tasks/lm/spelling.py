@@ -66,11 +66,13 @@ def of_tokens(vocab: Vocabulary, ids: Ids, text: str) -> Spelling:
     Args:
         vocab: that encoded it.
         ids: its tokens [n].
-        text: it; a byte vocabulary does without.
+        text: it; a vocabulary that knows every symbol does without.
     """
     if vocab.kind == "byte":
         continued = (ids[1:] & 0xC0) == 0x80
         return Spelling(len(continued), int((~continued).sum()))
+    if vocab.unk is None:
+        return Spelling(max(0, len(ids) - 1), len(vocab.decode(ids[1:])))
     unknown = np.flatnonzero(ids == vocab.unk)
     symbols = set(unknown[unknown > 0].tolist())
     spelled = [len(piece.encode("utf-8", "replace")) for at, piece in _pieces(vocab, text) if at in symbols]
@@ -87,7 +89,7 @@ def of_tail(vocab: Vocabulary, ids: Ids, text: str, cut: int | None = None) -> S
         text: all of it, or a part that holds its end.
         cut: tokens of the text after which it ends for this purpose; None: all.
     """
-    if vocab.kind == "byte":
+    if vocab.unk is None:
         return of_tokens(vocab, ids, "")
     if cut is not None:
         text = "".join(piece for _, piece in islice(_pieces(vocab, text), cut))
