@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FIGURES = ("ours", "seconds", "steps_per_s")
+FIGURES = ("ours", "seconds", "steps_per_s", "per_s")
 """Keys of the numbers that are compared."""
 
 

@@ -50,7 +50,12 @@ def section(name: str, command: Any) -> str:
     listed = [each for each in parameters(command) if not (sweeps and each.name in FIELDS and each.name != "sources")]
     entries = [entry(each) for each in listed]
     if sweeps:
-        entries.append(wrapped("each setting of `tuirnn train`, with one value or several with commas between", "- "))
+        entries.append(
+            wrapped(
+                "each setting of `tuirnn train`, with one value, several with commas between, or a range of numbers",
+                "- ",
+            )
+        )
     about = "\n\n".join(wrapped(" ".join(part.split())) for part in (command.help or "").split("\n\n"))
     examples = re.sub("^Examples?:", "", command.epilog or "").split("    ")
     parts = [f"## {name}", about, "\n".join(entries), "\n".join(f"    {each.strip()}" for each in examples if each)]

@@ -38,15 +38,21 @@ class Started:
         folder: of runs; the run is called 'one'.
         environment: of the processes.
         launcher: what starts them, if it is not the command.
+        inside: a command in front of it all, which replaces itself by what follows: `ip netns exec NAME`.
     """
 
     def __init__(
-        self, words: list[str], folder: Path, environment: dict[str, str], launcher: tuple[str, ...] = ()
+        self,
+        words: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        launcher: tuple[str, ...] = (),
+        inside: tuple[str, ...] = (),
     ) -> None:
         self.paths, self.events = RunPaths(folder / "one"), list[dict[str, Any]]()
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the process)
         self.process = subprocess.Popen(
-            [sys.executable, *launcher, "-m", "tuirnn", "train", "--runs", str(folder), "--json", *words],
+            [*inside, sys.executable, *launcher, "-m", "tuirnn", "train", "--runs", str(folder), "--json", *words],
             env=environment, stdout=subprocess.PIPE, stderr=self._said, text=True,
         )  # fmt: skip
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -95,11 +101,16 @@ def rank_of(pid: int) -> int:
 
 
 def begin(
-    folder: Path, source: Path, environment: dict[str, str], launcher: tuple[str, ...] = (), **changes: Any
+    folder: Path,
+    source: Path,
+    environment: dict[str, str],
+    launcher: tuple[str, ...] = (),
+    inside: tuple[str, ...] = (),
+    **changes: Any,
 ) -> Started:
     """A new run, which goes on for as long as it is let unless `changes` say otherwise."""
     settings = {**SETTINGS, "steps": 100_000, "eval_every": 100_000, **changes, "sources": (str(source),)}
-    return Started(["--name", "one", *detached.words(settings)], folder, environment, launcher)
+    return Started(["--name", "one", *detached.words(settings)], folder, environment, launcher, inside)
 
 
 def gone(pid: int, within: float = 10) -> bool:

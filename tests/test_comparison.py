@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tuirnn import sweeping
 from tuirnn.config import FIELDS, RunConfig
-from tuirnn.runlog.feed import RunFeed
+from tuirnn.runlog.feed import RunFeed, held_out, whole
 from tuirnn.runlog.snapshot import Snapshot, Table
 from tuirnn.runs.export import to_csv
 from tuirnn.runs.judgement import judgement
@@ -191,3 +192,30 @@ def test_a_resumed_training_counts_on(tmp_path: Path, small_text: Path) -> None:
     assert elapsed == sorted(elapsed)
     assert all(record["elapsed"] > 0 for record in records)
     assert elapsed[-1] - elapsed[9] < 10  # of training alone, however long the run lay
+
+
+def test_a_table_needs_the_held_out_figures_alone(unlike: Path, tmp_path: Path) -> None:
+    """Of a run's logs; with a report all of them are read. Both give the same table; damaged lines do not matter."""
+    one = RunPaths(unlike / "text-lstm")
+    alone, all_of_it = held_out(one), whole(one)
+    assert len(all_of_it.train) == 20
+    assert len(alone.train) == 0
+    assert alone.val.values.keys() == all_of_it.val.values.keys()
+    for name, curve in all_of_it.val.values.items():
+        assert alone.val[name].values.tolist() == curve.values.tolist()
+    assert compare(unlike, *NAMES[:2]) == compare(unlike, *NAMES[:2], "-o", str(tmp_path)).split("wrote")[0]
+
+
+@given(st.lists(st.sampled_from(["train", "val", "other", "torn"]), max_size=30))
+def test_marked_lines_are_those_that_hold_the_mark(kinds: list[str]) -> None:
+    lines = [json.dumps({"step": at, "split": kind}) if kind != "torn" else '{"val"' for at, kind in enumerate(kinds)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.jsonl"
+        path.write_text("".join(line + "\n" for line in lines) + '{"split": "val"')
+        tail = LogTail(path, marked=b'"val"')
+        found = tail.read()
+        assert [record["step"] for record in found] == [at for at, kind in enumerate(kinds) if kind == "val"]
+        assert tail.damaged == kinds.count("torn")
+        with open(path, "a") as log:
+            log.write(', "step": -1}\n')
+        assert tail.read() == [{"split": "val", "step": -1}]

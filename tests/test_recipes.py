@@ -106,9 +106,9 @@ def test_other_lists_stand_in_for_a_data_set_that_is_brought(monkeypatch: pytest
 
 
 def test_new_lines_are_counted() -> None:
-    from tuirnn.novelty import new_lines
+    from tuirnn.novelty import Corpus, new_lines
 
-    found = new_lines("\nRex\nDino\nDino\nAll", "\nRex\nSaurus\n")
+    found = new_lines("\nRex\nDino\nDino\nAll", Corpus("\nRex\nSaurus\n").text)
     assert found == {"lines": 3, "new_lines": pytest.approx(2 / 3), "different_lines": pytest.approx(2 / 3)}
 
 

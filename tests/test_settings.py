@@ -73,6 +73,7 @@ FLIPS: dict[str, Flip] = {
     "tokens": Flip("byte"), "vocab_size": Flip(5, {}, {"lm": {"tokens": "word"}, "classify": {"tokens": "word"}}),
     "val_fraction": Flip(0.3), "test_fraction": Flip(0.2), "fraction": Flip(0.6), "lines": Flip(True),
     "split": Flip("within", {}, {"lm": {"allow_leak": True}}), "split_seed": Flip(1, {}, {"lm": {"lines": True}}),
+    "dedupe": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3, "allow_leak": True}}),
     "allow_leak": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3}}),
     "classes": Flip("a,b"), "columns": Flip("x"), "text_column": Flip("other"), "label_column": Flip("kind"),
     "time_column": Flip("x"),
@@ -86,7 +87,8 @@ FLIPS: dict[str, Flip] = {
     "lr_floor": Flip(0.9), "lr_step": Flip(2, STEPS), "lr_factor": Flip(0.1, STEPS), "summed": Flip(True, SGD),
     "clip": Flip(1e-3, SGD), "steps": Flip(3), "epochs": Flip(0.001), "minutes": Flip(1e-6),
     "on_nan": Flip("rollback", DIVERGING), "patience": Flip(1, {"lr": 1e-12, "eval_every": 1}),
-    "eval_every": Flip(4), "checkpoint_every": Flip(3), "keep": Flip(1, {"checkpoint_every": 1}),
+    "eval_every": Flip(4), "eval_share": Flip(0.0, {}, {"lm": {"sources": "long.txt", "val_fraction": 0.9}}),
+    "checkpoint_every": Flip(3), "keep": Flip(1, {"checkpoint_every": 1}),
     "sample_length": Flip(3), "sample_prime": Flip("the"), "sample_temperature": Flip(0.0), "token_dropout": Flip(0.5),
     "every_step": Flip(True, {}, {"forecast": {"batches": "windows"}}),
     "class_weights": Flip(True), "horizon": Flip(3), "device": Flip("cuda"), "processes": Flip(2, {"batch_size": 1}),
@@ -112,6 +114,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     text = datasets.default_text()
     (folder / "text.txt").write_text(text[:3000])
+    (folder / "long.txt").write_text("".join(f"{i * i % 997} " for i in range(40_000)))
     (folder / "twice.txt").write_text(text[:2500] * 2)
     words = sorted({word for word in text.split() if word.isalpha()})[:120]
     rows = [f"{word},{word[::-1]}x,{'aaabbc'[i % 6]},{'uvw'[i % 3]}" for i, word in enumerate(words)]

@@ -13,12 +13,12 @@ from conftest import train_small
 from waiting import wait
 
 from tuirnn import sweeping
-from tuirnn.cli.sweep import _values
 from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError, RunError
 from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
+from tuirnn.sweeping.space import Choices, parse
 from tuirnn.training import launch
 from tuirnn.training.events import Event
 
@@ -42,13 +42,13 @@ def test_a_grid_is_every_combination() -> None:
      ("cell", "lstm,gru", ["lstm", "gru"]), ("classes", "German,Italian", ["German,Italian"])],
 )  # fmt: skip
 def test_values_have_the_type_of_their_setting(name: str, text: str, values: list[Any]) -> None:
-    assert _values(name, text) == values
+    assert parse(name, text) == Choices(tuple(values))
 
 
 @pytest.mark.parametrize(("name", "text"), [("hidden", "64,x"), ("hidden", "64,"), ("residual", "yes"), ("lr", "a,b")])
 def test_values_that_are_none_get_one_clear_line(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"--{name} takes .* with commas between"):
-        _values(name, text)
+        parse(name, text)
 
 
 def test_what_is_done_is_skipped_and_what_was_cut_short_goes_on(

@@ -19,7 +19,7 @@ from tuirnn.vocab import KINDS, UNKNOWN, Vocabulary
 # ── vocabularies ─────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"bpe"}))  # see test_subwords.py
 @given(text=st.text(st.characters(codec="utf-8"), min_size=1))
 def test_known_text_round_trips(kind: str, text: str) -> None:
     vocab = Vocabulary.build(text, kind)
@@ -30,7 +30,7 @@ def test_known_text_round_trips(kind: str, text: str) -> None:
     assert Vocabulary.from_json(vocab.to_json()) == vocab
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"bpe"}))  # see test_subwords.py
 @given(known=st.text(min_size=1), text=st.text())
 def test_any_text_encodes(kind: str, known: str, text: str) -> None:
     vocab = Vocabulary.build(known, kind)

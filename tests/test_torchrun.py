@@ -1,6 +1,7 @@
 """Trainings that torchrun starts, as one machine or as two on the loopback interface: killed, lost, started anew.
 
 `TUIRNN_LONG=1` adds a machine that falls silent, and one that does not come back.
+tests/test_namespaces.py does the same with two hosts and a link between them.
 """
 
 import contextlib

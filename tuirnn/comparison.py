@@ -4,6 +4,7 @@ report and pictures."""
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,13 @@ class Compared:
     run: RunSummary
     snapshot: Snapshot
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Every setting as it stands after all resumes; none of a damaged run."""
         if self.run.record is None:
             return {}
         try:
-            return present_record(self.run.paths).config.flat()
+            return present_record(self.run.paths, self.run.record).config.flat()
         except TuirnnError:
             return self.run.record.config.flat()
 
@@ -310,7 +311,8 @@ def _draw(runs: Sequence[Compared], folder: Path, alignment: str) -> list[Path]:
             _draw_run(axes, one, figure, alignment, colours[one.run.name], faint=figure == group.loss)
         axes.set_xlabel(LABELS[alignment])
         axes.set_ylabel(figure.directed + "\n(faint: training, smoothed)" * (figure == group.loss))
-        axes.legend()
+        if len(group.runs) <= MOST_NAMED:
+            axes.legend()
         axes.grid(alpha=0.2)
     paths = [folder / "curves.svg", folder / "curves.png"]
     for path in paths:
@@ -327,6 +329,9 @@ def _draw_run(axes: Any, one: Compared, figure: Figure, alignment: str, colour: 
     x = one.x(alignment, figure).values[: len(y)]
     axes.plot(x, y, color=colour, marker=".", label=one.run.name + " (leaky)" * one.run.leaky)
 
+
+MOST_NAMED = 24
+"""Runs whose names fit into a legend; the tables name all of them."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")
 """Okabe and Ito's, which colour-blind eyes tell apart."""

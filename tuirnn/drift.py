@@ -61,7 +61,7 @@ def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Dri
     model.eval().double()
     model.compute_dtype = torch.float64
     with torch.no_grad():
-        worst, largest = _logits(model, session, np.resize(data.val, steps))
+        worst, largest = _logits(model, session, np.resize(data.val[:steps], steps).astype(np.int64))
         session.reset()
         same = _greedy(model, session, int(data.val[0]), greedy)
     return Drift(worst, largest, steps, same, greedy)

@@ -12,13 +12,20 @@ from tuirnn.settings.model import ModelConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.survey import Survey
 
-BASE_MEMORY = 350e6
-"""Bytes that a trainer occupies before it has a network: Python, PyTorch, the data of an ordinary text."""
+BASE_MEMORY = 265e6
+"""Bytes that a trainer occupies before it has a network: Python, PyTorch, a vocabulary. A text is mapped from a file,
+whose pages the system takes back when it needs them."""
+
+OTHER_DATA = 85e6
+"""Bytes of ordinary data of the tasks that hold theirs in memory, and of what read them."""
+
+LOGITS, LOGITS_CPU = 3, 5
+"""Buffers of a step's logits: forward, loss, gradient; on a processor also those that freed blocks do not fit."""
 
 EVALUATED = 64 * 64
 """Rows of held-out text that are read at once: lanes times steps."""
 
-WRITTEN = 2.0
+WRITTEN = 1.0
 """Copies of what lasts while a checkpoint is written: what a step has freed stays the process's, and is not enough."""
 
 SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
@@ -134,7 +141,7 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     gates = unit * share * (G + extra) if cell.keeps_gates else 0.0
     masks = T * lanes * H + unit if model.dropout else unit * (model.residual and L > 1)
     stays = L * (states * unit + gates + masks) + wide * T * lanes * model.projection
-    logits = 4 * T * lanes * outputs
+    logits = 4 * T * lanes * outputs * (LOGITS_CPU if device == "cpu" else LOGITS)
     read_gradient = unit if L > 1 else 0
     beside = (not cell.keeps_gates or extra > 0) + (device != "cpu" and cell.keeps_gates)  # where not over activations
     making = span * G * beside
@@ -143,7 +150,7 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     backward = unit + making + max(read_gradient * span / unit, made_again)
     table = 2 * wide * G * H * inputs if model.embed == 0 or inputs <= T * lanes else 0
     matrices = wide * G * H * max(H, model.embed)  # a product before it is added up
-    return float(stays + max(3 * logits, backward + table + matrices))
+    return float(stays + max(logits, backward + table + matrices))
 
 
 def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
@@ -163,7 +170,8 @@ def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") ->
     peak = gradients + max(step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs))
     if device != "cpu":
         return lasting + peak
-    return BASE_MEMORY + lasting + peak + WRITTEN * lasting
+    data = 0.0 if config.task.writes else OTHER_DATA
+    return BASE_MEMORY + data + lasting + peak + WRITTEN * lasting
 
 
 def _bytes(train: TrainConfig) -> float:

@@ -36,7 +36,7 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
+def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
     """Replace `path` with `data` in one step: readers see the old bytes or the new ones, never a mixture.
 
     Args:
@@ -49,7 +49,7 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     atomic_write_all({path: data}, durable=durable)
 
 
-def atomic_write_all(files: Mapping[Path, bytes], *, durable: bool = True) -> None:
+def atomic_write_all(files: Mapping[Path, bytes | memoryview], *, durable: bool = True) -> None:
     """As `atomic_write`, for several files: none is replaced before all are on the disk."""
     aside: dict[str, Path] = {}
     try:

@@ -4,10 +4,13 @@ No torch.
 """
 
 import contextlib
+import ctypes
+import functools
 import itertools
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,3 +144,21 @@ def size(count: float) -> str:
         if count >= limit:
             return f"{count / limit:.{1 if count < 10 * limit else 0}f} {unit}"
     return f"{count:.0f} B"
+
+
+@functools.cache
+def _trim() -> Callable[[int], object] | None:
+    """The C library's way to give freed memory back to the system; None where it has none."""
+    if sys.platform != "linux":
+        return None
+    try:
+        trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return None
+    return trim
+
+
+def give_back_freed_memory() -> None:
+    """Have the system take back what was freed: blocks of changing sizes leave holes that would only grow."""
+    if trim := _trim():
+        trim(0)

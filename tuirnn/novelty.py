@@ -1,34 +1,50 @@
 """How much of a text is copied from another: the longest verbatim match, the share of 8-grams that are new.
 
-Plain counting over characters; no torch, no model. The other text is indexed once by its 8-grams, so that a sample
-of thousands of characters is measured in milliseconds.
+Plain counting over characters; no torch, no model. The other text is read through once, piece by piece, whatever its
+length: its 8-grams are sought among those of the sample, and so are its passages that are one longer than the longest
+match so far. See
+`tuirnn.rolling` for how a passage is known.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.piecework import WORKERS, Progress, in_order
+from tuirnn.rolling import Hashes, Lookup, numbers, numbers_at, sums
+
 GRAM = 8
 """Characters in the pieces that are looked up; no shorter match is looked for."""
 
-MOST = 16 * 2**20
-"""Characters of the other text that are indexed; the rest is left out."""
+CHUNK = 2**18
+"""Characters of the other text at a time, at least."""
+
+SMALL = 2**22
+"""Characters of a text that one thread searches."""
+
+Points = npt.NDArray[np.uint32]
+Text = Callable[[], Iterator[Points]]
+"""Reads a text from its beginning: the code points of its characters, in pieces."""
 
 
-def new_lines(sample: str, corpus: str) -> dict[str, float]:
-    """Of the whole lines of a sample, how many there are, and the shares that the corpus lacks and that differ."""
+def new_lines(sample: str, text: Text) -> dict[str, float]:
+    """Of the whole lines of a sample, how many there are, and the shares that the text lacks and that differ."""
     lines = [line for line in sample.split("\n")[:-1] if line]  # the last one may be cut short
-    known = set(corpus.split("\n"))
+    different = set(lines)
+    known: set[str] = set()
+    rest = ""
+    for piece in text():
+        *whole, rest = (rest + _string(piece)).split("\n")
+        known |= different.intersection(whole)
+    known |= different.intersection([rest])
     count = max(1, len(lines))
     return {
         "lines": len(lines),
         "new_lines": sum(line not in known for line in lines) / count,
-        "different_lines": len(set(lines)) / count,
+        "different_lines": len(different) / count,
     }
-
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,7 @@ class Novelty:
         longest: length of the longest piece of the sample that stands in the corpus; 0 where it is below 8.
         start: where that piece begins in the sample.
         source: where it stands in the corpus.
+        searched: characters of the corpus.
     """
 
     characters: int
@@ -48,89 +65,131 @@ class Novelty:
     longest: int
     start: int
     source: int
+    searched: int
 
 
 class Corpus:
-    """A text, ready to be searched.
+    """A text that samples are held against.
 
     Args:
-        text: what samples are held against; at most its first `MOST` characters count.
+        text: it, or what reads it.
+        length: of the text in tokens, for the progress of a long search; 0: none is said.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text[:MOST]
-        points = _points(self.text)
-        self._alphabet = np.unique(points)
-        self._codes = np.searchsorted(self._alphabet, points).astype(np.int64)
-        grams = self._grams(self._codes)
-        self._order = np.argsort(grams, kind="stable")
-        self._sorted = grams[self._order]
+    def __init__(self, text: str | Text, length: int = 0) -> None:
+        self.text: Text = (lambda: iter([_points(text)])) if isinstance(text, str) else text
+        self.length = length
 
     def measure(self, sample: str) -> Novelty:
         """Hold a sample against the corpus."""
-        points = _points(sample)
-        codes = np.searchsorted(self._alphabet, points).astype(np.int64)
-        known = codes < len(self._alphabet)
-        known[known] = self._alphabet[codes[known]] == points[known]
-        codes[~known] = -1
-        if len(codes) < GRAM:
-            return Novelty(len(codes), float("nan"), 0, 0, 0)
-        grams = self._grams(codes)
-        first = np.searchsorted(self._sorted, grams, "left")
-        last = np.searchsorted(self._sorted, grams, "right")
-        complete = np.convolve(~known, np.ones(GRAM, np.int64), "valid") == 0
-        found = complete & (last > first)
-        longest, start, source = self._longest(codes, found, first, last)
-        return Novelty(len(codes), float((~found).mean()), longest, start, source)
+        search = _Search(_points(sample))
+        searched = 0
 
-    def _longest(self, codes: Ints, found: npt.NDArray[np.bool_], first: Ints, last: Ints) -> tuple[int, int, int]:
-        """(length, start in the sample, start in the corpus) of the longest common piece.
+        def numbered() -> Iterator[tuple[int, Points, int]]:
+            nonlocal searched
+            with Progress("searching the training text", self.length) as progress:
+                for chunk, own in _overlapping(self.text(), max(CHUNK, 4 * len(sample)), len(sample)):
+                    yield searched, chunk, own
+                    searched += own
+                    progress.add(own)
 
-        A match of length L shows as a stretch of L - 7 consecutive known 8-grams. Stretches are walked from their
-        beginning with all places of the corpus where they may stand; a place drops out where the next character
-        differs, and when the last one has, the walk begins anew at the 8-gram that is just entered.
+        threads = WORKERS if self.length > SMALL else 1
+        for seen, match in in_order(search.look, numbered(), threads=threads):
+            search.note(seen, match)
+        length, start, source = search.best
+        return Novelty(len(sample), search.novel, length, start, source, searched)
+
+
+class _Search:
+    """What is sought of a sample, and what was found. Several threads `look`; one `note`s.
+
+    Attributes:
+        best: length, start in the sample and place in the corpus of the longest match.
+    """
+
+    def __init__(self, sample: Points) -> None:
+        self.sample = sample
+        self.best = (0, 0, 0)
+        self._sums = sums(sample)
+        self._grams = numbers(self._sums, GRAM)
+        self._sought = np.unique(self._grams)
+        self._found = np.zeros(len(self._sought), bool)
+        self._filter = Lookup(self._sought)
+
+    @property
+    def novel(self) -> float:
+        """Share of the sample's 8-grams that were not found."""
+        if not len(self._grams):
+            return float("nan")
+        return float((~self._found[np.searchsorted(self._sought, self._grams)]).mean())
+
+    def look(self, chunk: tuple[int, Points, int]) -> tuple[Hashes, tuple[int, int, int]]:
+        """Search a part of the corpus: which 8-grams are there that were not found before, and the longest match.
+
+        Args:
+            chunk: its place, its characters with those after it that a match may reach into, and its own length.
         """
-        best = (0, 0, 0)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], found, [False]]).astype(np.int8)))
-        for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            if end - begin + GRAM - 1 <= best[0]:
-                continue
-            at, places = begin, self._order[first[begin] : last[begin]]
-            for next_ in range(begin + 1, end):
-                ahead = places + (next_ - at + GRAM - 1)
-                ahead_ok = ahead < len(self._codes)
-                going = places[ahead_ok][self._codes[ahead[ahead_ok]] == codes[next_ + GRAM - 1]]
-                if not len(going):
-                    best = max(best, (next_ - at + GRAM - 1, at, int(places[0])), key=lambda match: match[0])
-                    at, going = self._entered(codes, next_, at, first, last)
-                places = going
-            best = max(best, (end - at + GRAM - 1, at, int(places[0])), key=lambda match: match[0])
-        return best
+        place, points, own = chunk
+        if len(points) < GRAM or len(self.sample) < GRAM:
+            return np.zeros(0, np.uint64), (0, 0, 0)
+        upto = sums(points)
+        grams = numbers(upto, GRAM)[:own]
+        seen = self._filter.which(grams)
+        return seen, self._longest(points, upto, own, place)
 
-    def _entered(self, codes: Ints, gram: int, lowest: int, first: Ints, last: Ints) -> tuple[int, Ints]:
-        """The longest match that ends with the 8-gram at `gram`: where it starts, after `lowest`, and its places."""
-        places: Ints = self._order[first[gram] : last[gram]]
-        at = gram
-        while at - 1 > lowest:
-            before = places - (gram - at + 1)
-            inside = before >= 0
-            going = places[inside][self._codes[before[inside]] == codes[at - 1]]
-            if not len(going):
+    def note(self, seen: Hashes, match: tuple[int, int, int]) -> None:
+        """Take over what `look` has found."""
+        if match[0] > self.best[0]:
+            self.best = match
+        if len(seen):
+            self._found[np.searchsorted(self._sought, seen)] = True
+            self._filter = Lookup(self._sought[~self._found])
+
+    def _longest(self, points: Points, upto: Hashes, own: int, place: int) -> tuple[int, int, int]:
+        """The longest match that begins in a chunk and is longer than the best so far; length 0: none."""
+        best = (self.best[0], 0, 0)
+        length = max(GRAM, best[0] + 1)
+        if length > min(len(points), len(self.sample)):
+            return 0, 0, 0
+        hits = Lookup(np.unique(numbers(self._sums, length))).where(numbers(upto, length)[:own])
+        while len(hits):
+            at = int(hits[0])
+            same = np.flatnonzero(numbers(self._sums, length) == numbers_at(upto, hits[:1], length)[0])
+            found = max(((_common(points[at:], self.sample[start:]), -int(start)) for start in same), default=(0, 0))
+            if found[0] > best[0]:
+                best = (found[0], -found[1], place + at)
+            length = max(length, best[0] + 1)
+            hits = hits[1:]
+            hits = hits[hits + length <= len(points)]
+            if not len(hits) or length > len(self.sample):
                 break
-            places, at = going, at - 1
-        return at, places - (gram - at)
-
-    def _grams(self, codes: Ints) -> Ints:
-        """One number for each 8-gram, [n - 7]: exact for alphabets up to 256, a 64-bit hash above."""
-        if len(codes) < GRAM:
-            return np.zeros(0, np.int64)
-        base = np.uint64(256 if len(self._alphabet) <= 256 else 0x9E3779B97F4A7C15)
-        grams = np.zeros(len(codes) - GRAM + 1, np.uint64)
-        with np.errstate(over="ignore"):
-            for k in range(GRAM):
-                grams = grams * base + codes[k : len(codes) - GRAM + 1 + k].astype(np.uint64)
-        return grams.view(np.int64)
+            own_numbers = np.unique(numbers(self._sums, length))
+            hits = hits[np.isin(numbers_at(upto, hits, length), own_numbers)]
+        return best if best[0] > self.best[0] else (0, 0, 0)
 
 
-def _points(text: str) -> npt.NDArray[np.uint32]:
+def _overlapping(pieces: Iterator[Points], size: int, more: int) -> Iterator[tuple[Points, int]]:
+    """A text in chunks of about `size`, each with the `more` characters after it; and how many are its own."""
+    waiting = np.zeros(0, np.uint32)
+    for piece in pieces:
+        waiting = np.concatenate([waiting, piece])
+        while len(waiting) >= size + more:
+            yield waiting[: size + more], size
+            waiting = waiting[size:]
+    for first in range(0, len(waiting), size):
+        yield waiting[first : first + size + more], min(size, len(waiting) - first)
+
+
+def _common(one: Points, other: Points) -> int:
+    """How many characters at their beginning are the same."""
+    length = min(len(one), len(other))
+    different = np.flatnonzero(one[:length] != other[:length])
+    return int(different[0]) if len(different) else length
+
+
+def _points(text: str) -> Points:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _string(points: Points) -> str:
+    return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")

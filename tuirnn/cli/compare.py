@@ -43,7 +43,7 @@ def compare(
         results,
         write_report,
     )  # fmt: skip
-    from tuirnn.runlog.feed import RunFeed
+    from tuirnn.runlog.feed import held_out, whole
     from tuirnn.runs.listing import summarize
 
     by = check_alignment(by)
@@ -52,10 +52,8 @@ def compare(
         raise ConfigError("a comparison needs at least two different runs; 'tuirnn runs ls' lists them")
     compared = []
     for name in dict.fromkeys(run):
-        feed = RunFeed(find_run(folder, name))
-        while feed.advance():
-            pass
-        compared.append(Compared(summarize(feed.paths), feed.snapshot))
+        paths = find_run(folder, name)
+        compared.append(Compared(summarize(paths), held_out(paths) if output is None else whole(paths)))
     written = write_report(compared, output, by) if output is not None else []
     found, shared = groups(compared), common(groups(compared))
     if as_json:
@@ -100,7 +98,8 @@ def _json(
 def _print(rows: "Sequence[Row]") -> None:
     """Rows of one table, the columns right-aligned."""
     first = max(len(row.name) for row in rows)
-    widths = [max(len(one_line(row.cells[k], 60)) for row in rows) for k in range(len(rows[0].values))]
-    for row in rows:
-        cells = "  ".join(one_line(cell, 60).rjust(width) for cell, width in zip(row.cells, widths, strict=True))
+    table = [[one_line(cell, 60) for cell in row.cells] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row, shown in zip(rows, table, strict=True):
+        cells = "  ".join(cell.rjust(width) for cell, width in zip(shown, widths, strict=True))
         print(f"{row.name:<{first}}  {cells}".rstrip())

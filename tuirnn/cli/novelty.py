@@ -43,8 +43,7 @@ def novelty(
     from tuirnn.runtime.session import CellSession
 
     folder = runs_folder(runs)
-    known = training_text(model, folder)
-    corpus = Corpus(known)
+    known, length_known = training_text(model, folder)
     if text is not None:
         sample = _read(text)
     else:
@@ -52,14 +51,14 @@ def novelty(
         sample = "".join(writer.stream(Sampling(temperature), length))
     listed = not model.endswith(".onnx") and read_record(find_run(folder, model)).config.data.lines
     lines = new_lines(sample, known) if listed else {}
-    found = corpus.measure(sample)
+    found = Corpus(known, length_known).measure(sample)
     values = {
         "model": model,
         "characters": found.characters,
         "novel_8grams": found.novel,
         "longest_match": found.longest,
         "match": sample[found.start : found.start + found.longest],
-        "corpus_characters": len(corpus.text),
+        "corpus_characters": found.searched,
         **lines,
     }
     what = one_line(text) if text is not None else f"{length:,} tokens at temperature {temperature:g}"

@@ -1,8 +1,7 @@
-"""`tuirnn sweep`: a grid of runs."""
+"""`tuirnn sweep`: many runs, by a grid or a search."""
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,88 +10,184 @@ import typer
 
 from tuirnn.cli.options import PANELS, Json, RunsFolder, print_json
 from tuirnn.cli.train import lasting
-from tuirnn.config import FIELDS, RunConfig, checked, load_recipe
-from tuirnn.errors import ConfigError, one_line
+from tuirnn.config import FIELDS, RunConfig, load_recipe
+from tuirnn.errors import ConfigError
 from tuirnn.runs.layout import runs_folder
 from tuirnn.settings.section import flag_of
 
 if TYPE_CHECKING:
-    from tuirnn.sweeping import Point
+    from tuirnn.sweeping.ordered import Ordered, Sweeping
+    from tuirnn.sweeping.points import Point
 
-MOST_JOBS = 1024
-WORDS = {"true": True, "false": False}
+_SEARCH, _WORK = "Which runs", "Where and how they are trained"
+
+Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="As of 'tuirnn train'.")]
+RecipeName = Annotated[
+    str | None, typer.Option(metavar="NAME|FILE.toml", help="Begin with a recipe's settings ('tuirnn recipes').")
+]
+Stem = Annotated[
+    str | None, typer.Option(metavar="STEM", help="Beginning of the runs' names \\[default: the recipe's, else sweep].")
+]
+Jobs = Annotated[int, typer.Option(metavar="N", help="Runs at a time, sharing the cores; 0: one a core.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write the tables and the curves here.")
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="grid|random|tpe",
+        help="Every combination, values drawn at random, or values chosen by Optuna's TPE sampler \\[default: grid; "
+        "with --trials random].",
+        rich_help_panel=_SEARCH,
+    ),
+]
+Trials = Annotated[
+    int | None, typer.Option(metavar="N", help="Number of runs of a random or TPE search.", rich_help_panel=_SEARCH)
+]
+Budget = Annotated[
+    float, typer.Option(metavar="MINUTES", help="Begin no run later than this; 0: no limit.", rich_help_panel=_SEARCH)
+]
+SearchSeed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Seed of a random or TPE search \\[default: 0].", rich_help_panel=_SEARCH),
+]
+Prune = Annotated[
+    str,
+    typer.Option(
+        metavar="none|halving|median",
+        help="Stop runs early by their evaluations, as Optuna's pruners decide: go on with the best third at "
+        "evaluation 1, 3, 9, …, or with those better than the median.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+Retry = Annotated[int, typer.Option(metavar="N", help="Further tries of a run that fails.", rich_help_panel=_WORK)]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="End the sweep with the first run that fails.", rich_help_panel=_WORK)
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print runs, memory and time, and train nothing.", rich_help_panel=_WORK)
+]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on", metavar="local|ray|ray://HOST:PORT", help="This machine, or a Ray cluster.", rich_help_panel=_WORK
+    ),
+]
+Cpus = Annotated[
+    int | None, typer.Option(metavar="N", help="Cores for each run on Ray \\[default: 1].", rich_help_panel=_WORK)
+]
+Gpus = Annotated[
+    float | None, typer.Option(metavar="X", help="GPUs for each run on Ray \\[default: 0].", rich_help_panel=_WORK)
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
     example = "Example: tuirnn sweep shakespeare --cell rnn,lstm,gru --seed 0,1,2 --steps 2000 -o report/"
-    app.command(epilog=example)(_with_axes(sweep))
+    search = "tuirnn sweep shakespeare --lr log:1e-4..1e-2 --hidden 64..512:64 --trials 30 --search tpe --prune halving"
+    app.command(epilog=f"{example.replace('Example', 'Examples')}    {search}")(_with_axes(sweep))
 
 
 def sweep(
     *,
-    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="As of 'tuirnn train'.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE.toml", help="Begin with a recipe's settings ('tuirnn recipes').")
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="STEM", help="Beginning of the runs' names \\[default: the recipe's, else sweep]."),
-    ] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", help="Runs at a time, sharing the cores; 0: one a core.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write the tables and the curves here.")
-    ] = None,
+    sources: Sources = None,
+    recipe: RecipeName = None,
+    name: Stem = None,
+    jobs: Jobs = 0,
+    output: Output = None,
     runs: RunsFolder = None,
+    search: Method = None,
+    trials: Trials = None,
+    time_budget: Budget = 0.0,
+    search_seed: SearchSeed = None,
+    prune: Prune = "none",
+    retry: Retry = 0,
+    fail_fast: FailFast = False,
+    dry_run: DryRun = False,
+    on: On = "local",
+    cpus: Cpus = None,
+    gpus: Gpus = None,
     as_json: Json = False,
     axes: dict[str, str],
 ) -> None:
-    """Train every combination of values, given with commas; the same command again continues an interrupted sweep."""
-    from tuirnn import sweeping
+    """Train many runs: every combination of values, given with commas, or values drawn from ranges.
 
-    if not 0 <= jobs <= MOST_JOBS:
-        raise ConfigError(f"--jobs must be from 0 to {MOST_JOBS}, not {jobs}")
+    A range is LOW..HIGH, LOW..HIGH:STEP or log:LOW..HIGH. The same command again continues an interrupted sweep.
+    """
+    from tuirnn.sweeping import ordered, space
+
+    config = _base(recipe, sources)
+    found = {setting: space.parse(setting, text) for setting, text in axes.items()}
+    order = ordered.Ordered(
+        base=config,
+        axes=found,
+        stem=name or (Path(recipe).stem if recipe else "sweep"),
+        folder=runs_folder(runs),
+        search=search,
+        trials=trials,
+        minutes=time_budget,
+        seed=search_seed,
+        prune=prune,
+        jobs=jobs,
+        retry=retry,
+        fail_fast=fail_fast,
+        on=on,
+        cpus=cpus,
+        gpus=gpus,
+    )
+    say: Callable[[str], None] = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
+    say(order.heading)
+    if dry_run:
+        _foretell(order, as_json)
+        return
+    done = order.train(say)
+    _tell(order, done, output, as_json)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+def _base(recipe: str | None, sources: list[str] | None) -> RunConfig:
+    """The settings that the options of the sweep change."""
     config = load_recipe(recipe).config if recipe else RunConfig()
     if sources:
         config = config.replace(sources=tuple(lasting(source) for source in sources))
     if "-" in config.data.sources:
         raise ConfigError("a sweep reads its text many times; save standard input to a file first")
-    stem = name or (Path(recipe).stem if recipe else "sweep")
-    values = {setting: _values(setting, text) for setting, text in axes.items()}
-    single = {setting: found[0] for setting, found in values.items() if len(found) == 1}
-    varied = {setting: found for setting, found in values.items() if len(found) > 1}
-    if not varied:
-        raise ConfigError("a sweep needs a setting with several values, such as --seed 0,1,2")
-    folder = runs_folder(runs)
-    points = sweeping.grid(config.replace(**single), varied, stem)
-    _check_read(points, single)
-    say: Callable[[str], None] = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
-    jobs = min(jobs or os.cpu_count() or 1, len(points))
-    say(f"{len(points)} runs of {' × '.join(flag_of(axis) for axis in varied)}, {jobs} at a time")
-    failed = sweeping.train(points, folder, jobs, say)
-    rows, means = sweeping.table(points, folder), sweeping.over_seeds(points, folder)
-    written = _report(points, folder, output, rows, means) if output is not None else []
+    return config
+
+
+def _foretell(order: "Ordered", as_json: bool) -> None:
+    """Print what the sweep would take."""
+    outlook, jobs = order.outlook()
     if as_json:
-        tables = {"runs": _records(rows), "over_seeds": _records(means)}
-        print_json({**tables, "failed": failed, "written": [str(path) for path in written]})
-    else:
-        for one in (rows, means):
-            _print(one)
-        for path in written:
-            print(path)
-    if failed:
-        raise typer.Exit(1)
+        print_json({"dry_run": True, "jobs": jobs, **vars(outlook), "names": [one.name for one in order.listed]})
+        return
+    for point in order.listed:
+        print("  " + "  ".join([point.name, *(f"{flag_of(name)} {value}" for name, value in point.at.items())]))
+    for line in outlook.lines(jobs):
+        print(line)
 
 
-def _check_read(points: "Sequence[Point]", single: dict[str, Any]) -> None:
-    """Refuse settings without effect: one that varies must be read by every cell, any other by one at least.
+def _tell(order: "Ordered", done: "Sweeping", output: Path | None, as_json: bool) -> None:
+    """Print tables, or everything as JSON, and write the report."""
+    from tuirnn.sweeping import results
 
-    Raises:
-        ConfigError: there is such a setting.
-    """
-    everywhere = frozenset.intersection(*(point.config.unread for point in points))
-    for point in points:
-        point.config.check_given({**point.at, **{name: single[name] for name in single.keys() & everywhere}})
+    points, folder = done.points, order.folder
+    rows, means = results.table(points, folder, done.pruned), results.over_seeds(points, folder)
+    written = _report(points, folder, output, rows, means, done.data) if output is not None else []
+    if as_json:
+        tables = {"runs": _records(rows), "over_seeds": _records(means), "sweep": done.data}
+        print_json({**tables, "failed": done.failed, "written": [str(path) for path in written]})
+        return
+    for one in (rows, means):
+        _print(one)
+    if done.data["best"]:
+        print(f"\nbest: {done.data['best']}")
+    for name in done.failed:
+        if (log := order.log(name)).exists():
+            print(f"output of {name}, which failed: {log}")
+    for path in (order.data_file, *written):
+        print(path)
 
 
 def _with_axes(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,42 +208,32 @@ def _with_axes(command: Callable[..., Any]) -> Callable[..., Any]:
 def _axis(name: str) -> inspect.Parameter:
     section, spec = FIELDS[name]
     panel = PANELS[section]
-    option = typer.Option(flag_of(name), metavar="A,B,…", help=str(spec.metadata["help"]), rich_help_panel=panel)
+    metavar = "A,B,…|RANGE" if spec.type in (int, float) else "A,B,…"
+    option = typer.Option(flag_of(name), metavar=metavar, help=str(spec.metadata["help"]), rich_help_panel=panel)
     kind = Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
-def _values(name: str, text: str) -> list[Any]:
-    """The values of one setting in a text with commas; `classes` has commas of its own and takes one value."""
-    kind: Any = FIELDS[name][1].type
-    pieces = [text] if kind is str and not FIELDS[name][1].metadata["choices"] else text.split(",")
-    try:
-        found = [WORDS[piece.strip().lower()] if kind is bool else kind(piece.strip()) for piece in pieces]
-    except (ValueError, KeyError):
-        wanted = {bool: "true and false", int: "whole numbers", float: "numbers"}[kind]
-        raise ConfigError(f"{flag_of(name)} takes {wanted} with commas between, not '{one_line(text, 60)}'") from None
-    return [checked(name, value) for value in found]
-
-
-def _report(points: Sequence[Any], folder: Path, output: Path, rows: Any, means: Any) -> list[Path]:
-    from tuirnn import sweeping
+def _report(
+    points: "Sequence[Point]", folder: Path, output: Path, rows: Any, means: Any, data: dict[str, Any]
+) -> list[Path]:
     from tuirnn.comparison import Compared, write_report
     from tuirnn.files import atomic_write
-    from tuirnn.runlog.feed import RunFeed
+    from tuirnn.runlog.feed import whole
     from tuirnn.runs.layout import RunPaths, is_run
     from tuirnn.runs.listing import summarize
+    from tuirnn.sweeping import results
 
     compared = []
     for point in points:
         if is_run(folder / point.name):
-            feed = RunFeed(RunPaths(folder / point.name))
-            while feed.advance():
-                pass
-            compared.append(Compared(summarize(feed.paths), feed.snapshot))
+            paths = RunPaths(folder / point.name)
+            compared.append(Compared(summarize(paths), whole(paths)))
     written = write_report(compared, output)
     summary = output / "sweep.md"
-    atomic_write(summary, sweeping.markdown((means, rows)).encode())
-    return [summary, *written]
+    atomic_write(summary, results.markdown((means, rows)).encode())
+    results.write_data(output / "sweep.json", data)
+    return [summary, output / "sweep.json", *written]
 
 
 def _records(rows: Sequence[tuple[str, ...]]) -> list[dict[str, str]]:

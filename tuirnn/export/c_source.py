@@ -56,6 +56,8 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
         raise ConfigError(
             f"--c writes language models; {network.name} {network.task.does}: leave --c out and embed its ONNX file"
         )
+    if network.vocab.kind == "bpe":
+        raise ConfigError("--c splits no text into subwords; leave --c out and embed the ONNX file")
     if precision != "fp32":
         raise ConfigError(f"--c writes fp32, not {precision}; leave --precision out")
     if len(prefix) > LARGEST_PREFIX or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", prefix) or prefix in TAKEN:
@@ -253,7 +255,7 @@ def _symbols(network: Network) -> Iterator[_Table]:
     yield _Table("const char *const cell_symbols[CELL_VOCAB]", ",\n".join(map(_quoted, symbols)))
     yield _Table("const int cell_symbol_lengths[CELL_VOCAB]", ", ".join(str(len(symbol)) for symbol in symbols))
     if vocab.kind == "word":
-        ranges = word_ranges(vocab)
+        ranges = word_ranges(vocab.marked)
         pairs = [f"{{{first}, {last}}}" for first, last in ranges]
         lines = ",\n".join(", ".join(pairs[at : at + 6]) for at in range(0, len(pairs), 6))
         yield _Table(f"const int32_t cell_word_ranges[{len(ranges)}][2]", lines)

@@ -77,14 +77,14 @@ def test_text(network: Network, options: CellOptions) -> TestText | None:
             break
         tokens.append(best)
         logits = oracle.step([best])[0]
-    while vocab.kind == "byte" and bytes(tokens).decode("utf-8", "ignore").encode() != bytes(tokens):
+    while vocab.of_bytes and UNKNOWN in vocab.decode(tokens):
         tokens.pop()  # whole characters alone
     return TestText(prime, vocab.decode(tokens), len(tokens)) if tokens else None
 
 
 def _prime(vocab: Vocabulary) -> str:
     """Symbols from all over the vocabulary and one that is not in it; words with no space between them."""
-    if vocab.kind == "byte":
+    if vocab.of_bytes:
         return "A é—"
     spread = [vocab.symbols[i * len(vocab.symbols) // 5] for i in range(5)] if vocab.symbols else []
     return f"{UNKNOWN}{'—'.join(spread)} " if vocab.kind == "word" else UNKNOWN + "".join(spread)

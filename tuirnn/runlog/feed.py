@@ -218,6 +218,22 @@ class RunFeed:
         )
 
 
+def held_out(paths: RunPaths) -> Snapshot:
+    """What a table of results needs of a run's logs: the held-out figures alone, without curves of the training."""
+    val = Table()
+    for records in LogTail(paths.metrics, marked=b'"val"').batches():
+        val.extend([record for record in records if record.get("split") == "val"])
+    return Snapshot(val=val.curves())
+
+
+def whole(paths: RunPaths) -> Snapshot:
+    """All that a run's logs hold now."""
+    feed = RunFeed(paths)
+    while feed.advance():
+        pass
+    return feed.snapshot
+
+
 def suited_beta(points: int) -> float:
     """The smoothing that averages over a hundredth of so many points, and over at least ten."""
     return 1.0 - 1.0 / max(10.0, points / 100)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tuirnn.runs.reader import as_number, parse_lines
 
-SPARK, SPARK_BYTES = 10, 4096
+SPARK, SPARK_BYTES = 10, 1024
 """Points of a run's small curve, and bytes of the log that are read for each."""
 
 

@@ -110,14 +110,17 @@ def parse_record(value: dict[str, Any], where: str) -> RunRecord:
         raise RunError(f"{where} is damaged: {error}") from None
 
 
-def present_record(paths: RunPaths) -> RunRecord:
+def present_record(paths: RunPaths, record: RunRecord | None = None) -> RunRecord:
     """The run's record with the changes that resumes have made to its settings and data, in order.
 
+    Args:
+        paths: the run.
+        record: its record, where it has been read already.
     Raises:
         RunError: as `read_record`, or the history holds settings that no run can have.
     """
-    record = read_record(paths)
-    for event in LogTail(paths.events).records():
+    record = record or read_record(paths)
+    for event in LogTail(paths.events, marked=b'"changes"').records():
         if event.get("event") == "changes" and isinstance(event.get("settings"), dict):
             data = event.get("data", record.data)
             try:
@@ -239,7 +242,8 @@ class LogTail:
     """Follows one `.jsonl` file from a byte offset; call `read` as often as wanted.
 
     A torn last line is not there yet; a damaged line is counted in `damaged` and passed over; a file that
-    was cut or replaced (a resume) is read anew from its start, and `generation` goes up by one.
+    was cut or replaced (a resume) is read anew from its start, and `generation` goes up by one. With `marked`, only
+    lines that contain these bytes are parsed; all others, damaged ones too, are passed over.
     """
 
     path: Path
@@ -247,6 +251,7 @@ class LogTail:
     damaged: int = 0
     generation: int = 0
     size: int = 0
+    marked: bytes = b""
     _identity: tuple[int, int] | None = field(default=None, repr=False)
 
     def read(self) -> list[dict[str, Any]]:
@@ -284,6 +289,8 @@ class LogTail:
                     continue
                 data, rest = rest + chunk[:end], chunk[end:]
                 self.offset += len(data)
+                if self.marked:
+                    data = b"".join(line + b"\n" for line in data.split(b"\n") if self.marked in line)
                 records, damaged = parse_lines(data)
                 self.damaged += damaged
                 yield records

@@ -87,7 +87,7 @@ class RunWriter:
             raise
 
     @classmethod
-    def create(cls, folder: Path, name: str, record: RunRecord, stdin: bytes | None = None) -> "RunWriter":
+    def create(cls, folder: Path, name: str, record: RunRecord, stdin: bytes | memoryview | None = None) -> "RunWriter":
         """Make the directory of a new run, with its record, and own it.
 
         Args:

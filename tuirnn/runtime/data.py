@@ -1,8 +1,11 @@
 """The data that a run or cell file was trained on, checked to be the same."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tuirnn import tasks
 from tuirnn.cellfile.contract import CellMetadata
@@ -14,7 +17,7 @@ from tuirnn.tables.dialect import Given
 from tuirnn.tasks import datasets
 from tuirnn.tasks.lm.data import TextData
 from tuirnn.tasks.task import Held, TaskData
-from tuirnn.vocab import Ids
+from tuirnn.vocab import Tokens, code_points
 
 
 def run_data(paths: RunPaths) -> TaskData:
@@ -65,7 +68,7 @@ def file_data(name: str, metadata: CellMetadata) -> TaskData:
         raise DataError(f"{one_line(Path(name).name)}: {error}") from None
 
 
-def held_out(model: str, folder: Path, metadata: CellMetadata) -> Ids:
+def held_out(model: str, folder: Path, metadata: CellMetadata) -> Tokens:
     """The validation split [n] of a language model; see `run_text` and `file_data`."""
     if not model.endswith(".onnx"):
         return run_text(find_run(folder, model)).val
@@ -84,9 +87,11 @@ def run_text(paths: RunPaths) -> TextData:
     return data
 
 
-def training_text(name: str, folder: Path) -> str:
+def training_text(name: str, folder: Path) -> tuple[Callable[[], Iterator[npt.NDArray[np.uint32]]], int]:
     """The text that a run or cell file was trained on, its training split alone.
 
+    Returns:
+        what reads it from its beginning, piece by piece, as code points; and its length in tokens.
     Raises:
         DataError: the data has changed, is not known, or is no text.
         RunError, CellFileError: no such run or file.
@@ -99,4 +104,5 @@ def training_text(name: str, folder: Path) -> str:
             raise DataError(f"its text is not here yet: tuirnn data get {metadata.data}")
         data = file_data(name, metadata)
     assert isinstance(data, TextData)
-    return data.vocab.decode(data.train.tolist())
+    vocab, ids = data.vocab, data.train
+    return lambda: code_points(vocab, ids), len(ids)

@@ -118,8 +118,8 @@ class TextWriter:
         self._utf8.setstate(moment.undecoded)
 
     def _decode(self, token: int) -> str:
-        if self.vocab.kind == "byte":
-            return self._utf8.decode(bytes([token]))
+        if self.vocab.of_bytes:
+            return self._utf8.decode(self.vocab.token_bytes(token))
         return self.vocab.symbol(token)
 
 

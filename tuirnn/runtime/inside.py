@@ -13,7 +13,7 @@ from tuirnn.runs.layout import find_run
 from tuirnn.runs.reader import LogTail, as_number
 from tuirnn.runtime.data import held_out
 from tuirnn.runtime.session import CellSession
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import UNKNOWN, Ids, Vocabulary
 
 PASSAGE = 4_000
 """Tokens of held-out text that are looked at."""
@@ -52,7 +52,7 @@ def look_inside(cell: TrustedCell, name: str, folder: Path) -> Inside:
     session = CellSession(cell)
     vocab = cell.metadata.vocab
     try:
-        ids = held_out(name, folder, cell.metadata)[:PASSAGE]
+        ids = held_out(name, folder, cell.metadata)[:PASSAGE].astype(np.int64)
     except DataError:
         ids = _last_mistakes(name, folder, vocab)
     if len(ids) < 2:
@@ -64,7 +64,7 @@ def look_inside(cell: TrustedCell, name: str, folder: Path) -> Inside:
         states[t] = session.snapshot()[0][:, 0]
     cell_name = variants.cell_of(meta.cell, meta.variant).name.upper()
     described = f"{cell_name} {meta.hidden}" + (f"×{meta.layers}" if meta.layers > 1 else "")
-    symbols = tuple(chr(i) if i < 128 else "·" for i in ids) if vocab.kind == "byte" else tuple(map(vocab.symbol, ids))
+    symbols = tuple(vocab.symbol(int(i)).replace(UNKNOWN, "·") if vocab.of_bytes else vocab.symbol(int(i)) for i in ids)
     return Inside(described, symbols, states)
 
 

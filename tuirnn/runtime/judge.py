@@ -40,7 +40,7 @@ class TextJudge:
     def feed_token(self, token: int) -> Written:
         """Read one token."""
         self._logits = self.session.step(token)[0].astype(np.float64)
-        text = self._utf8.decode(bytes([token])) if self.vocab.kind == "byte" else self.vocab.symbol(token)
+        text = self._utf8.decode(self.vocab.token_bytes(token)) if self.vocab.of_bytes else self.vocab.symbol(token)
         return Written(token, text, 0.0)
 
     def write(self, sampling: Sampling) -> Written:

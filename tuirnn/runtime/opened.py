@@ -16,6 +16,8 @@ def opened(cell: TrustedCell, name: str, device: str = "auto") -> OpenCell:
     """
 
     def stepper(batch: int) -> CellSession:
-        return CellSession(cell, device=device, batch=batch if batch > 1 else None)  # one fits any fixed batch
+        if batch == 1:  # fits any fixed batch
+            return CellSession(cell, device=device)
+        return CellSession(cell, device=device, batch=batch, threads=1)  # many lanes: one thread a session is fastest
 
     return OpenCell(one_line(name), cell.metadata, stepper)

@@ -14,8 +14,16 @@ class DataConfig(Section):
     sources: tuple[str, ...] = option(
         (), "Files, folders, '-' or data set names; none: the embedded text, for a series sine and cosine."
     )
-    tokens: str = option("char", "What one token is.", choices=("char", "byte", "word"))
-    vocab_size: int = option(10_000, "Largest word vocabulary; rarer words are unknown.", low=2, high=1_000_000)
+    tokens: str = option(
+        "char", "What one token is; bpe: a subword, by byte-pair encoding.", choices=("char", "byte", "word", "bpe")
+    )
+    vocab_size: int = option(
+        0,
+        "Largest vocabulary; rarer words or characters are unknown. 0: 10,000 words, 4,096 subwords, 1,024 characters "
+        "or as many as make up 99.99 % of the text.",
+        low=0,
+        high=1_000_000,
+    )
     val_fraction: float = option(0.1, "Share at the end held out for validation.", low=0.001, high=0.9)
     test_fraction: float = option(0.0, "Share before it held out for testing.", low=0.0, high=0.9)
     fraction: float = option(1.0, "Use only this share of the data: the first of a text.", low=1e-6, high=1.0)
@@ -26,6 +34,9 @@ class DataConfig(Section):
         "end",
         "end: held out is the end of the text; within: it is trained on as well, as in some published systems.",
         choices=("end", "within"),
+    )
+    dedupe: bool = option(
+        False, "Leave out of the training part what stands word for word in the held-out part, 127 tokens or more."
     )
     allow_leak: bool = option(False, "Go on where training and validation overlap; every figure is then called leaky.")
     classes: str = option(
@@ -59,6 +70,10 @@ class DataConfig(Section):
 
     def check(self) -> None:
         """Something must be left to train on."""
+        if self.lines and self.tokens == "bpe":
+            raise ConfigError("--lines cuts between lines, and subwords of --tokens bpe reach across; use char or byte")
+        if self.dedupe and self.split == "within":
+            raise ConfigError("--dedupe leaves the held-out part out, which --split within trains on; drop one of them")
         if self.val_fraction + self.test_fraction > 0.95:
             raise ConfigError(
                 "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"

@@ -53,6 +53,13 @@ class TrainConfig(Section):
     )
     patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0, high=1_000_000)
     eval_every: int = option(500, "Steps between two evaluations; 0: one after each epoch.", low=0, high=10**9)
+    eval_share: float = option(
+        0.05,
+        "Share of the training time that evaluations of a text may take: of a long held-out part they read passages, "
+        "the same ones throughout the run; 0: all of it.",
+        low=0.0,
+        high=1.0,
+    )
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
     keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
     token_dropout: float = option(

@@ -124,7 +124,7 @@ def load(names: Sequence[str], *, stdin: Path | None = None, named: bool = False
     """
     files: list[tuple[str, bytes]] = []
     for name in names or (DEFAULT,):
-        for label, data in _data_set(name) if named else parts(name, stdin):
+        for label, data in data_set(name) if named else parts(name, stdin):
             if not data.strip():
                 raise DataError(
                     f"{label} is empty or nothing but white space; give a text of at least a few thousand characters"
@@ -152,23 +152,44 @@ def parts(
     if name == STDIN:
         data = read_bounded(stdin, MAX_SOURCE_BYTES, DataError) if stdin else sys.stdin.buffer.read()
         return [("standard input", data)]
+    try:
+        found = [(label, _read_file(body, most) if isinstance(body, Path) else body) for label, body in located(name)]
+    except OSError as error:
+        raise _unreadable(name, error) from None
+    if not Path(name).is_dir():
+        return found
+    filled = [(label, data) for label, data in found if data.strip()]
+    if not filled:
+        raise DataError(f"folder {one_line(name)} holds no file with content")
+    return found if empty else filled
+
+
+def located(name: str) -> list[tuple[str, Path | bytes]]:
+    """The files of a file, a folder or a data set, each with a label; what is on the disk is not read yet.
+
+    Raises:
+        DataError: see `load`.
+    """
     if not name:
         raise DataError("an empty name names no text; give a file, a folder, '-' or a data set")
     path = Path(name)
     try:
         if path.is_dir():
-            return _read_folder(path, empty, most)
+            files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
+            if not files:
+                raise DataError(f"folder {one_line(path)} holds no file with content")
+            return [(one_line(file.relative_to(path)), file) for file in files]
         if path.is_file():
-            return [(one_line(path.name), _read_file(path, most))]
+            return [(one_line(path.name), path)]
         if path.is_fifo() or path.is_char_device():  # as a shell's <(…) is; it can be read once
             with path.open("rb") as file:
                 return [("a pipe", _no_more_than(file.read(MAX_SOURCE_BYTES + 1), one_line(path)))]
         if path.exists():
             raise DataError(f"{one_line(path)} is neither a file, a folder nor a pipe")
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}") from None
+        raise _unreadable(name, error) from None
     if name in datasets.dataset_names():
-        return _data_set(name)
+        return [*data_set(name)]
     raise DataError(
         f"no file, folder or data set '{one_line(name, 100)}'; "
         f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"
@@ -181,7 +202,12 @@ def _no_more_than(data: bytes, name: str) -> bytes:
     return data
 
 
-def _data_set(name: str) -> list[tuple[str, bytes]]:
+def _unreadable(name: str, error: Exception) -> DataError:
+    return DataError(f"cannot read {one_line(name)}: {getattr(error, 'strerror', None) or error}")
+
+
+def data_set(name: str) -> list[tuple[str, bytes]]:
+    """The files of a data set, each with a label; raises DataError where there is none of this name, or no copy."""
     return [("the embedded text" if label == DEFAULT else label, data) for label, data in datasets.fetch(name)]
 
 
@@ -196,15 +222,6 @@ def _read_file(path: Path, most: int) -> bytes:
     if b"\0" in data[:4096]:
         return data[: most & ~3]  # UTF-16 or UTF-32
     return data[:end] if end else data.decode("utf-8", "ignore").encode()
-
-
-def _read_folder(path: Path, empty: bool, most: int) -> list[tuple[str, bytes]]:
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
-    found = [(one_line(file.relative_to(path)), _read_file(file, most)) for file in files]
-    filled = [(label, data) for label, data in found if data.strip()]
-    if not filled:
-        raise DataError(f"folder {one_line(path)} holds no file with content")
-    return found if empty else filled
 
 
 def _hidden(file: Path, top: Path) -> bool:

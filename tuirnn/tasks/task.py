@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to imp
 OF_TOKENS = frozenset({"tokens", "embed", "token_dropout"})
 """Settings that the tasks which read tokens have in common."""
 
-KINDS = {"char": "characters", "byte": "bytes", "word": "words", "point": "points"}
+KINDS = {"char": "characters", "byte": "bytes", "word": "words", "bpe": "subwords", "point": "points"}
 """What the tokens of a vocabulary's kind are called."""
 
 
@@ -49,7 +49,7 @@ class TaskData(Protocol):
     @property
     def sha256(self) -> str: ...
     @property
-    def raw(self) -> bytes: ...
+    def raw(self) -> bytes | memoryview: ...
     @property
     def vocab(self) -> "Vocabulary": ...
     @property
@@ -236,6 +236,10 @@ class Task(ABC):
         first = [line for line in found.text[:10_000].splitlines() if line.strip()][:3]
         return (told, *found.notes, *(one_line(line, 80) for line in first)), found.read
 
+    def plan(self, train: TrainConfig, data: TaskData) -> dict[str, Any]:
+        """What a run with these data decides once and keeps in its record, beside their summary."""
+        return {}
+
     def named(self, metadata: Interface) -> TaskData:
         """The data set of the name that a cell file gives; raises DataError where its name does not tell the split."""
         raise DataError(f"it has learned from {self.source}, which are not in a cell file; name its run")
@@ -261,7 +265,7 @@ class Task(ABC):
 
     def figures_of(self, data: DataConfig, train: TrainConfig) -> tuple[Figure, ...]:
         """The figures of a run with these settings, the loss first."""
-        words = {"token": data.tokens, "horizon": train.horizon}
+        words = {"token": {"bpe": "subword"}.get(data.tokens, data.tokens), "horizon": train.horizon}
         return tuple(
             dataclasses.replace(figure, name=figure.name.format(**words), unit=figure.unit.format(**words))
             for figure in self.figures

@@ -10,7 +10,7 @@ import numpy as np
 from tuirnn.errors import DataError, one_line
 from tuirnn.tables.dialect import Given
 from tuirnn.tables.encodings import decode
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import Tokens, Vocabulary
 
 TABLES = (".csv", ".tsv", ".tab")
 """Endings of tables; other files have a text a line."""
@@ -66,7 +66,7 @@ def _of_table(
     return table.cells(place), [*said, *table.notes]
 
 
-def unknown_share(vocab: Vocabulary, ids: Ids | Sequence[Ids]) -> list[str]:
+def unknown_share(vocab: Vocabulary, ids: Tokens | Sequence[Tokens]) -> list[str]:
     """A note on how many of some tokens a vocabulary does not know; none where it knows all.
 
     Args:
@@ -76,7 +76,11 @@ def unknown_share(vocab: Vocabulary, ids: Ids | Sequence[Ids]) -> list[str]:
     if vocab.unk is None:
         return []
     several = [ids] if isinstance(ids, np.ndarray) else ids
-    total, unknown = sum(map(len, several)), sum(int((one == vocab.unk).sum()) for one in several)
+    return unknown_note(sum(int((one == vocab.unk).sum()) for one in several), sum(map(len, several)))
+
+
+def unknown_note(unknown: int, total: int) -> list[str]:
+    """A note on so many unknown tokens; none where there are none."""
     if not unknown:
         return []
     return [

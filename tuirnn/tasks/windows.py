@@ -13,10 +13,22 @@ from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.batches import Batch, Batches
-from tuirnn.vocab import Ids
+from tuirnn.vocab import Ids, Tokens
+
+LISTED = 2**25
+"""Windows up to which their order is drawn as a list."""
+
+SOUGHT = 2**24
+"""Tokens that are searched at a time."""
 
 
-def split(ids: Ids, config: DataConfig, *, at: int | None = None) -> tuple[Ids, Ids, Ids]:
+def places(ids: Tokens, token: int) -> Ids:
+    """Where a token stands in ids [n], int64 [m]; a long text is searched piece by piece."""
+    pieces = [np.flatnonzero(ids[at : at + SOUGHT] == token) + at for at in range(0, len(ids), SOUGHT)]
+    return np.concatenate([np.zeros(0, np.int64), *pieces])
+
+
+def split(ids: Tokens, config: DataConfig, *, at: int | None = None) -> tuple[Tokens, Tokens, Tokens]:
     """Cut ids [n] into contiguous (train, test, val); nothing is in two of them, unless `--split within` says so.
 
     Args:
@@ -28,8 +40,8 @@ def split(ids: Ids, config: DataConfig, *, at: int | None = None) -> tuple[Ids, 
     test = round(len(ids) * config.test_fraction)
     first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)
     if at is not None:
-        places = np.flatnonzero(ids == at)
-        first, second = (int(places[np.searchsorted(places, cut, "right") - 1]) for cut in (first, second))
+        begins = places(ids, at)
+        first, second = (int(begins[np.searchsorted(begins, cut, "right") - 1]) for cut in (first, second))
     train = ids if config.split == "within" else ids[:first]
     return train, ids[first:second], ids[second:]
 
@@ -50,7 +62,7 @@ class Windows(Batches):
     starts: Ids
 
     def __init__(
-        self, ids: Ids, config: TrainConfig, *, newline: int = -1, targets: npt.NDArray[Any] | None = None
+        self, ids: npt.NDArray[Any], config: TrainConfig, *, newline: int = -1, targets: npt.NDArray[Any] | None = None
     ) -> None:
         self.ids, self.newline, self.targets = ids, newline, ids if targets is None else targets
         self.T = config.seq_len
@@ -81,10 +93,15 @@ class Windows(Batches):
 
         def batch(position: int) -> Batch:
             self.starts = starts(position)
-            places = self.starts + self._offsets  # [T+1, B]
-            return self.ids[places[:-1]], self.targets[places[1:]], self.carry(position)
+            where = self.starts + self._offsets  # [T+1, B]
+            return _wide(self.ids[where[:-1]]), _wide(self.targets[where[1:]]), self.carry(position)
 
         return batch
+
+
+def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Tokens as int64, which networks read; points as they are."""
+    return values.astype(np.int64, copy=False) if values.dtype.kind in "iu" else values
 
 
 class StreamBatches(Windows):
@@ -140,8 +157,44 @@ class WindowBatches(Windows):
 
     def plan_starts(self) -> Callable[[int], Ids]:
         """Shuffle all starts."""
-        starts = self._rng.permutation(len(self.ids) - self.T)
+        n = len(self.ids) - self.T
+        if n > LISTED:
+            shuffled = Shuffle(n, self._rng)
+            return lambda position: shuffled(np.arange(position * self.B, (position + 1) * self.B))
+        starts = self._rng.permutation(n)
         return lambda position: starts[position * self.B : (position + 1) * self.B]
+
+
+class Shuffle:
+    """A random order of the numbers below n that is computed, not listed: a Feistel network of four rounds.
+
+    The network shuffles the numbers below a power of four; those from n on are shuffled again until they are below n.
+
+    Args:
+        n: how many.
+        rng: draws the keys.
+    """
+
+    def __init__(self, n: int, rng: np.random.Generator) -> None:
+        self.n = n
+        self._half = np.uint64(max(1, (n - 1).bit_length() + 1 >> 1))
+        self._keys = rng.integers(0, 2**64, 4, np.uint64)
+
+    def __call__(self, places: Ids) -> Ids:
+        """The numbers at some places of the order."""
+        found = self._network(places.astype(np.uint64))
+        while len(outside := np.flatnonzero(found >= self.n)):
+            found[outside] = self._network(found[outside])
+        return found.astype(np.int64)
+
+    def _network(self, numbers: "npt.NDArray[np.uint64]") -> "npt.NDArray[np.uint64]":
+        half, mask = self._half, (np.uint64(1) << self._half) - np.uint64(1)
+        left, right = numbers >> half, numbers & mask
+        for key in self._keys:
+            mixed = (right + key) * np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xC2B2AE3D27D4EB4F)
+            left, right = right, left ^ (mixed >> np.uint64(40)) & mask
+        return (left << half) | right
 
 
 WINDOWS: dict[str, type[Windows]] = {"stream": StreamBatches, "random": RandomBatches, "windows": WindowBatches}

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from tuirnn.kernels.cache import State
 from tuirnn.models import SequenceModel
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import Ids, Tokens, Vocabulary
 
 BLOCK = 256
 """Length of the blocks protocol's independent sequences, as nanoGPT's."""
@@ -44,7 +44,7 @@ def evaluating(model: SequenceModel) -> Iterator[None]:
 
 def carried_loss(
     model: SequenceModel,
-    ids: Ids,
+    ids: Tokens,
     device: torch.device,
     *,
     lanes: int = LANES,
@@ -60,24 +60,29 @@ def carried_loss(
     lanes = max(1, min(lanes, n // (2 * warm_up)))
     L = -(-n // lanes)
     starts = np.arange(lanes) * L
-    padded = np.concatenate([np.zeros(warm_up, np.int64), ids, np.zeros(lanes * L - n, np.int64)])
-    text = torch.from_numpy(np.stack([padded[s : s + warm_up + L + 1] for s in starts], 1)).to(device)
-    counted = torch.from_numpy(np.arange(L)[:, None] + starts[None, :] < n).to(device)  # [L, lanes]
+
+    def tokens(steps: range) -> Tensor:
+        """What each lane reads at these steps [·, lanes], counted from its first; beyond the text's ends token 0."""
+        places = starts + np.array(steps)[:, None]
+        inside = (places >= 0) & (places <= n)
+        return torch.from_numpy(np.where(inside, ids[places.clip(0, n)], 0).astype(np.int64)).to(device)
+
     state = model.zero_state(lanes)
     if lanes > 1:
-        *_, (_, _, state) = _in_pieces(model, text[:warm_up], state, check)
+        *_, (_, _, state) = _in_pieces(model, tokens, range(-warm_up, 0), state, check)
         for layer in state:
             for tensor in layer:
                 tensor[0] = 0  # the first lane has nothing before it
     total = torch.zeros((), dtype=torch.float64, device=device)
-    targets = text[warm_up + 1 :]
-    for steps, logits, _ in _in_pieces(model, text[warm_up:-1], state, check):
-        total += (_nats(logits, targets[steps]) * counted[steps]).sum(dtype=torch.float64)
+    for steps, logits, _ in _in_pieces(model, tokens, range(L), state, check):
+        targets = tokens(range(steps.start + 1, steps.stop + 1))
+        counted = torch.from_numpy(np.array(steps)[:, None] + starts < n).to(device)
+        total += (_nats(logits, targets) * counted).sum(dtype=torch.float64)
     return float(total) / n
 
 
 def blocks_loss(
-    model: SequenceModel, ids: Ids, device: torch.device, *, batch: int = 64, check: Check = go_on
+    model: SequenceModel, ids: Tokens, device: torch.device, *, batch: int = 64, check: Check = go_on
 ) -> float:
     """Mean nats per token over independent blocks of 256 tokens, each from a zero state."""
     length = min(BLOCK, len(ids) - 1)
@@ -85,24 +90,29 @@ def blocks_loss(
     total, count = torch.zeros((), dtype=torch.float64, device=device), 0
     for first in range(0, len(blocks), batch):
         windows = ids[blocks[first : first + batch][None, :] + np.arange(length + 1)[:, None]]
-        text = torch.from_numpy(windows).to(device)
-        targets = text[1:]
-        for steps, logits, _ in _in_pieces(model, text[:-1], model.zero_state(text.shape[1]), check):
-            total += _nats(logits, targets[steps]).sum(dtype=torch.float64)
-        count += targets.numel()
+        text = torch.from_numpy(windows.astype(np.int64)).to(device)
+        state = model.zero_state(text.shape[1])
+        for steps, logits, _ in _in_pieces(model, lambda at: text[at.start : at.stop], range(length), state, check):  # noqa: B023
+            total += _nats(logits, text[steps.start + 1 : steps.stop + 1]).sum(dtype=torch.float64)
+        count += text[1:].numel()
     return float(total) / count
 
 
 def _in_pieces(
-    model: SequenceModel, text: Tensor, state: list[State], check: Check
-) -> Iterator[tuple[slice, Tensor, list[State]]]:
-    """Run over text [T, B] a few steps at a time: which steps, their logits [·, B, V], the state after them."""
-    length = max(1, min(PIECE, LOGITS_AT_ONCE // (text.shape[1] * model.head.out_features)))
-    for t in range(0, len(text), length):
+    model: SequenceModel, tokens: Callable[[range], Tensor], steps: range, state: list[State], check: Check
+) -> Iterator[tuple[range, Tensor, list[State]]]:
+    """Run over text a few steps at a time: which steps, their logits [·, B, V], the state after them.
+
+    Args:
+        tokens: gives what is read at some steps, [·, B].
+        steps: all of them.
+    """
+    length = max(1, min(PIECE, LOGITS_AT_ONCE // (state[0][0].shape[0] * model.head.out_features)))
+    for t in range(0, len(steps), length):
         check()
-        steps = slice(t, t + length)
-        logits, state = model(text[steps], state)
-        yield steps, logits, state
+        piece = steps[t : t + length]
+        logits, state = model(tokens(piece), state)
+        yield piece, logits, state
 
 
 def _nats(logits: Tensor, targets: Tensor) -> Tensor:
@@ -140,10 +150,10 @@ def write_sample(
 
 
 def mistakes(
-    model: SequenceModel, vocab: Vocabulary, ids: Ids, device: torch.device, *, length: int = BLOCK
+    model: SequenceModel, vocab: Vocabulary, ids: Tokens, device: torch.device, *, length: int = BLOCK
 ) -> dict[str, Any]:
     """The first held-out tokens: each symbol, the nats it cost, and the symbol that was expected instead."""
-    text = torch.from_numpy(ids[: length + 1]).to(device)[:, None]
+    text = torch.from_numpy(ids[: length + 1].astype(np.int64)).to(device)[:, None]
     logits, _ = model(text[:-1], model.zero_state(1))
     nats = _nats(logits, text[1:])[:, 0]
     guesses = logits[:, 0].argmax(-1)

@@ -75,6 +75,14 @@ class Evaluator(ABC, Generic[Data]):
     def measure(self, step: int) -> Evaluation:
         """Evaluate the network as it stands after `step` steps."""
 
+    def notes(self) -> list[str]:
+        """What is to be said of the evaluations before the first, a line each."""
+        return []
+
+    def finish(self, step: int, seconds: float) -> str:
+        """What is still to be measured when the training ends after so many seconds; returns a line to say, or none."""
+        return ""
+
     def evaluate(self, step: int, elapsed: float) -> Evaluation:
         """Evaluate, and write what was found to the logs.
 

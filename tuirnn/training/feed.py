@@ -5,14 +5,15 @@ not wait until the device has caught up, as it may for two whole copies of a bat
 batch; on the CPU there is nothing to send.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from tuirnn.tasks.batches import Batch, Batches
 from tuirnn.tasks.windows import Windows
-
-SMALL_TYPES = (np.uint8, np.int16, np.int32)
 
 
 class Feed:
@@ -28,9 +29,7 @@ class Feed:
         self.batches, self.device = batches, device
         self._text: Tensor | None = None
         if isinstance(batches, Windows) and (device.type != "cpu" if resident is None else resident):
-            most = int(batches.ids.max())
-            kind = next((kind for kind in SMALL_TYPES if most <= np.iinfo(kind).max), np.int64)
-            self._text = torch.from_numpy(batches.ids.astype(kind)).to(device)
+            self._text = torch.from_numpy(_signed(batches.ids)).to(device)
             self._offsets = torch.arange(batches.T + 1, device=device)[:, None]
 
     def __call__(self, batch: Batch, lanes: slice) -> tuple[Tensor, Tensor]:
@@ -42,4 +41,12 @@ class Feed:
         assert isinstance(self.batches, Windows)
         starts = torch.from_numpy(self.batches.starts[lanes]).to(self.device, non_blocking=True)
         windows = self._text[starts + self._offsets].long()  # [T+1, B]
+        if self._text.dtype == torch.int16:
+            windows &= 0xFFFF
         return windows[:-1], windows[1:]
+
+
+def _signed(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Tokens in as few bytes as hold them, of a type that PyTorch indexes: of uint16 the bits are those of int16."""
+    small = ids if ids.dtype.kind == "u" else ids.astype(np.min_scalar_type(int(ids.max())))
+    return small if small.itemsize == 1 else small.view(np.dtype(f"i{small.itemsize}"))

@@ -11,7 +11,7 @@ from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import RunRecord, present_record
+from tuirnn.runs.reader import RunRecord, present_record, written_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import told
@@ -53,7 +53,6 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     Raises:
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
     """
-    keep_freed_memory()
     place = find_place()
     config = config.replace(processes=_processes(config.train.processes))
     device = pick_device(config.train.device, place)
@@ -71,6 +70,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
         parameters=_parameters(config, data),
     )
     stdin = data.raw if sources.STDIN in config.data.sources else None
+    keep_freed_memory()  # of steps; what reading a text has taken goes back
     with gathered() as team, RunWriter.create(folder, name, record, stdin) as writer:
         introduce(team, record, writer.paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
@@ -111,9 +111,11 @@ def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
     if share >= LIMIT and not config.data.allow_leak:
         raise DataError(
             f"{100 * share:.0f} % of what {data.name} holds out stands word for word in what is trained on, so its "
-            "loss would say nothing; give the text once, or go on with --allow-leak and have every figure called leaky"
+            "loss would say nothing; give the text once, leave copies out with --dedupe, or go on with --allow-leak "
+            "and have every figure called leaky"
         )
-    return {**data.summary(), "overlap": round(share, 4), "leaky": share >= LIMIT}
+    plan = config.task.plan(config.train, data)
+    return {**data.summary(), **plan, "overlap": round(share, 4), "leaky": share >= LIMIT}
 
 
 def _parameters(config: RunConfig, data: TaskData) -> int:
@@ -128,8 +130,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     Raises:
         RunError: a change that the run cannot take, no checkpoint, changed data, or nothing left to do.
     """
-    keep_freed_memory()
-    record, place = present_record(paths), find_place()
+    record, place, before = present_record(paths), find_place(), written_status(paths)
     known = record.config.flat()
     wanted = changes.get("processes", 1 if under_torchrun() else known["processes"])
     changes = {**changes, "processes": _processes(wanted)}
@@ -147,6 +148,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         record = replace(record, data=_described(config, data))
     record = replace(record, config=config)
     tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
+    keep_freed_memory()
     with gathered() as team, RunWriter(paths) as writer:
         introduce(team, record, paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
@@ -158,7 +160,10 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
             trainer.restart()
         else:
             trainer.restore(saved)
-        if trainer.finished:
+        ended = (
+            before is not None and before.state == "done"
+        )  # else a kill came between its last checkpoint and its end
+        if trainer.finished and (ended or changes):
             raise RunError(
                 f"run '{paths.name}' is complete at step {trainer.progress.step:,}; give a larger --steps, --epochs "
                 "or --minutes to go on"
@@ -176,7 +181,8 @@ def _data_again(paths: RunPaths, record: RunRecord, config: RunConfig, *, other:
     except DataError as error:
         again = "cannot be read" if other else "cannot be read again"
         raise DataError(f"the data of run '{paths.name}' {again}: {error}") from None
-    if other and record.vocab.kind == "char" and (strange := data.unknown()):
+    complete = record.vocab.kind == "char" and not record.data.get("unknown")  # not of its commonest characters alone
+    if other and complete and (strange := data.unknown()):
         raise DataError(
             f"{data.name} has {len(strange)} characters that run '{paths.name}' does not know, "
             f"such as '{one_line(strange[0])}'; its vocabulary is fixed: start a new run with it"

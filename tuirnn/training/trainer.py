@@ -64,7 +64,7 @@ class Trainer:
         self.evaluator = half_of(config).evaluator(config, self.model, data, writer, device, self._check)
         team.on_silence(self._abandon)
         self._rollbacks = 0  # since the last checkpoint
-        for note in (*data.notes, *_overlap_notes(record)):
+        for note in (*data.notes, *_overlap_notes(record), *self.evaluator.notes()):
             self.recorder.note(note)
         if config.train.batch_size > self.batches.B:
             self.recorder.note(
@@ -191,10 +191,22 @@ class Trainer:
         recorder.flush()
         if not self.channel.leaving and self.progress.evaluated != self.progress.step:
             self.evaluate()
+        if not self.channel.leaving:
+            self._finish()
         if train.minutes:
             recorder.forget_saved()  # the last one may be from before the time was up, which a resume has to see
         self.checkpoint()
         return self.channel.reason if self.channel.leaving else "done"
+
+    def _finish(self) -> None:
+        """Measure what evaluations on the way had no time for."""
+        try:
+            with self.team.resting():
+                said = self.evaluator.finish(self.progress.step, self.recorder.clock.elapsed)
+        except Interrupted:
+            return
+        if said:
+            self.recorder.note(said)
 
     def training_step(self, share: float) -> None:
         """One step of all processes, at the rate that belongs to the share of the run that is done."""

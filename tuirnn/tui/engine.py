@@ -134,7 +134,7 @@ class Engine(threading.Thread):
             ready=True,
             classifies=bool(meta.classes),
             provider=session.provider,
-            noun={"char": "character"}.get(kind, kind),
+            noun={"char": "character", "bpe": "subword"}.get(kind, kind),
             described=f"{meta.cell.upper()} {meta.hidden}{layers} · {many}",
         )
         self._update_view()

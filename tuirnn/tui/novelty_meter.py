@@ -1,5 +1,6 @@
 """The novelty of generated text, measured against the training text."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,9 @@ from tuirnn.errors import TuirnnError
 
 if TYPE_CHECKING:
     from tuirnn.novelty import Corpus
+
+RESTS = 10
+"""How many times as long as a search takes it is before the next one."""
 
 FEWEST, MOST = 40, 20_000
 """Shortest text that is measured, and the most characters that are measured of a longer one."""
@@ -21,7 +25,13 @@ class NoveltyMeter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._rests_until = 0.0
         self._known: tuple[str, Corpus | str] = ("", "")  # a cell, and its training text or why that is unavailable
+
+    @property
+    def rested(self) -> bool:
+        """Whether it is worth while to measure again: a search of a long text takes as much as a tenth of the time."""
+        return time.monotonic() >= self._rests_until
 
     def line(self, cell: str, written: str) -> str:
         """The novelty of a text in words. Slow for a new cell, whose training text is indexed first.
@@ -36,7 +46,9 @@ class NoveltyMeter:
         corpus = known[1]
         if isinstance(corpus, str):
             return corpus
+        began = time.monotonic()
         found = corpus.measure(written)
+        self._rests_until = began + RESTS * (time.monotonic() - began)
         longest = f"{found.longest} characters" if found.longest else "under 8 characters"
         return f"novel 8-grams {found.novel * 100:.0f} % · longest copy from the training text {longest}"
 
@@ -45,6 +57,6 @@ class NoveltyMeter:
         from tuirnn.runtime.data import training_text
 
         try:
-            return Corpus(training_text(cell, self._folder))
+            return Corpus(*training_text(cell, self._folder))
         except TuirnnError as error:
             return f"novelty unavailable: {error}"

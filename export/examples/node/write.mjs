@@ -10,6 +10,7 @@ if (!path) {
 }
 const meta = JSON.parse(readFileSync(path.replace(/\.onnx$/, ".json"), "utf8"));
 const vocab = meta["tuirnn.vocab"];
+if (vocab.kind === "bpe") throw new Error("a network of subwords: this example splits no text into them");
 const symbols = vocab.kind === "byte" ? Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)) : vocab.symbols;
 const unk = meta["tuirnn.unk"];
 const stateMap = Object.entries(meta["tuirnn.state_map"]);

@@ -12,6 +12,8 @@ if len(sys.argv) < 2:
 path, prime, length, temperature, seed = (sys.argv[1:] + ["The ", "400", "0.7", "1"][len(sys.argv) - 2 :])[:5]
 meta = json.loads(Path(path).with_suffix(".json").read_text("utf-8"))  # the file's metadata, beside it
 vocab = meta["tuirnn.vocab"]
+if vocab["kind"] == "bpe":
+    sys.exit("a network of subwords: this example splits no text into them")
 symbols = vocab["symbols"] if vocab["kind"] != "byte" else [chr(i) for i in range(256)]
 unk = -1 if meta["tuirnn.unk"] is None else meta["tuirnn.unk"]
 state_map = meta["tuirnn.state_map"]

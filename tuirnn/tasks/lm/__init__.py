@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tuirnn.errors import ConfigError, DataError, nearest, one_line
 from tuirnn.figures import Figure, number
 from tuirnn.settings.data import DataConfig
+from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.builtin import DEFAULT
 from tuirnn.tasks.task import OF_TOKENS, Held, Interface, OpenCell, Report, Task, TaskData
 
@@ -36,8 +37,8 @@ class LanguageModelling(Task):
     )
     loss_in = ("nats", "tokens")
     settings = OF_TOKENS | {
-        "allow_leak", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
-        "sample_length", "sample_prime", "sample_temperature", "encoding",
+        "allow_leak", "dedupe", "vocab_size", "lines", "split", "split_seed", "tied", "batches", "seq_len",
+        "sample_length", "sample_prime", "sample_temperature", "encoding", "eval_share",
     }  # fmt: skip
     writes = True
 
@@ -68,9 +69,18 @@ class LanguageModelling(Task):
         config = DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind)
         return data.load(config, vocab=metadata.vocab, named=True)
 
+    def plan(self, train: TrainConfig, data: TaskData) -> dict[str, Any]:
+        """How many tokens of the held-out part evaluations read."""
+        from tuirnn.tasks.lm.data import TextData
+
+        assert isinstance(data, TextData)
+        return {"evaluated": data.read_by_evaluations(train)}
+
     def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
-        """Vocabularies of words of different sizes call different words unknown."""
-        return str(symbols) if data.tokens == "word" else None
+        """Words are unknown, or subwords other ones, by the vocabulary's size; and passages are not all of a text."""
+        known = str(symbols) if data.tokens in ("word", "bpe") else None
+        evaluated = summary.get("evaluated", summary.get("val"))
+        return known if evaluated == summary.get("val") else (known, str(evaluated))
 
     def told(self, values: Mapping[str, float], unit: str) -> str:
         """Both protocols, and bits per character."""
@@ -93,15 +103,18 @@ class LanguageModelling(Task):
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
         """Loss under both protocols, on a given text or on the validation split."""
-        from tuirnn.tasks.lm.data import TextData, text_ids
-        from tuirnn.tasks.lm.prediction import evaluate
-        from tuirnn.tasks.texts import unknown_share
+        from tuirnn.tasks.lm.corpus.parts import locate
+        from tuirnn.tasks.lm.data import TextData, spelled, text_corpus
+        from tuirnn.tasks.lm.prediction import BLOCK, WARM_UP, evaluate
+        from tuirnn.tasks.texts import unknown_note
 
         notes: tuple[str, ...] = ()
         spelling: Spelling | None
         if held.given is not None:
-            ids, notes, spelling = text_ids(held.given, cell.metadata.vocab, held.reading.encoding)
-            notes, what = (*notes, *unknown_share(cell.metadata.vocab, ids)), one_line(held.given)
+            corpus = text_corpus(held.given, cell.metadata.vocab, held.reading.encoding)
+            ids, what = corpus.ids, one_line(held.given)
+            notes = (*corpus.notes, *unknown_note(corpus.unknown, len(ids)))
+            spelling = spelled(corpus.vocab, ids, locate((held.given,)), held.reading.encoding)
         else:
             data = held.data()
             assert isinstance(data, TextData)
@@ -113,7 +126,12 @@ class LanguageModelling(Task):
             f"{cell.name} on {what}, {loss.tokens:,} {self.counted(cell.metadata.vocab.kind)}",
             f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}",
         ]
-        for label, suffix in (("carried (one pass)", ""), ("blocks (256, from zero state)", "_blocks")):
+        carried = "carried (one pass)" if loss.lanes == 1 else f"carried ({loss.lanes} lanes)"
+        if loss.lanes > 1:
+            notes = (*notes, f"carried: {loss.lanes} lanes, each after the {WARM_UP} tokens before its own")
+        if loss.tokens_blocks < loss.tokens - BLOCK:
+            notes = (*notes, f"blocks: {loss.tokens_blocks:,} tokens, in blocks spread evenly over the text")
+        for label, suffix in ((carried, ""), ("blocks (256, from zero state)", "_blocks")):
             nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
             lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
         if spelling is not None:

@@ -1,6 +1,6 @@
 """The text of a language model, split before it is windowed."""
 
-import codecs
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +9,32 @@ from typing import Any
 import numpy as np
 
 from tuirnn.errors import DataError, one_line
+from tuirnn.piecework import Progress
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batches
-from tuirnn.tasks.lm.spelling import Spelling, of_tail, of_tokens
-from tuirnn.tasks.windows import WINDOWS, Windows, split
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.tasks.lm.corpus import Corpus, kept, less_copies, open_corpus
+from tuirnn.tasks.lm.corpus.lines import shuffled_lines
+from tuirnn.tasks.lm.corpus.parts import Part, joined_raw, locate
+from tuirnn.tasks.lm.corpus.reading import Wanted
+from tuirnn.tasks.lm.spelling import Spelling, of_ids, of_tail
+from tuirnn.tasks.lm.stretches import copied
+from tuirnn.tasks.windows import WINDOWS, Windows, places, split
+from tuirnn.vocab import Ids, Tokens, Vocabulary
+
+__all__ = ["BATCHES", "LineBatches", "TextData", "load", "shuffled_lines", "split", "text_corpus"]
+
+EVALUATED_WHOLE = 2**17
+"""Tokens up to which a held-out part is always read whole."""
+
+LEAST_EVALUATED = 2**13
+
+SPELLED = 64 * 2**20
+"""Bytes of a text up to which its unknown symbols are spelled."""
+
+PASSAGES = 64
+"""Places of a longer held-out part that evaluations read from."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +46,31 @@ class TextData:
 
     name: str
     sha256: str
-    raw: bytes
+    raw: bytes | memoryview
     vocab: Vocabulary
-    train: Ids
-    val: Ids
-    test: Ids
+    train: Tokens
+    val: Tokens
+    test: Tokens
     notes: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
     """The text's symbols that the vocabulary of an existing run lacks."""
     read: dict[str, Any] = field(default_factory=dict)
     """How its files were read."""
+    evaluated: int | None = None
+    """Held-out tokens that the evaluations of an existing run read; None: a new run."""
+    lacking: int = 0
+    """Tokens of the text that the vocabulary lacks."""
+    key: str = ""
+    """What its tokens and splits are kept under; empty where they lie in memory."""
     spelling: Spelling | None = None
     """What the validation part's tokens stand for in characters."""
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        spelled = {"val_spelling": vars(self.spelling)} if self.spelling else {}
-        return {"name": self.name, "sha256": self.sha256, **splits, "read": self.read, **spelled}
+        lacking = {"unknown": self.lacking} if self.lacking else {}
+        spelled_ = {"val_spelling": vars(self.spelling)} if self.spelling else {}
+        return {"name": self.name, "sha256": self.sha256, **splits, **lacking, "read": self.read, **spelled_}
 
     @property
     def inputs(self) -> int:
@@ -58,8 +84,47 @@ class TextData:
 
     def batches(self, config: TrainConfig) -> Batches:
         """The training split as `config` wants it; raises DataError where it is too short."""
+        if config.batches == "lines" and self.vocab.kind == "bpe":
+            raise DataError("--batches lines begins where lines do, and subwords of --tokens bpe do not; use char")
         (newline,) = self.vocab.encode("\n").tolist()
         return BATCHES[config.batches](self.train, config, newline=newline)
+
+    def read_by_evaluations(self, train: TrainConfig) -> int:
+        """How many held-out tokens each evaluation reads: all, or as many as `train` has time for.
+
+        Evaluations read them twice, once for each protocol, and reading costs about half of what training on them
+        does. The number depends on the settings alone, not on the speed of a machine, so that equal runs are equal.
+        """
+        n = len(self.val)
+        if self.evaluated is not None:
+            return min(n, self.evaluated)
+        if n <= EVALUATED_WHOLE or not train.eval_share:
+            return n
+        batches = self.batches(train)
+        steps = min(train.eval_every or batches.batches_per_epoch, train.last_step(batches.batches_per_epoch) or 10**12)
+        affordable = int(train.eval_share * steps * batches.B * train.seq_len)
+        return min(n, max(LEAST_EVALUATED, affordable - affordable % LEAST_EVALUATED))
+
+    def passages(self, count: int) -> Tokens:
+        """So many held-out tokens, in passages that are spread evenly; the whole part where it has no more."""
+        if count >= len(self.val):
+            return self.val
+        length = count // PASSAGES
+        starts = np.linspace(0, len(self.val) - length, PASSAGES).astype(np.int64)
+        read: Tokens = self.val[(starts[:, None] + np.arange(length)).ravel()]
+        return read
+
+    def overlap(self) -> float:
+        """Share of the held-out part that stands in the training part word for word; remembered for a kept text."""
+        name = kept.key("overlap", self.key)
+        known = (kept.recall(name) or {}).get("share") if self.key else None
+        if isinstance(known, float) and 0.0 <= known <= 1.0:
+            return known
+        with Progress(f"seeking copies of what {self.name} holds out", len(self.train) if self.key else 0) as progress:
+            share = copied(self.train, self.val, progress)
+        if self.key:
+            kept.note(name, 0.0, {"share": share})
+        return share
 
     def unknown(self) -> list[str]:
         """The text's symbols that the vocabulary lacks."""
@@ -84,69 +149,92 @@ def load(
     Raises:
         DataError: unreadable sources, or a split with fewer than two tokens.
     """
-    source = sources.load(config.sources, stdin=stdin, named=named)
-    if sources.remembered(known, source) == {}:  # a run from before files were decoded one by one
-        source = sources.Source(source.name, source.data)
-    found, text = sources.Text("", {}, ()), ""
-    strange: tuple[str, ...] = ()
-    if (vocab.kind if vocab else config.tokens) == "byte":
-        data = shuffled_lines(source.data, config.split_seed) if config.lines else source.data
-        ids, vocab = np.frombuffer(data, dtype=np.uint8).astype(np.int64), Vocabulary("byte")
-    else:
-        found = source.read(config.encoding)
-        text = found.text
-        if config.lines:
-            text = shuffled_lines(text.encode("utf-8", "replace"), config.split_seed).decode()
-        vocab = vocab or Vocabulary.build(text, config.tokens, config.vocab_size)
-        ids = vocab.encode(text)
-        if known is not None and (ids == vocab.unk).any():
-            strange = tuple(vocab.unknown(text))
-    kept = max(1, round(len(ids) * config.fraction))
-    cut, ids = kept if kept < len(ids) else None, ids[:kept]
+    parts = locate(config.sources, stdin, named=named)
+    name = parts[0].label if len(parts) == 1 else f"{parts[0].label} and {len(parts) - 1} more"
+    if known is not None and not isinstance(known.get("read"), dict):
+        parts = _as_one(parts, name, known)
+    shuffled = config.split_seed if config.lines else None
+    kind, limit = (vocab.kind, 0) if vocab else (config.tokens, config.vocab_size)
+    held = (config.val_fraction + config.test_fraction) * (config.split == "end")
+    share = config.fraction * (1 - held) if kind == "bpe" and not vocab else 1.0
+    corpus = open_corpus(parts, Wanted(kind, limit, vocab, config.encoding, shuffled, share))
+    ids = corpus.ids[: max(1, round(len(corpus.ids) * config.fraction))]
     train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
-            f"{source.name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
+            f"{name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
         )
-    spelling = of_tail(vocab, val, text, cut)
-    notes = found.notes + ((f"of the validation part, {spelling.told}",) if spelling.unknown and known is None else ())
+    notes = corpus.notes
+    if config.dedupe:
+        whole, train = len(train), less_copies(corpus, train, val)
+        share = 100 * (whole - len(train)) / whole
+        notes = (*notes, f"--dedupe leaves out {share:.3g} % of the training part, which stands in the held-out part")
+        if len(train) < 2:
+            raise DataError(f"all that {name} trains on stands in its held-out part; leave --dedupe out")
+    spelling = spelled(corpus.vocab, val, parts, config.encoding, shuffled, len(ids) if config.fraction < 1 else None)
+    if spelling is not None and spelling.unknown and known is None:
+        notes = (*notes, f"of the validation part, {spelling.told}")
+    raw = next((part.body for part in parts if not isinstance(part.body, Path)), b"")
+    strange = corpus.strange if known is not None else ()
+    before = None if known is None else known.get("evaluated")
+    evaluated = None if known is None else before if type(before) is int and before > 1 else len(val)
     return TextData(
-        source.name, source.sha256, source.data, vocab, train, val, test, notes, strange, found.read, spelling
-    )
+        name, corpus.sha256, raw, corpus.vocab, train, val, test, notes, strange, corpus.read, evaluated,
+        corpus.unknown, corpus.key and kept.key(corpus.key, len(ids), len(train), len(val), config.dedupe), spelling,
+    )  # fmt: skip
 
 
-def text_ids(path: str, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, tuple[str, ...], Spelling]:
-    """Token ids [n] of a text to evaluate on, notes on how it was read, and what the tokens stand for.
+def spelled(
+    vocab: Vocabulary,
+    ids: Tokens,
+    parts: list[Part],
+    encoding: str = "",
+    shuffled: int | None = None,
+    cut: int | None = None,
+) -> Spelling | None:
+    """What the last tokens of a text stand for in characters.
+
+    Args:
+        vocab: of the text.
+        ids: its last tokens [n].
+        parts: its files, which are read again where a token is unknown.
+        encoding: of them; empty: found out.
+        shuffled: seed of its lines' order; None: as it stands.
+        cut: tokens after which it ends; None: all.
+    Returns:
+        None where tokens of a text above `SPELLED` bytes are unknown.
+    """
+    found = of_ids(vocab, ids)
+    if not found.unknown:
+        return found
+    if sum(part.size for part in parts) > SPELLED:
+        return None
+    files = tuple((part.label, b"".join(part.raw())) for part in parts)
+    text = sources.Source("", b"", files).text(encoding)
+    if shuffled is not None:
+        text = shuffled_lines(text.encode("utf-8", "replace"), shuffled).decode()
+    return of_tail(vocab, ids, text, cut)
+
+
+def _as_one(parts: list[Part], name: str, known: Mapping[str, Any]) -> list[Part]:
+    """The files as a run has read them that was made before they were decoded one by one: as a single one."""
+    sha = hashlib.sha256()
+    if len(parts) == 1:
+        return parts
+    data = b"".join(joined_raw(parts, sha))
+    return [Part(name, data)] if sha.hexdigest() == known.get("sha256") else parts
+
+
+def text_corpus(path: str, vocab: Vocabulary, encoding: str = "") -> Corpus:
+    """A text to evaluate on.
 
     Raises:
         DataError: it is unreadable, or shorter than two tokens.
     """
-    ids, found = token_ids(sources.load((path,)), vocab, encoding)
-    if len(ids) < 2:
+    corpus = open_corpus(locate((path,)), Wanted(vocab.kind, 0, vocab, encoding))
+    if len(corpus.ids) < 2:
         raise DataError(f"{one_line(path)} has fewer than two tokens; there is nothing to predict")
-    return ids, found.notes, of_tokens(vocab, ids, found.text)
-
-
-def token_ids(source: sources.Source, vocab: Vocabulary, encoding: str = "") -> tuple[Ids, sources.Text]:
-    """Token ids of a source, int64 [n], and how it was read; a byte vocabulary reads any bytes, the others text."""
-    if vocab.kind == "byte":
-        return np.frombuffer(source.data, dtype=np.uint8).astype(np.int64), sources.Text("", {}, ())
-    found = source.read(encoding)
-    return vocab.encode(found.text), found
-
-
-def shuffled_lines(data: bytes, seed: int) -> bytes:
-    """The different lines of a list in random order, a newline before each and after the last.
-
-    Raises:
-        DataError: fewer than two lines.
-    """
-    stripped = (line.strip() for line in data.removeprefix(codecs.BOM_UTF8).splitlines())
-    lines = list(dict.fromkeys(line for line in stripped if line))
-    if len(lines) < 2:
-        raise DataError(f"--lines shuffles a list with one thing a line; here are {len(lines)} different lines")
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(lines))
-    return b"\n" + b"\n".join(lines[i] for i in order) + b"\n"
+    return corpus
 
 
 class LineBatches(Windows):
@@ -157,7 +245,7 @@ class LineBatches(Windows):
 
     def most_lanes(self) -> int:
         """The lines that a whole window fits after."""
-        self._lines = np.flatnonzero(self.ids[: len(self.ids) - self.T] == self.newline)
+        self._lines = places(self.ids[: len(self.ids) - self.T], self.newline)
         if not len(self._lines):
             raise DataError("--batches lines needs a text of several lines, longer than --seq-len after the first")
         return len(self._lines)

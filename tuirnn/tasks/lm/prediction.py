@@ -1,16 +1,31 @@
-"""Loss of a cell file on a text, under both protocols."""
+"""Loss of a cell file on a text, under both protocols; long texts many lanes at a time, in two threads."""
 
 import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn.tasks.task import OpenCell, Stepper
-from tuirnn.vocab import Ids
+from tuirnn.tasks.task import OpenCell
+from tuirnn.vocab import Ids, Tokens
 
 BLOCK = 256
-LANES = 64
+LANES = 256
+WARM_UP = 512
+"""Tokens that each lane but the first reads before what it is measured on."""
+
+ONE_PASS = 2**17
+"""Predictions up to which the carried protocol is a single pass, token by token."""
+
+MOST_IN_BLOCKS = 2**20
+"""Tokens that the blocks protocol measures of a longer text, in blocks spread evenly over it."""
+
+LOGITS_AT_ONCE = 2**21
+
+THREADS = max(1, min(4, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -18,14 +33,18 @@ class Loss:
     """Mean nats per token.
 
     Attributes:
-        carried: one pass, the state carried through the whole text.
+        carried: the state carried through the whole text.
         blocks: independent blocks of 256 from the zero state.
         tokens: predicted under `carried`.
+        lanes: that the text was read in under `carried`, side by side, each after the tokens before it; 1: in one pass.
+        tokens_blocks: predicted under `blocks`.
     """
 
     carried: float
     blocks: float
     tokens: int
+    lanes: int = 1
+    tokens_blocks: int = 0
 
     def to_json(self) -> dict[str, float]:
         """Nats, bits and perplexity of both protocols."""
@@ -40,17 +59,35 @@ class Loss:
         }
 
 
-def evaluate(cell: OpenCell, ids: Ids) -> Loss:
+@dataclass(frozen=True)
+class Lane:
+    """A sequence that is read from the zero state.
+
+    Attributes:
+        start: place of the first token that it reads.
+        skip: predictions that are not counted.
+        length: predictions, those that are skipped among them.
+    """
+
+    start: int
+    skip: int
+    length: int
+
+
+def evaluate(cell: OpenCell, ids: Tokens) -> Loss:
     """Measure a cell on token ids [n], n at least 2."""
-    carried = _nats(cell.stepper(1), ids[:, None]) / (len(ids) - 1)
-    length = min(BLOCK, len(ids) - 1)
-    starts = np.arange((len(ids) - 1) // length) * length
-    total = 0.0
-    for first in range(0, len(starts), LANES):
-        lanes = starts[first : first + LANES]
-        windows = ids[lanes[None, :] + np.arange(length + 1)[:, None]]
-        total += _nats(cell.stepper(len(lanes)), windows)
-    return Loss(carried, total / (len(starts) * length), len(ids) - 1)
+    n = len(ids) - 1
+    length = min(BLOCK, n)
+    every = max(1, n // MOST_IN_BLOCKS)
+    blocks = [Lane(start * length, 0, length) for start in range(0, n // length, every)]
+    lanes = 1 if n <= ONE_PASS else min(LANES, n // (8 * WARM_UP))
+    both = [_lanes(n, lanes, WARM_UP), blocks]
+    if lanes > 1:
+        carried, in_blocks = (_nats(cell, ids, group, THREADS) for group in both)
+    else:  # neither has work for several threads, but each for one
+        with ThreadPoolExecutor(min(2, THREADS)) as pool:
+            carried, in_blocks = pool.map(lambda group: _nats(cell, ids, group, 1), both)
+    return Loss(carried / n, in_blocks / (len(blocks) * length), n, lanes, len(blocks) * length)
 
 
 @dataclass(frozen=True)
@@ -61,32 +98,74 @@ class LaneLoss:
     tokens: int
 
 
-def in_lanes(cell: OpenCell, ids: Ids, *, lanes: int = LANES) -> LaneLoss:
-    """Quick loss for comparisons: the text cut into lanes side by side, each carried from the zero state."""
+def in_lanes(cell: OpenCell, ids: Tokens, *, lanes: int = 64, most: int = ONE_PASS) -> LaneLoss:
+    """Quick loss for comparisons: the text cut into lanes side by side, each carried from the zero state.
+
+    Args:
+        cell: the cell.
+        ids: tokens [n].
+        lanes: at most so many, of a few hundred tokens at least.
+        most: predictions that are made of a longer text: each lane then reads the first of its part.
+    """
     B = max(1, min(lanes, (len(ids) - 1) // BLOCK))
-    length = (len(ids) - 1) // B
-    windows = ids[(np.arange(B) * length)[None, :] + np.arange(length + 1)[:, None]]
-    total = _nats(cell.stepper(B), windows)
+    apart = (len(ids) - 1) // B
+    length = min(apart, max(1, most // B))
+    total = _nats(cell, ids, [Lane(lane * apart, 0, length) for lane in range(B)], 1)
     return LaneLoss(total / (B * length), B * length)
 
 
-def _nats(stepper: Stepper, ids: npt.NDArray[np.int64]) -> float:
-    """Summed nats of ids [n, B] after the first, each column a sequence from the zero state."""
-    n, B = ids.shape
-    lanes = np.arange(B)
-    total = 0.0
+def _lanes(n: int, count: int, warm_up: int) -> list[Lane]:
+    """So many lanes that together predict n tokens once, each but the first after `warm_up` tokens before its own."""
+    if count == 1:
+        return [Lane(0, 0, n)]
+    length = -(-(n - warm_up) // count)
+    lanes = [Lane(k * length, warm_up if k else 0, min(warm_up + length, n - k * length)) for k in range(count)]
+    return [lane for lane in lanes if lane.length > lane.skip]
+
+
+def _nats(cell: OpenCell, ids: Tokens, lanes: Sequence[Lane], threads: int) -> float:
+    """Summed nats of all lanes, so many at a time, shared among threads."""
+    groups = [lanes[first : first + LANES] for first in range(0, len(lanes), LANES)]
+    if len(groups) < threads:
+        size = -(-len(lanes) // threads)
+        groups = [lanes[first : first + size] for first in range(0, len(lanes), size)]
+    if threads == 1:
+        return sum(_side_by_side(cell, ids, group) for group in groups)
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lambda group: _side_by_side(cell, ids, group), groups))
+
+
+def _side_by_side(cell: OpenCell, ids: Tokens, lanes: Sequence[Lane]) -> float:
+    stepper, B = cell.stepper(len(lanes)), len(lanes)
+    starts = np.array([lane.start for lane in lanes])
+    skips, lengths = (np.array(values) for values in zip(*((lane.skip, lane.length) for lane in lanes), strict=True))
+    total, steps = 0.0, int(lengths.max())
     chunk: npt.NDArray[np.float32] | None = None
-    for start in range(0, n - 1, BLOCK):
-        length = min(BLOCK, n - 1 - start)
-        for t in range(length):
-            logits = stepper.step(ids[start + t])[:B]  # [B, V]
-            if chunk is None:
-                chunk = np.empty((min(BLOCK, n - 1), *logits.shape), np.float32)
-            chunk[t] = logits
-        assert chunk is not None
-        scores = chunk[:length].astype(np.float64)  # [length, B, V]
-        peak = scores.max(-1)
-        log_sum = peak + np.log(np.exp(scores - peak[..., None]).sum(-1))
-        targets = ids[start + 1 : start + 1 + length]
-        total += float((log_sum - scores[np.arange(length)[:, None], lanes, targets]).sum())
+    first = 0
+    while first < steps:
+        if chunk is None:
+            logits = stepper.step(ids[starts])[:B]  # [B, V]
+            chunk = np.empty((max(1, min(BLOCK, steps, LOGITS_AT_ONCE // logits.size)), *logits.shape), np.float32)
+            chunk[0] = logits
+            done = 1
+        else:
+            done = 0
+        length = min(len(chunk), steps - first)
+        places = (starts + np.arange(first, first + length + 1)[:, None]).clip(max=len(ids) - 1)
+        tokens: Ids = ids[places].astype(np.int64)  # [length + 1, B]
+        for t in range(done, length):
+            chunk[t] = stepper.step(tokens[t])[:B]
+        numbers = np.arange(first, first + length)[:, None]
+        counted = (numbers >= skips) & (numbers < lengths)
+        total += float(_surprise(chunk[:length], tokens[1:])[counted].sum())
+        first += length
     return total
+
+
+def _surprise(logits: npt.NDArray[np.float32], targets: Ids) -> npt.NDArray[np.float64]:
+    """Nats of each target [n, B] under logits [n, B, V], which are overwritten."""
+    logits -= logits.max(-1, keepdims=True)
+    of_targets = np.take_along_axis(logits, targets[..., None], -1)[..., 0].astype(np.float64)
+    np.exp(logits, out=logits)
+    nats: npt.NDArray[np.float64] = np.log(logits.sum(-1, dtype=np.float64)) - of_targets
+    return nats

@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import Tokens, Vocabulary
 
 BITS = 8
 """Of a byte of an unknown symbol."""
@@ -60,7 +60,24 @@ class Spelling:
         return f"{share}; in bits per character each of their bytes counts {BITS} bits"
 
 
-def of_tokens(vocab: Vocabulary, ids: Ids, text: str) -> Spelling:
+AT_ONCE = 2**22
+"""Tokens that are counted at a time."""
+
+
+def of_ids(vocab: Vocabulary, ids: Tokens) -> Spelling:
+    """The spelling of tokens [n] without their text: of unknown symbols, no bytes and no characters are counted."""
+    counts = np.zeros(len(vocab), np.int64)
+    for first in range(1, len(ids), AT_ONCE):
+        counts += np.bincount(ids[first : first + AT_ONCE], minlength=len(vocab))
+    if vocab.unk is None:
+        sizes = [sum(byte & 0xC0 != 0x80 for byte in vocab.token_bytes(token)) for token in range(len(vocab))]
+    else:
+        sizes = [*map(len, vocab.symbols), 0]
+    unknown = 0 if vocab.unk is None else int(counts[vocab.unk])
+    return Spelling(max(0, len(ids) - 1), int(counts @ np.array(sizes, np.int64)), unknown)
+
+
+def of_tokens(vocab: Vocabulary, ids: Tokens, text: str) -> Spelling:
     """The spelling of a text that has been encoded.
 
     Args:
@@ -68,11 +85,8 @@ def of_tokens(vocab: Vocabulary, ids: Ids, text: str) -> Spelling:
         ids: its tokens [n].
         text: it; a vocabulary that knows every symbol does without.
     """
-    if vocab.kind == "byte":
-        continued = (ids[1:] & 0xC0) == 0x80
-        return Spelling(len(continued), int((~continued).sum()))
     if vocab.unk is None:
-        return Spelling(max(0, len(ids) - 1), len(vocab.decode(ids[1:])))
+        return of_ids(vocab, ids)
     unknown = np.flatnonzero(ids == vocab.unk)
     symbols = set(unknown[unknown > 0].tolist())
     spelled = [len(piece.encode("utf-8", "replace")) for at, piece in _pieces(vocab, text) if at in symbols]
@@ -80,7 +94,7 @@ def of_tokens(vocab: Vocabulary, ids: Ids, text: str) -> Spelling:
     return Spelling(max(0, len(ids) - 1), max(0, len(text) - first), len(spelled), sum(spelled))
 
 
-def of_tail(vocab: Vocabulary, ids: Ids, text: str, cut: int | None = None) -> Spelling:
+def of_tail(vocab: Vocabulary, ids: Tokens, text: str, cut: int | None = None) -> Spelling:
     """The spelling of tokens that stand at the end of a text.
 
     Args:

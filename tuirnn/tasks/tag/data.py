@@ -18,7 +18,7 @@ from tuirnn.tasks.batches import IGNORE, Batch, Batches
 from tuirnn.tasks.builtin import ENTITIES
 from tuirnn.tasks.tag.reading import Reading, Tagged, read
 from tuirnn.tasks.tag.spans import OUTSIDE
-from tuirnn.vocab import Ids, Vocabulary
+from tuirnn.vocab import WORDS, Ids, Vocabulary
 
 SIDE_BY_SIDE, TOKENS_AT_ONCE = 256, 1 << 14
 """Sequences, and at most so many tokens, that are judged together."""
@@ -26,7 +26,7 @@ SIDE_BY_SIDE, TOKENS_AT_ONCE = 256, 1 << 14
 FEW_TAGS, TIMES_SEEN = 20, 4
 """More tags than these few occur so often on average, or what stands there are no tags."""
 
-EXAMPLES, WORDS = 3, 12
+EXAMPLES, SHOWN = 3, 12
 """Sequences that are shown, and words of each."""
 
 POOL = 16
@@ -185,7 +185,7 @@ def load(
     if vocab.unk is not None and (unknown := sum(int((ids == vocab.unk).sum()) for ids in val.ids)):
         share = unknown / int(val.lengths.sum())
         notes.append(f"{share:.2%} of the validation tokens are unknown: they do not occur in the training split")
-    told = (*reading.notes, *_examples(reading), *notes)
+    told = (*reading.notes, *notes, *_examples(reading))
     return TagData(name, source.sha256, source.data, vocab, classes, train, val, test, told, reading.read)
 
 
@@ -224,7 +224,7 @@ def _examples(reading: Reading) -> list[str]:
     """The first sequences with the tags of their words."""
     shown = []
     for one in reading.sequences[:EXAMPLES]:
-        words = (f"{one.text[a:b]}/{tag}" for (a, b), tag in zip(one.words[:WORDS], one.tags, strict=False))
+        words = (f"{one.text[a:b]}/{tag}" for (a, b), tag in zip(one.words[:SHOWN], one.tags, strict=False))
         shown.append(one_line(" ".join(words), 80))
     return shown
 
@@ -261,7 +261,7 @@ def _split(texts: Sequence[Tagged], config: DataConfig, name: str) -> tuple[list
 def _vocabulary(texts: Iterable[Tagged], config: DataConfig) -> Vocabulary:
     """Of the training split alone: what is new in the held-out part is unknown, as it will be in use."""
     glue = " " if config.tokens == "word" else ""
-    return Vocabulary.build(glue.join(one.text for one in texts), config.tokens, config.vocab_size)
+    return Vocabulary.build(glue.join(one.text for one in texts), config.tokens, config.vocab_size or WORDS)
 
 
 def encoded(texts: Sequence[Tagged], vocab: Vocabulary, classes: Sequence[str], name: str) -> Sequences:

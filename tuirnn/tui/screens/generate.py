@@ -289,7 +289,7 @@ class GenerateTab(Writing):
         if len(written) < FEWEST:
             self._measured = None
             self.query_one(MessageLine).show_remark("")
-        elif now != self._measured:
+        elif now != self._measured and self._meter.rested:
             self._measured = now
 
             def measured(line: str) -> None:
