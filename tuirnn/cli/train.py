@@ -78,17 +78,23 @@ def train(
         _resume(begun, None, None, None, detach, as_json, runs, {})
         return
     from tuirnn import tasks
-    from tuirnn.tasks.look import suited
 
     with told("use a part of the data, such as --fraction 0.1"):
-        if "task" not in settings and not recipe and (note := suited(config.data.sources, config.data.task)):
-            print(f"tuirnn: {note}", file=sys.stderr)
+        _tell_of_table(config, recipe, settings)
         data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
     from tuirnn.training import launch
 
     with _reporter(config, as_json, runs) as report:
         outcome = launch.start(config, folder, name or detached.default_name(config, folder), report, data=data)
     _leave(outcome)
+
+
+def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, Any]) -> None:
+    """Say where a table is learned from as plain text, and nobody has asked for that."""
+    from tuirnn.tasks.look import suited
+
+    if "task" not in settings and not recipe and (note := suited(config.data.sources, config.data.task)):
+        print(f"tuirnn: {note}", file=sys.stderr)
 
 
 def _configured(recipe: str | None, sources: list[str] | None, settings: dict[str, Any]) -> RunConfig:

@@ -30,7 +30,7 @@ EVALUATED_WHOLE = 2**17
 
 LEAST_EVALUATED = 2**13
 
-SPELLED = 64 * 2**20
+SPELLED = 16 * 2**20
 """Bytes of a text up to which its unknown symbols are spelled."""
 
 PASSAGES = 64
@@ -171,7 +171,10 @@ def load(
         notes = (*notes, f"--dedupe leaves out {share:.3g} % of the training part, which stands in the held-out part")
         if len(train) < 2:
             raise DataError(f"all that {name} trains on stands in its held-out part; leave --dedupe out")
-    spelling = spelled(corpus.vocab, val, parts, config.encoding, shuffled, len(ids) if config.fraction < 1 else None)
+    same = known is not None and known.get("sha256") == corpus.sha256
+    spelling = Spelling.from_json(known.get("val_spelling")) if same and known else None
+    cut = len(ids) if config.fraction < 1 else None
+    spelling = spelling or spelled(corpus.vocab, val, parts, config.encoding, shuffled, cut)
     if spelling is not None and spelling.unknown and known is None:
         notes = (*notes, f"of the validation part, {spelling.told}")
     raw = next((part.body for part in parts if not isinstance(part.body, Path)), b"")
