@@ -73,9 +73,9 @@ def steps(count: int, settings: dict[str, Any]) -> None:
     """A real `tuirnn train --json` in this process; every BLOCK of its steps is followed by as many bare ones."""
     import torch
 
-    from tuirnn.cli import share_cores
     from tuirnn.cli.progress import JsonReport
     from tuirnn.config import RunConfig
+    from tuirnn.machine import share_cores
     from tuirnn.training import launch
     from tuirnn.training.events import Event
 

@@ -1,4 +1,8 @@
-"""The reference of the command line, written from the program's own commands: `python docs/commands.py` renews it."""
+"""What is written from the program itself: `python docs/commands.py` renews it.
+
+The reference of the command line, `docs/commands.md`, from its commands; the settings as arguments of the Python
+interface, `tuirnn/api/settings.py`, from the fields of the configuration.
+"""
 
 import re
 import textwrap
@@ -17,6 +21,16 @@ HEAD = """# Commands
 Generated from the program by `python docs/commands.py`; a test compares the two. Each command's `--help` says the same.
 """
 WIDTH = 120
+
+MODULE = PAGE.parent.parent / "tuirnn" / "api" / "settings.py"
+BEGIN = '''"""The settings of a run as arguments of `tuirnn.train`; written by `python docs/commands.py`."""
+
+from typing import TypedDict
+
+
+class Settings(TypedDict, total=False):
+    """The settings of `tuirnn train` under the same names; those that are not given have their defaults."""
+'''
 
 
 def commands(command: Any = None, name: str = "tuirnn") -> Iterator[tuple[str, Any]]:
@@ -81,5 +95,16 @@ def wrapped(text: str, bullet: str = "") -> str:
     )  # fmt: skip
 
 
+def settings() -> str:
+    """The module of the settings."""
+    lines = [BEGIN]
+    for name, (_, spec) in FIELDS.items():
+        if name != "sources":
+            about = textwrap.indent(textwrap.fill(f'"""{spec.metadata["help"]}"""', WIDTH - 4), " " * 4)
+            lines += [f"    {name}: {getattr(spec.type, '__name__', spec.type)}", about]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
+    MODULE.write_text(settings(), encoding="utf-8")
     PAGE.write_text(reference(), encoding="utf-8")

@@ -298,11 +298,21 @@ def panels(runs: Sequence[Compared]) -> list[tuple[Group, Figure]]:
 
 
 def _draw(runs: Sequence[Compared], folder: Path, alignment: str) -> list[Path]:
-    """The curves as SVG and PNG, one unit an axis; nothing where there is no matplotlib."""
+    """The curves as SVG and PNG; nothing where there is no matplotlib."""
     try:
-        from matplotlib.figure import Figure as Picture
+        picture = drawn(runs, alignment)
     except ImportError:
         return []
+    paths = [folder / "curves.svg", folder / "curves.png"]
+    for path in paths:
+        picture.savefig(path, dpi=150)
+    return paths
+
+
+def drawn(runs: Sequence[Compared], alignment: str) -> Any:
+    """The curves as a figure of matplotlib, one unit an axis; raises ImportError where that is not installed."""
+    from matplotlib.figure import Figure as Picture
+
     found = panels(runs)
     picture = Picture(figsize=(8, 1 + 4 * len(found)), layout="constrained")
     colours = {one.run.name: COLOURS[at % len(COLOURS)] for at, one in enumerate(runs)}
@@ -314,10 +324,7 @@ def _draw(runs: Sequence[Compared], folder: Path, alignment: str) -> list[Path]:
         if len(group.runs) <= MOST_NAMED:
             axes.legend()
         axes.grid(alpha=0.2)
-    paths = [folder / "curves.svg", folder / "curves.png"]
-    for path in paths:
-        picture.savefig(path, dpi=150)
-    return paths
+    return picture
 
 
 def _draw_run(axes: Any, one: Compared, figure: Figure, alignment: str, colour: str, faint: bool) -> None:

@@ -40,6 +40,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def share_cores() -> None:
+    """Let waiting threads spin only briefly, unless the environment says otherwise; read when torch is loaded.
+
+    By default they spin for milliseconds, which on a machine that is busy with anything else (a browser, this
+    program's own dashboard) makes a training many times slower; see docs/results.md.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+
 def room() -> Room | None:
     """What the system says; None where it does not say (other systems than Linux)."""
     try:

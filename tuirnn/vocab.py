@@ -132,6 +132,17 @@ class Vocabulary:
             raise DataError("vocabulary 'merges' must be a list of pairs")
         return cls(value["kind"], tuple(symbols), tuple((one, two) for one, two in merges))
 
+    def grown(self, other: "Vocabulary") -> "Vocabulary":
+        """This vocabulary with the further symbols of another one of its kind after its own."""
+        return Vocabulary(self.kind, tuple(dict.fromkeys((*self.symbols, *other.symbols))))
+
+    def ids_in(self, other: "Vocabulary") -> Ids:
+        """The id of each token in another vocabulary of this kind, int64 [len]; `unk` where that lacks it."""
+        if other.unk is None:
+            return np.arange(len(self))
+        index: dict[str, int] = other._index  # type: ignore[attr-defined]
+        return np.array([*(index.get(symbol, other.unk) for symbol in self.symbols), other.unk], dtype=np.int64)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json` and the cell file."""
         merges = {"merges": [list(pair) for pair in self.merges]} if self.kind == "bpe" else {}

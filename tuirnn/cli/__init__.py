@@ -16,6 +16,7 @@ from typer.main import get_group
 from tuirnn.cli.dashboard import dashboard
 from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
+from tuirnn.machine import share_cores
 from tuirnn.shortage import shortage
 
 MODULES = {
@@ -118,16 +119,6 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
-
-
-def share_cores() -> None:
-    """Let waiting threads spin only briefly, unless the environment says otherwise; read when torch is loaded.
-
-    By default they spin for milliseconds, which on a machine that is busy with anything else (a browser, this
-    program's own dashboard) makes a training many times slower; see docs/results.md.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 def _run() -> int:

@@ -9,7 +9,7 @@ import typer
 
 from tuirnn.cli.options import Checkpoint, Json, RunsFolder, figure, print_json
 from tuirnn.errors import ConfigError, one_line
-from tuirnn.runs.layout import find_run, runs_folder
+from tuirnn.runs.layout import RunPaths, find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.cellfile.cell import TrustedCell
@@ -52,29 +52,42 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
-    from tuirnn.export import c_source
-    from tuirnn.export.network import read_network
     from tuirnn.export.options import CellOptions
 
     options = CellOptions(precision, opset, ir, static_batch, sampler, unroll)
-    if not max_loss_increase >= 0:
-        raise ConfigError(f"--max-loss-increase must be at least 0, not {max_loss_increase:g}")
     paths = find_run(runs_folder(runs), run)
-    path = output or Path("export/cells") / f"{paths.name}.onnx"
-    if path.suffix != ".onnx":
-        raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
-    if c_prefix is not None and not c:
-        raise ConfigError("--c-prefix names what is in the C source; give --c as well")
-    prefix = (c_prefix or c_source.PREFIX) if c else None
-    written = _write(read_network(paths, checkpoint), path, options, prefix, max_loss_increase)
+    written = write_run(paths, checkpoint, output, options, c, c_prefix, max_loss_increase)
     if as_json:
         print_json({"run": paths.name, **written.to_json()})
     else:
         print("\n".join(written.lines(paths.name)))
 
 
+def write_run(
+    paths: RunPaths, checkpoint: str, output: Path | None, options: "CellOptions", c: bool, c_prefix: str | None,
+    max_loss_increase: float,
+) -> "Written":  # fmt: skip
+    """Export a run's checkpoint; the arguments are those of the command, `options` the form of the file.
+
+    Raises:
+        TuirnnError: no such checkpoint, options that do not go together, a loss that grows too much.
+    """
+    from tuirnn.export import c_source
+    from tuirnn.export.network import read_network
+
+    if not max_loss_increase >= 0:
+        raise ConfigError(f"--max-loss-increase must be at least 0, not {max_loss_increase:g}")
+    path = output or Path("export/cells") / f"{paths.name}.onnx"
+    if path.suffix != ".onnx":
+        raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
+    if c_prefix is not None and not c:
+        raise ConfigError("--c-prefix names what is in the C source; give --c as well")
+    prefix = (c_prefix or c_source.PREFIX) if c else None
+    return _write(read_network(paths, checkpoint), path, options, prefix, max_loss_increase)
+
+
 @dataclass(frozen=True)
-class _Written:
+class Written:
     """What an export has written.
 
     Attributes:
@@ -131,7 +144,7 @@ class _Written:
 
 def _write(
     network: "Network", path: Path, options: "CellOptions", prefix: str | None, max_loss_increase: float
-) -> _Written:
+) -> Written:
     """Export a network, and write its C source beside it where a prefix for that is given."""
     from tuirnn.export import c_check, c_source
     from tuirnn.export.exporter import export_network, write_cell
@@ -144,4 +157,4 @@ def _write(
         sources = c_source.c_files(network, cell.metadata.test, prefix)
         unchecked = c_check.verify(sources)
     twin = write_cell(cell, path, {folder / name: text.encode() for name, text in sources.items()})
-    return _Written(network, options, cell, path, twin, folder if sources else None, unchecked)
+    return Written(network, options, cell, path, twin, folder if sources else None, unchecked)

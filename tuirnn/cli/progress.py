@@ -138,6 +138,19 @@ def _give_up(error: OSError) -> None:
         )  # fmt: skip
 
 
+class SilentReport(PlainReport):
+    """Nothing but notes, on standard error; with `notes` false nothing at all."""
+
+    def __init__(self, config: RunConfig, runs: Path | None = None, *, notes: bool = True) -> None:
+        super().__init__(config, runs)
+        self.notes = notes
+
+    def show(self, event: events.Event) -> None:
+        """Print a note."""
+        if self.notes and isinstance(event, events.Note):
+            print(f"tuirnn: {one_line(event.message)}", file=sys.stderr)
+
+
 class JsonReport(PlainReport):
     """Every event as one JSON object a line."""
 

@@ -88,6 +88,7 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
     values: dict[str, Any] = {
         **_brief(summary),
         "parameters": record.parameters,
+        "parent": record.parent,
         "checkpoints": checkpoint.steps(paths),
         "settings": record.config.to_json(),
         "text": record.data,
@@ -173,6 +174,7 @@ def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator
             "speed": f"{status.tokens_per_s:,.0f} {run.speed_in}/s" if status.tokens_per_s > 0 else "",
             "took": duration(status.elapsed) if status.elapsed > 0 else "",
             "created": date(record.created),
+            "begun from": _parent(record),
             "checkpoints": ", ".join(f"{step:,}" for step in steps),
         },
         "",
@@ -182,6 +184,16 @@ def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator
     for title, values in (("settings", settings), ("data", data), ("environment", record.environment)):
         yield title
         yield from _section(values, "  ")
+
+
+def _parent(record: "RunRecord") -> str:
+    """The run whose weights it began with; '' where they were drawn."""
+    if record.parent is None:
+        return ""
+    step = record.parent.get("step")
+    return (
+        f"run {record.parent.get('run')}, step {step:,}" if isinstance(step, int) else f"run {record.parent.get('run')}"
+    )
 
 
 def _section(values: dict[str, Any], margin: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +19,15 @@ from tuirnn.settings.section import flag_of
 from tuirnn.shortage import TO_TRAIN, need_room, told
 from tuirnn.training.place import find_place, launch_id, under_torchrun
 
+if TYPE_CHECKING:
+    from tuirnn.runs.parent import Parent
+
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    app.command(epilog="Example: tuirnn train shakespeare --minutes 3 --cell gru --name first-gru")(
-        with_settings(train)
-    )
+    app.command(
+        epilog="Examples: tuirnn train shakespeare --minutes 3 --name first    tuirnn train mine.txt --from first"
+    )(with_settings(train))
     app.command(epilog="Example: tuirnn recipes surnames > mine.toml")(recipes)
 
 
@@ -42,6 +45,12 @@ def train(
         typer.Option(metavar="NAME|FILE.toml", help="Begin with a recipe's settings ('tuirnn recipes')."),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the new run.")] = None,
+    begun: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Begin a new run with the best weights, vocabulary and settings of this one."
+        ),
+    ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with this run from its last checkpoint.")
     ] = None,
@@ -60,33 +69,25 @@ def train(
         raise ConfigError("--detach is for --processes, not for torchrun, which has started this training already")
     folder = runs_folder(runs)
     if resume is not None:
-        _resume(find_run(folder, resume), sources, recipe, name, detach, as_json, runs, settings)
+        _resume(find_run(folder, resume), sources, recipe, name or begun, detach, as_json, runs, settings)
         return
-    config = _configured(recipe, sources, settings)
+    config, parent = configured(recipe, find_run(folder, begun) if begun is not None else None, sources, settings)
     from tuirnn.runs import detached
 
     if detach:
-        run = _detached(config, folder, name)
+        run = _detached(config, folder, name, parent)
         print_json({"run": run}) if as_json else print(f"run {run} trains in the background; watch it with 'tuirnn'")
         return
     need_room(TO_TRAIN)
     if config.train.processes > 1 and not under_torchrun():
         paths = RunPaths(folder / (check_free(folder, name) if name else detached.default_name(config, folder)))
-        _share(["--name", paths.name, *detached.arguments(config)], config, paths, as_json, runs)
+        _share(["--name", paths.name, *detached.arguments(config, parent)], config, paths, as_json, runs)
         return
-    if under_torchrun() and (begun := _unfinished(config, folder, name)):
-        _resume(begun, None, None, None, detach, as_json, runs, {})
+    if under_torchrun() and (unfinished := _unfinished(config, folder, name)):
+        _resume(unfinished, None, None, None, detach, as_json, runs, {})
         return
-    from tuirnn import tasks
-
-    with told("use a part of the data, such as --fraction 0.1"):
-        _tell_of_table(config, recipe, settings)
-        data = tasks.load(config.data)  # before torch is imported: what is wrong with a text is said at once
-    from tuirnn.training import launch
-
-    with _reporter(config, as_json, runs) as report:
-        outcome = launch.start(config, folder, name or detached.default_name(config, folder), report, data=data)
-    _leave(outcome)
+    _tell_of_table(config, recipe, settings)
+    _begin(config, parent, folder, name, as_json, runs)
 
 
 def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, Any]) -> None:
@@ -97,8 +98,43 @@ def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, An
         print(f"tuirnn: {note}", file=sys.stderr)
 
 
-def _configured(recipe: str | None, sources: list[str] | None, settings: dict[str, Any]) -> RunConfig:
-    """The settings of a new run: those of a recipe, with what was given beside it; adds the sources to `settings`."""
+def _begin(
+    config: RunConfig, parent: "Parent | None", folder: Path, name: str | None, as_json: bool, runs: Path | None
+) -> None:
+    from tuirnn import tasks
+    from tuirnn.runs import detached
+
+    with told("use a part of the data, such as --fraction 0.1"):
+        # before torch is imported: what is wrong with a text is said at once
+        data = parent.load(config) if parent else tasks.load(config.data)
+    from tuirnn.training import launch
+
+    name = name or detached.default_name(config, folder)
+    with _reporter(config, as_json, runs) as report:
+        outcome = launch.start(config, folder, name, report, data=data, parent=parent)
+    _leave(outcome)
+
+
+def configured(
+    recipe: str | None, begun: RunPaths | None, sources: list[str] | None, settings: dict[str, Any]
+) -> tuple[RunConfig, "Parent | None"]:
+    """The settings of a new run, and the run it begins with.
+
+    Args:
+        recipe: whose settings it has.
+        begun: the run that it begins with, whose settings it has.
+        sources: added to `settings`.
+        settings: given beside these.
+    """
+    if begun is not None:
+        from tuirnn.runs.parent import Parent
+
+        if recipe:
+            raise ConfigError("--from takes its settings from the run it names; it takes no --recipe")
+        if sources:
+            settings["sources"] = tuple(lasting(source) for source in sources)
+        parent = Parent.read(begun)
+        return parent.config(settings), parent
     config = RunConfig()
     if recipe:
         loaded = load_recipe(recipe)
@@ -110,16 +146,16 @@ def _configured(recipe: str | None, sources: list[str] | None, settings: dict[st
         settings["sources"] = tuple(lasting(source) for source in sources)
     config = config.replace(**settings)
     config.check_given(settings)
-    return config
+    return config, None
 
 
-def _detached(config: RunConfig, folder: Path, name: str | None) -> str:
+def _detached(config: RunConfig, folder: Path, name: str | None, parent: "Parent | None") -> str:
     """Start a training in the background; returns the run's name."""
     from tuirnn.runs import detached
 
     if "-" in config.data.sources:
         raise ConfigError("--detach cannot read standard input; save the text to a file first")
-    return detached.start(config, folder, name).name
+    return detached.start(config, folder, name, parent=parent).name
 
 
 def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths | None:
@@ -184,7 +220,7 @@ def _resume(
     settings: dict[str, Any],
 ) -> None:
     if recipe or name:
-        raise ConfigError("--resume goes on with a run as it is; it takes no --recipe or --name")
+        raise ConfigError("--resume goes on with a run as it is; it takes no --recipe, --name or --from")
     if sources:
         settings["sources"] = tuple(lasting(source) for source in sources)
     from tuirnn.runs import detached

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from tuirnn import spans
 from tuirnn.codegen.trace import Traced
@@ -98,6 +99,7 @@ class _Layer(torch.autograd.Function):
         return (states[0][1:], *(s.clone() for s in state))  # [T, B, H], each [B, H]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, dh_all: Tensor, *dstate: Tensor) -> tuple[Tensor | None, ...]:
         """Return a gradient for each argument of `forward`, from those of h and of the last state."""
         source, embedding, weight_ih, bias, weight_hh, bias_hh, vectors, *states = ctx.saved_tensors

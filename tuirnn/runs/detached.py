@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuirnn import machine
 from tuirnn.config import FIELDS, RunConfig
@@ -17,6 +17,9 @@ from tuirnn.runs.reader import read_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import ending
+
+if TYPE_CHECKING:
+    from tuirnn.runs.parent import Parent
 
 START_TIMEOUT = 120.0
 
@@ -28,10 +31,16 @@ def default_name(config: RunConfig, folder: Path) -> str:
     return free_name(folder, f"{model.recurrent.name}-{size}")
 
 
-def arguments(config: RunConfig) -> list[str]:
-    """Command-line arguments of `tuirnn train` that give this configuration, but for what its cell does not read."""
-    default, unread = RunConfig().flat(), config.unread
-    return words({
+def arguments(config: RunConfig, parent: "Parent | None" = None) -> list[str]:
+    """Command-line arguments of `tuirnn train` that give this configuration, but for what its cell does not read.
+
+    Args:
+        config: every setting.
+        parent: the run whose weights it begins with.
+    """
+    default, unread = (parent.base if parent else RunConfig()).flat(), config.unread
+    begun = ["--from", str(parent.paths.root.resolve())] if parent else []
+    return begun + words({
         name: value for name, value in config.flat().items() if value != default[name] and name not in unread
     })  # fmt: skip
 
@@ -48,19 +57,23 @@ def words(settings: dict[str, Any]) -> list[str]:
     return [*given, "--", *settings["sources"]] if settings.get("sources") else given
 
 
-def start(config: RunConfig, folder: Path, name: str | None = None, *, timeout: float = START_TIMEOUT) -> RunPaths:
+def start(
+    config: RunConfig, folder: Path, name: str | None = None, *, parent: "Parent | None" = None,
+    timeout: float = START_TIMEOUT,
+) -> RunPaths:  # fmt: skip
     """Start `tuirnn train` in a session of its own and wait until its run directory is there.
 
     Args:
         config: what to train; standard input cannot be a source.
         folder: of runs.
         name: of the run; None: a default.
+        parent: the run whose weights it begins with.
         timeout: seconds to wait.
     Raises:
         RunError: the trainer ended before its run began; the message is its own last line.
     """
     name = check_free(folder, name) if name else default_name(config, folder)
-    return _start(["--name", name, *arguments(config)], RunPaths(folder / name), timeout)
+    return _start(["--name", name, *arguments(config, parent)], RunPaths(folder / name), timeout)
 
 
 def resume(paths: RunPaths, words: list[str], *, timeout: float = START_TIMEOUT) -> RunPaths:

@@ -38,6 +38,7 @@ class RunRecord:
         environment: versions and machine at the start.
         created: seconds since the epoch.
         parameters: trainable numbers in the model.
+        parent: of a run that began with another's weights: the name and step of that one, the hash of its manifest.
     """
 
     config: RunConfig
@@ -46,6 +47,7 @@ class RunRecord:
     environment: dict[str, Any]
     created: float
     parameters: int
+    parent: dict[str, Any] | None = None
 
     @property
     def overlap(self) -> float:
@@ -68,6 +70,7 @@ class RunRecord:
             "environment": self.environment,
             "created": self.created,
             "parameters": self.parameters,
+            **({"parent": self.parent} if self.parent else {}),
         }
 
 
@@ -103,6 +106,7 @@ def parse_record(value: dict[str, Any], where: str) -> RunRecord:
             environment=_typed(value, "environment", dict),
             created=float(_typed(value, "created", (int, float))),
             parameters=_typed(value, "parameters", int),
+            parent=_typed(value, "parent", dict) if "parent" in value else None,
         )
     except KeyError as missing:
         raise RunError(f"{where} is damaged: run.json lacks {missing}") from None

@@ -97,12 +97,14 @@ class TextWriter:
         session.logits[0] = self._logits  # the buffer has gone on if the writer went back
         choice = chooser(session.logits[0], session.token, self.vocab.unk, sampling)
         advance = session.advance
-        for start in range(0, length, DRAWS):
-            for uniform in self._rng.random(min(DRAWS, length - start)).tolist():
-                token = choice(uniform)
-                advance()
-                yield decode(token)
-        self._take(session.logits[0])
+        try:
+            for start in range(0, length, DRAWS):
+                for uniform in self._rng.random(min(DRAWS, length - start)).tolist():
+                    token = choice(uniform)
+                    advance()
+                    yield decode(token)
+        finally:  # whoever stops reading goes on from there
+            self._take(session.logits[0])
 
     def moment(self) -> Moment:
         """Where the writer is now."""

@@ -19,11 +19,17 @@ LIMIT = 0.2
 """Share of the held-out part from which a split is called leaky."""
 
 
-def overlap(data: object) -> float:
-    """Share of the held-out part that stands in the training part, 0..1; 0 for tasks that have no such measure."""
-    if isinstance(data, TextData):
-        return data.overlap() if len(data.val) >= LEAST else 0.0
-    if isinstance(data, LabelledData):
-        trained = {ids.tobytes() for ids in data.train.ids}
-        return sum(ids.tobytes() in trained for ids in data.val.ids) / max(1, len(data.val))
+def overlap(data: object, trained: object = None) -> float:
+    """Share of the held-out part that stands in the training part, 0..1; 0 for tasks that have no such measure.
+
+    Args:
+        data: whose held-out part is meant.
+        trained: data of the same task and vocabulary whose training part is meant; None: its own.
+    """
+    trained = trained or data
+    if isinstance(data, TextData) and isinstance(trained, TextData):
+        return data.overlap(trained) if len(data.val) >= LEAST else 0.0
+    if isinstance(data, LabelledData) and isinstance(trained, LabelledData):
+        known = {ids.tobytes() for ids in trained.train.ids}
+        return sum(ids.tobytes() in known for ids in data.val.ids) / max(1, len(data.val))
     return 0.0

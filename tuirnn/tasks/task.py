@@ -178,6 +178,7 @@ class Task(ABC):
         labelled: it answers with classes that its data name, and not with tokens or points.
         writes: it chooses the next token, so that a network of it can write.
         speed: what is counted in a training's speed.
+        python: the class of `tuirnn.api.cells` that such a network is in Python; empty: the plain one.
     """
 
     name: ClassVar[str]
@@ -193,6 +194,7 @@ class Task(ABC):
     labelled: ClassVar[bool] = False
     writes: ClassVar[bool] = False
     speed: ClassVar[str] = "tokens"
+    python: ClassVar[str] = ""
 
     # ── data ──────────────────────────────────────────────────────────────────
 

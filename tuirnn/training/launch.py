@@ -11,6 +11,7 @@ from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.parent import Parent
 from tuirnn.runs.reader import RunRecord, present_record, written_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.settings.section import flag_of
@@ -40,7 +41,10 @@ FIXED_ON_RESUME = frozenset(
 """Settings that a run keeps for life: its weights, its cut of the data and its batches depend on them."""
 
 
-def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: TaskData | None = None) -> str:
+def start(
+    config: RunConfig, folder: Path, name: str, report: Report, *, data: TaskData | None = None,
+    parent: Parent | None = None,
+) -> str:  # fmt: skip
     """Train a new run to its end; returns `Trainer.run`'s outcome.
 
     Args:
@@ -49,6 +53,7 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
         name: of the run.
         report: receives its events.
         data: the text that `config` names, where it has been read already.
+        parent: the run whose weights it begins with, and whose settings `config` has; None: weights are drawn.
 
     Raises:
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
@@ -57,25 +62,29 @@ def start(config: RunConfig, folder: Path, name: str, report: Report, *, data: T
     config = config.replace(processes=_processes(config.train.processes))
     device = pick_device(config.train.device, place)
     begin_compiling(config.model, device)
-    data = data or tasks.load(config.data)
+    data = data or (parent.load(config) if parent else tasks.load(config.data))
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
     tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
+    described, notes = _described(config, data, parent)
     record = RunRecord(
         config=config,
         vocab=data.vocab,
-        data=_described(config, data),
+        data=described,
         environment={**environment(device), **launch_id()},
         created=time.time(),
         parameters=_parameters(config, data),
+        parent=parent.to_json() if parent else None,
     )
     stdin = data.raw if sources.STDIN in config.data.sources else None
     keep_freed_memory()  # of steps; what reading a text has taken goes back
     with gathered() as team, RunWriter.create(folder, name, record, stdin) as writer:
         introduce(team, record, writer.paths, data.sha256)
         trainer = Trainer(record, data, writer, device, report, team)
-        if tight:
-            trainer.recorder.note(tight)
+        if parent:
+            trainer.begin_with(parent.weights(trainer.weights(), data))
+        for note in (*notes, *([tight] if tight else [])):
+            trainer.recorder.note(note)
         return trainer.run()
 
 
@@ -101,21 +110,28 @@ def _lanes(config: RunConfig, data: TaskData) -> int:
     return batch
 
 
-def _described(config: RunConfig, data: TaskData) -> dict[str, Any]:
-    """What the record says of the data, with the overlap of its training and validation parts.
+def _described(config: RunConfig, data: TaskData, parent: Parent | None = None) -> tuple[dict[str, Any], list[str]]:
+    """What the record says of the data, with the overlap of what is held out and what is or was trained on; and notes.
 
     Raises:
         DataError: they overlap, and the settings do not allow it.
     """
-    share = overlap(data)
-    if share >= LIMIT and not config.data.allow_leak:
+    share, notes = overlap(data), []
+    trained, remedy = "is trained on", "give the text once"
+    if parent:
+        before, unknown = parent.overlap(data)
+        notes = [*parent.notes(data), *unknown]
+        if before > share:
+            share, trained = before, f"run '{parent.name}' was trained on"
+            remedy = "hold out another part, such as that run's own"
+    if share >= LIMIT and not config.data.allow_leak and tasks.reads(config.task, "allow_leak"):
         raise DataError(
-            f"{100 * share:.0f} % of what {data.name} holds out stands word for word in what is trained on, so its "
-            "loss would say nothing; give the text once, leave copies out with --dedupe, or go on with --allow-leak "
-            "and have every figure called leaky"
+            f"{100 * share:.0f} % of what {data.name} holds out stands word for word in what {trained}, so its "
+            f"loss would say nothing; {remedy}, leave copies out with --dedupe, or go on with --allow-leak and have "
+            "every figure called leaky"
         )
     plan = config.task.plan(config.train, data)
-    return {**data.summary(), **plan, "overlap": round(share, 4), "leaky": share >= LIMIT}
+    return {**data.summary(), **plan, "overlap": round(share, 4), "leaky": share >= LIMIT}, notes
 
 
 def _parameters(config: RunConfig, data: TaskData) -> int:
@@ -145,7 +161,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     begin_compiling(config.model, device)
     data = _data_again(paths, record, config, other="sources" in changes)
     if "sources" in changes:
-        record = replace(record, data=_described(config, data))
+        record = replace(record, data=_described(config, data)[0])
     record = replace(record, config=config)
     tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
     keep_freed_memory()
@@ -155,6 +171,11 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
         if tight:
             trainer.recorder.note(tight)
         saved = _last_good(paths, trainer)
+        if saved is None and record.parent:
+            raise RunError(
+                f"run '{paths.name}' ended before it had the weights of run '{one_line(record.parent.get('run'), 80)}'"
+                "; start it again with --from"
+            )
         if saved is None:
             trainer.recorder.note("there is no checkpoint yet; training from the beginning")
             trainer.restart()

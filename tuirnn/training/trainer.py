@@ -9,6 +9,7 @@ import torch
 from tuirnn.errors import DataError, DivergedError, LostError, OutOfMemoryError, RunError, TuirnnError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
+from tuirnn.runs.parent import Weights
 from tuirnn.runs.reader import RunRecord
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.shortage import shortage
@@ -108,6 +109,19 @@ class Trainer:
             if progress.best_step in checkpoint.steps(self.paths):  # a kill may have come before the pointer was moved
                 checkpoint.point(self.paths, "best", progress.best_step)
 
+    def weights(self) -> Weights:
+        """The network's parameters as they stand, by the names of a checkpoint."""
+        return {name: parameter.detach().cpu().numpy() for name, parameter in self.model.named_parameters()}
+
+    def begin_with(self, weights: Weights) -> None:
+        """Begin with these weights instead of drawn ones, in all processes."""
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(torch.from_numpy(weights[name]))
+        values = {"cursor": self.batches.cursor(), "data": self.data.sha256}
+        files = checkpoints.pack(self.model, self.learner.optimizer, [], values, self.device)
+        share_checkpoint(self.team, checkpoint.Checkpoint(self.paths.step(0), files))
+
     def restart(self) -> None:
         """Begin again from nothing; cuts the logs to nothing."""
         self.recorder.rewind(Progress(), {})
@@ -166,7 +180,8 @@ class Trainer:
         return outcome
 
     def _train(self) -> str:
-        if self.config.train.on_nan == "rollback" and not checkpoint.steps(self.paths):
+        wanted = self.config.train.on_nan == "rollback" or self.record.parent is not None
+        if wanted and not checkpoint.steps(self.paths):
             self.checkpoint()  # so that there is somewhere to go back to
         while True:
             try:

@@ -36,6 +36,7 @@ class Classification(Task):
         "delimiter", "header", "encoding",
     }  # fmt: skip
     labelled = True
+    python = "Classifier"
 
     def load(
         self,

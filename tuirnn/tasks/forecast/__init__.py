@@ -40,6 +40,7 @@ class Forecasting(Task):
     )  # fmt: skip
     points = True
     speed = "points"
+    python = "Forecaster"
 
     def load(
         self,

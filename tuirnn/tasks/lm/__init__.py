@@ -41,6 +41,7 @@ class LanguageModelling(Task):
         "sample_length", "sample_prime", "sample_temperature", "encoding", "eval_share",
     }  # fmt: skip
     writes = True
+    python = "TextCell"
 
     def load(
         self,

@@ -114,15 +114,20 @@ class TextData:
         read: Tokens = self.val[(starts[:, None] + np.arange(length)).ravel()]
         return read
 
-    def overlap(self) -> float:
-        """Share of the held-out part that stands in the training part word for word; remembered for a kept text."""
-        name = kept.key("overlap", self.key)
-        known = (kept.recall(name) or {}).get("share") if self.key else None
+    def overlap(self, trained: "TextData") -> float:
+        """Share of the held-out part that stands word for word in a training part; remembered for kept texts.
+
+        Args:
+            trained: whose training part is meant, as a rule its own.
+        """
+        keys = (self.key, trained.key) if trained is not self else (self.key,)
+        name = kept.key("overlap", *keys)
+        known = (kept.recall(name) or {}).get("share") if all(keys) else None
         if isinstance(known, float) and 0.0 <= known <= 1.0:
             return known
-        with Progress(f"seeking copies of what {self.name} holds out", len(self.train) if self.key else 0) as progress:
-            share = copied(self.train, self.val, progress)
-        if self.key:
+        with Progress(f"seeking copies of what {self.name} holds out", len(trained.train) if self.key else 0) as shown:
+            share = copied(trained.train, self.val, shown)
+        if all(keys):
             kept.note(name, 0.0, {"share": share})
         return share
 

@@ -36,6 +36,7 @@ class Tagging(Task):
         "vocab_size", "text_column", "label_column", "split_seed", "delimiter", "header", "encoding"
     }  # fmt: skip
     labelled = True
+    python = "Tagger"
 
     def load(
         self,
