@@ -10,18 +10,20 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from conftest import UNLIKE, write_unlike
+from conftest import UNLIKE, train_small, write_unlike
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tuirnn import sweeping
 from tuirnn.config import FIELDS, RunConfig
-from tuirnn.runlog.feed import held_out, whole
+from tuirnn.runlog.feed import RunFeed, held_out, whole
+from tuirnn.runlog.snapshot import Snapshot, Table
 from tuirnn.runs.export import to_csv
 from tuirnn.runs.judgement import judgement
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record
 from tuirnn.tasks import TASKS
+from tuirnn.training import launch
 
 NAMES = tuple(UNLIKE)
 UNITS = {
@@ -139,6 +141,57 @@ def test_the_comparison_needs_neither_torch_nor_the_dashboard() -> None:
     script = "import sys, tuirnn.comparison; print([one for one in ('torch', 'textual') if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def elapsed_of(folder: Path, train: list[dict[str, float]], val: list[dict[str, float]]) -> tuple[list[float], ...]:
+    """Seconds of training at each record of a log."""
+    folder.mkdir()
+    records = [{"split": "train", "loss": 1.0, **record} for record in train]
+    records += [{"split": "val", "loss": 1.0, **record} for record in val]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    feed = RunFeed(RunPaths(folder))
+    while feed.advance():
+        pass
+    snapshot = feed.snapshot
+    return tuple(snapshot.elapsed(curves).values.tolist() for curves in (snapshot.train, snapshot.val))
+
+
+def test_time_is_that_of_training_over_resumes_and_clock_steps(tmp_path: Path) -> None:
+    """A clock that is set back a day, and a run that goes on a day later: neither counts."""
+    at = [1e9, 1e9 + 1, 1e9 + 2, 1e9 - 86_000, 1e9 - 85_999, 1e9 + 86_400, 1e9 + 86_401]
+    old = [{"step": step, "at": moment} for step, moment in enumerate(at, 1)]
+    train, val = elapsed_of(tmp_path / "old", old, [{"step": 2, "at": at[1]}, {"step": 7, "at": at[6]}])
+    assert train == [0, 1, 2, 2, 3, 4, 5]
+    assert val == [1, 5]
+    new = [{**record, "elapsed": 10.0 * record["step"]} for record in old]
+    assert elapsed_of(tmp_path / "new", new, [{"step": 7, "at": 0.0, "elapsed": 71.5}]) == (
+        [10, 20, 30, 40, 50, 60, 70],
+        [71.5],
+    )
+    mixed = old[:3] + [{**record, "elapsed": 100.0 + record["step"]} for record in old[3:]]
+    assert elapsed_of(tmp_path / "mixed", mixed, [])[0] == [0, 1, 2, 104, 105, 106, 107]
+    assert elapsed_of(tmp_path / "none", [], []) == ([], [])
+
+
+@given(st.lists(st.floats(-1e10, 1e10), min_size=1, max_size=30))
+def test_no_clock_makes_it_fall(at: list[float]) -> None:
+    curves = Table()
+    curves.extend([{"step": step, "at": moment} for step, moment in enumerate(at)])
+    found = Snapshot(train=curves.curves()).elapsed(curves.curves()).values
+    assert len(found) == len(at)
+    assert found[0] == 0
+    assert (found[1:] >= found[:-1]).all()
+
+
+def test_a_resumed_training_counts_on(tmp_path: Path, small_text: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=10)
+    launch.resume(paths, {"steps": 20}, lambda event: None)
+    records = LogTail(paths.metrics).read()
+    elapsed = [record["elapsed"] for record in records if record["split"] == "train"]
+    assert len(elapsed) == 20
+    assert elapsed == sorted(elapsed)
+    assert all(record["elapsed"] > 0 for record in records)
+    assert elapsed[-1] - elapsed[9] < 10  # of training alone, however long the run lay
 
 
 def test_a_table_needs_the_held_out_figures_alone(unlike: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from tuirnn.cells import CELLS
 from tuirnn.errors import DataError
-from tuirnn.export import importing
+from tuirnn.export import importing, state_dict
 from tuirnn.export.exporter import export_run
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
@@ -56,7 +56,8 @@ def test_an_imported_model_gives_torchs_logits(
     model = Model(kind, len(vocab.symbols), 12, 20, **settings)
     save_file(model.state_dict(), tmp_path / "m.safetensors")
     nonlinearity = settings.get("nonlinearity", "tanh")
-    imported = importing.read_weights(tmp_path / "m.safetensors", vocab, nonlinearity=nonlinearity)
+    found = state_dict.read(tmp_path / "m.safetensors")
+    imported = importing.from_tensors(found, vocab, "m", nonlinearity=nonlinearity)
     paths = importing.write_run(imported, tmp_path / "runs", "mine", str(small_text))
     session = CellSession(export_run(paths), device="cpu")
     tokens = np.random.default_rng(0).integers(0, len(vocab.symbols), 50)
@@ -76,7 +77,7 @@ def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -
     tensors = {**{f"rnn.{k}": v for k, v in rnn.state_dict().items()},
                **{f"head.{k}": v for k, v in head.state_dict().items()}}  # fmt: skip
     save_file(tensors, tmp_path / "m.safetensors")
-    imported = importing.read_weights(tmp_path / "m.safetensors", Vocabulary("byte"))
+    imported = importing.from_tensors(state_dict.read(tmp_path / "m.safetensors"), Vocabulary("byte"), "m")
     assert (imported.config.cell, imported.config.embed) == ("gru", 0)
     paths = importing.write_run(imported, tmp_path / "runs", "bytes", None)
     session = CellSession(export_run(paths), device="cpu")
@@ -111,7 +112,7 @@ def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> 
         importing.from_tensors({"head.weight": good["head.weight"]}, vocab, "m")
     (tmp_path / "no.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match="not a safetensors file"):
-        importing.read_weights(tmp_path / "no.safetensors", vocab)
+        state_dict.read(tmp_path / "no.safetensors")
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -145,8 +146,8 @@ def test_vocabularies_are_read_from_lists_and_objects(tmp_path: Path) -> None:
         ('{"kind": "byte"}', Vocabulary("byte")),
     ):
         path.write_text(text)
-        assert importing.read_vocabulary(path) == expected
+        assert importing.read_vocabulary(path, 256 if expected.kind == "byte" else 2, "m").vocab == expected
     for text in ("{", "[1]", '["a", "a"]', "3"):
         path.write_text(text)
         with pytest.raises(DataError):
-            importing.read_vocabulary(path)
+            importing.read_vocabulary(path, 1, "m")

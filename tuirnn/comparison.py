@@ -21,14 +21,18 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
 
 ALIGNMENTS = ("step", "tokens", "time")
-LABELS = {"step": "step", "tokens": "tokens trained on", "time": "seconds since the start"}
+LABELS = {"step": "step", "tokens": "tokens trained on", "time": "seconds of training"}
 
 KEY = "★ best · ↓ lower is better · ↑ higher is better"
 """How a table of results is read."""
 
+COMMON = "What runs of different units have in common"
+"""Heading of the figures by which they can be compared."""
+
 WORDS = """\
 *Carried*: one pass over the held-out text, the hidden state carried along. *Blocks*: independent blocks of 256 tokens
-from a zero state. *σ*: standard deviation of each column's training part."""
+from a zero state. *σ*: standard deviation of each column's training part. *Bits per character*: of the carried loss; an
+unknown symbol counts as 8 bits for each byte of its spelling."""
 """What the report says of its figures' names."""
 
 
@@ -49,18 +53,26 @@ class Compared:
         except TuirnnError:
             return self.run.record.config.flat()
 
+    @property
+    def held_out(self) -> tuple[Hashable, ...]:
+        """What the held-out data are, the name first: equal for equal data, the same cut of them; empty if unknown."""
+        if self.run.record is None or not self.run.record.data.get("sha256"):
+            return ()
+        config, data = self.run.record.config.data, self.run.record.data
+        cut = (config.val_fraction, config.fraction, config.split_seed, config.lines)
+        return (str(data.get("name", "")), str(data["sha256"]), *cut)
+
     def knows(self, figure: Figure | None) -> bool:
         """Whether this run is judged by a figure."""
         return figure is None or figure in self.run.judgement.figures
 
     def x(self, alignment: str, figure: Figure | None) -> Curve:
-        """Where the points of `y` lie: steps, tokens, or seconds since the first record."""
+        """Where the points of `y` lie: steps, tokens, or seconds of training."""
         if not self.knows(figure):
             return NOTHING
         curves = self.snapshot.train if figure is None else self.snapshot.val
         if alignment == "time":
-            first = self.snapshot.train.at.values[:1]
-            return Curve.of(curves.at.values - (first[0] if len(first) else 0.0))
+            return self.snapshot.elapsed(curves)
         if alignment == "tokens" and self.run.record is not None:
             train = self.run.record.config.train
             return Curve.of(curves.step.values * (train.batch_size * train.seq_len))
@@ -110,6 +122,22 @@ class Group:
         """The runs' names."""
         return tuple(one.run.name for one in self.runs)
 
+    @property
+    def mixed(self) -> bool:
+        """Whether the runs were measured on different data."""
+        return len({one.held_out for one in self.runs if one.held_out}) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the runs, a line each."""
+        if not self.mixed:
+            return []
+        data: dict[tuple[Hashable, ...], list[str]] = {}
+        for one in self.runs:
+            data.setdefault(one.held_out or ("unknown",), []).append(one.run.name)
+        told = "; ".join(f"{', '.join(names)}: {one_line(held[0], 60)}" for held, names in data.items())
+        return [f"Measured on different data ({told}): none is the best, as the data may be easier or harder."]
+
 
 def apart(found: Sequence[Group]) -> str:
     """How many runs these are, and in which units: why they are not drawn or listed with others."""
@@ -125,6 +153,22 @@ def groups(runs: Sequence[Compared]) -> tuple[Group, ...]:
     return tuple(Group(tuple(alike)) for alike in found.values())
 
 
+def common(found: Sequence[Group]) -> "Shared | None":
+    """The figures by which runs of several groups can be compared all the same: these runs, and a row for each.
+
+    None where no such figure is known of runs of two groups.
+    """
+    known = {
+        figure: [[one for one in group.runs if math.isfinite(one.at_best(figure))] for group in found]
+        for figure in dict.fromkeys(figure for group in found for figure in group.figures if figure.common)
+    }
+    shared = {figure: runs for figure, runs in known.items() if sum(map(bool, runs)) > 1}
+    if not shared:
+        return None
+    whole = Group(tuple({one.run.name: one for of in shared.values() for runs in of for one in runs}.values()))
+    return whole, tuple(_row(whole, figure, figure.directed) for figure in shared)
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of a table: a name, a value for each run, and which of them are the best."""
@@ -137,6 +181,10 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """The values, the best ones with a star."""
         return tuple("★ " * (at in self.best) + value for at, value in enumerate(self.values))
+
+
+Shared = tuple[Group, tuple[Row, ...]]
+"""Runs of several units, and the figures that they have in common."""
 
 
 def differing(group: Group) -> list[Row]:
@@ -155,13 +203,9 @@ def results(group: Group) -> list[Row]:
     """What came of each run: its figures, then what they took. A leaky figure is never the best one."""
     rows = []
     for figure in group.figures:
-        values = [one.at_best(figure) for one in group.runs]
-        honest = [math.nan if one.run.leaky else value for one, value in zip(group.runs, values, strict=True)]
-        said = (
-            figure.shown(value) + " leaky" * one.run.leaky for one, value in zip(group.runs, values, strict=True)
-        )  # fmt: skip
-        name = f"best validation {figure.directed}" if figure == group.loss else figure.directed
-        rows.append(Row(name, tuple(said), figure.best(honest)))
+        row = _row(group, figure, f"best validation {figure.directed}" if figure == group.loss else figure.directed)
+        if not figure.common or any(math.isfinite(one.at_best(figure)) for one in group.runs):
+            rows.append(row)  # logs of earlier versions lack what is common
     columns: dict[str, Callable[[Compared], str]] = {
         "at step": lambda one: text.count(one.run.status.best_step),
         "steps": lambda one: text.count(one.run.status.step),
@@ -171,6 +215,14 @@ def results(group: Group) -> list[Row]:
         "state": lambda one: one.run.status.state,
     }
     return rows + [Row(name, tuple(column(one) for one in group.runs)) for name, column in columns.items()]
+
+
+def _row(group: Group, figure: Figure, name: str) -> Row:
+    """A figure of each run; none is the best where they were measured on different data."""
+    values = [one.at_best(figure) for one in group.runs]
+    pairs = list(zip(group.runs, values, strict=True))
+    honest = [math.nan if one.run.leaky or group.mixed else value for one, value in pairs]
+    return Row(name, tuple(figure.shown(value) + " leaky" * one.run.leaky for one, value in pairs), figure.best(honest))
 
 
 def _shown(value: object) -> str:
@@ -193,6 +245,10 @@ def markdown(runs: Sequence[Compared], pictures: Sequence[str]) -> str:
             lines += ["", f"## {_cell(group.loss.titled)}: {', '.join(map(_cell, group.names))}"]
         for heading, rows in (("Results", results(group)), ("Settings that differ", differing(group))):
             lines += ["", f"{mark} {heading}", "", *(_table(group.names, rows) if rows else ["None."])]
+        lines += [line for note in group.notes for line in ("", note)]
+    if (shared := common(found)) is not None:
+        lines += ["", f"## {COMMON}", "", *_table(shared[0].names, shared[1])]
+        lines += [line for note in shared[0].notes for line in ("", note)]
     lines += ["", f"{KEY}. Figures are those of the checkpoint with the best loss.", "", WORDS, ""]
     return "\n".join(lines)
 
@@ -235,7 +291,7 @@ def panels(runs: Sequence[Compared]) -> list[tuple[Group, Figure]]:
     for group in groups(runs):
         units: dict[str, Figure] = {}
         for figure in group.figures:
-            if figure == group.loss or any(len(one.y(figure)) for one in group.runs):
+            if figure == group.loss or (not figure.common and any(len(one.y(figure)) for one in group.runs)):
                 units.setdefault(figure.unit, figure)
         found += [(group, figure) for figure in units.values()]
     return found

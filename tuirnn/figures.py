@@ -30,12 +30,14 @@ class Figure:
         name: in words.
         unit: such as 'nats/char'.
         higher: whether more is better; None: it is a baseline, the same for every network.
+        common: it means the same whatever the vocabulary or scale, so that runs of other units can be compared by it.
     """
 
     key: str
     name: str
     unit: str = ""
     higher: bool | None = False
+    common: bool = False
 
     @property
     def kind(self) -> str:

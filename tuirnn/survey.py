@@ -50,6 +50,25 @@ def survey(config: RunConfig) -> Survey:
     return Survey(data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch)
 
 
+def preview(config: DataConfig) -> tuple[str, ...]:
+    """What training would understand of the first source, as `tuirnn data look` tells it; nothing without a file.
+
+    Raises:
+        DataError, ConfigError: see `look_at`.
+    """
+    from tuirnn.tasks.look import look_at
+
+    here = [name for name in config.sources if name not in ("", STDIN) and Path(name).exists()]
+    if not here:
+        return ()
+    usual = DataConfig()
+    chosen = {
+        name: value for name, value in vars(config).items() if name != "sources" and value != getattr(usual, name)
+    }
+    seen = look_at(here[0], {**chosen, "task": config.task})
+    return (seen.head, *seen.notes)
+
+
 def _refuse_long_reading(config: DataConfig) -> None:
     size = 0
     for number, file in enumerate(_files(config)):

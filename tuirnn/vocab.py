@@ -8,9 +8,11 @@ starts with a zero input row for `unk`, so an unknown symbol adds nothing but th
 import codecs
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -33,8 +35,41 @@ MAX_SYMBOLS = 2_000_000
 WORDS = 10_000
 """Largest word vocabulary where no size is given."""
 
-_RUN = r"\w+"
-_WORD = re.compile(_RUN + r"|\s|[^\w\s]")
+JOINERS = "\u200c\u200d"
+"""What stands inside words of some scripts beside combining marks."""
+
+
+@cache
+def _marks() -> str:
+    """The combining marks and joiners, as a class of a regular expression has them."""
+    every = "".join("M" if _is_mark(chr(at)) else " " for at in range(sys.maxunicode + 1))
+    return "".join(f"{chr(run.start())}-{chr(run.end() - 1)}" for run in re.finditer("M+", every))
+
+
+@cache
+def _run(marked: bool) -> str:
+    """The expression of a run of characters that words are made of.
+
+    In many scripts, such as that of Hindi, words hold combining marks. A vocabulary takes them for parts of words if it
+    has such a word; those of earlier versions have none, and read texts as they always did.
+    """
+    return rf"[\w{_marks()}]+" if marked else r"\w+"
+
+
+@cache
+def _word(marked: bool) -> re.Pattern[str]:
+    """The expression of one piece of a text: a word, white space, or any other character."""
+    run = _run(marked)
+    return re.compile(rf"{run}|\s|[^\s]")
+
+
+def _is_mark(character: str) -> bool:
+    return character in JOINERS or unicodedata.category(character)[0] == "M"
+
+
+def _has_marks(pieces: Iterable[str]) -> bool:
+    """Whether one of some pieces holds a mark beside other characters."""
+    return any(len(piece) > 1 and not piece.isascii() and any(map(_is_mark, piece)) for piece in pieces)
 
 
 @dataclass(frozen=True)
@@ -80,7 +115,8 @@ class Vocabulary:
             raise DataError("--tokens bpe is for language models; use char, byte or word")
         if kind == "char":
             return cls("char", tuple(sorted(set(text))))
-        counts = Counter(_WORD.findall(text))
+        marked = not text.isascii() and any(map(_is_mark, set(text)))
+        counts = Counter(_word(marked).findall(text))
         return cls("word", tuple(sorted(word for word, _ in counts.most_common(limit))))
 
     @classmethod
@@ -111,6 +147,11 @@ class Vocabulary:
         """Plain values for `run.json` and the cell file."""
         merges = {"merges": [list(pair) for pair in self.merges]} if self.kind == "bpe" else {}
         return {"kind": self.kind, "symbols": list(self.symbols), **merges}
+
+    @cached_property
+    def marked(self) -> bool:
+        """Whether its words hold combining marks."""
+        return self.kind == "word" and _has_marks(self.symbols)
 
     @property
     def unk(self) -> int | None:
@@ -146,13 +187,17 @@ class Vocabulary:
             slot = np.minimum(np.searchsorted(known, points), unk - 1)
             return np.where(known[slot] == points, ids[slot], unk).astype(np.int64)
         index: dict[str, int] = self._index  # type: ignore[attr-defined]
-        pieces = _WORD.findall(text)
+        pieces = self.words(text)
         return np.fromiter((index.get(piece, unk) for piece in pieces), dtype=np.int64, count=len(pieces))
+
+    def words(self, text: str) -> list[str]:
+        """The pieces of `text` that a word vocabulary takes for its symbols; together they are all of it."""
+        return _word(self.marked).findall(text)
 
     def starts(self, text: str) -> Ids:
         """The character of `text` in which each of its tokens begins, int64 [n]."""
         if self.kind == "word":
-            return np.fromiter((piece.start() for piece in _WORD.finditer(text)), dtype=np.int64)
+            return np.fromiter((piece.start() for piece in _word(self.marked).finditer(text)), dtype=np.int64)
         characters = np.arange(len(text))
         if self.kind == "char":
             return characters
@@ -168,7 +213,7 @@ class Vocabulary:
         if self.of_bytes:
             return []
         index: dict[str, int] = self._index  # type: ignore[attr-defined]
-        pieces: Sequence[str] = text if self.kind == "char" else _WORD.findall(text)
+        pieces: Sequence[str] = text if self.kind == "char" else self.words(text)
         return list(dict.fromkeys(piece for piece in pieces if piece not in index))
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -184,10 +229,14 @@ class Vocabulary:
         return self.symbols[token] if token < len(self.symbols) else UNKNOWN
 
 
-def word_ranges() -> list[tuple[int, int]]:
-    """The characters that words are made of, as ranges of code points, first and last; every other one stands alone."""
+def word_ranges(marked: bool = False) -> list[tuple[int, int]]:
+    """The characters that words are made of, as ranges of code points, first and last; every other one stands alone.
+
+    Args:
+        marked: of a vocabulary whose words hold combining marks; see `Vocabulary.marked`.
+    """
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    return [(run.start(), run.end() - 1) for run in re.finditer(_RUN, every)]
+    return [(run.start(), run.end() - 1) for run in re.finditer(_run(marked), every)]
 
 
 def opening(vocab: Vocabulary) -> int:

@@ -11,6 +11,7 @@ from tuirnn.figures import PERCENT, Judgement
 from tuirnn.runlog.snapshot import Curves, Snapshot
 from tuirnn.runlog.track import Curve
 from tuirnn.runs.listing import RunSummary
+from tuirnn.runs.reader import ELAPSED
 
 LOSS, BLOCKS, SPEED = "loss", "loss_blocks", "tokens/s"
 
@@ -49,8 +50,8 @@ def facts(run: RunSummary | None) -> Facts:
 
 def measures(snapshot: Snapshot, facts: Facts) -> list[str]:
     """All that can be drawn of a run: the loss, what held-out data say beside it, how the training goes."""
-    train = [name for name in snapshot.train.values if name != LOSS]
-    val = [name for name in snapshot.val.values if name != LOSS and name not in train]
+    train = [name for name in snapshot.train.values if name not in (LOSS, ELAPSED)]
+    val = [name for name in snapshot.val.values if name not in (LOSS, ELAPSED) and name not in train]
     timed = (
         facts.amount > 0 and bool(np.isfinite(snapshot.train.at.at(slice(-1, None))).all()) and len(snapshot.train) > 1
     )

@@ -1,5 +1,6 @@
 """The command line: the command that is asked for is imported, and imports what it needs when it runs."""
 
+import codecs
 import contextlib
 import errno
 import importlib
@@ -20,7 +21,7 @@ from tuirnn.shortage import shortage
 
 MODULES = {
     "demo": "demo", "train": "train", "recipes": "train", "sweep": "sweep", "export": "export", "generate": "generate",
-    "import": "export", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
+    "import": "imports", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
     "compare": "compare", "serve": "serve", "cells": "definitions", "verify": "proof", "doctor": "proof",
     "runs": "runs", "data": "data", "bench": "bench",
 }  # fmt: skip
@@ -68,6 +69,11 @@ ADVICE = {
 }
 """What to do where memory is short, by command."""
 
+REPLACED = "tuirnn.replaced"
+"""Name of the handler of characters that standard output cannot show."""
+
+_SAID: set[str] = set()
+
 _CLICK_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 """What the option parser raises; typer brings its parser along under changing names."""
 
@@ -77,15 +83,28 @@ def main() -> None:
     if sys.stdout is None or sys.stderr is None:  # closed by whoever started us
         nowhere = open(os.devnull, "w")  # noqa: SIM115 (open as long as the process)
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-    for stream in (sys.stdout, sys.stderr):
+    codecs.register_error(REPLACED, _replaced)
+    for stream, errors in ((sys.stdout, REPLACED), (sys.stderr, "replace")):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=errors)
     share_cores()
     from tuirnn.cells import BROKEN
 
     for name, why in BROKEN.items():
         _complain(f"tuirnn/cells/{name}.py is left out: {why}", 2)
     leave(_run())
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the output's encoding lacks; the first time, it is said."""
+    assert isinstance(error, UnicodeEncodeError)
+    if not error.encoding.startswith("utf") and error.encoding not in _SAID:
+        _SAID.add(error.encoding)
+        _complain(
+            f"the output is {error.encoding}, and each character that it lacks is written as '?'; set PYTHONUTF8=1, or "
+            "a locale such as LANG=C.UTF-8, for all of them", 0,
+        )  # fmt: skip
+    return "?" * (error.end - error.start), error.end
 
 
 def leave(code: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import find_run, runs_folder
 
 if TYPE_CHECKING:
-    from tuirnn.comparison import Row
+    from tuirnn.comparison import Compared, Group, Row, Shared
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,18 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs: settings that differ, results, and a report with their curves."""
-    from tuirnn.comparison import KEY, Compared, Row, check_alignment, differing, groups, results, write_report
+    from tuirnn.comparison import (
+        COMMON,
+        KEY,
+        Compared,
+        Row,
+        check_alignment,
+        common,
+        differing,
+        groups,
+        results,
+        write_report,
+    )  # fmt: skip
     from tuirnn.runlog.feed import held_out, whole
     from tuirnn.runs.listing import summarize
 
@@ -44,21 +55,19 @@ def compare(
         paths = find_run(folder, name)
         compared.append(Compared(summarize(paths), held_out(paths) if output is None else whole(paths)))
     written = write_report(compared, output, by) if output is not None else []
-    found = groups(compared)
+    found, shared = groups(compared), common(groups(compared))
     if as_json:
-        table: dict[str, dict[str, str]] = {}
-        for group in found:
-            for row in (*results(group), *differing(group)):
-                table.setdefault(row.name, {}).update(zip(group.names, row.values, strict=True))
-        kinds = [{"loss": group.loss.name, "unit": group.loss.unit, "runs": group.names} for group in found]
-        names = [one.run.name for one in compared]
-        print_json({"runs": names, "groups": kinds, "table": table, "written": [str(path) for path in written]})
+        print_json(_json(compared, found, shared, written))
         return
     for group in found:
         if len(found) > 1:
             print(f"{group.loss.titled}: {', '.join(group.names)}")
         _print([Row("", group.names), *results(group), *differing(group)])
-        print()
+        print("\n".join(["", *group.notes]))
+    if shared is not None:
+        print(COMMON)
+        _print([Row("", shared[0].names), *shared[1]])
+        print("\n".join(["", *shared[0].notes]))
     if len(found) > 1:
         print("Runs with different units are compared separately.")
     print(KEY)
@@ -66,6 +75,24 @@ def compare(
         print(f"wrote {path}")
     if output is not None and len(written) == 1:
         print("no pictures: they need matplotlib; install it with: pip install 'tuirnn[plots]'")
+
+
+def _json(
+    compared: "Sequence[Compared]", found: "Sequence[Group]", shared: "Shared | None", written: "Sequence[Path]"
+) -> dict[str, Any]:
+    """The comparison as plain values."""
+    from tuirnn.comparison import differing, results
+
+    table: dict[str, dict[str, str]] = {}
+    for group in found:
+        for row in (*results(group), *differing(group)):
+            table.setdefault(row.name, {}).update(zip(group.names, row.values, strict=True))
+    kinds = [
+        {"loss": group.loss.name, "unit": group.loss.unit, "runs": group.names, "notes": group.notes} for group in found
+    ]
+    both = {row.name: dict(zip(shared[0].names, row.values, strict=True)) for row in shared[1]} if shared else {}
+    names, files = [one.run.name for one in compared], [str(path) for path in written]
+    return {"runs": names, "groups": kinds, "table": table, "common": both, "written": files}
 
 
 def _print(rows: "Sequence[Row]") -> None:

@@ -1,4 +1,4 @@
-"""`tuirnn export` and `tuirnn import`: from a run to a cell file, and from weights trained elsewhere to a run."""
+"""`tuirnn export`: from a run to a cell file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuirnn.cli.options import Checkpoint, Json, RunsFolder, figure, print_json
-from tuirnn.errors import ConfigError, chosen, one_line
+from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import RunPaths, find_run, runs_folder
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
+    """Add this module's command."""
     app.command(epilog="Example: tuirnn export lstm-384 -o king.onnx")(export)
-    app.command("import", epilog="Example: tuirnn import model.safetensors --text play.txt")(import_weights)
 
 
 def export(
@@ -159,50 +158,3 @@ def _write(
         unchecked = c_check.verify(sources)
     twin = write_cell(cell, path, {folder / name: text.encode() for name, text in sources.items()})
     return Written(network, options, cell, path, twin, folder if sources else None, unchecked)
-
-
-def import_weights(
-    weights: Annotated[
-        Path,
-        typer.Argument(metavar="WEIGHTS", help="Safetensors: embedding.weight, rnn.weight_ih_l0 …, head.weight."),
-    ],
-    vocab: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="List of symbols in token order; needed for words.")
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Its text: gives the characters, sorted, and what it is measured on."),
-    ] = None,
-    tokens: Annotated[str, typer.Option(metavar="char|byte", help="What a token is, without --vocab.")] = "char",
-    cell: Annotated[
-        str | None, typer.Option(metavar="CELL", help="Of 'tuirnn cells' \\[default: torch.nn's with so many gates].")
-    ] = None,
-    nonlinearity: Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")] = "tanh",
-    name: Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")] = None,
-    runs: RunsFolder = None,
-    as_json: Json = False,
-) -> None:
-    """Make a run of a language model trained elsewhere, as with torch.nn: to export, generate and evaluate."""
-    from tuirnn.export import importing
-    from tuirnn.runs.layout import free_name
-    from tuirnn.tasks import sources
-    from tuirnn.vocab import Vocabulary
-
-    tokens = chosen("--tokens", tokens, ("char", "byte"))
-    if vocab is not None:
-        symbols = importing.read_vocabulary(vocab)
-    elif tokens == "byte":
-        symbols = Vocabulary("byte")
-    elif text is not None:
-        symbols = Vocabulary.build(sources.load((text,)).text(), "char")
-    else:
-        raise ConfigError("its tokens are not known: give --vocab FILE.json, or --text FILE for its characters")
-    imported = importing.read_weights(weights, symbols, cell=cell, nonlinearity=nonlinearity)
-    folder = runs_folder(runs)
-    paths = importing.write_run(imported, folder, name or free_name(folder, weights.stem), text)
-    shape = imported.config
-    if as_json:
-        print_json({"run": paths.name, "cell": shape.cell, "hidden": shape.hidden, "layers": shape.layers})
-        return
-    print(f"{paths.name}: {shape.cell.upper()} with {shape.layers} × {shape.hidden} units, {len(symbols)} tokens")
-    print(f'next: tuirnn generate {paths.name} --prime "…"    tuirnn export {paths.name}')

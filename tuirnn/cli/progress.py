@@ -1,5 +1,6 @@
 """What a training shows on a terminal, or in a pipe."""
 
+import contextlib
 import math
 import os
 import shlex
@@ -47,11 +48,11 @@ class PlainReport:
         pass
 
     def __call__(self, event: events.Event) -> None:
-        """Show one event of the trainer; a reader that has gone away does not end the training."""
+        """Show one event of the trainer; a reader that has gone away, or a full disk, does not end the training."""
         try:
             self.show(event)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            _give_up(error)
 
     def show(self, event: events.Event) -> None:
         """Hand the event to its `on_` method, if there is one."""
@@ -122,6 +123,19 @@ class PlainReport:
             self.say(f"next: tuirnn {use} {e.run}{self.where}    tuirnn export {e.run}{self.where}")
         if e.outcome != "done":
             self.say(f"go on: tuirnn train --resume {e.run}{self.where}")
+
+
+def _give_up(error: OSError) -> None:
+    """Write nothing to standard output from now on, and say so once unless its reader has gone away."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return
+    with contextlib.suppress(OSError):
+        print(
+            f"tuirnn: cannot write the output: {error.strerror}; the training goes on without it, and its run has the "
+            "figures",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
 
 
 class SilentReport(PlainReport):

@@ -14,6 +14,7 @@ import typer
 from tuirnn.cli.options import Json, RunsFolder, date, duration, figure, plain, print_json, print_json_pretty
 from tuirnn.cli.parsing import App, Group
 from tuirnn.errors import ConfigError, RunError, one_line
+from tuirnn.figures import PERCENT
 from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator
             "state": f"{status.state}: {status.message}" if status.message else status.state,
             "step": f"{status.step:,}{total}",
             "best": f"{_best(run)} ({run.judgement.loss.name}) at step {status.best_step:,}" * bool(status.best_step),
+            "last": ", ".join(_last(run)),
             "speed": f"{status.tokens_per_s:,.0f} {run.speed_in}/s" if status.tokens_per_s > 0 else "",
             "took": duration(status.elapsed) if status.elapsed > 0 else "",
             "created": date(record.created),
@@ -212,6 +214,14 @@ def _best(run: "RunSummary") -> str:
     """The best held-out loss in its unit, marked as leaky if it is."""
     loss, value = run.judgement.loss, run.status.best_val_loss
     return f"{figure(value)} {loss.unit}" + " leaky" * run.leaky if math.isfinite(value) else "–"
+
+
+def _last(run: "RunSummary") -> Iterator[str]:
+    """The figures of the last evaluation beside the loss."""
+    for one in run.judgement.figures[1:]:
+        value = run.status.figure(one.status_key)
+        if math.isfinite(value):
+            yield f"{one.name} {one.shown(value)} {'' if one.unit == PERCENT else one.unit}".strip()
 
 
 def _brief(run: "RunSummary") -> dict[str, Any]:

@@ -86,7 +86,16 @@ def train(
     if under_torchrun() and (unfinished := _unfinished(config, folder, name)):
         _resume(unfinished, None, None, None, detach, as_json, runs, {})
         return
+    _tell_of_table(config, recipe, settings)
     _begin(config, parent, folder, name, as_json, runs)
+
+
+def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, Any]) -> None:
+    """Say where a table is learned from as plain text, and nobody has asked for that."""
+    from tuirnn.tasks.look import suited
+
+    if "task" not in settings and not recipe and (note := suited(config.data.sources, config.data.task)):
+        print(f"tuirnn: {note}", file=sys.stderr)
 
 
 def _begin(
@@ -173,8 +182,31 @@ def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths |
 
 
 def lasting(source: str) -> str:
-    """A path that still means the same when the run is resumed from another folder; names stay names."""
+    """A path that still means the same when the run is resumed from another folder; names stay names.
+
+    A pipe, such as a shell's <(…), becomes standard input, which can be read once: a run keeps a copy of it.
+
+    Raises:
+        ConfigError: a second pipe.
+    """
+    if source not in ("", "-") and Path(source).is_fifo():
+        return _piped(source)
     return str(Path(source).resolve()) if source not in ("", "-") and Path(source).exists() else source
+
+
+_PIPES: list[str] = []
+
+
+def _piped(source: str) -> str:
+    """Make a pipe standard input."""
+    if _PIPES and [source] != _PIPES:
+        raise ConfigError("only one pipe can be read; save the others to files")
+    if not _PIPES:
+        _PIPES.append(source)
+        descriptor = os.open(source, os.O_RDONLY)
+        os.dup2(descriptor, 0)
+        os.close(descriptor)
+    return "-"
 
 
 def _resume(

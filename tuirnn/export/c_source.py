@@ -255,7 +255,7 @@ def _symbols(network: Network) -> Iterator[_Table]:
     yield _Table("const char *const cell_symbols[CELL_VOCAB]", ",\n".join(map(_quoted, symbols)))
     yield _Table("const int cell_symbol_lengths[CELL_VOCAB]", ", ".join(str(len(symbol)) for symbol in symbols))
     if vocab.kind == "word":
-        ranges = word_ranges()
+        ranges = word_ranges(vocab.marked)
         pairs = [f"{{{first}, {last}}}" for first, last in ranges]
         lines = ",\n".join(", ".join(pairs[at : at + 6]) for at in range(0, len(pairs), 6))
         yield _Table(f"const int32_t cell_word_ranges[{len(ranges)}][2]", lines)

@@ -17,20 +17,22 @@ symbols, or one more if the last token is the unknown symbol.
 
 import re
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from tuirnn import __version__, tasks
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.config import RunConfig
 from tuirnn.errors import DataError, one_line
+from tuirnn.export import numbering as numberings
+from tuirnn.export.numbering import Numbering
 from tuirnn.export.weights import LayerWeights, layer_shapes
 from tuirnn.files import parse_json, read_bounded, to_json
 from tuirnn.runs import checkpoint
@@ -42,7 +44,6 @@ from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import Vocabulary
 
 Tensor = npt.NDArray[np.float32]
-MAX_BYTES = 4 * 2**30
 BY_GATES = {
     len(cell.gates): cell.name for cell in reversed(CELLS.values()) if cell.in_torch and cell.name == cell.family
 }
@@ -53,57 +54,110 @@ NEVER = -100.0
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a model is made of, as it was given.
+
+    Attributes:
+        found: tensors under the expected names.
+        where: names the file in errors.
+        numbering: which token stands for which symbol.
+        cell: name of the cell; None: the cell of torch.nn with this number of gates.
+        nonlinearity: of a vanilla RNN; the weights do not tell it.
+        gates: the order of the gates in the file; empty: that of the cell.
+        told: how it is read otherwise than it was given, and `advice` the options for that.
+    """
+
+    found: Mapping[str, Tensor]
+    where: str
+    numbering: Numbering
+    cell: str | None = None
+    nonlinearity: str = "tanh"
+    gates: tuple[str, ...] = ()
+    told: str = ""
+    advice: str = ""
+
+    def read_as(self, *, cell: str, numbering: Numbering | None = None, gates: tuple[str, ...] = ()) -> "Given":
+        """The same tensors of another cell, with other symbols, or with gates in another order."""
+        told, advice = [], []
+        if cell != assemble(self).config.recurrent.name:
+            told.append(f"the cell {cell}")
+            advice.append(f"--cell {cell}")
+        if gates:
+            told.append(f"gates in the order {' '.join(gates)}")
+            advice.append(f"--gates {','.join(gates)}")
+        if numbering is not None and numbering is not self.numbering:
+            told.append(numbering.told)
+            advice.append(numbering.advice or "no other option than --text")
+        return replace(
+            self, cell=cell, numbering=numbering or self.numbering, gates=gates or self.gates,
+            told=" and ".join(told), advice=" ".join(advice),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Imported:
     """An imported model: its architecture, tensors under the names of a checkpoint, and vocabulary."""
 
     config: ModelConfig
     tensors: dict[str, Tensor]
-    vocab: Vocabulary
+    numbering: Numbering
+
+    @property
+    def vocab(self) -> Vocabulary:
+        """Its symbols."""
+        return self.numbering.vocab
 
 
-def read_weights(path: Path, vocab: Vocabulary, *, cell: str | None = None, nonlinearity: str = "tanh") -> Imported:
-    """Read a state dict.
-
-    Args:
-        path: a safetensors file.
-        vocab: of the model.
-        cell: name of the cell; None: the cell of torch.nn with this number of gates.
-        nonlinearity: of a vanilla RNN; the weights do not tell it.
-    Raises:
-        DataError: the file is not safetensors, has other names, or shapes that do not agree.
-    """
-    try:
-        found = {
-            name: np.asarray(array, np.float32)
-            for name, array in load(read_bounded(path, MAX_BYTES, DataError, follow_links=True)).items()
-        }
-    except (SafetensorError, TypeError, ValueError, KeyError) as error:
-        raise DataError(f"{one_line(path.name)} is not a safetensors file of numbers: {one_line(error, 100)}") from None
-    return from_tensors(found, vocab, one_line(path.name), cell=cell, nonlinearity=nonlinearity)
+def tokens_of(found: Mapping[str, Tensor], where: str) -> int:
+    """How many tokens a model has; raises DataError where it has no head."""
+    head = found.get("head.weight")
+    if head is None or head.ndim != 2:
+        raise DataError(
+            f"{where} has {'no head.weight' if head is None else 'a head.weight that is no matrix'}; {_NAMES}"
+        )
+    return int(head.shape[0])
 
 
 def from_tensors(
-    found: dict[str, Tensor], vocab: Vocabulary, where: str, *, cell: str | None = None, nonlinearity: str = "tanh"
+    found: Mapping[str, Tensor], vocab: Vocabulary, where: str, *, cell: str | None = None, nonlinearity: str = "tanh"
 ) -> Imported:
-    """Do the same as `read_weights` with tensors in memory; `where` names them in errors."""
-    layers = 1 + max(
-        (int(m[1]) for name in found if (m := re.fullmatch(r"rnn\.weight_ih_l(\d{1,3})", name))), default=-1
-    )
-    kinds = [each.name for each in fields(LayerWeights)]
+    """Assemble a model whose tokens are in the order of its vocabulary; see `assemble`."""
+    need_names(found, where)
+    numbering = numberings.plain(vocab, tokens_of(found, where), where)
+    return assemble(Given(found, where, numbering, cell, nonlinearity))
+
+
+def need_names(found: Mapping[str, Tensor], where: str) -> None:
+    """Raise DataError where tensors have other names than expected."""
+    kinds, layers = [each.name for each in fields(LayerWeights)], _layers(found)
     known = {"embedding.weight", "head.weight", "head.bias"} | {f"rnn.{k}_l{i}" for k in kinds for i in range(layers)}
     strange = sorted(set(found) - known)
     if strange or not layers or "head.weight" not in found:
         what = f"'{one_line(strange[0], 60)}'" if strange else "no rnn.weight_ih_l0" if not layers else "no head.weight"
-        raise DataError(
-            f"{where} has {what}; expected embedding.weight, rnn.weight_ih_l0 … rnn.bias_hh_l0, head.weight, head.bias "
-            "as in a module with embedding, rnn and head (one direction, no proj_size)"
-        )
+        raise DataError(f"{where} has {what}; {_NAMES}")
+
+
+_NAMES = (
+    "expected embedding.weight, rnn.weight_ih_l0 … rnn.bias_hh_l0, head.weight, head.bias as in a module with "
+    "embedding, rnn and head (one direction, no proj_size)"
+)
+
+
+def _layers(found: Mapping[str, Tensor]) -> int:
+    return 1 + max((int(m[1]) for name in found if (m := re.fullmatch(r"rnn\.weight_ih_l(\d{1,3})", name))), default=-1)
+
+
+def assemble(given: Given) -> Imported:
+    """Make a model of its tensors.
+
+    Raises:
+        DataError: they have other names, or shapes that do not agree.
+    """
+    found, where, numbering = given.found, given.where, given.numbering
+    need_names(found, where)
+    layers, V = _layers(found), numbering.tokens
     take = _Taker(found, where)
-    made, H = _cell(take, cell, nonlinearity)
-    symbols = len(vocab) - (vocab.unk is not None)
-    V = found["head.weight"].shape[0] if found["head.weight"].ndim == 2 else 0
-    if V not in (symbols, len(vocab)):
-        raise DataError(f"{where} has {V} tokens, the vocabulary {symbols}; expected the vocabulary of its training")
+    made, H = _cell(take, given.cell, given.nonlinearity)
     embedding = found.get("embedding.weight")
     E = embedding.shape[1] if embedding is not None and embedding.ndim == 2 else V
     tensors = {"head.weight": take("head.weight", V, H), "head.bias": take("head.bias", V, missing=True)}
@@ -116,16 +170,43 @@ def from_tensors(
                 tensors[f"layers.{i}.{kind}"] = take(f"rnn.{kind}_l{i}", *shape, missing=missing)
     if left := sorted(set(found) - take.taken):
         raise DataError(f"{where} has '{one_line(left[0], 60)}', which the cell '{made.name}' does not have")
-    if len(vocab) > V:
+    if given.gates:
+        _order_gates(tensors, made, given.gates)
+    if not numbering.plain:
+        _order_tokens(tensors, numbering.order)
+    if len(numbering.vocab) > len(numbering.order):
         _add_unknown(tensors)
     config = ModelConfig(hidden=H, layers=layers, embed=0 if embedding is None else E).of_cell(made.cell)
-    return Imported(config, tensors, vocab)
+    return Imported(config, tensors, numbering)
+
+
+def _order_gates(tensors: dict[str, Tensor], cell: Traced, gates: tuple[str, ...]) -> None:
+    """Bring the rows of gates into the cell's order."""
+    if sorted(gates) != sorted(cell.gates):
+        raise DataError(f"the gates of '{cell.name}' are {','.join(cell.gates)}; expected these in another order")
+    for name, tensor in tensors.items():
+        kind = name.rpartition(".")[2]
+        if not name.startswith("layers.") or kind == "vectors":
+            continue
+        own = cell.recurrent if kind.endswith("_hh") else cell.gates
+        given = [gate for gate in gates if gate in own]
+        rows = dict(zip(given, np.split(tensor, len(given)), strict=True))
+        tensors[name] = np.concatenate([rows[gate] for gate in own])
+
+
+def _order_tokens(tensors: dict[str, Tensor], order: list[int]) -> None:
+    """Bring the rows of tokens into the order of the vocabulary; rows of tokens that are no symbols go."""
+    for name in ("head.weight", "head.bias", "embedding.weight"):
+        if name in tensors:
+            tensors[name] = tensors[name][order]
+    if "embedding.weight" not in tensors:
+        tensors["layers.0.weight_ih"] = tensors["layers.0.weight_ih"][:, order]
 
 
 class _Taker:
     """Takes tensors from a state dict and refuses other shapes; `taken` has their names."""
 
-    def __init__(self, found: dict[str, Tensor], where: str) -> None:
+    def __init__(self, found: Mapping[str, Tensor], where: str) -> None:
         self.found, self.where, self.taken = found, where, set[str]()
 
     def __call__(self, name: str, *shape: int, missing: bool = False) -> Tensor:
@@ -169,35 +250,62 @@ def _add_unknown(tensors: dict[str, Tensor]) -> None:
         tensors["layers.0.weight_ih"] = np.concatenate([first, np.zeros((len(first), 1), np.float32)], 1)
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary from JSON: a list of symbols in token order, or an object with 'kind' and 'symbols'.
+def read_vocabulary(path: Path, tokens: int, where: str) -> Numbering:
+    """Read the vocabulary of a model from JSON.
 
+    A list of symbols in token order, an object with 'kind' and 'symbols', or an object of symbols and their numbers,
+    either way round.
+
+    Args:
+        path: the file.
+        tokens: of the model.
+        where: names the model in errors.
     Raises:
-        DataError: the file is neither.
+        DataError: the file is none of these, or is of another number of tokens.
     """
-    value: Any = parse_json(
-        read_bounded(path, 64 * 2**20, DataError, follow_links=True), one_line(path.name), DataError
+    name = one_line(path.name)
+    value: Any = parse_json(read_bounded(path, 64 * 2**20, DataError, follow_links=True), name, DataError)
+    if isinstance(value, dict) and "kind" in value:
+        return numberings.plain(Vocabulary.from_json(value), tokens, where)
+    symbols = _listed(value, name)
+    vocab, rows, unknown = numberings.of_list(symbols)
+    if len(rows) == len(symbols):
+        return numberings.plain(vocab, tokens, where)
+    if tokens != len(symbols):
+        raise DataError(f"{where} has {tokens} tokens, {name} {len(symbols)}; expected the vocabulary of its training")
+    return Numbering(vocab, rows, unknown, tokens)
+
+
+def _listed(value: object, name: str) -> list[str]:
+    """The symbols of a vocabulary's JSON in token order."""
+    if isinstance(value, dict):
+        to_symbol = {at: symbol for symbol, at in value.items() if type(at) is int}
+        to_symbol = to_symbol or {int(at): symbol for at, symbol in value.items() if at.isdecimal()}
+        if sorted(to_symbol) == list(range(len(value))):
+            value = [to_symbol[at] for at in range(len(value))]
+    if isinstance(value, list) and all(isinstance(symbol, str) for symbol in value):
+        return value
+    raise DataError(
+        f"{name} is no vocabulary: expected a list of symbols, an object with 'kind' and 'symbols', or an object of "
+        "symbols and their numbers from 0"
     )
-    if isinstance(value, list):
-        kind = "char" if all(isinstance(symbol, str) and len(symbol) == 1 for symbol in value) else "word"
-        value = {"kind": kind, "symbols": value}
-    return Vocabulary.from_json(value)
 
 
-def write_run(imported: Imported, folder: Path, name: str, text: str | None) -> RunPaths:
+def write_run(imported: Imported, folder: Path, name: str, text: str | None, encoding: str = "") -> RunPaths:
     """Write a run with one checkpoint, as if it had been trained here.
 
     Args:
         imported: the model.
         folder: of the runs.
         name: of the run.
-        text: a file for evaluations, split as for training; None: no data.
+        text: a file for evaluations, split as for training; empty or None: no data.
+        encoding: of the text; empty: found out.
     Raises:
         RunError: the name exists, or the folder cannot be written.
         DataError: the text cannot be read.
     """
     vocab = imported.vocab
-    data_config = DataConfig(sources=(text,) if text else (), tokens=vocab.kind)
+    data_config = DataConfig(sources=(text,) if text else (), tokens=vocab.kind, encoding=encoding)
     record: dict[str, Any] = {"name": "imported", "sha256": "", "train": 0, "val": 0, "test": 0}
     if text:
         record = tasks.load(data_config, vocab=vocab).summary()

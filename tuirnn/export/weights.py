@@ -1,5 +1,6 @@
 """A checkpoint's weights as numpy arrays, checked against the architecture in run.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,11 @@ def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
             tensors = {name: array.astype(np.float64) for name, array in load(data).items() if array.dtype in FLOATS}
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise RunError(f"{where}: the weights are damaged: {error}") from None
+    return weights_of(tensors, config, where)
+
+
+def weights_of(tensors: Mapping[str, Array], config: ModelConfig, where: str) -> ModelWeights:
+    """Take the weights of an architecture from float64 tensors in memory; see `read_weights`."""
 
     def take(name: str, *shape: int) -> Array:
         """Return a tensor of this shape (0: any size) with numbers that are finite in float32."""

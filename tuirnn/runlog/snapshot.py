@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn.runlog.track import Curve, SeriesBuffer
-from tuirnn.runs.reader import as_number
+from tuirnn.runs.reader import ELAPSED, as_number
 
 Floats = npt.NDArray[np.float64]
 
@@ -17,6 +17,9 @@ MAX_SHOWN = 4_000
 """Characters of a sample, and symbols of mistakes, that are kept: more than any screen has."""
 
 MOST_SERIES = 64
+
+INTERRUPTION, LONGEST = 600.0, 60.0
+"""A record that follows another after so many seconds, and after so many times the usual, follows an interruption."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,30 @@ class Snapshot:
     evaluations: tuple[Evaluation, ...] = ()
     damaged: int = 0
     share: float = 1.0
+
+    def elapsed(self, curves: Curves) -> Curve:
+        """Seconds of training at each record of one of the splits, never falling.
+
+        Logs of earlier versions hold the time of day alone: there an interruption counts as a usual step, and a clock
+        that was set back as none.
+        """
+        own = curves[ELAPSED].at(slice(None))
+        if len(own) == len(curves) and np.isfinite(own).all():
+            return Curve.of(np.maximum.accumulate(own)) if len(own) else NOTHING
+        train = self.train if len(self.train) > 1 else curves
+        derived = np.interp(curves.step.values, train.step.values, _seconds_of(train.at.at(slice(None))))
+        if len(own):
+            derived = np.where(np.isfinite(own), own, derived)
+        return Curve.of(np.maximum.accumulate(derived))
+
+
+def _seconds_of(at: Floats) -> Floats:
+    """Seconds since the first of some times of day, interruptions left out."""
+    taken = np.diff(at, prepend=at[:1])
+    taken = np.where(np.isfinite(taken) & (taken > 0), taken, 0.0)
+    usual = float(np.median(taken[taken > 0])) if (taken > 0).any() else 0.0
+    seconds: Floats = np.cumsum(np.where(taken > max(INTERRUPTION, LONGEST * usual), usual, taken))
+    return seconds
 
 
 def mistakes_in(record: dict[str, Any]) -> Mistakes | None:

@@ -11,9 +11,9 @@ from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.escaping import for_csv
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
-from tuirnn.runs.reader import LogTail, as_number
+from tuirnn.runs.reader import ELAPSED, LogTail, as_number
 
-COLUMNS = ("step", "split", "at", "loss", "loss_blocks", "grad_norm", "lr")
+COLUMNS = ("step", "split", "at", "loss", "loss_blocks", "grad_norm", "lr", ELAPSED)
 """What the trainer writes today; whatever else a record holds comes after these."""
 
 UNIT = "loss_unit"

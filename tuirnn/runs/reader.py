@@ -17,6 +17,9 @@ from tuirnn.runs.layout import MAX_RECORD_BYTES, RunPaths
 from tuirnn.tasks import TASKS
 from tuirnn.vocab import Vocabulary
 
+ELAPSED = "elapsed"
+"""Key of the seconds of training in a record of `metrics.jsonl`; absent from logs of earlier versions."""
+
 MAX_LINE = 4 * 2**20
 CHUNK = 2**17
 """Bytes that are parsed in one go: about a millisecond, so that a thread that reads holds up no other for long."""

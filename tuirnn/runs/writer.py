@@ -61,6 +61,10 @@ class RunWriter:
 
     Every `append` is one unbuffered `write` of whole lines: what a killed process had acknowledged is in
     the file, and a reader never sees two half records joined.
+
+    Attributes:
+        lost: records that the disk has refused.
+        refused: the reason for the last of them.
     """
 
     def __init__(self, paths: RunPaths, lock: filelock.BaseFileLock | None = None) -> None:
@@ -75,6 +79,7 @@ class RunWriter:
         self.paths = paths
         self._lock = lock or acquired(paths)
         self._logs: dict[str, int] = {}
+        self.lost, self.refused = 0, ""
         try:
             self._open_all()
         except RunError:
@@ -127,21 +132,34 @@ class RunWriter:
                 self._logs[log] = self._open(log)
                 self._end_torn_line(log)
 
-    def append(self, log: str, *records: dict[str, Any]) -> None:
+    def append(self, log: str, *records: dict[str, Any], needed: bool = False) -> None:
         """Add records to one of `LOGS`, in one write.
 
+        Where the disk refuses, the log ends with its last whole line and the records are lost: a training is worth more
+        than its log. `lost` counts them, and `refused` says why.
+
+        Args:
+            log: one of `LOGS`.
+            records: one line each.
+            needed: the run cannot be read without them.
         Raises:
-            RunError: the disk refused; the log ends with its last whole line.
+            RunError: the disk refused records that are needed.
         """
         data = b"".join(to_json(record) + b"\n" for record in records)
-        with disk_of(self.paths, f"write {log}"):
+        try:
             if os.write(self._logs[log], data) != len(data):
                 self._end_torn_line(log)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            if needed:
+                with disk_of(self.paths, f"write {log}"):
+                    raise
+            self.lost += len(records)
+            self.refused = f"cannot write {log} of run '{self.paths.name}': {error.strerror}"
 
-    def event(self, kind: str, **values: Any) -> None:
-        """Add to the run's history, with the wall-clock time."""
-        self.append("events", {"event": kind, "at": time.time(), **values})
+    def event(self, kind: str, *, needed: bool = False, **values: Any) -> None:
+        """Add to the run's history, with the wall-clock time; see `append`."""
+        self.append("events", {"event": kind, "at": time.time(), **values}, needed=needed)
 
     def status(self, status: Status) -> None:
         """Replace `status.json`; not synced, as the next heartbeat comes within seconds."""

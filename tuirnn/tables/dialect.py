@@ -32,6 +32,9 @@ NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": BLAN
 SAMPLE = 2**19
 """Characters at the beginning of a table that its dialect is judged by."""
 
+OVER_LINES = 0.2
+"""Share of the rows whose fields go over several lines from which on quotes are taken for quotes."""
+
 TYPED_ROWS = 200
 """Rows, spread over the sample, whose cells are looked at."""
 
@@ -245,7 +248,22 @@ def _unmixed(lines: list[str], delimiter: str) -> _Reading:
     fields = [field for row in plain.rows for field in row if field.lstrip().startswith('"')]
     good = sum(_QUOTED.fullmatch(field) is not None for field in fields)
     quotes = len(quoted.rows) == len(plain.rows) and good >= 4 * (len(fields) - good)
-    return quoted if quotes else replace(plain, quote="")
+    return quoted if quotes or _in_lines(quoted, lines) else replace(plain, quote="")
+
+
+def _in_lines(quoted: _Reading, lines: list[str]) -> bool:
+    """Whether many quoted fields go over several lines and every quote is one: where it closes, the field ends."""
+    several = sum(any("\n" in field for field in row) for row in quoted.rows)
+    if several < OVER_LINES * len(quoted.rows):
+        return False
+    text = io.StringIO("\n".join(lines), newline="")
+    reader = csv.reader(text, delimiter=quoted.delimiter or NO_DELIMITER, strict=True)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error:
+        return reader.line_num >= len(lines)  # the sample ends within a field
+    return True
 
 
 def _split(lines: list[str], delimiter: str) -> _Reading:

@@ -182,9 +182,20 @@ def _seconds(parts: Parts, what: str, order: str) -> Times:
         month, day = _whole(parts, "m", 1.0), _whole(parts, "d", 1.0)
     seconds = midnight(year, month, day) + (_clock(parts) if "H" in parts else 0.0)
     if "z" in parts:
+        _refuse_mixed(parts["z"], what)
         zones, places = np.unique(["" if zone is None else zone for zone in parts["z"]], return_inverse=True)
         seconds -= np.array([_offset(zone) for zone in zones])[places]
     return seconds
+
+
+def _refuse_mixed(zones: npt.NDArray[np.object_], what: str) -> None:
+    """Raise DataError where some times have a zone and others none: these could be of any."""
+    none = sum(zone is not None and not zone for zone in zones)
+    some = sum(bool(zone) for zone in zones)
+    if none and some:
+        raise DataError(
+            f"{what}: {some:,} times have a zone such as +01:00 and {none:,} have none; give all of them one, or none"
+        )
 
 
 def _offset(zone: str) -> float:
@@ -240,6 +251,23 @@ def _is_even(times: Times) -> bool:
     steps = steps if steps[0] > 0 else -steps
     low, high = float(steps.min()), float(steps.max())
     return low > 0 and (low == high or (low >= 28 * DAY and high <= 31 * DAY))
+
+
+HOUR = 3600.0
+
+
+def set_back(values: Times) -> int:
+    """How many times a clock is set back by an hour in times that otherwise rise; 0 where they fall in other ways.
+
+    A local clock shows an hour twice when summer time ends: rows in that order are in order.
+    """
+    steps = np.diff(values)
+    rising = steps[steps > 0]
+    if not len(rising):
+        return 0
+    usual = float(np.median(rising))
+    back = steps < 0
+    return int(back.sum()) if usual < HOUR and np.allclose(steps[back], usual - HOUR, atol=usual / 100) else 0
 
 
 # ── order and steps ───────────────────────────────────────────────────────────

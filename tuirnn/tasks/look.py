@@ -1,6 +1,6 @@
 """What training would understand of files, without training; of large ones their beginning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from tuirnn.tasks.texts import TABLES
 MOST = 2 * 2**20
 """Bytes of a file that are looked at."""
 
-MOST_IN_FOLDER = 2**16
-"""Bytes of each file of a folder that are looked at."""
+IN_FOLDER, LEAST_OF_FILE, MOST_OF_FILE = 2**25, 2**10, 2**16
+"""Bytes of a folder that are looked at, and the least and most of each of its files."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def look_at(name: str, settings: Mapping[str, Any]) -> Seen:
     """
     path = Path(name)
     folder = path.is_dir()
-    files = sources.parts(name, empty=folder, most=MOST_IN_FOLDER if folder else MOST)
+    files = sources.parts(name, empty=folder, most=_of_each(path) if folder else MOST)
     config = DataConfig(**{**settings, "sources": (name,), "task": settings.get("task") or _fit(folder, files)})
     task = tasks.find_task(config.task)
     tasks.check_given(task, settings)
@@ -68,6 +68,12 @@ def look_at(name: str, settings: Mapping[str, Any]) -> Seen:
     size = _size(path) or sample
     notes, read = task.understand(config, files)
     return Seen(one_line(path.name or name), task.name, size, sample, tuple(notes), read)
+
+
+def _of_each(folder: Path) -> int:
+    """Bytes of each file of a folder that are looked at."""
+    many = sum(1 for file in folder.rglob("*") if file.is_file())
+    return min(MOST_OF_FILE, max(LEAST_OF_FILE, IN_FOLDER // max(1, many)))
 
 
 def _size(path: Path) -> int:
@@ -92,6 +98,25 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
         return "classify"
     columns = [table.spread(place, 200) for place in range(len(table.names))]
     kinds = [[cells.kind(cell) for cell in column if cell.strip()] for column in columns]
-    words = any(kind.count(cells.TEXT) > 0.5 * len(kind) for kind in kinds if kind)
+    words = [column for column, kind in zip(columns, kinds, strict=True) if kind.count(cells.TEXT) > 0.5 * len(kind)]
     numbers = sum(kind.count(cells.NUMBER) > 0.9 * len(kind) for kind in kinds if kind)
+    dates = any(kind.count(cells.DATE) > 0.9 * len(kind) for kind in kinds if kind)
+    if dates and numbers and all(len(set(column)) < 0.5 * len(column) for column in words):
+        return "forecast"  # words that recur are names of groups
     return "classify" if words and numbers < len(kinds) - 1 else "forecast"
+
+
+def suited(names: Sequence[str], task: str) -> str:
+    """A note where a table is learned from as if it were plain text; empty otherwise.
+
+    Args:
+        names: of the sources.
+        task: that learns from them.
+    """
+    if task != tasks.DEFAULT or len(names) != 1 or Path(names[0]).suffix.lower() not in TABLES:
+        return ""
+    fit = _fit(False, sources.parts(names[0], most=MOST))
+    return (
+        f"{one_line(Path(names[0]).name)} is a table, and is learned from as plain text, commas and all; to learn from "
+        f"its columns give --task {fit}; 'tuirnn data look' shows what would be understood"
+    )

@@ -181,8 +181,11 @@ def located(name: str) -> list[tuple[str, Path | bytes]]:
             return [(one_line(file.relative_to(path)), file) for file in files]
         if path.is_file():
             return [(one_line(path.name), path)]
+        if path.is_fifo() or path.is_char_device():  # as a shell's <(…) is; it can be read once
+            with path.open("rb") as file:
+                return [("a pipe", _no_more_than(file.read(MAX_SOURCE_BYTES + 1), one_line(path)))]
         if path.exists():
-            raise DataError(f"{one_line(path)} is neither a file nor a folder; a pipe is read with '-'")
+            raise DataError(f"{one_line(path)} is neither a file, a folder nor a pipe")
     except (OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     if name in datasets.dataset_names():
@@ -191,6 +194,12 @@ def located(name: str) -> list[tuple[str, Path | bytes]]:
         f"no file, folder or data set '{one_line(name, 100)}'; "
         f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"
     )
+
+
+def _no_more_than(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_SOURCE_BYTES:
+        raise DataError(f"{name} holds more than {MAX_SOURCE_BYTES:,} bytes; train on a part of it")
+    return data
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tuirnn.config import RunConfig
 from tuirnn.models import SequenceModel
+from tuirnn.runs.reader import ELAPSED
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks.task import TaskData
 from tuirnn.training.probes import Loss, probe
@@ -82,10 +83,15 @@ class Evaluator(ABC, Generic[Data]):
         """What is still to be measured when the training ends after so many seconds; returns a line to say, or none."""
         return ""
 
-    def evaluate(self, step: int) -> Evaluation:
-        """Evaluate, and write what was found to the logs."""
+    def evaluate(self, step: int, elapsed: float) -> Evaluation:
+        """Evaluate, and write what was found to the logs.
+
+        Args:
+            step: steps taken.
+            elapsed: seconds of training, pauses and interruptions left out.
+        """
         found = self.measure(step)
-        values = {"loss": found.loss, **found.figures, **found.more}
+        values = {"loss": found.loss, **found.figures, **found.more, ELAPSED: round(elapsed, 3)}
         self.writer.append("metrics", {"step": step, "split": "val", "at": round(time.time(), 3), **values})
         samples = ({"kind": "sample", "text": found.text}, *found.samples)
         self.writer.append("samples", *({"step": step, **sample} for sample in samples))

@@ -14,7 +14,7 @@ from tuirnn.errors import DivergedError, RunError
 from tuirnn.files import to_json
 from tuirnn.runs import checkpoint, liveness
 from tuirnn.runs.layout import RunPaths, is_run
-from tuirnn.runs.reader import RunRecord, Status, written_status
+from tuirnn.runs.reader import ELAPSED, RunRecord, Status, written_status
 from tuirnn.runs.writer import RunWriter, disk_of
 from tuirnn.settings.section import flag_of
 from tuirnn.training import events
@@ -23,6 +23,9 @@ from tuirnn.training.progress import Progress, Stopwatch
 
 HEARTBEAT = 1.0
 """Seconds between two updates of the status."""
+
+HIGHEST_RATE = 0.01
+"""Largest learning rate that is advised after a divergence: a third of a rate that was far too high is too high."""
 
 LEAST_MEASURED = 0.5
 """Seconds over which a speed means something."""
@@ -56,10 +59,11 @@ class Recorder:
         self.share: Callable[[], float] = lambda: 0.0
         self.total = 0
         self._fetch_every = fetch_every
-        self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []  # step, time, lr, loss, gradient norm
+        self._pending: list[tuple[int, float, float, float, Tensor, Tensor]] = []  # …, loss, gradient norm
         self._saved: tuple[int, float] | None = None  # step and validation loss that the last checkpoint holds
         self._usage = Usage()
         self._next_heartbeat = 0.0
+        self._told_of_losses = False
         self._rate_from = (time.perf_counter(), 0)
         self._began = self._rate_from
         self.status = Status(
@@ -110,7 +114,7 @@ class Recorder:
 
     def step(self, rate: float, loss: Tensor, norm: Tensor) -> None:
         """A training step was taken; its loss and gradient norm may still be on their way from the device."""
-        self._pending.append((self.progress.step, time.time(), rate, loss, norm))
+        self._pending.append((self.progress.step, time.time(), self.clock.elapsed, rate, loss, norm))
 
     def flush_if_due(self) -> None:
         """`flush`, once as many losses wait as are fetched together."""
@@ -127,8 +131,16 @@ class Recorder:
             return
         values = torch.stack([torch.stack((loss.float(), norm.float())) for *_, loss, norm in self._pending]).tolist()
         records: list[dict[str, Any]] = [
-            {"step": step, "split": "train", "at": round(at, 3), "loss": loss, "grad_norm": norm, "lr": rate}
-            for (step, at, rate, _, _), (loss, norm) in zip(self._pending, values, strict=True)
+            {
+                "step": step,
+                "split": "train",
+                "at": round(at, 3),
+                "loss": loss,
+                "grad_norm": norm,
+                "lr": rate,
+                ELAPSED: round(elapsed, 3),
+            }
+            for (step, at, elapsed, rate, _, _), (loss, norm) in zip(self._pending, values, strict=True)
         ]
         self._pending.clear()
         self.writer.append("metrics", *records)
@@ -151,9 +163,9 @@ class Recorder:
     def _diverged(self, what: str, step: int) -> DivergedError:
         train = self.record.config.train
         clip = "--clip 1" if not train.clip else f"--clip {train.clip / 4:g}"
+        rate = min(train.lr / 3, HIGHEST_RATE)
         return DivergedError(
-            f"the {what} is not finite at step {step}; {kept_checkpoint(self.paths)}; try --lr {train.lr / 3:.2g} "
-            f"or {clip}"
+            f"the {what} is not finite at step {step}; {kept_checkpoint(self.paths)}; try --lr {rate:.2g} or {clip}"
         )
 
     # ── evaluations and checkpoints ───────────────────────────────────────────
@@ -215,8 +227,9 @@ class Recorder:
         self._next_heartbeat = now + HEARTBEAT
         if state == "running":
             self.measure_rate()
+        self._tell_of_losses()
         progress, status, share, elapsed = self.progress, self.status, min(1.0, self.share()), self.clock.elapsed
-        status.state, status.message, status.heartbeat = state, message, time.time()
+        status.state, status.message, status.heartbeat = state, message or self._incomplete(), time.time()
         status.step, status.epoch, status.elapsed = progress.step, progress.epoch, elapsed
         status.progress = share
         status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
@@ -226,6 +239,22 @@ class Recorder:
         status.best_val_loss, status.best_step = progress.best_val_loss, progress.best_step
         status.rss, status.cpu = self._usage.sample()
         self.writer.status(status)
+
+    def _incomplete(self) -> str:
+        """What is missing in the logs, for the status; empty where nothing is."""
+        lost = self.writer.lost
+        return f"{lost:,} record{'s' * (lost > 1)} lost: {self.writer.refused}" if lost else ""
+
+    def _tell_of_losses(self) -> None:
+        """Say once that the logs cannot be written."""
+        if self.writer.lost and not self._told_of_losses:
+            self._told_of_losses = True
+            self.report(
+                events.Note(
+                    self.progress.step,
+                    f"{self.writer.refused}; the training goes on, its records are lost until there is room again",
+                )
+            )
 
     def measure_rate(self) -> None:
         """Renew the speed from the steps since the last measurement, if that is long enough ago to mean something."""
@@ -246,7 +275,7 @@ class Recorder:
             data: summary of the data, as in `run.json`.
             name: of the data.
         """
-        self.writer.event("changes", step=self.progress.step, settings=settings, data=data)
+        self.writer.event("changes", needed=True, step=self.progress.step, settings=settings, data=data)
         for setting, value in settings.items():
             if setting == "sources":
                 sizes = f"{data['train']:,} to train on, {data['val']:,} held out"

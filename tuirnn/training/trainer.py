@@ -246,7 +246,7 @@ class Trainer:
         recorder.measure_rate()
         try:
             with self.team.resting():
-                found = self.evaluator.evaluate(step)
+                found = self.evaluator.evaluate(step, recorder.clock.elapsed)
         except Interrupted:  # a resume finds that it is due
             return
         progress.evaluated = step

@@ -101,6 +101,8 @@ def _sorted(table: Table, axis: Axis, rows: Rows) -> tuple[Rows, list[str]]:
         return rows, []
     if falling:
         return rows[::-1], ["newest first: turned round"]
+    if axis.calendar and (back := times.set_back(values)):
+        return rows, [f"an hour stands twice, {back} times, as where summer time ends: rows kept in their order"]
     return rows[np.argsort(values, kind="stable")], [f"{int((step < 0).sum()):,} rows stood before older ones: sorted"]
 
 

@@ -1,5 +1,6 @@
 """Language modelling: which token of a text comes next?"""
 
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,12 @@ from tuirnn.tasks.builtin import DEFAULT
 from tuirnn.tasks.task import OF_TOKENS, Held, Interface, OpenCell, Report, Task, TaskData
 
 if TYPE_CHECKING:
+    from tuirnn.tasks.lm.spelling import Spelling
     from tuirnn.vocab import Vocabulary
+
+
+BITS = Figure("bits", "bits per character", "bits/char", common=True)
+"""Carried loss, unknown symbols charged with their spelling."""
 
 
 class LanguageModelling(Task):
@@ -27,6 +33,7 @@ class LanguageModelling(Task):
     figures = (
         Figure("loss", "loss, carried", "nats/{token}"),
         Figure("loss_blocks", "loss, blocks", "nats/{token}"),
+        BITS,
     )
     loss_in = ("nats", "tokens")
     settings = OF_TOKENS | {
@@ -77,8 +84,10 @@ class LanguageModelling(Task):
         return known if evaluated == summary.get("val") else (known, str(evaluated))
 
     def told(self, values: Mapping[str, float], unit: str) -> str:
-        """Both protocols."""
-        return f"{number(values['val_loss'], 4)} carried, {number(values['val_loss_blocks'], 4)} blocks {unit}"
+        """Both protocols, and bits per character."""
+        losses = f"{number(values['val_loss'], 4)} carried, {number(values['val_loss_blocks'], 4)} blocks {unit}"
+        bits = values.get(BITS.key, math.nan)
+        return losses + f", {number(bits)} {BITS.unit}" * math.isfinite(bits)
 
     def hint(self, model: str) -> str:
         """See `Task.hint`."""
@@ -95,21 +104,25 @@ class LanguageModelling(Task):
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
         """Loss under both protocols, on a given text or on the validation split."""
-        from tuirnn.tasks.lm.data import TextData, text_corpus
+        from tuirnn.tasks.lm.corpus.parts import locate
+        from tuirnn.tasks.lm.data import TextData, spelled, text_corpus
         from tuirnn.tasks.lm.prediction import BLOCK, WARM_UP, evaluate
         from tuirnn.tasks.texts import unknown_note
 
         notes: tuple[str, ...] = ()
+        spelling: Spelling | None
         if held.given is not None:
             corpus = text_corpus(held.given, cell.metadata.vocab, held.reading.encoding)
             ids, what = corpus.ids, one_line(held.given)
             notes = (*corpus.notes, *unknown_note(corpus.unknown, len(ids)))
+            spelling = spelled(corpus.vocab, ids, locate((held.given,)), held.reading.encoding)
         else:
             data = held.data()
             assert isinstance(data, TextData)
             ids, what = data.val, "its validation split" + " (leaky: trained on as well)" * held.leaky
+            spelling = data.spelling
         loss = evaluate(cell, ids)
-        values = loss.to_json()
+        values: dict[str, float] = loss.to_json()
         lines = [
             f"{cell.name} on {what}, {loss.tokens:,} {self.counted(cell.metadata.vocab.kind)}",
             f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}",
@@ -122,6 +135,10 @@ class LanguageModelling(Task):
         for label, suffix in ((carried, ""), ("blocks (256, from zero state)", "_blocks")):
             nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
             lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
+        if spelling is not None:
+            values |= {"bits_per_character": spelling.bits(loss.carried), "unknown_share": spelling.share}
+            lines.append(f"{'bits per character, carried':<34} {'':>8} {number(values['bits_per_character'], 4):>8}")
+            lines += [spelling.told] * bool(spelling.told)
         told = {"text": held.given or "validation split", **values, "leaky": held.leaky}
         return Report(told, lines, list(notes))
 

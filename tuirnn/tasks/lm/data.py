@@ -12,11 +12,13 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.piecework import Progress
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
+from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.lm.corpus import Corpus, kept, less_copies, open_corpus
 from tuirnn.tasks.lm.corpus.lines import shuffled_lines
 from tuirnn.tasks.lm.corpus.parts import Part, joined_raw, locate
 from tuirnn.tasks.lm.corpus.reading import Wanted
+from tuirnn.tasks.lm.spelling import Spelling, of_ids, of_tail
 from tuirnn.tasks.lm.stretches import copied
 from tuirnn.tasks.windows import WINDOWS, Windows, places, split
 from tuirnn.vocab import Ids, Tokens, Vocabulary
@@ -27,6 +29,9 @@ EVALUATED_WHOLE = 2**17
 """Tokens up to which a held-out part is always read whole."""
 
 LEAST_EVALUATED = 2**13
+
+SPELLED = 16 * 2**20
+"""Bytes of a text up to which its unknown symbols are spelled."""
 
 PASSAGES = 64
 """Places of a longer held-out part that evaluations read from."""
@@ -57,12 +62,15 @@ class TextData:
     """Tokens of the text that the vocabulary lacks."""
     key: str = ""
     """What its tokens and splits are kept under; empty where they lie in memory."""
+    spelling: Spelling | None = None
+    """What the validation part's tokens stand for in characters."""
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, the splits' lengths in tokens, and how the files were read."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
         lacking = {"unknown": self.lacking} if self.lacking else {}
-        return {"name": self.name, "sha256": self.sha256, **splits, **lacking, "read": self.read}
+        spelled_ = {"val_spelling": vars(self.spelling)} if self.spelling else {}
+        return {"name": self.name, "sha256": self.sha256, **splits, **lacking, "read": self.read, **spelled_}
 
     @property
     def inputs(self) -> int:
@@ -168,14 +176,52 @@ def load(
         notes = (*notes, f"--dedupe leaves out {share:.3g} % of the training part, which stands in the held-out part")
         if len(train) < 2:
             raise DataError(f"all that {name} trains on stands in its held-out part; leave --dedupe out")
+    same = known is not None and known.get("sha256") == corpus.sha256
+    spelling = Spelling.from_json(known.get("val_spelling")) if same and known else None
+    cut = len(ids) if config.fraction < 1 else None
+    spelling = spelling or spelled(corpus.vocab, val, parts, config.encoding, shuffled, cut)
+    if spelling is not None and spelling.unknown and known is None:
+        notes = (*notes, f"of the validation part, {spelling.told}")
     raw = next((part.body for part in parts if not isinstance(part.body, Path)), b"")
     strange = corpus.strange if known is not None else ()
     before = None if known is None else known.get("evaluated")
     evaluated = None if known is None else before if type(before) is int and before > 1 else len(val)
     return TextData(
         name, corpus.sha256, raw, corpus.vocab, train, val, test, notes, strange, corpus.read, evaluated,
-        corpus.unknown, corpus.key and kept.key(corpus.key, len(ids), len(train), len(val), config.dedupe),
+        corpus.unknown, corpus.key and kept.key(corpus.key, len(ids), len(train), len(val), config.dedupe), spelling,
     )  # fmt: skip
+
+
+def spelled(
+    vocab: Vocabulary,
+    ids: Tokens,
+    parts: list[Part],
+    encoding: str = "",
+    shuffled: int | None = None,
+    cut: int | None = None,
+) -> Spelling | None:
+    """What the last tokens of a text stand for in characters.
+
+    Args:
+        vocab: of the text.
+        ids: its last tokens [n].
+        parts: its files, which are read again where a token is unknown.
+        encoding: of them; empty: found out.
+        shuffled: seed of its lines' order; None: as it stands.
+        cut: tokens after which it ends; None: all.
+    Returns:
+        None where tokens of a text above `SPELLED` bytes are unknown.
+    """
+    found = of_ids(vocab, ids)
+    if not found.unknown:
+        return found
+    if sum(part.size for part in parts) > SPELLED:
+        return None
+    files = tuple((part.label, b"".join(part.raw())) for part in parts)
+    text = sources.Source("", b"", files).text(encoding)
+    if shuffled is not None:
+        text = shuffled_lines(text.encode("utf-8", "replace"), shuffled).decode()
+    return of_tail(vocab, ids, text, cut)
 
 
 def _as_one(parts: list[Part], name: str, known: Mapping[str, Any]) -> list[Part]:

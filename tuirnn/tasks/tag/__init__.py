@@ -76,10 +76,14 @@ class Tagging(Task):
         """On a given file; on the test part of its run's data, or the validation part where there is none."""
         from tuirnn.tasks.tag.data import TagData, given
         from tuirnn.tasks.tag.prediction import measure
+        from tuirnn.tasks.texts import unknown_share
 
+        notes: tuple[str, ...] = ()
         if held.given is not None:
-            sequences, what = given(held.given, cell.metadata.vocab, cell.metadata.classes), one_line(held.given)
-            about = {"text": held.given}
+            vocab, classes = cell.metadata.vocab, cell.metadata.classes
+            sequences, notes = given(held.given, vocab, classes, held.reading.encoding, held.read)
+            what, about = one_line(held.given), {"text": held.given}
+            notes = (*notes, *unknown_share(vocab, list(sequences.ids)))
         else:
             data = held.data()
             assert isinstance(data, TagData)
@@ -93,6 +97,7 @@ class Tagging(Task):
                 f"{cell.name} on {what}, {len(sequences):,} sequences, {found.words:,} words, {found.tokens:,} {kind}",
                 *_table(found, cell.metadata.vocab.kind),
             ],
+            list(notes),
         )
 
     def predict(self, cell: OpenCell, text: str) -> Report:

@@ -26,6 +26,9 @@ SIDE_BY_SIDE, TOKENS_AT_ONCE = 256, 1 << 14
 FEW_TAGS, TIMES_SEEN = 20, 4
 """More tags than these few occur so often on average, or what stands there are no tags."""
 
+EXAMPLES, SHOWN = 3, 12
+"""Sequences that are shown, and words of each."""
+
 POOL = 16
 """Batches whose sequences are sorted by length, so that those of a batch need little padding."""
 
@@ -96,6 +99,8 @@ class TagData:
     val: Sequences
     test: Sequences
     notes: tuple[str, ...] = ()
+    read: dict[str, Any] = field(default_factory=dict)
+    """How the files were read."""
 
     @property
     def inputs(self) -> int:
@@ -114,7 +119,8 @@ class TagData:
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, tags and the splits' sizes in sequences."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        return {"name": self.name, "sha256": self.sha256, "classes": list(self.classes), **splits}
+        about = {"name": self.name, "sha256": self.sha256, "classes": list(self.classes)}
+        return {**about, **splits, "read": {**self.read, "notes": list(self.notes)}}
 
     def unknown(self) -> list[str]:
         """Symbols of the training split that the vocabulary of an earlier run lacks."""
@@ -160,7 +166,8 @@ def load(
     Raises:
         DataError: a line that cannot be read, a tag that the run does not know, too few sequences or tags.
     """
-    reading, name, source = read_sources(config, stdin)
+    before = known.get("read") if known else None
+    reading, name, source = read_sources(config, stdin, before if isinstance(before, dict) else None)
     texts, notes = _distinct(reading)
     splits = _split(texts, config, name)
     if vocab is None:
@@ -178,14 +185,18 @@ def load(
     if vocab.unk is not None and (unknown := sum(int((ids == vocab.unk).sum()) for ids in val.ids)):
         share = unknown / int(val.lengths.sum())
         notes.append(f"{share:.2%} of the validation tokens are unknown: they do not occur in the training split")
-    return TagData(name, source.sha256, source.data, vocab, classes, train, val, test, tuple(notes))
+    told = (*reading.notes, *notes, *_examples(reading))
+    return TagData(name, source.sha256, source.data, vocab, classes, train, val, test, told, reading.read)
 
 
-def read_sources(config: DataConfig, stdin: Path | None = None) -> tuple[Reading, str, sources.Source]:
-    """All sequences of the sources, the data's short name, and the bytes they came from."""
+def read_sources(
+    config: DataConfig, stdin: Path | None = None, before: Mapping[str, Any] | None = None
+) -> tuple[Reading, str, sources.Source]:
+    """All sequences of the sources, the data's short name, and the bytes they came from; see `load`."""
     files = [file for name in config.sources or (ENTITIES,) for file in sources.parts(name, stdin)]
     label = one_line(files[0][0]) + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-    readings = [read(sources.Source(name, data).text(config.encoding), name, config) for name, data in files]
+    texts = [sources.Source(name, data).read(config.encoding) for name, data in files]
+    readings = [read(text.text, name, config, before) for text, (name, _) in zip(texts, files, strict=True)]
     if len({reading.symbols for reading in readings}) > 1:
         raise DataError(f"{label}: some files tag symbols and others words; train on one kind")
     whole = Reading(
@@ -193,6 +204,8 @@ def read_sources(config: DataConfig, stdin: Path | None = None) -> tuple[Reading
         readings[0].symbols,
         sum(reading.comments for reading in readings),
         sum(reading.documents for reading in readings),
+        tuple(note for text, reading in zip(texts, readings, strict=True) for note in (*text.notes, *reading.notes)),
+        {**readings[0].read, "files": [file for text in texts[: sources.MOST_FILES] for file in text.read["files"]]},
     )
     if whole.symbols and config.tokens == "word":
         raise DataError(f"{label} tags single symbols; give --tokens char or byte")
@@ -205,6 +218,15 @@ def tags_of(reading: Reading) -> tuple[str, ...]:
     """All tags, sorted; also O, the tag of blanks between words."""
     blanks = () if reading.symbols else (OUTSIDE,)
     return tuple(sorted({*blanks, *(tag for one in reading.sequences for tag in one.tags)}))
+
+
+def _examples(reading: Reading) -> list[str]:
+    """The first sequences with the tags of their words."""
+    shown = []
+    for one in reading.sequences[:EXAMPLES]:
+        words = (f"{one.text[a:b]}/{tag}" for (a, b), tag in zip(one.words[:SHOWN], one.tags, strict=False))
+        shown.append(one_line(" ".join(words), 80))
+    return shown
 
 
 def _distinct(reading: Reading) -> tuple[list[Tagged], list[str]]:
@@ -277,7 +299,10 @@ def last_tokens(starts: Ids, words: Sequence[tuple[int, int]]) -> Ids:
     return np.searchsorted(starts, [last for _, last in words]) - 1
 
 
-def given(name: str, vocab: Vocabulary, classes: Sequence[str]) -> Sequences:
-    """All sequences of a file or data set, as a trained network reads them; see `load` for what is raised."""
-    reading, label, _ = read_sources(DataConfig(task="tag", sources=(name,), tokens=vocab.kind))
-    return encoded(reading.sequences, vocab, classes, label)
+def given(
+    name: str, vocab: Vocabulary, classes: Sequence[str], encoding: str = "", before: Mapping[str, Any] | None = None
+) -> tuple[Sequences, tuple[str, ...]]:
+    """All sequences of a file or data set, as a trained network reads them, and how they were read; see `load`."""
+    config = DataConfig(task="tag", sources=(name,), tokens=vocab.kind, encoding=encoding)
+    reading, label, _ = read_sources(config, before=before)
+    return encoded(reading.sequences, vocab, classes, label), reading.notes

@@ -5,8 +5,9 @@ The network reads that text; each of its tokens has the tag of the word that it 
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
@@ -57,27 +58,32 @@ class Reading:
         sequences: in the file's order.
         symbols: the tags are those of single symbols, not of words.
         comments, documents: lines that hold no word: comments, and limits of documents.
+        notes: how a table was read, a line each.
+        read: the same for a run's record.
     """
 
     sequences: tuple[Tagged, ...]
     symbols: bool = False
     comments: int = 0
     documents: int = 0
+    notes: tuple[str, ...] = ()
+    read: dict[str, Any] = field(default_factory=dict)
 
 
-def read(text: str, name: str, config: DataConfig) -> Reading:
+def read(text: str, name: str, config: DataConfig, before: Mapping[str, Any] | None = None) -> Reading:
     """Read a file of either form.
 
     Args:
         text: of the file.
         name: for messages.
         config: `text_column` and `label_column`; either makes the file a table.
+        before: how a run has read its data: its columns are taken where a table has them.
     Raises:
         DataError: a line that fits neither form; the message has its number.
     """
     head = [field.strip(' "\r').lower() for field in re.split(r"[\t;,]", text.split("\n", 1)[0])]
     if config.text_column or config.label_column or (len(head) > 1 and set(head) & set(TAG_COLUMNS)):
-        return _read_table(text, name, config)
+        return _read_table(text, name, config, before or {})
     return _read_columns(text, name)
 
 
@@ -107,10 +113,10 @@ def _read_columns(text: str, name: str) -> Reading:
             first, last = (1, 3) if len(fields) == UNIVERSAL and fields[0].isdigit() else (0, -1)
             words.append(fields[first])
             tags.append(fields[last])
-    return Reading(tuple(sequences), False, comments, documents)
+    return Reading(tuple(sequences), False, comments, documents, read={"form": "a word and its tag on each line"})
 
 
-def _read_table(text: str, name: str, config: DataConfig) -> Reading:
+def _read_table(text: str, name: str, config: DataConfig, before: Mapping[str, Any]) -> Reading:
     """A text and its tags in each row: words and tags with blanks between, or as many tags as the text has symbols."""
     wanted = tuple(filter(None, (config.text_column, config.label_column)))
     table = tables.read(text.encode(), name, sources.given(config, wanted))
@@ -119,23 +125,33 @@ def _read_table(text: str, name: str, config: DataConfig) -> Reading:
         raise DataError(f"{name} has {len(names)} column; a table of tagged texts has a text and its tags")
     lower = [heading.strip().lower() for heading in names]
     usual = next((names[lower.index(heading)] for heading in TAG_COLUMNS if heading in lower), names[-1])
-    of = table.position(config.label_column or usual)
-    at = table.position(config.text_column) if config.text_column else int(of == 0)
+    texts, tags = (before.get(key) if before.get(key) in names else None for key in ("text_column", "label_column"))
+    of = table.position(config.label_column or str(tags or usual))
+    column = config.text_column or str(texts or "")
+    at = table.position(column) if column else int(of == 0)
     if of == at:
         raise DataError(f"{name}: column '{one_line(names[of], 60)}' is both text and tags; give --label-column")
     rows = list(zip(table.cells(at), table.cells(of), strict=True))
     symbols = not any(len(tags.split()) > 1 for _, tags in rows)
     sequences = []
     for row, (text_, tags_) in enumerate(rows):
-        words, tags = (list(text_), list(tags_.strip())) if symbols else (text_.split(), tags_.split())
-        if not words or len(words) != len(tags):
+        words, of_words = (list(text_), list(tags_.strip())) if symbols else (text_.split(), tags_.split())
+        if not words or len(words) != len(of_words):
             unit = "symbols" if symbols else "words"
             raise DataError(
-                f"{name}, line {table.line(row)}: {len(tags)} tags for {len(words)} {unit}; give each {unit[:-1]} one "
-                "tag, " + ("or each word one, with blanks between them" if symbols else "with blanks between them")
+                f"{name}, line {table.line(row)}: {len(of_words)} tags for {len(words)} {unit}; give each {unit[:-1]} "
+                "one tag, " + ("or each word one, with blanks between them" if symbols else "with blanks between them")
             )
-        sequences.append(_fitting(tagged(words, tags, symbols=symbols), f"{name}, line {table.line(row)}"))
-    return Reading(tuple(sequences), symbols)
+        sequences.append(_fitting(tagged(words, of_words, symbols=symbols), f"{name}, line {table.line(row)}"))
+    chosen = {"text_column": names[at], "label_column": names[of]}
+    notes = (
+        f"{name}: {table.told}",
+        f"text: column '{one_line(names[at], 60)}'; tags: column '{one_line(names[of], 60)}', one for each "
+        f"{'symbol' if symbols else 'word'}",
+        *table.notes,
+    )
+    read_ = {"form": "a table", "dialect": table.dialect.to_json(), "rows": len(table), **chosen}
+    return Reading(tuple(sequences), symbols, notes=notes, read=read_)
 
 
 def tagged(words: Sequence[str], tags: Sequence[str], *, symbols: bool = False) -> Tagged:

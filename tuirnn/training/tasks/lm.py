@@ -51,7 +51,10 @@ class LanguageEvaluator(Evaluator[TextData]):
             seen = evaluation.mistakes(model, self.data.vocab, held, self.device)
             text = self._sample(step)
             probed = self.probe(CrossEntropy(), *self._probe_batch())
-        return Evaluation(carried, {"loss_blocks": blocks}, text, probed, samples=({"kind": "mistakes", **seen},))
+        figures = {"loss_blocks": blocks}
+        if self.data.spelling is not None:
+            figures["bits"] = self.data.spelling.bits(carried)
+        return Evaluation(carried, figures, text, probed, samples=({"kind": "mistakes", **seen},))
 
     def finish(self, step: int, seconds: float) -> str:
         """The loss of the whole held-out part, where evaluations read passages and there is time for it."""

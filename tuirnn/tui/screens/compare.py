@@ -14,7 +14,19 @@ from textual.widgets import Static
 
 from tuirnn import text
 from tuirnn.charts.plot import Axis, Options, Series
-from tuirnn.comparison import ALIGNMENTS, KEY, Compared, Group, Row, apart, differing, groups, results
+from tuirnn.comparison import (
+    ALIGNMENTS,
+    COMMON,
+    KEY,
+    Compared,
+    Group,
+    Row,
+    apart,
+    common,
+    differing,
+    groups,
+    results,
+)  # fmt: skip
 from tuirnn.errors import RunError, one_line
 from tuirnn.figures import PERCENT, Figure
 from tuirnn.runs.listing import RunSummary
@@ -34,7 +46,7 @@ WIDEST = 24
 """Width of a column in cells."""
 
 AXES = {"step": Axis(), "tokens": Axis(), "time": Axis(kind="time")}
-BY = {"step": "by step", "tokens": "by tokens trained on", "time": "by time since the start"}
+BY = {"step": "by step", "tokens": "by tokens trained on", "time": "by time of training"}
 
 
 class CompareTab(Tab):
@@ -43,7 +55,7 @@ class CompareTab(Tab):
     NAME = "compare"
     TITLE = "Compare"
     KEYS = (
-        key("x", "align", "align", "x axis: steps, tokens, or time since the start"),
+        key("x", "align", "align", "x axis: steps, tokens, or time of training"),
         key("u", "unit", "unit", "runs whose loss has the next unit; each unit is compared separately"),
         key("m", "measure", "measure", "next metric of held-out data, or the smoothed training loss"),
         key("y", "log", "log y", "logarithmic or linear y"),
@@ -167,6 +179,10 @@ class CompareTab(Tab):
                 lines += [Content("")] * bool(lines) + [Content.styled(group.loss.titled, "bold $accent")]
             unit = f" ({group.loss.unit})"  # stated once, above: at 80 columns the values need the space
             lines += _table([dataclasses.replace(row, name=row.name.replace(unit, "")) for row in rows])
+            lines += [Content.styled(note, "$warning") for note in group.notes]
+        if (shared := common(found)) is not None:
+            lines += [Content(""), Content.styled(COMMON, "bold $accent")]
+            lines += _table([Row("", shared[0].names), *shared[1]])
         self.query_one("#compare-table", Static).update(Content("\n").join(lines))
         self.query_one("#compare-table-frame").border_subtitle = Content(KEY if lines else "")
 

@@ -1,5 +1,6 @@
 """The form for a new run, made from the configuration's own fields."""
 
+import contextlib
 import shlex
 from typing import Any, ClassVar, cast
 
@@ -19,7 +20,7 @@ from tuirnn.errors import ConfigError, RunError, TuirnnError
 from tuirnn.estimate import earlier_run, estimate
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name
-from tuirnn.survey import Survey, survey
+from tuirnn.survey import Survey, preview, survey
 from tuirnn.tasks.sources import STDIN
 from tuirnn.text import visible_line
 from tuirnn.tui.background_actions import BackgroundActions
@@ -54,6 +55,9 @@ HINTS = {
 }
 
 NO_RECIPE = "–"
+
+PREVIEWED = 6
+"""Lines about a file that are shown."""
 
 READING = "reading the data …"
 TYPED = 0.25
@@ -108,11 +112,14 @@ def data_key(config: RunConfig) -> tuple[object, ...]:
 
 
 class Surveyed(Message):
-    """The data with this `data_key` have been read; `found` is a line of text if that failed."""
+    """The data with this `data_key` have been read; `found` is a line of text if that failed.
 
-    def __init__(self, key: tuple[object, ...], found: Survey | str) -> None:
+    `told` is what was understood of a file, a line each.
+    """
+
+    def __init__(self, key: tuple[object, ...], found: Survey | str, told: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.key, self.found = key, found
+        self.key, self.found, self.told = key, found, told
 
 
 class NewRun(ModalScreen[None]):
@@ -154,6 +161,7 @@ class NewRun(ModalScreen[None]):
                     yield self._row(name, self._control(name, flat[name]))
                 with Collapsible(title="more", collapsed=True):
                     yield Vertical(id="form-more")
+            yield Static("", id="form-preview", markup=False)
             yield Static("", id="form-hint", markup=False)
             yield Static("", id="form-error", markup=False)
             with Horizontal(classes="dialog-buttons"):
@@ -284,12 +292,20 @@ class NewRun(ModalScreen[None]):
             found = str(error)
         except Exception as error:  # no file may end the dashboard; the training reports the error again
             found = f"the data cannot be read: {type(error).__name__}: {error}"
-        self.post_message(Surveyed(key, found))
+        told: tuple[str, ...] = ()
+        with contextlib.suppress(Exception):  # what is wrong has been found above
+            told = preview(config.data)
+        self.post_message(Surveyed(key, found, told))
 
     def on_surveyed(self, message: Surveyed) -> None:
         """Display the estimate, unless other data were entered meanwhile."""
         if message.key == self._reading:
             self._surveyed, self._reading = message, ()
+            lines = [visible_line(line) for line in message.told[:PREVIEWED]]
+            more = len(message.told) - len(lines)
+            lines += [f"… {more} more: tuirnn data look"] * (more > 0)
+            self.query_one("#form-preview", Static).update(Content("\n".join(lines)))
+            self.query_one("#form-preview").display = bool(lines)
             self._changed()
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -37,6 +37,7 @@ SORTS: dict[str, Callable[[RunSummary], Any]] = {
     "name": lambda run: run.name,
     "best val": lambda run: (
         run.judgement.loss.unit,  # losses of one unit together
+        str(run.judgement.scale),
         run.status.best_val_loss if run.status.best_step else math.inf,
     ),
     "state": lambda run: (not run.status.live, run.status.state),

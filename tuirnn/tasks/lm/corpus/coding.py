@@ -120,10 +120,10 @@ class CharacterCounts:
 
 
 @cache
-def _in_words() -> npt.NDArray[np.bool_]:
-    """Which code points words are made of."""
+def _in_words(marked: bool) -> npt.NDArray[np.bool_]:
+    """Which code points words are made of; `marked`: combining marks too, see `Vocabulary.marked`."""
     table = np.zeros(POINTS, bool)
-    for first, last in word_ranges():
+    for first, last in word_ranges(marked):
         table[first : last + 1] = True
     return table
 
@@ -133,12 +133,12 @@ def _ascii_in_words() -> npt.NDArray[np.bool_]:
     return np.array([chr(point).isalnum() or chr(point) == "_" for point in range(128)])
 
 
-def words(piece: bytes) -> Any:
+def words(piece: bytes, marked: bool = False) -> Any:
     """The words of a piece and what stands between them, as `Vocabulary` cuts a text: an Arrow array over its bytes."""
     import pyarrow as pa
 
     points = code_points(piece)
-    inside = (_ascii_in_words() if points.dtype == np.uint8 else _in_words())[points]
+    inside = (_ascii_in_words() if points.dtype == np.uint8 else _in_words(marked))[points]
     begins = np.ones(len(points), bool)
     np.logical_and(inside[1:], inside[:-1], out=begins[1:])
     np.logical_not(begins[1:], out=begins[1:])
@@ -154,7 +154,7 @@ def count_words(piece: bytes) -> tuple[list[str], list[int]]:
     """The different words of a piece in order of appearance, and how often each is there."""
     import pyarrow.compute as pc
 
-    found = pc.value_counts(words(piece))
+    found = pc.value_counts(words(piece, marked=True))  # where a text has no marks it is the same
     return found.field("values").to_pylist(), found.field("counts").to_pylist()
 
 
@@ -231,7 +231,7 @@ def _word_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes],
     unk = len(vocab.symbols)
 
     def encode(piece: bytes) -> Encoded:
-        found = pc.index_in(words(piece).cast(pa.binary()), value_set=known)
+        found = pc.index_in(words(piece, vocab.marked).cast(pa.binary()), value_set=known)
         ids = found.fill_null(unk).to_numpy(zero_copy_only=False).astype(kind)
         return Encoded(ids, int(found.null_count))
 
