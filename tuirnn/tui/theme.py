@@ -41,12 +41,11 @@ OWN = (DARK, LIGHT)
 
 THEMES = (
     "tuirnn-dark", "tuirnn-light", "ansi-dark", "ansi-light", "nord", "gruvbox", "tokyo-night", "catppuccin-latte",
-    "solarized-light",
 )  # fmt: skip
 """In the order of the key T. The two ANSI themes use the terminal's own sixteen colours."""
 
 FORMER = {"safe-dark": "tuirnn-dark", "safe-light": "tuirnn-light", "textual-dark": "tuirnn-dark",
-          "textual-light": "tuirnn-light"}  # fmt: skip
+          "textual-light": "tuirnn-light", "solarized-light": "tuirnn-light"}  # fmt: skip
 """Names of themes that these have replaced; `--theme` still takes them."""
 
 _DARK_LINES = ("#6CB6FF", "#F0A04B", "#46CFA5", "#E58CBF", "#F0E442", "#FF8A6C", "#A9B1F5", "#BEBEBE")
