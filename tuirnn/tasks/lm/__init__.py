@@ -112,10 +112,11 @@ class LanguageModelling(Task):
         notes: tuple[str, ...] = ()
         spelling: Spelling | None
         if held.given is not None:
-            corpus = text_corpus(held.given, cell.metadata.vocab, held.reading.encoding)
+            parts = locate((held.given,))  # once: it may be a pipe
+            corpus = text_corpus(held.given, cell.metadata.vocab, held.reading.encoding, parts)
             ids, what = corpus.ids, one_line(held.given)
             notes = (*corpus.notes, *unknown_note(corpus.unknown, len(ids)))
-            spelling = spelled(corpus.vocab, ids, locate((held.given,)), held.reading.encoding)
+            spelling = spelled(corpus.vocab, ids, parts, held.reading.encoding)
         else:
             data = held.data()
             assert isinstance(data, TextData)

@@ -233,13 +233,18 @@ def _as_one(parts: list[Part], name: str, known: Mapping[str, Any]) -> list[Part
     return [Part(name, data)] if sha.hexdigest() == known.get("sha256") else parts
 
 
-def text_corpus(path: str, vocab: Vocabulary, encoding: str = "") -> Corpus:
+def text_corpus(path: str, vocab: Vocabulary, encoding: str = "", parts: list[Part] | None = None) -> Corpus:
     """A text to evaluate on.
 
+    Args:
+        path: what the user has named.
+        vocab: of the network.
+        encoding: as the user says; empty: found out.
+        parts: the files at `path`, where they have been found already.
     Raises:
         DataError: it is unreadable, or shorter than two tokens.
     """
-    corpus = open_corpus(locate((path,)), Wanted(vocab.kind, 0, vocab, encoding))
+    corpus = open_corpus(parts or locate((path,)), Wanted(vocab.kind, 0, vocab, encoding))
     if len(corpus.ids) < 2:
         raise DataError(f"{one_line(path)} has fewer than two tokens; there is nothing to predict")
     return corpus
