@@ -133,7 +133,9 @@ class Vocabulary:
         return cls(value["kind"], tuple(symbols), tuple((one, two) for one, two in merges))
 
     def grown(self, other: "Vocabulary") -> "Vocabulary":
-        """This vocabulary with the further symbols of another one of its kind after its own."""
+        """This vocabulary with the further symbols of another one of its kind after its own; of bytes it has all."""
+        if self.of_bytes:
+            return self
         return Vocabulary(self.kind, tuple(dict.fromkeys((*self.symbols, *other.symbols))))
 
     def ids_in(self, other: "Vocabulary") -> Ids:

@@ -86,7 +86,7 @@ class TextCell(Cell):
         moment = self._writer.moment()
         parts = dict(zip(self.metadata.definition.state, moment.state, strict=True))
         found: State = {**parts, "answer": moment.logits.astype(np.float32)[None]}
-        if self.vocab.kind == "byte":
+        if self.vocab.of_bytes:
             found["undecoded"] = np.frombuffer(moment.undecoded[0].ljust(UNDECODED, b"\0"), np.uint8).copy()
         return found
 
@@ -104,8 +104,12 @@ class TextCell(Cell):
         p = self._writer.distribution(Sampling(temperature=1.0))
         self.state = before
         unk = self.vocab.unk
-        symbol = (lambda i: bytes([i]).decode("latin-1")) if self.vocab.kind == "byte" else self.vocab.symbol
-        return {symbol(i): float(p[i]) for i in range(len(p)) if i != unk}
+        vocab = self.vocab
+        symbols = [
+            vocab.token_bytes(i).decode("utf-8", "backslashreplace") if vocab.of_bytes else vocab.symbol(i)
+            for i in range(len(p))
+        ]
+        return {symbol: float(p[i]) for i, symbol in enumerate(symbols) if i != unk}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tuirnn.api.settings import Settings
 from tuirnn.config import RunConfig
 from tuirnn.errors import OutOfMemoryError, RunError
 from tuirnn.machine import share_cores
-from tuirnn.runs import detached
+from tuirnn.runs import control, detached
 from tuirnn.runs.layout import RunPaths, check_free, runs_folder
 from tuirnn.shortage import TO_TRAIN, need_room, shortage, told
 
@@ -82,7 +82,7 @@ class _Work:
     def __init__(self, paths: RunPaths, begin: Begin) -> None:
         self._paths, self._begin = paths, begin
         self._events: queue.Queue[Event | None] = queue.Queue(1)
-        self._stopping = self._over = False
+        self._stopping = self._asked = self._over = False
         self._error: BaseException | None = None
         self.outcome = ""
         threading.Thread(target=self._train, name=f"training {paths.name}", daemon=True).start()
@@ -92,14 +92,14 @@ class _Work:
             self.outcome = self._begin(self._report)
         except BaseException as error:  # raised again where the events are read
             self._error = error
+        if self._asked:
+            control.take(self._paths)  # a request that came with the last step must not stop a resume
         self._events.put(None)
 
     def _report(self, event: "Event") -> None:
-        if self._stopping:
-            from tuirnn.runs import control
-
+        if self._stopping and not self._asked:
+            self._asked = True
             control.send(self._paths, control.Request("stop"))
-            self._stopping = False
         self._events.put(event)
 
     def stop(self) -> None:
@@ -148,7 +148,7 @@ def train(
     Raises:
         TuirnnError: what the command would say.
     """
-    config, parent = _configured(source, recipe, from_run, settings)
+    config, parent = _configured(source, recipe, from_run, runs, settings)
     return shown(_new(config, parent, name, runs), config, callback, progress)
 
 
@@ -170,18 +170,19 @@ def events(
     Raises:
         TuirnnError: settings that no run can have.
     """
-    config, parent = _configured(source, recipe, from_run, settings)
+    config, parent = _configured(source, recipe, from_run, runs, settings)
     return _new(config, parent, name, runs)
 
 
 def _configured(
-    source: Sources, recipe: str | None, from_run: Run | str | Path | None, settings: Mapping[str, Any]
-) -> tuple[RunConfig, "Parent | None"]:
+    source: Sources, recipe: str | None, from_run: Run | str | Path | None, runs: str | Path | None,
+    settings: Mapping[str, Any],
+) -> tuple[RunConfig, "Parent | None"]:  # fmt: skip
     """The settings of a new run, and the run it begins with."""
     from tuirnn.cli.train import configured
 
     sources = [] if source is None else [source] if isinstance(source, (str, Path)) else list(source)
-    begun = None if from_run is None else (from_run if isinstance(from_run, Run) else Run(from_run)).paths
+    begun = None if from_run is None else (from_run if isinstance(from_run, Run) else Run(from_run, runs)).paths
     return configured(recipe, begun, list(map(str, sources)), plain(settings))
 
 

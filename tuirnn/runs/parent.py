@@ -102,6 +102,10 @@ class Parent:
         for name in DRAWN:
             if name in given and wanted[name] != ours[name]:
                 raise ConfigError(f"{flag_of(name)} has no effect with --from, which draws no weights; leave it out")
+        if self.record.vocab.of_bytes and wanted["vocab_size"] != ours["vocab_size"]:
+            raise ConfigError(
+                f"--vocab-size has no effect with --from: the vocabulary of run '{self.name}' is kept; leave it out"
+            )
         if "sources" not in given and STDIN in config.data.sources:
             raise ConfigError(f"run '{self.name}' has read standard input; name what the new run is to learn from")
         return config
@@ -114,6 +118,8 @@ class Parent:
         Raises:
             DataError: data that cannot be used, or a series with another number of columns.
         """
+        if self.record.vocab.of_bytes:
+            return tasks.load(config.data, vocab=self.record.vocab)
         data = tasks.load(config.data)
         if self.record.vocab.kind == data.vocab.kind:
             grown = self.record.vocab.grown(data.vocab)
@@ -135,8 +141,8 @@ class Parent:
                 f"the vocabulary of run '{self.name}' grows from {len(old.symbols):,} to {len(data.vocab.symbols):,} "
                 f"{kind}: {_some([repr(symbol) for symbol in new])}; they begin as its unknown one"
             )
-        elif old.symbols:
-            yield f"the vocabulary of run '{self.name}' is kept: {len(old.symbols):,} {kind}"
+        elif old.symbols or old.merges:
+            yield f"the vocabulary of run '{self.name}' is kept: {len(old.symbols) or len(old):,} {kind}"
         known, now = _classes(self.record.data), _classes(data.summary())
         if new := tuple(name for name in now if name not in known):
             yield f"classes that run '{self.name}' does not know begin anew: {_some(new)}"
