@@ -141,6 +141,9 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.txt").write_bytes("größer und größer\n".encode() * 2000 + b"\xff and more\n")
     with pytest.raises(DataError, match="UTF-8 but for 1 places"):
         lm.load(DataConfig(sources=(str(tmp_path / "d.txt"),)))
+    for name in ("utf-32", "punycode", "idna", "no such"):
+        with pytest.raises(DataError):
+            lm.load(DataConfig(sources=(str(tmp_path / "d.txt"),), encoding=name))
     replaced = lm.load(DataConfig(sources=(str(tmp_path / "d.txt"),), encoding="utf-8"))
     assert any("1 bytes have no character" in note for note in replaced.notes)
 

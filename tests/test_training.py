@@ -311,8 +311,8 @@ def test_probed_gradients_are_the_true_ones(small_run: RunPaths) -> None:
     data = run_data(small_run)
     model = build_model(read_record(small_run).config, data).eval()
     model.load_state_dict(load(checkpoint.load(small_run).files[checkpoint.MODEL]))
-    x = torch.from_numpy(data.val[:8])[:, None]
-    y = torch.from_numpy(data.val[1:9])[:, None]
+    x = torch.from_numpy(data.val[:8].astype(np.int64))[:, None]
+    y = torch.from_numpy(data.val[1:9].astype(np.int64))[:, None]
     state, hidden = model.zero_state(1), []
     for token in x:
         logits, state = model(token[None], state)

@@ -5,6 +5,7 @@ not wait until the device has caught up, as it may for two whole copies of a bat
 batch; on the CPU there is nothing to send.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ class Feed:
         self.batches, self.device = batches, device
         self._text: Tensor | None = None
         if isinstance(batches, Windows) and (device.type != "cpu" if resident is None else resident):
-            self._text = torch.from_numpy(_signed(batches.ids)).to(device)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes there
+                self._text = torch.from_numpy(_signed(batches.ids)).to(device)
             self._offsets = torch.arange(batches.T + 1, device=device)[:, None]
 
     def __call__(self, batch: Batch, lanes: slice) -> tuple[Tensor, Tensor]:

@@ -64,7 +64,7 @@ def start(
     begin_compiling(config.model, device)
     data = data or (parent.load(config) if parent else tasks.load(config.data))
     if config.train.token_dropout and not data.vocab.symbols:
-        raise ConfigError("--token-dropout reads tokens as unknown, and no byte is; use --dropout alone")
+        raise ConfigError("--token-dropout reads tokens as unknown, and no byte or subword is; use --dropout alone")
     tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
     described, notes = _described(config, data, parent)
     record = RunRecord(

@@ -26,6 +26,9 @@ MOST_BYTES = 64 * 2**30
 SPOOLED_FROM = 4 * 2**20
 """Bytes of standard input from which it is kept in a file."""
 
+WITHOUT_MARK = {"utf-16": f"utf-16-{sys.byteorder[0]}e", "utf-32": f"utf-32-{sys.byteorder[0]}e"}
+"""Encodings whose incremental decoders demand a byte order mark, and what they are without one."""
+
 BEGINNINGS = tuple(mark for mark, _ in MARKS)
 
 Hash = Any
@@ -117,21 +120,25 @@ class Part:
 
     def _converted(self, sha: Hash, found: Encoding) -> Iterator[bytes]:
         given = found.how == "given"
-        decoder = codecs.getincrementaldecoder(found.name)("replace" if given else "strict")
+        name = WITHOUT_MARK.get(found.name, found.name)
+        try:
+            decoder = codecs.getincrementaldecoder(name)("replace" if given else "strict")
+        except LookupError:
+            raise DataError(f"--encoding {name} reads no long texts; convert {self.label} to UTF-8") from None
         lost = characters = zeros = read = 0
         for piece in self.raw():
             sha.update(piece)
             try:
                 text = decoder.decode(piece if read else piece[found.mark :])
-            except UnicodeDecodeError as error:
-                raise _not_in(self, found, read + error.start) from None
+            except UnicodeError as error:
+                raise _not_in(self, found, read + getattr(error, "start", 0)) from None
             read += len(piece)
             characters, zeros = characters + len(text), zeros + text.count("\0")
             lost += text.count("\N{REPLACEMENT CHARACTER}")
             yield text.encode("utf-8", "replace")
         try:
             text = decoder.decode(b"", True)
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise _not_in(self, found, read) from None
         lost, characters = lost + len(text), characters + len(text)
         if given and (lost > max(1, MOST_REPLACED * characters) or zeros):
