@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance soak bench bench-gpu clean
+.PHONY: demo test conformance dist soak bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -13,6 +13,12 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# Builds wheel and source distribution in dist/, then installs the wheel in clean environments and uses it.
+dist: .venv/installed
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python tests/package.py dist
 
 soak: .venv/installed
 	TUIRNN_LONG=1 $(BIN)/python -m pytest
@@ -36,4 +42,4 @@ bench-gpu: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv dist build docs/site .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
