@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance dist soak bench bench-gpu clean
+.PHONY: demo test conformance dist docs soak bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -19,6 +19,14 @@ dist: .venv/installed
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python tests/package.py dist
+
+# The documents as a site, in build/site; every link is checked.
+docs: .venv/documents
+	$(BIN)/python docs/pages.py
+
+.venv/documents: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 soak: .venv/installed
 	TUIRNN_LONG=1 $(BIN)/python -m pytest
@@ -42,4 +50,4 @@ bench-gpu: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv dist build docs/site .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv dist build .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -4,8 +4,8 @@ A file of docs/results/ is one table, or a list of tables:
 
     {"title": …, "processor": …, "date": …, "commit": …, "command": …, "columns": […], "rows": [[…], …], "note": …}
 
-The processor is a key of PROCESSORS. A row begins with what was measured; figures are numbers, or texts where they have a
-range or a unit of their own. Tables are grouped by processor and stand in the order of their files' names.
+The processor is a key of PROCESSORS. A row begins with what was measured; figures are numbers, or texts where they
+have a range or a unit of their own. Tables are grouped by processor and stand in the order of their files' names.
 """
 
 import json
@@ -27,12 +27,12 @@ PROCESSORS = {
 HEAD = """# Results
 
 What holds now, by processor; each table names its date, its commit and the command that produced it. Written by
-`python docs/results.py` from `docs/results/*.json`; a test compares the two. What was tried, what failed and how figures
-were before stands in the [notebook](notebook.md).
+`python docs/results.py` from `docs/results/*.json`; a test compares the two. What was tried, what failed and how
+figures were before stands in the [notebook](notebook.md).
 
-*Carried*: one pass over the held-out text, the hidden state carried through all of it. *Blocks*: independent blocks of 256
-characters, each from the zero state. *nats*: cross-entropy with natural logarithm; 1 nat is 1.443 bits. No GPU was available: the
-figures that CUDA is to reach, and the command that measures them, are in the [notebook](notebook.md#open).
+*Carried*: one pass over the held-out text, the hidden state carried through all of it. *Blocks*: independent blocks of
+256 characters, each from the zero state. *nats*: cross-entropy with natural logarithm; 1 nat is 1.443 bits. No GPU was
+available: what CUDA is to reach, and the command that measures it, stand in the [notebook](notebook.md#open).
 """
 
 
