@@ -1,8 +1,8 @@
 """The documents as a site: `make docs` writes build/site, strictly, and checks every link in it.
 
 The pages keep their places: the README is the first, docs/, export/ and checkpoints/ follow. What a page links to and
-is no page (source, pictures) is copied beside it. The page of the cells is made here, its equations as MathML, so that no
-script has to draw them. Nothing in the site asks another server for anything; a link that would is an error.
+is no page (source, pictures) is copied beside it. The page of the cells is made here, its equations as MathML, so that
+no script has to draw them. Nothing in the site asks another server for anything; a link that would is an error.
 """
 
 import json
@@ -20,9 +20,10 @@ STAGE, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 
 NAVIGATION: dict[str, list[str] | str] = {
     "tuirnn": "README.md",
-    "Begin": ["docs/guides/tour.md", "docs/guides/play.md"],
+    "Begin": ["docs/guides/tour.md", "docs/guides/play.md", "docs/features.md"],
     "Train": ["docs/guides/text.md", "docs/guides/labels.md", "docs/guides/series.md", "docs/tagging.md",
-              "docs/guides/compare.md", "docs/several-machines.md", "docs/cuda.md"],
+              "docs/guides/compare.md", "docs/corpora.md", "docs/sweeps.md", "docs/several-machines.md",
+              "docs/cuda.md"],
     "Embed": ["docs/guides/embed.md", "export/README.md", "export/examples/README.md"],
     "Cells": ["docs/learn/README.md", "docs/cells.md", *(f"docs/learn/{name}.md" for name in (
         "rnn", "lstm", "gru", "lstm-peephole", "lstm-cifg", "lstm-multiplicative", "mgu", "indrnn", "min-gru",

@@ -32,7 +32,8 @@ DOCUMENTS = [
 ]
 
 OTHER_PROGRAMS = {
-    "--bind": "http.server", "--ignore-scripts": "npm", "--head": "ray start", "--address": "ray start",
+    "--bind": "http.server", "--ignore-scripts": "npm", "--no-deps": "pip", "--head": "ray start",
+    "--address": "ray start",
     **dict.fromkeys(("--signal", "--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue"), "sbatch"),
 }  # fmt: skip
 """Options in the documents that are another program's; those of torchrun are asked of its own parser."""
