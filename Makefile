@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance soak bench bench-gpu clean
+.PHONY: demo test conformance dist docs soak bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -13,6 +13,20 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# Builds wheel and source distribution in dist/, then installs the wheel in clean environments and uses it.
+dist: .venv/installed
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python tests/package.py dist
+
+# The documents as a site, in build/site; every link is checked.
+docs: .venv/documents
+	$(BIN)/python docs/pages.py
+
+.venv/documents: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 soak: .venv/installed
 	TUIRNN_LONG=1 $(BIN)/python -m pytest
@@ -36,4 +50,4 @@ bench-gpu: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv dist build .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

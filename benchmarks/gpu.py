@@ -8,7 +8,7 @@ Beside torch and triton it needs numpy, safetensors, filelock, orjson and platfo
 
 Each part runs in processes of its own with a time limit, so that one that crashes, or hangs at a barrier, costs only
 its own figures; the parts whose seconds do not matter run side by side. Each row is written down once it is known.
-The results are appended to docs/results.md with device, date and commit; --no-write prints them alone.
+The results are appended to docs/notebook.md with device, date and commit; --no-write prints them alone.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-RESULTS = ROOT / "docs" / "results.md"
+RESULTS = ROOT / "docs" / "notebook.md"
 
 from gpu_checks import BOUNDS  # noqa: E402
 from gpu_common import Row, one_line  # noqa: E402
@@ -174,7 +174,7 @@ def commit() -> str:
 
 
 def append(result: Row) -> None:
-    """Put the results at the end of the CUDA section of docs/results.md."""
+    """Put the results at the end of the CUDA section of docs/notebook.md."""
     lines = report(result["parts"])
     head = [f"### {result['device']}", "", f"{result['date']}, commit {result['commit']}, `make bench-gpu`:", ""]
     before, mark, after = RESULTS.read_text().partition("\n## CUDA\n")
@@ -191,11 +191,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a copy of tiny Shakespeare; none: the data set's cache")
     parser.add_argument("--out", type=Path, help="also write everything as JSON")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all parts together")
-    parser.add_argument("--no-write", action="store_true", help="leave docs/results.md as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/notebook.md as it is")
     parser.add_argument(
-        "--append", type=Path, metavar="FILE", help="put what --out wrote elsewhere into docs/results.md"
+        "--append", type=Path, metavar="FILE", help="put what --out wrote elsewhere into docs/notebook.md"
     )
-    parser.add_argument("--part", choices=PARTS, action="append", help="only these; docs/results.md stays as it is")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only these; docs/notebook.md stays as it is")
     parser.add_argument("--share", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--shares", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -35,7 +35,7 @@ CONTENDERS = {
 
 COLOURS = {"GRU as published": "#D55E00", "GRU": "#009E73", "LSTM": "#0072B2", "RNN": "#CC79A7"}
 LAST = 500
-"""Steps over whose windows the final training loss is taken, as in docs/results.md."""
+"""Steps over whose windows the final training loss is taken, as in docs/notebook.md."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Measures every recipe's full result, and appends it to docs/results.md with date, commit and command.
+"""Measures every recipe's full result, and appends it to docs/notebook.md with date, commit and command.
 
     python benchmarks/recipes.py                       # the parts and how long each takes on two idle cores
     python benchmarks/recipes.py surnames dinos        # measure these
@@ -35,7 +35,7 @@ from tuirnn.runs.reader import LogTail, read_status
 
 CORES = os.cpu_count() or 1
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "docs" / "results.md"
+RESULTS = ROOT / "docs" / "notebook.md"
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ PARTS: dict[str, Part] = {
 
 
 def append(part: str, command: str, lines: Sequence[str]) -> None:
-    """Add a part's result to docs/results.md, under a heading of its own."""
+    """Add a part's result to docs/notebook.md, under a heading of its own."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from tuirnn.cli import app
+from tuirnn.cli.conventions import tables
 from tuirnn.config import FIELDS
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -55,7 +56,7 @@ def names(parameter: Any) -> list[str]:
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(section(name, command) for name, command in commands())])
+    return "\n".join([HEAD, tables(), *(section(name, command) for name, command in commands())])
 
 
 def section(name: str, command: Any) -> str:
@@ -71,7 +72,8 @@ def section(name: str, command: Any) -> str:
             )
         )
     about = "\n\n".join(wrapped(" ".join(part.split())) for part in (command.help or "").split("\n\n"))
-    examples = re.sub("^Examples?:", "", command.epilog or "").split("    ")
+    said = command.epilog or ""
+    examples = re.sub("^Examples?:", "", said).split("    ") if said.startswith("Example") else []
     parts = [f"## {name}", about, "\n".join(entries), "\n".join(f"    {each.strip()}" for each in examples if each)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -22,7 +22,7 @@ OPTIONS = {
 }
 """Every option of each command; those of `tuirnn` itself may stand before any of them."""
 
-HISTORY = {"CHANGELOG.md", "docs/results.md"}
+HISTORY = {"CHANGELOG.md", "docs/notebook.md"}
 """Documents that name commands as they were."""
 
 DOCUMENTS = [
@@ -32,7 +32,8 @@ DOCUMENTS = [
 ]
 
 OTHER_PROGRAMS = {
-    "--bind": "http.server", "--ignore-scripts": "npm", "--head": "ray start", "--address": "ray start",
+    "--bind": "http.server", "--ignore-scripts": "npm", "--no-deps": "pip", "--head": "ray start",
+    "--address": "ray start",
     **dict.fromkeys(("--signal", "--nodes", "--ntasks-per-node", "--gpus-per-node", "--requeue"), "sbatch"),
 }  # fmt: skip
 """Options in the documents that are another program's; those of torchrun are asked of its own parser."""
@@ -105,6 +106,17 @@ def test_a_wrong_command_and_a_wrong_option_are_noticed(tmp_path: Path) -> None:
     assert [said for words in invocations(path) for said in unknown(words)] == [
         "tuirnn data fetch", "tuirnn train --hiden",
     ]  # fmt: skip
+
+
+def test_the_results_are_those_of_the_figures() -> None:
+    """`python docs/results.py` renews docs/results.md; each table names a day, a commit that is here, and a command."""
+    writer = runpy.run_path(str(ROOT / "docs" / "results.py"))
+    assert writer["PAGE"].read_text() == writer["page"]()
+    for table in writer["tables"]():
+        assert table["processor"] in writer["PROCESSORS"]
+        assert re.match(r"20\d\d-\d\d-\d\d", table["date"])
+        assert re.search("`.+`", table["command"])
+        assert re.match("[0-9a-f]{7}", table["commit"])
 
 
 def test_the_reference_is_that_of_the_program() -> None:

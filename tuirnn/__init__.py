@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuirnn.api.runs import Metrics, Run, runs
     from tuirnn.api.training import Training, events, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 HOMES = {
     "train": "training", "events": "training", "Training": "training", "Run": "runs", "Metrics": "runs",

@@ -44,7 +44,7 @@ def share_cores() -> None:
     """Let waiting threads spin only briefly, unless the environment says otherwise; read when torch is loaded.
 
     By default they spin for milliseconds, which on a machine that is busy with anything else (a browser, this
-    program's own dashboard) makes a training many times slower; see docs/results.md.
+    program's own dashboard) makes a training many times slower; see docs/notebook.md.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")

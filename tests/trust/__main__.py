@@ -1,4 +1,4 @@
-"""`make soak`: the long forms of every promise, and their figures in docs/results.md.
+"""`make soak`: the long forms of every promise, and their figures in docs/notebook.md.
 
 python -m tests.trust [PART ...] [--scale X]
 parts: kills records faults flips 'mutated KIND' rehashed leaving runs readers
@@ -17,7 +17,7 @@ from typing import Any
 from tests.trust import faults, kills, mutations, readers, rehashed
 
 Figures = dict[str, Any]
-RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
+RESULTS = Path(__file__).parents[2] / "docs" / "notebook.md"
 HEADING = "## Soak"
 
 

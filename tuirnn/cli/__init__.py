@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 import typer
 from typer.main import get_group
 
+from tuirnn.cli import conventions
 from tuirnn.cli.dashboard import dashboard
+from tuirnn.cli.importing import LIBRARIES, lacking
 from tuirnn.cli.parsing import App, Group, explain, tidied
 from tuirnn.errors import TuirnnError, one_line
 from tuirnn.machine import share_cores
@@ -22,8 +24,8 @@ from tuirnn.shortage import shortage
 MODULES = {
     "demo": "demo", "train": "train", "recipes": "train", "sweep": "sweep", "export": "export", "generate": "generate",
     "import": "imports", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
-    "compare": "compare", "serve": "serve", "cells": "definitions", "verify": "proof", "doctor": "proof",
-    "runs": "runs", "data": "data", "bench": "bench",
+    "compare": "compare", "examples": "examples", "serve": "serve", "cells": "definitions", "verify": "proof",
+    "doctor": "proof", "runs": "runs", "data": "data", "bench": "bench",
 }  # fmt: skip
 """Command -> the module of this package that registers it; in the order of the help."""
 
@@ -32,6 +34,11 @@ class Commands(Group):
     """All of them; the module of a command is imported when the command is asked for."""
 
     others: Mapping[str, tuple[str, ...]] = {"ls": ("runs", "ls"), "list": ("runs", "ls")}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """What Typer prints, and what a script may count on."""
+        super().format_help(ctx, formatter)
+        print(conventions.plain(), end="\n\n")
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all commands."""
@@ -50,7 +57,6 @@ class Commands(Group):
 app = App(
     name="tuirnn",
     cls=Commands,
-    add_completion=False,
     no_args_is_help=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -140,6 +146,8 @@ def _run() -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return _complain(f"cannot write the output: {error.strerror}", 2)
+        if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
+            return _complain(lacking(error.name), 2)
         if short := shortage(error):
             return _complain(f"{short}; {ADVICE.get(sys.argv[1] if sys.argv[1:] else '', OTHER_ADVICE)}", 2)
         return _ours(error)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuirnn.cli.importing import is_here
 from tuirnn.cli.options import Json, print_json
 from tuirnn.errors import ConfigError, nearest, one_line
 
@@ -65,6 +66,8 @@ def _facts(cell: "Cell", width: int) -> dict[str, Any]:
 
 def _kernels(cell: "Cell") -> dict[str, str]:
     """Name of a native kernel -> reason why it does not run the cell on this machine, else empty."""
+    if not is_here("torch"):
+        return dict.fromkeys(("C++", "Triton"), "PyTorch is not installed")
     import torch
 
     from tuirnn.codegen.trace import traced

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuirnn import shipped
 from tuirnn.cli.options import (
     Checkpoint,
     Decimal,
@@ -79,6 +80,7 @@ def inspect(
     from tuirnn.runtime.trial import open_file
     from tuirnn.runtime.verify import verify
 
+    file = shipped.cell_path(str(file))
     cell = open_file(file)
     provider = verify(cell, device="cpu")
     model = onnx.ModelProto.FromString(cell.data)

@@ -35,7 +35,10 @@ RunsFolder = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON on standard output.")]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
-Model = Annotated[str, typer.Argument(metavar="RUN|FILE.onnx", help="A run's name, or a cell file.")]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="RUN|FILE.onnx", help="A run, or a cell file; shakespeare.onnx comes with tuirnn."),
+]
 Checkpoint = Annotated[
     str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Which of the run's checkpoints.")
 ]

@@ -19,6 +19,9 @@ from tuirnn.shortage import need_room
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+COMPLETE = "_TUIRNN_COMPLETE"
+"""The environment variable by which a shell asks for completions."""
+
 DASHBOARD = ("dashboard", "ui")
 """Words that mean `tuirnn` alone."""
 
@@ -43,6 +46,11 @@ class _Plain:
             if hasattr(parameter, "get_runtime_param") and "get_runtime_param" not in vars(parameter):
                 conversion = _Conversion(parameter.type_descriptor, parameter.get_runtime_param)
                 parameter.get_runtime_param = lambda conversion=conversion: conversion
+        if COMPLETE in os.environ:
+            from tuirnn.cli.completion import prepare
+
+            for parameter in parameters:
+                prepare(self.name, parameter)  # type: ignore[attr-defined]
         return parameters
 
 
@@ -114,7 +122,11 @@ class Group(_Plain, TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without a command, or with options alone: the default command."""
-        if self.default and (not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)):
+        if (
+            self.default
+            and not ctx.resilient_parsing
+            and (not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names))
+        ):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 

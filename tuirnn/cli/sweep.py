@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuirnn.cli.importing import need_torch
 from tuirnn.cli.options import PANELS, Json, RunsFolder, print_json
 from tuirnn.cli.train import lasting
 from tuirnn.config import FIELDS, RunConfig, load_recipe
@@ -140,6 +141,7 @@ def sweep(
     if dry_run:
         _foretell(order, as_json)
         return
+    need_torch()
     done = order.train(say)
     _tell(order, done, output, as_json)
     if done.failed:

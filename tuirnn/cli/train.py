@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuirnn.cli.importing import need_torch
 from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
 from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError, RunError
@@ -67,6 +68,7 @@ def train(
         return
     if detach and under_torchrun():
         raise ConfigError("--detach is for --processes, not for torchrun, which has started this training already")
+    need_torch()
     folder = runs_folder(runs)
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name or begun, detach, as_json, runs, settings)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tuirnn import shipped
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.loading import kept
 from tuirnn.runs.layout import RunPaths, find_run
@@ -13,7 +14,7 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
     A run's checkpoint is exported once; the export is kept and reused until the checkpoint changes.
 
     Args:
-        name: a path, or a run's name.
+        name: a path, the name of the cell file that comes with the program, or a run's name.
         folder: of runs.
         which: a run's checkpoint: 'best', 'last' or a step.
     Raises:
@@ -23,7 +24,7 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
     if name.endswith(".onnx"):
         from tuirnn.runtime.trial import open_file
 
-        return open_file(Path(name))
+        return open_file(shipped.cell_path(name))
     paths = find_run(folder, name)
     return kept.find(paths, which) or _export(paths, which)
 

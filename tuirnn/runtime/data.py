@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn import tasks
+from tuirnn import shipped, tasks
 from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.cellfile.guard import read_cell
 from tuirnn.errors import DataError, one_line
@@ -99,7 +99,7 @@ def training_text(name: str, folder: Path) -> tuple[Callable[[], Iterator[npt.ND
     if not name.endswith(".onnx"):
         data: TaskData = run_text(find_run(folder, name))
     else:
-        metadata = read_cell(Path(name)).metadata
+        metadata = read_cell(shipped.cell_path(name)).metadata
         if metadata.data in datasets.DATASETS and not datasets.is_here(metadata.data):
             raise DataError(f"its text is not here yet: tuirnn data get {metadata.data}")
         data = file_data(name, metadata)

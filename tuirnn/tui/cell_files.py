@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
+from tuirnn import shipped
+
 CELLS = Path("export") / "cells"
 """Where the dashboard writes cell files, relative to the working folder."""
 
-SHIPPED = Path(__file__).parents[2] / CELLS
-"""Where a clone of the project has the cell files that it contains."""
-
 
 def find_cell_files() -> list[Path]:
-    """The cell files in the working folder, then those of the project."""
+    """The cell files in the working folder, then those that come with the program."""
     own = sorted(CELLS.glob("*.onnx"))
-    return own + [path for path in sorted(SHIPPED.glob("*.onnx")) if not any(_same(path, other) for other in own)]
+    return own + [path for path in sorted(shipped.CELLS.glob("*.onnx")) if not any(_same(path, other) for other in own)]
 
 
 def display_name(cell: str) -> str:

@@ -88,6 +88,7 @@ OPERATORS = {
     "Sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x), "Relu": lambda x: np.maximum(x, 0),
     "Squeeze": lambda x, axes: x.squeeze(tuple(axes)), "Identity": lambda x: x,
     "Gather": lambda x, index: x[index], "Cast": lambda x, to: x.astype(np.float32),
+    "Gemm": lambda a, b, c=0, transB=0: a @ (b.T if transB else b) + c,
     "Concat": lambda *xs, axis: np.concatenate(xs, axis),
     "Split": lambda x, sizes, axis=0: np.split(x, np.cumsum(sizes)[:-1], axis),
 }  # fmt: skip
