@@ -79,6 +79,16 @@ def test_a_run_that_fails_is_tried_again_from_its_checkpoint(tmp_path: Path, sma
     assert steps == list(range(1, 1501))
 
 
+def test_no_run_begins_after_the_time_budget(tmp_path: Path, small_text: Path) -> None:
+    """The first run takes longer than half a second, and so is the only one; it ends as it would."""
+    axes = {"lr": parse("lr", "log:1e-3..1e-2")}
+    order = Ordered(base=config_for(small_text), axes=axes, stem="s", folder=tmp_path, minutes=0.01, jobs=1,
+                    search="random")  # fmt: skip
+    done = order.train(lambda line: None)
+    assert [point.name for point in done.points] == run_names(tmp_path) == ["s-000"]
+    assert [(one["name"], one["state"]) for one in done.data["trials"]] == [("s-000", "done")]
+
+
 # ── killed at any moment ─────────────────────────────────────────────────────────
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tuirnn.escaping import for_markdown
 from tuirnn.figures import number
 from tuirnn.files import atomic_write, to_json
-from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.layout import RunPaths, is_run
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.sweeping.points import Point
 
@@ -151,7 +151,7 @@ def trial(point: Point, number: int, folder: Path, why: str = "", *, pruned: boo
     run = summarize(RunPaths(folder / point.name))
     status = run.status
     loss = status.best_val_loss if status.best_step and math.isfinite(status.best_val_loss) else None
-    state = "failed" if why else "pruned" if pruned else status.state if run.record else "waiting"
+    state = "failed" if why else "pruned" if pruned else status.state
     judged = run.judgement
     return Trial(
         point.name, number, dict(point.at), state, loss, judged.loss.unit, repr(judged.scale), status.best_step,
@@ -258,9 +258,10 @@ class Record:
         self._trials[point.name] = found
 
     def complete(self, failed: Mapping[str, str]) -> dict[str, Any]:
-        """Read what was not read yet, renew the file, return its content."""
+        """Read the runs that have begun and were not read yet, renew the file, return its content."""
         for point in self.plan.points:
-            if point.name not in self._trials:
+            begun = point.name in failed or is_run(self.folder / point.name)
+            if begun and point.name not in self._trials:
                 self._read(point, failed.get(point.name, ""))
         data = self.data()
         write_data(self.path, data)
