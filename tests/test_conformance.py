@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,8 +31,7 @@ def script(name: str) -> ModuleType:
 def conformance(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script, with small cells and few steps."""
     found = script("conformance")
-    small = {name: type(config)(cell=name.rpartition("-")[0], hidden=6, embed=4, layers=config.layers)
-             for name, config in found.SHAPES.items()}  # fmt: skip
+    small = {name: replace(config, hidden=6, embed=4) for name, config in found.SHAPES.items()}
     for name, value in {"SHAPES": small, "STEPS": 12, "GREEDY": 4}.items():
         monkeypatch.setattr(found, name, value)
     return found
@@ -57,12 +57,12 @@ def test_every_cell_is_in_the_table_and_refusals_are_named(conformance: ModuleTy
         return "fussy", "9"
 
     job, expected = conformance.make_cells(tmp_path)
-    assert set(expected) == {f"{name}-{layers}" for name in CELLS for layers in (1, 3)}
+    assert set(expected) == {f"{name}-{layers}" for name in (*CELLS, "pooled") for layers in (1, 3)}
     row = conformance.judge("fussy", runner, job, expected)
     assert row.refused == {refused: "lacks Tanh"}
     assert row.passed, row
     table = "\n".join(conformance.render([row, conformance.Row("absent", "–", why="not here: no wheel")]))
-    assert all(f"| {name} |" in table for name in CELLS)
+    assert all(f"| {name} |" in table for name in (*CELLS, "pooled"))
     assert f"- fussy, {refused}: lacks Tanh." in table
     assert "- absent: not here: no wheel." in table
 

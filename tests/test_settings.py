@@ -66,7 +66,8 @@ FLIPS: dict[str, Flip] = {
     "cell": Flip("gru"), "hidden": Flip(5), "layers": Flip(2), "embed": Flip(3), "residual": Flip(True, {"layers": 2}),
     "projection": Flip(3), "tied": Flip(True, {}, {"lm": {"embed": 6}, "classify": {"embed": 6}}),
     "nonlinearity": Flip("relu", {"cell": "rnn"}), "reset": Flip("before", {"cell": "gru"}),
-    "dropout": Flip(0.5), "weight_dropout": Flip(0.5), "forget_bias": Flip(3.0), "init_std": Flip(0.3),
+    "pooling": Flip("last"), "dropout": Flip(0.6), "weight_dropout": Flip(0.5), "forget_bias": Flip(3.0),
+    "init_std": Flip(0.3),
     # the data
     "task": Flip("classify", {"sources": "table.csv"}, {"classify": {"task": "lm"}}),
     "sources": Flip("other.csv", {}, {"lm": {"sources": "text.txt"}}),
@@ -91,7 +92,8 @@ FLIPS: dict[str, Flip] = {
     "checkpoint_every": Flip(3), "keep": Flip(1, {"checkpoint_every": 1}),
     "sample_length": Flip(3), "sample_prime": Flip("the"), "sample_temperature": Flip(0.0), "token_dropout": Flip(0.5),
     "every_step": Flip(True, {}, {"forecast": {"batches": "windows"}}),
-    "class_weights": Flip(True), "horizon": Flip(3), "device": Flip("cuda"), "processes": Flip(2, {"batch_size": 1}),
+    "class_weights": Flip(True), "label_smoothing": Flip(0.2), "auxiliary": Flip(0.5),
+    "horizon": Flip(3), "device": Flip("cuda"), "processes": Flip(2, {"batch_size": 1}),
     "dtype": Flip("float64"), "accumulate": Flip(2), "memory": Flip("recompute", {}, ROWS), "seed": Flip(1),
 }  # fmt: skip
 

@@ -67,6 +67,21 @@ class RunConfig:
             if self.model.tied:
                 raise ConfigError("--tied shares an embedding, and the points of a series have none; leave it out")
             object.__setattr__(self, "model", dataclasses.replace(self.model, embed=0))
+        if self.model.pools and not tasks.reads(self.task, "pooling"):  # of a file, which may hold what is not read
+            object.__setattr__(self, "model", dataclasses.replace(self.model, pooling="last"))
+
+    @classmethod
+    def of(cls, task: str, given: Mapping[str, Any] | None = None) -> "RunConfig":
+        """The settings that a new run of a task begins with.
+
+        Args:
+            task: its name.
+            given: settings that are to replace some of them; what suits these is chosen.
+        Raises:
+            ConfigError: an unknown task.
+        """
+        found = tasks.find_task(task)
+        return cls().replace(task=found.name, **found.defaults_beside(given or {}))
 
     @property
     def task(self) -> Task:

@@ -34,8 +34,8 @@ SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
 
 WORKLESS = frozenset((
     "sources", "allow_leak", "split_seed", "seed", "forget_bias", "init_std", "lr", "schedule", "warmup", "lr_floor",
-    "lr_step", "lr_factor", "weight_decay", "summed", "clip", "steps", "epochs", "minutes", "patience", "on_nan",
-    "keep", "sample_prime", "sample_temperature",
+    "lr_step", "lr_factor", "weight_decay", "label_smoothing", "summed", "clip", "steps", "epochs", "minutes",
+    "patience", "on_nan", "keep", "sample_prime", "sample_temperature",
 ))  # fmt: skip
 """Settings that a step takes the same time with, whatever they are; of the sources the content counts."""
 
@@ -79,7 +79,7 @@ class Estimate:
         return min(needed, self.limit or needed)
 
 
-def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> int:
+def parameters(model: ModelConfig, vocab: int, outputs: int | None = None, *, auxiliary: bool = False) -> int:
     """Trainable numbers of a network over `vocab` symbols, exactly; `outputs` None: as many as symbols."""
     outputs = vocab if outputs is None else outputs
     H, cell = model.hidden, traced(model.recurrent)
@@ -87,9 +87,10 @@ def parameters(model: ModelConfig, vocab: int, outputs: int | None = None) -> in
     for layer in range(model.layers):
         width = H if layer else model.embed or vocab
         total += cell.G * H * (width + 1) + cell.R * H * (H + 1) + len(cell.vectors) * H
-    top = model.projection or H
+    top = model.projection or model.top
     if model.projection:
-        total += (H + 1) * model.projection
+        total += (model.top + 1) * model.projection
+    total += vocab * (H + 1) * auxiliary
     return total + outputs + (0 if model.tied else outputs * top)
 
 
@@ -140,8 +141,10 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     share = spans.kept(count, train.memory) / count
     gates = unit * share * (G + extra) if cell.keeps_gates else 0.0
     masks = T * lanes * H + unit if model.dropout else unit * (model.residual and L > 1)
-    stays = L * (states * unit + gates + masks) + wide * T * lanes * model.projection
-    logits = 4 * T * lanes * outputs * (LOGITS_CPU if device == "cpu" else LOGITS)
+    pooled = (3 * unit + T * lanes * H + (masks if model.dropout else 0)) * model.pools
+    stays = L * (states * unit + gates + masks) + pooled + wide * T * lanes * model.projection
+    wide_outputs = outputs + (inputs if train.auxiliary else 0)
+    logits = 4 * T * lanes * wide_outputs * (LOGITS_CPU if device == "cpu" else LOGITS)
     read_gradient = unit if L > 1 else 0
     beside = (not cell.keeps_gates or extra > 0) + (device != "cpu" and cell.keeps_gates)  # where not over activations
     making = span * G * beside
@@ -164,7 +167,7 @@ def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
 def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
     """Bytes that each process of a run takes at its peak; on a GPU, of the GPU's memory."""
     train = config.train
-    weights = _bytes(train) * parameters(config.model, inputs, outputs)
+    weights = _bytes(train) * parameters(config.model, inputs, outputs, auxiliary=train.auxiliary > 0)
     lasting = weights * (1 + SLOTS[train.optimizer] + (train.momentum > 0))
     gradients = weights * (2 if train.processes > 1 else 1)  # and once more on their way between processes
     peak = gradients + max(step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs))
@@ -190,7 +193,7 @@ def estimate(config: RunConfig, found: Survey, like: RunSummary | None = None) -
     train = config.replace(batch_size=found.lanes).train
     needs = memory(config.replace(batch_size=found.lanes), found.inputs, found.outputs)
     return Estimate(
-        parameters(config.model, found.inputs, found.outputs),
+        parameters(config.model, found.inputs, found.outputs, auxiliary=train.auxiliary > 0),
         train.processes * needs,
         train.last_step(found.epoch),
         60 * train.minutes,

@@ -1,4 +1,4 @@
-"""Sequence models: tokens -> embedding, or points as they are -> stack of recurrent layers -> head.
+"""Sequence models: tokens -> embedding, or points as they are -> stack of recurrent layers -> pooling -> head.
 
 Parameter names follow torch.nn: `layers.0.weight_ih`, `embedding.weight`, `head.weight`, so that state dicts read
 like those of `nn.Embedding`, `nn.LSTM` and `nn.Linear`.
@@ -15,6 +15,7 @@ from tuirnn.cells.initial import RULES, Constant, Drawn, Orthogonal, Rule, Setti
 from tuirnn.codegen.trace import traced
 from tuirnn.kernels import ForwardCache, recurrent_layer
 from tuirnn.kernels.cache import State
+from tuirnn.kernels.pooling import running_max
 from tuirnn.settings.model import ModelConfig
 from tuirnn.tasks.batches import Lanes
 
@@ -130,6 +131,7 @@ class SequenceModel(nn.Module):
         unk: token whose input row starts at zero, so that unknown symbols add nothing.
         compute_dtype: of the recurrent layers' products; parameters keep float32 unless it is float64.
         memory: 'save' or 'recompute', see `kernels.recurrent_layer`.
+        auxiliary: in training, further outputs of a head of their own, beside those of `outputs`; 0: none.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class SequenceModel(nn.Module):
         unk: int | None = None,
         compute_dtype: torch.dtype = torch.float32,
         memory: str = "save",
+        auxiliary: int = 0,
     ) -> None:
         super().__init__()
         self.config = config
@@ -148,8 +151,9 @@ class SequenceModel(nn.Module):
         self.embedding = nn.Embedding(inputs, config.embed) if config.embed else None
         widths = [config.embed or inputs] + [config.hidden] * (config.layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, width) for width in widths)
-        self.projection = nn.Linear(config.hidden, config.projection) if config.projection else None
-        self.head = nn.Linear(config.projection or config.hidden, outputs or inputs)
+        self.projection = nn.Linear(config.top, config.projection) if config.projection else None
+        self.head = nn.Linear(config.projection or config.top, outputs or inputs)
+        self.auxiliary = nn.Linear(config.hidden, auxiliary) if auxiliary else None
         with torch.no_grad():
             if self.embedding is not None:
                 self.embedding.weight.normal_(0.0, 1.0 if not config.tied else config.embed**-0.5)
@@ -174,8 +178,9 @@ class SequenceModel(nn.Module):
         return layer
 
     def zero_state(self, batch: int) -> list[State]:
-        """Every layer's state before the first token."""
-        return [self.recurrent(i).zero_state(batch) for i in range(len(self.layers))]
+        """Every layer's state before the first token, then the state of the pooling, if there is one."""
+        state = [self.recurrent(i).zero_state(batch) for i in range(len(self.layers))]
+        return [*state, (self.head.weight.new_zeros(batch, self.config.hidden),)] if self.config.pools else state
 
     def forward(
         self,
@@ -190,12 +195,13 @@ class SequenceModel(nn.Module):
 
         Args:
             source: tokens, int64 [T, B], or points, floating [T, B, F].
-            state: one per layer, each tensor [B, H].
+            state: as of `zero_state`, each tensor [B, H].
             masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
             lanes: which of a larger batch these sequences are; dropout is then drawn for all of it.
             observe: receives one `ForwardCache` per layer.
         Returns:
-            outputs [T, B, ·], logits where tokens are predicted, and the state after the last step.
+            outputs [T, B, ·], logits where tokens are predicted, with the auxiliary ones behind them in training; and
+            the state after the last step.
         """
         x: Tensor = source
         after: list[State] = []
@@ -204,11 +210,20 @@ class SequenceModel(nn.Module):
             y, last = self.recurrent(i)(x, state[i], embedding, self.compute_dtype, observe, self.memory)
             if self.config.residual and i > 0:
                 y = y + x
+            if self.config.pools and i == len(self.layers) - 1:
+                most = running_max(y, state[-1][0])
+                y = torch.cat((y, most), -1)  # [T, B, 2H]
             x = self._drop(y, masks[i] if masks is not None else None, lanes)
             after.append(last)
+        if self.config.pools:
+            after.append((most[-1],))
+        top = x
         if self.projection is not None:
             x = self.projection(x)
-        return self.head(x), after
+        outputs = self.head(x)
+        if self.auxiliary is not None and self.training:
+            outputs = torch.cat((outputs, self.auxiliary(top[..., : self.config.hidden])), -1)
+        return outputs, after
 
     def _drop(self, x: Tensor, mask: Tensor | None, lanes: Lanes | None) -> Tensor:
         if mask is not None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import venv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,9 +37,10 @@ STEPS, GREEDY, BOUND, HIDDEN = 1_000, 300, 1e-5, 128
 TIMEOUT, OPENS = 900, 60
 """Seconds for a runtime to do its work, and for a browser to open a page."""
 
+KINDS = {**{name: ModelConfig(cell=name) for name in CELLS}, "pooled": ModelConfig(pooling="last+max")}
 SHAPES = {
-    f"{name}-{layers}": ModelConfig(cell=name, hidden=HIDDEN, embed=64, layers=layers)
-    for name in CELLS
+    f"{name}-{layers}": replace(config, hidden=HIDDEN, embed=64, layers=layers)
+    for name, config in KINDS.items()
     for layers in (1, 3)
 }
 PACKAGES = {
@@ -309,14 +310,14 @@ def describe(row: Row) -> str:
 def render(rows: list[Row]):
     """A line for each cell, a column for each runtime that runs; under the table what does not."""
     yield (
-        f"\n{len(CELLS)} cells (hidden {HIDDEN}), each with 1 and 3 layers, {STEPS:,} carried steps, then {GREEDY} "
-        "greedy tokens; against\nnumpy in float64. A figure is the largest difference of a logit; of one over 1, in "
-        f"proportion to its size. Bound: {BOUND:g},\nall greedy tokens the same.\n"
+        f"\n{len(CELLS)} cells (hidden {HIDDEN}), and one with a pooled state, each with 1 and 3 layers, {STEPS:,} "
+        f"carried steps, then {GREEDY} greedy tokens;\nagainst numpy in float64. A figure is the largest difference of "
+        f"a logit; of one over 1, in proportion to its size. Bound:\n{BOUND:g}, all greedy tokens the same.\n"
     )
     here = [row for row in rows if not row.why]
     yield "| cell | " + " | ".join(f"{row.runtime} {row.version}" for row in here) + " |"
     yield "|---" * (len(here) + 1) + "|"
-    for cell in CELLS:
+    for cell in KINDS:
         yield f"| {cell} | " + " | ".join(cell_figure(row, cell) for row in here) + " |"
     notes = [f"{row.runtime}: {row.why}." for row in rows if row.why]
     notes += [f"{row.runtime}, {shape}: {why}." for row in here for shape, why in row.refused.items()]

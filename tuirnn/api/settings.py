@@ -25,6 +25,9 @@ class Settings(TypedDict, total=False):
     reset: str
     """Where the GRU applies its reset gate, before the recurrent product (Cho 2014) or after it (cuDNN), another way to
     name the cell: after is --cell gru, before is --cell gru-before."""
+    pooling: str
+    """What the head reads: last, the hidden state of the last step; last+max, beside it each unit's largest value over
+    all steps so far, so that the beginning of a long sequence is not forgotten."""
     dropout: float
     """Dropout between layers and before the head."""
     weight_dropout: float
@@ -138,6 +141,11 @@ class Settings(TypedDict, total=False):
     carried; else a forecast reads the last --seq-len points from a zero state."""
     class_weights: bool
     """Let every class count the same, however many sequences it has."""
+    label_smoothing: float
+    """Share of a target's probability that goes to all classes alike, so that the network is less sure of itself."""
+    auxiliary: float
+    """Weight of an auxiliary loss in training, the nats of predicting the next symbol, from which a network learns more
+    of few sequences."""
     horizon: int
     """Points that each evaluation forecasts from its own forecasts."""
     device: str

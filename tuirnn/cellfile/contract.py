@@ -55,6 +55,9 @@ TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_tok
 FORCED, TOKENS = "forced", "tokens"
 """Input and output of the unrolled form: tokens that are not to be chosen (-1: choose), and what was read or chosen."""
 
+POOLED = {"pooled_out": "pooled_in"}
+"""State of a file whose output depends on the largest value of each unit so far, beside its last one."""
+
 SAMPLER = {"temperature": TEMPERATURE, "top_k": TOP_K, "uniform": UNIFORM}
 """Metadata of a file with a sampler: which inputs set it."""
 
@@ -62,9 +65,9 @@ Shape = tuple[str, list[int | str]]
 """dtype and dimensions of an input or output; a free batch axis is a string."""
 
 
-def state_map(cell: Cell) -> dict[str, str]:
+def state_map(cell: Cell, *, pools: bool = False) -> dict[str, str]:
     """Which output is fed to which input of the next step."""
-    return {f"{part}_out": f"{part}_in" for part in cell.state}
+    return {f"{part}_out": f"{part}_in" for part in cell.state} | (POOLED if pools else {})
 
 
 def definition(family: str, variant: str) -> Cell:
@@ -146,6 +149,11 @@ class CellMetadata:
     def definition(self) -> Cell:
         """The cell that is computed."""
         return definition(self.cell, self.variant)
+
+    @property
+    def pools(self) -> bool:
+        """Whether it has the state `POOLED`."""
+        return self.state_map.keys() >= POOLED.keys()
 
     @property
     def outputs(self) -> int:
@@ -252,7 +260,8 @@ class CellMetadata:
             )
         vocab, scaling = _reads(text, points)
         states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
-        if states != state_map(definition(text["cell"], text["variant"])) or text["state_init"] != "zeros":
+        cell = definition(text["cell"], text["variant"])
+        if states not in (state_map(cell), state_map(cell, pools=True)) or text["state_init"] != "zeros":
             raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
         return cls(
             cell=text["cell"],

@@ -39,7 +39,7 @@ class Form:
         constants: inputs that must be stored in the file; those of int64 are small, and `Use.numbers` has them.
         attributes: name -> allowed values.
         required: attributes that must be present.
-        parts: parts of a cell that need it, `SAMPLER`, `FEWER_BITS` or `STEP`; empty: every cell may have it.
+        parts: parts of a cell that need it, such as `SAMPLER` or `STEP`; empty: every cell may have it.
     """
 
     types: tuple[tuple[int, ...], ...]
@@ -52,7 +52,8 @@ class Form:
     parts: tuple[str, ...] = ()
 
 
-SAMPLER, FEWER_BITS, STEP = "a sampler", "fewer bits", "that operator in its equations"
+SAMPLER, FEWER_BITS, POOLING = "a sampler", "fewer bits", "pooling"
+STEP = "that operator in its equations"
 """Parts that not every cell has; `STEP`: the definition of the cell needs the operator."""
 
 
@@ -61,7 +62,7 @@ class Has:
     """The parts of a cell according to its metadata.
 
     Attributes:
-        parts: `SAMPLER` and `FEWER_BITS`, if present.
+        parts: `SAMPLER`, `FEWER_BITS` and `POOLING`, if present.
         step: the operators that its definition needs.
     """
 
@@ -154,7 +155,7 @@ FORMS: dict[str, Form] = {
     "Sub": Form(_BOTH, infer.elementwise),
     "Mul": Form(_BOTH, infer.scaled),
     "Div": Form(_BOTH, infer.quotient, parts=(SAMPLER, STEP)),
-    "Max": Form(_BOTH, infer.larger, parts=(SAMPLER, STEP)),
+    "Max": Form(_BOTH, infer.larger, parts=(SAMPLER, STEP, POOLING)),
     "Min": Form(((I64,), (I64,)), infer.elementwise, parts=(SAMPLER,)),
     "Sigmoid": Form(((F32,),), infer.same),
     "Tanh": Form(((F32,),), infer.same),

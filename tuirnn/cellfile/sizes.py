@@ -48,8 +48,10 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
     _add(values, ((name, _declared(one)) for name, one in inputs.items()))
     _add(values, ((tensor.name, _stored(tensor)) for tensor in graph.initializer))
     weights = sum(value.size for value in values.values() if value.constant)
-    parts = (forms.SAMPLER,) * metadata.sampler + (forms.FEWER_BITS,) * (metadata.precision != "fp32")
-    has = forms.Has(parts, operators(metadata.definition))
+    own = {
+        forms.SAMPLER: metadata.sampler, forms.FEWER_BITS: metadata.precision != "fp32", forms.POOLING: metadata.pools
+    }  # fmt: skip
+    has = forms.Has(tuple(part for part, there in own.items() if there), operators(metadata.definition))
     size = work = 0
     makes: set[str] = set()
     for node in graph.node:

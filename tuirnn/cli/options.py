@@ -115,13 +115,25 @@ def _option(name: str) -> inspect.Parameter:
     metavar = "|".join(meta["choices"]) or {int: "N", float: "X", str: "NAME"}.get(kind)
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=f"{meta['help']} \\[default: {str(spec.default).lower() if kind is bool else spec.default}]",
+        help=f"{meta['help']} \\[default: {_default(name)}]",
         metavar=metavar,
         rich_help_panel=PANELS[section],
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
+
+
+def _default(name: str) -> str:
+    """The default of a setting, and those of the tasks that have another."""
+    from tuirnn.config import FIELDS
+    from tuirnn.tasks import TASKS
+
+    def word(value: Any) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    others = [f"{task.name}: {word(task.defaults[name])}" for task in TASKS.values() if name in task.defaults]
+    return "; ".join([word(FIELDS[name][1].default), *others])
 
 
 def print_json(value: Any) -> None:

@@ -15,6 +15,7 @@ from tuirnn.config import FIELDS, RunConfig, load_recipe
 from tuirnn.errors import ConfigError
 from tuirnn.runs.layout import runs_folder
 from tuirnn.settings.section import flag_of
+from tuirnn.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from tuirnn.sweeping.ordered import Ordered, Sweeping
@@ -117,7 +118,7 @@ def sweep(
     """
     from tuirnn.sweeping import ordered, space
 
-    config = _base(recipe, sources)
+    config = _base(recipe, sources, axes)
     found = {setting: space.parse(setting, text) for setting, text in axes.items()}
     order = ordered.Ordered(
         base=config,
@@ -148,9 +149,10 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _base(recipe: str | None, sources: list[str] | None) -> RunConfig:
-    """The settings that the options of the sweep change."""
-    config = load_recipe(recipe).config if recipe else RunConfig()
+def _base(recipe: str | None, sources: list[str] | None, axes: dict[str, str]) -> RunConfig:
+    """The settings that the options of the sweep change; of several tasks, those of the sections."""
+    task = axes.get("task", DEFAULT)
+    config = load_recipe(recipe).config if recipe else RunConfig() if "," in task else RunConfig.of(task, axes)
     if sources:
         config = config.replace(sources=tuple(lasting(source) for source in sources))
     if "-" in config.data.sources:

@@ -18,6 +18,7 @@ from tuirnn.errors import ConfigError, RunError
 from tuirnn.runs.layout import RunPaths, check_free, find_run, run_names, runs_folder
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import TO_TRAIN, need_room, told
+from tuirnn.tasks import DEFAULT
 from tuirnn.training.place import find_place, launch_id, under_torchrun
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def configured(
             settings["sources"] = tuple(lasting(source) for source in sources)
         parent = Parent.read(begun)
         return parent.config(settings), parent
-    config = RunConfig()
+    config = RunConfig.of(settings.get("task", DEFAULT), settings)
     if recipe:
         loaded = load_recipe(recipe)
         config = loaded.config

@@ -92,7 +92,7 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
         data=network.data,
         version=__version__,
         precision=options.precision,
-        state_map=state_map(network.config.recurrent),
+        state_map=state_map(network.config.recurrent, pools=network.config.pools),
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,

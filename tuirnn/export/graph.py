@@ -1,9 +1,10 @@
 """A network as an ONNX graph of one step, in primitive operators that every runtime has.
 
-States keep their layer axis ([1, B, H] for each layer), which broadcasts against [B, ·]. Embedding, input weights and
-biases of the first layer become the rows of one table. Points have the units of the data: the graph normalises them,
-and the head's weights include the inverse; both products are float32 in every precision. The nodes of the cell come
-from its definition (`codegen.onnx`). The precision determines how weights are stored and multiplied. The optional
+States keep their layer axis ([1, B, H] for each layer), which broadcasts against [B, ·]. A pooled state has the shape
+of the others, so that a host needs to know only one; it holds the same values for each layer. Embedding, input weights
+and biases of the first layer become the rows of one table. Points have the units of the data: the graph normalises
+them, and the head's weights include the inverse; both products are float32 in every precision. The nodes of the cell
+come from its definition (`codegen.onnx`). The precision determines how weights are stored and multiplied. The optional
 sampler and the unrolled form, several steps per call, use the same step.
 """
 
@@ -97,7 +98,7 @@ class _Step:
         cell, letters = self.cell.cell, self.cell.cell.state
         old = [
             b.split(name, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [name]
-            for letter, name in zip(letters, before, strict=True)
+            for letter, name in zip(letters, before[: len(letters)], strict=True)
         ]
         new: list[list[str]] = []
         bound = cell.bounds.get(letters[0])
@@ -113,7 +114,11 @@ class _Step:
         if L > 1:
             columns = zip(letters, zip(*new, strict=True), strict=True)
             after = [b.op("Concat", *names, name=f"{letter}_out", axis=0) for letter, names in columns]
-        x = b.op("Squeeze", x, b.constant("axis0", [0]), name="top")  # [B, H]
+        if config.pools:
+            after.append(b.op("Max", before[-1], x, name="pooled_out"))  # [L, B, H], the same for each layer
+            most = b.split(after[-1], [f"pooled{i}" for i in range(L)], [1] * L, axis=0)[0] if L > 1 else after[-1]
+            x = b.op("Concat", x, most, name="both", axis=-1)  # [1, B, 2H]
+        x = b.op("Squeeze", x, b.constant("axis0", [0]), name="top")  # [B, H], or [B, 2H]
         if self.weights.projection:
             weight, bias = self.weights.projection
             x = self.precision.product(b, x, weight.T, "projection_xw", x_bound)

@@ -31,7 +31,7 @@ def random_network(config: ModelConfig, vocab: int | Vocabulary = 65, seed: int 
         for i in range(config.layers)
     )
     embedding = rng.normal(size=(V, config.embed)) if config.embed else None  # [V, E]
-    projection = (uniform(P, H), uniform(P)) if P else None
-    head = embedding if config.tied and embedding is not None else 8 * uniform(V, P or H)
+    projection = (uniform(P, config.top), uniform(P)) if P else None
+    head = embedding if config.tied and embedding is not None else 8 * uniform(V, P or config.top)
     weights = ModelWeights(embedding, layers, projection, (head, uniform(V)))
     return Network(f"{config.cell}-{H}x{config.layers}", config, weights, vocab)

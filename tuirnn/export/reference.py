@@ -12,12 +12,13 @@ from tuirnn.settings.model import ModelConfig
 from tuirnn.vocab import Ids
 
 State = list[tuple[Array, ...]]
-"""Per layer the state's parts, h first, each [H]."""
+"""Per layer the state's parts, h first, each [H]; then the pooled one, if there is one."""
 
 
 def zero_state(config: ModelConfig) -> State:
-    """Return the zero state of every layer."""
-    return [tuple(np.zeros(config.hidden) for _ in config.recurrent.state) for _ in range(config.layers)]
+    """Return the zero state of every layer and of the pooling."""
+    layer = tuple(np.zeros(config.hidden) for _ in config.recurrent.state)
+    return [layer] * config.layers + [(np.zeros(config.hidden),)] * config.pools
 
 
 def step(config: ModelConfig, weights: ModelWeights, fed: "int | Ids | Array", state: State) -> tuple[Array, State]:
@@ -35,10 +36,13 @@ def step(config: ModelConfig, weights: ModelWeights, fed: "int | Ids | Array", s
     if x.dtype.kind == "i":
         x = _vectors(weights, x)
     after: State = []
-    for i, (layer, before) in enumerate(zip(weights.layers, state, strict=True)):
+    for i, (layer, before) in enumerate(zip(weights.layers, state[: config.layers], strict=True)):
         new = _cell(config.recurrent, layer, x, before)
         after.append(new)
         x = new[0] + x if config.residual and i else new[0]
+    if config.pools:
+        after.append((np.maximum(state[-1][0], x),))
+        x = np.concatenate((x, after[-1][0]), -1)
     for weight, bias in filter(None, (weights.projection, weights.head)):
         x = x @ weight.T + bias  # [P], then [N]
     return x, after

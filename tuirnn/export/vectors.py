@@ -144,7 +144,7 @@ class _Evaluated:
         from onnx.reference import ReferenceEvaluator
 
         config = network.config
-        self._state_map = state_map(config.recurrent)
+        self._state_map = state_map(config.recurrent, pools=config.pools)
         metadata = CellMetadata(
             config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
             state_map=dict(self._state_map), task=network.task.name, classes=network.classes, scaling=network.scaling,

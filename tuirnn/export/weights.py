@@ -34,8 +34,8 @@ class ModelWeights:
     Attributes:
         embedding: [V, E]; None for one-hot input.
         layers: recurrent layers.
-        projection: weight [P, H] and bias [P]; None without projection.
-        head: weight [N, P or H] and bias [N].
+        projection: weight [P, H] and bias [P]; None without projection. With pooling [P, 2H].
+        head: weight [N, P or H] and bias [N]; with pooling [N, P or 2H].
     """
 
     embedding: Array | None
@@ -104,10 +104,10 @@ def weights_of(tensors: Mapping[str, Array], config: ModelConfig, where: str) ->
             name: take(f"layers.{i}.{name}", *shape) if shape[0] else np.zeros(shape) for name, shape in shapes.items()
         })  # fmt: skip
 
-    H, P = config.hidden, config.projection
+    H, P, top = config.hidden, config.projection, config.top
     return ModelWeights(
         embedding=take("embedding.weight", 0, config.embed) if config.embed else None,
         layers=tuple(map(layer, range(config.layers))),
-        projection=(take("projection.weight", P, H), take("projection.bias", P)) if P else None,
-        head=(take("embedding.weight" if config.tied else "head.weight", 0, P or H), take("head.bias", 0)),
+        projection=(take("projection.weight", P, top), take("projection.bias", P)) if P else None,
+        head=(take("embedding.weight" if config.tied else "head.weight", 0, P or top), take("head.bias", 0)),
     )

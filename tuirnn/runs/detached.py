@@ -17,6 +17,7 @@ from tuirnn.runs.reader import read_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import ending
+from tuirnn.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from tuirnn.runs.parent import Parent
@@ -38,7 +39,8 @@ def arguments(config: RunConfig, parent: "Parent | None" = None) -> list[str]:
         config: every setting.
         parent: the run whose weights it begins with.
     """
-    default, unread = (parent.base if parent else RunConfig()).flat(), config.unread
+    base = parent.base if parent else RunConfig.of(config.task.name, config.flat())
+    default, unread = base.flat() | ({} if parent else {"task": DEFAULT}), config.unread
     begun = ["--from", str(parent.paths.root.resolve())] if parent else []
     return begun + words({
         name: value for name, value in config.flat().items() if value != default[name] and name not in unread

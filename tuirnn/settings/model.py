@@ -35,6 +35,12 @@ class ModelConfig(Section):
         f"way to name the cell: {variants.meaning('reset')}.",
         choices=variants.choices("reset"),
     )
+    pooling: str = option(
+        "last",
+        "What the head reads: last, the hidden state of the last step; last+max, beside it each unit's largest value "
+        "over all steps so far, so that the beginning of a long sequence is not forgotten.",
+        choices=("last", "last+max"),
+    )
     dropout: float = option(0.2, "Dropout between layers and before the head.", low=0.0, high=0.95)
     weight_dropout: float = option(
         0.0, "Dropout of the recurrent weights in training, one mask a batch.", low=0.0, high=0.95
@@ -50,6 +56,16 @@ class ModelConfig(Section):
     def recurrent(self) -> Cell:
         """The definition of the cell and its variant."""
         return find_cell(self.cell, **{name: getattr(self, name) for name in variants.OPTIONS})
+
+    @property
+    def pools(self) -> bool:
+        """Whether the head reads each unit's largest value as well."""
+        return self.pooling != "last"
+
+    @property
+    def top(self) -> int:
+        """Width of what the projection, or the head, reads of the stack."""
+        return self.hidden * (1 + self.pools)
 
     @property
     def unread(self) -> frozenset[str]:
@@ -70,7 +86,7 @@ class ModelConfig(Section):
         if CELLS[self.cell].option and self.cell != CELLS[self.cell].family:
             for name, value in CELLS[self.cell].settings.items():
                 object.__setattr__(self, name, value)
-        top = self.projection or self.hidden
+        top = self.projection or self.top
         if self.tied and self.embed != top:
             raise ConfigError(
                 f"--tied needs --embed equal to the head's input width {top}, not {self.embed}; set --embed {top}"

@@ -71,6 +71,19 @@ class TrainConfig(Section):
         "carried; else a forecast reads the last --seq-len points from a zero state.",
     )
     class_weights: bool = option(False, "Let every class count the same, however many sequences it has.")
+    label_smoothing: float = option(
+        0.0,
+        "Share of a target's probability that goes to all classes alike, so that the network is less sure of itself.",
+        low=0.0,
+        high=0.9,
+    )
+    auxiliary: float = option(
+        0.0,
+        "Weight of an auxiliary loss in training, the nats of predicting the next symbol, from which a network learns "
+        "more of few sequences.",
+        low=0.0,
+        high=100.0,
+    )
     horizon: int = option(200, "Points that each evaluation forecasts from its own forecasts.", low=1, high=100_000)
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
     processes: int = option(

@@ -70,7 +70,7 @@ def _textual(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | N
     few = [
         (cell, {value.strip() for value in column})
         for cell, column in zip(first, columns, strict=False)
-        if len({value.strip() for value in column}) <= max(2, len(column) // 2)
+        if cell and len({value.strip() for value in column}) <= max(2, len(column) // 2)
     ]
     if any(cell in values for cell, values in few):
         return False

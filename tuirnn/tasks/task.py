@@ -174,6 +174,7 @@ class Task(ABC):
         figures: what held-out data are judged by, the loss first; {token} and {horizon} stand for a run's settings.
         loss_in: the unit of the loss, and what it is a mean over.
         settings: those settings it reads that not every task reads.
+        defaults: of settings of a new run, where they differ from those of the sections.
         points: it reads points [F] of a series, and not tokens.
         labelled: it answers with classes that its data name, and not with tokens or points.
         writes: it chooses the next token, so that a network of it can write.
@@ -190,6 +191,7 @@ class Task(ABC):
     figures: ClassVar[tuple[Figure, ...]]
     loss_in: ClassVar[tuple[str, str]]
     settings: ClassVar[frozenset[str]]
+    defaults: ClassVar[Mapping[str, Any]] = {}
     points: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
     writes: ClassVar[bool] = False
@@ -258,6 +260,10 @@ class Task(ABC):
             train: size of the training split.
         """
         return config.batch_size * config.seq_len, self.speed
+
+    def defaults_beside(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those of `defaults` that suit some given settings."""
+        return self.defaults
 
     def look_back(self, config: TrainConfig) -> int:
         """Points that a network reads from the zero state for each answer; 0: it carries its state along."""

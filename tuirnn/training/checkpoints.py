@@ -101,5 +101,5 @@ def _optimizer_tensors(model: SequenceModel, optimizer: Optimizer) -> dict[str, 
 def _carried(tensors: dict[str, Tensor], model: SequenceModel, device: torch.device) -> list[State] | None:
     if "carried.0.0" not in tensors:
         return None
-    names = [range(len(model.recurrent(i).cell.state)) for i in range(len(model.layers))]
-    return [tuple(tensors[f"carried.{i}.{j}"].to(device) for j in layer) for i, layer in enumerate(names)]
+    layers = enumerate(model.zero_state(1))
+    return [tuple(tensors[f"carried.{i}.{j}"].to(device) for j in range(len(layer))) for i, layer in layers]

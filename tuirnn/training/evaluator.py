@@ -37,6 +37,7 @@ class Evaluation:
         more: further numbers for `metrics.jsonl` that no screen names.
         samples: further records for `samples.jsonl`.
         probed: what was seen inside the network.
+        notes: what is to be said of it, a line each.
     """
 
     loss: float
@@ -45,6 +46,7 @@ class Evaluation:
     probed: dict[str, Any]
     more: dict[str, float] = field(default_factory=dict)
     samples: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Evaluator(ABC, Generic[Data]):

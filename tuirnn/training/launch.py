@@ -37,6 +37,7 @@ FIXED_ON_RESUME = frozenset(
     "optimizer",
     "dtype",
     "seed",
+    "auxiliary",
 }
 """Settings that a run keeps for life: its weights, its cut of the data and its batches depend on them."""
 

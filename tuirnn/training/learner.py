@@ -1,6 +1,7 @@
 """What every process of a training does: its lanes of each batch, there and back, and the same update as all others."""
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ def build_model(config: RunConfig, data: TaskData) -> SequenceModel:
         unk=data.vocab.unk,
         compute_dtype=COMPUTE_DTYPES[config.train.dtype],
         memory=config.train.memory,
+        auxiliary=data.inputs if config.train.auxiliary else 0,
     )
 
 
@@ -133,8 +135,8 @@ class Learner:
         return [loss, norm, *(tensor for layer in _side_by_side(after) for tensor in layer)]
 
     def _by_layer(self, tensors: Sequence[Tensor]) -> list[State]:
-        each = len(tensors) // len(self.model.layers)
-        return [tuple(tensors[i : i + each]) for i in range(0, len(tensors), each)]
+        rest = iter(tensors)
+        return [tuple(itertools.islice(rest, len(layer))) for layer in self.state]
 
     def _carried(self, carry: npt.NDArray[np.float32]) -> list[State]:
         if not carry.any():

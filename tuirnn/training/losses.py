@@ -25,21 +25,58 @@ class CrossEntropy:
 
     Args:
         weights: what each class counts, [V]; None: all the same.
+        smoothing: share of a target's probability that goes to all classes alike (Szegedy et al. 2016).
     """
 
-    def __init__(self, weights: Tensor | None = None) -> None:
-        self.weights = weights
+    def __init__(self, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
+        self.weights, self.smoothing = weights, smoothing
         self._counts = None if weights is None else weights.double().cpu().numpy()
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean."""
         flat = outputs.flatten(0, 1).float()
-        return cross_entropy(flat, targets.flatten(), weight=self.weights, ignore_index=IGNORE)
+        return cross_entropy(
+            flat, targets.flatten(), weight=self.weights, ignore_index=IGNORE, label_smoothing=self.smoothing
+        )
 
     def weight(self, targets: npt.NDArray[np.int64]) -> float:
         """See `Loss.weight`."""
         counted = targets[targets != IGNORE]
         return float(len(counted)) if self._counts is None else float(self._counts[counted].sum())
+
+
+class WithNextSymbol(CrossEntropy):
+    """`CrossEntropy` over classes, and beside it the mean nats of a sequence's next symbols (Dai and Le 2015).
+
+    Outputs [T, B, classes + V] are the logits of both, targets [T, B, 2] the class and the next symbol. Each sequence
+    has the weight that its classes have, so that the mean over a batch is that of its parts.
+
+    Args:
+        classes: how many.
+        auxiliary: what the second loss is multiplied by.
+        weights, smoothing: of the classes, see `CrossEntropy`.
+    """
+
+    def __init__(self, classes: int, auxiliary: float, weights: Tensor | None = None, smoothing: float = 0.0) -> None:
+        super().__init__(weights, smoothing)
+        self.classes, self.auxiliary = classes, auxiliary
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The sum of both means."""
+        labels, following = targets.unbind(-1)  # [T, B]
+        loss = super().__call__(outputs[..., : self.classes], labels)
+        counted = (labels != IGNORE).float()
+        if self.weights is not None:
+            counted = counted * self.weights[labels.clamp(min=0)]
+        each = counted.sum(0)  # [B]
+        predicted = outputs[..., self.classes :].flatten(0, 1).float()
+        nats = cross_entropy(predicted, following.flatten(), ignore_index=IGNORE, reduction="none")  # 0 where ignored
+        mean = nats.view_as(following).sum(0) / (following != IGNORE).sum(0).clamp(min=1)  # [B]
+        return loss + self.auxiliary * (each * mean).sum() / each.sum()
+
+    def weight(self, targets: npt.NDArray[np.int64]) -> float:
+        """See `Loss.weight`."""
+        return super().weight(targets[..., 0])
 
 
 class SquaredError:

@@ -250,6 +250,8 @@ class Trainer:
         except Interrupted:  # a resume finds that it is due
             return
         progress.evaluated = step
+        for note in found.notes:
+            recorder.note(note)
         keys = {figure.key: figure.status_key for figure in self.config.task.figures}
         progress.val_loss = found.loss
         progress.figures = {keys[key]: value for key, value in found.figures.items()}

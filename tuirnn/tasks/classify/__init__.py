@@ -1,8 +1,9 @@
 """Classification: which class does a sequence belong to?"""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.figures import PERCENT, Figure, number
@@ -29,14 +30,28 @@ class Classification(Task):
         Figure("loss", "loss", "nats/sequence"),
         Figure("accuracy", "accuracy", PERCENT, higher=True),
         Figure("macro_f1", "macro F1", PERCENT, higher=True),
+        Figure("ngram_accuracy", "accuracy of n-grams", PERCENT, higher=None),
     )
     loss_in = ("nats", "sequences")
     settings = OF_TOKENS | {
         "classes", "text_column", "label_column", "split_seed", "every_step", "class_weights", "example",
-        "delimiter", "header", "encoding",
+        "delimiter", "header", "encoding", "pooling", "label_smoothing", "auxiliary",
+    }  # fmt: skip
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "hidden": 256, "pooling": "last+max", "dropout": 0.5, "token_dropout": 0.2, "label_smoothing": 0.1,
+        "auxiliary": 1.0, "lr": 3e-3, "steps": 3000, "eval_every": 250, "test_fraction": 0.1,
     }  # fmt: skip
     labelled = True
     python = "Classifier"
+
+    def defaults_beside(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """No byte can be read as unknown; so many words are not predicted beside a class; one limit is enough."""
+        unfit = {"byte": {"token_dropout"}, "word": {"auxiliary"}, "bpe": {"auxiliary"}}.get(
+            str(given.get("tokens")).lower(), set()
+        )
+        if any(given.get(limit) for limit in ("epochs", "minutes", "patience")):
+            unfit |= {"steps"}
+        return {name: value for name, value in self.defaults.items() if name not in unfit}
 
     def load(
         self,
@@ -70,8 +85,9 @@ class Classification(Task):
 
     def told(self, values: Mapping[str, float], unit: str) -> str:
         """See `Task.told`."""
-        accuracy, f1 = values["accuracy"], values["macro_f1"]
-        return f"{number(values['val_loss'], 4)} nats, accuracy {accuracy:.2%}, macro F1 {f1:.3f}"
+        accuracy, f1, ngrams = values["accuracy"], values["macro_f1"], values["ngram_accuracy"]
+        beside = "" if math.isnan(ngrams) else f" (n-grams: {ngrams:.2%})"
+        return f"{number(values['val_loss'], 4)} nats, accuracy {accuracy:.2%}{beside}, macro F1 {f1:.3f}"
 
     def weigh(self, cell: OpenCell, data: TaskData) -> tuple[float, int]:
         """See `Task.weigh`."""
@@ -82,8 +98,9 @@ class Classification(Task):
         return measure(cell, data.val).nats, len(data.val)
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
-        """On the test part of its run's data, or the validation part where there is none."""
+        """On the test part of its run's data, or the validation part where there is none; beside the n-grams."""
         from tuirnn.tasks.classify.data import LabelledData
+        from tuirnn.tasks.classify.ngrams import NGrams
         from tuirnn.tasks.classify.prediction import measure
         from tuirnn.tasks.confusion import confusion_table, terminal_width
 
@@ -91,14 +108,16 @@ class Classification(Task):
             raise ConfigError("a classifier is measured on its run's own data: name the run, without --text")
         data = held.data()
         assert isinstance(data, LabelledData)
-        which = "test" if len(data.test) else "val"
-        found = measure(cell, data.test if len(data.test) else data.val)
+        which, examples = ("test", data.test) if len(data.test) else ("val", data.val)
+        found, beside = measure(cell, examples), NGrams(data).judge(examples)
+        baseline = {"ngram_accuracy": beside.accuracy, "majority_accuracy": beside.majority}
         return Report(
-            {"split": which, "classes": data.classes, **found.to_json()},
+            {"split": which, "classes": data.classes, **found.to_json(), **baseline},
             [
                 f"{cell.name} on the {which} split, {found.confusion.sum():,} sequences",
                 f"accuracy {100 * found.accuracy:.2f} %   macro F1 {found.macro_f1:.4f}   "
                 f"loss {number(found.nats, 4)} nats/sequence   calibration error {found.calibration:.4f}",
+                f"for comparison, {beside.told}",
                 "",
                 *confusion_table(data.classes, found.confusion.tolist(), columns=terminal_width()),
             ],

@@ -53,6 +53,7 @@ class Profile:
         different: how many of these differ.
         keys: most look like keys: digits, hashes.
         length: mean, in characters.
+        sparse: most cells have nothing in them.
     """
 
     place: int
@@ -62,16 +63,17 @@ class Profile:
     different: int
     keys: bool
     length: float
+    sparse: bool
 
     @property
     def repeats(self) -> bool:
         """Whether its cells can be labels: at least two, and each twice on average."""
-        return 2 <= self.different <= max(2, self.filled // 2) and self.kind != cells.DATE
+        return 2 <= self.different <= max(2, self.filled // 2) and self.kind != cells.DATE and not self.sparse
 
     @property
     def reads(self) -> bool:
-        """Whether its cells can be sequences: named, and neither numbers, dates nor keys."""
-        return bool(self.name) and self.kind == cells.TEXT and not self.keys
+        """Whether its cells can be sequences: named, and neither numbers, dates, keys nor mostly empty."""
+        return bool(self.name) and self.kind == cells.TEXT and not self.keys and not self.sparse
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,14 @@ def choose_text(table: Table, column: str, usual: str) -> int:
 
 
 def _profile(table: Table, place: int) -> Profile:
-    filled = [cell.strip() for cell in table.spread(place, SAMPLE) if cell.strip().lower() not in table.missing]
+    seen = table.spread(place, SAMPLE)
+    filled = [cell.strip() for cell in seen if cell.strip().lower() not in table.missing]
     kinds = Counter(cells.kind(cell) for cell in filled)
     kind = next((kind for kind, count in kinds.items() if count >= MOSTLY * len(filled)), cells.TEXT)
     keys = bool(filled) and sum(_KEY.fullmatch(cell) is not None for cell in filled) >= MOSTLY * len(filled)
     length = sum(map(len, filled)) / max(1, len(filled))
-    return Profile(place, table.names[place], kind, len(filled), len(set(filled)), keys, length)
+    sparse = 2 * len(filled) < len(seen)
+    return Profile(place, table.names[place], kind, len(filled), len(set(filled)), keys, length, sparse)
 
 
 def _shown(table: Table, place: int) -> str:
@@ -154,7 +158,8 @@ def _by_name(profiles: Sequence[Profile], names: Sequence[Sequence[str]]) -> lis
 def _label(table: Table, profiles: Sequence[Profile], text: str, label: str) -> tuple[int, str]:
     if label:
         place = table.position(label)
-        return place, "as given"
+        sets = _sets(table, profiles[place])
+        return place, f"as given; '{one_line(sets[0], 40)}' and the like are a class each" if sets else "as given"
     others = [profile for profile in profiles if not text or profile.name != text]
     named = _by_name(others, LABELS) if table.named else []
     if len(named) > 1:
@@ -205,7 +210,17 @@ def _refuse_flags(table: Table, profiles: Sequence[Profile]) -> None:
 
 
 def _refuse_sets(table: Table, profile: Profile) -> None:
-    """Raise DataError where cells hold several labels each, such as 'comedy|drama' or "['a', 'b']"."""
+    """Raise DataError where cells hold several labels each."""
+    if sets := _sets(table, profile):
+        raise DataError(
+            f"{table.name}: column '{one_line(profile.name, 60)}' holds several labels in a cell, such as "
+            f"'{one_line(sets[0], 40)}'; a classifier learns one label a text: keep one, or make a column of yes and "
+            "no for each label, and choose it with --label-column"
+        )
+
+
+def _sets(table: Table, profile: Profile) -> list[str]:
+    """Cells that hold several labels, such as 'comedy|drama' or "['a', 'b']"; none where they are few."""
     values = _values(table, profile)
     sets = [value for value in values if _LIST.fullmatch(value)]
     for sign in ("|", ";", ",", "/"):
@@ -215,12 +230,7 @@ def _refuse_sets(table: Table, profile: Profile) -> None:
         several = [value for value in values if sign in value]
         if shared and len(several) > max(2.0, MOST_SETS * len(values)):
             sets += several
-    if len(sets) > MOST_SETS * len(values):
-        raise DataError(
-            f"{table.name}: column '{one_line(profile.name, 60)}' holds several labels in a cell, such as "
-            f"'{one_line(sets[0], 40)}'; a classifier learns one label a text: keep one, or make a column of yes and "
-            "no for each label, and choose it with --label-column"
-        )
+    return sets if len(sets) > MOST_SETS * len(values) else []
 
 
 def _values(table: Table, profile: Profile) -> list[str]:

@@ -23,6 +23,9 @@ from tuirnn.vocab import Ids, Vocabulary
 MAX_LENGTH = 100_000
 """Tokens in one sequence."""
 
+LONG = 400
+"""Characters of a sequence on average from which words are worth a thought."""
+
 SHOWN_CLASSES = 12
 """Classes whose sizes a note lists."""
 
@@ -36,6 +39,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def spread(self, most: int) -> "Examples":
+        """At most so many of the sequences, evenly from all classes: they stand class by class."""
+        which = np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(int)
+        return Examples(tuple(self.ids[i] for i in which), self.labels[which])
 
     def padded(self, which: "Iterable[int]") -> tuple[Ids, Ids]:
         """Some of the sequences side by side: tokens [T, B] with zeros after the end, and lengths [B]."""
@@ -109,7 +117,7 @@ class ExampleBatches(Batches):
     """B sequences from anywhere in the split, each once an epoch but for a last incomplete batch."""
 
     def __init__(self, examples: Examples, config: TrainConfig) -> None:
-        self.examples, self.every_step = examples, config.every_step
+        self.examples, self.every_step, self.auxiliary = examples, config.every_step, config.auxiliary
         self.B = min(config.batch_size, len(examples))
         super().__init__(config.seed)
 
@@ -128,6 +136,9 @@ class ExampleBatches(Batches):
         t = np.arange(len(x))[:, None]
         counted = t < lengths if self.every_step else t == lengths - 1
         y = np.where(counted, self.examples.labels[which], IGNORE)
+        if self.auxiliary:
+            following = np.where(t < lengths - 1, np.roll(x, -1, 0), IGNORE)
+            y = np.stack((y, following), -1)  # [T, B, 2]
         return x, y, np.zeros(self.B, np.float32)
 
 
@@ -175,6 +186,9 @@ def load(
         )
         for split in _split(sequences, config, name)
     )
+    mean = sum(map(len, train.ids)) / len(train)
+    if vocab.kind == "char" and mean > LONG:
+        notes.append(f"sequences of {mean:,.0f} characters on average; --tokens word reads a fifth as many tokens")
     told = (*read.notes, describe_counts(sequences), *notes)
     source = read.source
     return LabelledData(name, source.sha256, source.data, vocab, classes, train, val, test, told, read.read)

@@ -1,6 +1,7 @@
 """Training a classifier: its loss, and its evaluation by accuracy and macro F1 on held-out sequences."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,28 +11,44 @@ from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.models import SequenceModel
 from tuirnn.tasks.classify.data import Examples, LabelledData, macro_f1
+from tuirnn.tasks.classify.ngrams import Baseline, NGrams
 from tuirnn.training.evaluation import evaluating, go_on
 from tuirnn.training.evaluator import Evaluation, Evaluator
-from tuirnn.training.losses import CrossEntropy
+from tuirnn.training.losses import CrossEntropy, WithNextSymbol
 from tuirnn.training.tasks import Half
 
 SHOWN = 12
 """Held-out sequences whose verdict is shown at each evaluation."""
 
-BATCH = 256
+JUDGED = 4_000
+"""Validation sequences that an evaluation judges at most: a second or two of work."""
+
+BATCH, SYMBOLS = 256, 100_000
+"""Sequences, and symbols with padding, that are read side by side."""
 
 
 def make_loss(config: RunConfig, data: LabelledData, device: torch.device) -> CrossEntropy:
-    """Mean nats a sequence, or a step."""
-    return CrossEntropy(torch.from_numpy(data.class_weights).to(device) if config.train.class_weights else None)
+    """Mean nats a sequence, or a step; with an auxiliary loss, those of the next symbol beside it."""
+    train = config.train
+    weights = torch.from_numpy(data.class_weights).to(device) if train.class_weights else None
+    if train.auxiliary:
+        return WithNextSymbol(data.outputs, train.auxiliary, weights, train.label_smoothing)
+    return CrossEntropy(weights, train.label_smoothing)
 
 
 class ClassEvaluator(Evaluator[LabelledData]):
-    """Held-out figures, the verdict on a few sequences, and the probes."""
+    """Held-out figures beside those of n-grams, the verdict on a few sequences, and the probes."""
+
+    baseline: Baseline | None = None
+
+    @cached_property
+    def val(self) -> Examples:
+        """The validation sequences that every evaluation judges."""
+        return self.data.val.spread(JUDGED)
 
     def measure(self, step: int) -> Evaluation:
         """See `Evaluator.measure`."""
-        model, val = self.model, self.data.val
+        model, val = self.model, self.val
         with evaluating(model):
             scores = last_logits(model, val, self.device, check=self.check).log_softmax(-1)  # [n, classes]
             probed = self.probe(CrossEntropy(), *self._probe_batch())
@@ -39,13 +56,30 @@ class ClassEvaluator(Evaluator[LabelledData]):
         guesses = scores.argmax(-1)
         confusion = np.zeros((self.data.outputs, self.data.outputs), np.int64)
         np.add.at(confusion, (val.labels, guesses.numpy()), 1)
-        figures = {"accuracy": float((guesses == labels).double().mean()), "macro_f1": macro_f1(confusion)}
+        notes = () if self.baseline else self._compare()
+        assert self.baseline is not None
+        figures = {
+            "accuracy": float((guesses == labels).double().mean()),
+            "macro_f1": macro_f1(confusion),
+            "ngram_accuracy": self.baseline.accuracy,
+        }
         loss = float(-scores.gather(1, labels[:, None]).mean())
-        return Evaluation(loss, figures, self._verdicts(scores), probed)
+        return Evaluation(loss, figures, self._verdicts(scores), probed, notes=notes)
+
+    def _compare(self) -> tuple[str, ...]:
+        """Fit the baseline, once for all evaluations; returns what is to be said."""
+        self.baseline = NGrams(self.data, self.check).judge(self.val)
+        told = f"for comparison, on the validation sequences: {self.baseline.told}"
+        if len(self.val) == len(self.data.val):
+            return (told,)
+        return (
+            f"evaluations during training judge {len(self.val):,} of {len(self.data.val):,} validation sequences",
+            told,
+        )
 
     def _verdicts(self, scores: Tensor) -> str:
         """Some held-out sequences as a table: each with the network's answer, its probability, the truth if another."""
-        val, classes = self.data.val, self.data.classes
+        val, classes = self.val, self.data.classes
         rows = []
         for i in np.linspace(0, len(val) - 1, min(SHOWN, len(val))).astype(int):
             p, guess = scores[i].exp().max(0)
@@ -57,7 +91,7 @@ class ClassEvaluator(Evaluator[LabelledData]):
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
         """Held-out sequences of the commonest length, so that all end together: x and y [T, B]."""
-        val = self.data.val
+        val = self.val
         lengths = np.array([len(ids) for ids in val.ids])
         which = np.flatnonzero(lengths == np.bincount(lengths).argmax())[:8]
         x, _ = val.padded(which)
@@ -71,9 +105,12 @@ def last_logits(
     """Logits [n, classes] at each sequence's own last step, in float32 on the CPU."""
     order = np.argsort([len(ids) for ids in examples.ids], kind="stable")  # alike lengths together: little padding
     found = torch.empty(len(examples), model.head.out_features)
-    for first in range(0, len(order), BATCH):
+    done = 0
+    while done < len(order):
         check()
-        which = order[first : first + BATCH]
+        which = order[done : done + BATCH]
+        which = which[: max(1, SYMBOLS // len(examples.ids[which[-1]]))]
+        done += len(which)
         x, lengths = examples.padded(which)
         logits, _ = model(torch.from_numpy(x).to(device), model.zero_state(len(which)))
         found[which] = logits[torch.from_numpy(lengths - 1), torch.arange(len(which))].float().cpu()

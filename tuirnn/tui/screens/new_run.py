@@ -319,10 +319,12 @@ class NewRun(ModalScreen[None]):
         self._changed()
 
     def on_select_changed(self, event: Select.Changed) -> None:
-        """Fill in a recipe, or check any other choice."""
+        """Fill in a recipe or the defaults of a task, or check any other choice."""
         event.stop()
         if event.select.id == "field-recipe":
             self._fill(str(event.value))
+        elif event.select.id == "field-task" and event.value != self._base.data.task:
+            self._fill_defaults(str(event.value))
         else:
             self._changed()
 
@@ -336,6 +338,21 @@ class NewRun(ModalScreen[None]):
         for name, control in self._controls().items():
             with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
                 cast(Any, control).value = to_text(flat[name]) if isinstance(control, Input) else flat[name]
+        self._changed()
+
+    def _fill_defaults(self, task: str) -> None:
+        """Fill in the defaults of a task, in place of what the form began with; what the user has changed stays."""
+        before, self._base = self._base.flat(), RunConfig.of(task)
+        flat = self._base.flat()
+        for name, control in self._controls().items():
+            value: Any = cast(Any, control).value
+            began = to_text(before[name]) if isinstance(control, Input) else before[name]
+            if name not in ("task", "sources") and value == began:
+                with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
+                    cast(Any, control).value = to_text(flat[name]) if isinstance(control, Input) else flat[name]
+        chosen = self.query_one("#field-recipe", Select)
+        with chosen.prevent(Select.Changed):
+            chosen.value = NO_RECIPE
         self._changed()
 
     async def on_collapsible_expanded(self, event: Collapsible.Expanded) -> None:
