@@ -176,6 +176,7 @@ class Task(ABC):
         settings: those settings it reads that not every task reads.
         points: it reads points [F] of a series, and not tokens.
         labelled: it answers with classes that its data name, and not with tokens or points.
+        each: it answers for each word, and not for the sequence so far.
         writes: it chooses the next token, so that a network of it can write.
         speed: what is counted in a training's speed.
         python: the class of `tuirnn.api.cells` that such a network is in Python; empty: the plain one.
@@ -192,6 +193,7 @@ class Task(ABC):
     settings: ClassVar[frozenset[str]]
     points: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
+    each: ClassVar[bool] = False
     writes: ClassVar[bool] = False
     speed: ClassVar[str] = "tokens"
     python: ClassVar[str] = ""
