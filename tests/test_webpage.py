@@ -68,7 +68,7 @@ def test_every_cell_computes_in_webassembly_what_the_reference_does(tmp_path: Pa
         net = network(list(VOCABULARIES)[i % len(VOCABULARIES)], **shape)
         cell = export_network(net, proofs=False)
         path = tmp_path / f"{i}.wasm"
-        path.write_bytes(wasm_module(lower(onnx.load_from_string(cell.data), cell.metadata)))
+        path.write_bytes(wasm_module(lower(onnx.load_from_string(cell.data))))
         tokens = [(7 * t + 1) % len(net.vocab) for t in range(100)]
         jobs.append({"path": str(path), "tokens": tokens, "outputs": len(net.vocab)})
         expected.append(np.array(logits_after(net, tokens)))
@@ -115,7 +115,7 @@ def test_the_modules_reproduce_the_test_vector_and_wrong_ones_are_refused(kind: 
     files = webpage.module_files(net, export_network(net), "network")
     assert webpage.check(files) == ""
     cell = export_network(net, proofs=False)
-    program = lower(onnx.load_from_string(cell.data), cell.metadata)
+    program = lower(onnx.load_from_string(cell.data))
     wrong = {name: value + 1 if name.endswith("_bias") else value for name, value in program.constants.items()}
     program = replace(program, constants=wrong)
     with pytest.raises(VerificationError, match="does not reproduce"):

@@ -13,7 +13,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tuirnn.cellfile.contract import CellMetadata
+from tuirnn.cellfile.contract import CellMetadata, state_map
+from tuirnn.cellfile.vectors import TestVector
+from tuirnn.export.graph import build
+from tuirnn.export.network import Network
+from tuirnn.export.options import CellOptions
 from tuirnn.export.program import (
     CODES,
     WORK,
@@ -38,22 +42,38 @@ ELEMENTWISE = frozenset({
 """Operators that compute each element from the same elements of their operands; truth values are 1 and 0."""
 
 
-def lower(model: onnx.ModelProto, metadata: CellMetadata) -> Program:
+def program_of(network: Network, precision: str = "fp32") -> Program:
+    """The program of a network's single step.
+
+    Args:
+        network: any.
+        precision: fp32 or int8.
+    """
+    config = network.config
+    metadata = CellMetadata(
+        config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
+        state_map=state_map(config.recurrent), task=network.task.name, classes=network.classes, scaling=network.scaling,
+    )  # fmt: skip
+    return lower(build(config, network.weights, metadata, CellOptions(precision=precision)))
+
+
+def lower(model: onnx.ModelProto) -> Program:
     """Read the graph of a cell file that computes a single step.
 
     Args:
-        model: made by `graph.build`, without sampler, not unrolled.
-        metadata: of the file.
+        model: without sampler, not unrolled; its first input is a token or a point, the others are the state, and its
+            first output is the answer.
     """
     reader = _Reader(model)
     for node in model.graph.node:
         reader.read(node)
     reader.keep([output.name for output in model.graph.output])
-    (fed, (_, shape)), *states = metadata.interface(1)[0].items()
+    fed, *states = model.graph.input
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in model.graph.input}
     return _placed(
         reader,
-        (fed, int(shape[1]) if len(shape) > 1 else 0),
-        {name: tuple(int(size) for i, size in enumerate(shape) if i != 1) for name, (_, shape) in states},
+        (fed.name, shapes[fed.name][-1] if fed.type.tensor_type.elem_type == onnx.TensorProto.FLOAT else 0),
+        {state.name: tuple(size for i, size in enumerate(shapes[state.name]) if i != 1) for state in states},
         [output.name for output in model.graph.output],
     )
 

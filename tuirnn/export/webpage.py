@@ -21,7 +21,7 @@ import onnx
 
 from tuirnn.cellfile import sidecar
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.errors import VerificationError, one_line
+from tuirnn.errors import ConfigError, VerificationError, one_line
 from tuirnn.export import vectors
 from tuirnn.export.lowering import lower
 from tuirnn.export.network import Network
@@ -57,6 +57,12 @@ async function bytes(url) {{
 """
 
 CHECK = 'import { open } from "./network.mjs"; process.exit((await open()).verify() ? 0 : 3);'
+
+
+def need_writable(network: Network) -> None:
+    """Raise ConfigError for a network whose texts the code around the module cannot cut."""
+    if network.vocab.kind == "bpe":
+        raise ConfigError("--html and --wasm split no text into subwords; leave them out and embed the ONNX file")
 
 
 def module_files(network: Network, cell: TrustedCell, name: str) -> dict[str, bytes]:
@@ -132,7 +138,7 @@ def web_page(network: Network, cell: TrustedCell, text: str = "") -> bytes:
 
 
 def _module(cell: TrustedCell) -> bytes:
-    return wasm_module(lower(onnx.load_from_string(cell.data), cell.metadata))
+    return wasm_module(lower(onnx.load_from_string(cell.data)))
 
 
 def _metadata(cell: TrustedCell) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def _metadata(cell: TrustedCell) -> dict[str, Any]:
 
 
 def _words(network: Network) -> list[tuple[int, int]]:
-    return word_ranges() if network.vocab.kind == "word" else []
+    return word_ranges(network.vocab.marked) if network.vocab.kind == "word" else []
 
 
 def _series(scaling: Scaling | None) -> str:
