@@ -14,6 +14,10 @@ EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.666
 """Coefficients of e^r for |r| ≤ ln 2 / 2, highest first (Cephes, expf)."""
 
 
+TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+"""Coefficients of (tanh x − x) / x³ in x² for |x| ≤ 0.625, highest first (Cephes, tanhf)."""
+
+
 def _plain(name: str) -> Write:
     return lambda f, *operands: f.do(name, *operands)
 
@@ -48,11 +52,14 @@ def _sigmoid(f: Function, x: int) -> int:
 
 
 def _tanh(f: Function, x: int) -> int:
-    """(1 − t) / (1 + t) with t = e^(−2 |x|), and the sign of x."""
-    one, zero = f.number(1.0), f.number(0.0)
-    t = _exp(f, f.do("f32x4.mul", f.do("f32x4.abs", x), f.number(-2.0)))
-    y = f.do("f32x4.div", f.do("f32x4.sub", one, t), f.do("f32x4.add", one, t))
-    return f.do("v128.bitselect", y, f.do("f32x4.neg", y), f.do("f32x4.gt", x, zero))
+    """(1 − t) / (1 + t) with t = e^(−2x); below 0.625 a polynomial, which keeps the relative accuracy."""
+    one, square = f.number(1.0), f.do("f32x4.mul", x, x)
+    t = _exp(f, f.do("f32x4.max", f.do("f32x4.mul", x, f.number(-2.0)), f.number(-87.0)))
+    t = f.do("f32x4.min", t, f.number(1e37))
+    far = f.do("f32x4.div", f.do("f32x4.sub", one, t), f.do("f32x4.add", one, t))
+    cubic = f.do("f32x4.mul", f.do("f32x4.mul", _polynomial(f, square, TANH), square), x)
+    is_far = f.do("f32x4.gt", square, f.number(0.390625))
+    return f.do("v128.bitselect", far, f.do("f32x4.add", cubic, x), is_far)
 
 
 def _atanh(f: Function, x: int) -> int:

@@ -74,9 +74,15 @@ static inline float clamp(float x, float limit) {
 #endif
 
 #if CELL_USES_TANH
+/* Near zero a polynomial (Cephes, tanhf), which keeps the relative accuracy that 1 - t would lose. */
 static inline float hyperbolic(float x) {
-    float t = exponential(clamp(-2.0f * x, 87.0f));
-    return (1.0f - t) / (1.0f + t);
+    float t = exponential(clamp(-2.0f * x, 87.0f)), z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    return z < 0.390625f ? p * z * x + x : (1.0f - t) / (1.0f + t);
 }
 #endif
 
