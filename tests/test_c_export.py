@@ -29,7 +29,7 @@ from c_networks import (
 
 from tuirnn.cells import CELLS
 from tuirnn.errors import ConfigError, VerificationError
-from tuirnn.export import c_check, c_source
+from tuirnn.export import c_check, c_program, c_source
 from tuirnn.runtime.samplers import Sampling, sample
 from tuirnn.scaling import Scaling
 from tuirnn.tasks import TASKS
@@ -259,14 +259,14 @@ def test_nothing_in_a_network_can_be_written_to(tokens: str, tmp_path: Path) -> 
 
 # ── what is refused, and what is said ────────────────────────────────────────────
 
-SCALING = Scaling(("x",), (0.0,), (1.0,))
+SCALING = Scaling(("x\ud800",), (0.0,), (1.0,))
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"task": TASKS["classify"], "classes": ("a", "b")}, "classifies"),
-        ({"task": TASKS["forecast"], "scaling": SCALING}, "forecasts numbers"),
+        ({"task": TASKS["classify"], "classes": ("a", "\ud800")}, "UTF-8"),
+        ({"task": TASKS["forecast"], "scaling": SCALING}, "UTF-8"),
         ({"vocab": Vocabulary("char", ("a", "\ud800"))}, "UTF-8"),
         ({"vocab": Vocabulary("word", ("a", "b" * 5000))}, "5,000"),
         ({"vocab": Vocabulary("word", ("a", ""))}, "has 0"),
@@ -297,7 +297,8 @@ def test_a_prefix_leaves_no_other_name_and_no_symbol_alone() -> None:
             "example.c",
             "poet_2.c",
             "poet_2.h",
-            "poet_2_layer.h",
+            "poet_2_codes.h",
+            "poet_2_network.h",
             "poet_2_sizes.h",
             "poet_2_weights.c",
             "poet_2_weights.h",
@@ -345,7 +346,7 @@ def test_wrong_sources_are_not_written() -> None:
 
 def test_panels_hold_every_weight_once() -> None:
     W = np.arange(1, 6 * 83 + 1, dtype=np.float64).reshape(6, 83)
-    flat = c_source.panels(W)
+    flat = c_program.panels(W)
     assert len(flat) == 6 * 96
     assert sorted(flat[flat > 0]) == sorted(W.ravel())
     assert flat[:64].tolist() == W[0, :64].tolist()

@@ -6,6 +6,7 @@ is seen as it stands in an exported step. What it must be is numpy's answer in f
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ import tuirnn.codegen.arrays  # noqa: F401  expressions compute with numpy
 from tuirnn.cellfile.forms import FORMS, STEP
 from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct
 from tuirnn.cells.functions import FUNCTIONS, V, apply
-from tuirnn.codegen import c99
 from tuirnn.codegen.evaluate import evaluate
 from tuirnn.codegen.expression import ARITHMETIC, leaf
 from tuirnn.codegen.onnx import OnnxCell, operators
 from tuirnn.codegen.onnx_builder import GraphBuilder
 from tuirnn.codegen.onnx_functions import WRITE
 from tuirnn.codegen.trace import traced
+from tuirnn.export import c_program
 from tuirnn.export.c_source import FLAGS
+from tuirnn.export.lowering import lower
 
 H = 16
 LARGEST = float(np.finfo(np.float32).max)
@@ -100,45 +102,37 @@ def in_onnx_reference(folder: Path) -> Run:
 
 
 HARNESS = """
-void run(float *a, float *out) {
+void run(const float *gx, float *out) {
     cell_state state = {0};
-    cell_layer w = {0};
-    layer(&w, a, &state, 0);
+    network(gx, &state, out);
     memcpy(out, &state, sizeof state);
 }
 """
-SIZES = "\n".join(
-    [
-        f"#define CELL_HIDDEN {H}",
-        *(f"#define CELL_{name} 1" for name in ("LAYERS", "PRODUCTS", "VOCAB", "TEST_TOKENS", "TEST_LOGITS", "BYTES")),
-        *(f"#define CELL_{name} 0" for name in ("RESIDUAL", "PROJECTION", "OPENING", "WORDS", "UNKNOWN")),
-        "#define CELL_GATES 3\n#define CELL_TEST_TOLERANCE 0.0f\n#define CELL_ALIGNED",
-        *(f"#define CELL_USES_{name.upper()} 1" for name in c99.uses(CELL)),
-        f"#define CELL_STATE {c99.state_declaration(CELL)}",
-        "typedef struct { const float *input, *input_bias, *recurrent[1], *recurrent_bias, *fixed; } cell_layer;",
-        "static const float cell_table[1][3 * CELL_HIDDEN], cell_head[1024], cell_head_bias[1], cell_test_logits[1];",
-        "static const cell_layer cell_layers[1];",
-        "static const int cell_test_tokens[1], cell_symbol_lengths[1];",
-        "static const char *const cell_symbols[1];",
-    ]
-)
+NONE = "static const char *const cell_columns[1]; static const float cell_test_inputs[1][1], cell_test_outputs[1];"
 
 
 def in_c(folder: Path) -> Run:
     if CC is None:
         pytest.skip("no C compiler")
+    made = lower(model())
+    states = {f"{name}_in": (1, H) for name in CELL.state}
+    made = replace(made, states=states, results={"answer": next(iter(made.results.values())), **made.results})
     for name in ("cell.c", "cell.h"):
-        (folder / name).write_text((Path(c99.__file__).parents[1] / "export" / "c" / name).read_text())
+        (folder / name).write_text((Path(c_program.__file__).parent / "c" / name).read_text())
     (folder / "cell_sizes.h").write_text("")
     (folder / "cell_weights.h").write_text("")
-    (folder / "cell_layer.h").write_text(c99.layer_function(CELL))
-    (folder / "all.c").write_text(f'{SIZES}\n#include "cell.c"\n{HARNESS}')
+    (folder / "cell_network.h").write_text(c_program.network_function(made))
+    named_sizes = {**c_program.sizes(made), "CELL_STATE": c_program.state_members(made), "CELL_POINTS": 1,
+                   "CELL_COLUMNS": 3 * H, "CELL_OUTPUTS": H, "CELL_TEST_STEPS": 0, "CELL_TEST_OUTPUTS": 0,
+                   "CELL_ALIGNED": "", "cell_test_tolerances": "cell_test_outputs"}  # fmt: skip
+    defined = "\n".join(f"#define {name} {value}" for name, value in named_sizes.items())
+    (folder / "all.c").write_text(f'{defined}\n{NONE}\n#include "cell.c"\n{HARNESS}')
     library = ctypes.CDLL(
         str(compile_sources(folder, ["all.c"], *FLAGS, "-fPIC", "-shared", out="all.so", checks=False))
     )
 
     def run(gx: np.ndarray) -> dict[str, np.ndarray]:
-        a, out = np.append(gx, np.zeros(16, np.float32)), np.zeros((len(CELL.state), H), np.float32)
+        a, out = np.ascontiguousarray(gx), np.zeros((len(CELL.state), H), np.float32)
         library.run(a.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
         return named(out)
 
@@ -187,7 +181,7 @@ def test_every_operation_is_right_in_the_full_range(run: Run, numbers: list[floa
 
 
 def test_every_operation_is_written_for_every_target() -> None:
-    assert set(WRITE) == set(c99.OPERATIONS) == {*FUNCTIONS, *ARITHMETIC}
+    assert set(WRITE) == {*FUNCTIONS, *ARITHMETIC}
 
 
 def test_the_guard_knows_every_operator_of_a_step_and_allows_it_to_no_other_cell() -> None:

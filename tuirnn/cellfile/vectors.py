@@ -11,6 +11,9 @@ from tuirnn.vocab import Vocabulary
 TEST_TOLERANCE = 1e-4
 """Largest |difference| from the test vector's logits that a loader accepts, for floating-point weights."""
 
+RELATIVE_TOLERANCE = 1e-5
+"""Of a forecaster's test vector, beside its tolerance in deviations."""
+
 FLOAT32_MAX = 3.4028235e38
 
 LARGEST_TOLERANCE = 0.25

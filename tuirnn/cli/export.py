@@ -43,11 +43,17 @@ def export(
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
     c: Annotated[
-        bool, typer.Option("--c", help="Also write a language model as C99 source, in a folder beside the file (fp32).")
+        bool, typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file (fp32 or int8).")
     ] = False,
     c_prefix: Annotated[
         str | None, typer.Option(metavar="NAME", help="What names in the C source begin with \\[default: cell].")
     ] = None,
+    as_page: Annotated[
+        bool, typer.Option("--html", help="Also write one page with the network inside: it opens from a file, offline.")
+    ] = False,
+    wasm: Annotated[
+        bool, typer.Option("--wasm", help="Also write a WebAssembly module, and an ES module around it (fp32).")
+    ] = False,
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -56,7 +62,9 @@ def export(
 
     options = CellOptions(precision, opset, ir, static_batch, sampler, unroll)
     paths = find_run(runs_folder(runs), run)
-    written = write_run(paths, checkpoint, output, options, c, c_prefix, max_loss_increase)
+    written = write_run(
+        paths, checkpoint, output, options, c, c_prefix, max_loss_increase, as_page=as_page, wasm=wasm
+    )
     if as_json:
         print_json({"run": paths.name, **written.to_json()})
     else:
@@ -65,7 +73,7 @@ def export(
 
 def write_run(
     paths: RunPaths, checkpoint: str, output: Path | None, options: "CellOptions", c: bool, c_prefix: str | None,
-    max_loss_increase: float,
+    max_loss_increase: float, *, as_page: bool = False, wasm: bool = False,
 ) -> "Written":  # fmt: skip
     """Export a run's checkpoint; the arguments are those of the command, `options` the form of the file.
 
@@ -82,8 +90,44 @@ def write_run(
         raise ConfigError(f"-o takes a file name that ends in .onnx, not '{one_line(path.name, 60)}'")
     if c_prefix is not None and not c:
         raise ConfigError("--c-prefix names what is in the C source; give --c as well")
-    prefix = (c_prefix or c_source.PREFIX) if c else None
-    return _write(read_network(paths, checkpoint), path, options, prefix, max_loss_increase)
+    wanted = _Wanted((c_prefix or c_source.PREFIX) if c else None, as_page, wasm)
+    return _write(read_network(paths, checkpoint), path, options, wanted, max_loss_increase)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is written beside the cell file.
+
+    Attributes:
+        c: prefix of the C source; None: none.
+        page: a page for browsers.
+        wasm: modules for browsers.
+    """
+
+    c: str | None = None
+    page: bool = False
+    wasm: bool = False
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Files beside the cell file that belong together.
+
+    Attributes:
+        kind: 'c', 'html' or 'wasm'.
+        place: file or folder.
+        what: it is, and what to do with it.
+        files: contents by path.
+        unchecked: why it was not run; empty where it was.
+        checked: how it was.
+    """
+
+    kind: str
+    place: Path
+    what: str
+    files: dict[Path, bytes]
+    unchecked: str
+    checked: str
 
 
 @dataclass(frozen=True)
@@ -95,8 +139,7 @@ class Written:
         options: the form of the file.
         cell: the file.
         path, twin: where it is, and its metadata as JSON.
-        sources: the folder of the C source; None: not asked for.
-        unchecked: why the C source was not compiled; empty where it was.
+        beside: what else.
     """
 
     network: "Network"
@@ -104,22 +147,23 @@ class Written:
     cell: "TrustedCell"
     path: Path
     twin: Path
-    sources: Path | None
-    unchecked: str
+    beside: tuple[_Beside, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        loss = self.cell.metadata.loss
-        return {
+        loss, beside = self.cell.metadata.loss, {each.kind: each for each in self.beside}
+        values = {
             "step": self.network.step,
             "file": str(self.path),
             "metadata": str(self.twin),
             "bytes": len(self.cell.data),
             "precision": self.options.precision,
-            "c": str(self.sources) if self.sources else None,
-            "c_checked": not self.unchecked if self.sources else None,
             "loss": vars(loss) if loss else None,
         }
+        for kind in ("c", "html", "wasm"):
+            each = beside.get(kind)
+            values |= {kind: str(each.place) if each else None, f"{kind}_checked": not each.unchecked if each else None}
+        return values
 
     def lines(self, run: str) -> Iterator[str]:
         """The same for people."""
@@ -135,26 +179,60 @@ class Written:
             )
         yield "checked: onnx checker, ONNX Runtime against an independent reference on the test vector"
         yield f"{self.twin}: the same metadata as JSON"
-        if self.sources:
-            yield f"{self.sources}/: the network as C99 source; make -C {self.sources} && {self.sources}/example"
-            missing = f"not checked: {self.unchecked}"
-            yield missing if self.unchecked else "checked: compiled, and run on the test vector"
+        for each in self.beside:
+            yield f"{each.place}{'/' if each.kind == 'c' else ''}: {each.what}"
+            yield f"not checked: {each.unchecked}" if each.unchecked else f"checked: {each.checked}"
         yield "next: tuirnn " + (task.hint(str(self.path)) if steps == 1 else f"inspect {self.path}")
 
 
 def _write(
-    network: "Network", path: Path, options: "CellOptions", prefix: str | None, max_loss_increase: float
+    network: "Network", path: Path, options: "CellOptions", wanted: _Wanted, max_loss_increase: float
 ) -> Written:
-    """Export a network, and write its C source beside it where a prefix for that is given."""
-    from tuirnn.export import c_check, c_source
+    """Export a network, and write beside it what is wanted."""
+    from tuirnn.export import c_source, webpage
     from tuirnn.export.exporter import export_network, write_cell
 
-    if prefix is not None:
-        c_source.need_writable(network, options.precision, prefix)
+    if wanted.c is not None:
+        c_source.need_writable(network, options.precision, wanted.c)
+    if wanted.page or wanted.wasm:
+        webpage.need_writable(network)
     cell = export_network(network, options, max_loss_increase=max_loss_increase)
-    folder, sources, unchecked = path.with_name(path.stem + "-c"), {}, ""
-    if prefix is not None:
-        sources = c_source.c_files(network, cell.metadata.test, prefix)
-        unchecked = c_check.verify(sources)
-    twin = write_cell(cell, path, {folder / name: text.encode() for name, text in sources.items()})
-    return Written(network, options, cell, path, twin, folder if sources else None, unchecked)
+    beside = (*_c_source(network, cell, path, wanted), *_for_browsers(network, cell, path, options, wanted))
+    twin = write_cell(cell, path, {file: data for each in beside for file, data in each.files.items()})
+    return Written(network, options, cell, path, twin, beside)
+
+
+def _c_source(network: "Network", cell: "TrustedCell", path: Path, wanted: _Wanted) -> Iterator[_Beside]:
+    from tuirnn.export import c_check, c_source
+
+    if wanted.c is not None:
+        folder, sources = (
+            path.with_name(path.stem + "-c"),
+            c_source.c_files(network, cell.metadata.test, wanted.c, cell.metadata.precision),
+        )
+        files = {folder / name: text.encode() for name, text in sources.items()}
+        what = f"the network as C99 source; make -C {folder} && {folder}/example"
+        yield _Beside("c", folder, what, files, c_check.verify(sources), "compiled, and run on the test vector")
+
+
+def _for_browsers(
+    network: "Network", cell: "TrustedCell", path: Path, options: "CellOptions", wanted: _Wanted
+) -> Iterator[_Beside]:
+    """The page and the modules: always a single step in fp32, whatever the form of the file."""
+    from tuirnn.export import webpage
+    from tuirnn.export.exporter import export_network
+
+    if not (wanted.page or wanted.wasm):
+        return
+    plain = cell if options == type(options)() else export_network(network)
+    unchecked = webpage.check(webpage.module_files(network, plain, "network"))
+    checked = "run in Node on the test vector"
+    if wanted.page:
+        file, data = path.with_suffix(".html"), webpage.web_page(network, plain)
+        what = f"a page with the network inside, {len(data):,} bytes; open it in a browser"
+        yield _Beside("html", file, what, {file: data}, unchecked, checked)
+    if wanted.wasm:
+        files = {path.with_name(name): data for name, data in webpage.module_files(network, plain, path.stem).items()}
+        place = path.with_suffix(".wasm")
+        what = f"the network as WebAssembly; import {{ open }} from './{path.stem}.mjs'"
+        yield _Beside("wasm", place, what, files, unchecked, checked)

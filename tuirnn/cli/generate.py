@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,12 @@ def generate(
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")] = False,
     samples: Annotated[int, typer.Option(metavar="N", help="Texts to write.")] = 1,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Go on from a saved state instead of a text's beginning.")
+    ] = None,
+    save_state: Annotated[
+        Path | None, typer.Option("--save-state", metavar="FILE", help="Keep the state at the end, as safetensors.")
+    ] = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
     runs: RunsFolder = None,
@@ -39,22 +46,18 @@ def generate(
         from tuirnn.runtime.samplers import Sampling
 
     sampling = Sampling(0.0 if greedy else temperature, top_k, top_p)
-    for flag, value, low, high in (("--length", length, 0, MAX_LENGTH), ("--samples", samples, 1, 10_000)):
-        if not low <= value <= high:
-            raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
-    if seed is not None and seed < 0:
-        raise ConfigError(f"--seed must be at least 0, not {seed}")
+    _check(length, samples, seed, bool(state or save_state))
     with importing():
         from tuirnn.loading.cell import load_cell
+        from tuirnn.runtime import states
         from tuirnn.runtime.generate import TextWriter, write_side_by_side
         from tuirnn.runtime.session import CellSession
 
     cell = load_cell(model, runs_folder(runs), checkpoint)
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)
     unknown = cell.metadata.vocab.unknown(prime)
-    if unknown and not as_json:
-        shown = ", ".join(repr(symbol) for symbol in unknown[:10]) + (" …" if len(unknown) > 10 else "")
-        print(f"tuirnn: not in this network's vocabulary, read as unknown: {one_line(shown)}", file=sys.stderr)
+    if not as_json:
+        _tell(unknown)
     first = time.time_ns() % 2**32 if seed is None else seed
     seeds = range(first, first + samples)
     began = time.perf_counter()
@@ -62,6 +65,8 @@ def generate(
         texts: list[Any] = list(write_side_by_side(session, prime, sampling, length, seeds))
     else:
         writer = TextWriter(session, first)
+        if state is not None:
+            states.load_state(state, writer, cell)
         writer.feed(prime)
         texts = [writer.stream(sampling, length)]
     for number, (text, text_seed) in enumerate(zip(texts, seeds, strict=True)):
@@ -73,6 +78,26 @@ def generate(
         if number:
             print("─" * 40)
         _type_out(prime, text)
+    if save_state is not None:
+        states.save_state(save_state, writer, cell)
+
+
+def _check(length: int, samples: int, seed: int | None, keeps: bool) -> None:
+    """Refuse numbers out of range, and a state (`keeps`) of several texts."""
+    for flag, value, low, high in (("--length", length, 0, MAX_LENGTH), ("--samples", samples, 1, 10_000)):
+        if not low <= value <= high:
+            raise ConfigError(f"{flag} must be from {low} to {high:,}, not {value}")
+    if seed is not None and seed < 0:
+        raise ConfigError(f"--seed must be at least 0, not {seed}")
+    if samples > 1 and keeps:
+        raise ConfigError("--state and --save-state are of one text; leave --samples out")
+
+
+def _tell(unknown: list[str]) -> None:
+    """Name the symbols that are read as unknown."""
+    if unknown:
+        shown = ", ".join(repr(symbol) for symbol in unknown[:10]) + (" …" if len(unknown) > 10 else "")
+        print(f"tuirnn: not in this network's vocabulary, read as unknown: {one_line(shown)}", file=sys.stderr)
 
 
 def _type_out(prime: str, pieces: Any) -> None:

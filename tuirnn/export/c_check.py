@@ -62,7 +62,9 @@ def _run_once(compiler: str, files: Mapping[str, str], arguments: Sequence[str] 
             ([str(folder / "program"), *arguments], TIMEOUT),
         ]
         for command, seconds in commands:
-            done = subprocess.run(command, cwd=folder, capture_output=True, timeout=seconds, check=False)  # noqa: S603
+            done = subprocess.run(  # noqa: S603
+                command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+            )
             if done.returncode:
                 lines = done.stderr.decode(errors="replace").splitlines()
                 telling = (line for line in lines if "error" in line or any(words in line for words in NO_MEMORY))

@@ -43,7 +43,7 @@ class _Oracle(Protocol):
 def test_vector(network: Network, options: CellOptions) -> TestVector:
     """Tokens spread over the vocabulary, or points that swing about the mean, and what comes out after them."""
     count = _whole(TEST_TOKENS, options)
-    inputs = _points(network.scaling, count, 0) if network.scaling else _tokens(len(network.vocab), count)
+    inputs = points(network.scaling, count, 0) if network.scaling else _tokens(len(network.vocab), count)
     return _answered(network, options, [inputs], trace=False)[0]
 
 
@@ -53,7 +53,7 @@ def test_lanes(network: Network, options: CellOptions) -> tuple[TestVector, ...]
     wanted = 2 * TEST_TOKENS if network.scaling else max(TEST_TOKENS, -(-len(network.vocab) // 2))
     count = _whole(min(wanted, LONGEST_LANE, max(TEST_TOKENS, WEIGHINGS // (2 * weights))), options)
     if network.scaling:
-        return _answered(network, options, [_points(network.scaling, count, lane) for lane in range(2)], trace=False)
+        return _answered(network, options, [points(network.scaling, count, lane) for lane in range(2)], trace=False)
     order = np.random.default_rng(0).permutation(len(network.vocab))
     tokens = [int(token) for token in np.resize(order, 2 * count)]
     return _answered(network, options, [tuple(tokens[:count]), tuple(tokens[count:])], trace=True)
@@ -166,6 +166,7 @@ def _tokens(vocab: int, count: int) -> tuple[int, ...]:
     return tuple((7 * i + 1) % vocab for i in range(count))
 
 
-def _points(scaling: Scaling, count: int, lane: int) -> tuple[tuple[float, ...], ...]:
+def points(scaling: Scaling, count: int, lane: int) -> tuple[tuple[float, ...], ...]:
+    """Points that swing about the mean, in the data's units, different ones for each lane."""
     swings = np.sin(0.7 * np.arange(count)[:, None] + np.arange(len(scaling)) + 2 * lane)
     return tuple(tuple(point) for point in scaling.restore(swings).astype(np.float32).tolist())

@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import NEXT, TEMPERATURE, TOP_K, UNIFORM, CellMetadata
-from tuirnn.cellfile.vectors import TestVector
+from tuirnn.cellfile.vectors import RELATIVE_TOLERANCE, TestVector
 from tuirnn.errors import CellFileError, ConfigError, OutOfMemoryError, TuirnnError, chosen, one_line
 from tuirnn.shortage import shortage
 
@@ -25,9 +25,6 @@ THREADS_PAY_FROM = 4 * 2**20
 """Bytes of a model from which it is worth trying more than one thread."""
 
 TRIAL_SECONDS = 0.02
-
-RELATIVE_TOLERANCE = 1e-5
-"""Of a forecaster's test vector, beside its `atol` in deviations."""
 
 
 def open_onnx(data: bytes, device: str, threads: int) -> Any:

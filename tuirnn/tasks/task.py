@@ -177,6 +177,7 @@ class Task(ABC):
         defaults: of settings of a new run, where they differ from those of the sections.
         points: it reads points [F] of a series, and not tokens.
         labelled: it answers with classes that its data name, and not with tokens or points.
+        each: it answers for each word, and not for the sequence so far.
         writes: it chooses the next token, so that a network of it can write.
         speed: what is counted in a training's speed.
         python: the class of `tuirnn.api.cells` that such a network is in Python; empty: the plain one.
@@ -194,6 +195,7 @@ class Task(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     points: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
+    each: ClassVar[bool] = False
     writes: ClassVar[bool] = False
     speed: ClassVar[str] = "tokens"
     python: ClassVar[str] = ""

@@ -1,9 +1,9 @@
-/* One step of the network. Letters: H hidden width, G gates, K inputs and N outputs of a product; gates in PyTorch's
- * order.
+/* One step of the network. Letters: K inputs and N outputs of a product.
  *
  * Weights are stored in panels of 64 columns, then of 16, the last padded with zeros. The rows of a panel are
- * contiguous, so that a product reads memory once, in sequence, and its sums stay in registers. Compilers vectorize the
- * loops; the arrays that they write are aligned. All data but the caller's are constant. */
+ * contiguous, so that a product reads memory once, in sequence, and its sums stay in registers. Integer weights are
+ * stored in panels of 16 columns, four rows of a column side by side. Compilers vectorize the loops; the arrays that
+ * they write are aligned. All data but the caller's are constant. */
 
 #include "cell.h"
 
@@ -13,30 +13,38 @@
 
 #include "cell_weights.h"
 
-#define H CELL_HIDDEN
+#if CELL_USES_CODES && defined(__AVX512VNNI__)
+#include <immintrin.h>
+#elif CELL_USES_CODES && defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define WIDE 64
 #define NARROW 16
-#define PADDED(n) (((n) + NARROW - 1) / NARROW * NARROW)
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
 
-/* y[N] += x[K] W, N a multiple of 16. */
+#if CELL_USES_CODES
+#include "cell_codes.h"
+#endif
+
+#if CELL_USES_PRODUCT
+/* y[N] = x[K] W, N a multiple of 16. */
 static void product(const float *W, const float *x, int K, int N, float *y) {
     int n = 0;
     for (; n + WIDE <= N; n += WIDE) {
-        float sum[WIDE] CELL_ALIGNED;
-        memcpy(sum, y + n, sizeof sum);
+        float sum[WIDE] CELL_ALIGNED = {0};
         for (int k = 0; k < K; k++, W += WIDE)
             for (int j = 0; j < WIDE; j++) sum[j] += x[k] * W[j];
         memcpy(y + n, sum, sizeof sum);
     }
     for (; n < N; n += NARROW) {
-        float sum[NARROW] CELL_ALIGNED;
-        memcpy(sum, y + n, sizeof sum);
+        float sum[NARROW] CELL_ALIGNED = {0};
         for (int k = 0; k < K; k++, W += NARROW)
             for (int j = 0; j < NARROW; j++) sum[j] += x[k] * W[j];
         memcpy(y + n, sum, sizeof sum);
     }
 }
+#endif
 
 #if CELL_USES_SIGMOID || CELL_USES_TANH
 /* e^x for -87 <= x <= 87, relative error about 1e-7: 2^n times a polynomial on +-ln 2 / 2 (Cephes' coefficients). */
@@ -66,9 +74,15 @@ static inline float clamp(float x, float limit) {
 #endif
 
 #if CELL_USES_TANH
+/* Near zero a polynomial (Cephes, tanhf), which keeps the relative accuracy that 1 - t would lose. */
 static inline float hyperbolic(float x) {
-    float t = exponential(clamp(-2.0f * x, 87.0f));
-    return (1.0f - t) / (1.0f + t);
+    float t = exponential(clamp(-2.0f * x, 87.0f)), z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    return z < 0.390625f ? p * z * x + x : (1.0f - t) / (1.0f + t);
 }
 #endif
 
@@ -76,45 +90,35 @@ static inline float hyperbolic(float x) {
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(clamp(-x, 87.0f))); }
 #endif
 
-#if CELL_USES_SOFTPLUS
-static inline float softplus(float x) { return (x > 0 ? x : 0) + log1pf(expf(-fabsf(x))); }
-#endif
-
-#if CELL_USES_LOG_SIGMOID
-static inline float log_sigmoid(float x) { return (x < 0 ? x : 0) - log1pf(expf(-fabsf(x))); }
-#endif
-
-#if CELL_USES_MAXIMUM
+#if CELL_USES_MAX
 static inline float larger(float x, float y) { return x > y || x != x ? x : y; } /* NaN stays NaN */
 #endif
 
-#include "cell_layer.h"
+#if CELL_USES_MIN
+static inline float smaller(float x, float y) { return x < y || x != x ? x : y; }
+#endif
+
+#include "cell_network.h"
 
 void cell_reset(cell_state *state) { memset(state, 0, sizeof *state); }
 
-int cell_step(cell_state *state, int token, float *logits) {
-    float a[CELL_GATES * H + NARROW] CELL_ALIGNED = {0}, x[H], scores[PADDED(CELL_VOCAB)] CELL_ALIGNED = {0};
-    if (token < 0 || token >= CELL_VOCAB) return 0;
-    for (int i = 0; i < CELL_LAYERS; i++) {
-        const cell_layer *w = &cell_layers[i];
-        memcpy(a, i ? w->input_bias : cell_table[token], CELL_GATES * H * sizeof *a);
-        if (i) product(w->input, x, H, PADDED(CELL_GATES * H), a);
-        layer(w, a, state, i);
-        for (int j = 0; j < H; j++) x[j] = CELL_RESIDUAL && i ? x[j] + state->h[i][j] : state->h[i][j];
-    }
-    memcpy(scores, cell_head_bias, CELL_VOCAB * sizeof *scores);
-#if CELL_PROJECTION
-    float projected[PADDED(CELL_PROJECTION)] CELL_ALIGNED = {0};
-    memcpy(projected, cell_projection_bias, CELL_PROJECTION * sizeof *projected);
-    product(cell_projection, x, H, PADDED(CELL_PROJECTION), projected);
-    product(cell_head, projected, CELL_PROJECTION, PADDED(CELL_VOCAB), scores);
-#else
-    product(cell_head, x, H, PADDED(CELL_VOCAB), scores);
-#endif
-    memcpy(logits, scores, CELL_VOCAB * sizeof *logits);
+#if CELL_POINTS
+int cell_step(cell_state *state, const float *x, float *y) {
+    network(x, state, y);
     return 1;
 }
 
+const char *cell_column(int column) { return column < 0 || column >= CELL_COLUMNS ? "" : cell_columns[column]; }
+#else
+int cell_step(cell_state *state, int token, float *logits) {
+    if (token < 0 || token >= CELL_VOCAB) return 0;
+    network(token, state, logits);
+    return 1;
+}
+
+#if CELL_CLASSES
+const char *cell_class(int number) { return number < 0 || number >= CELL_CLASSES ? "" : cell_classes[number]; }
+#else
 int cell_sample(const float *logits, double temperature, int top_k, double uniform) {
     int best = CELL_UNKNOWN == 0 && CELL_VOCAB > 1;
     for (int i = 0; i < CELL_VOCAB; i++)
@@ -153,6 +157,7 @@ int cell_sample(const float *logits, double temperature, int top_k, double unifo
     }
     return chosen;
 }
+#endif
 
 const char *cell_symbol(int token, int *length) {
     if (token < 0 || token >= CELL_VOCAB) return *length = 0, "";
@@ -210,13 +215,15 @@ int cell_token(const char *text, int *length) {
 #endif
 }
 
+#endif
+
 int cell_verify(void) {
     cell_state state;
-    float logits[CELL_VOCAB];
+    float outputs[CELL_OUTPUTS];
     cell_reset(&state);
-    for (int i = 0; i < CELL_TEST_TOKENS; i++)
-        if (!cell_step(&state, cell_test_tokens[i], logits)) return 0;
-    for (int i = 0; i < CELL_TEST_LOGITS; i++)
-        if (!(fabsf(logits[i] - cell_test_logits[i]) <= CELL_TEST_TOLERANCE)) return 0;
+    for (int i = 0; i < CELL_TEST_STEPS; i++)
+        if (!cell_step(&state, cell_test_inputs[i], outputs)) return 0;
+    for (int i = 0; i < CELL_TEST_OUTPUTS; i++)
+        if (!(fabsf(outputs[i] - cell_test_outputs[i]) <= cell_test_tolerances[i])) return 0;
     return 1;
 }

@@ -37,6 +37,7 @@ class Tagging(Task):
     }  # fmt: skip
     labelled = True
     python = "Tagger"
+    each = True
 
     def load(
         self,

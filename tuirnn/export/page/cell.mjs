@@ -1,0 +1,163 @@
+// One step of a recurrent network in WebAssembly, its state carried from step to step. Needs nothing else.
+
+/** Symbols and tokens, by the rules of the cell file. */
+class Vocabulary {
+  /**
+   * @param {object} meta the cell's metadata: "tuirnn.vocab", "tuirnn.unk", "opening"
+   * @param {number[][]} wordRanges first and last code point of what words are made of; for words alone
+   */
+  constructor(meta, wordRanges = []) {
+    const { kind, symbols } = meta["tuirnn.vocab"];
+    Object.assign(this, { kind, symbols, unk: meta["tuirnn.unk"], wordRanges });
+    this.size = kind === "byte" ? 256 : symbols.length + 1;
+    this.index = new Map(symbols.map((symbol, token) => [symbol, token]));
+    this.opening = kind === "byte" ? 10 : (this.index.get("\n") ?? 0);
+  }
+
+  /** Cuts a text: [{start, end, tokens}], places in UTF-16 units; of bytes a character has up to four tokens. */
+  cut(text) {
+    const pieces = [];
+    for (const symbol of text) {
+      const last = pieces.at(-1), start = last?.end ?? 0, joins = this.kind === "word" && this.isWord(symbol);
+      if (joins && last?.word) last.end += symbol.length;
+      else pieces.push({ start, end: start + symbol.length, word: joins });
+    }
+    for (const piece of pieces) piece.tokens = this.tokensOf(text.slice(piece.start, piece.end));
+    return pieces;
+  }
+
+  encode(text) {
+    return this.cut(text).flatMap((piece) => piece.tokens);
+  }
+
+  tokensOf(symbol) {
+    if (this.kind !== "byte") return [this.index.get(symbol) ?? this.unk];
+    return Array.from(new TextEncoder().encode(/^[\uD800-\uDFFF]$/.test(symbol) ? "?" : symbol)); // half a character
+  }
+
+  isWord(symbol) {
+    const point = symbol.codePointAt(0);
+    let low = 0, high = this.wordRanges.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (point > this.wordRanges[middle][1]) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.wordRanges.length && point >= this.wordRanges[low][0];
+  }
+
+  /** A decoder of tokens one by one: of bytes it returns "" until a character is whole. */
+  decoder() {
+    const utf8 = new TextDecoder();
+    return (token) => this.kind === "byte" ? utf8.decode(Uint8Array.of(token), { stream: true }) : this.symbols[token] ?? "�";
+  }
+
+  decode(tokens) {
+    return Array.from(tokens, this.decoder()).join("");
+  }
+}
+
+/** A network at a moment of its sequence. */
+class Cell {
+  /**
+   * @param {BufferSource} module of `tuirnn export --wasm`
+   * @param {object} meta its metadata, as in the JSON file beside a cell file
+   * @param {number[][]} wordRanges see Vocabulary
+   */
+  static async load(module, meta, wordRanges) {
+    const { instance } = await WebAssembly.instantiate(module);
+    return new Cell(instance.exports, meta, wordRanges);
+  }
+
+  constructor(exports, meta, wordRanges) {
+    this.meta = meta;
+    this.columns = meta["tuirnn.normalisation"]?.columns ?? [];
+    this.vocab = this.columns.length ? null : new Vocabulary(meta, wordRanges);
+    this.classes = meta["tuirnn.classes"] ?? [];
+    const floats = (at, count) => new Float32Array(exports.memory.buffer, at.value, count);
+    const sizes = Object.values(meta["tuirnn.state_map"]).map((name) =>
+      meta.inputs[name].shape.reduce((product, size, axis) => axis === 1 ? product : product * size, 1));
+    this.answer = floats(exports.answer, this.columns.length || this.classes.length || this.vocab.size);
+    this.input = floats(exports.input, this.columns.length);
+    this.parts = sizes.map((size, i) => floats(exports[`state_${i}`], size));
+    this.run = exports.step;
+    this.first = this.save();
+  }
+
+  /**
+   * Reads a token, or a point as an array of numbers.
+   * @returns {Float32Array} the logits or the next point, which the next step overwrites
+   */
+  step(read) {
+    if (this.columns.length) {
+      if (read.length !== this.columns.length) throw new RangeError(`a point has ${this.columns.length} numbers`);
+      this.input.set(read);
+      this.run(0);
+    } else {
+      if (!(Number.isInteger(read) && read >= 0 && read < this.vocab.size)) throw new RangeError(`${read} is no token`);
+      this.run(read);
+    }
+    return this.answer;
+  }
+
+  /** Reads a text; returns the logits after it. */
+  read(text) {
+    for (const token of this.vocab.encode(text)) this.step(token);
+    return this.answer;
+  }
+
+  /** Goes to the state before the first token. */
+  reset() {
+    this.restore(this.first);
+  }
+
+  /** A copy of the state and the answer, to come back to. */
+  save() {
+    return [this.answer.slice(), ...this.parts.map((part) => part.slice())];
+  }
+
+  restore([answer, ...parts]) {
+    this.answer.set(answer);
+    this.parts.forEach((part, i) => part.set(parts[i]));
+  }
+
+  /** Probabilities of the logits; the unknown symbol has none where tokens are chosen. */
+  probabilities(temperature = 1) {
+    const unk = this.classes.length ? null : this.vocab.unk;
+    const logits = Float64Array.from(this.answer, (logit, i) => i === unk ? -Infinity : logit);
+    const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+    if (!(temperature > 0)) {
+      const best = logits.indexOf(most);
+      return logits.map((_, i) => Number(i === best));
+    }
+    const weights = logits.map((logit) => Math.exp((logit - most) / temperature));
+    const total = weights.reduce((a, b) => a + b, 0);
+    return weights.map((weight) => weight / total);
+  }
+
+  /** Chooses the next token: temperature 0 is the likeliest; `uniform` in [0, 1). */
+  choose(temperature = 1, uniform = Math.random()) {
+    const p = this.probabilities(temperature);
+    let running = 0, last = 0;
+    for (let i = 0; i < p.length; i++) {
+      if (p[i] > 0) last = i;
+      if ((running += p[i]) > uniform) return i;
+    }
+    return last;
+  }
+
+  /** Whether this machine reproduces the file's test vector. */
+  verify() {
+    const { tokens, logits, x, y, atol } = this.meta["tuirnn.test_vector"], now = this.save();
+    this.reset();
+    for (const read of tokens ?? x) this.step(read);
+    const expected = logits ?? y, std = this.meta["tuirnn.normalisation"]?.std;
+    const scale = Math.max(1, ...expected.map(Math.abs));
+    const right = expected.every((value, i) =>
+      Math.abs(this.answer[i] - value) <= (std ? atol * std[i] + 1e-5 * Math.abs(value) : atol * scale));
+    this.restore(now);
+    return right;
+  }
+}
+
+export { Vocabulary, Cell };
