@@ -81,17 +81,16 @@ def test_the_cell_file_forecasts_as_the_trained_network(name: str, request: pyte
     assert isinstance(data, SeriesData)
     model = build_model(record.config, data).eval()
     model.load_state_dict(load_tensors(checkpoint.load(run).files[checkpoint.MODEL]))
-    back, values, first = forecast.look_back(record.config.train), *data.until("val")
+    back, held = forecast.look_back(record.config.train), data.held("val", 20)
+    values, first = data.until("val")
     with torch.no_grad():
-        ours = rollout.measure(
-            ModelReader(model, data.scaling, CPU), values, first, data.scaling, look_back=back, horizon=20
-        )
+        ours = rollout.measure(ModelReader(model, data.scaling, CPU), held, data.scaling, look_back=back)
     cell = export_run(run)
     assert (cell.metadata.look_back, cell.metadata.scaling) == (back, data.scaling)
-    theirs = runtime.measure(opened(cell, "plant", "cpu"), values, first, horizon=20)
+    theirs = runtime.measure(opened(cell, "plant", "cpu"), held)
     std = np.array(data.scaling.std)
     assert np.abs((ours.forecast - theirs.forecast) / std).max() < 1e-4
-    assert theirs.mse == pytest.approx(ours.mse, rel=1e-3)
+    assert theirs.network.mse == pytest.approx(ours.network.mse, rel=1e-3)
     status = read_status(run)
     if status.best_step == status.step:
         assert status.val_loss == pytest.approx(ours.loss, rel=1e-6)
@@ -108,9 +107,15 @@ def test_raw_in_raw_out(plant: RunPaths) -> None:
     data = run_data(plant)
     assert isinstance(data, SeriesData)
     h = np.zeros((2, 1, 16), np.float32)
-    for point in data.values[:300]:
-        y, h = session.run(["y", "h_out"], {"x": point[None].astype(np.float32), "h_in": h})
-    assert np.abs(y[0] - runtime.go_on(opened(cell, "plant", "cpu"), data.values[:300], 1)[0]).max() < 1e-2
+    periods = np.array(json.loads(meta["tuirnn.normalisation"])["periods"])  # 7, 3.5 and 7/3 days, in seconds
+    next_day = (FIRST - datetime.date(1970, 1, 1)).days + 1
+    for day, point in enumerate(data.values[:300]):
+        angles = 2 * np.pi * 86_400 * (next_day + day) / periods
+        x = [*point, *np.stack([np.sin(angles), np.cos(angles)], 1).ravel()]
+        y, h = session.run(["y", "h_out"], {"x": np.float32([x]), "h_in": h})
+    before = data.history(data.groups[0], 300, 300, 1, "")
+    ahead = runtime.go_on(opened(cell, "plant", "cpu"), before, 1)
+    assert np.abs(y[0] - ahead.points[0]).max() < 1e-2
     assert 5e4 < y[0, 0] < 1.5e5
     assert abs(y[0, 1]) < 3e-4
 
@@ -189,11 +194,12 @@ def test_resumed_forecasters_have_the_same_bits_and_keep_their_normalisation(tab
         == checkpoint.load(whole, "last").files["model.safetensors"]
     )
     more = tmp_path / "more.csv"
-    more.write_text("valve,power\n" + "".join(f"{i % 3},{i % 5}\n" for i in range(100)))
+    rows = [f"{FIRST + datetime.timedelta(days=i)},{i % 3},{i % 5}" for i in range(100)]
+    more.write_text("\n".join(["date,valve,power", *rows]))
     launch.resume(killed, {"steps": 30, "sources": (str(more),)}, lambda event: None)
     changes = [event for event in LogTail(killed.events).read() if event["event"] == "changes"]
     assert changes[-1]["data"]["std"] == read_record(whole).data["std"]
-    more.write_text("a,power\n1,2\n")
+    more.write_text("date,a,power\n2026-01-01,1,2\n")
     with pytest.raises(DataError, match="this network reads power, valve"):
         launch.resume(killed, {"steps": 40, "sources": (str(more),)}, lambda event: None)
 
@@ -205,9 +211,10 @@ def test_the_recipe_learns_the_sine(tmp_path: Path) -> None:
     cell = export_run(RunPaths(tmp_path / "sincos"))
     data = run_data(RunPaths(tmp_path / "sincos"))
     assert isinstance(data, SeriesData)
-    figures = runtime.measure(opened(cell, "sincos", "cpu"), *data.until("test"), horizon=50)
-    assert figures.mse.max() < 1e-3 < figures.naive_mse.min()
-    assert figures.rollout_rmse.max() < 0.3 < figures.naive_rollout_rmse.min()
+    figures = runtime.measure(opened(cell, "sincos", "cpu"), data.held("test", 50))
+    last = figures.errors["last"]
+    assert figures.network.mse.max() < 1e-3 < last.mse.min()
+    assert figures.network.rollout_rmse.max() < 0.3 < last.rollout_rmse.min()
 
 
 # ── commands and screens ─────────────────────────────────────────────────────────
@@ -219,7 +226,11 @@ def test_the_commands(plant: RunPaths, table: Path, answer: Callable[..., Answer
 
     done = tuirnn("predict", "plant", str(table), "--horizon", "5")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[0] == "power,valve"
+    ends = "power low 90%,power high 90%,valve low 90%,valve high 90%"
+    assert done.out.splitlines()[0] == f"date,power,valve,{ends}"
+    assert [line[:10] for line in done.out.splitlines()[1:3]] == ["2027-02-05", "2027-02-06"]
+    power, low, high = (float(done.out.splitlines()[1].split(",")[at]) for at in (1, 3, 4))
+    assert low < power < high
     assert len(done.out.splitlines()) == 6
     chart = tuirnn("predict", "plant", "--chart", "--horizon", "20", "-o", str(tmp_path / "x.csv"),
                    "--plot", str(tmp_path / "x.svg"))  # fmt: skip

@@ -1,5 +1,6 @@
 """Series as people bring them: times, order, gaps, missing values; nothing invented is learned or judged."""
 
+import dataclasses
 import datetime
 import json
 import math
@@ -24,6 +25,7 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.forecast import data as forecast
 from tuirnn.tasks.forecast import rollout
 from tuirnn.tasks.forecast.data import SeriesData
+from tuirnn.tasks.task import History
 from tuirnn.training.losses import SquaredError
 
 ROWS = 60
@@ -219,7 +221,7 @@ def test_empty_rows_at_the_end_are_no_points(tmp_path: Path) -> None:
 
 def test_invented_values_are_neither_learned_nor_judged(tmp_path: Path) -> None:
     text = ["a,b", *(f"{'' if i % 4 == 1 else round(wave(i), 2)},{i % 7}" for i in range(ROWS))]
-    data = load(tmp_path / "t.csv", text, val_fraction=0.2)
+    data = load(tmp_path / "t.csv", text, val_fraction=0.2, scale="level")
     assert data.real is not None
     assert data.real[:, 0].tolist() == [i % 4 != 1 for i in range(ROWS)]
     assert "15 missing values taken to be the last one before, and counted in no loss or error" in said(data)
@@ -248,11 +250,12 @@ class Wrong:
 def test_errors_leave_invented_values_out() -> None:
     values = np.array([[1.0], [2.0], [2.0], [2.0], [5.0], [6.0]])
     real = np.array([[True], [True], [False], [False], [True], [True]])
-    found = rollout.measure(Wrong(real), values, 1, Scaling(("a",), (0.0,), (1.0,)), look_back=1, horizon=2, real=real)
-    assert found.mse.tolist() == [(4 + 25 + 36) / 3]
-    assert found.naive_mae.tolist() == [(1 + 3 + 1) / 3]
-    everything = rollout.measure(Wrong(real), values, 1, Scaling(("a",), (0.0,), (1.0,)), look_back=1, horizon=2)
-    assert everything.mse.tolist() == [(4 + 4 + 4 + 25 + 36) / 5]
+    scaling, history = Scaling(("a",), (0.0,), (1.0,)), History("", values, 1, 2, real=real)
+    found = rollout.measure(Wrong(real), [history], scaling, look_back=1)
+    assert found.network.mse.tolist() == [(4 + 25 + 36) / 3]
+    assert found.errors["last"].mae.tolist() == [(1 + 3 + 1) / 3]
+    everything = rollout.measure(Wrong(real), [dataclasses.replace(history, real=None)], scaling, look_back=1)
+    assert everything.network.mse.tolist() == [(4 + 4 + 4 + 25 + 36) / 5]
 
 
 @pytest.mark.parametrize("every_step", [False, True])

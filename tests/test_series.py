@@ -18,8 +18,9 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tables.dialect import Given
 from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import data as forecast
-from tuirnn.tasks.forecast import reading, rollout
+from tuirnn.tasks.forecast import reading, report, rollout
 from tuirnn.tasks.forecast.data import SeriesData
+from tuirnn.tasks.task import History
 
 
 def load(path: Path, text: str, **settings: Any) -> SeriesData:
@@ -91,11 +92,15 @@ def test_no_table_does_worse_than_one_line(text: str, tmp_path_factory: pytest.T
 def test_a_split_keeps_the_order_of_time_and_fits_on_its_first_part(tmp_path: Path) -> None:
     text = "x\n" + "\n".join(str(i * i) for i in range(100))
     data = load(tmp_path / "t.csv", text, val_fraction=0.2, test_fraction=0.1)
-    assert [len(part) for part in (data.train, data.test, data.val)] == [70, 10, 20]
-    assert np.concatenate([data.train, data.test, data.val]).tolist() == data.values.tolist()
+    assert [len(part) for part in (data.train, data.val, data.test)] == [70, 20, 10]
+    assert np.concatenate([data.train, data.val, data.test]).tolist() == data.values.tolist()
     assert data.scaling.mean == (np.arange(70.0) ** 2).mean()
-    assert data.until("test")[0].tolist() == data.values[:80].tolist()
-    assert data.until("val")[1] == 80
+    assert data.until("val")[0].tolist() == data.values[:90].tolist()
+    assert data.until("test")[1] == 90
+    config = DataConfig(task="forecast", sources=(str(tmp_path / "t.csv"),), val_fraction=0.2, test_fraction=0.1)
+    former = forecast.load(config, known={key: value for key, value in data.summary().items() if key != "order"})
+    assert former.until("test")[0].tolist() == data.values[:80].tolist()  # as runs had it that do not say
+    assert former.until("val")[1] == 80
     assert len(load(tmp_path / "t.csv", text, fraction=0.5).values) == 50
 
 
@@ -142,6 +147,9 @@ def test_what_is_left_out_and_filled_in_is_said(tmp_path: Path) -> None:
         "row 1: a 1, b 1",
         "row 2: a 2, b 2",
         "row 3: a 3, b 3",
+        "season: 5 points, by the autocorrelation of the differences (0.43)",
+        "scale: level, as the squared error of the last value on the validation part is 1.5 times that of the training "
+        "mean",
     )
     assert data.values[8].tolist() == [1.0, 4.0]  # row 9: a is missing, and was 8 % 7
     assert load(tmp_path / "t.csv", text, columns="b, a").scaling.columns == ("b", "a")
@@ -206,19 +214,28 @@ class Doubler:
 def test_figures_by_hand(look_back: int) -> None:
     values = np.stack([np.arange(1.0, 21.0), -np.arange(1.0, 21.0)], 1)  # each step adds 1
     scaling = Scaling(("a", "b"), (0.0, 0.0), (2.0, 4.0))
-    found = rollout.measure(Doubler(), values, 10, scaling, look_back=look_back, horizon=3)
+    history = History("", values, 10, 3)
+    found = rollout.measure(
+        Doubler(), [history], scaling, look_back=look_back, season=4, naive_mae=np.array([4.0, 2.0])
+    )
+    network, last, seasonal = (found.errors[method] for method in ("network", "last", "seasonal"))
     t = np.arange(10, 20)  # 2·t is said where t + 1 comes
     assert found.points == 10
-    assert np.allclose(found.mse, [((2 * t - (t + 1)) ** 2).mean()] * 2)
-    assert np.allclose(found.mae, [np.abs(2 * t - (t + 1)).mean()] * 2)
-    assert np.allclose(found.naive_mse, [1.0, 1.0])
-    assert found.loss == pytest.approx((found.mse[0] / 4 + found.mse[1] / 16) / 2)
+    assert np.allclose(network.mse, [((2 * t - (t + 1)) ** 2).mean()] * 2)
+    assert np.allclose(network.mae, [np.abs(2 * t - (t + 1)).mean()] * 2)
+    assert np.allclose(last.mse, [1.0, 1.0])
+    assert np.allclose(seasonal.mse, [16.0, 16.0])  # the value four rows before
+    assert np.allclose(found.mase(seasonal), [1.0, 2.0])
+    assert found.loss == pytest.approx((network.mse[0] / 4 + network.mse[1] / 16) / 2)
     origins = np.arange(10, 18)
     off = np.stack([2.0**h * origins - (origins + h) for h in (1, 2, 3)])
     assert found.origins == 8
-    assert np.allclose(found.rmse[:, 0], np.sqrt((off**2).mean(1)))
-    assert np.allclose(found.rollout_rmse[1], np.sqrt((off**2).mean()))
-    assert np.allclose(found.naive_rmse[:, 0], [1.0, 2.0, 3.0])
+    assert np.allclose(network.rmse[:, 0], np.sqrt((off**2).mean(1)))
+    assert np.allclose(network.rollout_rmse[1], np.sqrt((off**2).mean()))
+    assert np.allclose(last.rmse[:, 0], [1.0, 2.0, 3.0])
+    assert np.allclose(seasonal.rmse[:, 0], [4.0, 4.0, 4.0])
     assert found.horizons == (1, 3)
     assert json.loads(json.dumps(found.to_json()))["columns"]["a"]["rmse"].keys() == {"1", "3"}
-    assert "last" in rollout.describe(found)
+    rows = [line.split()[0] for line in report.describe(found).splitlines()[1:]]
+    assert rows == ["a", "last", "seasonal", "b", "last", "seasonal"]
+    assert "worse than the better naive forecast one step ahead: 2 of 2 columns, the most 'a'" in report.worse(found)[0]

@@ -77,7 +77,8 @@ FLIPS: dict[str, Flip] = {
     "dedupe": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3, "allow_leak": True}}),
     "allow_leak": Flip(True, {}, {"lm": {"sources": "twice.txt", "val_fraction": 0.3}}),
     "classes": Flip("a,b"), "columns": Flip("x"), "text_column": Flip("other"), "label_column": Flip("kind"),
-    "time_column": Flip("x"),
+    "time_column": Flip("x"), "group_column": Flip("x"), "scale": Flip("difference"), "season": Flip(6),
+    "calendar": Flip("no", {}, {"forecast": {"sources": "daily.csv"}}),
     "date_order": Flip("mdy", {}, {"forecast": {"sources": "dated.csv", "date_order": "dmy"}}),
     "example": Flip("line", {}, {"classify": {"sources": "folders", "example": "file"}}),
     "delimiter": Flip(";"), "decimal": Flip(","), "header": Flip("no"), "missing": Flip("7,nothing"),
@@ -127,6 +128,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text("\n".join(["x,y", *points]))
     dated = [f"0{1 + i // 12 % 9}/0{1 + i % 9}/20{i // 108 + 10},{7 * i % 11}" for i in range(200)]
     (folder / "dated.csv").write_text("\n".join(["date,x", *dated]))
+    daily = [f"2020-0{1 + i // 28}-{1 + i % 28:02},{7 * i % 11}" for i in range(200)]
+    (folder / "daily.csv").write_text("\n".join(["date,x", *daily]))
     for label in "ab":
         (folder / "folders" / label).mkdir(parents=True)
         for i in range(8):

@@ -14,7 +14,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.runtime.generate import Moment, TextWriter, Written
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
-from tuirnn.tasks.task import OpenCell
+from tuirnn.tasks.task import History, OpenCell
 
 UNDECODED = 4
 """Bytes that a character of UTF-8 has at most."""
@@ -240,14 +240,18 @@ class Forecaster(Cell):
             from tuirnn.runtime.data import measured_on  # imports ONNX, which nothing else here needs
 
             held = measured_on(*self._home, self.metadata, None if history is None else str(history))
-            points = self._task.history(self._ready, held, whole=True).values
+            found = self._task.histories(self._ready, held, whole=True)
+            if len(found) > 1:
+                raise ConfigError(f"{self.name} goes on from one series at a time; give the points of one group [n, F]")
+            series = found[0]
         else:
             points = np.asarray(history, np.float64)
             points = points[:, None] if points.ndim == 1 else points
-        F = len(self.columns)
+            series = History("points", points, len(points))
+        F, points = len(self.columns), series.values
         if points.ndim != 2 or points.shape[1] != F or not len(points):
             raise ConfigError(f"{self.name} goes on from points [n, {F}], not from {list(np.shape(points))}")
-        return self._task.go_on(self._ready, points, horizon)
+        return np.asarray(self._task.go_on(self._ready, series, horizon).points, np.float64)
 
 
 AnyCell = TextCell | Classifier | Tagger | Forecaster

@@ -68,6 +68,17 @@ class Settings(TypedDict, total=False):
     """The table's column of labels; none: by its name and content."""
     time_column: str
     """The table's column of times, which give the order of its rows; none: by its content."""
+    group_column: str
+    """The table's column that names each row's series, where several stand under one another; none: one series."""
+    scale: str
+    """level: a forecaster reads and answers deviations from the mean of the training part; residual: it answers the
+    difference to the current value; difference: it also reads differences alone, as trends need; auto: the one that the
+    validation part speaks for."""
+    season: int
+    """Points after which a series repeats itself; 1: never; 0: found in the training part."""
+    calendar: str
+    """Whether a forecaster reads hour, weekday and time of year of the next point; auto: those that the step and the
+    length of the series show."""
     date_order: str
     """Whether day or month comes first in dates such as 01/02/2021."""
     example: str

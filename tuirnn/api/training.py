@@ -4,7 +4,7 @@ import contextlib
 import queue
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -148,8 +148,8 @@ def train(
     Raises:
         TuirnnError: what the command would say.
     """
-    config, parent = _configured(source, recipe, from_run, runs, settings)
-    return shown(_new(config, parent, name, runs), config, callback, progress)
+    config, parent, given = _configured(source, recipe, from_run, runs, settings)
+    return shown(_new(config, parent, given, name, runs), config, callback, progress)
 
 
 def events(
@@ -170,20 +170,22 @@ def events(
     Raises:
         TuirnnError: settings that no run can have.
     """
-    config, parent = _configured(source, recipe, from_run, runs, settings)
-    return _new(config, parent, name, runs)
+    config, parent, given = _configured(source, recipe, from_run, runs, settings)
+    return _new(config, parent, given, name, runs)
 
 
 def _configured(
     source: Sources, recipe: str | None, from_run: Run | str | Path | None, runs: str | Path | None,
     settings: Mapping[str, Any],
-) -> tuple[RunConfig, "Parent | None"]:  # fmt: skip
-    """The settings of a new run, and the run it begins with."""
-    from tuirnn.cli.train import configured
+) -> tuple[RunConfig, "Parent | None", Collection[str]]:  # fmt: skip
+    """The settings of a new run, the run it begins with, and the settings that somebody gave."""
+    from tuirnn.cli.train import configured, given_settings
 
     sources = [] if source is None else [source] if isinstance(source, (str, Path)) else list(source)
     begun = None if from_run is None else (from_run if isinstance(from_run, Run) else Run(from_run, runs)).paths
-    return configured(recipe, begun, list(map(str, sources)), plain(settings))
+    given = plain(settings)
+    config, parent = configured(recipe, begun, list(map(str, sources)), given)
+    return config, parent, given_settings(recipe, parent, given)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,14 +193,19 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.item() if hasattr(value, "item") else value for name, value in settings.items()}
 
 
-def _new(config: RunConfig, parent: "Parent | None", name: str | None, runs: str | Path | None) -> Training:
+def _new(
+    config: RunConfig, parent: "Parent | None", given: Collection[str], name: str | None, runs: str | Path | None
+) -> Training:
     folder = runs_folder(None if runs is None else Path(runs))
     paths = RunPaths(folder / (check_free(folder, name) if name else detached.default_name(config, folder)))
 
     def begin(report: "Report") -> str:
+        from tuirnn.cli.train import suiting
+
         with told("use a part of the data, such as fraction=0.1"):
             data = parent.load(config) if parent else tasks.load(config.data)
-        return str(prepared().start(config, folder, paths.name, report, data=data, parent=parent))
+        fitted, said = suiting(config, data, given)
+        return str(prepared().start(fitted, folder, paths.name, report, data=data, parent=parent, said=said))
 
     return Training(paths, begin)
 

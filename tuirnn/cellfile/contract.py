@@ -5,11 +5,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuirnn.calibration import Calibration
 from tuirnn.cellfile.vectors import TestText, TestVector, read_lanes, read_text, read_vector
 from tuirnn.cells import CELLS, FAMILIES, Cell
 from tuirnn.errors import CellFileError, DataError, one_line
 from tuirnn.files import parse_json
-from tuirnn.scaling import Scaling
+from tuirnn.scaling import DIFFERENCE, Scaling
 from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.tasks.task import Task
 from tuirnn.vocab import Vocabulary
@@ -37,7 +38,7 @@ POINT_KEYS = ("normalisation", "look_back", "val_mse")
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
-OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes", "test_lanes", "test_text")
+OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes", "test_lanes", "test_text", "calibration")
 """Keys that only some files have; a reader that does not know them reads the others as before."""
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
@@ -65,9 +66,20 @@ Shape = tuple[str, list[int | str]]
 """dtype and dimensions of an input or output; a free batch axis is a string."""
 
 
-def state_map(cell: Cell, *, pools: bool = False) -> dict[str, str]:
-    """Which output is fed to which input of the next step."""
-    return {f"{part}_out": f"{part}_in" for part in cell.state} | (POOLED if pools else {})
+BEFORE = "before"
+"""State of a forecaster that reads differences, [batch, F + 1]: the point before, and 1 where there was one."""
+
+
+def state_map(cell: Cell, scaling: Scaling | None = None, *, pools: bool = False) -> dict[str, str]:
+    """Which output is fed to which input of the next step.
+
+    Args:
+        cell: whose states are carried.
+        scaling: of a forecaster, which may carry the point before.
+        pools: whether the head reads the largest value of each unit so far.
+    """
+    further = (BEFORE,) if scaling is not None and scaling.reads == DIFFERENCE else ()
+    return {f"{part}_out": f"{part}_in" for part in (*cell.state, *further)} | (POOLED if pools else {})
 
 
 def definition(family: str, variant: str) -> Cell:
@@ -112,6 +124,7 @@ class CellMetadata:
         classes: what the logits stand for; empty where they stand for the tokens of `vocab`, or are points.
         scaling: columns of a forecaster's points, and the normalisation that its graph applies.
         look_back: points that a forecaster reads from the zero state for each forecast; 0: the state is carried.
+        calibration: naive methods and intervals of a forecaster; None in files of older versions.
         val_mse: of a forecaster, one step ahead on the validation split, in squared deviations.
         lanes: two more vectors, to be fed side by side; none in files of older versions.
         text: what a language model writes after a prime; None in others.
@@ -136,6 +149,7 @@ class CellMetadata:
     classes: tuple[str, ...] = ()
     scaling: Scaling | None = None
     look_back: int = 0
+    calibration: Calibration | None = None
     val_mse: float | None = None
     lanes: tuple[TestVector, ...] = ()
     text: TestText | None = None
@@ -175,12 +189,11 @@ class CellMetadata:
         """Inputs and outputs of the graph: name -> dtype and shape."""
         state: Shape = ("float32", [self.layers, batch, self.hidden])
         fed, out = self.names
-        read: Shape = ("float32", [batch, len(self.scaling)]) if self.scaling else ("int64", [batch])
-        inputs: dict[str, Shape] = {fed: read, **dict.fromkeys(self.state_map.values(), state)}
-        outputs: dict[str, Shape] = {
-            out: ("float32", [batch, self.outputs]),
-            **dict.fromkeys(self.state_map, state),
-        }
+        read: Shape = ("float32", [batch, self.scaling.inputs]) if self.scaling else ("int64", [batch])
+        before: Shape = ("float32", [batch, self.outputs + 1])
+        states = {name: before if name.startswith(BEFORE) else state for name in self.state_map}
+        inputs: dict[str, Shape] = {fed: read, **{self.state_map[name]: shape for name, shape in states.items()}}
+        outputs: dict[str, Shape] = {out: ("float32", [batch, self.outputs]), **states}
         if self.sampler:
             rows: list[int | str] = [batch] if self.unroll == 1 else [self.unroll, batch]
             inputs |= {TEMPERATURE: ("float32", [1]), TOP_K: ("int64", [1]), UNIFORM: ("float32", rows)}
@@ -213,6 +226,8 @@ class CellMetadata:
             values["vocab"] = json.dumps(self.vocab.to_json(), ensure_ascii=False)
             values["unk"] = "" if self.vocab.unk is None else str(self.vocab.unk)
             values["val_bpc"] = f"{self.val_bpc:.4f}"
+        if self.calibration:
+            values["calibration"] = json.dumps(self.calibration.to_json())
         if self.classes:
             values["classes"] = json.dumps(self.classes, ensure_ascii=False)
         if self.loss:
@@ -261,7 +276,8 @@ class CellMetadata:
         vocab, scaling = _reads(text, points)
         states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         cell = definition(text["cell"], text["variant"])
-        if states not in (state_map(cell), state_map(cell, pools=True)) or text["state_init"] != "zeros":
+        known = (state_map(cell, scaling), state_map(cell, scaling, pools=True))
+        if states not in known or text["state_init"] != "zeros":
             raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
         return cls(
             cell=text["cell"],
@@ -276,6 +292,7 @@ class CellMetadata:
             val_mse=_number(text["val_mse"]) if scaling else None,
             scaling=scaling,
             look_back=_count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
+            calibration=_calibration(props.get(PREFIX + "calibration"), scaling),
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
             precision=text["precision"],
@@ -301,6 +318,15 @@ def _reads(text: dict[str, str], points: bool) -> tuple[Vocabulary, Scaling | No
     if not len(vocab):
         raise CellFileError("its vocabulary is empty")
     return vocab, None
+
+
+def _calibration(text: str | None, scaling: Scaling | None) -> Calibration | None:
+    if text is None or scaling is None:
+        return None
+    try:
+        return Calibration.from_json(parse_json(text.encode(), "calibration", CellFileError), len(scaling))
+    except DataError as error:
+        raise CellFileError(str(error)) from None
 
 
 def _classes(text: str | None) -> tuple[str, ...]:

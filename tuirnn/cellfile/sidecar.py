@@ -15,7 +15,8 @@ SHA256 = "sha256"
 """Key of the hash of the ONNX file, by which a host checks that both files belong together."""
 
 STRUCTURED = (
-    "vocab", "classes", "normalisation", "look_back", "val_mse", "state_map", "test_vector", "test_lanes", "test_text",
+    "vocab", "classes", "normalisation", "look_back", "val_mse", "calibration",
+    "state_map", "test_vector", "test_lanes", "test_text",
     "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll",
 )  # fmt: skip
 """Metadata keys whose values are JSON."""

@@ -119,7 +119,7 @@ def _vector(value: Any, vocab: Vocabulary, scaling: Scaling | None) -> TestVecto
         and isinstance(largest, list)
         and 1 <= len(inputs) <= MAX_STEPS
         and (len(outputs) == len(scaling) if scaling else 1 <= len(outputs) <= len(vocab))
-        and all(_is_point(one, len(scaling)) if scaling else _is_token(one, len(vocab)) for one in inputs)
+        and all(_is_point(one, scaling.inputs) if scaling else _is_token(one, len(vocab)) for one in inputs)
         and _is_point(outputs, len(outputs))
         and _is_point(largest, 0 if scaling or not largest else len(inputs))
         and type(atol := value.get("atol", TEST_TOLERANCE)) in (int, float)

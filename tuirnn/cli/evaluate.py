@@ -23,11 +23,14 @@ from tuirnn.cli.options import (
     print_json_pretty,
     said_of_file,
 )  # fmt: skip
-from tuirnn.errors import one_line
+from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.cellfile.contract import CellMetadata
+
+
+MAX_ORIGINS = 100_000
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +49,10 @@ def evaluate(
     no_header: NoHeader = False,
     missing: Missing = "",
     encoding: Encoding = "",
+    origins: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Points that roll-outs of a forecaster begin from, at most \\[default: 32]."),
+    ] = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
     runs: RunsFolder = None,
@@ -59,7 +66,11 @@ def evaluate(
     folder = runs_folder(runs)
     cell = load_cell(model, folder, checkpoint)
     said = said_of_file(delimiter=delimiter, decimal=decimal, encoding=encoding, no_header=no_header, missing=missing)
-    held = measured_on(model, folder, cell.metadata, text, said)
+    if origins is not None and not cell.metadata.learned.points:
+        raise ConfigError(f"--origins is for forecasters; {one_line(model)} is a {cell.metadata.learned.noun}")
+    if origins is not None and not 1 <= origins <= MAX_ORIGINS:
+        raise ConfigError(f"--origins must be from 1 to {MAX_ORIGINS:,}, not {origins}")
+    held = measured_on(model, folder, cell.metadata, text, said, origins or 32)
     report = cell.metadata.learned.evaluate(opened(cell, model, device), held)
     if as_json:
         print_json({"model": model, **report.values})
@@ -116,6 +127,12 @@ def _shown(values: dict[str, Any], metadata: "CellMetadata", beside: str | None)
     if scaling := metadata.scaling:
         columns = zip(scaling.columns, scaling.mean, scaling.std, strict=True)
         values["tuirnn.normalisation"] = one_line(", ".join(f"{name} {m:.4g} ± {s:.4g}" for name, m, s in columns), 200)
+        if known := metadata.calibration:
+            values["tuirnn.calibration"] = (
+                f"season {known.season}; one step by {_counted(known.one_step)}, further by {_counted(known.rollout)}; "
+                f"intervals up to {known.steps[-1]} steps ahead"
+            )
+        values["tuirnn.test_lanes"] = f"{len(metadata.lanes)} sequences"
         back = metadata.look_back
         values["tuirnn.look_back"] = f"{back} points from a zero state" if back else "0: carry the state"
         values["tuirnn.test_vector"] = f"{len(test.inputs)} points, {len(test.outputs)} columns"
@@ -140,6 +157,12 @@ def _shown(values: dict[str, Any], metadata: "CellMetadata", beside: str | None)
     values["sidecar"] = beside or "none"
     values["verified"] = "yes: ONNX Runtime reproduces the test vectors"
     return values
+
+
+def _counted(methods: tuple[str, ...]) -> str:
+    """What forecasts the columns, and how many of them where that differs."""
+    kinds = list(dict.fromkeys(methods))
+    return ", ".join(f"{kind} ({methods.count(kind)})" if len(kinds) > 1 else kind for kind in kinds)
 
 
 def _size(dims: Any) -> int:

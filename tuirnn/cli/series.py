@@ -10,19 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from tuirnn.calibration import COVERAGE
 from tuirnn.cli.options import print_json
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.escaping import for_csv
 from tuirnn.files import atomic_write
 from tuirnn.scaling import Series
-from tuirnn.tasks.task import Held, OpenCell, Task
+from tuirnn.tasks.task import Forecast, Held, History, OpenCell, Task
 
 MOST_CHARTS, CHART_HEIGHT, CHART_WIDTH = 4, 12, 100
 PICTURES = (".svg", ".png", ".pdf")
 AHEAD = "forecast"
 """What the points are called that are not there yet."""
 
-COLOURS = {"history": "36", AHEAD: "1;33", "axis": "2", "label": "2", "alarm": "31", "cursor": "2"}
+INTERVAL = "interval"
+"""Style of the ends of an interval."""
+
+COLOURS = {"history": "36", AHEAD: "1;33", INTERVAL: "2;33", "axis": "2", "label": "2", "alarm": "31", "cursor": "2"}
 """ANSI colours of a chart's parts."""
 
 
@@ -46,46 +50,105 @@ def show(cell: OpenCell, task: Task, held: Held, wanted: Wanted) -> None:
     """
     if wanted.plot is not None and wanted.plot.suffix not in PICTURES:
         raise ConfigError(f"--plot takes a file name that ends in {', '.join(PICTURES)}, not '{one_line(wanted.plot)}'")
-    found = task.history(cell, held, whole=True)
-    for note in found.notes:
-        print(f"tuirnn: {found.what}: {note}", file=sys.stderr)
-    points = task.go_on(cell, found.values, wanted.horizon)
+    histories = task.histories(cell, held, whole=True)
+    for note in histories[0].notes:
+        print(f"tuirnn: {note}", file=sys.stderr)
     assert cell.metadata.scaling is not None
     names = cell.metadata.scaling.columns
-    if not np.isfinite(points).all():
-        step = int(np.argmin(np.isfinite(points).all(1))) + 1
-        print(f"tuirnn: the forecast grows beyond all numbers at step {step}", file=sys.stderr)
+    made = [(history, task.go_on(cell, history, wanted.horizon)) for history in histories]
+    for note in made[0][1].notes:
+        print(f"tuirnn: {note}", file=sys.stderr)
+    for history, forecast in made:
+        if not np.isfinite(forecast.points).all():
+            step, of = (
+                int(np.argmin(np.isfinite(forecast.points).all(1))) + 1,
+                f" of {history.group}" * bool(history.group),
+            )
+            print(f"tuirnn: the forecast{one_line(of, 40)} grows beyond all numbers at step {step}", file=sys.stderr)
     if wanted.plot is not None:
-        _picture(wanted.plot, names, found.values, points)
+        _picture(wanted.plot, names, *made[0])
+        if len(made) > 1:
+            print(f"tuirnn: the picture shows the first of {len(made):,} series", file=sys.stderr)
     if wanted.output is not None:
-        _write(wanted.output, to_csv(names, points).encode())
-        print(f"{one_line(wanted.output)}: {len(points):,} points after {len(found.values):,}", file=sys.stderr)
+        _write(wanted.output, to_csv(names, made).encode())
+        print(f"{one_line(wanted.output)}: {_counted(made)}", file=sys.stderr)
     terminal = sys.stdout.isatty()
     if wanted.as_json:
-        print_json({"model": cell.name, "after": len(found.values), "columns": names, AHEAD: points.tolist()})
+        print_json(_json(cell.name, names, made))
     elif wanted.chart if wanted.chart is not None else terminal:
-        print(charts(names, found.values, points, colour=terminal))
+        for history, forecast in made[:MOST_CHARTS]:
+            print(charts(names, history, forecast, colour=terminal))
+        if len(made) > MOST_CHARTS:
+            print(f"and {len(made) - MOST_CHARTS:,} series more")
         if wanted.output is None:
             print("the numbers: -o FILE.csv, --no-chart, or a pipe")
     elif wanted.output is None:
-        sys.stdout.write(to_csv(names, points))
+        sys.stdout.write(to_csv(names, made))
 
 
-def to_csv(names: tuple[str, ...], points: Series) -> str:
-    """A line of names, and one for each point with as many digits as float32 has."""
+Made = list[tuple[History, Forecast]]
+"""Each series and how it goes on."""
+
+
+def _counted(made: Made) -> str:
+    if len(made) > 1:
+        return f"{len(made[0][1].points):,} points for each of {len(made):,} series"
+    return f"{len(made[0][1].points):,} points after {len(made[0][0].values):,}"
+
+
+def _json(model: str, names: tuple[str, ...], made: Made) -> dict[str, Any]:
+    """The forecast of one series, or of each under `series`."""
+
+    def of(history: History, forecast: Forecast) -> dict[str, Any]:
+        values: dict[str, Any] = {"after": len(history.values), "columns": names, AHEAD: forecast.points.tolist()}
+        if forecast.times:
+            values["times"] = list(forecast.times)
+        if forecast.low is not None and forecast.high is not None:
+            values |= {"low": forecast.low.tolist(), "high": forecast.high.tolist(), "coverage": COVERAGE}
+        return values
+
+    if len(made) == 1 and not made[0][0].group:
+        return {"model": model, **of(*made[0])}
+    return {"model": model, "series": [{"group": history.group, **of(history, forecast)} for history, forecast in made]}
+
+
+def to_csv(names: tuple[str, ...], made: Made) -> str:
+    """A line of names, and one for each point with as many digits as float32 has.
+
+    Before the columns stand the group and the time, where there are any; after them the ends of the intervals.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([for_csv(name) for name in names])
-    table.writerows([str(value) for value in point] for point in points.astype(np.float32))
+    first, (history, forecast) = [], made[0]
+    if history.group:
+        first.append("group")
+    if forecast.times:
+        first.append(history.clock.name if history.clock and history.clock.name not in names else "time")
+    ends = (
+        [f"{name} {end} {COVERAGE:.0%}" for name in names for end in ("low", "high")]
+        if forecast.low is not None
+        else []
+    )
+    table.writerow([for_csv(name) for name in (*first, *names, *ends)])
+    for history, forecast in made:
+        for step, point in enumerate(forecast.points.astype(np.float32)):
+            row = [for_csv(history.group)] if history.group else []
+            row += [forecast.times[step]] if forecast.times else []
+            row += [str(value) for value in point]
+            if forecast.low is not None and forecast.high is not None:
+                pairs = np.stack([forecast.low[step], forecast.high[step]], 1).astype(np.float32)
+                row += [str(value) for value in pairs.ravel()]
+            table.writerow(row)
     return text.getvalue()
 
 
-def charts(names: tuple[str, ...], history: Series, points: Series, *, colour: bool) -> str:
-    """A chart for each of the first columns: the end of the history, and the forecast."""
+def charts(names: tuple[str, ...], series: History, forecast: Forecast, *, colour: bool) -> str:
+    """A chart for each of the first columns: the end of the history, the forecast, and its interval."""
     from tuirnn.charts import plot
     from tuirnn.charts.plot import Canvas, Options, draw
     from tuirnn.runlog.track import Curve
 
+    history, points = series.values, forecast.points
     width = min(CHART_WIDTH, shutil.get_terminal_size((CHART_WIDTH, 24)).columns)
     (x_old, old), (x_new, new) = _ends(history, points)
 
@@ -99,14 +162,28 @@ def charts(names: tuple[str, ...], history: Series, points: Series, *, colour: b
     for f, name in enumerate(names[:MOST_CHARTS]):
         curves = [
             plot.Series("history", Curve.of(x_old), Curve.of(old[:, f]), "history"),
+            *_interval(history, forecast, f, x_new),
             plot.Series(AHEAD, Curve.of(x_new), Curve.of(new[:, f]), AHEAD),
         ]
         canvas = draw(curves, width, CHART_HEIGHT, Options(cursor=float(len(history))))
-        lines.append(f"{one_line(name, 60)}: {len(points):,} points after row {len(history):,}")
+        of = f"{one_line(series.group, 40)}, " if series.group else ""
+        lines.append(f"{of}{one_line(name, 60)}: {len(points):,} points after row {len(history):,}")
         lines += [painted(canvas, row) for row in range(canvas.height)]
     if len(names) > MOST_CHARTS:
         lines.append(f"and {len(names) - MOST_CHARTS} columns more")
     return "\n".join(lines)
+
+
+def _interval(history: Series, forecast: Forecast, f: int, x: Any) -> list[Any]:
+    """The ends of a column's interval as curves."""
+    from tuirnn.charts import plot
+    from tuirnn.runlog.track import Curve
+
+    if forecast.low is None or forecast.high is None:
+        return []
+    ends = (("low", forecast.low), ("high", forecast.high))
+    joined = [(name, np.concatenate([history[-1:, f], end[:, f]])) for name, end in ends]
+    return [plot.Series(name, Curve.of(x), Curve.of(end), INTERVAL) for name, end in joined]
 
 
 def _ends(history: Series, points: Series) -> tuple[tuple[Any, Series], tuple[Any, Series]]:
@@ -120,7 +197,8 @@ def _ends(history: Series, points: Series) -> tuple[tuple[Any, Series], tuple[An
     )
 
 
-def _picture(path: Path, names: tuple[str, ...], history: Series, points: Series) -> None:
+def _picture(path: Path, names: tuple[str, ...], series: History, forecast: Forecast) -> None:
+    history, points = series.values, forecast.points
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -131,6 +209,9 @@ def _picture(path: Path, names: tuple[str, ...], history: Series, points: Series
     for f, (name, axes) in enumerate(zip(shown, figure.subplots(len(shown), squeeze=False)[:, 0], strict=True)):
         axes.plot(x_old, old[:, f], color="#0072B2", label="history")
         axes.plot(x_new, new[:, f], color="#D55E00", label=AHEAD)
+        if forecast.low is not None and forecast.high is not None:
+            low, high = forecast.low[:, f], forecast.high[:, f]
+            axes.fill_between(x_new[1:], low, high, color="#D55E00", alpha=0.2, lw=0, label=f"{COVERAGE:.0%} interval")
         axes.set_ylabel(one_line(name, 40).replace("$", r"\$"))
         axes.grid(alpha=0.2)
     axes.set_xlabel("row")

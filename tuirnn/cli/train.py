@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import textwrap
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 
 from tuirnn.cli.importing import need_torch
 from tuirnn.cli.options import Json, RunsFolder, print_json, with_settings
-from tuirnn.config import Recipe, RunConfig, load_recipe, recipe_names, recipe_text
+from tuirnn.config import FIELDS, Recipe, RunConfig, load_recipe, recipe_names, recipe_text
 from tuirnn.errors import ConfigError, RunError
 from tuirnn.runs.layout import RunPaths, check_free, find_run, run_names, runs_folder
 from tuirnn.settings.section import flag_of
@@ -23,6 +24,7 @@ from tuirnn.training.place import find_place, launch_id, under_torchrun
 
 if TYPE_CHECKING:
     from tuirnn.runs.parent import Parent
+    from tuirnn.tasks.task import TaskData
 
 
 def register(app: typer.Typer) -> None:
@@ -75,22 +77,23 @@ def train(
         _resume(find_run(folder, resume), sources, recipe, name or begun, detach, as_json, runs, settings)
         return
     config, parent = configured(recipe, find_run(folder, begun) if begun is not None else None, sources, settings)
+    given = given_settings(recipe, parent, settings)
     from tuirnn.runs import detached
 
     if detach:
-        run = _detached(config, folder, name, parent)
+        run = _detached(config, folder, name, parent, given)
         print_json({"run": run}) if as_json else print(f"run {run} trains in the background; watch it with 'tuirnn'")
         return
     need_room(TO_TRAIN)
     if config.train.processes > 1 and not under_torchrun():
         paths = RunPaths(folder / (check_free(folder, name) if name else detached.default_name(config, folder)))
-        _share(["--name", paths.name, *detached.arguments(config, parent)], config, paths, as_json, runs)
+        _share(["--name", paths.name, *detached.arguments(config, parent, given)], config, paths, as_json, runs)
         return
     if under_torchrun() and (unfinished := _unfinished(config, folder, name)):
         _resume(unfinished, None, None, None, detach, as_json, runs, {})
         return
     _tell_of_table(config, recipe, settings)
-    _begin(config, parent, folder, name, as_json, runs)
+    _begin(config, parent, given, folder, name, as_json, runs)
 
 
 def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, Any]) -> None:
@@ -102,7 +105,13 @@ def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, An
 
 
 def _begin(
-    config: RunConfig, parent: "Parent | None", folder: Path, name: str | None, as_json: bool, runs: Path | None
+    config: RunConfig,
+    parent: "Parent | None",
+    given: Collection[str],
+    folder: Path,
+    name: str | None,
+    as_json: bool,
+    runs: Path | None,
 ) -> None:
     from tuirnn import tasks
     from tuirnn.runs import detached
@@ -110,12 +119,31 @@ def _begin(
     with told("use a part of the data, such as --fraction 0.1"):
         # before torch is imported: what is wrong with a text is said at once
         data = parent.load(config) if parent else tasks.load(config.data)
+    config, said = suiting(config, data, given)
     from tuirnn.training import launch
 
     name = name or detached.default_name(config, folder)
     with _reporter(config, as_json, runs) as report:
-        outcome = launch.start(config, folder, name, report, data=data, parent=parent)
+        outcome = launch.start(config, folder, name, report, data=data, parent=parent, said=said)
     _leave(outcome)
+
+
+def suiting(config: RunConfig, data: "TaskData", given: Collection[str]) -> tuple[RunConfig, list[str]]:
+    """The settings with those that suit the data in place of what nobody gave, and what is to be said of it."""
+    flat = config.flat()
+    chosen = config.task.suited(data, {name: flat[name] for name in given})
+    changed = {name: value for name, value in chosen.items() if value != flat[name]}
+    if not changed:
+        return config, []
+    words = " ".join(flag_of(name) if value is True else f"{flag_of(name)} {value}" for name, value in changed.items())
+    return config.replace(**changed), [f"chosen for these data: {words}"]
+
+
+def given_settings(recipe: str | None, parent: "Parent | None", settings: Mapping[str, Any]) -> frozenset[str]:
+    """The settings of a new run that somebody gave: beside the command, in its recipe, or in the run it begins with."""
+    if parent is not None:
+        return frozenset(FIELDS)
+    return frozenset(settings) | (load_recipe(recipe).given if recipe else frozenset())
 
 
 def configured(
@@ -152,13 +180,15 @@ def configured(
     return config, None
 
 
-def _detached(config: RunConfig, folder: Path, name: str | None, parent: "Parent | None") -> str:
+def _detached(
+    config: RunConfig, folder: Path, name: str | None, parent: "Parent | None", given: Collection[str]
+) -> str:
     """Start a training in the background; returns the run's name."""
     from tuirnn.runs import detached
 
     if "-" in config.data.sources:
         raise ConfigError("--detach cannot read standard input; save the text to a file first")
-    return detached.start(config, folder, name, parent=parent).name
+    return detached.start(config, folder, name, parent=parent, given=given).name
 
 
 def _unfinished(config: RunConfig, folder: Path, name: str | None) -> RunPaths | None:

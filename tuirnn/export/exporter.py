@@ -92,7 +92,7 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
         data=network.data,
         version=__version__,
         precision=options.precision,
-        state_map=state_map(network.config.recurrent, pools=network.config.pools),
+        state_map=state_map(network.config.recurrent, network.scaling, pools=network.config.pools),
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,
@@ -100,6 +100,7 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
         classes=network.classes,
         scaling=network.scaling,
         look_back=network.look_back,
+        calibration=network.calibration,
     )
     model = build(network.config, network.weights, metadata, options)
     model.metadata_props.add(key=FINGERPRINT, value=guard.fingerprint(model))

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tuirnn.cellfile.contract import TOKENS, CellMetadata
+from tuirnn.cellfile.contract import BEFORE, TOKENS, CellMetadata
 from tuirnn.cells import Cell
 from tuirnn.codegen.onnx import Gates, OnnxCell
 from tuirnn.codegen.onnx_builder import GraphBuilder
@@ -23,7 +23,7 @@ from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import PRECISIONS, Precision
 from tuirnn.export.sampling import sample
 from tuirnn.export.weights import Array, LayerWeights, ModelWeights
-from tuirnn.scaling import Scaling
+from tuirnn.scaling import DIFFERENCE, Scaling
 from tuirnn.settings.model import ModelConfig
 
 HEAD_SPLITS_FROM = 64
@@ -96,13 +96,16 @@ class _Step:
         """Add a step that reads a token or point; returns the names of the output [B, N] and of the new states."""
         b, config, L = self.b, self.config, self.config.layers
         cell, letters = self.cell.cell, self.cell.cell.state
+        last = before[-1] if self.scaling and self.scaling.reads == DIFFERENCE else ""
+        before = before[: len(letters)]
         old = [
             b.split(name, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [name]
             for letter, name in zip(letters, before[: len(letters)], strict=True)
         ]
         new: list[list[str]] = []
         bound = cell.bounds.get(letters[0])
-        x, x_bound = self._read(token), bound  # [B, G·H]
+        point, calendar = self._parts(token)
+        x, x_bound = self._read(point, calendar, last), bound  # [B, G·H]
         for i in range(L):
             names = [f"{letter}_out" if L == 1 else f"{letter}{i}_out" for letter in letters]
             new.append(self._layer(i, x, x_bound, [pieces[i] for pieces in old], names))
@@ -123,17 +126,45 @@ class _Step:
             weight, bias = self.weights.projection
             x = self.precision.product(b, x, weight.T, "projection_xw", x_bound)
             x, x_bound = b.add(x, b.constant("projection_bias", bias), "projection"), None
-        return self._head(x, x_bound), after
+        if last:
+            after.append(b.op("Concat", point, "known", name=BEFORE + "_out", axis=-1))
+        return self._answer(point, x, x_bound), after
 
-    def _read(self, fed: str) -> str:
+    def _read(self, fed: str, calendar: str, last: str) -> str:
         """Add the first layer's input half [B, G·H] with its biases: a table row of a token, a product of a point."""
         b, first = self.b, self.weights.layers[0]
         if self.scaling is None:
             return self.precision.rows(b, self._ordered(input_table(self.cell.cell, self.weights).T).T, fed, "gx0")
-        off = b.op("Sub", fed, b.constant("mean", np.array(self.scaling.mean)), name="off_mean")
-        x = b.op("Mul", off, b.constant("one_over_std", 1 / np.array(self.scaling.std)), name="normalised")
+        x = self._difference(fed, last) if last else self._normalised(fed)
+        if calendar:
+            x = b.op("Concat", x, calendar, name="normalised_with_calendar", axis=-1)
         xw = PRECISIONS["fp32"].product(b, x, self._ordered(first.weight_ih).T, "l0_xw", None)
         return b.add(xw, self._bias(0), "gx0")
+
+    def _normalised(self, point: str) -> str:
+        """Add a point [B, F] in deviations from the mean."""
+        b, scaling = self.b, self.scaling
+        assert scaling is not None
+        off = b.op("Sub", point, b.constant("mean", np.array(scaling.mean)), name="off_mean")
+        return b.op("Mul", off, b.constant("one_over_std", 1 / np.array(scaling.std)), name="normalised")
+
+    def _difference(self, point: str, state: str) -> str:
+        """Add the difference of a point to the one before [B, F], 0 for the first; and 1 for the state, [B, 1]."""
+        b, scaling = self.b, self.scaling
+        assert scaling is not None
+        last, known = b.split(state, ["last", "was_known"], [len(scaling), 1])
+        off = b.op("Mul", b.op("Sub", point, last, name="off_last"), known, name="off_known")
+        none = b.op("Mul", known, b.constant("zero", np.zeros(1)), name="nothing")
+        b.add(none, b.constant("one", np.ones(1)), "known")
+        return b.op("Mul", off, b.constant("one_over_step", 1 / np.array(scaling.steps)), name="normalised")
+
+    def _parts(self, fed: str) -> tuple[str, str]:
+        """Return the names of a fed point's columns and of its calendar, empty where it has none."""
+        if self.scaling is None or not self.scaling.periods:
+            return fed, ""
+        F = len(self.scaling)
+        point, calendar = self.b.split(fed, ["point", "calendar"], [F, self.scaling.inputs - F])
+        return point, calendar
 
     def _layer(self, i: int, x: str, x_bound: float | None, before: list[str], after: list[str]) -> list[str]:
         """Add layer i, whose `x` is its input half (i = 0) or the layer's input; returns the names of its state."""
@@ -172,15 +203,24 @@ class _Step:
         """Return rows of a gate matrix or bias in the graph's gate order."""
         return _rows(rows, self.cell.cell.gates, self.cell.order)
 
-    def _head(self, x: str, bound: float | None) -> str:
-        """Add the logits or the next point, as two sums over half of the units if this halves the error.
+    def _answer(self, point: str, x: str, bound: float | None) -> str:
+        """Add the output: what the head says, or, where that is a difference, the current point and it."""
+        if self.scaling is None or not self.scaling.steps:
+            return self._head(x, bound, self.out)
+        return self.b.op("Add", point, self._head(x, bound, "difference"), name=self.out)
+
+    def _head(self, x: str, bound: float | None, out: str) -> str:
+        """Add the logits, the next point or its difference to the current one.
+
+        The sum is split into two over half of the units each if this halves the error.
 
         Logits of a trained network reach ±17; a float32 sum over 256 units then has an error of 1e-5.
         """
-        b, out, precision, (weight, bias_values) = self.b, self.out, self.precision, self.weights.head
+        b, precision, (weight, bias_values) = self.b, self.precision, self.weights.head
         if self.scaling is not None:
-            std, precision = np.array(self.scaling.std), PRECISIONS["fp32"]
-            weight, bias_values = weight * std[:, None], self.scaling.restore(bias_values)
+            unit, precision = self.scaling.unit, PRECISIONS["fp32"]
+            weight = weight * unit[:, None]
+            bias_values = bias_values * unit if self.scaling.steps else self.scaling.restore(bias_values)
         bias, width = b.constant(out + "_bias", bias_values), weight.shape[1]
         if width < HEAD_SPLITS_FROM or not precision.exact:
             return b.add(precision.product(b, x, weight.T, out + "_xw", bound), bias, out)

@@ -52,7 +52,8 @@ def program_of(network: Network, precision: str = "fp32") -> Program:
     config = network.config
     metadata = CellMetadata(
         config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
-        state_map=state_map(config.recurrent), task=network.task.name, classes=network.classes, scaling=network.scaling,
+        state_map=state_map(config.recurrent, network.scaling, pools=config.pools), task=network.task.name,
+        classes=network.classes, scaling=network.scaling,
     )  # fmt: skip
     return lower(build(config, network.weights, metadata, CellOptions(precision=precision)))
 

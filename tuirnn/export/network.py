@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tuirnn.calibration import Calibration
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import DataError, RunError
 from tuirnn.export.weights import ModelWeights, read_weights
@@ -35,7 +36,7 @@ class Network:
             precision; raises DataError where the data are gone; None where there are none.
         task: what was learned.
         classes: what the logits stand for, where that is not the vocabulary.
-        scaling, look_back: of a network of points, see `CellMetadata`.
+        scaling, look_back, calibration: of a network of points, see `CellMetadata`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Network:
     classes: tuple[str, ...] = ()
     scaling: Scaling | None = None
     look_back: int = 0
+    calibration: Calibration | None = None
 
     @property
     def variant(self) -> str:
@@ -79,6 +81,7 @@ def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network
         RunError: the record or the checkpoint does not say what a network needs.
     """
     task = record.config.task
+    scaling = _scaling(record) if task.points else None
     sources = record.config.data.sources or (task.default_source,)
     return Network(
         name=paths.name,
@@ -91,8 +94,9 @@ def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network
         measure=lambda cell: _measured(cell, paths),
         task=task,
         classes=_classes(record) if task.labelled else (),
-        scaling=_scaling(record) if task.points else None,
+        scaling=scaling,
         look_back=task.look_back(record.config.train),
+        calibration=_calibration(saved, scaling) if scaling else None,
     )
 
 
@@ -101,6 +105,18 @@ def _scaling(record: RunRecord) -> Scaling:
         return Scaling.from_json(record.data)
     except DataError as error:
         raise RunError(f"run.json is damaged: {error}") from None
+
+
+def _calibration(saved: Checkpoint, scaling: Scaling) -> Calibration | None:
+    """What the checkpoint's evaluation kept; None in checkpoints of older versions, or before any evaluation."""
+    progress = saved.trainer.get("progress")
+    kept = progress.get("kept") if isinstance(progress, dict) else None
+    if not isinstance(kept, dict) or "calibration" not in kept:
+        return None
+    try:
+        return Calibration.from_json(kept["calibration"], len(scaling))
+    except DataError as error:
+        raise RunError(f"{saved.path.name}/trainer.json is damaged: {error}") from None
 
 
 def _cut_plainly(record: RunRecord) -> bool:

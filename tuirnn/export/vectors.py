@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tuirnn.cellfile.contract import CellMetadata, state_map
+from tuirnn.cellfile.contract import CellMetadata, Shape, state_map
 from tuirnn.cellfile.vectors import Fed, TestText, TestVector
 from tuirnn.export import reference
 from tuirnn.export.graph import build
@@ -126,14 +126,17 @@ class _Float64:
     def __init__(self, network: Network, lanes: int) -> None:
         self._network = network
         self._states = [reference.zero_state(network.config) for _ in range(lanes)]
+        self._before: Sequence[Fed] = ()
 
     def step(self, fed: Sequence[Fed]) -> Array:
         network, rows = self._network, []
         for i, one in enumerate(fed):
             scaling = network.scaling
-            x = one if isinstance(one, int) else scaling.normalise(np.array(one)) if scaling else np.array(one)
+            before = np.array(self._before[i] if self._before else one)
+            x = one if isinstance(one, int) else scaling.fed(np.array(one), before) if scaling else np.array(one)
             outputs, self._states[i] = reference.step(network.config, network.weights, x, self._states[i])
-            rows.append(scaling.restore(outputs) if scaling else outputs)
+            rows.append(scaling.answered(outputs, np.array(one)) if scaling else outputs)
+        self._before = fed
         return np.array(rows)
 
 
@@ -144,7 +147,7 @@ class _Evaluated:
         from onnx.reference import ReferenceEvaluator
 
         config = network.config
-        self._state_map = state_map(config.recurrent, pools=config.pools)
+        self._state_map = state_map(config.recurrent, network.scaling, pools=config.pools)
         metadata = CellMetadata(
             config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
             state_map=dict(self._state_map), task=network.task.name, classes=network.classes, scaling=network.scaling,
@@ -152,14 +155,19 @@ class _Evaluated:
         self._evaluator = ReferenceEvaluator(build(config, network.weights, metadata, CellOptions(precision=precision)))
         self._read, self._out = metadata.names
         self._dtype = np.float32 if network.scaling else np.int64
-        shape = (config.layers, lanes, config.hidden)
-        self._state = {name: np.zeros(shape, np.float32) for name in self._state_map.values()}
+        shapes = metadata.interface(lanes)[0]
+        self._state = {name: np.zeros(_sizes(shapes[name]), np.float32) for name in self._state_map.values()}
 
     def step(self, fed: Sequence[Fed]) -> Array:
         feeds = {self._read: np.array(fed, self._dtype), **self._state}
         outputs = dict(zip(self._evaluator.output_names, self._evaluator.run(None, feeds), strict=True))
         self._state = {into: outputs[name] for name, into in self._state_map.items()}
         return np.array(outputs[self._out], np.float64)
+
+
+def _sizes(shape: Shape) -> tuple[int, ...]:
+    """The dimensions of an input whose batch is fixed."""
+    return tuple(int(size) for size in shape[1])
 
 
 def _tokens(vocab: int, count: int) -> tuple[int, ...]:
@@ -169,4 +177,7 @@ def _tokens(vocab: int, count: int) -> tuple[int, ...]:
 def points(scaling: Scaling, count: int, lane: int) -> tuple[tuple[float, ...], ...]:
     """Points that swing about the mean, in the data's units, different ones for each lane."""
     swings = np.sin(0.7 * np.arange(count)[:, None] + np.arange(len(scaling)) + 2 * lane)
-    return tuple(tuple(point) for point in scaling.restore(swings).astype(np.float32).tolist())
+    times = 3600.0 * (1 + np.arange(count) + 100 * lane)
+    calendar = scaling.calendar(times) if scaling.periods else np.empty((count, 0))
+    points = np.concatenate([scaling.restore(swings), calendar], 1)
+    return tuple(tuple(point) for point in points.astype(np.float32).tolist())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +33,21 @@ def default_name(config: RunConfig, folder: Path) -> str:
     return free_name(folder, f"{model.recurrent.name}-{size}")
 
 
-def arguments(config: RunConfig, parent: "Parent | None" = None) -> list[str]:
+def arguments(config: RunConfig, parent: "Parent | None" = None, given: Collection[str] = ()) -> list[str]:
     """Command-line arguments of `tuirnn train` that give this configuration, but for what its cell does not read.
 
     Args:
         config: every setting.
         parent: the run whose weights it begins with.
+        given: settings that were given on purpose, and are also named where they have their default.
     """
     base = parent.base if parent else RunConfig.of(config.task.name, config.flat())
     default, unread = base.flat() | ({} if parent else {"task": DEFAULT}), config.unread
     begun = ["--from", str(parent.paths.root.resolve())] if parent else []
     return begun + words({
-        name: value for name, value in config.flat().items() if value != default[name] and name not in unread
+        name: value
+        for name, value in config.flat().items()
+        if (value != default[name] or name in given) and name not in unread
     })  # fmt: skip
 
 
@@ -61,7 +65,7 @@ def words(settings: dict[str, Any]) -> list[str]:
 
 def start(
     config: RunConfig, folder: Path, name: str | None = None, *, parent: "Parent | None" = None,
-    timeout: float = START_TIMEOUT,
+    given: Collection[str] = (), timeout: float = START_TIMEOUT,
 ) -> RunPaths:  # fmt: skip
     """Start `tuirnn train` in a session of its own and wait until its run directory is there.
 
@@ -70,12 +74,13 @@ def start(
         folder: of runs.
         name: of the run; None: a default.
         parent: the run whose weights it begins with.
+        given: see `arguments`.
         timeout: seconds to wait.
     Raises:
         RunError: the trainer ended before its run began; the message is its own last line.
     """
     name = check_free(folder, name) if name else default_name(config, folder)
-    return _start(["--name", name, *arguments(config, parent)], RunPaths(folder / name), timeout)
+    return _start(["--name", name, *arguments(config, parent, given)], RunPaths(folder / name), timeout)
 
 
 def resume(paths: RunPaths, words: list[str], *, timeout: float = START_TIMEOUT) -> RunPaths:

@@ -76,7 +76,8 @@ def naive(cell: TrustedCell) -> Burst:
     options.intra_op_num_threads = 1
     session: Any = ort.InferenceSession(cell.data, options, providers=["CPUExecutionProvider"])
     meta, names = cell.metadata, [output.name for output in session.get_outputs()]
-    state = {name: np.zeros((meta.layers, 1, meta.hidden), np.float32) for name in meta.state_map.values()}
+    shapes = meta.interface(1)[0]
+    state = {name: np.zeros(tuple(map(int, shapes[name][1])), np.float32) for name in meta.state_map.values()}
     rng, token = np.random.default_rng(0), 0
 
     def burst(count: int) -> None:

@@ -32,7 +32,12 @@ def run_data(paths: RunPaths) -> TaskData:
 
 
 def measured_on(
-    model: str, folder: Path, metadata: CellMetadata, given: str | None, reading: Given | None = None
+    model: str,
+    folder: Path,
+    metadata: CellMetadata,
+    given: str | None,
+    reading: Given | None = None,
+    origins: int = 32,
 ) -> Held:
     """What a model is to be evaluated on.
 
@@ -42,14 +47,16 @@ def measured_on(
         metadata: of the model.
         given: a file or data set that the user named; None: the model's own data.
         reading: what the user says about the file.
+        origins: see `Held`.
     """
     reading = reading or Given()
     if model.endswith(".onnx"):
-        return Held(given, lambda: file_data(model, metadata), reading=reading)
+        return Held(given, lambda: file_data(model, metadata), reading=reading, origins=origins)
     paths = find_run(folder, model)
     record = present_record(paths)
     leaky = given is None and record.leaky
-    return Held(given, lambda: run_data(paths), leaky, record.config.train.horizon, reading, read_before(model, folder))
+    horizon = record.config.train.horizon
+    return Held(given, lambda: run_data(paths), leaky, horizon, origins, reading, read_before(model, folder))
 
 
 def read_before(model: str, folder: Path) -> Mapping[str, Any]:

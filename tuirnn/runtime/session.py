@@ -19,7 +19,7 @@ from tuirnn.shortage import shortage
 
 Logits = npt.NDArray[np.float32]
 Snapshot = tuple[npt.NDArray[np.float32], ...]
-"""Copies of the state tensors, in the order of `state_map`, each [layers, batch, hidden]."""
+"""Copies of the state tensors, in the order of `state_map`, each of its shape in `CellMetadata.interface`."""
 
 THREADS_PAY_FROM = 4 * 2**20
 """Bytes of a model from which it is worth trying more than one thread."""
@@ -134,7 +134,7 @@ class CellSession:
 
     def reset(self) -> None:
         """Go back to the state before the first token: zeros."""
-        self.restore(tuple(np.zeros(self._shape, np.float32) for _ in self._states[0]))
+        self.restore(tuple(np.zeros(shape, np.float32) for shape in self._shapes))
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, for `restore`."""
@@ -161,9 +161,10 @@ class CellSession:
                 f"the cell was exported for a batch of {fixed}, {self.batch} is needed here; export it without "
                 "--static-batch"
             )
-        self._shape = (meta.layers, self.batch, meta.hidden)
         read, answer = meta.names
-        dtype, shape = meta.interface(self.batch)[0][read]
+        inputs = meta.interface(self.batch)[0]
+        self._shapes = [tuple(map(int, inputs[name][1])) for name in meta.state_map.values()]
+        dtype, shape = inputs[read]
         self.token: npt.NDArray[Any] = np.zeros(tuple(map(int, shape)), dtype)
         self.logits = np.zeros((self.batch, meta.outputs), np.float32)
         self.next_token = np.zeros(self.batch, np.int64)
@@ -175,10 +176,7 @@ class CellSession:
                 UNIFORM: np.zeros(self.batch, np.float32),
             }
         self._states = [
-            [
-                ort.OrtValue.ortvalue_from_numpy(np.zeros(self._shape, np.float32), self._device, 0)
-                for _ in meta.state_map
-            ]
+            [ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32), self._device, 0) for shape in self._shapes]
             for _ in range(2)
         ]
         self._turn = 0

@@ -50,6 +50,25 @@ class DataConfig(Section):
     time_column: str = option(
         "", "The table's column of times, which give the order of its rows; none: by its content."
     )
+    group_column: str = option(
+        "", "The table's column that names each row's series, where several stand under one another; none: one series."
+    )
+    scale: str = option(
+        "auto",
+        "level: a forecaster reads and answers deviations from the mean of the training part; residual: it answers "
+        "the difference to the current value; difference: it also reads differences alone, as trends need; auto: the "
+        "one that the validation part speaks for.",
+        choices=("auto", "level", "residual", "difference"),
+    )
+    season: int = option(
+        0, "Points after which a series repeats itself; 1: never; 0: found in the training part.", low=0, high=1_000_000
+    )
+    calendar: str = option(
+        "auto",
+        "Whether a forecaster reads hour, weekday and time of year of the next point; auto: those that the step and "
+        "the length of the series show.",
+        choices=("auto", "no"),
+    )
     date_order: str = option(
         "auto", "Whether day or month comes first in dates such as 01/02/2021.", choices=("auto", "dmy", "mdy")
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to imp
     import numpy as np
     import numpy.typing as npt
 
+    from tuirnn.calibration import Calibration
     from tuirnn.scaling import Scaling, Series
     from tuirnn.tasks.batches import Batches
     from tuirnn.vocab import Vocabulary
@@ -74,6 +75,8 @@ class Interface(Protocol):
     @property
     def scaling(self) -> "Scaling | None": ...
     @property
+    def calibration(self) -> "Calibration | None": ...
+    @property
     def look_back(self) -> int: ...
     @property
     def data(self) -> str: ...
@@ -113,6 +116,7 @@ class Held:
         data: reads these; raises DataError where they are gone or have changed.
         leaky: the network was trained on its validation split as well.
         horizon: steps of a roll-out.
+        origins: points that roll-outs begin from, at most.
         reading: what the user says about the file.
         read: how the network's own data were read, as in its run's record.
     """
@@ -121,6 +125,7 @@ class Held:
     data: Callable[[], TaskData]
     leaky: bool = False
     horizon: int = 200
+    origins: int = 32
     reading: Given = field(default_factory=Given)
     read: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,6 +145,23 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
+class Clock(Protocol):
+    """The times of a series' rows."""
+
+    @property
+    def name(self) -> str:
+        """Of their column."""
+
+    def part(self, first: int, last: int) -> "Clock":
+        """The times of some of the rows."""
+
+    def following(self, count: int) -> "npt.NDArray[np.float64]":
+        """The next times after the last."""
+
+    def shown(self, values: "npt.NDArray[np.float64]") -> list[str]:
+        """Times for people."""
+
+
 @dataclass(frozen=True)
 class History:
     """A series that a network reads.
@@ -151,6 +173,9 @@ class History:
         horizon: steps of a roll-out.
         notes: what was left out or filled in.
         real: which values are in the data [n, F]; the others are filled in and judge nothing. None: all.
+        clock: the times of the rows; None: not known.
+        calendar: what the network reads beside each point, of the time of the next one [n, ·]; None: nothing.
+        group: which of a table's series it is; empty where there is one.
     """
 
     what: str
@@ -159,6 +184,27 @@ class History:
     horizon: int = 200
     notes: tuple[str, ...] = ()
     real: "npt.NDArray[np.bool_] | None" = None
+    clock: Clock | None = None
+    calendar: "Series | None" = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How a series goes on.
+
+    Attributes:
+        points: [horizon, F] in the data's own units.
+        low, high: of the intervals, the same shape; None where the network has none.
+        times: of the points, for people; empty where they are not known.
+        notes: what does not come from the network.
+    """
+
+    points: "Series"
+    low: "Series | None" = None
+    high: "Series | None" = None
+    times: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Task(ABC):
@@ -271,6 +317,15 @@ class Task(ABC):
         """Points that a network reads from the zero state for each answer; 0: it carries its state along."""
         return 0
 
+    def suited(self, data: TaskData, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of the network and the training that suit some data, without those that are given.
+
+        Args:
+            data: of a new run.
+            given: settings by name.
+        """
+        return {}
+
     # ── what it is judged by ──────────────────────────────────────────────────
 
     def figures_of(self, data: DataConfig, train: TrainConfig) -> tuple[Figure, ...]:
@@ -329,8 +384,8 @@ class Task(ABC):
         """The network's answer to each of many texts, in order."""
         return (self.predict(cell, line) for line in lines)
 
-    def history(self, cell: OpenCell, held: Held, *, whole: bool = False) -> History:
-        """The series that a network of points goes on from, or is judged on.
+    def histories(self, cell: OpenCell, held: Held, *, whole: bool = False) -> list[History]:
+        """The series that a network of points goes on from, or is judged on, one for each group.
 
         Args:
             cell: the network.
@@ -342,6 +397,6 @@ class Task(ABC):
         """
         raise ConfigError(f"{cell.name} {self.does} and forecasts nothing")
 
-    def go_on(self, cell: OpenCell, history: "Series", horizon: int) -> "Series":
-        """The next points [horizon, F] after a history [n, F], each read as if it were true."""
+    def go_on(self, cell: OpenCell, history: History, horizon: int) -> Forecast:
+        """The next points after a history, each read as if it were true."""
         raise ConfigError(f"{cell.name} {self.does} and forecasts nothing")

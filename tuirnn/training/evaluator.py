@@ -36,6 +36,7 @@ class Evaluation:
         text: what the network writes, or how it answers held-out data.
         more: further numbers for `metrics.jsonl` that no screen names.
         samples: further records for `samples.jsonl`.
+        kept: what a checkpoint keeps of it for the network's use, as JSON.
         probed: what was seen inside the network.
         notes: what is to be said of it, a line each.
     """
@@ -46,6 +47,7 @@ class Evaluation:
     probed: dict[str, Any]
     more: dict[str, float] = field(default_factory=dict)
     samples: tuple[dict[str, Any], ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

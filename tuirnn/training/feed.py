@@ -23,13 +23,14 @@ class Feed:
     Args:
         batches: where they come from.
         device: where they go.
-        resident: whether a text is kept there; None: where the device is not the CPU.
+        resident: whether a text is kept there; None: where the device is not the CPU. Points of a series never are.
     """
 
     def __init__(self, batches: Batches, device: torch.device, *, resident: bool | None = None) -> None:
         self.batches, self.device = batches, device
         self._text: Tensor | None = None
-        if isinstance(batches, Windows) and (device.type != "cpu" if resident is None else resident):
+        tokens = isinstance(batches, Windows) and batches.targets is batches.ids and batches.ids.dtype.kind in "iu"
+        if isinstance(batches, Windows) and tokens and (device.type != "cpu" if resident is None else resident):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes there
                 self._text = torch.from_numpy(_signed(batches.ids)).to(device)

@@ -1,6 +1,7 @@
 """Start a new run, or go on with an old one."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ FIXED_ON_RESUME = frozenset(
 
 def start(
     config: RunConfig, folder: Path, name: str, report: Report, *, data: TaskData | None = None,
-    parent: Parent | None = None,
+    parent: Parent | None = None, said: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """Train a new run to its end; returns `Trainer.run`'s outcome.
 
@@ -55,6 +56,7 @@ def start(
         report: receives its events.
         data: the text that `config` names, where it has been read already.
         parent: the run whose weights it begins with, and whose settings `config` has; None: weights are drawn.
+        said: to be said when the training begins, a line each.
 
     Raises:
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
@@ -84,7 +86,7 @@ def start(
         trainer = Trainer(record, data, writer, device, report, team)
         if parent:
             trainer.begin_with(parent.weights(trainer.weights(), data))
-        for note in (*notes, *([tight] if tight else [])):
+        for note in (*said, *notes, *([tight] if tight else [])):
             trainer.recorder.note(note)
         return trainer.run()
 

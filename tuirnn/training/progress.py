@@ -24,21 +24,25 @@ class Progress:
     evaluations_without_best: int = 0
     evaluated: int = 0
     lr_scale: float = 1.0
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Progress":
         """Read the fields back, numbers that JSON lacks from their strings; raises TypeError if they do not fit."""
         if not isinstance(value["figures"], dict) or not value["figures"].keys() <= set(FIGURES):
             raise TypeError("its figures are not known")
-        kinds = {spec.name: spec.type for spec in fields(cls) if spec.name != "figures"}
+        kept = value.get("kept", {})
+        if not isinstance(kept, dict):
+            raise TypeError("what it keeps of the evaluation is no object")
+        kinds = {spec.name: spec.type for spec in fields(cls) if spec.name not in ("figures", "kept")}
         figures = {name: as_number(number) for name, number in value["figures"].items()}
         numbers: dict[str, Any] = {
-            k: as_number(v) if kinds.get(k) is float else v for k, v in value.items() if k != "figures"
+            k: as_number(v) if kinds.get(k) is float else v for k, v in value.items() if k not in ("figures", "kept")
         }
         for name, number in numbers.items():
             if type(number) is not kinds.get(name) or (type(number) is int and not 0 <= number < 2**53):
                 raise TypeError(f"{one_line(name, 60)} is not a number that belongs here")
-        return cls(**numbers, figures=figures)
+        return cls(**numbers, figures=figures, kept=kept)
 
 
 class Stopwatch:

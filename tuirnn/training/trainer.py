@@ -255,6 +255,7 @@ class Trainer:
         keys = {figure.key: figure.status_key for figure in self.config.task.figures}
         progress.val_loss = found.loss
         progress.figures = {keys[key]: value for key, value in found.figures.items()}
+        progress.kept = found.kept
         best = found.loss < progress.best_val_loss
         if best:
             progress.best_val_loss, progress.best_step = found.loss, step

@@ -1,7 +1,9 @@
 """Forecasting: how does a series of numbers go on?"""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tuirnn.errors import ConfigError, one_line
@@ -9,10 +11,9 @@ from tuirnn.figures import Figure, number
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.builtin import SINCOS
-from tuirnn.tasks.task import Held, History, Interface, OpenCell, Report, Task, TaskData, Understood
+from tuirnn.tasks.task import Forecast, Held, History, Interface, OpenCell, Report, Task, TaskData, Understood
 
 if TYPE_CHECKING:
-    from tuirnn.scaling import Series
     from tuirnn.vocab import Vocabulary
 
 
@@ -29,15 +30,18 @@ class Forecasting(Task):
         Figure("loss", "MSE, one step", "σ²"),
         Figure("rollout_rmse", "RMSE, {horizon} steps", "σ"),
         Figure("mae", "MAE, one step", "σ"),
+        Figure("mase", "MASE, one step"),
         Figure("naive_loss", "MSE of the last value", "σ²", higher=None),
+        Figure("seasonal_loss", "MSE of seasonal naive", "σ²", higher=None),
     )
     loss_in = ("squared deviations", "points")
     settings = frozenset(
         {
-            "columns", "horizon", "every_step", "batches", "seq_len", "time_column", "date_order", "delimiter",
-            "decimal", "header", "missing", "encoding",
+            "columns", "horizon", "every_step", "batches", "seq_len", "time_column", "group_column", "scale", "season",
+            "calendar", "date_order", "delimiter", "decimal", "header", "missing", "encoding",
         }
     )  # fmt: skip
+    defaults = MappingProxyType({"test_fraction": 0.1})
     points = True
     speed = "points"
     python = "Forecaster"
@@ -57,15 +61,22 @@ class Forecasting(Task):
 
     def understand(self, config: DataConfig, files: Sequence[tuple[str, bytes]]) -> Understood:
         """See `Task.understand`."""
-        from tuirnn.tasks.forecast import reading
-        from tuirnn.tasks.forecast.data import one_table
+        from tuirnn.tasks.forecast.data import one_table, understood
 
-        found = reading.new_series(one_table(list(files)), config)
-        return (*found.notes, f"to learn: {one_line(', '.join(found.columns), 200)}"), found.read
+        further, found = understood(one_table(list(files)), config)
+        return (*found.notes, *further, f"to learn: {one_line(', '.join(found.columns), 200)}"), found.read
 
     def named(self, metadata: Interface) -> TaskData:
         """See `Task.named`."""
         raise ConfigError("a cell file has no series of its own; name a table of numbers")
+
+    def suited(self, data: TaskData, given: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Task.suited`."""
+        from tuirnn.tasks.forecast import defaults
+        from tuirnn.tasks.forecast.data import SeriesData
+
+        assert isinstance(data, SeriesData)
+        return defaults.suited(data, given)
 
     def look_back(self, config: TrainConfig) -> int:
         """See `Task.look_back`."""
@@ -74,13 +85,18 @@ class Forecasting(Task):
         return look_back(config)
 
     def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
-        """Errors are in the deviations of a series."""
-        return repr((summary.get("columns"), summary.get("std")))
+        """Errors are in the deviations of a series, or of its differences."""
+        return repr((summary.get("columns"), summary.get("std"), summary.get("steps")))
 
     def told(self, values: Mapping[str, float], unit: str) -> str:
         """See `Task.told`."""
+        naive = f"last value: {values['naive_loss']:.3g}"
+        if (seasonal := values.get("seasonal_loss", math.nan)) == seasonal:
+            naive += f", seasonal naive: {seasonal:.3g}"
+        mase = values.get("mase", math.nan)
+        scaled = "" if math.isnan(mase) else f", MASE {number(mase)}"
         return (
-            f"MSE {number(values['val_loss'], 4)} one step ahead (last value: {values['naive_loss']:.3g}), "
+            f"MSE {number(values['val_loss'], 4)} one step ahead ({naive}){scaled}, "
             f"RMSE {values['rollout_rmse']:.3g} rolled out"
         )
 
@@ -94,33 +110,37 @@ class Forecasting(Task):
         from tuirnn.tasks.forecast.prediction import measure
 
         assert isinstance(data, SeriesData)
-        found = measure(cell, *data.until("val"), horizon=1, real=data.real_until("val"))
+        found = measure(cell, data.held("val", 1), origins=1)
         return found.loss, found.points
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
         """On the test part of its run's data, or the validation part where there is none; or on a table."""
         from tuirnn.tasks.forecast.prediction import measure
-        from tuirnn.tasks.forecast.rollout import describe
+        from tuirnn.tasks.forecast.report import describe, remarks
 
-        series = self.history(cell, held)
-        found = measure(cell, series.values, series.first, horizon=series.horizon, real=series.real)
+        found = self.histories(cell, held)
+        figures = measure(cell, found, origins=held.origins)
+        groups = f", {len(found):,} series" if len(found) > 1 else ""
+        what = found[0].what
         return Report(
-            {"on": series.what, **found.to_json()},
+            {"on": what, "series": len(found), **figures.to_json()},
             [
-                f"{cell.name} on {series.what}: {found.points:,} points one step ahead, {found.origins} roll-outs",
-                *describe(found).splitlines(),
-                "in the data's own units; 'last': the last value said again; +h: RMSE of the h-th point of a roll-out",
+                f"{cell.name} on {what}{groups}: {figures.points:,} points one step ahead, {figures.origins} roll-outs",
+                *describe(figures).splitlines(),
+                "in the data's own units; 'last': the last value said again; 'seasonal': the value one season before; "
+                "+h: RMSE of the h-th point of a roll-out",
+                *remarks(figures),
             ],
-            list(series.notes),
+            list(found[0].notes),
         )
 
-    def history(self, cell: OpenCell, held: Held, *, whole: bool = False) -> History:
-        """See `Task.history`."""
+    def histories(self, cell: OpenCell, held: Held, *, whole: bool = False) -> list[History]:
+        """See `Task.histories`."""
         from tuirnn.tasks.forecast import prediction
 
-        return prediction.history(cell, held, whole=whole)
+        return prediction.histories(cell, held, whole=whole)
 
-    def go_on(self, cell: OpenCell, history: "Series", horizon: int) -> "Series":
+    def go_on(self, cell: OpenCell, history: History, horizon: int) -> Forecast:
         """See `Task.go_on`."""
         from tuirnn.tasks.forecast import prediction
 

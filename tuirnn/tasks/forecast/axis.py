@@ -14,6 +14,9 @@ from tuirnn.tables.times import Axis
 PARTS = ({"year", "yr", "jahr"}, {"month", "mon", "monat", "mo"}, {"day", "dom", "tag", "dy"}, {"hour", "hr", "stunde"})
 """Names of columns that are a date together."""
 
+QUARTERS = {"quarter", "qtr", "q", "quartal"}
+"""Names of columns that hold quarters, where there are no months."""
+
 MOST_WITHOUT = 0.05
 """Share of rows without a time from which a table is refused."""
 
@@ -38,6 +41,8 @@ class Order:
         notes: what was found and done.
         last: rows of the table up to the last one with a value.
         step: the usual distance of two rows, for people.
+        group: column that names each row's series; empty: there is one.
+        groups: name of each series and its first and last of `rows`, `last` not among them.
     """
 
     rows: Rows
@@ -45,21 +50,31 @@ class Order:
     notes: tuple[str, ...]
     last: int
     step: str = ""
+    group: str = ""
+    groups: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def series(self) -> tuple[tuple[str, int, int], ...]:
+        """The groups; all rows as one where there are none."""
+        return self.groups or (("", 0, len(self.rows)),)
 
 
-def order(table: Table, named: str, dates: str, last: int) -> Order:
-    """The rows of a table up to its last one with a value, oldest first.
+def order(table: Table, named: str, dates: str, last: int, group: str = "") -> Order:
+    """The rows of a table up to its last one with a value, oldest first, one series after the other.
 
     Args:
         table: to order.
         named: column of times; empty: found out.
         dates: order of day and month; see `times.dates`.
         last: rows that count; what follows is empty.
+        group: column that names each row's series; empty: there is one.
     Raises:
-        DataError: a table of several series, or times that cannot be told.
+        DataError: a table of several series without such a column, or times that cannot be told.
     """
     axis = find(table, named, dates)
     rows = np.arange(last)
+    if group:
+        return _grouped(table, axis, table.position(group), last)
     if axis is None:
         return Order(rows, None, ("no column of times: the rows are taken to be in order, the oldest first",), last)
     missing = np.isnan(axis.values[:last])
@@ -87,6 +102,35 @@ def order(table: Table, named: str, dates: str, last: int) -> Order:
     if steps.doubles:
         notes.append(f"{steps.doubles:,} rows have the time of the one before")
     return Order(rows, axis, tuple(notes), last, steps.told)
+
+
+def _grouped(table: Table, axis: Axis | None, group: int, last: int) -> Order:
+    """The rows of each group together, in the order of time, or of the table where it has no times."""
+    cells_of = np.array(table.cells(group), dtype=object)[:last].astype(str)
+    names, first, label = np.unique(cells_of, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))[label]  # groups in the order of their first rows
+    values = np.zeros(last) if axis is None else axis.values[:last]
+    there = ~np.isnan(values)
+    rows = np.flatnonzero(there)[np.lexsort((np.flatnonzero(there), values[there], rank[there]))]
+    ends = np.searchsorted(rank[rows], np.arange(len(names)), "right").tolist()
+    ordered = names[np.argsort(first)].tolist()
+    groups = tuple((str(n), a, b) for n, a, b in zip(ordered, [0, *ends[:-1]], ends, strict=True) if b > a)
+    shown = ", ".join(one_line(name, 20) for name, _, _ in groups[:SHOWN]) + (", …" if len(groups) > SHOWN else "")
+    notes = [f"{len(groups):,} series, one for each '{_name(table, group)}': {shown}"]
+    if gone := int((~there).sum()):
+        notes.append(f"{gone:,} rows without a time left out")
+    if axis is None:
+        notes.append("no column of times: the rows of each series are taken to be in order, the oldest first")
+        return Order(rows, None, tuple(notes), last, group=table.names[group], groups=groups)
+    _, begin, end = max(groups, key=lambda one: one[2] - one[1])
+    longest = Axis(axis.name, axis.columns, axis.values[rows[begin:end]], axis.calendar)
+    if end - begin < 2:
+        return Order(rows, axis, tuple(notes), last, group=table.names[group], groups=groups)
+    steps = times.steps_of(longest)
+    notes.append(
+        f"time: column '{axis.name}', {longest.shown(0)} to {longest.shown(end - begin - 1)}, step {steps.told}"
+    )
+    return Order(rows, axis, tuple(notes), last, steps.told, table.names[group], groups)
 
 
 def _sorted(table: Table, axis: Axis, rows: Rows) -> tuple[Rows, list[str]]:
@@ -120,7 +164,7 @@ def _refuse_long(table: Table, axis: Axis, rows: Rows, each: float, *, in_order:
     shown, name = ", ".join(one_line(item, 20) for item in names[:SHOWN]), one_line(table.names[group], 40)
     raise DataError(
         f"{table.name} has {each:.3g} rows for each time in '{axis.name}', one for each '{name}' ({shown}, …): several "
-        f"series under one another; keep the rows of one '{name}', or give each a column of its own (a pivot)"
+        f"series under one another; train them together with --group-column '{name}', or keep the rows of one"
     )
 
 
@@ -195,17 +239,18 @@ def _of_parts(table: Table) -> Axis | None:
     """Columns of years, months, days and hours, the first two at least."""
     names = [name.strip().lower() for name in table.names]
     places = [next((place for place, name in enumerate(names) if name in part), None) for part in PARTS]
+    quarter = next((place for place, name in enumerate(names) if name in QUARTERS), None)
     year, month, day, hour = places
-    if year is None or month is None:
+    if year is None or (month is None and quarter is None):
         return None
 
     def numbers(place: int | None, otherwise: float) -> times.Times:
         return np.full(len(table), otherwise) if place is None else table.numbers(place).values
 
-    seconds = times.midnight(numbers(year, np.nan), numbers(month, np.nan), numbers(day, 1.0)) + 3600 * numbers(
-        hour, 0.0
-    )
-    columns = tuple(place for place in places if place is not None)
+    of_year = numbers(month, np.nan) if month is not None else 3 * numbers(quarter, np.nan) - 2
+    seconds = times.midnight(numbers(year, np.nan), of_year, numbers(day, 1.0)) + 3600 * numbers(hour, 0.0)
+    parts = (year, quarter if month is None else month, day, hour)
+    columns = tuple(place for place in parts if place is not None)
     if np.isnan(seconds).mean() > MOST_WITHOUT:
         return None
     return Axis(" ".join(_name(table, place) for place in columns), columns, seconds)

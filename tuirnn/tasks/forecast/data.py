@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,76 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.builtin import SINCOS
-from tuirnn.tasks.forecast import reading
-from tuirnn.tasks.forecast.parts import share, split_points
+from tuirnn.tasks.forecast import batches, fitting, reading, season
+from tuirnn.tasks.forecast.parts import FORMER_ORDER, ORDER, Group, joined, rows_of
 from tuirnn.tasks.forecast.reading import Real
-from tuirnn.tasks.windows import WINDOWS
+from tuirnn.tasks.task import History
 from tuirnn.vocab import Vocabulary
+
+LEAST_KNOWN = 10
+"""Rows from which something can be said of a series before its training."""
 
 
 @dataclass(frozen=True)
 class SeriesData:
-    """A series in chronological splits: train | test | validation.
+    """A series, or several of a table one after the other, each in chronological parts: train | validation | test.
 
     Attributes:
         name, sha256, raw: as of `lm.TextData`.
         values: all points, in the data's own units.
-        train, val, test: the same in parts.
-        scaling: fitted on `train`.
+        scaling: fitted on the training parts.
+        config: settings, which say how long the parts are.
         notes: what was understood, left out or filled in, a line each.
         real: which values are in the table [n, F], the others being filled in; None: all.
         read: how the table was read.
+        groups: the series.
+        season: points; 1: none.
+        order: of the parts.
     """
 
     name: str
     sha256: str
     raw: bytes
     values: Series
-    train: Series
-    val: Series
-    test: Series
     scaling: Scaling
+    config: DataConfig
     notes: tuple[str, ...] = ()
     real: Real | None = None
     read: dict[str, Any] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
+    season: int = 1
+    order: tuple[str, ...] = ORDER
+
+    def part(self, which: str) -> Series:
+        """The rows of a part, of all groups."""
+        return joined(self.values, self._rows(which))
+
+    def lengths(self, which: str) -> list[int]:
+        """Rows of a part in each group."""
+        return [rows.stop - rows.start for rows in self._rows(which)]
+
+    def _rows(self, which: str) -> list[slice]:
+        return rows_of(self.groups, which, self.config, self.order)
+
+    @cached_property
+    def train(self) -> Series:
+        """The rows that are learned from."""
+        return self.part("train")
+
+    @cached_property
+    def val(self) -> Series:
+        """The rows that checkpoints are chosen by."""
+        return self.part("val")
+
+    @cached_property
+    def test(self) -> Series:
+        """The rows that nothing is chosen by."""
+        return self.part("test")
+
+    @cached_property
+    def naive_mae(self) -> Series:
+        """What MASE divides by, [F]."""
+        return season.naive_mae([self.values[rows] for rows in self._rows("train")], self.season)
 
     @property
     def vocab(self) -> Vocabulary:
@@ -54,8 +93,8 @@ class SeriesData:
 
     @property
     def inputs(self) -> int:
-        """Width of a point."""
-        return len(self.scaling)
+        """Width of a point and its calendar."""
+        return self.scaling.inputs
 
     @property
     def outputs(self) -> int:
@@ -63,39 +102,69 @@ class SeriesData:
         return len(self.scaling)
 
     def batches(self, config: TrainConfig) -> Batches:
-        """The training split, normalised, as `config` wants it: a text whose tokens are points [F].
+        """The training parts, normalised, as `config` wants them: a text whose tokens are points with their calendar.
 
         Raises:
-            DataError: it is too short, or cannot be cut in that way.
+            DataError: they are too short, or cannot be cut in that way.
         """
-        if config.batches not in WINDOWS:
-            raise DataError(f"a series is cut by --batches {', '.join(WINDOWS)}, not {config.batches}")
-        if len(self.train) <= config.seq_len:
-            raise DataError(
-                f"{self.name} has {len(self.train):,} rows to train on, fewer than --seq-len {config.seq_len} and the "
-                f"next; lower --seq-len below {len(self.train):,} or give a longer series"
-            )
-        points: Any = self.scaling.normalise(self.train).astype(np.float32)
-        targets = points if self.real is None else np.where(self.real[: len(points)], points, np.float32(np.nan))
-        return WINDOWS[config.batches](points, config, targets=targets)
+        points, targets = [], []
+        for group, rows in zip(self.groups, self._rows("train"), strict=True):
+            x, y = self.network_rows(group, rows.stop)
+            points.append(x)
+            targets.append(y)
+        return batches.make(self.name, np.concatenate(points), np.concatenate(targets), list(map(len, points)), config)
+
+    def network_rows(self, group: Group, last: int) -> tuple[Series, Series]:
+        """What a network reads of a group up to a row [n, inputs], and what it is to say of each row [n, F]."""
+        values = self.values[group.first : last]
+        raw = fitting.with_calendar(values, group.clock, self.scaling)
+        x = self.scaling.fed(raw, np.concatenate([raw[:1], raw[:-1]]))
+        y = self.scaling.targets(values)
+        return x, y if self.real is None else np.where(self.real[group.first : last], y, np.nan)
 
     def summary(self) -> dict[str, Any]:
-        """For the run's record: name, hash, columns with their normalisation, the splits' lengths, how it was read."""
-        splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        return {"name": self.name, "sha256": self.sha256, **self.scaling.to_json(), **splits, "read": self.read}
+        """For the run's record: name, hash, columns with their normalisation, the parts, how the table was read."""
+        parts = {which: len(getattr(self, which)) for which in ("train", "val", "test")}
+        further = {"order": list(self.order), "season": self.season, "groups": len(self.groups)}
+        return {
+            "name": self.name, "sha256": self.sha256, **self.scaling.to_json(), **parts, **further, "read": self.read
+        }  # fmt: skip
 
     def unknown(self) -> list[str]:
         """Nothing: a table that lacks a column has been refused."""
         return []
 
-    def until(self, which: str) -> tuple[Series, int]:
-        """The series up to the end of a held-out part ('val' or 'test'), and where that part begins."""
-        first = len(self.train) + (len(self.test) if which == "val" else 0)
-        return self.values[: first + len(getattr(self, which))], first
+    def held(self, which: str, horizon: int) -> list[History]:
+        """Each series up to the end of a held-out part ('val' or 'test') which has rows, and where the part begins."""
+        found = []
+        for group, rows in zip(self.groups, self._rows(which), strict=True):
+            if rows.stop > rows.start:
+                found.append(self.history(group, rows.stop, rows.start - group.first, horizon, f"its {which} split"))
+        return found
 
-    def real_until(self, which: str) -> Real | None:
-        """Which values of `until` are in the table; None: all."""
-        return None if self.real is None else self.real[: len(self.until(which)[0])]
+    def whole(self) -> list[History]:
+        """Each series to its end."""
+        return [self.history(group, group.last, group.last - group.first, 1, self.name) for group in self.groups]
+
+    def history(self, group: Group, last: int, first: int, horizon: int, what: str) -> History:
+        """A group up to a row, judged from its row `first` on."""
+        values = self.values[group.first : last]
+        clock = group.clock.part(0, len(values)) if group.clock else None
+        return History(
+            what,
+            values,
+            first,
+            horizon,
+            real=None if self.real is None else self.real[group.first : last],
+            clock=clock,
+            calendar=fitting.calendar_of(group.clock, self.scaling, len(values)),
+            group=group.name,
+        )
+
+    def until(self, which: str) -> tuple[Series, int]:
+        """The first series up to the end of a held-out part, and where that part begins."""
+        history = self.held(which, 1)[0]
+        return history.values, history.first
 
 
 def look_back(config: TrainConfig) -> int:
@@ -116,7 +185,7 @@ def load(config: DataConfig, *, known: Mapping[str, Any] | None = None, stdin: P
 
     Args:
         config: one table, and which of its columns.
-        known: summary of an existing run's data, whose columns and normalisation hold.
+        known: summary of an existing run's data, whose columns, normalisation and order of parts hold.
         stdin: a run's copy of standard input.
     Raises:
         DataError: no table of numbers, or too few of them.
@@ -124,17 +193,45 @@ def load(config: DataConfig, *, known: Mapping[str, Any] | None = None, stdin: P
     source = read_source(config.sources, stdin)
     scaling = None if known is None else Scaling.from_json(known)
     points = _read(source, config, known, scaling)
-    values = share(points.values, config)
-    real = None if points.real is None else share(points.real, config)
-    train, test, val = split_points(values, config)
-    if len(train) < 2 or len(val) < 2:
+    groups = tuple(group.shortened(config, group.first) for group in points.groups)
+    order = ORDER if known is None or known.get("order") == list(ORDER) else FORMER_ORDER
+    too_short = [g for g in groups if any(b - a < 2 for w, (a, b) in g.parts(config, order).items() if w != "test")]
+    if len(too_short) == len(groups):
         raise DataError(
-            f"{source.name} has {len(values):,} rows, too few to split into training and validation; give a longer one"
+            f"{source.name} has {groups[0].last - groups[0].first:,} rows, too few to split into training and "
+            "validation; give a longer one"
         )
-    scaling = scaling or Scaling.fit(points.columns, train)
+    points = points.of([group for group in groups if group not in too_short])
+    found, told = _season(points, config, order)
+    notes = list(points.notes)
+    if scaling is None:
+        scaling, said = fitting.fit(points, config)
+        notes += [told, *said]
+    elif isinstance(known, Mapping) and type(known.get("season")) is int and not config.season:
+        found = max(1, known["season"])
     return SeriesData(
-        source.name, source.sha256, source.data, values, train, val, test, scaling, points.notes, real, points.read
-    )
+        source.name, source.sha256, source.data, points.values, scaling, config, tuple(notes), points.real,
+        points.read, points.groups, found, order,
+    )  # fmt: skip
+
+
+def understood(source: sources.Source, config: DataConfig) -> tuple[list[str], reading.Points]:
+    """What a new run would make of a table, in words, and its points."""
+    points = reading.new_series(source, config)
+    long = [group for group in points.groups if group.last - group.first >= LEAST_KNOWN]
+    if not long:
+        return [], points
+    points = points.of(long)
+    return [_season(points, config, ORDER)[1], *fitting.fit(points, config)[1]], points
+
+
+def _season(points: reading.Points, config: DataConfig, order: tuple[str, ...]) -> tuple[int, str]:
+    """The season of a series, and how it was found."""
+    if config.season:
+        return config.season, f"season: {config.season} points, as --season says"
+    train = [points.values[rows] for rows in rows_of(points.groups, "train", config, order)]
+    clock = points.groups[0].clock
+    return season.find(train, clock.part(0, len(train[0])) if clock else None)
 
 
 def _read(
@@ -147,7 +244,7 @@ def _read(
     if before == {}:
         return reading.former_series(source, scaling.columns)
     table = reading.read_table(source, sources.given(config, scaling.columns), before)
-    return reading.known_series(table, scaling.columns, config.time_column, config.date_order)
+    return reading.known_series(table, scaling.columns, config.time_column, config.date_order, config.group_column)
 
 
 def read_source(names: tuple[str, ...], stdin: Path | None = None) -> sources.Source:

@@ -1,16 +1,18 @@
 """A forecaster's answers: points in, the next points out, in the data's own units."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from tuirnn.calibration import LAST, SEASONAL, Calibration
 from tuirnn.errors import DataError
 from tuirnn.scaling import Scaling, Series
-from tuirnn.tasks.forecast import reading, rollout
+from tuirnn.tasks.forecast import fitting, reading, report, rollout, season
 from tuirnn.tasks.forecast.data import SeriesData, read_source
-from tuirnn.tasks.forecast.reading import Real
-from tuirnn.tasks.task import Held, History, OpenCell, Stepper
+from tuirnn.tasks.forecast.figures import Figures
+from tuirnn.tasks.task import Forecast, Held, History, OpenCell, Stepper
 
 MOST_READ = 100_000
 """Points of a history that a carried state is made of."""
@@ -41,37 +43,100 @@ def scaling_of(cell: OpenCell) -> Scaling:
     return cell.metadata.scaling
 
 
-def history(cell: OpenCell, held: Held, *, whole: bool) -> History:
-    """A table's columns as a network reads them, or its run's own data; see `Task.history`."""
+def histories(cell: OpenCell, held: Held, *, whole: bool) -> list[History]:
+    """A table's columns as a network reads them, or its run's own data; see `Task.histories`."""
     if held.given is not None:
-        source, columns = read_source((held.given,)), scaling_of(cell).columns
-        table = reading.read_table(source, dataclasses.replace(held.reading, names=columns))
-        time = str(held.read.get("time_column", ""))
-        points = reading.known_series(table, columns, time if time in table.names else "")
-        values, first = points.values, max(1, cell.metadata.look_back)
-        if len(values) < first + (not whole):
-            raise DataError(
-                f"{source.name} has {len(values)} rows; this network reads {first} before its first forecast"
-                + ("" if whole else f", and takes {first + 1} to be judged")
-            )
-        return History(source.name, values, first, notes=points.notes, real=points.real)
+        return _of_table(cell, held, whole=whole)
     data = held.data()
     assert isinstance(data, SeriesData)
     if whole:
-        return History(data.name, data.values, len(data.values))
-    which = "test" if len(data.test) else "val"
-    return History(f"its {which} split", *data.until(which), held.horizon, real=data.real_until(which))
+        return data.whole()
+    found = data.held("test", held.horizon)
+    return found or data.held("val", held.horizon)
 
 
-def go_on(cell: OpenCell, values: Series, horizon: int) -> Series:
-    """See `Task.go_on`."""
-    reader = CellReader(cell)
-    return rollout.roll_out(reader, values[-MOST_READ:, None], horizon, cell.metadata.look_back)[:, 0]
-
-
-def measure(cell: OpenCell, values: Series, first: int, *, horizon: int, real: Real | None = None) -> rollout.Figures:
-    """Judge a cell's forecasts of values[first:]; see `rollout.measure`."""
-    back = cell.metadata.look_back
-    return rollout.measure(
-        CellReader(cell), values, first, scaling_of(cell), look_back=back, horizon=horizon, real=real
+def _of_table(cell: OpenCell, held: Held, *, whole: bool) -> list[History]:
+    """The series of a table that the user names."""
+    assert held.given is not None
+    source, scaling = read_source((held.given,)), scaling_of(cell)
+    table = reading.read_table(source, dataclasses.replace(held.reading, names=scaling.columns))
+    time, group = (str(held.read.get(key, "")) for key in ("time_column", "group_column"))
+    points = reading.known_series(
+        table, scaling.columns, time if time in table.names else "", group=group if group in table.names else ""
     )
+    first = max(1, cell.metadata.look_back)
+    found: list[History] = []
+    for one in points.groups:
+        if one.last - one.first < first + (not whole):
+            continue
+        values = points.values[one.first : one.last]
+        found.append(
+            History(
+                source.name,
+                values,
+                len(values) if whole else first,
+                held.horizon,
+                points.notes if not found else (),
+                None if points.real is None else points.real[one.first : one.last],
+                one.clock,
+                fitting.calendar_of(one.clock, scaling, len(values)),
+                one.name,
+            )
+        )
+    if not found:
+        raise DataError(
+            f"{source.name} has {len(points.values)} rows; this network reads {first} before its first forecast"
+            + ("" if whole else f", and takes {first + 1} to be judged")
+        )
+    return found
+
+
+def go_on(cell: OpenCell, history: History, horizon: int) -> Forecast:
+    """See `Task.go_on`."""
+    scaling, calibration = scaling_of(cell), cell.metadata.calibration
+    clock = history.clock
+    if scaling.periods and history.calendar is None:
+        raise DataError("this network reads the calendar of the next point; give a table with a column of dates")
+    ahead = clock.following(horizon + 1) if clock else None
+    calendar = None
+    if scaling.periods and ahead is not None:
+        calendar = scaling.calendar(ahead[1:])[:, None]
+    values = history.values[-MOST_READ:]
+    before = rollout.fed(history)[-MOST_READ:, None]
+    points = rollout.roll_out(CellReader(cell), before, horizon, cell.metadata.look_back, calendar)[:, 0]
+    times = tuple(clock.shown(ahead[:-1])) if clock is not None and ahead is not None else ()
+    if calibration is None:
+        return Forecast(points, times=times)
+    points = _by_calibration(points, values, calibration)
+    width = calibration.half_widths(horizon)
+    return Forecast(
+        points, points - width, points + width, times, tuple(report.fallbacks(calibration, scaling.columns))
+    )
+
+
+def _by_calibration(points: Series, values: Series, calibration: Calibration) -> Series:
+    """The network's forecasts [H, F] with those of the naive methods where the calibration prefers them."""
+    H, n = len(points), len(values)
+    rows = n + np.arange(H)
+    longer = np.concatenate([values, np.full_like(points, np.nan)])
+    naive = {
+        LAST: np.broadcast_to(values[-1], points.shape),
+        SEASONAL: season.seasonal(longer, rows, np.full(H, n), calibration.season),
+    }
+    made = points.copy()
+    for at, methods in ((slice(0, 1), calibration.one_step), (slice(1, None), calibration.rollout)):
+        for f, method in enumerate(methods):
+            if method in naive:
+                found = naive[method][at, f]
+                made[at, f] = np.where(np.isnan(found), values[-1, f], found)  # a history shorter than a season
+    return made
+
+
+def measure(cell: OpenCell, found: Sequence[History], *, origins: int = rollout.ORIGINS) -> Figures:
+    """Judge a cell's forecasts; see `rollout.measure`."""
+    calibration = cell.metadata.calibration
+    return rollout.measure(
+        CellReader(cell), found, scaling_of(cell), look_back=cell.metadata.look_back, origins=origins,
+        season=calibration.season if calibration else 1,
+        naive_mae=np.array(calibration.naive_mae) if calibration else None, calibration=calibration,
+    )  # fmt: skip

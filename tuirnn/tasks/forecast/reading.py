@@ -27,8 +27,9 @@ from tuirnn.tables.dialect import Dialect, Given, former
 from tuirnn.tables.table import Numbers, Table
 from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import axis as axes
+from tuirnn.tasks.forecast import clock as clocks
 from tuirnn.tasks.forecast.axis import Order
-from tuirnn.tasks.forecast.parts import share, split_points
+from tuirnn.tasks.forecast.parts import Group, joined, rows_of
 
 MOST_MISSING = 0.5
 """Share of missing values from which a column is left out."""
@@ -42,7 +43,10 @@ EVEN, LEAST_EVEN = 0.95, 8
 SENTINELS = (-9999.0, -999.0, -200.0, -99.0, -9.0, -1.0, 99.0, 999.0, 9999.0, 99999.0, -99999.0)
 """Numbers that often stand for no value."""
 
-EXAMPLES, EXAMPLE_COLUMNS = 3, 4
+EXAMPLES = 3
+
+LEAST_ROWS = 10
+"""Of a series among several."""
 
 Real = npt.NDArray[np.bool_]
 
@@ -57,6 +61,7 @@ class Points:
         real: which are in the table [n, F]; None: all.
         notes: what was understood, filled in and left out, a line each.
         read: the same for a run's record.
+        groups: the series among the rows, one after the other.
     """
 
     columns: tuple[str, ...]
@@ -64,6 +69,17 @@ class Points:
     real: Real | None
     notes: tuple[str, ...]
     read: dict[str, Any]
+    groups: tuple[Group, ...]
+
+    def of(self, groups: Sequence[Group]) -> "Points":
+        """The rows of some groups, or of the first of theirs, alone."""
+        rows, moved, at = [slice(group.first, group.last) for group in groups], [], 0
+        for group in groups:
+            size = group.last - group.first
+            moved.append(Group(group.name, at, at + size, group.clock))
+            at += size
+        real = None if self.real is None else joined(self.real, rows)
+        return Points(self.columns, joined(self.values, rows), real, self.notes, self.read, tuple(moved))
 
 
 def new_series(source: sources.Source, config: DataConfig) -> Points:
@@ -75,13 +91,13 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     wanted = split_names(config.columns)
     table = tables.read(source.data, source.name, sources.given(config, wanted))
     found, unfit = _parsed(table, wanted)
-    ordered = axes.order(table, config.time_column, config.date_order, _last(table, found))
-    if ordered.axis is not None:
-        for name in {table.names[place] for place in ordered.axis.columns} - set(wanted):
-            found.pop(name, None)
-            unfit.pop(name, None)
+    ordered = axes.order(table, config.time_column, config.date_order, _last(table, found), config.group_column)
+    of_rows = {table.names[place] for place in ordered.axis.columns} if ordered.axis is not None else set()
+    for name in (of_rows | {config.group_column}) - set(wanted):
+        found.pop(name, None)
+        unfit.pop(name, None)
     ranked = {name: column.values[ordered.rows] for name, column in found.items()}
-    _judge(ranked, unfit, wanted, config)
+    _judge(ranked, unfit, wanted, config, ordered)
     notes = []
     for name, reason in unfit.items():
         said = f"column '{one_line(name, 60)}' {reason}"
@@ -97,18 +113,20 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     return _points(table, ordered, columns, ranked, notes)
 
 
-def known_series(table: Table, columns: tuple[str, ...], time: str = "", dates: str = "auto") -> Points:
+def known_series(
+    table: Table, columns: tuple[str, ...], time: str = "", dates: str = "auto", group: str = ""
+) -> Points:
     """The columns that a network knows, by name; by place where the table has no names but as many columns.
 
     Args:
         table: to read.
         columns: that the network reads.
-        time, dates: column of times, and order of day and month; see `axes.order`.
+        time, dates, group: column of times, order of day and month, column of groups; see `axes.order`.
     Raises:
         DataError: other columns, or cells that are no numbers.
     """
     found = _known_columns(table, columns)
-    ordered = axes.order(table, time, dates, _last(table, found))
+    ordered = axes.order(table, time, dates, _last(table, found), group)
     ranked = {name: column.values[ordered.rows] for name, column in found.items()}
     return _points(table, ordered, columns, ranked, [])
 
@@ -118,7 +136,7 @@ def former_series(source: sources.Source, columns: tuple[str, ...]) -> Points:
     table = tables.read(source.data, source.name, None, former(source.data))
     found = _known_columns(table, columns)
     values, _, notes = _filled({name: column.values for name, column in found.items()})
-    return Points(columns, values, None, tuple(notes), {})
+    return Points(columns, values, None, tuple(notes), {}, (Group("", 0, len(values)),))
 
 
 def read_table(source: sources.Source, given: Given, read: Mapping[str, Any] | None = None) -> Table:
@@ -208,16 +226,22 @@ def _last(table: Table, found: Mapping[str, Numbers]) -> int:
     return int(np.flatnonzero(there)[-1]) + 1 if there.any() else len(table)
 
 
-def _judge(ranked: dict[str, Series], unfit: dict[str, str], wanted: Sequence[str], config: DataConfig) -> None:
+def _judge(
+    ranked: dict[str, Series], unfit: dict[str, str], wanted: Sequence[str], config: DataConfig, ordered: Order
+) -> None:
     """Note in `unfit` which columns nothing can be learned from."""
-    counters = [name for name, column in ranked.items() if name not in wanted and _counts(column)]
+    _, begin, end = max(ordered.series, key=lambda one: one[2] - one[1])
+    counters = [name for name, column in ranked.items() if name not in wanted and _counts(column[begin:end])]
     if len(counters) < len(ranked):  # a series that rises evenly may still be all that there is to learn
         unfit.update(dict.fromkeys(counters, "counts in even steps, as a row number or a time does"))
     rest = {name: column for name, column in ranked.items() if name not in unfit}
-    filled, real, _ = _filled(rest)
+    filled, real, _, groups = _filled_groups(rest, ordered)
+    if not groups:
+        return
+    groups = tuple(group.shortened(config, group.first) for group in groups)
     for name, column, there in zip(rest, filled.T, real.T, strict=True):
-        train, _, _ = split_points(share(column, config), config)
-        _, *held = split_points(share(there, config), config)
+        train = joined(column, rows_of(groups, "train", config))
+        held = [joined(there, rows_of(groups, which, config)) for which in ("val", "test")]
         if reason := _useless(train):
             unfit[name] = reason
         elif any(len(part) and not part.any() for part in held):
@@ -252,16 +276,16 @@ def _points(
     table: Table, ordered: Order, columns: tuple[str, ...], ranked: Mapping[str, Series], unfit: list[str]
 ) -> Points:
     """The chosen columns, filled, with everything that is to be said."""
-    values, real, filling = _filled({name: ranked[name] for name in columns})
+    values, real, filling, groups = _filled_groups({name: ranked[name] for name in columns}, ordered)
     notes = [f"{table.name}: {table.told}", *ordered.notes, *table.notes]
     if empty := len(table) - ordered.last:
         notes.append(f"{empty:,} empty rows at the end left out")
     notes += [*unfit, *filling, *_suspicious(columns, values, real)]
-    first = len(ordered.rows) - len(values)
     examples = []
     for row in range(min(EXAMPLES, len(values))):
         shown = ", ".join(f"{one_line(name, 24)} {v:.6g}" for name, v in zip(columns, values[row], strict=True))
-        when = ordered.axis.shown(int(ordered.rows[first + row])) if ordered.axis else f"row {row + 1}"
+        clock = groups[0].clock
+        when = clock.shown(clock.values[row : row + 1])[0] if clock and row < len(clock.values) else f"row {row + 1}"
         examples.append(f"{when}: {one_line(shown, 100)}")
     notes += examples
     read = {
@@ -269,19 +293,61 @@ def _points(
         "encoding": table.encoding.name,
         "rows": len(table),
         "time_column": ordered.axis.name if ordered.axis else "",
+        "group_column": ordered.group,
         "step": ordered.step,
         "notes": notes,
         "examples": examples,
     }
-    return Points(columns, values, None if real.all() else real, tuple(notes), read)
+    return Points(columns, values, None if real.all() else real, tuple(notes), read, groups)
 
 
-def _filled(found: Mapping[str, Series]) -> tuple[Series, Real, list[str]]:
-    """The last value in place of each missing one, from the first row on at which every column has had one."""
+def _filled_groups(found: Mapping[str, Series], ordered: Order) -> tuple[Series, Real, list[str], tuple[Group, ...]]:
+    """As `_filled`, each series of its own, and where each lies then; series without a row are left out."""
+    if not ordered.groups:
+        values, real, notes = _filled(found)
+        return values, real, notes, (_group_of(ordered, "", 0, len(ordered.rows), 0, len(values)),)
+    parts, groups, missing, early, short = [], [], 0, 0, 0
+    at = 0
+    for name, begin, end in ordered.groups:
+        values, real, _ = _filled({column: of[begin:end] for column, of in found.items()}, empty_is_none=True)
+        early, missing = early + end - begin - len(values), missing + int((~real).sum())
+        if len(values) < LEAST_ROWS:
+            short += 1
+            continue
+        parts.append((values, real))
+        groups.append(_group_of(ordered, name, begin, end, at, len(values)))
+        at += len(values)
+    if not groups:
+        raise DataError(f"each of the {len(ordered.groups):,} series has fewer than {LEAST_ROWS} rows with values")
+    notes = []
+    if early:
+        notes.append(f"{early:,} rows before the first value of every column of their series left out")
+    if missing:
+        notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
+    if short:
+        notes.append(f"{short:,} series of fewer than {LEAST_ROWS} rows left out")
+    return np.concatenate([v for v, _ in parts]), np.concatenate([r for _, r in parts]), notes, tuple(groups)
+
+
+def _group_of(ordered: Order, name: str, begin: int, end: int, at: int, rows: int) -> Group:
+    """A series whose last `rows` of those from `begin` to `end` are kept, and lie from `at` on."""
+    clock = None
+    if ordered.axis is not None and rows:
+        clock = clocks.of_axis(ordered.axis, ordered.axis.values[ordered.rows[end - rows : end]])
+    return Group(name, at, at + rows, clock)
+
+
+def _filled(found: Mapping[str, Series], *, empty_is_none: bool = False) -> tuple[Series, Real, list[str]]:
+    """The last value in place of each missing one, from the first row on at which every column has had one.
+
+    With `empty_is_none` no row is left where a column has no value at all.
+    """
     if not found:
         return np.empty((0, 0)), np.empty((0, 0), bool), []
     values = np.stack(list(found.values()), 1)
     there = ~np.isnan(values)
+    if empty_is_none and not there.any(0).all():
+        return values[:0], there[:0], []
     first = int(np.argmax(there, 0).max())
     last = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], 0))
     values, there = np.take_along_axis(values, last, 0)[first:], there[first:]

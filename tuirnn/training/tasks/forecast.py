@@ -1,17 +1,21 @@
 """Training a forecaster: its loss, and its evaluation one step ahead, rolled out, and beside the last value."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tuirnn.calibration import LAST, SEASONAL
 from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.models import SequenceModel
 from tuirnn.scaling import Scaling, Series
 from tuirnn.tasks.forecast.data import SeriesData, learns_every_step, look_back
-from tuirnn.tasks.forecast.rollout import Figures, brief, measure
+from tuirnn.tasks.forecast.figures import Figures, calibrate
+from tuirnn.tasks.forecast.report import brief
+from tuirnn.tasks.forecast.rollout import measure
 from tuirnn.training.evaluation import evaluating
 from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
 from tuirnn.training.losses import SquaredError
@@ -31,34 +35,42 @@ class ForecastEvaluator(Evaluator[SeriesData]):
 
     def measure(self, step: int) -> Evaluation:
         """See `Evaluator.measure`."""
-        train, scaling = self.config.train, self.data.scaling
-        values, first = self.data.until("val")
+        train, scaling, data = self.config.train, self.data.scaling, self.data
         with evaluating(self.model):
-            reader = ModelReader(self.model, scaling, self.device)
-            back, horizon = look_back(train), train.horizon
             seen = measure(
-                reader, values, first, scaling, look_back=back, horizon=horizon, real=self.data.real_until("val"),
-                check=self.check,
+                ModelReader(self.model, scaling, self.device), data.held("val", train.horizon), scaling,
+                look_back=look_back(train), season=data.season, naive_mae=data.naive_mae, check=self.check,
             )  # fmt: skip
-            probed = self.probe(SquaredError(learns_every_step(train)), *self._probe_batch())
+            probed = self.probe(
+                SquaredError(learns_every_step(train), gaps=data.real is not None), *self._probe_batch()
+            )
+        seasonal = seen.errors.get(SEASONAL)
         figures = {
-            "mae": seen.absolute(seen.mae),
-            "rollout_rmse": seen.overall(seen.rollout_rmse**2) ** 0.5,
-            "naive_loss": seen.overall(seen.naive_mse),
+            "mae": float((seen.network.mae / scaling.unit).mean()),
+            "rollout_rmse": seen.overall(seen.network.rollout_rmse**2) ** 0.5,
+            "mase": float(seen.mase(seen.network).mean()),
+            "naive_loss": seen.overall(seen.errors[LAST].mse),
+            "seasonal_loss": seen.overall(seasonal.mse) if seasonal else math.nan,
         }
-        ahead = {f"rmse_{h}": seen.overall(seen.rmse[h - 1] ** 2) ** 0.5 for h in seen.horizons}
+        ahead = {f"rmse_{h}": seen.overall(seen.network.rmse[h - 1] ** 2) ** 0.5 for h in seen.horizons}
         samples = ({"kind": "forecast", **_shown(seen)},)
-        return Evaluation(seen.loss, figures, brief(seen), probed, more=ahead, samples=samples)
+        kept = {"calibration": calibrate(seen).to_json()}
+        return Evaluation(seen.loss, figures, brief(seen), probed, more=ahead, samples=samples, kept=kept)
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
         """The first held-out points as a few sequences of the training length: x and y [T, lanes, F]."""
-        values, first = self.data.until("val")
-        T = min(self.config.train.seq_len, len(values) - 1)
-        lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (len(values) - first) // T))
-        begin = max(0, min(first, len(values) - lanes * T - 1))
-        points = self.data.scaling.normalise(values[begin : begin + lanes * T + 1]).astype(np.float32)
-        held = torch.from_numpy(points).to(self.device)
-        return held[:-1].view(lanes, T, -1).transpose(0, 1), held[1:].view(lanes, T, -1).transpose(0, 1)
+        history = self.data.held("val", 1)[0]
+        n, first = len(history.values), history.first
+        T = min(self.config.train.seq_len, n - 1)
+        lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (n - first) // T))
+        begin = max(0, min(first, n - lanes * T - 1))
+        group = next(group for group in self.data.groups if group.name == history.group)
+        points, targets = self.data.network_rows(group, group.first + n)
+        x, y = (
+            torch.from_numpy(part[at : at + lanes * T].astype(np.float32)).to(self.device)
+            for part, at in ((points, begin), (targets, begin + 1))
+        )
+        return x.view(lanes, T, -1).transpose(0, 1), y.view(lanes, T, -1).transpose(0, 1)
 
 
 class ModelReader:
@@ -70,12 +82,15 @@ class ModelReader:
     def begin(self, batch: int) -> None:
         """See `Reader.begin`."""
         self._state = self.model.zero_state(batch)
+        self._before: Series | None = None
 
     def read(self, x: Series) -> Series:
         """See `Reader.read`."""
-        points = torch.from_numpy(self.scaling.normalise(x).astype(np.float32)).to(self.device)
+        before = np.concatenate([x[:1] if self._before is None else self._before, x[:-1]])
+        self._before = x[-1:]
+        points = torch.from_numpy(self.scaling.fed(x, before).astype(np.float32)).to(self.device)
         answers, self._state = self.model(points, self._state)
-        return self.scaling.restore(answers.double().cpu().numpy())
+        return self.scaling.answered(answers.double().cpu().numpy(), x)
 
 
 def _shown(seen: Figures) -> dict[str, Any]:

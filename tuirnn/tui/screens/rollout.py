@@ -1,5 +1,6 @@
 """Computing what the roll-out chart of a forecaster shows."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,14 @@ def roll_out(name: str, folder: Path) -> RolledOut:
 
     cell = load_cell(name, folder)
     meta, ready = cell.metadata, opened(cell, name)
-    found = meta.learned.history(ready, measured_on(name, folder, meta, None))
+    found = meta.learned.histories(ready, measured_on(name, folder, meta, None))[0]
     history, truth = found.values[: found.first], found.values[found.first :]
+    before = dataclasses.replace(
+        found,
+        values=history,
+        clock=found.clock.part(0, found.first) if found.clock else None,
+        calendar=None if found.calendar is None else found.calendar[: found.first],
+    )
     layers = f"×{meta.layers}" if meta.layers > 1 else ""
     assert meta.scaling is not None
     return RolledOut(
@@ -32,5 +39,5 @@ def roll_out(name: str, folder: Path) -> RolledOut:
         max(found.first - HISTORY, 0),
         np.asarray(history[-HISTORY:], np.float64),
         np.asarray(truth[:STEPS], np.float64),
-        np.asarray(meta.learned.go_on(ready, history, STEPS), np.float64),
+        np.asarray(meta.learned.go_on(ready, before, STEPS).points, np.float64),
     )

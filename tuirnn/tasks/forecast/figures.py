@@ -1,0 +1,253 @@
+"""Errors of forecasts, column by column, of the network and of the naive methods; what follows from them.
+
+A column that the network forecasts worse than a naive method, on the validation part, is forecast by that method: the
+`answer` is what the program says, the network's own errors stand beside it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tuirnn.calibration import COVERAGE, NETWORK, Calibration
+from tuirnn.scaling import Scaling, Series
+
+HORIZONS = (1, 10, 50, 200, 1000)
+"""Steps ahead at which errors are listed, as far as a roll-out goes."""
+
+WIDTHS = 64
+"""Steps ahead at most at which intervals are kept."""
+
+FEW = 20
+"""Errors of one step from which an interval's width is their quantile and not a multiple of their root mean square."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of one method, in the data's own units.
+
+    Attributes:
+        mse, mae: of one step, [F].
+        rmse: of the roll-outs at each step ahead, [H, F].
+        rollout_rmse: over all their steps, [F].
+    """
+
+    mse: Series
+    mae: Series
+    rmse: Series
+    rollout_rmse: Series
+
+    @classmethod
+    def of(cls, one: Series, ahead: Series) -> "Errors":
+        """Of errors of one step [N, F] and of roll-outs [H, R, F]; NaN counts nothing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            squared = ahead**2
+            return cls(
+                mse=mean(one**2, 0),
+                mae=mean(np.abs(one), 0),
+                rmse=np.sqrt(mean(squared, 1)),
+                rollout_rmse=np.sqrt(mean(squared, (0, 1))),
+            )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured on held-out parts.
+
+    Attributes:
+        one: errors of one step by method, [N, F] each; NaN where the true value is not known.
+        ahead: errors of the roll-outs by method, [H, R, F] each.
+        truth, forecast: of the first roll-out, [H, F].
+        scaling: for figures over all columns.
+        season, naive_mae, calibration: see `rollout.measure`.
+    """
+
+    one: dict[str, Series]
+    ahead: dict[str, Series]
+    truth: Series
+    forecast: Series
+    scaling: Scaling
+    season: int
+    naive_mae: Series
+    calibration: Calibration | None
+
+    @property
+    def points(self) -> int:
+        """Forecast one step ahead."""
+        return len(self.one[NETWORK])
+
+    @property
+    def origins(self) -> int:
+        """How many roll-outs."""
+        return int(self.ahead[NETWORK].shape[1])
+
+    @property
+    def horizon(self) -> int:
+        """Steps of the longest roll-out."""
+        return len(self.ahead[NETWORK])
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """The steps ahead that are listed: those of `HORIZONS`, and the last."""
+        return tuple(sorted({*(h for h in HORIZONS if h <= self.horizon), self.horizon}))
+
+    @cached_property
+    def errors(self) -> dict[str, Errors]:
+        """By method."""
+        return {method: Errors.of(one, self.ahead[method]) for method, one in self.one.items()}
+
+    @property
+    def network(self) -> Errors:
+        """The network's own."""
+        return self.errors[NETWORK]
+
+    @cached_property
+    def answers(self) -> tuple[Series, Series]:
+        """Errors of what is answered, [N, F] and [H, R, F]: each column by the method of its calibration."""
+        if self.calibration is None:
+            return self.one[NETWORK], self.ahead[NETWORK]
+        one = _chosen(self.one, self.calibration.one_step)
+        return one, _chosen(self.ahead, self.calibration.rollout)
+
+    @cached_property
+    def answer(self) -> Errors:
+        """Of what is answered."""
+        return Errors.of(*self.answers)
+
+    @property
+    def loss(self) -> float:
+        """Squared error of the network's one step, over all columns; see `overall`."""
+        return self.overall(self.network.mse)
+
+    def overall(self, squared: Series) -> float:
+        """Squared errors [F] as one figure: the mean over the columns, each in its own squared unit."""
+        return float((squared / self.scaling.unit**2).mean())
+
+    def mase(self, errors: Errors) -> Series:
+        """Mean absolute scaled error of one step, [F]; see `season`."""
+        return np.asarray(errors.mae / self.naive_mae, np.float64)
+
+    def covered(self) -> tuple[Series, Series] | None:
+        """Share of the true values inside the intervals, one step ahead and rolled out, [F]; None without intervals."""
+        if self.calibration is None:
+            return None
+        widths = self.calibration.half_widths(self.horizon)
+        one, ahead = (np.abs(errors) for errors in self.answers)
+        inside = np.where(np.isnan(one), np.nan, one <= widths[0])
+        rolled = np.where(np.isnan(ahead), np.nan, ahead <= widths[:, None, :])
+        return mean(inside, 0), mean(rolled, (0, 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `columns` in the data's own units, the rest in the scaling's."""
+        covered = self.covered()
+        columns = {}
+        for f, name in enumerate(self.scaling.columns):
+            values: dict[str, Any] = {}
+            for method, prefix in (
+                ("answer", ""),
+                ("last", "naive_"),
+                ("seasonal", "seasonal_"),
+                (NETWORK, "network_"),
+            ):
+                errors = self.answer if method == "answer" else self.errors.get(method)
+                if errors is None:
+                    continue
+                values |= {prefix + key: float(getattr(errors, key)[f]) for key in ("mse", "mae", "rollout_rmse")}
+                values[prefix + "rmse"] = {str(h): float(errors.rmse[h - 1, f]) for h in self.horizons}
+                values[prefix + "mase"] = float(self.mase(errors)[f])
+            if self.calibration is not None:
+                values["by"] = {"one_step": self.calibration.one_step[f], "rollout": self.calibration.rollout[f]}
+            if covered is not None:
+                values["covered"] = {"one_step": float(covered[0][f]), "rollout": float(covered[1][f])}
+            columns[name] = values
+        overall = {
+            "mse": self.overall(self.answer.mse),
+            "naive_mse": self.overall(self.errors["last"].mse),
+            "network_mse": self.loss,
+            "mae": float((self.answer.mae / self.scaling.unit).mean()),
+            "mase": float(self.mase(self.answer).mean()),
+            "rollout_rmse": self.overall(self.answer.rollout_rmse**2) ** 0.5,
+        }
+        if covered is not None:
+            overall["covered"] = float(np.nanmean(covered[0]))
+            overall["rollout_covered"] = float(np.nanmean(covered[1]))
+        return {
+            "points": self.points, "horizon": self.horizon, "origins": self.origins, "season": self.season, **overall,
+            "columns": columns,
+        }  # fmt: skip
+
+
+def calibrate(figures: Figures) -> Calibration:
+    """What these figures of the validation part say: the best method of each column, and the intervals' widths.
+
+    A width is such that `COVERAGE` of the validation errors lie within (conformal prediction, one step: Vovk et al.
+    2005); further ahead the root mean square error of each step, times the quantile of all errors divided by that of
+    their step, which takes far fewer roll-outs than a quantile for each step. Roll-outs of h steps overlap: n points
+    hold n / h independent ones, and the widths are those of Student's t with as many degrees of freedom.
+    """
+    errors = figures.errors
+    one_step = _best({method: found.mse for method, found in errors.items()})
+    rollout = _best({method: found.rollout_rmse for method, found in errors.items()})
+    one, ahead = np.abs(_chosen(figures.one, one_step)), np.abs(_chosen(figures.ahead, rollout))
+    H = figures.horizon
+    steps = np.unique(np.round(np.geomspace(1, H, min(H, WIDTHS))).astype(np.int64))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        rms = np.maximum.accumulate(np.nan_to_num(np.sqrt(mean(ahead**2, 1)), posinf=1e300), 0)  # [H, F]
+        scaled = ahead / np.maximum(rms, 1e-300)[:, None, :]
+    few = _student(figures.points / np.arange(1, H + 1))
+    widths = np.empty((H, len(figures.scaling)))
+    for f in range(len(figures.scaling)):
+        widths[:, f] = rms[:, f] * _quantile(scaled[:, :, f].ravel()) * few
+        widths[0, f] = _quantile(one[:, f])
+    widths = np.minimum(np.maximum.accumulate(widths, 0), 1e300)
+    return Calibration(
+        season=figures.season,
+        one_step=one_step,
+        rollout=rollout,
+        naive_mae=tuple(np.nan_to_num(figures.naive_mae).tolist()),
+        steps=tuple(steps.tolist()),
+        widths=tuple(tuple(float(f"{width:.6g}") for width in row) for row in widths[steps - 1]),
+    )
+
+
+def _quantile(errors: Series) -> float:
+    """The width within which a further error lies with probability `COVERAGE`, from absolute errors [n].
+
+    One standard error above their quantile: the checkpoint was chosen by these errors, which are smaller for it.
+    """
+    known = np.sort(np.nan_to_num(errors[~np.isnan(errors)], posinf=1e300))
+    if not len(known):
+        return 0.0
+    if len(known) < FEW:
+        return min(1e300, 1.645 * float(np.sqrt((known**2).mean())))
+    n = len(known)
+    share = COVERAGE + np.sqrt(COVERAGE * (1 - COVERAGE) / n)
+    return float(known[min(n - 1, int(np.ceil(share * (n + 1))) - 1)])
+
+
+def _student(freedom: Series) -> Series:
+    """Quantile of Student's t, two-sided `COVERAGE`, divided by the normal one (Cornish-Fisher, two terms)."""
+    z = 1.645
+    return np.asarray(1 + (z**2 + 1) / (4 * freedom) + (5 * z**4 + 16 * z**2 + 3) / (96 * freedom**2), np.float64)
+
+
+def _best(squared: dict[str, Series]) -> tuple[str, ...]:
+    """The method with the least error for each column; the network where nothing is better."""
+    columns = len(squared[NETWORK])
+    table = {method: np.nan_to_num(errors, nan=np.inf) for method, errors in squared.items()}
+    return tuple(min(table, key=lambda method, f=f: float(table[method][f])) for f in range(columns))  # type: ignore[misc]
+
+
+def _chosen(errors: dict[str, Series], methods: tuple[str, ...]) -> Series:
+    """The errors of each column [..., F] by its method; the network's where the method is not there."""
+    columns = [errors.get(method, errors[NETWORK])[..., f] for f, method in enumerate(methods)]
+    return np.stack(columns, -1)
+
+
+def mean(values: Series, axis: int | tuple[int, ...]) -> Series:
+    """Mean over the values that are there; NaN where there is none."""
+    there = ~np.isnan(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total, count = np.where(there, values, 0.0).sum(axis), there.sum(axis)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), np.float64)
