@@ -68,7 +68,7 @@ def test_the_defaults_of_a_task_are_settings_that_it_reads(task: Any, answer: To
 @given(st.sampled_from(sorted(TASKS)), st.data())
 def test_a_configuration_survives_its_command_line(task: str, data: st.DataObject) -> None:
     """Also where it has the general default and the task another one."""
-    from tuirnn.cli.train import _configured
+    from tuirnn.cli.train import configured
 
     changed = {"hidden": 384, "dropout": 0.2, "lr": 5e-3, "tokens": "word", "test_fraction": 0.0, "pooling": "last"}
     chosen = data.draw(st.sets(st.sampled_from(sorted(changed))))
@@ -82,7 +82,7 @@ def test_a_configuration_survives_its_command_line(task: str, data: st.DataObjec
             name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
             kind: Any = FIELDS[name][1].type
             given[name] = not flag.startswith("--no-") if kind is bool else kind(value)
-    assert _configured(None, None, given) == config
+    assert configured(None, None, None, given) == (config, None)
 
 
 def test_what_is_given_goes_before_the_defaults(answer: Told, tmp_path: Path) -> None:

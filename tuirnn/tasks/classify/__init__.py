@@ -45,12 +45,12 @@ class Classification(Task):
     python = "Classifier"
 
     def defaults_beside(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """No byte can be read as unknown; so many words are not predicted beside a class; one limit is enough."""
-        unfit = {"byte": {"token_dropout"}, "word": {"auxiliary"}, "bpe": {"auxiliary"}}.get(
-            str(given.get("tokens")).lower(), set()
-        )
+        """No byte can be read as unknown, so many words are not predicted beside a class, one limit is enough."""
+        tokens, unfit = str(given.get("tokens", "char")).lower(), set[str]()
+        if tokens != "char":
+            unfit.add("token_dropout" if tokens == "byte" else "auxiliary")
         if any(given.get(limit) for limit in ("epochs", "minutes", "patience")):
-            unfit |= {"steps"}
+            unfit.add("steps")
         return {name: value for name, value in self.defaults.items() if name not in unfit}
 
     def load(
