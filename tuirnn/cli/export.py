@@ -43,7 +43,8 @@ def export(
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
     c: Annotated[
-        bool, typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file (fp32 or int8).")
+        bool,
+        typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file; fp32 or int8."),
     ] = False,
     c_prefix: Annotated[
         str | None, typer.Option(metavar="NAME", help="What names in the C source begin with \\[default: cell].")
@@ -62,9 +63,7 @@ def export(
 
     options = CellOptions(precision, opset, ir, static_batch, sampler, unroll)
     paths = find_run(runs_folder(runs), run)
-    written = write_run(
-        paths, checkpoint, output, options, c, c_prefix, max_loss_increase, as_page=as_page, wasm=wasm
-    )
+    written = write_run(paths, checkpoint, output, options, c, c_prefix, max_loss_increase, as_page=as_page, wasm=wasm)
     if as_json:
         print_json({"run": paths.name, **written.to_json()})
     else:
