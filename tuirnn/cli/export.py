@@ -44,7 +44,7 @@ def export(
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
     c: Annotated[
         bool,
-        typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file (fp32 or int8)."),
+        typer.Option("--c", help="Also write the network as C99 source, in a folder beside the file; fp32 or int8."),
     ] = False,
     c_prefix: Annotated[
         str | None, typer.Option(metavar="NAME", help="What names in the C source begin with \\[default: cell].")
