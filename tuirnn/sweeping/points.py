@@ -44,7 +44,7 @@ class Point:
 
     def job(self, folder: Path) -> Job:
         """What an engine needs to train it into `folder`."""
-        return Job(self.name, str(folder.resolve()), tuple(arguments(self.config, self.at)))
+        return Job(self.name, str(folder.resolve()), tuple(arguments(self.config, given=self.at)))
 
 
 def grid(base: RunConfig, axes: Mapping[str, Sequence[Any]], stem: str) -> list[Point]:
