@@ -1,7 +1,7 @@
 """Forecasts with the default settings beside last value, seasonal naive, ARIMA and ETS; tables of ordinary shapes.
 
     python benchmarks/series.py --json series.json          # all; needs: pip install 'tuirnn[benchmarks]'
-    python benchmarks/series.py --table series.json         # the table of docs/results.md
+    python benchmarks/series.py --table series.json         # the table of docs/notebook.md
 
 The series are those that come with statsmodels (yearly sunspots, weekly CO₂ on Mauna Loa, monthly sea temperature of
 El Niño, quarterly US macroeconomic data) and two that are made here: daily sales with a week, a year and a trend, and
@@ -308,7 +308,7 @@ def processor() -> str:
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
-    """The tables of docs/results.md."""
+    """The tables of docs/notebook.md."""
     yield f"{found['date']}, commit {found['commit']}, {found['processor']}, Python {found['python']}."
     yield ""
     yield (

@@ -14,7 +14,7 @@ SIZES: tuple[tuple[int, dict[str, Any]], ...] = (
     (1 << 60, {"hidden": 128, "dropout": 0.1, "lr": 3e-3, "steps": 5_000, "eval_every": 250, "patience": 10}),
 )
 """Up to so many rows to train on. Short series are overfitted within a few hundred steps: small networks, looked at
-often, stopped early; measured in docs/results.md, "Forecasting"."""
+often, stopped early; measured in docs/notebook.md, "Forecasting"."""
 
 SHORTEST, LONGEST = 32, 128
 """Steps of a training window."""
