@@ -2,10 +2,6 @@
 
 import contextlib
 import json
-import os
-import runpy
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +13,10 @@ from conftest import Answer
 from tagged import write_places
 
 import tuirnn
-from tuirnn.config import FIELDS
 from tuirnn.errors import ConfigError, DataError, RunError, TuirnnError
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail
 from tuirnn.training.events import Checkpoint, End, Evaluation, Event, Note, Start, Step
-
-ROOT = Path(__file__).parent.parent
 
 SMALL: dict[str, Any] = {
     "hidden": 16, "embed": 8, "steps": 12, "eval_every": 6, "checkpoint_every": 6, "batch_size": 4, "seq_len": 16,
@@ -40,56 +33,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-# ── the import ───────────────────────────────────────────────────────────────────
-
-LOOK = "import json, sys, time; began = time.process_time(); {}; took = time.process_time() - began; " \
-       "print(json.dumps([took, sorted(sys.modules)]))"  # fmt: skip
-LIBRARIES = {"torch", "onnxruntime", "textual", "onnx", "numpy", "rich", "typer", "pyarrow", "matplotlib", "pandas"}
-
-
-def looked(statement: str, folder: Path) -> tuple[float, set[str]]:
-    """Processor seconds that a statement takes in a fresh interpreter, and the packages that are imported then."""
-    done = subprocess.run([sys.executable, "-c", LOOK.format(statement)], capture_output=True, text=True, check=True,
-                          cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
-    took, modules = json.loads(done.stdout)
-    return took, {name.split(".")[0] for name in modules}
-
-
-def test_the_import_loads_no_library(tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):
-        took, modules = looked("import tuirnn", tmp_path)
-        times.append(took)
-        assert not modules & LIBRARIES
-    assert min(times) < 0.06
-
-
-@pytest.mark.parametrize(("use", "missing"), [
-    ("import tuirnn; tuirnn.runs()", {"torch", "onnxruntime", "textual", "onnx", "rich", "typer"}),
-    ("import tuirnn; tuirnn.load", {"torch", "textual", "onnx", "rich", "typer"}),
-    ("import tuirnn; tuirnn.train", {"torch", "onnxruntime", "textual", "onnx"}),
-])  # fmt: skip
-def test_each_part_loads_what_it_needs(use: str, missing: set[str], tmp_path: Path) -> None:
-    assert not looked(use, tmp_path)[1] & missing
-
-
-def test_every_name_is_there_and_no_other() -> None:
-    for name in tuirnn.__all__:
-        assert getattr(tuirnn, name) is not None
-    assert set(tuirnn.HOMES) | set(tuirnn.MODULES) | {"__version__"} == set(tuirnn.__all__) == set(dir(tuirnn))
-    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
-        _ = tuirnn.trian  # type: ignore[attr-defined]
-
-
-def test_the_settings_are_those_of_the_configuration() -> None:
-    """`python docs/commands.py` renews them."""
-    writer = runpy.run_path(str(ROOT / "docs" / "commands.py"))
-    assert writer["MODULE"].read_text() == writer["settings"]()
-    from tuirnn.api.settings import Settings
-
-    assert Settings.__annotations__.keys() == FIELDS.keys() - {"sources"}
 
 
 # ── training ─────────────────────────────────────────────────────────────────────
