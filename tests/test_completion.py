@@ -54,7 +54,7 @@ def test_names_are_offered(offered: Offered, small_run: RunPaths, monkeypatch: p
     assert set(dataset_names()) <= set(offered("train", ""))
     assert offered("data", "get", "shak") == ["shakespeare"]
     assert offered("examples", "we") == ["web"]
-    assert offered("--theme", "safe") == ["safe-dark", "safe-light"]
+    assert offered("--theme", "ansi") == ["ansi-dark", "ansi-light"]
     assert offered("train", "--name", "") == []
 
 
