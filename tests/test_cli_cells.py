@@ -46,7 +46,25 @@ def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
     assert "without --unroll" in refused.stderr
     assert tuirnn("export", "small", "--c", "-o", "c.onnx").returncode == 0
     written = {"Makefile", "example.c", *(f"cell{name}" for name in (".c", ".h", "_weights.c"))}
-    assert set(os.listdir(tmp_path / "c-c")) == written | {f"cell_{name}.h" for name in ("layer", "sizes", "weights")}
+    assert set(os.listdir(tmp_path / "c-c")) == written | {
+        f"cell_{name}.h" for name in ("codes", "network", "sizes", "weights")
+    }
+
+
+def test_pages_modules_and_saved_states(tuirnn: Run, tmp_path: Path) -> None:
+    made = json.loads(
+        tuirnn("export", "small", "--html", "--wasm", "--precision", "fp16", "-o", "a.onnx", "--json").stdout
+    )
+    assert (made["html"], made["wasm"], made["c"]) == ("a.html", "a.wasm", None)
+    assert {"a.html", "a.mjs", "a.wasm"} <= set(os.listdir(tmp_path))
+    whole = tuirnn("generate", "a.onnx", "--prime", "the ", "--greedy", "-n", "30").stdout
+    first = tuirnn(
+        "generate", "a.onnx", "--prime", "the ", "--greedy", "-n", "10", "--save-state", "s.safetensors"
+    ).stdout
+    assert first[:-1] + tuirnn("generate", "a.onnx", "--greedy", "-n", "20", "--state", "s.safetensors").stdout == whole
+    refused = tuirnn("generate", "a.onnx", "--samples", "2", "--state", "s.safetensors")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "leave --samples out" in refused.stderr
 
 
 @pytest.mark.skipif(compiling.compiler("c") is None, reason="no C compiler")
@@ -71,7 +89,7 @@ def test_c_source_is_checked_or_said_not_to_be(tuirnn: Run, tmp_path: Path) -> N
     [
         (("--precision", "int9"), "did you mean 'int4' or 'int8'?"),
         (("--precision", "int4", "--opset", "13"), "needs --opset 21"),
-        (("--c", "--precision", "int8"), "--c writes fp32"),
+        (("--c", "--precision", "fp16"), "--c writes fp32 or int8"),
         (("--c-prefix", "poet"), "give --c as well"),
         (("--c", "--c-prefix", "Poet"), "--c-prefix takes lower-case letters"),
         (("--unroll", "0"), "--unroll must be from 1"),
