@@ -250,7 +250,7 @@ def test_a_state_of_another_network_is_refused(trained: Callable[..., RunPaths],
     with pytest.raises(ConfigError, match=r"has a state of answer \[.*h \[1, 1, 24\], not of .* c \[1, 1, 24\]"):
         other.state = cell.state
     (here / "state").write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match="state holds no state of a network"):
+    with pytest.raises(DataError, match="state is no saved state"):
         cell.load_state(here / "state")
     with pytest.raises(DataError, match="nowhere"):
         cell.load_state(here / "nowhere")
@@ -288,7 +288,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
-def test_a_classifier_answers_as_the_command(others: Path, answer: Callable[..., Answer]) -> None:
+def test_a_classifier_answers_as_the_command(others: Path, answer: Callable[..., Answer], here: Path) -> None:
     cell = tuirnn.load(others / "labels", tuirnn.Classifier)
     assert cell.classes == ("high", "low")
     one, two = cell.predict(["aaa1", "zz2"])
@@ -299,6 +299,16 @@ def test_a_classifier_answers_as_the_command(others: Path, answer: Callable[...,
     assert one.label in cell.classes
     assert one.probability == max(one.probabilities.values()) != two.probability
     assert cell.step("a").shape == (2,)
+    before = cell.state
+    cell.save_state(here / "state")
+    after = cell.step("b")
+    other = tuirnn.load(others / "labels")
+    other.load_state(here / "state")
+    assert other.state.keys() == before.keys() == {"h", "c", "pooled", "answer"}
+    assert np.array_equal(other.step("b"), after)
+    (here / "state").write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match="state holds no state of a network"):
+        cell.load_state(here / "state")
     with pytest.raises(ConfigError, match="an empty text"):
         cell.predict("")
 

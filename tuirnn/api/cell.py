@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import ConfigError, DataError, one_line
 from tuirnn.files import atomic_write, read_bounded
 from tuirnn.runtime.session import CellSession
@@ -26,6 +27,7 @@ class Cell:
 
     Args:
         name: the run or file, for messages.
+        trusted: the cell file.
         session: of one sequence.
         ready: the same cell as its task runs it.
         home: the model as the user named it, and the folder of runs.
@@ -34,8 +36,10 @@ class Cell:
         metadata: what the cell file says of itself.
     """
 
-    def __init__(self, name: str, session: CellSession, ready: OpenCell, home: tuple[str, Path]) -> None:
-        self.name, self.metadata = name, session.metadata
+    def __init__(
+        self, name: str, trusted: TrustedCell, session: CellSession, ready: OpenCell, home: tuple[str, Path]
+    ) -> None:
+        self.name, self.metadata, self._trusted = name, session.metadata, trusted
         self._session, self._ready, self._home = session, ready, home
 
     def __repr__(self) -> str:
@@ -98,12 +102,17 @@ class Cell:
             raise ConfigError(f"{self.name} has a state of {_forms(wanted)}, not of {_forms(forms)}")
         self._go_to(state)
 
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        """The names of the parts of its state."""
+        return tuple(name.removesuffix("_in") for name in self.metadata.state_map.values())
+
     def _state(self) -> State:
-        parts = dict(zip(self.metadata.definition.state, self._session.snapshot(), strict=True))
+        parts = dict(zip(self._parts, self._session.snapshot(), strict=True))
         return {**parts, "answer": np.array(self._session.logits, copy=True)}
 
     def _go_to(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        self._session.restore(tuple(state[name].astype(np.float32) for name in self.metadata.definition.state))
+        self._session.restore(tuple(state[name].astype(np.float32) for name in self._parts))
         self._session.logits[:] = state["answer"]
 
     def save_state(self, path: str | Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn.api.cell import Array, Cell, State
+from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import ConfigError
 from tuirnn.runtime.generate import Moment, TextWriter, Written
 from tuirnn.runtime.samplers import Sampling
@@ -23,8 +24,10 @@ UNDECODED = 4
 class TextCell(Cell):
     """A language model: it reads and writes text."""
 
-    def __init__(self, name: str, session: CellSession, ready: OpenCell, home: tuple[str, Path]) -> None:
-        super().__init__(name, session, ready, home)
+    def __init__(
+        self, name: str, trusted: TrustedCell, session: CellSession, ready: OpenCell, home: tuple[str, Path]
+    ) -> None:
+        super().__init__(name, trusted, session, ready, home)
         self._writer = TextWriter(session)
 
     def reset(self) -> None:
@@ -84,7 +87,7 @@ class TextCell(Cell):
 
     def _state(self) -> State:
         moment = self._writer.moment()
-        parts = dict(zip(self.metadata.definition.state, moment.state, strict=True))
+        parts = dict(zip(self._parts, moment.state, strict=True))
         found: State = {**parts, "answer": moment.logits.astype(np.float32)[None]}
         if self.vocab.of_bytes:
             found["undecoded"] = np.frombuffer(moment.undecoded[0].ljust(UNDECODED, b"\0"), np.uint8).copy()
@@ -95,6 +98,26 @@ class TextCell(Cell):
         now = self._writer.moment()
         undecoded = bytes(state["undecoded"].tolist()).rstrip(b"\0") if "undecoded" in state else b""
         self._writer.go_to(Moment(now.state, state["answer"][0].astype(np.float64), now.rng, (undecoded, 0)))
+
+    def save_state(self, path: str | Path) -> None:
+        """Write where the text stands to a file, that of `tuirnn generate --save-state`.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        from tuirnn.runtime.states import save_state
+
+        save_state(Path(path), self._writer, self._trusted)
+
+    def load_state(self, path: str | Path) -> None:
+        """Go to where the text of a file stands, of `save_state` or `tuirnn generate --save-state`.
+
+        Raises:
+            DataError: no such file, none of a state, or one of another cell.
+        """
+        from tuirnn.runtime.states import load_state
+
+        load_state(Path(path), self._writer, self._trusted)
 
     def predict(self, text: str) -> dict[str, float]:
         """The probability of each token after a text, from the zero state, by symbol; the state is left as it is."""

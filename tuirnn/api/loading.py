@@ -57,7 +57,7 @@ def load(
     if kind is not None and not issubclass(found, kind):
         raise ConfigError(f"{shown} {trusted.metadata.learned.does}: it is a {found.__name__}, not a {kind.__name__}")
     ready = _reusing(opened(trusted, shown, device))
-    return found(shown, CellSession(trusted, device=device), ready, (named, folder))
+    return found(shown, trusted, CellSession(trusted, device=device), ready, (named, folder))
 
 
 def _reusing(cell: OpenCell) -> OpenCell:

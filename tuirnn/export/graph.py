@@ -97,7 +97,6 @@ class _Step:
         b, config, L = self.b, self.config, self.config.layers
         cell, letters = self.cell.cell, self.cell.cell.state
         last = before[-1] if self.scaling and self.scaling.reads == DIFFERENCE else ""
-        before = before[: len(letters)]
         old = [
             b.split(name, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [name]
             for letter, name in zip(letters, before[: len(letters)], strict=True)

@@ -212,10 +212,8 @@ class Task(ABC):
 
     Attributes:
         name: as `--task` takes it; also the name of its package and of its half with PyTorch.
-        noun: what such a network is called.
-        learns: what is learned, to go on after the name.
-        does: what such a network does instead of what was asked of it.
-        source: what it learns from.
+        noun, source: what such a network is called, and what it learns from.
+        learns, does: what is learned, to go on after the name; what it does instead of what was asked of it.
         default_source: data set where no source is named; empty: one must be named.
         figures: what held-out data are judged by, the loss first; {token} and {horizon} stand for a run's settings.
         loss_in: the unit of the loss, and what it is a mean over.
