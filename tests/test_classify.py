@@ -285,7 +285,6 @@ def test_the_commands(words: RunPaths, answer: Callable[..., Answer], tmp_path: 
         ["predict", "words", "--file", str(tmp_path / "none")],
         ["generate", "words"],
         ["export", "words", "--with-sampler"],
-        ["export", "words", "--c"],
         ["eval", "words", "--text", "x"],
     ):
         done = tuirnn(*mistake)
