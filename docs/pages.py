@@ -22,8 +22,8 @@ NAVIGATION: dict[str, list[str] | str] = {
     "tuirnn": "README.md",
     "Begin": ["docs/guides/tour.md", "docs/guides/play.md", "docs/features.md"],
     "Train": ["docs/guides/text.md", "docs/guides/labels.md", "docs/guides/series.md", "docs/classification.md",
-              "docs/tagging.md", "docs/guides/compare.md", "docs/corpora.md", "docs/sweeps.md", "docs/several-machines.md",
-              "docs/cuda.md"],
+              "docs/tagging.md", "docs/guides/compare.md", "docs/corpora.md", "docs/sweeps.md",
+              "docs/several-machines.md", "docs/cuda.md"],
     "Embed": ["docs/guides/embed.md", "export/README.md", "export/examples/README.md"],
     "Cells": ["docs/learn/README.md", "docs/cells.md", *(f"docs/learn/{name}.md" for name in (
         "rnn", "lstm", "gru", "lstm-peephole", "lstm-cifg", "lstm-multiplicative", "mgu", "indrnn", "min-gru",
