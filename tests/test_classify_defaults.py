@@ -181,6 +181,8 @@ def test_bytes_are_not_hidden_and_words_are_not_predicted() -> None:
     assert RunConfig.of("classify", {"tokens": "byte"}).train.token_dropout == 0
     assert RunConfig.of("classify", {"tokens": "byte"}).train.auxiliary > 0
     assert RunConfig.of("classify", {"tokens": "word"}).train.auxiliary == 0
+    assert RunConfig.of("classify", {"tokens": "bpe"}).train.token_dropout == 0
+    assert RunConfig.of("classify", {"tokens": "bpe", "minutes": 1.0}).train.steps == 0
 
 
 # ── the n-grams beside it ────────────────────────────────────────────────────────

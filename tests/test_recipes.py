@@ -153,7 +153,7 @@ def test_hidden_tokens_teach_the_unknown_one(tmp_path: Path, small_text: Path) -
         paths = train_small(tmp_path, f"drop-{share}", small_text, token_dropout=share)
         row = load(checkpoint.load(paths).files[checkpoint.MODEL])["embedding.weight"][-1]
         assert bool(row.any()) == (share > 0)
-    with pytest.raises(ConfigError, match="no byte is"):
+    with pytest.raises(ConfigError, match="no byte or subword is"):
         train_small(tmp_path, "bytes", small_text, tokens="byte", token_dropout=0.1)
 
 

@@ -45,10 +45,11 @@ class Classification(Task):
     python = "Classifier"
 
     def defaults_beside(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """No byte can be read as unknown, so many words are not predicted beside a class, one limit is enough."""
-        tokens, unfit = str(given.get("tokens", "char")).lower(), set[str]()
-        if tokens != "char":
-            unfit.add("token_dropout" if tokens == "byte" else "auxiliary")
+        """No byte or subword is read as unknown, only few symbols are predicted beside a class, one limit is enough."""
+        tokens = str(given.get("tokens", "char")).lower()
+        unfit = {"token_dropout"} if tokens in ("byte", "bpe") else set[str]()
+        if tokens in ("word", "bpe"):
+            unfit.add("auxiliary")
         if any(given.get(limit) for limit in ("epochs", "minutes", "patience")):
             unfit.add("steps")
         return {name: value for name, value in self.defaults.items() if name not in unfit}
