@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from tuirnn.cells import CELLS
-from tuirnn.errors import VerificationError
-from tuirnn.export import webpage
+from tuirnn.errors import ConfigError, VerificationError
+from tuirnn.export import c_source, webpage
 from tuirnn.export.exporter import export_network
 from tuirnn.export.lowering import lower
 from tuirnn.export.network import Network
@@ -77,9 +77,9 @@ def test_every_cell_computes_in_webassembly_what_the_reference_does(tmp_path: Pa
         assert_allclose(found, right, rtol=0, atol=1e-5 * max(1, np.abs(right).max()), err_msg=str(shape))
 
 
-def with_classes(task: str) -> Network:
+def with_classes(task: str, **shape: str) -> Network:
     """A network whose logits are those of five classes."""
-    net = network("char", cell="gru", layers=2)
+    net = network("char", cell="gru", layers=2, **shape)
     weight, bias = net.weights.head
     weights = replace(net.weights, head=(weight[:5], bias[:5]))
     return replace(net, task=TASKS[task], classes=("O", "B-X", "I-X", "B-<Y>", "I-<Y>"), weights=weights)
@@ -103,6 +103,7 @@ NETWORKS = {
     "bytes": lambda: network("byte", cell="lstm"),
     "words": lambda: network("word", cell="rnn"),
     "labels": lambda: with_classes("classify"),
+    "pooled": lambda: with_classes("classify", pooling="last+max"),
     "tags": lambda: with_classes("tag"),
     "series": forecaster,
 }
@@ -125,6 +126,15 @@ def test_the_modules_reproduce_the_test_vector_and_wrong_ones_are_refused(kind: 
 def test_without_node_the_modules_are_said_not_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert webpage.check({}).startswith("no Node")
+
+
+def test_what_the_code_around_the_module_cannot_read_is_refused() -> None:
+    net = forecaster()
+    assert net.scaling is not None
+    with pytest.raises(ConfigError, match="calendar"):
+        webpage.need_writable(replace(net, scaling=replace(net.scaling, periods=(86_400.0,))))
+    with pytest.raises(ConfigError, match="calendar"):
+        c_source.need_writable(replace(net, scaling=replace(net.scaling, periods=(86_400.0,))))
 
 
 # ── texts are cut as in Python ───────────────────────────────────────────────────

@@ -50,6 +50,8 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
     """
     if network.vocab.kind == "bpe":
         raise ConfigError("--c splits no text into subwords; leave --c out and embed the ONNX file")
+    if network.scaling and network.scaling.periods:
+        raise ConfigError("--c reads no calendar, which this network does; leave --c out and embed the ONNX file")
     if precision not in WRITTEN:
         raise ConfigError(
             f"--c writes {' or '.join(WRITTEN)}, not {precision}; leave --c out, or take another --precision"

@@ -136,11 +136,28 @@ class _Reader:
     def _elementwise(self, node: onnx.NodeProto) -> None:
         out = self._new(node.output[0])
         sizes = {self.places[name].size for name in self._loop} - {out.size}
-        if sizes or any(self._is_piece(self.places[name]) for name in node.input if name in self.places):
+        places = [self.places[name] for name in node.input if name in self.places]
+        if sizes or any(self._is_piece(place) or place.size not in (1, out.size) for place in places):
             self.finish_loop()
-        operands = tuple(self._operand(name) for name in node.input)
+        operands = tuple(self._operand(self._spread(name, node.output[0])) for name in node.input)
         assert all(each.size in (1, out.size) for each in operands if isinstance(each, Place)), node.name
         self._loop[node.output[0]] = (node.op_type, operands)
+
+    def _spread(self, name: str, out: str) -> str:
+        """An operand that is broadcast along leading axes, as often as the result has it; others as they are."""
+        size, x = prod(self._shapes[out]), self.places.get(name)
+        if x is None or x.size in (1, size):
+            return name
+        shape = self._shapes[name]
+        trailing = next(
+            self._shapes[out][i:] for i in range(len(self._shapes[out])) if prod(self._shapes[out][i:]) == x.size
+        )
+        assert tuple(side for side in shape if side > 1) == tuple(side for side in trailing if side > 1), name
+        made = f"{name}_for_{out}"
+        self.places[made] = Place(made, 0, size)
+        for at in range(0, size, x.size):
+            self.operations.append(Copy(Place(made, at, x.size), x))
+        return made
 
     def _operand(self, name: str) -> Operand:
         """A number, a value of the loop at hand, or a place."""

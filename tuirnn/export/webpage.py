@@ -60,9 +60,11 @@ CHECK = 'import { open } from "./network.mjs"; process.exit((await open()).verif
 
 
 def need_writable(network: Network) -> None:
-    """Raise ConfigError for a network whose texts the code around the module cannot cut."""
+    """Raise ConfigError for a network whose inputs the code around the module cannot make."""
     if network.vocab.kind == "bpe":
         raise ConfigError("--html and --wasm split no text into subwords; leave them out and embed the ONNX file")
+    if network.scaling and network.scaling.periods:
+        raise ConfigError("--html and --wasm read no calendar, which this network does; embed the ONNX file")
 
 
 def module_files(network: Network, cell: TrustedCell, name: str) -> dict[str, bytes]:
