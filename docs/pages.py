@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
+from tuirnn.cells import CELLS
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGE, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 
@@ -26,8 +28,7 @@ NAVIGATION: dict[str, list[str] | str] = {
               "docs/several-machines.md", "docs/cuda.md"],
     "Embed": ["docs/guides/embed.md", "export/README.md", "export/examples/README.md"],
     "Cells": ["docs/learn/README.md", "docs/cells.md", *(f"docs/learn/{name}.md" for name in (
-        "rnn", "lstm", "gru", "lstm-peephole", "lstm-cifg", "lstm-multiplicative", "mgu", "indrnn", "min-gru",
-        "min-lstm", "slstm", "rg-lru", "experiments", "your-own-cell", "your-own-task"))],
+        *CELLS, "experiments", "your-own-cell", "your-own-task"))],
     "Reference": ["docs/commands.md", "docs/python.md", "checkpoints/README.md", "docs/glossary.md", "CHANGELOG.md"],
     "Results": ["docs/results.md", "docs/race.md", "docs/notebook.md"],
     "Inside": ["docs/architecture.md", "docs/decisions.md", "docs/dependencies.md", "docs/durability.md",

@@ -68,7 +68,7 @@ def test_command_line_round_trip(config: RunConfig) -> None:
             name = flag[2:].replace("-", "_")
             kind: Any = FIELDS[name][1].type
             got[name] = kind(words.pop(0))
-    again = RunConfig().replace(**got)
+    again = RunConfig.of(got.get("task", config.task.name), got).replace(**got)
     unread = dict.fromkeys(config.unread)
     assert {**again.flat(), **unread} == {**config.flat(), **unread}
     again.check_given(got)

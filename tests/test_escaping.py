@@ -22,6 +22,7 @@ from tuirnn.runs.export import to_csv
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.tables import table as tables
+from tuirnn.tasks.task import Forecast, History
 
 HOSTILE = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![a](http://x/y.png)",
@@ -93,7 +94,8 @@ def test_no_cell_and_no_heading_is_a_formula(text: str, small_run: RunPaths, tmp
         assert "\t" not in cell
         assert "\r" not in cell
     assert (rows[-1][3], rows[-1][-2]) == ("-2.5", "1.5")  # numbers stay numbers
-    said = forecast_to_csv((text, "power"), np.array([[-1.0, 2.0]]))
+    history = History("a series", np.zeros((1, 2)), first=1)
+    said = forecast_to_csv((text, "power"), [(history, Forecast(np.array([[-1.0, 2.0]])))])
     assert next(csv.reader(io.StringIO(said)))[0].startswith("'")
     if text.isprintable():  # the forecast is a table that can be read again
         assert tables.read(said.encode(), "next.csv").names == (text, "power")

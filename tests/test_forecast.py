@@ -247,7 +247,6 @@ def test_the_commands(plant: RunPaths, table: Path, answer: Callable[..., Answer
         ["predict", "plant", "--file", "x"],
         ["eval", "plant", "--text", str(tmp_path / "short.csv")],
         ["generate", "plant"],
-        ["export", "plant", "--c"],
     ):
         done = tuirnn(*mistake)
         assert (done.code, done.err.count("\n")) == (2, 1), (mistake, done)
