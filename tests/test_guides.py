@@ -67,6 +67,9 @@ def test_the_commands_of_a_guide_do_what_it_says(guide: Path, tmp_path: Path, en
     )
     (tmp_path / "sensors.csv").write_text("time,temperature,pressure\n" + "".join(
         f"2026-01-{1 + n // 24:02d} {n % 24:02d}:00,{20 + n % 24},{1000 + n % 7}\n" for n in range(600)))  # fmt: skip
+    (tmp_path / "sales.csv").write_text("date,store,sales\n" + "".join(
+        f"2026-{1 + n // 28 % 12:02d}-{1 + n % 28:02d},{store},{n * k % 11}\n"
+        for k, store in ((3, "north"), (4, "south")) for n in range(300)))  # fmt: skip
     wanted = commands(guide)
     done = subprocess.run([sys.executable, "-c", RUN, json.dumps(wanted)], cwd=tmp_path, text=True,
                           env={**environment, "TUIRNN_KERNELS": "portable"}, capture_output=True)  # fmt: skip

@@ -154,7 +154,10 @@ def same_run(whole: RunPaths, parts: RunPaths) -> None:
         raise Broken(f"{parts.root} keeps {checkpoint.steps(parts)}, {whole.root} {checkpoint.steps(whole)}")
     for log in ("metrics", "samples", "probes"):
         records = [
-            [{key: value for key, value in record.items() if key not in ("at", "elapsed")} for record in LogTail(path).read()]
+            [
+                {key: value for key, value in record.items() if key not in ("at", "elapsed")}
+                for record in LogTail(path).read()
+            ]
             for path in (getattr(whole, log), getattr(parts, log))
         ]
         if records[0] != records[1]:

@@ -49,9 +49,11 @@ def generate(
     _check(length, samples, seed, bool(state or save_state))
     with importing():
         from tuirnn.loading.cell import load_cell
-        from tuirnn.runtime import states
         from tuirnn.runtime.generate import TextWriter, write_side_by_side
         from tuirnn.runtime.session import CellSession
+
+        if state is not None or save_state is not None:  # what reads and writes them is not needed otherwise
+            from tuirnn.runtime import states
 
     cell = load_cell(model, runs_folder(runs), checkpoint)
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)

@@ -222,7 +222,9 @@ def refusals() -> Iterator[None]:
         raise
     except Exception as error:  # it raises many kinds of its own
         if short := shortage(error):
-            raise OutOfMemoryError(f"{short}; lower --samples or --length, or use a smaller cell") from None
+            raise OutOfMemoryError(
+                f"{short}; ask for less (--samples, --length, a shorter --text), or use a smaller cell"
+            ) from None
         raise CellFileError(f"ONNX Runtime refuses this cell: {one_line(error, 200)}") from None
 
 

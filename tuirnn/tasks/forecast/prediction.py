@@ -138,5 +138,13 @@ def measure(cell: OpenCell, found: Sequence[History], *, origins: int = rollout.
     return rollout.measure(
         CellReader(cell), found, scaling_of(cell), look_back=cell.metadata.look_back, origins=origins,
         season=calibration.season if calibration else 1,
-        naive_mae=np.array(calibration.naive_mae) if calibration else None, calibration=calibration,
+        naive_mae=_scale(calibration), calibration=calibration,
     )  # fmt: skip
+
+
+def _scale(calibration: Calibration | None) -> Series | None:
+    """What MASE divides by; NaN where it is not known."""
+    if calibration is None:
+        return None
+    kept = np.array(calibration.naive_mae)
+    return np.where(kept > 0, kept, np.nan)

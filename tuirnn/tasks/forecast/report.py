@@ -103,10 +103,10 @@ def _least(errors: list[Series]) -> Series:
 def brief(figures: Figures) -> str:
     """The network in few words, over all columns, in the scaling's units."""
     methods = figures.errors
-    lines = [f"{'':<12}" + "".join(f"{title:>12}" for title in (_title(method) for method in methods))]
+    lines = [f"{'':<11}" + "".join(f"{title:>11}" for title in (_title(method) for method in methods))]
 
     def row(title: str, values: list[float]) -> None:
-        lines.append(f"{title:<12}" + "".join(f"{value:>12.3g}" for value in values))
+        lines.append(f"{title:<11}" + "".join(f"{value:>11.3g}" for value in values))
 
     row("MSE", [figures.overall(errors.mse) for errors in methods.values()])
     row("MASE", [float(figures.mase(errors).mean()) for errors in methods.values()])

@@ -86,7 +86,8 @@ def naive_mae(parts: Sequence[Series], season: int) -> Series:
     """Mean absolute difference to the value one season before, on the training parts, [F]; what MASE divides by."""
     lag = season if any(len(part) > season for part in parts) else 1
     off = np.concatenate([np.abs(part[lag:] - part[:-lag]) for part in parts if len(part) > lag])
-    return np.asarray(np.maximum(off.mean(0), 1e-300), np.float64)
+    found = np.asarray(off.mean(0), np.float64)
+    return np.where(found > 0, found, np.nan)  # no scale, where the naive forecast is never wrong
 
 
 def seasonal(values: Series, rows: Rows, origins: Rows, season: int) -> Series:
