@@ -37,7 +37,7 @@ PARTS = {
     "compare": (
         "validation loss, carried (nats/char)",
         "best validation loss, carried",
-        "parameters",
+        "steps",
         "w write report",
     ),
 }
@@ -243,7 +243,7 @@ async def test_compare_aligns_and_writes(
         assert chart_of().series[0].x.values.tolist() == [10, 20]
         await pilot.press("x")
         assert chart_of().series[0].x.values.tolist() == [640, 1280]
-        await pilot.press("m", "m", "x")
+        await pilot.press("m", "m", "m", "x")
         assert "training loss, smoothed" in screen_text(pilot.app)
         assert len(chart_of().series[0].x) == 20
         await pilot.press("w", "enter")
