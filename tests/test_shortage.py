@@ -101,7 +101,6 @@ def test_commands_under_a_limit_say_one_line(limited: Callable[..., Any], small_
         (ENOUGH * 2 // 3, ("runs", "ls"), "raise the limit"),
         (ENOUGH + 30_000_000, ("train", "large.txt"), "raise the limit"),
         (ENOUGH + 30_000_000, ("generate", "small", "--samples", "10000", "-n", "2000", *where), "--samples"),
-        (ENOUGH + 30_000_000, ("eval", "small", "--text", "large.txt", *where), "--text"),
     ):
         done = limited(limit, *words)
         assert (done.returncode, done.stdout) == (2, ""), (words, done)

@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -52,9 +53,6 @@ def generate(
         from tuirnn.runtime.generate import TextWriter, write_side_by_side
         from tuirnn.runtime.session import CellSession
 
-        if state is not None or save_state is not None:  # what reads and writes them is not needed otherwise
-            from tuirnn.runtime import states
-
     cell = load_cell(model, runs_folder(runs), checkpoint)
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)
     unknown = cell.metadata.vocab.unknown(prime)
@@ -68,7 +66,7 @@ def generate(
     else:
         writer = TextWriter(session, first)
         if state is not None:
-            states.load_state(state, writer, cell)
+            _states().load_state(state, writer, cell)
         writer.feed(prime)
         texts = [writer.stream(sampling, length)]
     for number, (text, text_seed) in enumerate(zip(texts, seeds, strict=True)):
@@ -81,7 +79,7 @@ def generate(
             print("─" * 40)
         _type_out(prime, text)
     if save_state is not None:
-        states.save_state(save_state, writer, cell)
+        _states().save_state(save_state, writer, cell)
 
 
 def _check(length: int, samples: int, seed: int | None, keeps: bool) -> None:
@@ -120,3 +118,10 @@ def _type_out(prime: str, pieces: Any) -> None:
 
 def _visible(symbol: str) -> str:
     return symbol if symbol.isprintable() or symbol in "\n\t" else "�"
+
+
+def _states() -> ModuleType:
+    """What reads and writes saved states; not imported where there are none."""
+    from tuirnn.runtime import states
+
+    return states
