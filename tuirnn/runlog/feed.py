@@ -1,13 +1,14 @@
 """Following the logs of a run: reading in pieces, and only what is new."""
 
-import dataclasses
 import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from tuirnn.runlog.answers import answers_in, outlook_in
 from tuirnn.runlog.folder import Signature, signature
 from tuirnn.runlog.log_sampling import sample_records
 from tuirnn.runlog.memory import give_memory_back
@@ -121,7 +122,7 @@ class RunFeed:
         if self._preview is not None:  # smoothed by itself; the whole curve follows when it has been read
             smoother = Smoother(self._beta(len(self._preview.train)))
             smooth = Curve.of(smoother.extend(self._preview.train["loss"].at(slice(None))))
-            self._preview = dataclasses.replace(self._preview, smooth=smooth)
+            self._preview = replace(self._preview, smooth=smooth)
             return
         for start in range(0, len(losses), SMOOTHED_AT_ONCE):
             self._smooth.extend(self._smoother.extend(losses.at(slice(start, start + SMOOTHED_AT_ONCE))))
@@ -194,11 +195,15 @@ class RunFeed:
                 continue
             at = int(step)
             known = self._evaluations.get(at, Evaluation(at))
-            text, mistakes = record.get("text"), mistakes_in(record)
-            if record.get("kind") == "sample" and isinstance(text, str):
-                self._evaluations[at] = Evaluation(at, text[:MAX_SHOWN], known.mistakes)
-            elif record.get("kind") == "mistakes" and mistakes is not None:
-                self._evaluations[at] = Evaluation(at, known.text, mistakes)
+            kind, text = record.get("kind"), record.get("text")
+            if kind == "sample" and isinstance(text, str):
+                self._evaluations[at] = replace(known, text=text[:MAX_SHOWN])
+            elif kind == "mistakes" and (mistakes := mistakes_in(record)) is not None:
+                self._evaluations[at] = replace(known, mistakes=mistakes)
+            elif kind == "answers" and (answers := answers_in(record)) is not None:
+                self._evaluations[at] = replace(known, answers=answers)
+            elif kind == "forecast" and (outlook := outlook_in(record)) is not None:
+                self._evaluations[at] = replace(known, outlook=outlook)
         while len(self._evaluations) > KEPT_EVALUATIONS:
             del self._evaluations[next(iter(self._evaluations))]
 
@@ -206,7 +211,7 @@ class RunFeed:
         evaluations = tuple(self._evaluations.values())
         if self._preview is not None:
             share = min(self._metrics.offset / max(self._metrics.size, 1), 0.99)
-            self.snapshot = dataclasses.replace(self._preview, evaluations=evaluations, share=share)
+            self.snapshot = replace(self._preview, evaluations=evaluations, share=share)
             return
         self.snapshot = Snapshot(
             sum(self._generations),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.runlog.answers import Answers, Outlook
 from tuirnn.runlog.track import Curve, SeriesBuffer
 from tuirnn.runs.reader import ELAPSED, as_number
 
@@ -33,11 +34,13 @@ class Mistakes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation in `samples.jsonl`."""
+    """One evaluation in `samples.jsonl`; what the task or an earlier version does not record is None."""
 
     step: int
     text: str = ""
     mistakes: Mistakes | None = None
+    answers: Answers | None = None
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True)

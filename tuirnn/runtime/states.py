@@ -41,7 +41,7 @@ def save_state(path: Path, writer: TextWriter, cell: TrustedCell) -> None:
     try:
         atomic_write(path, save(tensors, {CELL: digest(cell.data)}))
     except OSError as error:
-        raise DataError(f"--save-state: cannot write {one_line(path)}: {error.strerror}") from None
+        raise DataError(f"cannot write the state to {one_line(path)}: {error.strerror}") from None
 
 
 def load_state(path: Path, writer: TextWriter, cell: TrustedCell) -> None:

@@ -246,10 +246,20 @@ class Timeline:
     def begin_anew(self, seed: int) -> None:
         """An empty text from the zero state; the one that was open stays as it is."""
         self.settle()
-        if self.branch.parent or self.branch.tokens:
+        if self.branch.parent or self.branch.tokens or self.branch.moments:
             self._begin(seed, self._free("main"))
         else:
             self.reseed(seed)
+
+    def begin_here(self, name: str) -> None:
+        """An empty text from the state that the writer was put into; the one that was open stays as it is.
+
+        Call `settle` before the writer is put there.
+        """
+        self.branch = Branch(self._free(name), moments=[self.writer.moment()])
+        self.branches[self.branch.name] = self.branch
+        self.at = 0
+        self.reseed(self.seed)
 
     def keep(self, name: str) -> Branch:
         """Keep the text up to the cursor, and the state there, under a name; the present branch goes on."""
@@ -263,11 +273,11 @@ class Timeline:
         self.branch = self.keep(name)
         return self.branch
 
-    def switch(self, name: str) -> Branch:
-        """Go to the end of another branch."""
+    def switch(self, name: str, at: int | None = None) -> Branch:
+        """Go to another branch: to where there are `at` tokens before the cursor; None: to its end."""
         self.settle()
         self.branch = self.branches[name]
-        self._place(len(self))
+        self._place(len(self) if at is None else min(max(at, 0), len(self)))
         return self.branch
 
     def _free(self, name: str) -> str:

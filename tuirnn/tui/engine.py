@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 
 from tuirnn.errors import ConfigError, TuirnnError, one_line
 from tuirnn.text import token_label
+from tuirnn.tui.moves import MOVES
+from tuirnn.tui.places import History, Place, list_branches, place_of
 from tuirnn.tui.shown_text import ShownText
-from tuirnn.tui.views import BranchView, Change, Settings, View
+from tuirnn.tui.views import Change, Settings, View
 
 if TYPE_CHECKING:
+    from tuirnn.runtime.generate import TextWriter
     from tuirnn.runtime.samplers import Sampling
     from tuirnn.runtime.timeline import Branch, Token
 
@@ -60,6 +63,8 @@ class Engine(threading.Thread):
         self._settings = settings
         self._commands: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
         self._shown = ShownText()
+        self._history = History()
+        self._temperatures: dict[str, float] = {}  # of branches, by name
         self._running = False
         self._began, self._written = 0.0, 0  # of the account that the pace is kept by
         self._busy, self._stepped = 0.0, 0  # seconds and tokens, for the speed
@@ -67,7 +72,7 @@ class Engine(threading.Thread):
     # ── from the screen ───────────────────────────────────────────────────────
 
     def send(self, command: str, value: object = None) -> None:
-        """Send one of `COMMANDS`, 'toggle', 'typed' (str), 'set' (Settings) or 'end'."""
+        """Send one of `COMMANDS` or `MOVES`, 'toggle', 'typed' (str), 'set' (Settings) or 'end'."""
         self._commands.put((command, value))
 
     def drain(self) -> list[Change]:
@@ -121,7 +126,8 @@ class Engine(threading.Thread):
         from tuirnn.runtime.session import CellSession
         from tuirnn.runtime.timeline import Timeline
 
-        session = CellSession(load_cell(self.cell, self._folder))
+        self._trusted = load_cell(self.cell, self._folder)
+        session = CellSession(self._trusted)
 
         self._writer: TextWriter | TextJudge
         self._writer = TextJudge(session) if session.metadata.classes else TextWriter(session)
@@ -160,15 +166,23 @@ class Engine(threading.Thread):
             self._set(value)
         elif command == "toggle":
             self._accept_draft()
+            self._changing("write")
             self._running = not self._running
             self._began, self._written = time.perf_counter(), 0
         elif command == "typed":
             self._running = False
+            if not self._shown.typed:
+                self._changing("type")
             self._read(str(value))
-        elif command in COMMANDS:
+        elif command in COMMANDS or command in MOVES:
             self._running = False
             self._accept_draft()
-            COMMANDS[command](self, value)
+            if command in CHANGES:
+                self._changing(command if command == "step" else "")
+            if command in MOVES:
+                self._move(command, value)
+            else:
+                COMMANDS[command](self, value)
             self._show()
         self._update_view()
         return True
@@ -189,7 +203,7 @@ class Engine(threading.Thread):
             per_second=speed,
             tokens=self._stepped,
             top=tuple((name, float(p[i])) for name, i in zip(names, order, strict=True) if p[i] > 0),
-            branches=self._list_branches(),
+            branches=list_branches(self._timeline, self._temperatures),
         )
 
     def _output_name(self, number: int) -> str:
@@ -198,21 +212,6 @@ class Engine(threading.Thread):
         if self.view.classifies:
             return token_label(self._writer.session.metadata.classes[number])
         return f"0x{number:02x}" if vocab.kind == "byte" and number > 127 else token_label(vocab.symbol(number))
-
-    def _list_branches(self) -> tuple[BranchView, ...]:
-        """The tree of branches, each below its parent."""
-        known = self._timeline.branches
-        rows: list[BranchView] = []
-
-        def add(parent: str, depth: int) -> None:
-            for branch in known.values():
-                if branch.parent == parent:
-                    own = branch is self._timeline.home
-                    rows.append(BranchView(branch.name, depth, branch.fork, len(branch.tokens), own))
-                    add(branch.name, depth + 1)
-
-        add("", 0)
-        return tuple(rows)
 
     # ── writing and reading ───────────────────────────────────────────────────
 
@@ -223,6 +222,7 @@ class Engine(threading.Thread):
         token = line.write(self._sampling)
         self._busy += time.perf_counter() - began
         self._stepped += 1
+        self._temperatures[line.branch.name] = self._settings.temperature
         if grows:
             self._shown.append(token)
         else:
@@ -277,39 +277,15 @@ class Engine(threading.Thread):
         """Bring the text on the screen up to date."""
         self.view = dataclasses.replace(self.view, tail=self._shown.update(self._timeline))
 
-    def _back(self, characters: object) -> None:
-        """Move the cursor back by at least so many characters."""
-        self._timeline.go_to(self._timeline.before(self._timeline.characters - _number(characters)))
-
-    def _forward(self, characters: object) -> None:
-        """Move the cursor forward by at least so many characters; at the end of the text, write a token."""
+    def _move(self, command: str, value: object) -> None:
+        """Move the cursor; 'forward' at the end of the text writes a token."""
         line = self._timeline
-        if line.at < len(line):
-            line.go_to(line.after(line.characters + _number(characters)))
+        if command != "forward" or line.at < len(line):
+            self._history.moved()
+            MOVES[command](line, value)
         elif not self.view.classifies:
+            self._changing("step")
             self._step()
-
-    def _at(self, characters: object) -> None:
-        """Move the cursor to the token that contains the place after so many characters."""
-        self._timeline.go_to(self._timeline.before(_number(characters)))
-
-    def _back_line(self, _: object) -> None:
-        """Move the cursor to the beginning of this line, or of the previous one."""
-        text = self._timeline.branch.text
-        self._at(text.rfind("\n", 0, max(self._timeline.characters - 1, 0)) + 1)
-
-    def _forward_line(self, _: object) -> None:
-        """Move the cursor to the beginning of the next line, or to the end."""
-        end = self._timeline.branch.text.find("\n", self._timeline.characters) + 1
-        self._timeline.go_to(self._timeline.after(end) if end else len(self._timeline))
-
-    def _back_all(self, _: object) -> None:
-        """Move the cursor to the beginning."""
-        self._timeline.go_to(0)
-
-    def _forward_all(self, _: object) -> None:
-        """Move the cursor to the end."""
-        self._timeline.go_to(len(self._timeline))
 
     # ── branches ──────────────────────────────────────────────────────────────
 
@@ -322,6 +298,52 @@ class Engine(threading.Thread):
     def _switch(self, name: object) -> None:
         if str(name) in self._timeline.branches:
             self._timeline.switch(str(name))
+
+    def _changing(self, kind: str) -> None:
+        self._history.changing(kind, place_of(self._timeline))
+
+    def _undo(self, _: object) -> None:
+        """Return to where the last change was made; what it wrote stays after the cursor, or in its branch."""
+        self._return_to(self._history.undo(place_of(self._timeline)), "nothing to undo")
+
+    def _redo(self, _: object) -> None:
+        """Return to where the last `undo` was made."""
+        self._return_to(self._history.redo(place_of(self._timeline)), "nothing to redo")
+
+    def _return_to(self, place: Place | None, otherwise: str) -> None:
+        if place is None:
+            self.view = dataclasses.replace(self.view, note=otherwise)
+        else:
+            self._timeline.switch(*place)
+
+    def _save_state(self, path: object) -> None:
+        """Write the state at the cursor to a file."""
+        from tuirnn.runtime.states import save_state
+
+        self._try(lambda writer: save_state(Path(str(path)), writer, self._trusted), f"state saved as {path}")
+
+    def _open_state(self, path: object) -> None:
+        """Start an empty text from the state in a file; the present text stays a branch."""
+        from tuirnn.runtime.states import load_state
+
+        def load(writer: "TextWriter") -> None:
+            load_state(Path(str(path)), writer, self._trusted)
+            self._timeline.begin_here(Path(str(path)).name.split(".")[0])
+
+        self._try(load, f"goes on from the state in {path}; B returns to the other branches")
+
+    def _try(self, action: "Callable[[TextWriter], None]", note: str) -> None:
+        """Do something with the writer; say that it was done, or why not."""
+        from tuirnn.runtime.generate import TextWriter
+
+        if not isinstance(self._writer, TextWriter):
+            note = "a classifier has no state to keep"
+        else:
+            try:
+                action(self._writer)
+            except TuirnnError as error:
+                note = str(error)
+        self.view = dataclasses.replace(self.view, note=note)
 
     def _reset(self, _: object = None) -> None:
         """Start an empty text from the zero state and the seed; the present text stays a branch."""
@@ -341,22 +363,18 @@ class Engine(threading.Thread):
         self.view = dataclasses.replace(self.view, problem="")
 
 
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 1
-
-
 COMMANDS: dict[str, Callable[[Engine, object], None]] = {
     "step": Engine._step,
-    "back": Engine._back,
-    "forward": Engine._forward,
-    "at": Engine._at,
-    "back_line": Engine._back_line,
-    "forward_line": Engine._forward_line,
-    "back_all": Engine._back_all,
-    "forward_all": Engine._forward_all,
     "branch": Engine._branch,
     "keep": Engine._keep,
     "switch": Engine._switch,
     "reset": Engine._reset,
+    "undo": Engine._undo,
+    "redo": Engine._redo,
+    "save_state": Engine._save_state,
+    "open_state": Engine._open_state,
 }
-"""Commands by name; 'back', 'forward' and 'at' take a number of characters, those on branches a name."""
+"""Commands by name, besides `MOVES`; those on branches take a name, those on states a path."""
+
+CHANGES = {"step", "branch", "switch", "reset", "open_state"}
+"""Those that `undo` takes back; moving the cursor is no change."""

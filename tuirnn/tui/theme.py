@@ -91,6 +91,9 @@ STYLES = {
     "train": ("primary-lighten-2", 1.0, ""),
     "val": ("warning", 1.0, "bold"),
     "best": ("success", 1.0, "bold"),
+    "actual": ("foreground", 0.8, ""),
+    "ahead": ("warning", 1.0, "bold"),
+    "band": ("warning", 0.35, ""),
     "plain": ("foreground", 1.0, ""),
     "prime": ("accent", 1.0, "bold"),
     "dim": ("foreground", 0.6, ""),
@@ -112,7 +115,7 @@ STYLES = {
 They are resolved once per theme; CSS classes on each widget would make the first frame a third slower.
 """
 
-_DRAWN = ("axis", "cursor", "raw")
+_DRAWN = ("axis", "cursor", "raw", "band")
 """Styles of lines alone, which may be fainter than a text."""
 
 

@@ -51,6 +51,7 @@ class BranchView:
         fork: position in the text where it leaves its parent, in tokens.
         length: in tokens.
         open: whether it is the branch on the screen.
+        temperature: at which it was last written; None if nothing was.
     """
 
     name: str
@@ -58,6 +59,7 @@ class BranchView:
     fork: int
     length: int
     open: bool
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class RolledOut:
         history: points before the start [n, F].
         truth: points after the start, as far as they are known [m, F].
         forecast: of the network [STEPS, F].
+        low, high: of its intervals [STEPS, F]; None if the network has none.
     """
 
     columns: tuple[str, ...]
@@ -117,6 +120,8 @@ class RolledOut:
     history: Points
     truth: Points
     forecast: Points
+    low: Points | None = None
+    high: Points | None = None
 
     @property
     def start(self) -> int:

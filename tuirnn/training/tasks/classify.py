@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from tuirnn.training.evaluator import Evaluation, Evaluator
 from tuirnn.training.losses import CrossEntropy, WithNextSymbol
 from tuirnn.training.tasks import Half
 
-SHOWN = 12
-"""Held-out sequences whose verdict is shown at each evaluation."""
+SHOWN, TOLD, LONGEST = 40, 12, 200
+"""Held-out sequences whose verdict is recorded at each evaluation, those of them in its text; characters of each."""
 
 JUDGED = 4_000
 """Validation sequences that an evaluation judges at most: a second or two of work."""
@@ -64,7 +65,9 @@ class ClassEvaluator(Evaluator[LabelledData]):
             "ngram_accuracy": self.baseline.accuracy,
         }
         loss = float(-scores.gather(1, labels[:, None]).mean())
-        return Evaluation(loss, figures, self._verdicts(scores), probed, notes=notes)
+        told, rows = self._verdicts(scores)
+        answers = {"kind": "answers", "judged": len(val), "rows": rows}
+        return Evaluation(loss, figures, told, probed, samples=(answers,), notes=notes)
 
     def _compare(self) -> tuple[str, ...]:
         """Fit the baseline, once for all evaluations; returns what is to be said."""
@@ -77,17 +80,21 @@ class ClassEvaluator(Evaluator[LabelledData]):
             told,
         )
 
-    def _verdicts(self, scores: Tensor) -> str:
-        """Some held-out sequences as a table: each with the network's answer, its probability, the truth if another."""
+    def _verdicts(self, scores: Tensor) -> tuple[str, list[list[Any]]]:
+        """Some held-out sequences: as a table, and each as [sequence, answer, truth, probability of the answer]."""
         val, classes = self.val, self.data.classes
-        rows = []
+        rows: list[list[Any]] = []
         for i in np.linspace(0, len(val) - 1, min(SHOWN, len(val))).astype(int):
             p, guess = scores[i].exp().max(0)
-            truth = "" if int(guess) == val.labels[i] else f"is {classes[val.labels[i]]}"
-            sequence = one_line(self.data.vocab.decode(val.ids[i]), 40)
-            rows.append((sequence, classes[int(guess)], f"{float(p):.2f}", truth))
-        wide = [max(len(row[column]) for row in rows) for column in range(2)]
-        return "\n".join(f"{one:<{wide[0]}}  {two:<{wide[1]}}  {p}  {is_}".rstrip() for one, two, p, is_ in rows)
+            sequence = one_line(self.data.vocab.decode(val.ids[i]), LONGEST)
+            rows.append([sequence, classes[int(guess)], classes[val.labels[i]], round(float(p), 4)])
+        short = [(one_line(text, 40), guess, f"{p:.2f}", truth) for text, guess, truth, p in rows[:TOLD]]
+        wide = [max(len(row[column]) for row in short) for column in range(2)]
+        lines = [
+            f"{one:<{wide[0]}}  {guess:<{wide[1]}}  {p}  {'' if guess == truth else f'is {truth}'}".rstrip()
+            for one, guess, p, truth in short
+        ]
+        return "\n".join(lines), rows
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
         """Held-out sequences of the commonest length, so that all end together: x and y [T, B]."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tuirnn.calibration import LAST, SEASONAL
+from tuirnn.calibration import LAST, NETWORK, SEASONAL, Calibration
 from tuirnn.config import RunConfig
 from tuirnn.errors import one_line
 from tuirnn.models import SequenceModel
@@ -21,8 +21,8 @@ from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evalu
 from tuirnn.training.losses import SquaredError
 from tuirnn.training.tasks import Half
 
-SHOWN_COLUMNS, SHOWN_POINTS = 8, 1_000
-"""As much of a roll-out as an evaluation writes down."""
+SHOWN_COLUMNS, SHOWN_POINTS, SHOWN_HISTORY = 8, 1_000, 100
+"""As much of a roll-out, and of the series before it, as an evaluation writes down."""
 
 
 def make_loss(config: RunConfig, data: SeriesData, device: torch.device) -> SquaredError:
@@ -53,8 +53,10 @@ class ForecastEvaluator(Evaluator[SeriesData]):
             "seasonal_loss": seen.overall(seasonal.mse) if seasonal else math.nan,
         }
         ahead = {f"rmse_{h}": seen.overall(seen.network.rmse[h - 1] ** 2) ** 0.5 for h in seen.horizons}
-        samples = ({"kind": "forecast", **_shown(seen)},)
-        kept = {"calibration": calibrate(seen).to_json()}
+        fitted = calibrate(seen)
+        history = data.held("val", train.horizon)[0]
+        samples = ({"kind": "forecast", **_shown(seen, fitted, history.values[: history.first])},)
+        kept = {"calibration": fitted.to_json()}
         return Evaluation(seen.loss, figures, brief(seen), probed, more=ahead, samples=samples, kept=kept)
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
@@ -93,14 +95,23 @@ class ModelReader:
         return self.scaling.answered(answers.double().cpu().numpy(), x)
 
 
-def _shown(seen: Figures) -> dict[str, Any]:
-    """The first roll-out for viewers, in the data's own units: `truth` and `forecast` are lists of points."""
+def _shown(seen: Figures, calibration: Calibration, before: Series) -> dict[str, Any]:
+    """The first roll-out for viewers, in the data's own units; each of the values is a list of points.
+
+    `history` is what came before it. `widths` are half of its intervals' widths, null where a column is not forecast by
+    the network.
+    """
     names = [one_line(name, 60) for name in seen.scaling.columns[:SHOWN_COLUMNS]]
-    curves = {
-        key: [[float(f"{v:.6g}") for v in point[:SHOWN_COLUMNS]] for point in getattr(seen, key)[:SHOWN_POINTS]]
-        for key in ("truth", "forecast")
-    }
-    return {"columns": names, **curves}
+    widths = calibration.half_widths(len(seen.forecast))
+    widths[:, [by != NETWORK for by in calibration.rollout]] = np.nan
+    parts = {"history": before[-SHOWN_HISTORY:], "truth": seen.truth, "forecast": seen.forecast, "widths": widths}
+    return {"columns": names, **{key: _points(values) for key, values in parts.items()}}
+
+
+def _points(values: Series) -> list[list[float | None]]:
+    """Points in few digits; null for what is no finite number."""
+    few = values[:SHOWN_POINTS, :SHOWN_COLUMNS]
+    return [[float(f"{v:.6g}") if math.isfinite(v) else None for v in point] for point in few.tolist()]
 
 
 HALF = Half(make_loss, ForecastEvaluator)

@@ -1,6 +1,7 @@
 """Training a tagger: its loss, and its evaluation by accuracy and span F1 on held-out sequences."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evalu
 from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.tasks import Half
 
-SHOWN, WIDTH = 8, 300
+SHOWN, WIDTH = 12, 300
 """Held-out sequences that are shown at each evaluation, and at most so many characters of each."""
 
 
@@ -33,30 +34,33 @@ class TagEvaluator(Evaluator[TagData]):
         """See `Evaluator.measure`."""
         val, classes = self.data.val, self.data.classes
         shown = np.linspace(0, len(val) - 1, min(SHOWN, len(val))).astype(int)
-        lines: dict[int, str] = {}
+        seen: dict[int, list[Any]] = {}
 
         def noting() -> Iterator[tuple[int, Logits]]:
             for i, logits in padded_logits(self.model, val, self.device, check=self.check):
                 if i in shown:
-                    lines[i] = self._marked(i, logits)
+                    seen[i] = self._marked(i, logits)
                 yield i, logits
 
         with evaluating(self.model):
             found = judge(val, classes, noting())
             probed = self.probe(CrossEntropy(), *self._probe_batch())
         figures = {"accuracy": found.accuracy, "span_f1": total(found.spans).f1}
-        return Evaluation(found.nats, figures, "\n".join(lines[int(i)] for i in shown), probed)
+        rows = [seen[int(i)] for i in shown]
+        told = [line for _, guess, truth, _ in rows for line in (guess, *[f"  is: {truth}"] * (guess != truth))]
+        answers = {"kind": "answers", "judged": len(val), "rows": rows}
+        return Evaluation(found.nats, figures, "\n".join(told), probed, samples=(answers,))
 
-    def _marked(self, i: int, logits: Logits) -> str:
-        """A held-out sequence with the spans that were found, and below it, where they are others, the true ones."""
+    def _marked(self, i: int, logits: Logits) -> list[Any]:
+        """A held-out sequence: '', the spans that were found in it, the true ones, the least probability of a tag."""
         val, classes, scheme = self.data.val, self.data.classes, prefixes(self.data.classes)
         one = val.texts[i]
-        guessed = [classes[tag] for tag in verdict(logits, val.ends[i]).tags]
-        found, true = find_spans(guessed, scheme), find_spans(one.tags, scheme)
-        lines = [one_line(marked(one.text, one.words, found), WIDTH)]
-        if found != true:
-            lines.append("  is: " + one_line(marked(one.text, one.words, true), WIDTH))
-        return "\n".join(lines)
+        said = verdict(logits, val.ends[i])
+        found, true = find_spans([classes[tag] for tag in said.tags], scheme), find_spans(one.tags, scheme)
+        lines = [one_line(marked(one.text, one.words, spans), WIDTH) for spans in (found, true)]
+        if found != true and lines[0] == lines[1]:  # they differ after the end of the line
+            lines[1] += " (differs further on)"
+        return ["", *lines, round(float(said.p.min()), 4)]
 
     def _probe_batch(self) -> tuple[Tensor, Tensor]:
         """Held-out sequences cut to the length that half of them reach, so that none is padded: x and y [T, B]."""

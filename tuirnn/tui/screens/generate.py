@@ -2,11 +2,12 @@
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from tuirnn import text
 from tuirnn.errors import TuirnnError
@@ -17,7 +18,7 @@ from tuirnn.tui.keys import key
 from tuirnn.tui.novelty_meter import FEWEST, MOST, NoveltyMeter
 from tuirnn.tui.screens.dialogs import Choose
 from tuirnn.tui.screens.rollout import roll_out
-from tuirnn.tui.screens.writing import Writing
+from tuirnn.tui.screens.writing import Writing, state_of
 from tuirnn.tui.views import STEPS, RolledOut, Settings, View
 from tuirnn.tui.widgets.bars import Bars, UnitColumns
 from tuirnn.tui.widgets.branches import Branches
@@ -25,7 +26,8 @@ from tuirnn.tui.widgets.message_line import MessageLine
 from tuirnn.tui.widgets.prompt_input import NEWLINE, PromptInput
 from tuirnn.tui.widgets.rollout import RollOut
 from tuirnn.tui.widgets.sampling import Sampling
-from tuirnn.tui.widgets.styled_text import StyledText, surprise_legend
+from tuirnn.tui.widgets.styled_text import StyledText
+from tuirnn.tui.widgets.titles import fit
 
 FRAME = 0.05
 """Seconds between two drawings while the network writes."""
@@ -65,11 +67,15 @@ class GenerateTab(Writing):
         key("i", "type", "type", "type text that the network reads as you type"),
         key("t", "settings", "settings", "change temperature, top-k, top-p or seed"),
         key("b", "branch", "branch", "continue from here in a new branch (writing in the middle does so by itself)"),
+        key("u", "send('undo')", "undo", "return to where the text was last changed; what was written stays after it"),
+        key("U", "send('redo')", "redo", "return to where you pressed u"),
         key("m", "keep", "keep", "keep this state under a name, and continue"),
         key("B", "switch", "branches", "switch to another branch or kept state; nothing is lost"),
         key("o", "choose", "open", "open another run or cell file"),
         key("e", "export", "export", "write the network as a cell file into export/cells"),
         key("w", "save", "save", "save the text to a file"),
+        key("W", "save_state", "save state", "save the state at the cursor to a file"),
+        key("O", "open_state", "open state", "start a text from a state that was saved to a file"),
         key("y", "copy", "copy", "copy the text to the clipboard"),
         key("<,comma", "slower", "", "write more slowly"),
         key(">", "faster", "", "write faster"),
@@ -88,7 +94,6 @@ class GenerateTab(Writing):
                 bars = Bars(id="generate-bars")
                 bars.border_title = "next"
                 yield bars
-                yield Static(surprise_legend("surprise"), id="generate-legend")
                 units = UnitColumns(id="generate-hidden")
                 units.border_title = "hidden state"
                 yield units
@@ -265,16 +270,15 @@ class GenerateTab(Writing):
 
     def _draw_titles(self) -> None:
         view, name = self.view, text.visible_line(display_name(self.engine.cell)) if self.engine else "no cell"
-        panel, bars = self._text, self.query_one(Bars)
-        panel.border_title = Content(f"{name}{' · ' + view.described if view.described else ''}")
-        if view.classifies:
-            panel.border_subtitle = Content(f"reading · {view.provider}")
-            bars.border_title = Content("class")
-            return
-        speed = f"up to {text.short(view.per_second)} {view.noun}s/s · " if view.per_second else ""
-        state = f"{'▶ writing' if view.running else '‖ paused'} · {speed}{view.provider}"
-        panel.border_subtitle = Content(state if view.ready else "")
-        bars.border_title = Content(f"next {view.noun}")
+        panel = self._text
+        panel.border_title = fit([name, view.described, view.provider], panel.size.width)
+        panel.border_subtitle = fit(state_of(view), panel.size.width)
+        self.query_one(Bars).border_title = Content("class" if view.classifies else f"next {view.noun}")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Write the titles that fit the new width."""
+        if self.is_set_up:
+            self.call_after_refresh(self._draw_titles)
 
     def _say(self, line: str, error: bool = False) -> None:
         self.query_one(MessageLine).show_message(line, error)

@@ -33,11 +33,14 @@ def roll_out(name: str, folder: Path) -> RolledOut:
     )
     layers = f"×{meta.layers}" if meta.layers > 1 else ""
     assert meta.scaling is not None
+    made = meta.learned.go_on(ready, before, STEPS)
     return RolledOut(
         meta.scaling.columns,
         f"{meta.cell.upper()} {meta.hidden}{layers} · {found.what}",
         max(found.first - HISTORY, 0),
         np.asarray(history[-HISTORY:], np.float64),
         np.asarray(truth[:STEPS], np.float64),
-        np.asarray(meta.learned.go_on(ready, before, STEPS).points, np.float64),
+        np.asarray(made.points, np.float64),
+        made.low,
+        made.high,
     )

@@ -6,9 +6,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.content import Content
 
-from tuirnn import text
 from tuirnn.charts import measures
 from tuirnn.figures import UNKNOWN
 from tuirnn.runlog.snapshot import Evaluation, Snapshot
@@ -18,16 +16,12 @@ from tuirnn.tui.keys import key
 from tuirnn.tui.screens.logs import LogRead, LogReader
 from tuirnn.tui.screens.steering import Steering
 from tuirnn.tui.widgets.chart import Chart
-from tuirnn.tui.widgets.mistakes import Mistakes
+from tuirnn.tui.widgets.held_out import HeldOut
 from tuirnn.tui.widgets.run_chart import RunChart, RunCurves, SmallCharts
 from tuirnn.tui.widgets.status_panel import StatusPanel
-from tuirnn.tui.widgets.styled_text import Lines, StyledText, surprise_legend
 
 SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
 """None selects the smoothing by the number of points."""
-
-WIDE = 100
-"""Width from which both texts are shown side by side."""
 
 PAN = 0.2
 """Share of the chart by which a key moves it."""
@@ -49,7 +43,7 @@ class TrainTab(Steering):
         key("left", "left", "cursor", "move the cursor to the left; the sample follows (mouse: click)"),
         key("right", "right", "", "move the cursor to the right"),
         key("0,end", "newest", "all", "remove cursor and zoom: the whole curve, the newest sample"),
-        key("w", "panel", "panel", "switch between sample and mistakes (small windows)"),
+        key("w", "panel", "panel", "switch between the two lower panels (small windows)"),
         key(">", "faster", "lr up", "multiply the learning rate by 1.25"),
         key("<", "slower", "lr down", "multiply the learning rate by 0.8"),
         key("+,=", "zoom_in", "zoom", "zoom in at the cursor (mouse: wheel)"),
@@ -65,31 +59,25 @@ class TrainTab(Steering):
         key("g", "generate", "generate", "generate with the run"),
         key("K", "kill", "", "kill the training without a checkpoint, after confirmation"),
         key("i", "xray", "", "open the run on the X-ray tab"),
-        key("up", "scroll_up", "", "scroll the texts up"),
-        key("down", "scroll_down", "", "scroll the texts down"),
+        key("up", "scroll_up", "", "scroll the texts up; previous column of a forecast"),
+        key("down", "scroll_down", "", "scroll the texts down; next column of a forecast"),
         key("n", "new", "", "start a new run"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
 
     def compose(self) -> ComposeResult:
-        """Chart and status above, small charts in the middle, the two texts below."""
+        """Chart and status above, small charts in the middle, below what the network writes or answers."""
         with Horizontal(id="train-top"):
             yield RunChart(id="train-chart")
             status = StatusPanel(id="train-status")
             status.border_title = "now"
             yield status
         yield SmallCharts(id="train-small")
-        with Horizontal(id="train-texts"):
-            yield StyledText(id="train-sample")
-            mistakes = Mistakes(id="train-mistakes")
-            mistakes.border_title = "what it still gets wrong"
-            yield mistakes
+        yield HeldOut(id="train-texts")
 
     def setup(self) -> None:
         """No run is followed yet."""
-        self._shown: tuple[int, Evaluation | None] | None = None
         self._reader = LogReader(self, self._draw)
-        self.query_one(Mistakes).border_subtitle = surprise_legend("loss", "nats · below: its prediction")
         self._draw()
 
     @property
@@ -101,14 +89,14 @@ class TrainTab(Steering):
     def open_run(self, paths: RunPaths) -> None:
         """Show this run."""
         if self.paths != paths:
-            self.paths, self.summary, self._shown = paths, None, None
+            self.paths, self.summary = paths, None
             self._chart.reset()
             self.runs_changed(self.context.folder.runs)
         self._reader.follow(paths)
 
     def close_run(self) -> None:
         """Show no run."""
-        self.paths, self.summary, self._shown = None, None, None
+        self.paths, self.summary = None, None
         self._reader.follow(None)
         self._draw()
 
@@ -128,7 +116,6 @@ class TrainTab(Steering):
         if new is not self.summary:
             known, self.summary = self.summary is not None, new
             if not known:
-                self.set_class(new is not None and new.task is not None and not new.task.writes, "-judging")
                 self._draw()  # the units are in the record
             self.query_one(StatusPanel).show(*((new.status, new.task) if new else (None,)))
             self.app.refresh_bindings()
@@ -169,23 +156,8 @@ class TrainTab(Steering):
         return next((one for one in reversed(known) if one.step <= cursor), known[0] if known else None)
 
     def _draw_texts(self) -> None:
-        snapshot, chosen = self.snapshot, self._evaluation()
-        sample = self.query_one("#train-sample", StyledText)
-        total = snapshot.evaluations[-1].step if snapshot.evaluations else 0
-        where = f" · [ step {text.count(chosen.step)} of {text.count(total)} ]" if chosen else ""
-        title = f"{'its answers on held-out data' if self.has_class('-judging') else 'what it writes'}{where}"
-        if str(sample.border_title) != title:
-            sample.border_title = Content(title)
-        if self._shown == (snapshot.generation, chosen):
-            return
-        self._shown = (snapshot.generation, chosen)
-        written = chosen.text.lstrip("\n") if chosen else ""
-        waiting = [("nothing yet: a sample is written at each evaluation; v requests one now", "dim")]
-        sample.show([(written, "plain")] if written else waiting)
-        mistakes = chosen.mistakes if chosen else None
-        self.query_one(Mistakes).show(
-            *((mistakes.symbols, mistakes.nats, mistakes.guesses) if mistakes else ((), (), ()))
-        )
+        task = self.summary.task if self.summary else None
+        self.query_one(HeldOut).show(self.snapshot, self._evaluation(), task)
 
     # ── cursor and zoom ───────────────────────────────────────────────────────
 
@@ -196,7 +168,7 @@ class TrainTab(Steering):
         if action == "newest":
             return self._chart.cursor is not None or self._chart.is_zoomed
         if action == "panel":
-            return self.app.size.width < WIDE and not self.has_class("-judging")
+            return self.screen.has_class("-narrow") and self.query_one(HeldOut).has_second
         return action == "new" or (self.paths is not None and super().can(action))
 
     def action_earlier(self) -> None:
@@ -304,18 +276,16 @@ class TrainTab(Steering):
         self._draw()
 
     def action_panel(self) -> None:
-        """Switch between sample and mistakes."""
-        self.toggle_class("-mistakes")
+        """Switch between the two lower panels."""
+        self.query_one(HeldOut).toggle_class("-second")
 
     def action_scroll_up(self) -> None:
         """Scroll the texts up."""
-        for panel in self.query(Lines):
-            panel.scroll_up(animate=False)
+        self.query_one(HeldOut).scroll_texts(-1)
 
     def action_scroll_down(self) -> None:
         """Scroll the texts down."""
-        for panel in self.query(Lines):
-            panel.scroll_down(animate=False)
+        self.query_one(HeldOut).scroll_texts(1)
 
     def action_generate(self) -> None:
         """Open the run on the Generate tab."""

@@ -1,6 +1,10 @@
 """The actions on a text that a network writes: moving the cursor, branching, saving."""
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+
+from textual.content import Content
 
 from tuirnn import text
 from tuirnn.errors import RunError
@@ -8,7 +12,27 @@ from tuirnn.tui.engine import Engine
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.views import View
-from tuirnn.tui.widgets.styled_text import StyledText
+from tuirnn.tui.widgets.styled_text import StyledText, surprise_legend
+
+STATE = ".safetensors"
+"""Ending of the name of a file with a state."""
+
+MOST_FILES = 50
+"""Files that are offered to be opened."""
+
+
+def free_file(stem: str, ending: str) -> str:
+    """`stem` with the ending, or with the first number that makes it the name of no file of the working folder."""
+    names = (f"{stem}{'' if number == 1 else f'-{number}'}{ending}" for number in count(1))
+    return next(name for name in names if not Path(name).exists())
+
+
+def _check_new(name: str) -> None:
+    """Raise RunError unless a file of this name can be written."""
+    if not name:
+        raise RunError("enter a file name")
+    if Path(name).exists():
+        raise RunError(f"'{name}' already exists; choose another name")
 
 
 class Writing(Tab):
@@ -55,11 +79,7 @@ class Writing(Tab):
         taken = {branch.name for branch in self.view.branches}
         name = next(name for n in range(1, len(taken) + 2) if (name := f"{stem} {n}") not in taken)
 
-        def answered(chosen: str | None) -> None:
-            if chosen:
-                self.send(command, chosen)
-
-        self.app.push_screen(Ask(title, name, hint), answered)
+        self.app.push_screen(Ask(title, name, hint), self._answered(command))
 
     def action_switch(self) -> None:
         """Choose a branch, then continue there."""
@@ -73,11 +93,7 @@ class Writing(Tab):
         ]
         now = next(branch.name for branch in branches if branch.open)
 
-        def chosen(name: str | None) -> None:
-            if name:
-                self.send("switch", name)
-
-        self.app.push_screen(Choose("branches", options, now), chosen)
+        self.app.push_screen(Choose("branches", options, now), self._answered("switch"))
 
     # ── keeping the text ──────────────────────────────────────────────────────
 
@@ -86,12 +102,6 @@ class Writing(Tab):
         if self.engine is None:
             return
         engine = self.engine
-
-        def check(name: str) -> None:
-            if not name:
-                raise RunError("enter a file name")
-            if Path(name).exists():
-                raise RunError(f"'{name}' already exists; choose another name")
 
         def answered(name: str | None) -> None:
             if name:
@@ -103,7 +113,38 @@ class Writing(Tab):
                     self.context.notice(f"saved as {name}")
 
         hint = f"A file name in {Path.cwd()}, or a path."
-        self.app.push_screen(Ask("save the text as", f"{Path(engine.cell).stem}.txt", hint, check), answered)
+        self.app.push_screen(
+            Ask("save the text as", free_file(Path(engine.cell).stem, ".txt"), hint, _check_new), answered
+        )
+
+    # ── states ────────────────────────────────────────────────────────────────
+
+    def action_save_state(self) -> None:
+        """Ask for a file, then write the state at the cursor to it."""
+        if self.engine is None:
+            return
+
+        def check(name: str) -> None:
+            _check_new(name)
+            if not name.endswith(STATE):
+                raise RunError(f"the name of a state's file ends in {STATE}")
+
+        name = free_file(f"{Path(self.engine.cell).stem}-state", STATE)
+        hint = "The state at the cursor, for O, --state and other programs. The text is not in it; w saves that."
+        self.app.push_screen(Ask("save the state as", name, hint, check), self._answered("save_state"))
+
+    def action_open_state(self) -> None:
+        """Choose a file of the working folder, then start a text from the state in it."""
+        found = sorted(Path().glob(f"*{STATE}"), key=lambda path: -path.stat().st_mtime)[:MOST_FILES]
+        options = [(str(path), path.name) for path in found]
+        if options:
+            self.app.push_screen(Choose("open a state", options, options[0][0]), self._answered("open_state"))
+        else:
+            self.context.notice(f"no state (*{STATE}) in {Path.cwd()} yet; W saves one")
+
+    def _answered(self, command: str) -> Callable[[str | None], None]:
+        """Send a command with the answer of a dialog, unless it was closed."""
+        return lambda answer: self.send(command, answer) if answer else None
 
     def action_copy(self) -> None:
         """Ask the terminal to copy the text to the clipboard."""
@@ -111,3 +152,14 @@ class Writing(Tab):
             written = self.engine.text()
             self.app.copy_to_clipboard(written)
             self.context.notice(f"copied {text.count(len(written))} characters, if the terminal supports it (OSC 52)")
+
+
+def state_of(view: View) -> list[str | Content]:
+    """What the network does, the key to the colours of the text, and its speed."""
+    if not view.ready:
+        return []
+    if view.classifies:
+        return ["reading"]
+    state = "▶ writing" if view.running else "‖ paused"
+    speed = f"up to {text.short(view.per_second)} {view.noun}s/s" if view.per_second else ""
+    return [state, surprise_legend("surprise (nats)"), speed]

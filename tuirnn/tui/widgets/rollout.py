@@ -10,6 +10,7 @@ from tuirnn.runlog.track import Curve
 from tuirnn.text import count, figure, visible_line
 from tuirnn.tui.views import HISTORY, STEPS, RolledOut
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.outlook_chart import band
 
 
 class RollOut(Chart):
@@ -84,10 +85,13 @@ class RollOut(Chart):
         shown = max(self.drawn, HISTORY // 2)
         parts = (
             ("actual", found.truth[:shown], found.start, "raw"),
-            ("history", found.history, found.first, "val"),
-            ("roll-out", found.forecast[: self.drawn], found.start, "train"),
+            ("history", found.history, found.first, "actual"),
+            ("roll-out", found.forecast[: self.drawn], found.start, "ahead"),
         )
-        return [
+        part, around = (slice(self.drawn), self._column), []
+        if found.low is not None and found.high is not None:
+            around = band(found.start, found.low[part], found.high[part])
+        return around + [
             Series(name, Curve.of(np.arange(at, at + len(values))), Curve.of(values[:, self._column]), style)
             for name, values, at, style in parts
             if len(values)
