@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tuirnn import processor
 from tuirnn.cells import CELLS, Cell, Gradients, Parts, Product, TransposedProduct, functions
 from tuirnn.cells.functions import V
 from tuirnn.codegen.expression import walk
@@ -21,6 +23,8 @@ from tuirnn.kernels.cache import ForwardCache, Recurrent
 HAS_BF16 = native.multiplies(torch.bfloat16, torch.device("cpu"))
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="needs a compiler and a processor with AVX512_BF16")
 needs_native = pytest.mark.skipif(native.library() is None, reason=native.unavailable_reason() or "native kernels")
+
+LOWER = list(processor.LEVELS)[: list(processor.LEVELS).index(processor.best())]
 
 SHAPES = [
     (1, 1, 1), (5, 3, 7), (4, 2, 16), (3, 13, 17), (6, 5, 33), (3, 26, 64), (7, 32, 100), (2, 4, 130), (4, 1, 400),
@@ -72,6 +76,25 @@ def test_native_equals_portable(cell: str, T: int, B: int, H: int) -> None:
     made = traced(CELLS[cell])
     for ours, expected in zip(run(native, made, T, B, H), run(portable, made, T, B, H), strict=True):
         torch.testing.assert_close(ours, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.fixture
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compiles for fewer vector instructions than the processor has."""
+    monkeypatch.setenv("TUIRNN_KERNELS", request.param)
+    native.forget()
+    yield
+    native.forget()
+
+
+@needs_native
+@pytest.mark.parametrize("level", LOWER, indirect=True)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_native_equals_portable_with_fewer_vector_instructions(level: None, cell: str) -> None:
+    made = traced(CELLS[cell])
+    for T, B, H in SHAPES:
+        for ours, expected in zip(run(native, made, T, B, H), run(portable, made, T, B, H), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=2e-4, atol=2e-5)
 
 
 @needs_native

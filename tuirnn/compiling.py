@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import platformdirs
+
+from tuirnn import processor
 
 TIMEOUT = 120.0
 COMPILERS = {"c": ("CC", ("gcc", "clang", "cc")), "c++": ("CXX", ("g++", "clang++", "c++"))}
@@ -62,7 +63,8 @@ def load(units: Sequence[Unit], language: str, flags: Sequence[str]) -> tuple[ct
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", b"") or str(error).encode()
         lines = detail.decode(errors="replace").strip().splitlines()
-        return None, f"{units[0].source.name} did not compile: {lines[0] if lines else type(error).__name__}"
+        advice = " (install libomp-dev, or g++)" if b"omp.h" in detail else ""
+        return None, f"{units[0].source.name} did not compile: {lines[0] if lines else type(error).__name__}{advice}"
 
 
 def is_to_be_compiled(units: Sequence[Unit], language: str, flags: Sequence[str]) -> bool:
@@ -82,17 +84,8 @@ def _cached(found: str, units: tuple[Unit, ...], flags: tuple[str, ...]) -> Path
     sources = b"".join(path.read_bytes() for path in sorted(files))
     written = [word for unit in units for word in (*unit.macros, *(part for header in unit.headers for part in header))]
     options = " ".join([*flags, *written])
-    key = hashlib.sha256(sources + version + options.encode() + _processor().encode())
+    key = hashlib.sha256(sources + version + options.encode() + processor.identity().encode())
     return Path(platformdirs.user_cache_dir("tuirnn")) / f"{units[0].source.stem}-{key.hexdigest()[:16]}.so"
-
-
-def _processor() -> str:
-    """What -march=native depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        return platform.processor() + platform.machine()
 
 
 def _compile(found: str, units: Sequence[Unit], flags: Sequence[str], path: Path) -> None:

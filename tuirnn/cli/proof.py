@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tuirnn import processor
 from tuirnn.cells import CELLS, Cell
 from tuirnn.cli.options import Json, RunsFolder, print_json
 from tuirnn.errors import ConfigError, VerificationError, nearest, one_line
@@ -130,7 +131,7 @@ def doctor(runs: RunsFolder = None, as_json: Json = False) -> None:
 
 def _findings(folder: Path) -> Iterator[tuple[bool, str, str, str]]:
     yield True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""
-    yield True, "processor", f"{os.cpu_count()} cores", ""
+    yield True, "processor", f"{os.cpu_count()} cores, {processor.label()}", ""
     yield from _torch_findings()
     yield from _runtime_findings()
     yield from _terminal_findings()
@@ -161,7 +162,8 @@ def _torch_findings() -> Iterator[tuple[bool, str, str, str]]:
 
     library = native.library()
     if library is not None:
-        yield True, "kernels", f"native, {library['tuirnn_lanes']()} lanes, by {compiler('c++')}", ""
+        vectors = f"{processor.level()}, {library['tuirnn_lanes']()} lanes"
+        yield True, "kernels", f"native, {vectors}, by {compiler('c++')}", ""
     else:
         yield (
             False,

@@ -1,7 +1,8 @@
 """The C++ kernels: compiled once with the machine's compiler, stored in the cache folder, called through ctypes.
 
 There is a library of large matrix products, and one for each cell in use, generated from its definition
-(`codegen/cpp.py`). Without a compiler, or with TUIRNN_KERNELS=portable, everything runs on `portable`.
+(`codegen/cpp.py`), compiled for the processor's vector instructions, or for fewer (`tuirnn/processor.py`). Without a
+compiler, or with TUIRNN_KERNELS=portable, everything runs on `portable`.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from tuirnn import compiling
+from tuirnn import compiling, processor
 from tuirnn.codegen.cpp import header
 from tuirnn.codegen.trace import Traced
 from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, allocate_states
@@ -35,7 +36,6 @@ FLAGS = (
     "-std=c++20",
     "-O3",
     "-fopenmp",
-    "-march=native",
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -77,6 +77,10 @@ def _units(cell: Traced | None) -> tuple[compiling.Unit, ...]:
     )
 
 
+def _flags() -> tuple[str, ...]:
+    return (*FLAGS, *processor.compiler_flags())
+
+
 def library() -> Library | None:
     """Load the library of products, and compile it if necessary; None if unavailable."""
     return _load(None)[0]
@@ -92,7 +96,7 @@ def is_to_be_compiled(cell: Traced) -> bool:
     if _portable_wanted():
         return False
     missing = [each for each in (None, cell) if each not in _loaded]
-    return any(compiling.is_to_be_compiled(_units(each), "c++", FLAGS) for each in missing)
+    return any(compiling.is_to_be_compiled(_units(each), "c++", _flags()) for each in missing)
 
 
 def prepare(cell: Traced) -> None:
@@ -121,7 +125,7 @@ def _typed(cell: Traced | None) -> Loaded:
     """Load a library and set the argument types of its functions."""
     if _portable_wanted():
         return None, "TUIRNN_KERNELS=portable"
-    loaded, why = compiling.load(_units(cell), "c++", FLAGS)
+    loaded, why = compiling.load(_units(cell), "c++", _flags())
     if loaded is None:
         return None, why
     functions = dict(PRODUCT_FUNCTIONS)
@@ -138,7 +142,7 @@ def _typed(cell: Traced | None) -> Loaded:
 
 
 def _portable_wanted() -> bool:
-    return os.environ.get("TUIRNN_KERNELS") == "portable"
+    return os.environ.get("TUIRNN_KERNELS") == processor.PORTABLE
 
 
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:

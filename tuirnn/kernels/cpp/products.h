@@ -34,7 +34,7 @@ INLINE void accumulate(V (&sums)[R][VECS], const Word* A, long row, long column,
     for (long k = 0; k < K; ++k, A += column, P += VECS * L) {
         U p[VECS];
 #pragma GCC unroll 8
-        for (int v = 0; v < VECS; ++v) p[v] = *(const U*)(P + v * L);
+        for (int v = 0; v < VECS; ++v) p[v] = *(const UInMemory*)(P + v * L);
 #pragma GCC unroll 24
         for (int r = 0; r < R; ++r) {
             const U a = U{} + A[r * row];
@@ -63,13 +63,14 @@ INLINE void tiles(long rows, F f) {
 template <class E>
 static void pack_columns(const Matrix& M, long K, long valid, Word* out, long stride) {
     if (M.column == 1) {
-        for (long k = 0; k < K; k += E::DEPTH, out += stride) *(U*)out = E::across(M.at + k * M.row, M.row, K - k, valid);
+        for (long k = 0; k < K; k += E::DEPTH, out += stride)
+            *(UInMemory*)out = E::across(M.at + k * M.row, M.row, K - k, valid);
         return;
     }
     for (long k = 0; k < K; k += L * E::DEPTH, out += L * stride) {  // columns are contiguous: transpose L × L words
         Word block[L][L] = {};
         for (long lane = 0; lane < valid; ++lane)
-            *(U*)block[lane] = E::along(M.at + k + lane * M.column, std::min(L * E::DEPTH, K - k));
+            *(UInMemory*)block[lane] = E::along(M.at + k + lane * M.column, std::min(L * E::DEPTH, K - k));
         for (long i = 0; i < std::min<long>(L, words<E>(K - k)); ++i)
             for (long lane = 0; lane < L; ++lane) out[i * stride + lane] = block[lane][i];
     }
@@ -127,7 +128,7 @@ static void multiply(long M, long N, long K, const Matrix& A, const Matrix& B, c
                         for (long m = 0; m < block; m += GEMM_ROWS) {
                             __builtin_prefetch(a.at + (k + 16 * E::DEPTH) * a.column + m);
                             Word* const out = mine + m * GEMM_STRIDE + k / E::DEPTH * GEMM_ROWS;  // more than its rows: the
-                            *(U*)out = E::across(a.at + k * a.column + m, a.column, depth - k,    // next k writes over them
+                            *(UInMemory*)out = E::across(a.at + k * a.column + m, a.column, depth - k,    // next k writes over them
                                                  std::min<long>(L, M - m0 - m));
                         }
                 for (long p = 0; p < panels; ++p)

@@ -29,9 +29,11 @@ constexpr int TILE = 12;
 #endif
 
 typedef uint32_t Word;  // an operand: a float, or two bfloat16 of neighbouring k, the first in the low half
-typedef float V __attribute__((vector_size(L * 4), aligned(4), may_alias));
-typedef int32_t I __attribute__((vector_size(L * 4), aligned(4), may_alias));
-typedef Word U __attribute__((vector_size(L * 4), aligned(4), may_alias));
+typedef float V __attribute__((vector_size(L * 4)));
+typedef int32_t I __attribute__((vector_size(L * 4)));
+typedef Word U __attribute__((vector_size(L * 4)));
+typedef V VInMemory __attribute__((aligned(4), may_alias));  // values keep their alignment: Clang stores them by it
+typedef U UInMemory __attribute__((aligned(4), may_alias));
 
 #define CALLED extern "C" __attribute__((visibility("default")))  // from Python
 #define INLINE static inline __attribute__((always_inline))
@@ -40,7 +42,7 @@ INLINE V splat(float x) { return V{} + x; }
 
 // Load the first n lanes; the others are zero.
 INLINE V load(const float* p, long n = L) {
-    if (__builtin_expect(n == L, 1)) return *(const V*)p;
+    if (__builtin_expect(n == L, 1)) return *(const VInMemory*)p;
 #if defined(__AVX512F__)
     return (V)_mm512_maskz_loadu_ps((1u << n) - 1u, p);
 #else
@@ -51,7 +53,7 @@ INLINE V load(const float* p, long n = L) {
 }
 
 INLINE void store(float* p, V v, long n = L) {
-    if (__builtin_expect(n == L, 1)) *(V*)p = v;
+    if (__builtin_expect(n == L, 1)) *(VInMemory*)p = v;
 #if defined(__AVX512F__)
     else _mm512_mask_storeu_ps(p, (1u << n) - 1u, (__m512)v);
 #else
