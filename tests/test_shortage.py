@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from waiting import wait
 
-from tuirnn import machine, sweeping
+from tuirnn import machine, piecework, sweeping
 from tuirnn.config import RunConfig
 from tuirnn.errors import LostError
 from tuirnn.runs import checkpoint, detached
@@ -100,6 +100,7 @@ def test_commands_under_a_limit_say_one_line(limited: Callable[..., Any], small_
         (ENOUGH // 3, ("runs", "ls"), "raise the limit"),
         (ENOUGH * 2 // 3, ("runs", "ls"), "raise the limit"),
         (ENOUGH + 30_000_000, ("train", "large.txt"), "raise the limit"),
+        (ENOUGH + 30_000_000, ("eval", "small", "--text", "large.txt", *where), "--text"),
         (ENOUGH + 30_000_000, ("generate", "small", "--samples", "10000", "-n", "2000", *where), "--samples"),
     ):
         done = limited(limit, *words)
@@ -109,6 +110,20 @@ def test_commands_under_a_limit_say_one_line(limited: Callable[..., Any], small_
         assert advice in done.stderr, done.stderr
         assert "B" in done.stderr
     assert not (tmp_path / "checkpoints").exists()
+
+
+@needs_proc
+def test_a_limit_leaves_no_memory_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot begin would be waited for without end: the work is done in this thread instead."""
+    limit, of = 10**9, piecework.A_THREAD + 10**6
+    monkeypatch.setattr(machine, "address_limit", lambda: limit)
+    for free, threads in ((3 * of, 3), (2.9 * of, 2), (of / 2, 1)):
+        monkeypatch.setattr(machine, "room", lambda free=free: machine.Room(limit, free, "it"))
+        assert piecework.affordable(3, 10**6) == threads
+    where = [*piecework.in_order(lambda _: threading.current_thread(), range(9), threads=3)]
+    assert set(where) == {threading.main_thread()}
+    monkeypatch.setattr(machine, "address_limit", lambda: None)
+    assert piecework.affordable(3, 10**6) == 3
 
 
 LARGE = ("--hidden", "256", "--batch-size", "64", "--seq-len", "256", "--batches", "random", "--sample-length", "0",

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
+from tuirnn import machine
 from tuirnn.errors import one_line
 from tuirnn.machine import give_back_freed_memory
 
@@ -22,6 +23,9 @@ BETWEEN = 64
 """Pieces after which freed memory is given back."""
 
 WORKERS = max(1, min(4, os.cpu_count() or 1))
+
+A_THREAD = 128e6
+"""Bytes of address space that a thread takes beside its work: a stack, and the C library's heap for it."""
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -67,8 +71,32 @@ class Progress:
         self._next = now + (EVERY if self._open else EVERY_PLAIN)
 
 
-def in_order(work: Callable[[P], T], pieces: Iterable[P], *, threads: int = WORKERS) -> Iterator[T]:
-    """As `map`, in several threads; no more than one piece for each is waiting."""
+def affordable(threads: int, each: float = 0.0) -> int:
+    """So many threads, or fewer where this process has a limit of its memory; 1: better none beside this one.
+
+    A thread that lacks memory to begin, or to report its error, leaves those who wait for it waiting for ever.
+
+    Args:
+        threads: that are wanted.
+        each: bytes that the work of each takes at its peak.
+    """
+    if machine.address_limit() is None or (there := machine.room()) is None:
+        return threads
+    return max(1, min(threads, int(there.free // (A_THREAD + each))))
+
+
+def in_order(
+    work: Callable[[P], T], pieces: Iterable[P], *, threads: int = WORKERS, each: float = 0.0
+) -> Iterator[T]:
+    """As `map`, in several threads, as far as memory allows; no more than one piece for each is waiting.
+
+    Args:
+        work: done with each piece.
+        pieces: in the order of what is returned.
+        threads: at most.
+        each: bytes that the work of each takes at its peak, see `affordable`.
+    """
+    threads = affordable(threads, each) if threads > 1 else 1
     if threads == 1:
         yield from map(work, pieces)
         return

@@ -59,8 +59,9 @@ def shortage(error: BaseException) -> str:
     """
     if not _is_shortage(error):
         return ""
-    there, said = machine.room(), str(error)
+    said = str(error)
     traceback.clear_frames(error.__traceback__)
+    there = machine.room()
     if card := _CARD.search(said):
         there = machine.Room(_bytes(card[1], card[2]), _bytes(card[3], card[4]), "this GPU")
     parts = [f"{machine.size(asked)} more were asked for"] if (asked := _asked(said)) else []

@@ -3,12 +3,12 @@
 import math
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from tuirnn.piecework import in_order
 from tuirnn.tasks.task import OpenCell
 from tuirnn.vocab import Ids, Tokens
 
@@ -26,6 +26,9 @@ MOST_IN_BLOCKS = 2**20
 LOGITS_AT_ONCE = 2**21
 
 THREADS = max(1, min(4, os.cpu_count() or 1))
+
+A_GROUP = 64e6
+"""Bytes that a group of lanes takes, about: its session, and logits at once with what is computed of them."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,9 @@ def evaluate(cell: OpenCell, ids: Tokens) -> Loss:
     if lanes > 1:
         carried, in_blocks = (_nats(cell, ids, group, THREADS) for group in both)
     else:  # neither has work for several threads, but each for one
-        with ThreadPoolExecutor(min(2, THREADS)) as pool:
-            carried, in_blocks = pool.map(lambda group: _nats(cell, ids, group, 1), both)
+        carried, in_blocks = in_order(
+            lambda group: _nats(cell, ids, group, 1), both, threads=min(2, THREADS), each=A_GROUP
+        )
     return Loss(carried / n, in_blocks / (len(blocks) * length), n, lanes, len(blocks) * length)
 
 
@@ -129,10 +133,7 @@ def _nats(cell: OpenCell, ids: Tokens, lanes: Sequence[Lane], threads: int) -> f
     if len(groups) < threads:
         size = -(-len(lanes) // threads)
         groups = [lanes[first : first + size] for first in range(0, len(lanes), size)]
-    if threads == 1:
-        return sum(_side_by_side(cell, ids, group) for group in groups)
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(lambda group: _side_by_side(cell, ids, group), groups))
+    return sum(in_order(lambda group: _side_by_side(cell, ids, group), groups, threads=threads, each=A_GROUP))
 
 
 def _side_by_side(cell: OpenCell, ids: Tokens, lanes: Sequence[Lane]) -> float:

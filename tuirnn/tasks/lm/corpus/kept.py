@@ -8,6 +8,7 @@ resolution would not show.
 """
 
 import contextlib
+import errno
 import hashlib
 import mmap
 import os
@@ -124,8 +125,17 @@ def find(name: str) -> Kept | None:
 
 
 def mapped(file: BinaryIO, dtype: "np.dtype[Any]") -> Tokens:
-    """The ids in an open file, mapped; they outlive the file's name."""
-    return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
+    """The ids in an open file, mapped; they outlive the file's name.
+
+    Raises:
+        MemoryError: a limit of this process leaves no room for it.
+    """
+    try:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError from None
+        raise
 
 
 def spots(file: BinaryIO) -> str:
