@@ -44,6 +44,9 @@ def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
     refused = tuirnn("generate", "b.onnx")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "without --unroll" in refused.stderr
+    assert tuirnn("export", "small", "--block", "16", "-o", "k.onnx").stdout.count("16 steps in a call") == 1
+    assert json.loads(tuirnn("inspect", "k.onnx", "--json").stdout)["tuirnn.block"] == 16
+    assert "without --block" in tuirnn("generate", "k.onnx").stderr
     assert tuirnn("export", "small", "--c", "-o", "c.onnx").returncode == 0
     written = {"Makefile", "example.c", *(f"cell{name}" for name in (".c", ".h", "_weights.c"))}
     assert set(os.listdir(tmp_path / "c-c")) == written | {

@@ -40,6 +40,8 @@ FORMS = [
     CellOptions(sampler=True, opset=18, ir=7),
     CellOptions("int8", unroll=5),
     CellOptions(unroll=3, static_batch=2),
+    CellOptions(block=3),
+    CellOptions("int8", block=5),
 ]
 
 
@@ -47,7 +49,7 @@ def network(**shape: Any) -> Network:
     return random_network(ModelConfig(**{"hidden": 64, "embed": 16, **shape}))
 
 
-@pytest.mark.parametrize("options", FORMS, ids=lambda o: f"{o.precision} {o.samples} {o.unroll}")
+@pytest.mark.parametrize("options", FORMS, ids=lambda o: f"{o.precision} {o.samples} {o.steps}")
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: " ".join(map(str, s.values())))
 def test_every_cell_in_every_form_verifies(shape: dict[str, Any], options: CellOptions) -> None:
     made = export_network(network(**shape), options)

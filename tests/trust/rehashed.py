@@ -51,6 +51,7 @@ BASES: list[tuple[ModelConfig, CellOptions]] = [
     (ModelConfig(cell="rnn", hidden=8, embed=4), CellOptions("fp16", opset=21)),
     (ModelConfig(cell="lstm", hidden=64, embed=4), CellOptions("int4")),
     (ModelConfig(cell="lstm", hidden=8, embed=4), CellOptions(unroll=2)),
+    (ModelConfig(cell="gru", hidden=8, embed=4, layers=2), CellOptions(block=2)),
 ]
 """What is mutated: every operator that a cell has stands in one of them."""
 
@@ -133,7 +134,9 @@ def _spread(model: Model, names: list[str], feeds: dict[str, Any], theirs: dict[
 def _feeds(metadata: CellMetadata, batch: int, rng: np.random.Generator) -> dict[str, Any]:
     inputs, _ = metadata.interface(batch)
     V = len(metadata.vocab)
-    values: dict[str, Any] = {"token": rng.integers(0, V, batch)}
+    values: dict[str, Any] = {"token": rng.integers(0, V, inputs["token"][1])}
+    if metadata.block:
+        values["last"] = rng.integers(0, metadata.block, 1)
     if metadata.sampler:
         rows = inputs["uniform"][1]
         values |= {"temperature": np.full(1, rng.choice([0.0, 0.8]), np.float32), "top_k": rng.choice([1, 5, V], 1),

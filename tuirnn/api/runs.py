@@ -185,18 +185,22 @@ class Run:
         max_loss_increase: float = 0.005,
         with_sampler: bool = False,
         unroll: int = 1,
+        block: int | None = None,
         opset: int | None = None,
         ir: int | None = None,
         static_batch: int | None = None,
         c: bool = False,
         c_prefix: str | None = None,
+        html: bool = False,
+        wasm: bool = False,
     ) -> Path:
         """Write one step of the network as a self-contained ONNX file, as `tuirnn export` does.
 
         Args:
             path: where to; None: ./export/cells/RUN.onnx.
             checkpoint: 'best', 'last' or a step.
-            precision, max_loss_increase, with_sampler, unroll, opset, ir, static_batch, c, c_prefix: as there.
+            precision, max_loss_increase, with_sampler, unroll, block, opset, ir, static_batch, c, c_prefix,
+                html, wasm: as there.
         Returns:
             The file.
         Raises:
@@ -205,9 +209,11 @@ class Run:
         from tuirnn.cli.export import write_run
         from tuirnn.export.options import CellOptions
 
-        options = CellOptions(precision, opset, ir, static_batch, with_sampler, unroll)
+        options = CellOptions(precision, opset, ir, static_batch, with_sampler, unroll, block)
         output = None if path is None else Path(path)
-        return write_run(self.paths, str(checkpoint), output, options, c, c_prefix, max_loss_increase).path
+        return write_run(
+            self.paths, str(checkpoint), output, options, c, c_prefix, max_loss_increase, as_page=html, wasm=wasm
+        ).path
 
     @overload
     def load(self, *, checkpoint: str | int = "best", device: str = "auto") -> "AnyCell": ...

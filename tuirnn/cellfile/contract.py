@@ -38,7 +38,7 @@ POINT_KEYS = ("normalisation", "look_back", "val_mse")
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
-OPTIONAL_KEYS = ("loss", "sampler", "unroll", "classes", "test_lanes", "test_text", "calibration")
+OPTIONAL_KEYS = ("loss", "sampler", "unroll", "block", "classes", "test_lanes", "test_text", "calibration")
 """Keys that only some files have; a reader that does not know them reads the others as before."""
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
@@ -52,6 +52,9 @@ POINT, NEXT_POINT = "x", "y"
 
 TEMPERATURE, TOP_K, UNIFORM, NEXT = "temperature", "top_k", "uniform", "next_token"
 """Inputs and output of the sampler, where the file has one."""
+
+LAST = "last"
+"""Input of the block form: the number of the step, from 0, whose state comes out."""
 
 FORCED, TOKENS = "forced", "tokens"
 """Input and output of the unrolled form: tokens that are not to be chosen (-1: choose), and what was read or chosen."""
@@ -120,7 +123,8 @@ class CellMetadata:
         version: of the tuirnn that wrote the file.
         loss: what the precision costs, where it was weighed.
         sampler: whether the graph chooses the next token.
-        unroll: steps in one call.
+        unroll: steps in one call, the sampler inside.
+        block: inputs in one call, with an output of each; 0: a single one, without an axis of steps.
         classes: what the logits stand for; empty where they stand for the tokens of `vocab`, or are points.
         scaling: columns of a forecaster's points, and the normalisation that its graph applies.
         look_back: points that a forecaster reads from the zero state for each forecast; 0: the state is carried.
@@ -146,6 +150,7 @@ class CellMetadata:
     loss: HeldOutLoss | None = None
     sampler: bool = False
     unroll: int = 1
+    block: int = 0
     classes: tuple[str, ...] = ()
     scaling: Scaling | None = None
     look_back: int = 0
@@ -180,6 +185,11 @@ class CellMetadata:
         return (POINT, NEXT_POINT) if self.scaling else (TOKEN, LOGITS)
 
     @property
+    def steps(self) -> int:
+        """Steps in one call."""
+        return self.block or self.unroll
+
+    @property
     def test_steps(self) -> int:
         """Steps that the test vectors take."""
         written = len(self.vocab.encode(self.text.prime)) + self.text.length + 1 if self.text else 0
@@ -192,8 +202,13 @@ class CellMetadata:
         read: Shape = ("float32", [batch, self.scaling.inputs]) if self.scaling else ("int64", [batch])
         before: Shape = ("float32", [batch, self.outputs + 1])
         states = {name: before if name.startswith(BEFORE) else state for name in self.state_map}
+        answer: Shape = ("float32", [batch, self.outputs])
+        if self.block:
+            read, answer = ((dtype, [self.block, *shape]) for dtype, shape in (read, answer))
         inputs: dict[str, Shape] = {fed: read, **{self.state_map[name]: shape for name, shape in states.items()}}
-        outputs: dict[str, Shape] = {out: ("float32", [batch, self.outputs]), **states}
+        outputs: dict[str, Shape] = {out: answer, **states}
+        if self.block:
+            inputs[LAST] = ("int64", [1])
         if self.sampler:
             rows: list[int | str] = [batch] if self.unroll == 1 else [self.unroll, batch]
             inputs |= {TEMPERATURE: ("float32", [1]), TOP_K: ("int64", [1]), UNIFORM: ("float32", rows)}
@@ -240,6 +255,8 @@ class CellMetadata:
             values["test_text"] = json.dumps(vars(self.text), ensure_ascii=False)
         if self.unroll > 1:
             values["unroll"] = str(self.unroll)
+        if self.block:
+            values["block"] = str(self.block)
         return {PREFIX + key: value for key, value in values.items()}
 
     @classmethod
@@ -302,6 +319,7 @@ class CellMetadata:
             task=text["task"],
             classes=_classes(props.get(PREFIX + "classes")) if task.labelled else (),
             unroll=_count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
+            block=_count({"block": props.get(PREFIX + "block", "0")}, "block", 256, least=0),
         )
 
 

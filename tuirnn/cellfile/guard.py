@@ -189,8 +189,9 @@ def _check_numbers(tensors: Iterable[onnx.TensorProto], metadata: CellMetadata) 
 
 
 def _fixed_batch(graph: onnx.GraphProto, metadata: CellMetadata) -> int | None:
-    fed = next((value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0]), None)
-    return fed[0].dim_value if fed and fed[0].HasField("dim_value") else None
+    shapes = (value.type.tensor_type.shape.dim for value in graph.input if value.name == metadata.names[0])
+    dims = list(next(shapes, ()))[bool(metadata.block) :]  # a block has an axis of steps before that of the batch
+    return dims[0].dim_value if dims and dims[0].HasField("dim_value") else None
 
 
 def _check_interface(graph: onnx.GraphProto, metadata: CellMetadata) -> int | str:

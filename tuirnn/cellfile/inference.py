@@ -140,7 +140,7 @@ def gemm(use: Use) -> list[Value]:
 def gather(use: Use) -> list[Value]:
     """Infer rows of a table; constant indices must exist."""
     data, indices = use.shape(0), use.shape(1)
-    need(len(indices) <= 1 and 1 <= len(data) <= 2, "takes rows {} of {}", indices, data)
+    need(len(data) > 0 and len(indices) + len(data) <= 4, "takes rows {} of {}", indices, data)
     rows = data[0]
     need(isinstance(rows, int), "takes rows of a value whose size only the host knows")
     known = use.inputs[1].numbers if use.inputs[1].constant else None

@@ -71,7 +71,7 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
 
 
 def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: int) -> None:
-    most = batch * metadata.unroll * (SLACK + 2 * weights)
+    most = batch * metadata.steps * (SLACK + 2 * weights)
     need(
         size <= min(most, MAX_SIZE),
         "one call would compute values of {:,} elements from {:,} weights",
@@ -79,7 +79,7 @@ def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: in
         weights,
     )
     need(work <= most, "one call would need {:,} multiplications for {:,} weights", work, weights)
-    calls = -(-metadata.test_steps // metadata.unroll)
+    calls = -(-metadata.test_steps // metadata.steps)
     need((work + size) * calls <= MAX_WORK, "its verification would need {:,} operations", (work + size) * calls)
 
 

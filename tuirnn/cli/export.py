@@ -39,6 +39,9 @@ def export(
         bool, typer.Option("--with-sampler", help="The graph also chooses the next token: temperature, top-k, uniform.")
     ] = False,
     unroll: Annotated[int, typer.Option(metavar="N", help="N steps in one call, the sampler inside.")] = 1,
+    block: Annotated[
+        int | None, typer.Option(metavar="N", help="N inputs that are known in one call, the outputs of each.")
+    ] = None,
     opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX opset \\[default: 13; int4 needs 21].")] = None,
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
@@ -61,7 +64,7 @@ def export(
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
     from tuirnn.export.options import CellOptions
 
-    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll)
+    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll, block)
     paths = find_run(runs_folder(runs), run)
     written = write_run(paths, checkpoint, output, options, c, c_prefix, max_loss_increase, as_page=as_page, wasm=wasm)
     if as_json:
@@ -166,7 +169,7 @@ class Written:
 
     def lines(self, run: str) -> Iterator[str]:
         """The same for people."""
-        steps, task = self.options.unroll, self.network.task
+        steps, task = self.options.steps, self.network.task
         size = f"{len(self.cell.data):,} bytes, opset {self.options.opset_version}"
         what = "one step" if steps == 1 else f"{steps} steps in a call"
         yield f"{self.path}: {what} of {run} (step {self.network.step:,}), {size}"

@@ -61,6 +61,11 @@ class OnnxCell:
         stages = self.traced.stages
         return next((i for i, stage in enumerate(stages) if gate in stage.gates), len(stages))
 
+    @cached_property
+    def blocks(self) -> list[Gates]:
+        """The gates in the graph's order, cut where the product changes or gates are no longer additive."""
+        return [tuple(run) for _, run in groupby(self.order, lambda g: (self.stage_of(g), g in self.additive))]
+
     def label(self, gates: Gates) -> str:
         """Return a unique name for the values of some gates."""
         return self._joint + self._joint.join(gates)
@@ -88,15 +93,16 @@ class OnnxCell:
         return False
 
     def add_step(
-        self, b: GraphBuilder, prefix: str, gx: str, before: Sequence[str], after: Sequence[str], vectors: Array,
-        product: Product, bias: Callable[[Gates], str], *, whole: str = "", first: bool = False,
+        self, b: GraphBuilder, prefix: str, gx: "str | Sequence[str]", before: Sequence[str], after: Sequence[str],
+        vectors: Array, product: Product, bias: Callable[[Gates], str], *, whole: str = "", first: bool = False,
     ) -> list[str]:  # fmt: skip
         """Add the nodes of one step.
 
         Args:
             b: the graph.
             prefix: of the names of all values.
-            gx: name of the input half [B, G·H], which includes every bias that can be added before the product.
+            gx: name of the input half [B, G·H], which includes every bias that can be added before the product; or the
+                names of its parts for each of `blocks`.
             before: names of the state's parts, each [1, B, H].
             after: names for the state's parts after the step.
             vectors: the cell's vectors, [P, H] float64.
@@ -136,11 +142,10 @@ class _Step:
         self._conditions: dict[Expr, str] = {}
         self._fixed = dict(zip(fixed_parts(cell.traced), fixed_values(cell.traced, vectors), strict=True))
 
-    def add_gates(self, gx: str, product: Product, bias: Callable[[Gates], str]) -> None:
+    def add_gates(self, gx: str | Sequence[str], product: Product, bias: Callable[[Gates], str]) -> None:
         """Add each stage's product and the gates' arguments and functions."""
-        additive = self.cell.additive
-        blocks = [tuple(run) for _, run in groupby(self.cell.order, lambda g: (self.cell.stage_of(g), g in additive))]
-        halves = dict(zip(blocks, self._cut(gx, blocks, "gx_"), strict=True))
+        additive, blocks = self.cell.additive, self.cell.blocks
+        halves = dict(zip(blocks, self._cut(gx, blocks, "gx_") if isinstance(gx, str) else gx, strict=True))
         for block in blocks:
             if block[0] not in additive:
                 self.apply(block, halves[block], "gx_")

@@ -5,29 +5,22 @@ of the others, so that a host needs to know only one; it holds the same values f
 and biases of the first layer become the rows of one table. Points have the units of the data: the graph normalises
 them, and the head's weights include the inverse; both products are float32 in every precision. The nodes of the cell
 come from its definition (`codegen.onnx`). The precision determines how weights are stored and multiplied. The optional
-sampler and the unrolled form, several steps per call, use the same step.
+sampler and the unrolled form, several steps per call, use the same step; in a block all inputs are known.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tuirnn.cellfile.contract import BEFORE, TOKENS, CellMetadata
-from tuirnn.cells import Cell
-from tuirnn.codegen.onnx import Gates, OnnxCell
+from tuirnn.cellfile.contract import TOKENS, CellMetadata
+from tuirnn.codegen.onnx import OnnxCell
 from tuirnn.codegen.onnx_builder import GraphBuilder
-from tuirnn.codegen.trace import traced
+from tuirnn.export.block import Block
 from tuirnn.export.options import CellOptions
-from tuirnn.export.precision import PRECISIONS, Precision
+from tuirnn.export.precision import PRECISIONS
 from tuirnn.export.sampling import sample
-from tuirnn.export.weights import Array, LayerWeights, ModelWeights
-from tuirnn.scaling import DIFFERENCE, Scaling
+from tuirnn.export.step import Step
+from tuirnn.export.weights import ModelWeights
 from tuirnn.settings.model import ModelConfig
-
-HEAD_SPLITS_FROM = 64
-"""Least width of the head's input at which its sum is split."""
 
 
 def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, options: CellOptions) -> onnx.ModelProto:
@@ -40,8 +33,9 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
         options: the form of the file.
     """
     b = GraphBuilder()
-    step = _Step(b, config, weights, PRECISIONS[options.precision], metadata.scaling, metadata.names[1],
-                 OnnxCell(config.recurrent))  # fmt: skip
+    kind = Block if options.block else Step
+    step = kind(b, config, weights, PRECISIONS[options.precision], metadata.scaling, metadata.names[1],
+                OnnxCell(config.recurrent), options.steps)  # fmt: skip
     states, token, chosen, logits = list(metadata.state_map.values()), metadata.names[0], [], ""
     for t in range(options.unroll):
         b.prefix = f"t{t}_" if options.unroll > 1 else ""
@@ -78,173 +72,3 @@ def _interface(
         for side in sides
     )
     return inputs, outputs
-
-
-@dataclass(frozen=True)
-class _Step:
-    """Adds the nodes of one step, as often as required."""
-
-    b: GraphBuilder
-    config: ModelConfig
-    weights: ModelWeights
-    precision: Precision
-    scaling: Scaling | None
-    out: str
-    cell: OnnxCell
-
-    def take(self, token: str, before: list[str]) -> tuple[str, list[str]]:
-        """Add a step that reads a token or point; returns the names of the output [B, N] and of the new states."""
-        b, config, L = self.b, self.config, self.config.layers
-        cell, letters = self.cell.cell, self.cell.cell.state
-        last = before[-1] if self.scaling and self.scaling.reads == DIFFERENCE else ""
-        old = [
-            b.split(name, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [name]
-            for letter, name in zip(letters, before[: len(letters)], strict=True)
-        ]
-        new: list[list[str]] = []
-        bound = cell.bounds.get(letters[0])
-        point, calendar = self._parts(token)
-        x, x_bound = self._read(point, calendar, last), bound  # [B, G·H]
-        for i in range(L):
-            names = [f"{letter}_out" if L == 1 else f"{letter}{i}_out" for letter in letters]
-            new.append(self._layer(i, x, x_bound, [pieces[i] for pieces in old], names))
-            if config.residual and i:
-                x, x_bound = b.add(new[i][0], x, f"l{i}_residual"), x_bound and bound and x_bound + bound
-            else:
-                x, x_bound = new[i][0], bound
-        after = [column[0] for column in zip(*new, strict=True)]
-        if L > 1:
-            columns = zip(letters, zip(*new, strict=True), strict=True)
-            after = [b.op("Concat", *names, name=f"{letter}_out", axis=0) for letter, names in columns]
-        if config.pools:
-            after.append(b.op("Max", before[-1], x, name="pooled_out"))  # [L, B, H], the same for each layer
-            most = b.split(after[-1], [f"pooled{i}" for i in range(L)], [1] * L, axis=0)[0] if L > 1 else after[-1]
-            x = b.op("Concat", x, most, name="both", axis=-1)  # [1, B, 2H]
-        x = b.op("Squeeze", x, b.constant("axis0", [0]), name="top")  # [B, H], or [B, 2H]
-        if self.weights.projection:
-            weight, bias = self.weights.projection
-            x = self.precision.product(b, x, weight.T, "projection_xw", x_bound)
-            x, x_bound = b.add(x, b.constant("projection_bias", bias), "projection"), None
-        if last:
-            after.append(b.op("Concat", point, "known", name=BEFORE + "_out", axis=-1))
-        return self._answer(point, x, x_bound), after
-
-    def _read(self, fed: str, calendar: str, last: str) -> str:
-        """Add the first layer's input half [B, G·H] with its biases: a table row of a token, a product of a point."""
-        b, first = self.b, self.weights.layers[0]
-        if self.scaling is None:
-            return self.precision.rows(b, self._ordered(input_table(self.cell.cell, self.weights).T).T, fed, "gx0")
-        x = self._difference(fed, last) if last else self._normalised(fed)
-        if calendar:
-            x = b.op("Concat", x, calendar, name="normalised_with_calendar", axis=-1)
-        xw = PRECISIONS["fp32"].product(b, x, self._ordered(first.weight_ih).T, "l0_xw", None)
-        return b.add(xw, self._bias(0), "gx0")
-
-    def _normalised(self, point: str) -> str:
-        """Add a point [B, F] in deviations from the mean."""
-        b, scaling = self.b, self.scaling
-        assert scaling is not None
-        off = b.op("Sub", point, b.constant("mean", np.array(scaling.mean)), name="off_mean")
-        return b.op("Mul", off, b.constant("one_over_std", 1 / np.array(scaling.std)), name="normalised")
-
-    def _difference(self, point: str, state: str) -> str:
-        """Add the difference of a point to the one before [B, F], 0 for the first; and 1 for the state, [B, 1]."""
-        b, scaling = self.b, self.scaling
-        assert scaling is not None
-        last, known = b.split(state, ["last", "was_known"], [len(scaling), 1])
-        off = b.op("Mul", b.op("Sub", point, last, name="off_last"), known, name="off_known")
-        none = b.op("Mul", known, b.constant("zero", np.zeros(1)), name="nothing")
-        b.add(none, b.constant("one", np.ones(1)), "known")
-        return b.op("Mul", off, b.constant("one_over_step", 1 / np.array(scaling.steps)), name="normalised")
-
-    def _parts(self, fed: str) -> tuple[str, str]:
-        """Return the names of a fed point's columns and of its calendar, empty where it has none."""
-        if self.scaling is None or not self.scaling.periods:
-            return fed, ""
-        F = len(self.scaling)
-        point, calendar = self.b.split(fed, ["point", "calendar"], [F, self.scaling.inputs - F])
-        return point, calendar
-
-    def _layer(self, i: int, x: str, x_bound: float | None, before: list[str], after: list[str]) -> list[str]:
-        """Add layer i, whose `x` is its input half (i = 0) or the layer's input; returns the names of its state."""
-        b, prefix, layer = self.b, f"l{i}_", self.weights.layers[i]
-
-        recurrent = self.cell.traced.recurrent
-
-        def product(operand: str, gates: Gates, name: str, bound: float | None) -> str:
-            return self.precision.product(b, operand, _rows(layer.weight_hh, recurrent, gates).T, name, bound)
-
-        def bias(gates: Gates) -> str:
-            return b.constant(prefix + "bias_h" + self.cell.label(gates), _rows(layer.bias_hh, recurrent, gates))
-
-        whole = gx = ""
-        if i and self.cell.sums_up and not self.precision.exact:
-            whole = self._both(i, x, x_bound, before[0])
-        elif i:
-            xw = self.precision.product(b, x, self._ordered(layer.weight_ih).T, prefix + "xw", x_bound)
-            gx = b.add(xw, self._bias(i), prefix + "gx")
-        return self.cell.add_step(
-            b, prefix, gx or x, before, after, layer.vectors, product, bias, whole=whole, first=not i
-        )
-
-    def _both(self, i: int, x: str, x_bound: float | None, h: str) -> str:
-        """Add the sum of both halves as one product: faster than two, and exact in integers."""
-        b, layer, bound = self.b, self.weights.layers[i], self.cell.cell.bounds.get(self.cell.cell.state[0])
-        both = b.op("Concat", x, h, name=f"l{i}_xh", axis=-1)
-        W = np.concatenate([self._ordered(layer.weight_ih).T, self._ordered(layer.weight_hh).T])
-        limit = None if x_bound is None or bound is None else max(x_bound, bound)
-        return b.add(self.precision.product(b, both, W, f"l{i}_xhw", limit), self._bias(i), f"l{i}_a")
-
-    def _bias(self, i: int) -> str:
-        return self.b.constant(f"l{i}_bias", self._ordered(input_bias(self.cell.cell, self.weights.layers[i])))
-
-    def _ordered(self, rows: Array) -> Array:
-        """Return rows of a gate matrix or bias in the graph's gate order."""
-        return _rows(rows, self.cell.cell.gates, self.cell.order)
-
-    def _answer(self, point: str, x: str, bound: float | None) -> str:
-        """Add the output: what the head says, or, where that is a difference, the current point and it."""
-        if self.scaling is None or not self.scaling.steps:
-            return self._head(x, bound, self.out)
-        return self.b.op("Add", point, self._head(x, bound, "difference"), name=self.out)
-
-    def _head(self, x: str, bound: float | None, out: str) -> str:
-        """Add the logits, the next point or its difference to the current one.
-
-        The sum is split into two over half of the units each if this halves the error.
-
-        Logits of a trained network reach ±17; a float32 sum over 256 units then has an error of 1e-5.
-        """
-        b, precision, (weight, bias_values) = self.b, self.precision, self.weights.head
-        if self.scaling is not None:
-            unit, precision = self.scaling.unit, PRECISIONS["fp32"]
-            weight = weight * unit[:, None]
-            bias_values = bias_values * unit if self.scaling.steps else self.scaling.restore(bias_values)
-        bias, width = b.constant(out + "_bias", bias_values), weight.shape[1]
-        if width < HEAD_SPLITS_FROM or not precision.exact:
-            return b.add(precision.product(b, x, weight.T, out + "_xw", bound), bias, out)
-        half = width // 2
-        first, second = b.split(x, ["top_first", "top_second"], [half, width - half])
-        low = b.add(precision.product(b, first, weight[:, :half].T, out + "_xw_first", bound), bias, out + "_first")
-        return b.add(precision.product(b, second, weight[:, half:].T, out + "_xw_second", bound), low, out)
-
-
-def _rows(rows: Array, of: Gates, gates: Gates) -> Array:
-    """Return the rows of `gates` from those of the gates `of`."""
-    parts = dict(zip(of, np.split(rows, len(of)), strict=True))
-    return np.concatenate([parts[gate] for gate in gates])
-
-
-def input_bias(cell: Cell, layer: LayerWeights) -> Array:
-    """Compute the bias of the input half [G·H]: bias_ih plus bias_hh of additive gates."""
-    made, total = traced(cell), layer.bias_ih.reshape(len(cell.gates), -1).copy()
-    for gate in made.additive:
-        total[cell.gates.index(gate)] += _rows(layer.bias_hh, made.recurrent, (gate,))
-    return np.asarray(total.ravel())
-
-
-def input_table(cell: Cell, weights: ModelWeights) -> Array:
-    """Compute the input half of every token, embedding · weight_ihᵀ + bias: [V, G·H]."""
-    layer = weights.layers[0]
-    rows = layer.weight_ih.T if weights.embedding is None else weights.embedding @ layer.weight_ih.T  # [V, G·H]
-    return np.asarray(rows + input_bias(cell, layer))

@@ -24,6 +24,7 @@ class CellOptions:
         static_batch: fixed size of the batch axis; None: dynamic.
         sampler: whether the graph also chooses the next token.
         unroll: steps per call; more than one includes the sampler.
+        block: inputs per call that are known beforehand, with the outputs of each; None: a single step.
     """
 
     precision: str = "fp32"
@@ -32,6 +33,7 @@ class CellOptions:
     static_batch: int | None = None
     sampler: bool = False
     unroll: int = 1
+    block: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", chosen("--precision", self.precision, PRECISIONS))
@@ -47,6 +49,13 @@ class CellOptions:
             raise ConfigError(f"--static-batch must be from 1 to 65536, not {self.static_batch}")
         if not 1 <= self.unroll <= MAX_UNROLL:
             raise ConfigError(f"--unroll must be from 1 to {MAX_UNROLL}, not {self.unroll}")
+        if self.block is not None:
+            if not 2 <= self.block <= MAX_UNROLL:
+                raise ConfigError(f"--block must be from 2 to {MAX_UNROLL}, not {self.block}")
+            if self.samples:
+                raise ConfigError(
+                    "--block reads inputs that are known; --with-sampler and --unroll choose them: leave one out"
+                )
 
     @property
     def opset_version(self) -> int:
@@ -57,6 +66,11 @@ class CellOptions:
     def ir_version(self) -> int:
         """The IR version of the file."""
         return self.ir or IR_VERSIONS[self.opset_version]
+
+    @property
+    def steps(self) -> int:
+        """precision, versions, batch axis, sampler, steps per call per call."""
+        return self.block or self.unroll
 
     @property
     def samples(self) -> bool:

@@ -92,7 +92,7 @@ def _prime(vocab: Vocabulary) -> str:
 
 def _whole(count: int, options: CellOptions) -> int:
     """At least so many steps, in whole calls."""
-    return -(-count // options.unroll) * options.unroll
+    return -(-count // options.steps) * options.steps
 
 
 def _answered(

@@ -60,7 +60,7 @@ def measured(cell: TrustedCell) -> TrustedCell:
     """
     from tuirnn.runtime.session import CellSession
 
-    if cell.threads is not None or cell.metadata.unroll > 1:
+    if cell.threads is not None or cell.metadata.steps > 1:
         return cell
     try:
         session = CellSession(cell, device="cpu")

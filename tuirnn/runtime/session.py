@@ -71,10 +71,11 @@ class CellSession:
         self.metadata = cell.metadata
         self._asked_batch = batch
         self._device = pick_device(device)
-        if cell.metadata.unroll > 1:
+        if cell.metadata.steps > 1:
+            option = "--block" if cell.metadata.block else "--unroll"
             raise CellFileError(
-                f"the cell takes {cell.metadata.unroll} steps in a call; here it is stepped one by one, export it "
-                "without --unroll"
+                f"the cell takes {cell.metadata.steps} steps in a call; here it is stepped one by one, export it "
+                f"without {option}"
             )
         cores = os.cpu_count() or 1
         with refusals():
@@ -122,6 +123,16 @@ class CellSession:
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn ^= 1
         return self.logits
+
+    def read(self, fed: "npt.NDArray[Any]") -> Logits:
+        """Feed inputs that are all known, tokens [T, batch] or points [T, batch, F]; returns the outputs [T, batch, ·].
+
+        A cell file with `--block` does it faster: see `runtime.block`.
+        """
+        seen = np.empty((len(fed), *self.logits.shape), np.float32)
+        for t, row in enumerate(fed):
+            seen[t] = self.step(row)
+        return seen
 
     def set_sampler(self, temperature: float, top_k: int, uniform: "float | npt.NDArray[np.float32]") -> None:
         """Inputs of the graph's own sampler for the next step; its choice is then in `next_token`, int64 [batch].

@@ -10,6 +10,7 @@ from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.cellfile.vectors import TestText, TestVector
 from tuirnn.errors import CellFileError, one_line
+from tuirnn.runtime.block import BlockSession
 from tuirnn.runtime.session import CellSession, Logits, compare, differs, pick_device, refusals
 from tuirnn.runtime.unrolled import UnrolledSession
 from tuirnn.vocab import Ids, opening
@@ -21,6 +22,11 @@ def verify(cell: TrustedCell, *, device: str = "auto") -> str:
     Raises:
         CellFileError: it cannot be run, or computes something else.
     """
+    if cell.metadata.block:
+        block = BlockSession(cell, device=device)
+        with refusals():
+            _check_block(block)
+        return "CPU" if pick_device(device) == "cpu" else "CUDA"
     if cell.metadata.unroll > 1:
         unrolled = UnrolledSession(cell, device=device)
         with refusals():
@@ -55,6 +61,22 @@ def _check_lanes(session: CellSession) -> None:
     if session.fixed is None:
         session.resize(1)
     session.reset()
+
+
+def _check_block(session: BlockSession) -> None:
+    """Both lanes side by side, and again cut at a place where a block is not full."""
+    meta = session.metadata
+    if not meta.lanes:
+        return
+    if session.fixed is None:
+        session.resize(len(meta.lanes))
+    cut = session.steps // 2 + 1
+    for group in [meta.lanes] if session.batch > 1 else [(lane,) for lane in meta.lanes]:
+        fed = side_by_side(group, session.batch)
+        session.reset()
+        seen = np.concatenate([session.read(fed[:cut]), session.read(fed[cut:])])
+        _compare_lanes(meta, group, seen, 1)
+    session.resize(session.fixed or 1)
 
 
 def _compare_lanes(meta: CellMetadata, lanes: Sequence[TestVector], seen: Logits, every: int) -> None:

@@ -83,13 +83,16 @@ class Interface(Protocol):
 
 
 class Stepper(Protocol):
-    """A cell file that runs sequences side by side, one step a call."""
+    """A cell file that runs sequences side by side."""
 
     def reset(self) -> None:
         """Go to the zero state."""
 
     def step(self, fed: Any) -> "npt.NDArray[np.float32]":
         """Feed one token, or tokens [B], or points [B, F]; returns the outputs [B, ·]."""
+
+    def read(self, fed: "npt.NDArray[Any]") -> "npt.NDArray[np.float32]":
+        """Feed tokens [T, B] or points [T, B, F] that are all known; returns the outputs of each step [T, B, ·]."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,16 @@ from tuirnn.tasks.task import OpenCell
 from tuirnn.vocab import Ids
 
 LANES = 256
+AT_ONCE = 64
+"""Steps that are read together."""
 
 
 def stream(cell: OpenCell, text: str) -> Iterator[tuple[str, Probabilities]]:
     """Each symbol of a text and the probabilities [classes] after it; unknown symbols are read as such."""
     stepper, vocab = cell.stepper(1), cell.metadata.vocab
-    for token in vocab.encode(text):
-        yield vocab.symbol(int(token)), softmax(stepper.step(int(token))[0])
+    tokens = vocab.encode(text)
+    for token, logits in zip(tokens.tolist(), stepper.read(tokens[:, None])[:, 0], strict=True):
+        yield vocab.symbol(token), softmax(logits)
 
 
 def last_logits(cell: OpenCell, ids: Sequence[Ids]) -> npt.NDArray[np.float32]:
@@ -31,9 +34,10 @@ def last_logits(cell: OpenCell, ids: Sequence[Ids]) -> npt.NDArray[np.float32]:
         which = order[first : first + LANES]
         x, lengths = examples.padded(which)
         stepper = cell.stepper(len(which))
-        for t, tokens in enumerate(x, 1):
-            logits = stepper.step(tokens)[: len(which)]  # [B, classes]
-            found[which[lengths == t]] = logits[lengths == t]
+        for start in range(0, len(x), AT_ONCE):
+            logits = stepper.read(x[start : start + AT_ONCE])[:, : len(which)]  # [T, B, classes]
+            for t, row in enumerate(logits, start + 1):
+                found[which[lengths == t]] = row[lengths == t]
     return found
 
 

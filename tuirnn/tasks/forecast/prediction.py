@@ -34,7 +34,7 @@ class CellReader:
 
     def read(self, x: Series) -> Series:
         """See `Reader.read`."""
-        return np.stack([self._stepper.step(points).astype(np.float64) for points in x])
+        return self._stepper.read(x).astype(np.float64)
 
 
 def scaling_of(cell: OpenCell) -> Scaling:

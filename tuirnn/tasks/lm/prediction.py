@@ -141,25 +141,15 @@ def _side_by_side(cell: OpenCell, ids: Tokens, lanes: Sequence[Lane]) -> float:
     starts = np.array([lane.start for lane in lanes])
     skips, lengths = (np.array(values) for values in zip(*((lane.skip, lane.length) for lane in lanes), strict=True))
     total, steps = 0.0, int(lengths.max())
-    chunk: npt.NDArray[np.float32] | None = None
-    first = 0
-    while first < steps:
-        if chunk is None:
-            logits = stepper.step(ids[starts])[:B]  # [B, V]
-            chunk = np.empty((max(1, min(BLOCK, steps, LOGITS_AT_ONCE // logits.size)), *logits.shape), np.float32)
-            chunk[0] = logits
-            done = 1
-        else:
-            done = 0
-        length = min(len(chunk), steps - first)
+    at_once = max(1, min(BLOCK, LOGITS_AT_ONCE // (B * len(cell.metadata.vocab))))
+    for first in range(0, steps, at_once):
+        length = min(at_once, steps - first)
         places = (starts + np.arange(first, first + length + 1)[:, None]).clip(max=len(ids) - 1)
         tokens: Ids = ids[places].astype(np.int64)  # [length + 1, B]
-        for t in range(done, length):
-            chunk[t] = stepper.step(tokens[t])[:B]
+        logits = stepper.read(tokens[:-1])[:, :B]  # [length, B, V]
         numbers = np.arange(first, first + length)[:, None]
         counted = (numbers >= skips) & (numbers < lengths)
-        total += float(_surprise(chunk[:length], tokens[1:])[counted].sum())
-        first += length
+        total += float(_surprise(logits, tokens[1:])[counted].sum())
     return total
 
 

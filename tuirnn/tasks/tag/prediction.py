@@ -22,9 +22,7 @@ def answers(cell: OpenCell, ids: Sequence[Ids]) -> Iterator[tuple[int, Logits]]:
         x = np.zeros((max(len(ids[i]) for i in which), B), np.int64)
         for column, i in enumerate(which):
             x[: len(ids[i]), column] = ids[i]
-        logits = np.empty((*x.shape, len(cell.metadata.classes)), np.float32)  # [T, B, tags]
-        for t, tokens in enumerate(x):
-            logits[t] = stepper.step(tokens)[:B]
+        logits = stepper.read(x)[:, :B]  # [T, B, tags]
         for column, i in enumerate(which):
             yield int(i), logits[: len(ids[i]), column]
 
