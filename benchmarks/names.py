@@ -47,8 +47,9 @@ ORDERS = (4, 5)
 RATES = (1e-3, 3e-3)
 """What is tried on the validation part."""
 
-PLAIN, PATIENCE = 128, 800
-"""Hidden units of the plain network, and steps without a lower validation loss that end its training."""
+PLAIN, PATIENCE = (128, 256), 800
+"""Hidden units of the plain networks, one of them as many as ours has by default, and steps without a lower validation
+loss that end their training."""
 
 
 def write_names(path: Path) -> None:
@@ -94,12 +95,12 @@ def regression(data: LabelledData) -> dict[str, float]:
 class Plain(nn.Module):
     """Embedding, `nn.LSTM`, dropout, and a head at each sequence's last step."""
 
-    def __init__(self, symbols: int, classes: int, config: RunConfig) -> None:
+    def __init__(self, symbols: int, classes: int, hidden: int, config: RunConfig) -> None:
         super().__init__()
         self.embedding = nn.Embedding(symbols, config.model.embed)
-        self.lstm = nn.LSTM(config.model.embed, PLAIN)
+        self.lstm = nn.LSTM(config.model.embed, hidden)
         self.dropout = nn.Dropout(config.model.dropout)
-        self.head = nn.Linear(PLAIN, classes)
+        self.head = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, classes] of tokens [T, B]."""
@@ -107,7 +108,7 @@ class Plain(nn.Module):
         return self.head(self.dropout(h[lengths - 1, torch.arange(x.shape[1])]))
 
 
-def plain(data: LabelledData, seed: int) -> dict[str, float]:
+def plain(data: LabelledData, seed: int, hidden: int) -> dict[str, float]:
     """`nn.LSTM` for at most as many steps as ours, with Adam at the best of some constant rates, stopped early."""
     config = RunConfig.of("classify")
     steps = config.train.last_step(data.batches(config.train).batches_per_epoch)
@@ -115,7 +116,7 @@ def plain(data: LabelledData, seed: int) -> dict[str, float]:
     for rate in RATES:
         least, at = math.inf, 0
         torch.manual_seed(seed)
-        model = Plain(len(data.vocab), data.outputs, config)
+        model = Plain(len(data.vocab), data.outputs, hidden, config)
         optimizer = torch.optim.Adam(model.parameters(), lr=rate)
         for step, (x, lengths, labels) in enumerate(_batches(data.train, config.train.batch_size, seed, steps), 1):
             optimizer.zero_grad()
@@ -182,7 +183,7 @@ def measured(
     data = load(DataConfig(task="classify", sources=(str(table),), split_seed=seed, test_fraction=TEST))
     parts: dict[str, Callable[[], dict[str, float]]] = {
         "regression": lambda: regression(data),
-        "plain": lambda: plain(data, seed),
+        **{f"plain-{hidden}": lambda hidden=hidden: plain(data, seed, hidden) for hidden in PLAIN},  # type: ignore[misc]
         "ours": lambda: ours(table, runs, seed),
     }
     for name in only or parts:
@@ -203,7 +204,7 @@ def report(known: dict[str, dict[str, float]], seeds: range) -> list[str]:
     labels = {
         "ours": f"`tuirnn train names.csv --task classify` ({size})",
         "regression": "logistic regression on character n-grams, scikit-learn",
-        "plain": f"`nn.LSTM`, {PLAIN} units, last state, stopped early",
+        **{f"plain-{hidden}": f"`nn.LSTM`, {hidden} units, last state, stopped early" for hidden in PLAIN},
     }
     body = []
     for name, label in labels.items():
@@ -219,7 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--runs", type=Path, default=ROOT / "checkpoints" / "names")
-    parser.add_argument("--only", nargs="*", default=[], help="some of: regression, plain, ours; writes nothing")
+    parser.add_argument("--only", nargs="*", default=[], help="some of: regression, plain-128, ours …; writes nothing")
     parser.add_argument("--no-write", action="store_true", help="print alone")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,8 @@ class Settings(TypedDict, total=False):
     time_column: str
     """The table's column of times, which give the order of its rows; none: by its content."""
     group_column: str
-    """The table's column that names each row's series, where several stand under one another; none: one series."""
+    """The table's column that names each row's series, where several stand under one another; several together with
+    commas between, as store,item; none: one series."""
     scale: str
     """level: a forecaster reads and answers deviations from the mean of the training part; residual: it answers the
     difference to the current value; difference: it also reads differences alone, as trends need; auto: the one that the

@@ -51,7 +51,9 @@ class DataConfig(Section):
         "", "The table's column of times, which give the order of its rows; none: by its content."
     )
     group_column: str = option(
-        "", "The table's column that names each row's series, where several stand under one another; none: one series."
+        "",
+        "The table's column that names each row's series, where several stand under one another; several together with "
+        "commas between, as store,item; none: one series.",
     )
     scale: str = option(
         "auto",

@@ -130,8 +130,11 @@ class Table:
             values = pc.cast(kept, pa.float64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             values = pc.cast(_plain(kept, convention), pa.float64()).to_numpy(zero_copy_only=False)
-        there = kept.is_valid().to_numpy(zero_copy_only=False)
         values = np.asarray(values, np.float64)  # NaN where there is null
+        there = kept.is_valid().to_numpy(zero_copy_only=False)
+        if numbers := _numeric(self.missing):
+            there &= ~np.isin(values, numbers)  # -200 is also -200.0
+            values = np.where(there, values, np.nan)
         fits = np.abs(values) <= LARGEST
         strange = np.flatnonzero(there & ~fits)
         first = (self.line(int(strange[0])), str(kept[int(strange[0])])) if len(strange) else None
@@ -149,6 +152,11 @@ class Table:
             for column in self._columns:
                 inside += int(pc.sum(pc.count_substring(column[: row + 1], "\n")).as_py() or 0)
         return _line(self.dialect, number, self._blank) + inside
+
+
+def _numeric(words: Iterable[str]) -> list[float]:
+    """Those of some words that are numbers."""
+    return [float(word) for word in words if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word)]
 
 
 def _plain(kept: Column, convention: cells.Convention) -> Column:

@@ -101,8 +101,11 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
     words = [column for column, kind in zip(columns, kinds, strict=True) if kind.count(cells.TEXT) > 0.5 * len(kind)]
     numbers = sum(kind.count(cells.NUMBER) > 0.9 * len(kind) for kind in kinds if kind)
     dates = any(kind.count(cells.DATE) > 0.9 * len(kind) for kind in kinds if kind)
-    if dates and numbers and all(len(set(column)) < 0.5 * len(column) for column in words):
+    texts = [column for column in words if len(set(column)) >= 0.5 * len(column)]
+    if dates and numbers and not texts:
         return "forecast"  # words that recur are names of groups
+    if texts and len(kinds) == 2:
+        return "classify"  # whatever the labels are
     return "classify" if words and numbers < len(kinds) - 1 else "forecast"
 
 

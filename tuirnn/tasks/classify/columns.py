@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tuirnn.errors import DataError, one_line
 from tuirnn.tables import cells
 from tuirnn.tables.table import Table
+from tuirnn.tasks import rows as shapes
 
 TEXTS = (
     """
@@ -98,6 +99,8 @@ def choose(table: Table, text: str, label: str) -> Choice:
         raise DataError(
             f"{table.name} has {len(table.names)} column; a table for a classifier has a text and a label column"
         )
+    if not text and not label and (rows := shapes.sequences(table)) is not None:
+        raise DataError(f"{table.name}: {rows.told}")
     profiles = [_profile(table, place) for place in range(len(table.names))]
     of, why_label = _label(table, profiles, text, label)
     at, why_text = _text(table, [profile for profile in profiles if profile.place != of], text)

@@ -1,5 +1,6 @@
 """The column of times of a table: found, or as it was named; the rows in its order, and what is to say of its steps."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn.errors import DataError, one_line
+from tuirnn.escaping import split_names
 from tuirnn.tables import cells, times
 from tuirnn.tables.table import Table
 from tuirnn.tables.times import Axis
@@ -22,6 +24,10 @@ MOST_WITHOUT = 0.05
 
 LONG = 1.5
 """Rows for each time from which a table holds several series."""
+
+APART, MOST_TOGETHER, MOST_TRIED, INSTANTS = 0.99, 3, 8, 200
+"""Share of rows that columns tell apart from others of their time, how many columns may do so together, how many are
+tried for that, and at how many times."""
 
 SECONDS, MILLISECONDS = (1e8, 2e10), (1e11, 2e13)
 """Numbers that a column named as times are holds as seconds, or milliseconds, since 1970."""
@@ -41,7 +47,7 @@ class Order:
         notes: what was found and done.
         last: rows of the table up to the last one with a value.
         step: the usual distance of two rows, for people.
-        group: column that names each row's series; empty: there is one.
+        group: columns that name each row's series together; empty: there is one.
         groups: name of each series and its first and last of `rows`, `last` not among them.
     """
 
@@ -67,14 +73,14 @@ def order(table: Table, named: str, dates: str, last: int, group: str = "") -> O
         named: column of times; empty: found out.
         dates: order of day and month; see `times.dates`.
         last: rows that count; what follows is empty.
-        group: column that names each row's series; empty: there is one.
+        group: columns that name each row's series together, as `--columns` writes them; empty: there is one.
     Raises:
         DataError: a table of several series without such a column, or times that cannot be told.
     """
     axis = find(table, named, dates)
     rows = np.arange(last)
     if group:
-        return _grouped(table, axis, table.position(group), last)
+        return _grouped(table, axis, group, last)
     if axis is None:
         return Order(rows, None, ("no column of times: the rows are taken to be in order, the oldest first",), last)
     missing = np.isnan(axis.values[:last])
@@ -104,9 +110,16 @@ def order(table: Table, named: str, dates: str, last: int, group: str = "") -> O
     return Order(rows, axis, tuple(notes), last, steps.told)
 
 
-def _grouped(table: Table, axis: Axis | None, group: int, last: int) -> Order:
+def group_names(table: Table, group: str) -> tuple[str, ...]:
+    """The columns that `--group-column` names: one, whatever is in its name, or several with commas between."""
+    return (group,) if group in table.names else split_names(group)
+
+
+def _grouped(table: Table, axis: Axis | None, group: str, last: int) -> Order:
     """The rows of each group together, in the order of time, or of the table where it has no times."""
-    cells_of = np.array(table.cells(group), dtype=object)[:last].astype(str)
+    named = group_names(table, group)
+    columns = [table.cells(table.position(name), slice(0, last)) for name in named]
+    cells_of = np.array([" / ".join(row) for row in zip(*columns, strict=True)], dtype=str)
     names, first, label = np.unique(cells_of, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[label]  # groups in the order of their first rows
     values = np.zeros(last) if axis is None else axis.values[:last]
@@ -116,21 +129,27 @@ def _grouped(table: Table, axis: Axis | None, group: int, last: int) -> Order:
     ordered = names[np.argsort(first)].tolist()
     groups = tuple((str(n), a, b) for n, a, b in zip(ordered, [0, *ends[:-1]], ends, strict=True) if b > a)
     shown = ", ".join(one_line(name, 20) for name, _, _ in groups[:SHOWN]) + (", …" if len(groups) > SHOWN else "")
-    notes = [f"{len(groups):,} series, one for each '{_name(table, group)}': {shown}"]
+    notes = [f"{len(groups):,} series, one for each {_quoted(named)}: {shown}"]
     if gone := int((~there).sum()):
         notes.append(f"{gone:,} rows without a time left out")
     if axis is None:
         notes.append("no column of times: the rows of each series are taken to be in order, the oldest first")
-        return Order(rows, None, tuple(notes), last, group=table.names[group], groups=groups)
+        return Order(rows, None, tuple(notes), last, group=group, groups=groups)
     _, begin, end = max(groups, key=lambda one: one[2] - one[1])
     longest = Axis(axis.name, axis.columns, axis.values[rows[begin:end]], axis.calendar)
     if end - begin < 2:
-        return Order(rows, axis, tuple(notes), last, group=table.names[group], groups=groups)
+        return Order(rows, axis, tuple(notes), last, group=group, groups=groups)
     steps = times.steps_of(longest)
     notes.append(
         f"time: column '{axis.name}', {longest.shown(0)} to {longest.shown(end - begin - 1)}, step {steps.told}"
     )
-    return Order(rows, axis, tuple(notes), last, steps.told, table.names[group], groups)
+    if steps.doubles:
+        notes.append(f"{steps.doubles:,} rows of the longest series have the time of the one before")
+    return Order(rows, axis, tuple(notes), last, steps.told, group, groups)
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return " and ".join(f"'{one_line(name, 40)}'" for name in names)
 
 
 def _sorted(table: Table, axis: Axis, rows: Rows) -> tuple[Rows, list[str]]:
@@ -152,38 +171,54 @@ def _sorted(table: Table, axis: Axis, rows: Rows) -> tuple[Rows, list[str]]:
 
 def _refuse_long(table: Table, axis: Axis, rows: Rows, each: float, *, in_order: bool) -> None:
     """Raise DataError where rows of several series stand under one another."""
-    group = _group(table, axis, rows)
-    if group is None and in_order:
+    groups = _groups(table, axis, rows)
+    if not groups and in_order:
         return  # a clock that is coarser than the rows
-    if group is None:
+    if not groups:
         raise DataError(
             f"{table.name}: column '{axis.name}' has {each:.3g} rows for each time, and no column tells them apart; "
             "name another column with --time-column, or give one row for each time"
         )
-    names = list(dict.fromkeys(table.cells(group)))
-    shown, name = ", ".join(one_line(item, 20) for item in names[:SHOWN]), one_line(table.names[group], 40)
+    names = tuple(table.names[place] for place in groups)
+    items = dict.fromkeys(zip(*(table.cells(place) for place in groups), strict=True))
+    shown = ", ".join(one_line(" ".join(item), 20) for item in itertools.islice(items, SHOWN))
+    given = ",".join(f'"{name}"' if "," in name else name for name in names)
     raise DataError(
-        f"{table.name} has {each:.3g} rows for each time in '{axis.name}', one for each '{name}' ({shown}, …): several "
-        f"series under one another; train them together with --group-column '{name}', or keep the rows of one"
+        f"{table.name} has {each:.3g} rows for each time in '{axis.name}', one for each {_quoted(names)} ({shown}, …): "
+        f"several series under one another; train them together with --group-column '{one_line(given, 100)}', or keep "
+        "the rows of one"
     )
 
 
-def _group(table: Table, axis: Axis, rows: Rows) -> int | None:
-    """The column that tells rows of one time apart: words, else whole numbers."""
-    instants = np.unique(axis.values[rows], return_inverse=True)[1]
-    for wanted in (cells.TEXT, cells.NUMBER):
-        for place in range(len(table.names)):
-            if place in axis.columns:
-                continue
-            column = np.array(table.cells(place), dtype=object)[rows]
-            items, number = np.unique(column.astype(str), return_inverse=True)
-            kinds = {cells.kind(item, table.missing) for item in items[:100]}
-            whole = all(item.strip().lstrip("-").isdigit() for item in items[:100])
-            if not 2 <= len(items) <= len(rows) // 2 or wanted not in kinds or (wanted == cells.NUMBER and not whole):
-                continue
-            if len(np.unique(instants * len(items) + number)) == len(rows):
-                return place
-    return None
+def _groups(table: Table, axis: Axis, rows: Rows) -> tuple[int, ...]:
+    """The columns that tell rows of one time apart, by some of the times; none where there are no such columns.
+
+    Values may do so by accident; what names a series does it with the fewest names, as these are the same at each time.
+    """
+    instants = np.unique(axis.values[rows], return_inverse=True)[1].astype(np.int64)
+    some = np.unique(np.linspace(0, instants.max(), INSTANTS).astype(np.int64))
+    rows, instants = (part[np.isin(instants, some)] for part in (rows, instants))
+    tried: list[tuple[int, bool, int, Rows]] = []  # different values, numbers, column, value of each row
+    for place in range(len(table.names)):
+        column = np.array(table.cells(place), dtype=object)[rows]
+        items, number = np.unique(column.astype(str), return_inverse=True)
+        kinds = {cells.kind(item, table.missing) for item in items[:100]}
+        whole = all(item.strip().lstrip("-").isdigit() for item in items[:100])
+        named = place not in axis.columns and 2 <= len(items) <= len(rows) // 2
+        if named and (cells.TEXT in kinds or whole):
+            tried.append((len(items), cells.TEXT not in kinds, place, number.astype(np.int64)))
+    tried = sorted(tried, key=lambda one: one[:3])[:MOST_TRIED]
+    found: list[tuple[int, int, int, tuple[int, ...]]] = []  # names, columns, numbers among them
+    for count in range(1, MOST_TOGETHER + 1):
+        for chosen in itertools.combinations(tried, count):
+            key = np.zeros(len(rows), np.int64)
+            for size, _, _, number in chosen:
+                key = np.unique(key * size + number, return_inverse=True)[1].astype(np.int64)
+            names = int(key.max()) + 1
+            if len(np.unique(instants * names + key)) >= APART * len(rows):
+                places = tuple(sorted(place for _, _, place, _ in chosen))
+                found.append((names, count, sum(numbers for _, numbers, _, _ in chosen), places))
+    return min(found)[-1] if found else ()
 
 
 # ── finding it ────────────────────────────────────────────────────────────────
@@ -225,14 +260,18 @@ def _named(table: Table, place: int, order: str) -> Axis:
 
 
 def _of_dates(table: Table, place: int, order: str) -> Axis:
-    """A column of dates; one of times of day beside it is added where the dates have none."""
-    values, name, columns = times.dates(table, place, order), _name(table, place), (place,)
-    if not np.nansum(values % times.DAY):
-        clocks = [other for other in range(len(table.names)) if other != place and times.is_of_day(table, other)]
-        if len(clocks) == 1:
-            values = values + times.times_of_day(table, clocks[0])
-            return Axis(f"{name} {_name(table, clocks[0])}", (place, clocks[0]), values)
-    return Axis(name, columns, values)
+    """A column of dates; one of times of day, or of hours, beside it is added where the dates have none."""
+    values, name = times.dates(table, place, order), _name(table, place)
+    if np.nansum(values % times.DAY):
+        return Axis(name, (place,), values)
+    clocks = [other for other in range(len(table.names)) if other != place and times.is_of_day(table, other)]
+    if len(clocks) == 1:
+        values = values + times.times_of_day(table, clocks[0])
+        return Axis(f"{name} {_name(table, clocks[0])}", (place, clocks[0]), values)
+    for other, title in enumerate(table.names):
+        if title.strip().lower() in PARTS[3] and set(hours := table.numbers(other).values) <= set(range(25)):
+            return Axis(f"{name} {_name(table, other)}", (place, other), values + 3600 * hours)
+    return Axis(name, (place,), values)
 
 
 def _of_parts(table: Table) -> Axis | None:

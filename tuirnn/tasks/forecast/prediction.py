@@ -10,6 +10,7 @@ from tuirnn.calibration import LAST, SEASONAL, Calibration
 from tuirnn.errors import DataError
 from tuirnn.scaling import Scaling, Series
 from tuirnn.tasks.forecast import fitting, reading, report, rollout, season
+from tuirnn.tasks.forecast.axis import group_names
 from tuirnn.tasks.forecast.data import SeriesData, read_source
 from tuirnn.tasks.forecast.figures import Figures
 from tuirnn.tasks.task import Forecast, Held, History, OpenCell, Stepper
@@ -61,8 +62,9 @@ def _of_table(cell: OpenCell, held: Held, *, whole: bool) -> list[History]:
     source, scaling = read_source((held.given,)), scaling_of(cell)
     table = reading.read_table(source, dataclasses.replace(held.reading, names=scaling.columns))
     time, group = (str(held.read.get(key, "")) for key in ("time_column", "group_column"))
+    grouped = set(group_names(table, group)) <= set(table.names)
     points = reading.known_series(
-        table, scaling.columns, time if time in table.names else "", group=group if group in table.names else ""
+        table, scaling.columns, time if time in table.names else "", group=group if grouped else ""
     )
     first = max(1, cell.metadata.look_back)
     found: list[History] = []

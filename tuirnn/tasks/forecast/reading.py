@@ -25,9 +25,11 @@ from tuirnn.settings.data import DataConfig
 from tuirnn.tables import table as tables
 from tuirnn.tables.dialect import Dialect, Given, former
 from tuirnn.tables.table import Numbers, Table
+from tuirnn.tasks import rows as shapes
 from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import axis as axes
 from tuirnn.tasks.forecast import clock as clocks
+from tuirnn.tasks.forecast import sentinels
 from tuirnn.tasks.forecast.axis import Order
 from tuirnn.tasks.forecast.parts import Group, joined, rows_of
 
@@ -39,9 +41,6 @@ COARSE = 1e-3
 
 EVEN, LEAST_EVEN = 0.95, 8
 """Share of equal steps that make a column a counter, and how many values it takes to tell."""
-
-SENTINELS = (-9999.0, -999.0, -200.0, -99.0, -9.0, -1.0, 99.0, 999.0, 9999.0, 99999.0, -99999.0)
-"""Numbers that often stand for no value."""
 
 EXAMPLES = 3
 
@@ -90,10 +89,12 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     """
     wanted = split_names(config.columns)
     table = tables.read(source.data, source.name, sources.given(config, wanted))
+    if not wanted and (rows := shapes.sequences(table)) is not None:
+        raise DataError(f"{table.name}: {rows.told}; to read the columns as series all the same, give --columns")
     found, unfit = _parsed(table, wanted)
     ordered = axes.order(table, config.time_column, config.date_order, _last(table, found), config.group_column)
     of_rows = {table.names[place] for place in ordered.axis.columns} if ordered.axis is not None else set()
-    for name in (of_rows | {config.group_column}) - set(wanted):
+    for name in (of_rows | set(axes.group_names(table, config.group_column))) - set(wanted):
         found.pop(name, None)
         unfit.pop(name, None)
     ranked = {name: column.values[ordered.rows] for name, column in found.items()}
@@ -121,7 +122,7 @@ def known_series(
     Args:
         table: to read.
         columns: that the network reads.
-        time, dates, group: column of times, order of day and month, column of groups; see `axes.order`.
+        time, dates, group: column of times, order of day and month, columns of groups; see `axes.order`.
     Raises:
         DataError: other columns, or cells that are no numbers.
     """
@@ -280,7 +281,7 @@ def _points(
     notes = [f"{table.name}: {table.told}", *ordered.notes, *table.notes]
     if empty := len(table) - ordered.last:
         notes.append(f"{empty:,} empty rows at the end left out")
-    notes += [*unfit, *filling, *_suspicious(columns, values, real)]
+    notes += [*unfit, *filling, *sentinels.notes(columns, values, real)]
     examples = []
     for row in range(min(EXAMPLES, len(values))):
         shown = ", ".join(f"{one_line(name, 24)} {v:.6g}" for name, v in zip(columns, values[row], strict=True))
@@ -357,22 +358,3 @@ def _filled(found: Mapping[str, Series], *, empty_is_none: bool = False) -> tupl
     if missing := int((~there).sum()):
         notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
     return values, there, notes
-
-
-def _suspicious(columns: tuple[str, ...], values: Series, real: Real) -> list[str]:
-    """Extremes that occur again and again far from all other values: they may stand for no value."""
-    notes = []
-    for name, column, there in zip(columns, values.T, real.T, strict=True):
-        seen = column[there]
-        for extreme in (float(seen.min()), float(seen.max())) if len(seen) else ():
-            rest = seen[seen != extreme]
-            count = len(seen) - len(rest)
-            if count < 3 or len(rest) < len(seen) / 2 or np.ptp(rest) == 0:
-                continue
-            gap = float(np.abs(rest - extreme).min())
-            if gap > np.ptp(rest) or (extreme in SENTINELS and gap > rest.std()):
-                notes.append(
-                    f"column '{one_line(name, 60)}': {extreme:g} occurs {count:,} times, far from all other values; if "
-                    f"it stands for no value, give --missing={extreme:g}"
-                )
-    return notes
