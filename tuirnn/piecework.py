@@ -85,9 +85,7 @@ def affordable(threads: int, each: float = 0.0) -> int:
     return max(1, min(threads, int(there.free // (A_THREAD + each))))
 
 
-def in_order(
-    work: Callable[[P], T], pieces: Iterable[P], *, threads: int = WORKERS, each: float = 0.0
-) -> Iterator[T]:
+def in_order(work: Callable[[P], T], pieces: Iterable[P], *, threads: int = WORKERS, each: float = 0.0) -> Iterator[T]:
     """As `map`, in several threads, as far as memory allows; no more than one piece for each is waiting.
 
     Args:
