@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tuirnn.errors import one_line
 from tuirnn.scaling import Series
@@ -21,6 +22,8 @@ LEAST, MOST = 3, 8
 
 SHOWN = 3
 """Columns that a note names."""
+
+Counts = npt.NDArray[np.int_]
 
 
 def is_code(value: float) -> bool:
@@ -57,7 +60,7 @@ def suspected(values: Series) -> list[tuple[float, int]]:
     return found
 
 
-def _is_far(code: float, others: Series, often: Series) -> bool:
+def _is_far(code: float, others: Series, often: Counts) -> bool:
     """Whether a code lies outside a column's other numbers, each of which occurs so often, and far from them."""
     if len(others) < 2 or others[0] <= code <= others[-1] or (abs(code) < SMALL and len(others) <= SMALL):
         return False
@@ -66,7 +69,7 @@ def _is_far(code: float, others: Series, often: Series) -> bool:
     return gap > deviation or (code <= -SMALL and float(others[0]) >= 0)
 
 
-def notes(columns: Sequence[str], values: Series, real: "np.ndarray[tuple[int, int], np.dtype[np.bool_]]") -> list[str]:
+def notes(columns: Sequence[str], values: Series, real: npt.NDArray[np.bool_]) -> list[str]:
     """A line for each suspicious number, the last one with what to do.
 
     Args:
