@@ -277,8 +277,7 @@ class CellMetadata:
             raise CellFileError(
                 f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; update tuirnn"
             )
-        missing = [PREFIX + key for key, value in values.items() if value is None]
-        if missing:
+        if missing := [PREFIX + key for key, value in values.items() if value is None]:
             raise CellFileError(f"its metadata lack {', '.join(missing)}")
         text: dict[str, str] = {key: value or "" for key, value in values.items()}
         if task is None or text["cell"] not in FAMILIES:

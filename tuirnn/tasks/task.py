@@ -33,7 +33,6 @@ OF_TOKENS = frozenset({"tokens", "embed", "token_dropout"})
 KINDS = {"char": "characters", "byte": "bytes", "word": "words", "bpe": "subwords", "point": "points"}
 """What the tokens of a vocabulary's kind are called."""
 
-
 Understood = tuple[Sequence[str], dict[str, Any]]
 """What is to be told of data, a line each, and the same for a run's record."""
 
@@ -354,10 +353,8 @@ class Task(ABC):
             values: `val_loss` and the other figures by their keys in `status.json`.
             unit: of the loss.
         """
-        shown = [f"{values['val_loss']:.4f} {unit}"]
-        for figure in self.figures[1:]:
-            shown.append(f"{figure.kind} {figure.shown(values[figure.status_key])}")
-        return ", ".join(shown)
+        others = (f"{figure.kind} {figure.shown(values[figure.status_key])}" for figure in self.figures[1:])
+        return ", ".join((f"{values['val_loss']:.4f} {unit}", *others))
 
     # ── at work ───────────────────────────────────────────────────────────────
 
