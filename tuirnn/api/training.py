@@ -5,7 +5,6 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -140,8 +139,9 @@ def train(
         from_run: a run, its name or its path, whose weights, vocabulary and settings the new one begins with.
         runs: folder of runs; None: `$TUIRNN_RUNS`, else `./checkpoints`.
         callback: receives each event, in this thread; the training waits for it.
-        progress: True: show lines, on a terminal with a bar; False: nothing. None: on a terminal and in a notebook as
-            with True, elsewhere only what is to be said of the data and the machine, on standard error.
+        progress: True: show lines, on a terminal with a bar, in a notebook one block that is renewed; False: nothing.
+            None: on a terminal and in a notebook as with True, elsewhere only what is to be said of the data and the
+            machine, on standard error.
         settings: those of `tuirnn train` under the same names, such as hidden=256 or lr=0.003.
     Returns:
         The run.
@@ -239,5 +239,9 @@ def reporter(config: RunConfig, folder: Path, progress: bool | None) -> "PlainRe
     terminal, notebook = sys.stdout.isatty(), "ipykernel" in sys.modules
     if progress is False or not (progress or terminal or notebook):
         return SilentReport(config, notes=progress is None)
-    bar = terminal or (notebook and find_spec("ipywidgets") is not None)
-    return (TerminalReport if bar else PlainReport)(config, None if folder == runs_folder() else folder)
+    runs = None if folder == runs_folder() else folder
+    if notebook:
+        from tuirnn.api.notebook import NotebookReport
+
+        return NotebookReport(config, runs)
+    return (TerminalReport if terminal else PlainReport)(config, runs)
