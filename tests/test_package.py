@@ -21,8 +21,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_one_version() -> None:
-    """The changelog's newest heading and the citation name the version of the code."""
-    assert re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == tuirnn.__version__
+    """The changelog's newest version and the citation are the version of the code."""
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert next(each for each in headings if each != "Unreleased") == tuirnn.__version__
     assert f"version: {tuirnn.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert PROJECT["dynamic"] == ["version"]
 
