@@ -168,6 +168,11 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_LEVELS[round((value - low) / span * 7)] for value in values)
 
 
+def levels(shares: Sequence[float]) -> str:
+    """A small curve of shares from 0 to 1, one character a share; the scale is always the same."""
+    return "".join(_LEVELS[round(min(max(share, 0.0), 1.0) * 7)] for share in shares)
+
+
 STATES = {
     "starting": "…",
     "running": "▶",

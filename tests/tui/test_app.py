@@ -316,8 +316,8 @@ async def test_a_live_run_grows_on_the_screen(folder: Path, night_shift: RunWrit
 async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
         chart = pilot.app.query_one("#train-chart", Chart)
-        await until(pilot, lambda: len(chart.series) == 4)
-        await pilot.press("y", "plus")
+        await until(pilot, lambda: len(chart.series) == 5)
+        await pilot.press("y", "y", "plus")
         assert chart.options.log
         assert (chart.options.x_from, chart.options.x_to) == (150.5, 300)
         await pilot.press("plus", "h")

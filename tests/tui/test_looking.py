@@ -311,10 +311,10 @@ async def test_the_command_palette_does_what_keys_do(folder: Path, opened: Opene
     async with opened(folder, run="finished") as pilot:
         await pilot.press("ctrl+p")
         assert isinstance(pilot.app.screen, Palette)
-        await pilot.press(*"logarithmic y")
+        await pilot.press(*"logarithmic x")
         await pilot.pause(0.5)
         await pilot.press("enter")
-        await until(pilot, lambda: pilot.app.query_one("#train-chart", Chart).options.log)
+        await until(pilot, lambda: pilot.app.query_one("#train-chart", Chart).options.log_x)
 
 
 async def test_ascii_characters_only(folder: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tuirnn.charts.columns import draw_dots, into_columns, to_braille
 from tuirnn.charts.plot import ABOVE, BELOW, CURSOR, Options, Series, draw, fit_scale
 from tuirnn.charts.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
-from tuirnn.runlog.smoothing import BLOCK, Smoother
+from tuirnn.runlog.smoothing import BLOCK, GROWTH, Smoother
 from tuirnn.runlog.track import BLOCK as STRETCH
 from tuirnn.runlog.track import Curve, SeriesBuffer
 
@@ -126,13 +126,65 @@ def test_smoothing_equals_the_plain_recursion_however_it_is_cut(ys: list[float],
     smoother, y = Smoother(beta), np.array(ys, np.float64)
     got = np.concatenate([smoother.extend(y[at : at + cut]) for at in range(0, len(y), cut)] or [y])
     total = weight = 0.0
+    seen, grows = 0, beta > 0
     for value, smooth in zip(ys, got, strict=True):
-        total, weight = beta * total, beta * weight
+        now = min(beta, seen / (seen + GROWTH))
+        grows = grows and now < beta
+        if not grows or math.isfinite(value):  # the growing average does not fade by what it does not see
+            total, weight = now * total, now * weight
         if math.isfinite(value):
-            total, weight = total + (1 - beta) * value, weight + (1 - beta)
+            seen += grows
+            total, weight = total + (1 - now) * value, weight + (1 - now)
             assert smooth == np.float64(total / weight) or abs(smooth - total / weight) < 1e-6 * max(1, abs(smooth))
         else:
             assert math.isnan(smooth)
+
+
+def test_the_smoothed_curve_does_not_lag_behind_the_first_fall() -> None:
+    steps = np.arange(2_000.0)
+    loss = 1.3 + 3 * np.exp(-steps / 60)
+    lag = Smoother(0.99).extend(loss) - loss
+    assert np.abs(lag[:300]).max() < 0.2, "a constant factor lags by 0.7"
+    settled = lag[-1]
+    assert abs(settled) < 1e-6
+
+
+def test_robust_range_leaves_out_the_first_fall_and_a_spike() -> None:
+    steps = np.arange(1_000.0)
+    loss = 1.3 + 3 * np.exp(-steps / 20)
+    loss[700] = 50.0
+    line = series(steps, loss)
+    whole, robust = fit_scale([line], Options()), fit_scale([line], Options(robust=True))
+    assert whole is not None
+    assert robust is not None
+    assert whole.y1 == 50.0
+    assert robust.y0 < 1.31
+    assert 1.3 < robust.y1 < 1.6
+    assert not robust.log
+    assert sum(ch not in " │┤" for ch in draw([line], 60, 12, Options(robust=True)).rows[0]) > 0, "drawn at the edge"
+
+
+def test_values_over_decades_are_logarithmic() -> None:
+    steps = np.arange(1_000.0)
+    scale = fit_scale([series(steps, 10 ** (-steps / 200))], Options(robust=True))
+    assert scale is not None
+    assert scale.log
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(floats, min_size=1, max_size=200), st.sampled_from(["nats", "bits", "perplexity", "%"]))
+def test_a_robust_range_draws_anything(ys: list[float], unit: str) -> None:
+    canvas = draw([series(range(len(ys)), ys)], 60, 12, Options(robust=True, unit=unit))
+    assert len(canvas.rows) == 12
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(40, 150), st.integers(7, 40), st.booleans())
+def test_each_axis_has_two_figures(low: float, span: float, width: int, height: int, log: bool) -> None:
+    low = abs(low) + 1e-6 if log else low
+    canvas = draw([series([3, 4, 1000], [low, low + span, low])], width, height, Options(log=log))
+    assert sum("┤" in row for row in canvas.rows) >= 2
+    assert canvas.rows[-2].count("┬") >= 2
 
 
 @settings(max_examples=200, deadline=None)
@@ -151,6 +203,9 @@ def test_ticks_are_few_inside_and_ascending(low: float, span: float, most: int) 
 def test_labels() -> None:
     assert axis_labels([1.0, 1.5, 2.0]) == ["1.0", "1.5", "2.0"]
     assert axis_labels([2.0, 4.0]) == ["2", "4"]
+    assert axis_labels([0, 2_000, 4_000]) == ["0", "2k", "4k"]
+    assert axis_labels([1e6, 1.5e6]) == ["1M", "1.5M"]
+    assert axis_labels([10, 100, 1_000], log=True) == ["10", "100", "1k"]
     assert [step_label(k) for k in (0, 500, 1500, 20_000, 3e6)] == ["0", "500", "1.5k", "20k", "3M"]
     assert linear_ticks(1, 2, 10, whole=True) == [1, 2]  # two evaluations have no step in between
     assert [elapsed_label(s) for s in (5, 90, 120, 5400, 259_200)] == ["5s", "1m30s", "2m", "1h30m", "3d"]

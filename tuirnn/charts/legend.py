@@ -49,7 +49,8 @@ def lay_out(series: Sequence[Series], width: int, rows: int) -> Legend:
     names = list(dict.fromkeys(one.name for one in series if one.name))
     for count in range(len(names), 0, -1):
         more = f"+{len(names) - count} more" if count < len(names) else ""
-        for longest in range(max(map(len, names)), SHORTEST - 1, -1):
+        widest = max(map(len, names))
+        for longest in range(widest, min(SHORTEST, widest) - 1, -1):
             short = [_shortened(visible_line(name), longest) for name in names[:count]]
             if len(set(short)) < count:
                 break  # names that look alike name nothing

@@ -86,9 +86,9 @@ def series_of(measure: str, snapshot: Snapshot, axis: str, facts: Facts, smooth:
     train, val = snapshot.train, snapshot.val
     x, x_val = place(train, axis), place(val, axis)
     if measure == LOSS:
-        lines = [Series("train", x, train[LOSS], "raw", faint=smooth)]
-        if smooth:
-            lines.append(Series("smoothed", x, snapshot.smooth, "train"))
+        if not smooth:
+            return [Series("train", x, train[LOSS], "train"), *validation(x_val, val[LOSS])]
+        lines = [Series("", x, train[LOSS], "raw", faint=True), Series("train", x, snapshot.smooth, "train")]
         return [*lines, *validation(x_val, val[LOSS])]
     if measure == SPEED:
         return [Series("", *_speed(train, x, facts), "train")]
@@ -99,13 +99,13 @@ def series_of(measure: str, snapshot: Snapshot, axis: str, facts: Facts, smooth:
 
 @lru_cache(maxsize=16)
 def validation(x: Curve, y: Curve) -> tuple[Series, ...]:
-    """Validation losses as marks, the best of them as a star; the same objects for the same curves."""
-    lines = [Series("val", x, y, "val", mark="◆")]
+    """Validation losses as joined marks, the best of them as a star; the same objects for the same curves."""
+    lines = [Series("val", x, y, "val"), Series("", x, y, "val", mark="◆")]
     finite = np.isfinite(y.values)
     if finite.any():
         best = int(np.argmin(np.where(finite, y.values, np.inf)))
         at = Curve.of(x.at(slice(best, best + 1)))
-        lines.append(Series("best", at, Curve.of(y.at(slice(best, best + 1))), "best", mark="★"))
+        lines.append(Series("", at, Curve.of(y.at(slice(best, best + 1))), "best", mark="★"))
     return tuple(lines)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuirnn.charts import ranges
 from tuirnn.charts.columns import Columns, Floats, Ints, Scale, Stretch, draw_dots, gather, to_braille
 from tuirnn.charts.ticks import (
     axis_labels,
@@ -74,6 +75,9 @@ class Options:
         cursor: x of a line across the plot; NaN: none.
         axis: how x is written.
         unit: what y is shown as, one of `UNITS`.
+        robust: leave out of the range of y what is rare: a first steep fall, single spikes; a logarithmic scale where
+            the values span decades. What lies beyond is drawn at the edge.
+        margin: cells at the right that are left to the names of the lines.
     """
 
     log: bool = False
@@ -83,18 +87,23 @@ class Options:
     log_x: bool = False
     axis: Axis = Axis()
     unit: str = "nats"
+    robust: bool = False
+    margin: int = 0
 
 
 UNITS: dict[str, Callable[[Floats], Floats]] = {
     "nats": lambda y: y,
     "bits": lambda y: y / math.log(2),
     "perplexity": lambda y: np.exp(np.minimum(y, 700.0)),
-    "%": lambda y: 100 * y,
+    "%": lambda y: 100 * np.clip(y, -1e300, 1e300),
 }
 """Ways to write y, each an ascending function of it: extremes stay extremes."""
 
 LOSS_UNITS = ("nats", "bits", "perplexity")
 """Those of a loss in nats."""
+
+RANGES = {"robust": "robust y", "linear": "linear y", "log": "log y"}
+"""What is shown of y: what is usual, everything, everything on a logarithmic scale. The first one is the default."""
 
 
 class Canvas:
@@ -164,11 +173,16 @@ def _fit(series: Sequence[Series], options: Options) -> tuple[Scale, list[Stretc
     log = options.log and options.unit != "perplexity"  # positive whatever the loss: nothing is lost on a log scale
     parts = [Stretch.of(one.x, one.y, *found, log) for one in series]
     low, high = min(part.extremes()[0] for part in parts), max(part.extremes()[1] for part in parts)
+    log = options.log
     if low > high:
         low, high = (1.0, 10.0) if options.log else (0.0, 1.0)
     else:
+        if options.robust:
+            low, high = ranges.robust(parts, low, high)
         low, high = (float(y) for y in UNITS[options.unit](np.array([low, high])))
-    return Scale(*found, *_open(low, high, options.log), options.log, options.log_x), parts
+        if options.robust and not log and ranges.spans_decades(low, high):
+            log = True
+    return Scale(*found, *_open(low, high, log), log, options.log_x), parts
 
 
 def _in_unit(gathered: Columns, unit: str) -> Columns:
@@ -207,15 +221,17 @@ def draw(series: Sequence[Series], width: int, height: int, options: Options | N
     plot_height = height - 2
     most = max(2, plot_height // 3)
     ticks = (log_ticks if scale.log else linear_ticks)(scale.y0, scale.y1, most)
-    labels = [f"{tick:.4g}" for tick in ticks] if scale.log else axis_labels(ticks)
+    labels = axis_labels(ticks, log=scale.log)
     left = max(map(len, labels), default=0) + 2
-    W = width - left
+    W = width - left - options.margin
     if W < 4:
         return canvas
     area = Area(canvas, scale, left, W, plot_height)
     area.axes(ticks, labels, options.axis)
     known: dict[int, Ints] = {}
-    area.lines(series, [_in_unit(gather(part, scale, 2 * W, known), options.unit) for part in parts])
+    gathered = [_in_unit(gather(part, scale, 2 * W, known), options.unit) for part in parts]
+    area.lines(series, gathered)
+    area.ends = area.find_ends(series, gathered)
     if math.isfinite(options.cursor):
         area.cursor(options.cursor)
     canvas.area = area
@@ -227,6 +243,7 @@ class Area:
 
     def __init__(self, canvas: Canvas, scale: Scale, left: int, W: int, H: int) -> None:
         self.canvas, self.scale, self.left, self.W, self.H = canvas, scale, left, W, H
+        self.ends: dict[str, int] = {}  # row in which each named series ends
 
     def x_at(self, column: int) -> float:
         """The x that a column of the canvas stands for."""
@@ -247,13 +264,29 @@ class Area:
             canvas.put(int(row), left - 1, "┤", "axis")
         canvas.put(self.H, left - 1, "└" + "─" * self.W, "axis")
         free = 0
-        for x, label in axis.ticks(self.scale.x0, self.scale.x1, max(2, self.W // 12), self.scale.log_x):
-            at = self.cell(x)
-            begin = min(max(at - len(label) // 2, 0), self.canvas.width - len(label))
+        for x, label in self._x_ticks(axis):
+            begin = self._label_begin(x, label)
             if begin >= free:
-                canvas.put(self.H, at, "┬", "axis")
+                canvas.put(self.H, self.cell(x), "┬", "axis")
                 canvas.put(self.H + 1, begin, label, "label")
                 free = begin + len(label) + 2
+
+    def _x_ticks(self, axis: Axis) -> list[tuple[float, str]]:
+        """Figures of the x axis, as many as fit; at least two where two fit at all."""
+        scale, most = self.scale, max(2, self.W // 12)
+        found = axis.ticks(scale.x0, scale.x1, most, scale.log_x)
+        for more in (2 * most, 4 * most):
+            if len(found) > 1 and self._fits(found[0], found[-1]):
+                return found
+            denser = axis.ticks(scale.x0, scale.x1, more, scale.log_x)
+            found = [denser[0], denser[-1]] if len(denser) > 1 else found
+        return found
+
+    def _label_begin(self, x: float, label: str) -> int:
+        return min(max(self.cell(x) - len(label) // 2, 0), self.canvas.width - len(label))
+
+    def _fits(self, first: tuple[float, str], last: tuple[float, str]) -> bool:
+        return self._label_begin(*first) + len(first[1]) + 2 <= self._label_begin(*last)
 
     def lines(self, series: Sequence[Series], gathered: Sequence[Columns]) -> None:
         """All series, later ones over earlier ones; marks last, over all lines."""
@@ -278,6 +311,14 @@ class Area:
                 characters[at], shown[at] = chr(codes[row, column]), names[styles[row, column]]
         for one, curve in zip(series, gathered, strict=True):
             self._marks(one, curve)
+
+    def find_ends(self, series: Sequence[Series], gathered: Sequence[Columns]) -> dict[str, int]:
+        """The row in which each named series ends, [0, H)."""
+        found = {}
+        for one, curve in zip(series, gathered, strict=True):
+            if one.name and len(curve.column):
+                found[one.name] = int(self.scale.row(curve.last[-1:], self.H * 4)[0]) // 4
+        return found
 
     def _sparse(self, one: Series, curve: Columns) -> bool:
         """Whether the points of a series are drawn as marks: it has a mark, and there is room."""

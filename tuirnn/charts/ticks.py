@@ -21,9 +21,20 @@ def linear_ticks(low: float, high: float, most: int, whole: bool = False) -> lis
     step = max(_round_step(span / most), 1.0 if whole else 0.0)
     if step == 0 or not math.isfinite(low / step) or abs(low / step) > 1e15:
         return [low, high]  # the span is lost in the figures' own precision
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    ticks = [min(max(k * step, low), high) for k in range(first, min(last, first + MOST) + 1)]
-    return ticks or [low, high]
+    for apart in _finer(step, 1.0 if whole else 0.0):
+        first, last = math.ceil(low / apart - 1e-9), math.floor(high / apart + 1e-9)
+        ticks = [min(max(k * apart, low), high) for k in range(first, min(last, first + MOST) + 1)]
+        if len(ticks) > 1:
+            return ticks
+    return [low, high]
+
+
+def _finer(step: float, least: float) -> list[float]:
+    """A step, and the next round ones below it: a single figure does not tell what an axis spans."""
+    steps = [step]
+    for _ in range(2):
+        steps.append(_round_step(steps[-1] / 2.5))
+    return [one for one in steps if one > 0 and one >= least]
 
 
 def _round_step(least: float) -> float:
@@ -45,13 +56,42 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     stride = max(1, -(-decades // max(most, 1)))
     exponents = [k for k in range(first, last + 1, stride) if -307 <= k <= 307]
     ticks = [factor * 10.0**k for k in exponents for factor in factors]
-    return [tick for tick in ticks if low <= tick <= high][:MOST] or [low, high]
+    inside = [tick for tick in ticks if low <= tick <= high][:MOST]
+    return inside if len(inside) > 1 else linear_ticks(low, high, most)
 
 
-def axis_labels(ticks: Sequence[float]) -> list[str]:
-    """The ticks as text of one width of fraction: '1.0', '1.5', '2.0'; exponents where digits would not fit."""
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def axis_labels(ticks: Sequence[float], log: bool = False) -> list[str]:
+    """The ticks as text: '1.0', '1.5', '2.0' or '10k', '20k'; exponents where digits would not fit.
+
+    Args:
+        ticks: ascending.
+        log: whether the axis is logarithmic: each tick then has digits of its own.
+    """
     if not ticks:
         return []
+    largest = max(map(abs, ticks))
+    if 1e3 <= largest < 1e12:
+        shown = [_with_prefix(tick, largest, log) for tick in ticks]
+        if len(set(shown)) == len(shown):
+            return shown
+    if log:
+        return [f"{tick:.4g}" for tick in ticks]
+    return _plain_labels(ticks)
+
+
+def _with_prefix(tick: float, largest: float, log: bool) -> str:
+    """A tick with the SI prefix of the largest one, or with its own on a logarithmic axis."""
+    measured = abs(tick) if log else largest
+    for limit, prefix in _PREFIXES:
+        if measured >= limit:
+            return f"{tick / limit:.4g}{prefix}" if tick else "0"
+    return f"{tick:.4g}"
+
+
+def _plain_labels(ticks: Sequence[float]) -> list[str]:
     largest = max(map(abs, ticks))
     gaps = [b - a for a, b in itertools.pairwise(ticks) if b > a]
     least = min([*gaps, *(abs(tick) for tick in ticks if tick and not gaps)], default=1.0)

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from tuirnn.figures import PERCENT
 from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
+    from tuirnn.diagnosis import Finding
     from tuirnn.runs.listing import RunSummary
     from tuirnn.runs.reader import RunRecord, Status
 
@@ -94,11 +96,19 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
         "text": record.data,
         "environment": record.environment,
     }
+    findings = _findings(summary)
+    values["findings"] = [asdict(found) for found in findings]
     if as_json:
         print_json_pretty(values)
         return
     for line in _sheet(summary, record, values["checkpoints"]):
         print(line)
+    if findings:
+        print("findings")
+        for found in findings:
+            told = {found.what: f"{found.evidence}; {found.advice}"}
+            for line in _section(told, "  ", 2 + max(len(one.what) for one in findings) + 2):
+                print(line)
 
 
 @group.command("export", epilog="Example: tuirnn runs export lstm-384 -o losses.csv")
@@ -196,13 +206,22 @@ def _parent(record: "RunRecord") -> str:
     )
 
 
-def _section(values: dict[str, Any], margin: str) -> Iterator[str]:
-    """A line or more for each value that is not empty."""
+def _findings(run: "RunSummary") -> "tuple[Finding, ...]":
+    """What the logs of a run say about how it learns."""
+    from tuirnn.diagnosis import diagnose
+    from tuirnn.runlog.feed import whole
+    from tuirnn.runlog.probes import ProbeLog
+
+    return diagnose(run, whole(run.paths), ProbeLog(run.paths.probes).read())
+
+
+def _section(values: dict[str, Any], margin: str, wide: int = 14) -> Iterator[str]:
+    """A line or more for each value that is not empty; `wide` is the column in which the values begin."""
     width = max(80, min(shutil.get_terminal_size((120, 24)).columns, 120))
-    indent = " " * 14
+    indent = " " * wide
     for name, value in values.items():
         if shown := one_line(plain(value), 4_000):
-            head = f"{margin}{one_line(name, 40):<{14 - len(margin)}}"
+            head = f"{margin}{one_line(name, 40):<{wide - len(margin)}}"
             yield textwrap.fill(shown, width, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
 
 

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuirnn.diagnosis import Finding
 from tuirnn.errors import TuirnnError
 from tuirnn.text import visible_line
 
@@ -107,6 +108,34 @@ class Help(ModalScreen[None]):
             dialog.border_subtitle = "esc close · ↑↓ scroll"
             for heading, keys in self._sections:
                 yield KeyList(heading, keys)
+
+
+class Findings(ModalScreen[None]):
+    """What was found in a run.
+
+    Args:
+        name: of the run.
+        findings: the most serious first.
+    """
+
+    AUTO_FOCUS = "*"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,D,enter", "dismiss", "close")]
+
+    def __init__(self, name: str, findings: Sequence[Finding]) -> None:
+        super().__init__()
+        self._run_name, self._findings = name, findings
+
+    def compose(self) -> ComposeResult:
+        """A paragraph for each."""
+        with VerticalScroll(classes="dialog") as dialog:
+            dialog.border_title = Content(f"findings in {visible_line(self._run_name)}")
+            dialog.border_subtitle = "esc close"
+            for found in self._findings:
+                yield Static(Content.styled(f"▲ {found.what}", "bold $text-warning"))
+                yield Static(Content(visible_line(found.evidence)), classes="finding")
+                yield Static(
+                    Content.assemble(("→ ", "$text-muted"), visible_line(found.advice)), classes="finding -last"
+                )
 
 
 class Choose(ModalScreen[str]):

@@ -14,7 +14,7 @@ from tuirnn.tui.screens.dialogs import Confirm
 LR_UP, LR_DOWN = 1.25, 0.8
 """Factors of the learning rate."""
 
-LIVE_ONLY = {"pause", "faster", "slower", "evaluate", "checkpoint"}
+LIVE_ONLY = {"pause", "faster", "slower", "evaluate", "checkpoint", "stop", "kill"}
 """Actions that need a live trainer."""
 
 
@@ -90,7 +90,7 @@ class Steering(Tab):
             Confirm(
                 f"Stop run '{self.paths.name}'?",
                 "It writes a checkpoint and ends; R resumes it later. (If it should continue, close the dashboard "
-                "with q instead: the training goes on.)",
+                "with q instead: the training continues.)",
                 "stop",
             ),
             lambda yes: self._request("stop", "requested: stop") if yes else None,

@@ -6,6 +6,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.widgets import Static
 
 from tuirnn.charts import measures
 from tuirnn.figures import UNKNOWN
@@ -13,21 +14,26 @@ from tuirnn.runlog.snapshot import Evaluation, Snapshot
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.keys import key
+from tuirnn.tui.screens.asides import Asides
+from tuirnn.tui.screens.charting import CHART_KEYS, ChartKeys
+from tuirnn.tui.screens.dialogs import Findings
 from tuirnn.tui.screens.logs import LogRead, LogReader
 from tuirnn.tui.screens.steering import Steering
-from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.held_out import HeldOut
-from tuirnn.tui.widgets.run_chart import RunChart, RunCurves, SmallCharts
+from tuirnn.tui.widgets.run_chart import RunChart, RunCurves, SmallCharts, following
 from tuirnn.tui.widgets.status_panel import StatusPanel
+from tuirnn.tui.widgets.styled_text import StyledText
+from tuirnn.tui.widgets.system_panel import SystemPanel
 
-SMOOTHINGS: tuple[float | None, ...] = (None, 0.8, 0.95, 0.99, 0.0)
-"""None selects the smoothing by the number of points."""
+WIDE = 112
+"""Width from which two panels stand side by side."""
 
-PAN = 0.2
-"""Share of the chart by which a key moves it."""
+SECOND = "-second"
+PAGES, NARROW_PAGES = ("-first", "-log"), ("-first", SECOND, "-log", "-system")
+"""Classes of the tab for what stands at its bottom."""
 
 
-class TrainTab(Steering):
+class TrainTab(ChartKeys, Steering):
     """Charts, status, samples and mistakes of a run."""
 
     NAME = "train"
@@ -40,25 +46,14 @@ class TrainTab(Steering):
         key("c", "checkpoint", "checkpoint", "write a checkpoint now"),
         key("[", "earlier", "earlier", "sample of the previous evaluation"),
         key("]", "later", "later", "sample of the next evaluation"),
-        key("left", "left", "cursor", "move the cursor to the left; the sample follows (mouse: click)"),
-        key("right", "right", "", "move the cursor to the right"),
-        key("0,end", "newest", "all", "remove cursor and zoom: the whole curve, the newest sample"),
-        key("w", "panel", "panel", "switch between the two lower panels (small windows)"),
+        key("w", "panel", "panel", "next panel: what it writes, what it gets wrong, the run's log, the machine"),
+        key("D", "findings", "findings", "what is found in the run's curves, with the evidence and what to try"),
         key(">", "faster", "lr up", "multiply the learning rate by 1.25"),
         key("<", "slower", "lr down", "multiply the learning rate by 0.8"),
-        key("+,=", "zoom_in", "zoom", "zoom in at the cursor (mouse: wheel)"),
-        key("-", "zoom_out", "", "zoom out"),
-        key("h,shift+left", "pan_left", "", "move the zoomed part to the left (mouse: drag)"),
-        key("l,shift+right", "pan_right", "", "move the zoomed part to the right"),
-        key("m", "measure", "measure", "next measure: loss, learning rate, gradient norm, speed, …"),
-        key("x", "axis", "axis", "x axis: steps, epochs, time since the start, or wall clock"),
-        key("u", "unit", "unit", "unit of the loss: nats, bits, or perplexity"),
-        key("y", "log", "log y", "logarithmic or linear y"),
-        key("X", "log_x", "", "logarithmic or linear x"),
-        key("s", "smooth", "smooth", "next smoothing of the training loss"),
         key("g", "generate", "generate", "generate with the run"),
         key("K", "kill", "", "kill the training without a checkpoint, after confirmation"),
         key("i", "xray", "", "open the run on the X-ray tab"),
+        *CHART_KEYS,
         key("up", "scroll_up", "", "scroll the texts up; previous column of a forecast"),
         key("down", "scroll_down", "", "scroll the texts down; next column of a forecast"),
         key("n", "new", "", "start a new run"),
@@ -72,16 +67,27 @@ class TrainTab(Steering):
             status = StatusPanel(id="train-status")
             status.border_title = "now"
             yield status
+        yield Static("", id="train-diagnosis", markup=False)
         yield SmallCharts(id="train-small")
         yield HeldOut(id="train-texts")
+        with Horizontal(id="train-behind"):
+            log = StyledText(id="train-log")
+            log.border_title = "log"
+            yield log
+            system = SystemPanel(id="train-system")
+            system.border_title = "this machine"
+            yield system
 
     def setup(self) -> None:
         """No run is followed yet."""
         self._reader = LogReader(self, self._draw)
+        self._asides = Asides(self)
+        self._page = PAGES[0]
         self._draw()
 
     @property
-    def _chart(self) -> RunChart:
+    def chart(self) -> RunChart:
+        """The large chart."""
         return self.query_one(RunChart)
 
     # ── following ─────────────────────────────────────────────────────────────
@@ -90,7 +96,8 @@ class TrainTab(Steering):
         """Show this run."""
         if self.paths != paths:
             self.paths, self.summary = paths, None
-            self._chart.reset()
+            self.chart.reset()
+            self._asides.follow(None, paths)
             self.runs_changed(self.context.folder.runs)
         self._reader.follow(paths)
 
@@ -98,6 +105,7 @@ class TrainTab(Steering):
         """Show no run."""
         self.paths, self.summary = None, None
         self._reader.follow(None)
+        self._asides.follow(None, None)
         self._draw()
 
     def opened(self) -> None:
@@ -109,6 +117,7 @@ class TrainTab(Steering):
     def tick(self) -> None:
         """Look for news in the logs."""
         self._reader.poll()
+        self._asides.tick(self.snapshot)
 
     def runs_changed(self, runs: list[RunSummary]) -> None:
         """Display the run's status."""
@@ -117,8 +126,14 @@ class TrainTab(Steering):
             known, self.summary = self.summary is not None, new
             if not known:
                 self._draw()  # the units are in the record
-            self.query_one(StatusPanel).show(*((new.status, new.task) if new else (None,)))
+            self.show_status()
+            self._asides.follow(new, self.paths)
             self.app.refresh_bindings()
+
+    def show_status(self) -> None:
+        """Display the run's status, losses in the unit of the chart."""
+        new = self.summary
+        self.query_one(StatusPanel).show(*((new.status, new.task, self.chart.unit) if new else (None,)))
 
     def on_log_read(self, message: LogRead) -> None:
         """Draw what was read."""
@@ -138,19 +153,28 @@ class TrainTab(Steering):
 
     def _draw(self) -> None:
         name = self.paths.name if self.paths else "no run"
+        self.chart.empty = self._why_empty()
         judged = self.summary.judgement if self.summary else UNKNOWN
         facts, smoothing = measures.facts(self.summary), self.context.folder.smoothing
-        self._chart.show_run(RunCurves(name, self.snapshot, facts, judged, smoothing))
-        self._draw_rest()
+        self.chart.show_run(RunCurves(name, self.snapshot, facts, judged, smoothing))
+        self.draw_rest()
 
-    def _draw_rest(self) -> None:
+    def draw_rest(self) -> None:
         """All but the large chart, which comes first."""
         self._draw_texts()
-        self.call_after_refresh(lambda: self.query_one(SmallCharts).show(self._chart))
+        self.call_after_refresh(lambda: self.query_one(SmallCharts).show(self.chart))
+
+    def _why_empty(self) -> str:
+        """What the chart says while it has no curve."""
+        if self.paths is None:
+            return "no run is open: 1 lists the runs, n starts a new one"
+        if self.summary is not None and not self.status.live:
+            return f"no step was recorded: the run is {self.status.state}"
+        return "waiting for the first step"
 
     def _evaluation(self) -> Evaluation | None:
         """The last evaluation up to the cursor; without a cursor the newest."""
-        known, cursor = self.snapshot.evaluations, self._chart.cursor
+        known, cursor = self.snapshot.evaluations, self.chart.cursor
         if cursor is None:
             return known[-1] if known else None
         return next((one for one in reversed(known) if one.step <= cursor), known[0] if known else None)
@@ -166,10 +190,17 @@ class TrainTab(Steering):
         if action in ("earlier", "later"):
             return len(self.snapshot.evaluations) > 1
         if action == "newest":
-            return self._chart.cursor is not None or self._chart.is_zoomed
-        if action == "panel":
-            return self.screen.has_class("-narrow") and self.query_one(HeldOut).has_second
+            return self.chart.cursor is not None or self.chart.is_zoomed
+        if action == "findings":
+            return bool(self._asides.findings)
         return action == "new" or (self.paths is not None and super().can(action))
+
+    def smoothing_changed(self) -> None:
+        """Smooth the training loss by the folder's factor."""
+        if self._reader.feed:
+            self._reader.feed.beta = self.context.folder.smoothing
+            self._reader.poll()
+        self._draw()
 
     def action_earlier(self) -> None:
         """Go to the previous evaluation."""
@@ -183,101 +214,25 @@ class TrainTab(Steering):
         chosen, steps = self._evaluation(), [one.step for one in self.snapshot.evaluations]
         if chosen is not None:
             to = min(max(steps.index(chosen.step) + by, 0), len(steps) - 1)
-            self._chart.move_cursor(None if to == len(steps) - 1 else float(steps[to]))
-            self._cursor_moved()
-
-    def _cursor_moved(self) -> None:
-        """Show the texts and small charts at the cursor; another key may work now."""
-        self._draw_rest()
-        self.app.refresh_bindings()
-
-    def action_left(self) -> None:
-        """Move the cursor to the left."""
-        self._chart.nudge(-1)
-        self._cursor_moved()
-
-    def action_right(self) -> None:
-        """Move the cursor to the right."""
-        self._chart.nudge(1)
-        self._cursor_moved()
-
-    def action_newest(self) -> None:
-        """Remove cursor and zoom."""
-        self._chart.show_all()
-        self._cursor_moved()
-
-    def action_zoom_in(self) -> None:
-        """Zoom in at the cursor."""
-        self._chart.zoom(1)
-        self._cursor_moved()
-
-    def action_zoom_out(self) -> None:
-        """Zoom out at the cursor."""
-        self._chart.zoom(-1)
-        self._cursor_moved()
-
-    def action_pan_left(self) -> None:
-        """Move the zoomed part to the left."""
-        self._chart.pan(-PAN)
-        self._draw_rest()
-
-    def action_pan_right(self) -> None:
-        """Move the zoomed part to the right."""
-        self._chart.pan(PAN)
-        self._draw_rest()
-
-    def on_chart_pointed(self, event: Chart.Pointed) -> None:
-        """Move the cursor to the mouse."""
-        self._chart.point_at(event.x)
-        self._cursor_moved()
-
-    def on_chart_turned(self, event: Chart.Turned) -> None:
-        """Zoom at the mouse."""
-        self._chart.zoom(event.by, event.x)
-        self._cursor_moved()
-
-    def on_chart_dragged(self, event: Chart.Dragged) -> None:
-        """Move the zoomed part with the mouse."""
-        self._chart.pan(-event.share)
-        self._draw_rest()
+            self.chart.move_cursor(None if to == len(steps) - 1 else float(steps[to]))
+            self.cursor_moved()
 
     # ── other keys ────────────────────────────────────────────────────────────
 
-    def action_axis(self) -> None:
-        """Draw against the next axis."""
-        self._chart.next_axis()
-        self._draw_rest()
-
-    def action_measure(self) -> None:
-        """Draw the next measure on the large chart."""
-        self._chart.next_measure()
-        self._draw_rest()
-
-    def action_unit(self) -> None:
-        """Draw the loss in the next unit."""
-        self._chart.next_unit()
-
-    def action_log(self) -> None:
-        """Switch between linear and logarithmic y."""
-        self._chart.toggle_log()
-
-    def action_log_x(self) -> None:
-        """Switch between linear and logarithmic x."""
-        self._chart.toggle_log_x()
-        self._draw_rest()
-
-    def action_smooth(self) -> None:
-        """Smooth the training loss differently."""
-        folder = self.context.folder
-        folder.smoothing = SMOOTHINGS[(SMOOTHINGS.index(folder.smoothing) + 1) % len(SMOOTHINGS)]
-        if self._reader.feed:
-            self._reader.feed.beta = folder.smoothing
-            self._reader.poll()
-        self._draw()
-
     def action_panel(self) -> None:
-        """Switch between the two lower panels."""
-        self.query_one(HeldOut).toggle_class("-second")
+        """Show the next panel."""
+        pages = PAGES if self.app.size.width >= WIDE else NARROW_PAGES
+        held_out = self.query_one(HeldOut)
+        known = [page for page in pages if page != SECOND or held_out.has_second]
+        self._page = following(self._page if self._page in known else known[0], known)
+        for page in NARROW_PAGES:
+            self.set_class(page == self._page, page)
+        held_out.set_class(self._page == SECOND, SECOND)
+        self._asides.now()
+
+    def action_findings(self) -> None:
+        """Show what was found in the run."""
+        self.app.push_screen(Findings(self.paths.name if self.paths else "", self._asides.findings))
 
     def action_scroll_up(self) -> None:
         """Scroll the texts up."""

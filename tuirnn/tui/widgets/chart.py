@@ -1,7 +1,8 @@
 """A chart of curves in the colours of the theme."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.segment import Segment
 from textual import events
@@ -9,6 +10,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
+from tuirnn.charts import ends
 from tuirnn.charts.columns import Scale
 from tuirnn.charts.legend import GAP, Entry, lay_out
 from tuirnn.charts.plot import Canvas, Options, Series, draw
@@ -150,6 +152,10 @@ class Chart(Painted):
             text = self.empty[: size.width]
             canvas.put(size.height // 2, (size.width - len(text)) // 2, text, "label")
             return canvas
+        if labels := ends.labels(self._series, size.width, size.height - 2):
+            canvas = self._draw_with_ends(labels, size)
+            self._put_note(canvas, 0)
+            return canvas
         spare = size.height - LOWEST
         legend = lay_out(self._series, size.width - 1, min(spare, max(1, spare // 2)))
         high = len(legend.rows)
@@ -160,6 +166,20 @@ class Chart(Painted):
         for row, entries in enumerate(legend.rows):
             self._put_names(canvas, row, entries)
         self._put_note(canvas, high)
+        return canvas
+
+    def _draw_with_ends(self, labels: Mapping[str, ends.EndLabel], size: Size) -> Canvas:
+        """The chart with the name of each line at its right end; lines without a point there have theirs below."""
+        margin = max(len(label.name) for label in labels.values()) + 1
+        canvas = draw(self._series, size.width, size.height, dataclasses.replace(self._options, margin=margin))
+        area = canvas.area
+        if area is None:
+            return canvas
+        missing = [name for name in labels if name not in area.ends]
+        wanted = {**area.ends, **dict.fromkeys(missing, area.H - 1)}
+        for name, row in zip(wanted, ends.apart(list(wanted.values()), area.H), strict=True):
+            style = labels[name].style if name not in missing else "label"
+            canvas.put(row, area.left + area.W + 1, labels[name].name, style)
         return canvas
 
     def _put_note(self, canvas: Canvas, top: int) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +13,17 @@ from textual.content import Content
 from tuirnn import text
 from tuirnn.charts import measures
 from tuirnn.charts.measures import LOSS, Facts
-from tuirnn.charts.plot import LOSS_UNITS, UNITS, Options, Series
+from tuirnn.charts.plot import LOSS_UNITS, RANGES, UNITS, Options, Series
 from tuirnn.charts.window import Window
 from tuirnn.figures import UNKNOWN, Judgement
-from tuirnn.runlog.snapshot import Snapshot
+from tuirnn.runlog.snapshot import Curves, Snapshot
+from tuirnn.runs.reader import ELAPSED
 from tuirnn.tui.widgets.chart import Chart
 
 SMALL_CHARTS = 3
+
+RATE = "lr"
+"""The measure whose every value is meant."""
 
 AXIS_NAMES = {"wall": "wall clock", "relative": "time"}
 """Of the axes whose names are not words already."""
@@ -55,7 +60,7 @@ class RunChart(Chart):
         super().__init__("waiting for the first step", id=id)
         self.curves = RunCurves()
         self.cursor: float | None = None
-        self._log = self._log_x = False
+        self._log_x, self._shown_range = False, next(iter(RANGES))
         self._axis, self._measure, self._unit = "step", LOSS, "nats"
         self._window = Window()
 
@@ -78,7 +83,8 @@ class RunChart(Chart):
         measure = self._measure if self._measure in measures.measures(snapshot, facts) else LOSS
         options = dataclasses.replace(
             self.common_options(),
-            log=self._log,
+            log=self._shown_range == "log",
+            robust=self._shown_range == "robust" and measure != RATE,
             log_x=self._log_x and self._axis in ("step", "epoch"),
             unit=measures.unit_of(measure, judged, self._unit),
         )
@@ -94,7 +100,7 @@ class RunChart(Chart):
         snapshot, beta = self.curves.snapshot, self.curves.smoothing
         words = [f"by {AXIS_NAMES.get(self._axis, self._axis)}"]
         words += [f"smooth {'auto' if beta is None else beta or 'off'}"]
-        words += ["log y" if options.log else "linear y"]
+        words += [RANGES[self._shown_range]]
         words += ["log x"] if options.log_x else []
         words += [] if self._window.whole else ["zoomed"]
         words += [f"{snapshot.damaged} damaged lines"] if snapshot.damaged else []
@@ -109,7 +115,11 @@ class RunChart(Chart):
         snapshot, step = self.curves.snapshot, self.cursor
         lines = [f"step {text.count(step)}"]
         shown = [("train", snapshot.train, snapshot.smooth), ("val", snapshot.val, snapshot.val[LOSS])]
-        shown += [(measures.NAMES.get(n, n), snapshot.train, c) for n, c in snapshot.train.values.items() if n != LOSS]
+        shown += [
+            (measures.NAMES.get(n, n), snapshot.train, c)
+            for n, c in snapshot.train.values.items()
+            if n not in (LOSS, ELAPSED)
+        ]
         for name, curves, values in shown:
             at = curves.step.upto(step) - 1
             if 0 <= at < len(values):
@@ -124,7 +134,7 @@ class RunChart(Chart):
     def common_options(self) -> Options:
         """Axis, zoom and cursor."""
         snapshot, facts = self.curves.snapshot, self.curves.facts
-        x_from, x_to = self._window.bounds(*self._range())
+        x_from, x_to = self._window.bounds(*self._ends())
         axis = measures.axis_of(self._axis, snapshot, facts)
         return Options(x_from=x_from, x_to=x_to, cursor=self._cursor_x(), axis=axis)
 
@@ -134,10 +144,9 @@ class RunChart(Chart):
         others = [measure for measure in measures.measures(snapshot, facts) if measure != self._measure]
         return [(one, measures.series_of(one, snapshot, self._axis, facts)) for one in others[:SMALL_CHARTS]]
 
-    def _range(self) -> tuple[float, float]:
+    def _ends(self) -> tuple[float, float]:
         """First and last value on the axis."""
-        places = measures.place(self.curves.snapshot.train, self._axis).values
-        return (float(places[0]), float(places[-1])) if len(places) else (0.0, 1.0)
+        return _ends_of(self.curves.snapshot.train, self._axis)
 
     def _cursor_x(self) -> float:
         """The cursor's place on the axis; NaN if there is no cursor."""
@@ -181,14 +190,14 @@ class RunChart(Chart):
             by: 1 or -1.
             around: place on the axis that keeps its position; NaN for the cursor, or the end without a cursor.
         """
-        low, high = self._range()
+        low, high = self._ends()
         around = self._cursor_x() if math.isnan(around) else around
         self._window = self._window.zoomed(by, high if math.isnan(around) else around, low, high)
         self._renew()
 
     def pan(self, share: float) -> None:
         """Move the part that is shown by a share of its width."""
-        self._window = self._window.panned(share, *self._range())
+        self._window = self._window.panned(share, *self._ends())
         self._renew()
 
     def show_all(self) -> None:
@@ -201,9 +210,18 @@ class RunChart(Chart):
     def next_axis(self) -> None:
         """Draw against the next axis."""
         known = measures.axes(self.curves.snapshot, self.curves.facts)
-        self._axis = known[(known.index(self._axis) + 1) % len(known)] if self._axis in known else "step"
-        self._window = Window()
+        self._change_axis(known[(known.index(self._axis) + 1) % len(known)] if self._axis in known else "step")
         self._renew()
+
+    def _change_axis(self, axis: str) -> None:
+        """Draw against another axis; the same part of the run stays on the screen."""
+        before, train = self._axis, self.curves.snapshot.train
+        self._axis = axis
+        if not self._window.whole and len(train):
+            shown = self._window.bounds(*_ends_of(train, before))
+            low, high = (measures.position(train, axis, measures.step_at(train, before, x)) for x in shown)
+            follows = math.isinf(self._window.end)
+            self._window = Window(high - low, math.inf if follows else high) if high > low else Window()
 
     def next_measure(self) -> None:
         """Draw the next measure."""
@@ -213,20 +231,57 @@ class RunChart(Chart):
 
     def next_unit(self) -> None:
         """Draw the loss in the next unit."""
-        self._unit = LOSS_UNITS[(LOSS_UNITS.index(self._unit) + 1) % len(LOSS_UNITS)]
+        self._unit = following(self._unit, LOSS_UNITS)
         self._renew()
 
-    def toggle_log(self) -> None:
-        """Switch between linear and logarithmic y."""
-        self._log = not self._log
+    @property
+    def unit(self) -> str:
+        """What the loss is shown in, one of `plot.UNITS`."""
+        return measures.unit_of(LOSS, self.curves.judgement, self._unit)
+
+    def play(self, share: float) -> bool:
+        """Move the cursor on by a share of what is shown, from its beginning if there is none.
+
+        Returns:
+            Whether there is more; at the end the cursor is removed.
+        """
+        train = self.curves.snapshot.train
+        low, high = self._ends()
+        if not self._window.whole:
+            low, high = self._window.bounds(low, high)
+        x = low if self.cursor is None else self._cursor_x() + share * (high - low)
+        if not len(train) or not x < high:
+            self.move_cursor(None)
+            return False
+        to = measures.step_at(train, self._axis, x)
+        if to == self.cursor:  # fewer points than moves
+            to = float(train.step.values[min(train.step.upto(to), len(train) - 1)])
+        self.move_cursor(to)
+        return True
+
+    def next_range(self) -> None:
+        """Draw the next range of y."""
+        self._shown_range = following(self._shown_range, RANGES)
         self._renew()
 
     def toggle_log_x(self) -> None:
         """Switch between linear and logarithmic x; only steps and epochs can be logarithmic."""
         self._log_x = not self._log_x
         if self._log_x and self._axis not in ("step", "epoch"):
-            self._axis, self._window = "step", Window()
+            self._change_axis("step")
         self._renew()
+
+
+def following(name: str, names: Iterable[str]) -> str:
+    """The one after `name`, and after the last the first one."""
+    known = list(names)
+    return known[(known.index(name) + 1) % len(known)]
+
+
+def _ends_of(train: Curves, axis: str) -> tuple[float, float]:
+    """First and last place of a run on an axis."""
+    places = measures.place(train, axis).values
+    return (float(places[0]), float(places[-1])) if len(places) else (0.0, 1.0)
 
 
 class SmallCharts(Horizontal):
@@ -246,4 +301,15 @@ class SmallCharts(Horizontal):
             measure, lines = others[number] if number < len(others) else ("", [])
             chart.set_class(not measure, "-unused")
             chart.border_title = Content(measures.title(measure, judged, counted=large.curves.facts.counted))
-            chart.show(lines, dataclasses.replace(options, unit=measures.unit_of(measure, judged, "nats")))
+            unit = measures.unit_of(measure, judged, "nats")
+            chart.show(lines, dataclasses.replace(options, unit=unit, robust=measure != RATE))
+            chart.border_subtitle = Content(_value_at(lines[0], options.cursor, unit) if lines else "")
+
+
+def _value_at(line: Series, x: float, unit: str) -> str:
+    """The value of a line at the cursor, or its newest one."""
+    at = len(line.x) - 1 if math.isnan(x) else line.x.upto(x) - 1
+    if not 0 <= at < len(line.y):
+        return ""
+    value = float(UNITS[unit](line.y.at(slice(at, at + 1)))[0])
+    return text.short(value) if abs(value) >= 1000 else f"{text.figure(value)}{' %' * (unit == '%')}"

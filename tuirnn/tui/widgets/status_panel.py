@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 from textual.content import Content
 from textual.widget import Widget
 
 from tuirnn import text
+from tuirnn.charts.plot import LOSS_UNITS, UNITS
 from tuirnn.figures import PERCENT
 from tuirnn.machine import size
 from tuirnn.runs.reader import Status
@@ -31,11 +33,27 @@ class StatusPanel(Widget):
         super().__init__(id=id)
         self._status: Status | None = None
         self._learned: Task | None = None
+        self._unit = "nats"
 
-    def show(self, status: Status | None, task: Task | None = None) -> None:
-        """Display the status of a run with this task; None displays nothing."""
-        self._status, self._learned = status, task
+    def show(self, status: Status | None, task: Task | None = None, unit: str = "nats") -> None:
+        """Display the status of a run; None displays nothing.
+
+        Args:
+            status: of the run.
+            task: what it learns.
+            unit: of its losses, one of `plot.UNITS`.
+        """
+        self._status, self._learned, self._unit = status, task, unit
         self.refresh()
+
+    def _loss(self, value: float, leaky: bool = False) -> str:
+        """A loss in the unit that is displayed; a held-out one may be leaky."""
+        return text.held_out(float(UNITS[self._unit](np.array([value]))[0]), leaky)
+
+    def _best(self, status: Status) -> str:
+        if not status.best_step:
+            return "–"
+        return f"★ {self._loss(status.best_val_loss, status.leaky)} @ {text.short(status.best_step)}"
 
     def render(self) -> Content:
         """The tall form, or the flat one if the panel is low."""
@@ -55,18 +73,24 @@ class StatusPanel(Widget):
         return [(name, f"{100 * value:.1f} %") for name, value in found if math.isfinite(value)][:1]
 
     def _tall(self, status: Status) -> Content:
-        width = self.content_size.width
+        width, live = self.content_size.width, status.live
+        progress = [_progress(status, width)] if live or status.progress < 1 else []
+        here = [
+            _pair("pid", str(status.pid or "–"), width),
+            _pair("cpu, memory", f"{status.cpu:.0f} %, {size(status.rss)}", width),
+        ]
         lines = [
             state_content(status),
             _pair("step", _steps(status), width),
-            _progress(status, width),
-            _pair("left", text.duration(status.eta) if status.live and status.eta else "–", width),
+            *progress,
+            *([_pair("left", text.duration(status.eta) if status.eta else "–", width)] if live else []),
             _pair("spent", text.duration(status.elapsed), width),
             _pair("speed", text.speed(status.tokens_per_s, self._speed_in), width),
             Content(""),
-            _pair("train", text.loss(status.train_loss), width),
-            _pair("val", text.held_out(status.val_loss, status.leaky), width),
-            _pair("best", _best(status), width, "bold $text-success"),
+            *([_pair("unit", self._unit, width)] if self._unit in LOSS_UNITS[1:] else []),
+            _pair("train", self._loss(status.train_loss), width),
+            _pair("val", self._loss(status.val_loss, status.leaky), width),
+            _pair("best", self._best(status), width, "bold $text-success"),
             *(_pair(name, value, width) for name, value in self._share(status)),
             Content(""),
             _pair("lr", text.rate(status.lr), width),
@@ -74,8 +98,7 @@ class StatusPanel(Widget):
             _pair("epoch", f"{status.epoch:.2f}", width),
             Content(""),
             _pair("device", text.visible_line(status.device) or "–", width),
-            _pair("pid", str(status.pid or "–"), width),
-            _pair("cpu, memory", f"{status.cpu:.0f} %, {size(status.rss)}", width),
+            *(here if live else []),
         ]
         if status.message:
             lines[1:1] = [Content.styled(text.visible_line(status.message), "$text-warning")]
@@ -97,11 +120,11 @@ class StatusPanel(Widget):
         share = self._share(status)
         figures = Content.assemble(
             ("train ", "$text-muted"),
-            text.loss(status.train_loss),
+            self._loss(status.train_loss),
             ("  val ", "$text-muted"),
-            text.held_out(status.val_loss, status.leaky),
+            self._loss(status.val_loss, status.leaky),
             ("  best ", "$text-muted"),
-            (_best(status), "bold $text-success"),
+            (self._best(status), "bold $text-success"),
             ("  lr ", "$text-muted"),
             text.rate(status.lr),
             (f"  {share[0][0]} " if share else "  ‖g‖ ", "$text-muted"),
@@ -116,7 +139,10 @@ class StatusPanel(Widget):
             size(status.rss),
         )
         message = Content.styled(text.visible_line(status.message), "$text-warning")
-        return Content("\n").join([head, _progress(status, width), figures, message if status.message else machine])
+        spent = Content.assemble(("spent ", "$text-muted"), text.duration(status.elapsed))
+        last = message if status.message else machine if status.live else spent
+        progress = [_progress(status, width)] if status.live or status.progress < 1 else []
+        return Content("\n").join([head, *progress, figures, last])
 
 
 def _pair(name: str, value: str, width: int, style: str = "bold") -> Content:
@@ -127,11 +153,6 @@ def _pair(name: str, value: str, width: int, style: str = "bold") -> Content:
 
 def _steps(status: Status) -> str:
     return text.count(status.step) + (f" / {text.count(status.total)}" if status.total else "")
-
-
-def _best(status: Status) -> str:
-    at = f" @ {text.short(status.best_step)}" if status.best_step else ""
-    return f"★ {text.held_out(status.best_val_loss, status.leaky)}{at}" if status.best_step else "–"
 
 
 def _progress(status: Status, width: int) -> Content:
