@@ -21,6 +21,7 @@ PROCESSORS = {
     "zen5-2": "Two cores of an AMD EPYC (Zen 5, AVX-512) in a virtual machine, torch 2.13.0+cpu",
     "epyc-2": 'Two cores of an "AMD EPYC" (AVX-512, AVX512_BF16; the model is not shown) in a virtual machine',
     "zen4-2": "Two cores of an AMD EPYC (family 25, model 17: Zen 4; AVX-512, AVX512_BF16) in a virtual machine",
+    "xeon-2": "Two cores of an Intel Xeon with AMX (AMX, AVX512_BF16, AVX-512) in a virtual machine",
     "any": "Any processor: counts, bytes and errors",
 }
 """Key -> heading, in the order of the page."""

@@ -11,6 +11,7 @@ from tuirnn.errors import ConfigError
 SSE = "fpu sse sse2 ssse3 sse4_2"
 AVX2 = f"{SSE} avx avx2 fma bmi1 bmi2 f16c abm movbe"
 AVX512 = f"{AVX2} avx512f avx512bw avx512cd avx512dq avx512vl"
+AMX = f"{AVX512} avx512_bf16 amx_bf16 amx_tile amx_int8"
 
 Machine = Callable[..., None]
 
@@ -36,12 +37,24 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 
 @pytest.mark.parametrize(
     ("flags", "best"),
-    [(SSE, "plain"), (AVX2, "avx2"), (AVX2.replace("fma ", ""), "plain"), (AVX512, "avx512"),
+    [(SSE, "plain"), (AVX2, "avx2"), (AVX2.replace("fma ", ""), "plain"), (AVX512, "avx512"), (AMX, "amx"),
      (AVX512.replace("avx512dq ", ""), "avx2")],
 )  # fmt: skip
 def test_the_highest_level_whose_flags_are_all_there(machine: Machine, flags: str, best: str) -> None:
     machine(flags)
     assert processor.best() == processor.level() == best
+
+
+def test_tiles_are_compiled_for_where_they_are_and_emulated_where_not(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(AMX)
+    assert processor.compiler_flags() == ("-march=native", "-mamx-tile", "-mamx-bf16")
+    monkeypatch.setenv("TUIRNN_KERNELS", "avx512")
+    assert processor.compiler_flags() == ("-march=native",)
+    machine(AVX2)
+    monkeypatch.setenv("TUIRNN_KERNELS", "amx")
+    assert (processor.level(), processor.compiler_flags()) == ("amx", ("-march=native",))
 
 
 def test_what_only_some_processors_of_a_machine_have_is_not_used(machine: Machine) -> None:

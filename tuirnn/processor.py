@@ -3,8 +3,10 @@
     plain    what every processor of the architecture has; on x86-64 SSE2, 4 floats at a time
     avx2     x86-64-v3: 8 floats, fused multiply-add
     avx512   x86-64-v4: 16 floats; bfloat16 products where the processor has AVX512_BF16
+    amx      bfloat16 products on tiles of 16 × 32 numbers
 
-`TUIRNN_KERNELS` names a lower level than the processor has. No torch.
+`TUIRNN_KERNELS` names a lower level than the processor has, or 'amx', which is emulated where it is missing: slowly,
+for tests. No torch.
 """
 
 import os
@@ -22,11 +24,15 @@ LEVELS = {
     "plain": (),
     "avx2": ("avx2", "fma", "bmi1", "bmi2", "f16c", "abm", "movbe"),
     "avx512": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
+    "amx": ("amx_tile", "amx_bf16"),
 }
 """Level -> the flags of /proc/cpuinfo that it needs beside those of the levels before it."""
 
-MACHINES = {"plain": "x86-64", "avx2": "x86-64-v3", "avx512": "x86-64-v4"}
-"""Level -> the compiler's name of it, for -march."""
+MACHINES = {"plain": "x86-64", "avx2": "x86-64-v3"}
+"""Level -> the compiler's name of it, for -march, unless it is the highest; the levels above need the processor's own
+bfloat16 products."""
+
+TILES = "amx"
 
 SHOWN = {"amx_bf16": "AMX", "avx512_bf16": "AVX512_BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 """Flags that a processor's name is shown with."""
@@ -88,7 +94,7 @@ def level() -> str:
     if wanted not in LEVELS:
         raise ConfigError(f"TUIRNN_KERNELS={wanted} is unknown; {nearest(wanted, (PORTABLE, *LEVELS))}")
     names = list(LEVELS)
-    if names.index(wanted) > names.index(best()):
+    if names.index(wanted) > names.index(best()) and wanted != TILES:
         raise ConfigError(
             f"TUIRNN_KERNELS={wanted}: this processor has {best()} at most; unset it, or name a lower one"
         )
@@ -97,4 +103,6 @@ def level() -> str:
 
 def compiler_flags() -> tuple[str, ...]:
     """The compiler's flags for `level`."""
-    return ("-march=native",) if level() == best() else (f"-march={MACHINES[level()]}",)
+    found = level()
+    machine = "native" if found == best() else MACHINES.get(found, "native")
+    return (f"-march={machine}", *(("-mamx-tile", "-mamx-bf16") if found == best() == TILES else ()))

@@ -22,8 +22,8 @@ from tuirnn.codegen.trace import Traced
 from tuirnn.kernels.cache import ForwardCache, Recurrent, SequenceGradients, State, allocate_states
 
 CPP = Path(__file__).parent / "cpp"
-OPERANDS = {torch.float32: "F32", torch.bfloat16: "BF16"}
-"""dtype of the products' operands -> its name in the library."""
+PRODUCTS = ("F32", "BF16", "TILES")
+"""Names of the products in the library: of floats, of bfloat16 in vectors, of bfloat16 on tiles."""
 
 Function = Callable[..., int]
 Library = Mapping[str, Function]
@@ -47,6 +47,7 @@ POINTERS = ctypes.POINTER(ctypes.c_void_p)
 PRODUCT_FUNCTIONS: dict[str, Signature] = {
     "tuirnn_lanes": (LONG, ()),
     "tuirnn_has_bf16": (INT, ()),
+    "tuirnn_tiles": (INT, ()),
     "tuirnn_product_scratch": (LONG, (LONG, INT)),
     "tuirnn_product": (None, (INT, *3 * (LONG,), *2 * (POINTER, LONG, LONG), *3 * (POINTER,), INT)),
 }
@@ -67,13 +68,14 @@ _loading = Lock()
 
 
 def _units(cell: Traced | None) -> tuple[compiling.Unit, ...]:
-    """List what is compiled for a cell: one unit for each dtype of operands, so that compilers run in parallel."""
+    """List what is compiled for a cell: one unit for each kind of product, so that compilers run in parallel."""
+    on_tiles = processor.level() == processor.TILES
     if cell is None:
-        return (compiling.Unit(CPP / "products.cpp"),)
+        return (compiling.Unit(CPP / "products.cpp", ("WITH_TILES",) if on_tiles else ()),)
     headers = (("cell.h", header(cell)),)
     return tuple(
-        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={operand}", f"OPERAND_{operand}"), headers)
-        for operand in OPERANDS.values()
+        compiling.Unit(CPP / "cell.cpp", (f"OPERAND={product}", f"OPERAND_{product}"), headers)
+        for product in (PRODUCTS if on_tiles else PRODUCTS[:2])
     )
 
 
@@ -130,14 +132,14 @@ def _typed(cell: Traced | None) -> Loaded:
         return None, why
     functions = dict(PRODUCT_FUNCTIONS)
     if cell is not None:
-        functions = {f"{name}_{each}": of for name, of in CELL_FUNCTIONS.items() for each in OPERANDS.values()}
+        functions = {f"{name}_{each}": of for name, of in CELL_FUNCTIONS.items() for each in PRODUCTS}
     found: dict[str, Function] = {}
     for name, (result, arguments) in functions.items():
-        if hasattr(loaded, name):  # not every processor supports bfloat16
+        if hasattr(loaded, name):  # not every processor has bfloat16 or tiles
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
             found[name] = function
-    missing = [name for name in functions if name not in found and not name.endswith("BF16")]
+    missing = [name for name in functions if name not in found and not name.endswith(PRODUCTS[1:])]
     return (None, f"the library lacks {', '.join(missing)}") if missing else (found, "")
 
 
@@ -145,10 +147,19 @@ def _portable_wanted() -> bool:
     return os.environ.get("TUIRNN_KERNELS") == processor.PORTABLE
 
 
+def product_of(dtype: torch.dtype) -> str | None:
+    """Return the kind of product of operands of a dtype, one of `PRODUCTS`; None if the library has none."""
+    lib = library()
+    if lib is None or dtype not in (torch.float32, torch.bfloat16):
+        return None
+    if dtype == torch.float32:
+        return "F32"
+    return "TILES" if lib["tuirnn_tiles"]() else "BF16" if lib["tuirnn_has_bf16"]() else None
+
+
 def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
     """Return whether the library multiplies operands of this dtype on this device."""
-    lib = library() if device.type == "cpu" and dtype in OPERANDS else None
-    return lib is not None and (dtype == torch.float32 or bool(lib["tuirnn_has_bf16"]()))
+    return device.type == "cpu" and product_of(dtype) is not None
 
 
 def runs(cell: Traced, weight: Tensor, dtype: torch.dtype) -> bool:
@@ -203,14 +214,14 @@ class _Pass:
     def __init__(self, cell: Traced, B: int, H: int, weights: Recurrent) -> None:
         loaded, _ = _load(cell)
         assert loaded is not None, "callers check `runs` first"
-        self._library, self._operand = loaded, OPERANDS[weights.operand or weights.matrix.dtype]
+        self._library, self._product = loaded, product_of(weights.operand or weights.matrix.dtype)
         threads = torch.get_num_threads()  # for small weights no more than there are rows to divide between them
         self.threads = threads if cell.R * H * H >= SHARING_PAYS else min(threads, B)
         self.scratch = torch.empty(self.function("scratch")(B, H), dtype=torch.int32)
 
     def function(self, name: str) -> Function:
         """Return a function of the library for the operands' dtype."""
-        return self._library[f"tuirnn_{name}_{self._operand}"]
+        return self._library[f"tuirnn_{name}_{self._product}"]
 
 
 def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -224,15 +235,16 @@ def product(A: Tensor, B: Tensor, bias: Tensor | None = None, *, dtype: torch.dt
     Returns:
         A new tensor [M, N] float32.
     """
-    lib = library()
+    lib, kind = library(), product_of(dtype)
     assert lib is not None, "callers check `runs` or `multiplies` first"
+    assert kind is not None, "as above"
     A, B = (M if 1 in M.stride() else M.contiguous() for M in (A, B))
     (M, K), N = A.shape, B.shape[1]
     C = A.new_empty(M, N)
     threads = min(torch.get_num_threads(), M)
     scratch = torch.empty(lib["tuirnn_product_scratch"](N, threads), dtype=torch.int32)
     lib["tuirnn_product"](
-        int(dtype == torch.bfloat16), M, N, K, A.data_ptr(), *A.stride(), B.data_ptr(), *B.stride(),
+        PRODUCTS.index(kind), M, N, K, A.data_ptr(), *A.stride(), B.data_ptr(), *B.stride(),
         bias.data_ptr() if bias is not None else None, C.data_ptr(), scratch.data_ptr(), threads,
     )  # fmt: skip
     return C

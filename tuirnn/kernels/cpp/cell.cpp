@@ -6,7 +6,7 @@
 #define JOINED(name, operand) name##_##operand
 #define NAMED(name, operand) JOINED(name, operand)
 
-#if defined(OPERAND_F32) || HAS_BF16
+#if defined(OPERAND_F32) || defined(OPERAND_TILES) || HAS_BF16
 
 // Words of scratch memory for a pass; a word is a float or a pair of bfloat16.
 CALLED long NAMED(tuirnn_scratch, OPERAND)(long B, long H) {

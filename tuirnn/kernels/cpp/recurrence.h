@@ -112,8 +112,10 @@ struct Panels {
     template <class First, class Finish>
     INLINE void multiply(const Panels& P, const Word* A, long row, const WorkRange& range, First first, Finish finish) {
         const long deep = words<E>(P.K);
-        for (long u = range.units.first, p = u / SPAN; u < range.units.last; ++p, u += SPAN)
-            tiles<TALL>(range.count(), [&]<int R>(long r0) {
+        for (long u = range.units.first, p = u / SPAN; u < range.units.last; ++p, u += SPAN) {
+            const Word* const panel = P.packed + p * deep * VECS * L;
+            if constexpr (ON_TILES<E>) multiply_panel(panel, deep, P.H, u, A, row, range.count(), first, finish);
+            else tiles<TALL>(range.count(), [&]<int R>(long r0) {
                 V sum[R][VECS];
 #pragma GCC unroll 24
                 for (int r = 0; r < R; ++r)
@@ -122,13 +124,35 @@ struct Panels {
                         const long unit = u + v / GATES * L;
                         sum[r][v] = first(r0 + r, v % GATES, unit, std::clamp<long>(P.H - unit, 0, L));
                     }
-                accumulate<E>(sum, A + r0 * row, row, 1, P.packed + p * deep * VECS * L, deep);
+                accumulate<E>(sum, A + r0 * row, row, 1, panel, deep);
                 for (int r = 0; r < R; ++r)
                     for (int v = 0; v < VECS; v += GATES) {
                         const long unit = u + v / GATES * L;
                         if (unit < P.H) finish(r0 + r, unit, std::min<long>(L, P.H - unit), &sum[r][v]);
                     }
             });
+        }
+    }
+
+    // The same for one panel, on tiles: sums are stored to the cache and then finished as registers.
+    template <class First, class Finish>
+    INLINE void multiply_panel(const Word* panel, long deep, long H, long u, const Word* A, long row, long rows,
+                               First first, Finish finish) {
+        const long tall = tile_height(rows);
+        alignas(64) float sums[2 * TILE_ROWS][VECS * L];
+        for (long r0 = 0; r0 < rows; r0 += 2 * tall) {
+            const long count = std::min(2 * tall, rows - r0);
+            multiply_rows<VECS>(A + r0 * row, row, count, tall, panel, deep, sums[0]);
+            for (long r = 0; r < count; ++r)
+                for (int v = 0; v < VECS; v += GATES) {
+                    const long unit = u + v / GATES * L, n = std::clamp<long>(H - unit, 0, L);
+                    if (n == 0) continue;
+                    V sum[GATES];
+                    for (int gate = 0; gate < GATES; ++gate)
+                        sum[gate] = first(r0 + r, gate, unit, n) + load(sums[r] + (v + gate) * L);
+                    finish(r0 + r, unit, n, sum);
+                }
+        }
     }
 };
 
@@ -153,11 +177,20 @@ struct Factor {
             return (const Word*)from;
         } else {
             row = words<E>(K);
-            buffer.resize(rows * row);
-            pack_rows<E>({from, stride, 1}, rows, K, buffer.data(), row);
-            return buffer.data();
+            if (ON_TILES<E> && row % (4 * L) == 0) row += L;  // a power of two would map rows to the same cache sets
+            buffer.resize((rows + TILE_ROWS) * row + L);      // whole tiles are read
+            Word* const out = (Word*)(((uintptr_t)buffer.data() + 63) / 64 * 64);
+            pack_rows<E>({from, stride, 1}, rows, K, out, row);
+            return out;
         }
     }
+};
+
+// Sets the processor's tiles to the rows of a thread while it lives.
+template <class E>
+struct Tiling {
+    Tiling(long rows) { if constexpr (ON_TILES<E>) configure(tile_height(rows)); }
+    ~Tiling() { if constexpr (ON_TILES<E>) release(); }
 };
 
 // Call f<0>(), f<1>(), … in order, for each product.
@@ -214,6 +247,7 @@ void forward(const Sequence& given, Word* scratch, const Threads& threads) {
 #pragma omp barrier
     WorkRange mine(s, threads);
     const long rows = mine.count();
+    const Tiling<E> tiling(rows);
     Factor<E> factors[PRODUCTS + 1];
     for (long t = 0; t < s.T; ++t) {
         const long at = t * s.B + mine.rows.first;
@@ -279,6 +313,7 @@ void backward(const Sequence& given, const Gradients& given_d, Word* scratch, co
 #pragma omp barrier
     WorkRange mine(s, threads);
     const long rows = mine.count();
+    const Tiling<E> tiling(rows);
     Factor<E> factors[PRODUCTS + 1];
     for (long t = s.T - 1; t >= 0; --t) {
         double squares = 0;

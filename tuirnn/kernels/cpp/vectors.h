@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -187,6 +188,7 @@ INLINE V sqrt_(V x) {
 
 struct F32 {
     static constexpr long DEPTH = 1;  // values of k in a word
+    static constexpr long GRAIN = 1;  // words are packed in multiples of this, the last ones zero
     INLINE V multiply_add(V sum, U a, U p) { return sum + (V)a * (V)p; }
     // Words of n contiguous values, at most L words.
     INLINE U along(const float* p, long n) { return (U)load(p, n); }
@@ -194,13 +196,10 @@ struct F32 {
     INLINE U across(const float* p, long, long, long n) { return (U)load(p, n); }
 };
 
-#if HAS_BF16
-// Two products and their sum at once, added to a float; values are rounded to nearest, ties to even.
-struct BF16 {
+// Two bfloat16 in a word; values are rounded to nearest, ties to even.
+struct Pairs {
     static constexpr long DEPTH = 2;
-    INLINE V multiply_add(V sum, U a, U p) {
-        return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)p, (__m512bh)a);
-    }
+#if HAS_BF16
     INLINE U along(const float* p, long n) {
         return (U)_mm512_cvtne2ps_pbh((__m512)load(p + L, std::clamp<long>(n - L, 0, L)), (__m512)load(p, std::min<long>(L, n)));
     }
@@ -211,9 +210,44 @@ struct BF16 {
                                                     22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
         return (U)_mm512_permutexvar_epi16(interleave, halves);
     }
+#else
+    // bfloat16 in the lower half of each word.
+    INLINE U rounded(V x) {
+        const U bits = (U)x;
+        return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : bits >> 16 | 64;
+    }
+    INLINE U along(const float* p, long n) {
+        Word each[2 * L];
+        store((float*)each, (V)rounded(load(p, std::min<long>(L, n))));
+        store((float*)each + L, (V)rounded(load(p + L, std::clamp<long>(n - L, 0, L))));
+        U words;
+        for (int i = 0; i < L; ++i) words[i] = each[2 * i] | each[2 * i + 1] << 16;
+        return words;
+    }
+    INLINE U across(const float* p, long row, long rows, long n) {
+        return rounded(load(p, n)) | rounded(rows > 1 ? load(p + row, n) : V{}) << 16;
+    }
+#endif
+};
+
+#if HAS_BF16
+// Two products and their sum at once, added to a float.
+struct BF16 : Pairs {
+    static constexpr long GRAIN = 1;
+    INLINE V multiply_add(V sum, U a, U p) {
+        return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)p, (__m512bh)a);
+    }
 };
 #endif
 
+// The operands of tiles (tiles.h): a tile is L words deep.
+struct TILES : Pairs {
+    static constexpr long GRAIN = L;
+};
+
 // Number of words for n values.
 template <class E>
-constexpr long words(long n) { return (n + E::DEPTH - 1) / E::DEPTH; }
+constexpr long words(long n) { return (n + E::DEPTH * E::GRAIN - 1) / (E::DEPTH * E::GRAIN) * E::GRAIN; }
+
+template <class E>
+constexpr bool ON_TILES = E::GRAIN > 1;
