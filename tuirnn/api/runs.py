@@ -186,6 +186,7 @@ class Run:
         with_sampler: bool = False,
         unroll: int = 1,
         block: int | None = None,
+        prime: str | None = None,
         opset: int | None = None,
         ir: int | None = None,
         static_batch: int | None = None,
@@ -199,7 +200,7 @@ class Run:
         Args:
             path: where to; None: ./export/cells/RUN.onnx.
             checkpoint: 'best', 'last' or a step.
-            precision, max_loss_increase, with_sampler, unroll, block, opset, ir, static_batch, c, c_prefix,
+            precision, max_loss_increase, with_sampler, unroll, block, prime, opset, ir, static_batch, c, c_prefix,
                 html, wasm: as there.
         Returns:
             The file.
@@ -209,7 +210,7 @@ class Run:
         from tuirnn.cli.export import write_run
         from tuirnn.export.options import CellOptions
 
-        options = CellOptions(precision, opset, ir, static_batch, with_sampler, unroll, block)
+        options = CellOptions(precision, opset, ir, static_batch, with_sampler, unroll, block, prime)
         output = None if path is None else Path(path)
         return write_run(
             self.paths, str(checkpoint), output, options, c, c_prefix, max_loss_increase, as_page=html, wasm=wasm

@@ -3,17 +3,18 @@
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from tuirnn.calibration import Calibration
+from tuirnn.cellfile.reading import HeldOutLoss, count, number, read_calibration, read_classes, read_loss, reads
+from tuirnn.cellfile.start import Primed, read_primed
 from tuirnn.cellfile.vectors import TestText, TestVector, read_lanes, read_text, read_vector
 from tuirnn.cells import CELLS, FAMILIES, Cell
-from tuirnn.errors import CellFileError, DataError, one_line
+from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import parse_json
 from tuirnn.scaling import DIFFERENCE, Scaling
 from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.tasks.task import Task
-from tuirnn.vocab import Vocabulary
+from tuirnn.vocab import Vocabulary, opening
 
 SCHEMA = "1"
 PREFIX = "tuirnn."
@@ -38,12 +39,12 @@ POINT_KEYS = ("normalisation", "look_back", "val_mse")
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
-OPTIONAL_KEYS = ("loss", "sampler", "unroll", "block", "classes", "test_lanes", "test_text", "calibration")
+OPTIONAL_KEYS = ("loss", "sampler", "unroll", "block", "classes", "test_lanes", "test_text", "calibration",
+                 "opening", "prime")  # fmt: skip
 """Keys that only some files have; a reader that does not know them reads the others as before."""
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 
-MAX_CLASSES = 65_536
 MAX_LOOK_BACK = 1_000_000
 
 TOKEN, LOGITS = "token", "logits"
@@ -58,6 +59,9 @@ LAST = "last"
 
 FORCED, TOKENS = "forced", "tokens"
 """Input and output of the unrolled form: tokens that are not to be chosen (-1: choose), and what was read or chosen."""
+
+ZEROS = "zeros"
+"""`state_init` of a file that has read nothing."""
 
 POOLED = {"pooled_out": "pooled_in"}
 """State of a file whose output depends on the largest value of each unit so far, beside its last one."""
@@ -92,21 +96,6 @@ def definition(family: str, variant: str) -> Cell:
 
 
 @dataclass(frozen=True)
-class HeldOutLoss:
-    """What a lossy precision costs on held-out text.
-
-    Attributes:
-        nats: of the file, a token.
-        nats_fp32: of the same network in float32.
-        tokens: that both were measured on.
-    """
-
-    nats: float
-    nats_fp32: float
-    tokens: int
-
-
-@dataclass(frozen=True)
 class CellMetadata:
     """What a host needs besides the graph.
 
@@ -132,6 +121,7 @@ class CellMetadata:
         val_mse: of a forecaster, one step ahead on the validation split, in squared deviations.
         lanes: two more vectors, to be fed side by side; none in files of older versions.
         text: what a language model writes after a prime; None in others.
+        primed: the text that a language model has read before; None: nothing, it begins with zeros.
     """
 
     cell: str
@@ -145,7 +135,6 @@ class CellMetadata:
     version: str = ""
     task: str = DEFAULT
     precision: str = "fp32"
-    state_init: str = "zeros"
     state_map: dict[str, str] = field(default_factory=dict)
     loss: HeldOutLoss | None = None
     sampler: bool = False
@@ -158,6 +147,7 @@ class CellMetadata:
     val_mse: float | None = None
     lanes: tuple[TestVector, ...] = ()
     text: TestText | None = None
+    primed: Primed | None = None
 
     @property
     def learned(self) -> Task:
@@ -178,6 +168,11 @@ class CellMetadata:
     def outputs(self) -> int:
         """Width of what comes out."""
         return len(self.scaling) if self.scaling else len(self.classes) or len(self.vocab)
+
+    @property
+    def opening(self) -> int:
+        """The token that a text begins after."""
+        return self.primed.token if self.primed else opening(self.vocab)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -228,7 +223,7 @@ class CellMetadata:
             "layers": str(self.layers),
             "hidden": str(self.hidden),
             "state_map": json.dumps(self.state_map),
-            "state_init": self.state_init,
+            "state_init": json.dumps(self.primed.state) if self.primed else ZEROS,
             "precision": self.precision,
             "data": self.data,
             "test_vector": json.dumps(self.test.to_json()),
@@ -241,6 +236,10 @@ class CellMetadata:
             values["vocab"] = json.dumps(self.vocab.to_json(), ensure_ascii=False)
             values["unk"] = "" if self.vocab.unk is None else str(self.vocab.unk)
             values["val_bpc"] = f"{self.val_bpc:.4f}"
+        if self.learned.writes:
+            values["opening"] = str(self.opening)
+        if self.primed:
+            values["prime"] = self.primed.text
         if self.calibration:
             values["calibration"] = json.dumps(self.calibration.to_json())
         if self.classes:
@@ -289,98 +288,42 @@ class CellMetadata:
             raise CellFileError(
                 f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
             )
-        vocab, scaling = _reads(text, points)
+        vocab, scaling = reads(text, points)
         states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         cell = definition(text["cell"], text["variant"])
         known = (state_map(cell, scaling), state_map(cell, scaling, pools=True))
-        if states not in known or text["state_init"] != "zeros":
-            raise CellFileError(f"its state_map or state_init is not that of a {text['cell']} cell")
+        if states not in known:
+            raise CellFileError(f"its state_map is not that of a {text['cell']} cell")
+        layers, hidden = count(text, "layers", 256), count(text, "hidden", 65_536)
+        primed = read_primed(
+            text["state_init"], props.get(PREFIX + "opening"), props.get(PREFIX + "prime"), list(states.values()),
+            (layers, hidden), len(vocab),
+        )  # fmt: skip
+        if not task.writes and primed:
+            raise CellFileError("its state_init is not zeros, and it is no language model")
         return cls(
             cell=text["cell"],
             variant=one_line(text["variant"], 20),
-            layers=_count(text, "layers", 256),
-            hidden=_count(text, "hidden", 65_536),
+            layers=layers,
+            hidden=hidden,
+            primed=primed,
             vocab=vocab,
             test=read_vector(text["test_vector"], "test_vector", vocab, scaling),
             lanes=read_lanes(props.get(PREFIX + "test_lanes"), vocab, scaling),
             text=read_text(props.get(PREFIX + "test_text")) if task.writes else None,
-            val_bpc=_number(text.get("val_bpc", "nan")),
-            val_mse=_number(text["val_mse"]) if scaling else None,
+            val_bpc=number(text.get("val_bpc", "nan")),
+            val_mse=number(text["val_mse"]) if scaling else None,
             scaling=scaling,
-            look_back=_count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
-            calibration=_calibration(props.get(PREFIX + "calibration"), scaling),
+            look_back=count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
+            calibration=read_calibration(props.get(PREFIX + "calibration"), scaling),
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
             precision=text["precision"],
             state_map=states,
-            loss=_loss(props.get(PREFIX + "loss")),
+            loss=read_loss(props.get(PREFIX + "loss")),
             sampler=props.get(PREFIX + "sampler") is not None,
             task=text["task"],
-            classes=_classes(props.get(PREFIX + "classes")) if task.labelled else (),
-            unroll=_count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
-            block=_count({"block": props.get(PREFIX + "block", "0")}, "block", 256, least=0),
+            classes=read_classes(props.get(PREFIX + "classes")) if task.labelled else (),
+            unroll=count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
+            block=count({"block": props.get(PREFIX + "block", "0")}, "block", 256, least=0),
         )
-
-
-def _reads(text: dict[str, str], points: bool) -> tuple[Vocabulary, Scaling | None]:
-    """What the network reads: symbols, or the columns of a series."""
-    key = "normalisation" if points else "vocab"
-    value = parse_json(text[key].encode(), key, CellFileError)
-    try:
-        if points:
-            return Vocabulary("point"), Scaling.from_json(value)
-        vocab = Vocabulary.from_json(value)
-    except DataError as error:
-        raise CellFileError(f"its {key if points else 'vocabulary'} is damaged: {error}") from None
-    if not len(vocab):
-        raise CellFileError("its vocabulary is empty")
-    return vocab, None
-
-
-def _calibration(text: str | None, scaling: Scaling | None) -> Calibration | None:
-    if text is None or scaling is None:
-        return None
-    try:
-        return Calibration.from_json(parse_json(text.encode(), "calibration", CellFileError), len(scaling))
-    except DataError as error:
-        raise CellFileError(str(error)) from None
-
-
-def _classes(text: str | None) -> tuple[str, ...]:
-    value = parse_json((text or "null").encode(), "classes", CellFileError)
-    if (
-        not isinstance(value, list)
-        or not 2 <= len(value) <= MAX_CLASSES
-        or not all(isinstance(name, str) for name in value)
-        or len(set(value)) != len(value)
-    ):
-        raise CellFileError(f"its classes must be a list of 2 to {MAX_CLASSES:,} different names")
-    return tuple(value)
-
-
-def _count(values: dict[str, str], key: str, most: int, least: int = 1) -> int:
-    if not (
-        values[key].isascii() and values[key].isdecimal() and len(values[key]) < 9 and least <= int(values[key]) <= most
-    ):
-        raise CellFileError(f"its metadata '{key}' must be a number from {least} to {most:,}")
-    return int(values[key])
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise CellFileError("its validation loss must be a number") from None
-
-
-def _loss(text: str | None) -> HeldOutLoss | None:
-    if text is None:
-        return None
-    value: Any = parse_json(text.encode(), "loss", CellFileError)
-    if not (
-        isinstance(value, dict)
-        and all(type(value.get(key)) in (int, float) for key in ("nats", "nats_fp32"))
-        and type(value.get("tokens")) is int
-    ):
-        raise CellFileError("its metadata 'loss' are damaged")
-    return HeldOutLoss(float(value["nats"]), float(value["nats_fp32"]), value["tokens"])

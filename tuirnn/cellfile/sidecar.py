@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tuirnn.cellfile.contract import FINGERPRINT, PREFIX, CellMetadata
+from tuirnn.cellfile.contract import FINGERPRINT, PREFIX, ZEROS, CellMetadata
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import parse_json, read_bounded
 
@@ -17,7 +17,7 @@ SHA256 = "sha256"
 STRUCTURED = (
     "vocab", "classes", "normalisation", "look_back", "val_mse", "calibration",
     "state_map", "test_vector", "test_lanes", "test_text",
-    "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll", "block",
+    "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll", "block", "opening", "state_init",
 )  # fmt: skip
 """Metadata keys whose values are JSON."""
 
@@ -46,7 +46,7 @@ def contents(data: bytes, metadata: CellMetadata, batch: int | None) -> dict[str
     """
     values: dict[str, Any] = {}
     for key, text in metadata.to_strings().items():
-        structured = key.split(".")[-1] in STRUCTURED
+        structured = key.split(".")[-1] in STRUCTURED and text != ZEROS
         values[key] = (json.loads(text) if text and text != "nan" else None) if structured else text
     return {**values, **interface(metadata, batch), SHA256: digest(data)}
 

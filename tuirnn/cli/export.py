@@ -42,6 +42,10 @@ def export(
     block: Annotated[
         int | None, typer.Option(metavar="N", help="N inputs that are known in one call, the outputs of each.")
     ] = None,
+    prime: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What the network has read where its texts begin; kept in the file."),
+    ] = None,
     opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX opset \\[default: 13; int4 needs 21].")] = None,
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
@@ -64,7 +68,7 @@ def export(
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
     from tuirnn.export.options import CellOptions
 
-    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll, block)
+    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll, block, prime)
     paths = find_run(runs_folder(runs), run)
     written = write_run(paths, checkpoint, output, options, c, c_prefix, max_loss_increase, as_page=as_page, wasm=wasm)
     if as_json:
@@ -210,7 +214,7 @@ def _c_source(network: "Network", cell: "TrustedCell", path: Path, wanted: _Want
     if wanted.c is not None:
         folder, sources = (
             path.with_name(path.stem + "-c"),
-            c_source.c_files(network, cell.metadata.test, wanted.c, cell.metadata.precision),
+            c_source.c_files(network, cell.metadata.test, wanted.c, cell.metadata.precision, cell.metadata.primed),
         )
         files = {folder / name: text.encode() for name, text in sources.items()}
         what = f"the network as C99 source; make -C {folder} && {folder}/example"
@@ -226,7 +230,8 @@ def _for_browsers(
 
     if not (wanted.page or wanted.wasm):
         return
-    plain = cell if options == type(options)() else export_network(network)
+    form = type(options)(prime=options.prime)
+    plain = cell if options == form else export_network(network, form)
     unchecked = webpage.check(webpage.module_files(network, plain, "network"))
     checked = "run in Node on the test vector"
     if wanted.page:

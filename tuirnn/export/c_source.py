@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tuirnn.cellfile.start import Primed
 from tuirnn.cellfile.vectors import RELATIVE_TOLERANCE, TestVector
 from tuirnn.errors import CellFileError, ConfigError, one_line
 from tuirnn.export.c_program import Table, network_function, number, sizes, state_members, tables
@@ -75,7 +76,9 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
             )
 
 
-def c_files(network: Network, test: TestVector, prefix: str = PREFIX, precision: str = "fp32") -> dict[str, str]:
+def c_files(
+    network: Network, test: TestVector, prefix: str = PREFIX, precision: str = "fp32", primed: Primed | None = None
+) -> dict[str, str]:
     """The sources of a network.
 
     Args:
@@ -83,6 +86,7 @@ def c_files(network: Network, test: TestVector, prefix: str = PREFIX, precision:
         test: goes into the build, for `cell_verify`; of this precision.
         prefix: of the names of files, functions, types and macros: networks with different ones fit into one program.
         precision: fp32 or int8.
+        primed: what it has read where a text begins.
     Returns:
         The text of each file by its name.
     Raises:
@@ -92,8 +96,8 @@ def c_files(network: Network, test: TestVector, prefix: str = PREFIX, precision:
     here = resources.files("tuirnn.export").joinpath("c")
     texts = {name: here.joinpath(name).read_text("utf-8") for name in SOURCES}
     program = program_of(network, precision)
-    found = [*tables(program), *_names(network), *_test(network, test)]
-    texts["cell_sizes.h"] = _sizes(network, program, sum(table.size for table in found))
+    found = [*tables(program), *_names(network), *_test(network, test), *_initial(program, primed)]
+    texts["cell_sizes.h"] = _sizes(network, program, sum(table.size for table in found), primed)
     texts["cell_network.h"] = "/* Included by cell.c: this network's step. */\n\n" + network_function(program)
     declared = "".join(f"extern {table.declared};\n" for table in found)
     counts = f"#define CELL_TEST_STEPS {len(test.inputs)}\n#define CELL_TEST_OUTPUTS {len(test.outputs)}\n\n"
@@ -130,7 +134,14 @@ def _renamed(text: str, prefix: str) -> str:
     return re.sub(r"\bcell(?=[_.])", prefix, re.sub(r"\bCELL(?=_)", prefix.upper(), text))
 
 
-def _sizes(network: Network, program: Program, flash: int) -> str:
+def _initial(program: Program, primed: Primed | None) -> Iterator[Table]:
+    """The state where a text begins, in the order of the members of `cell_state`."""
+    if primed:
+        values = [number for name in program.states for row in primed.state[name] for number in row]
+        yield Table(f"const float cell_initial[{len(values)}]", _floats(values), 4 * len(values))
+
+
+def _sizes(network: Network, program: Program, flash: int, primed: Primed | None) -> str:
     config, vocab = network.config, network.vocab
     state = 4 * sum(int(np.prod(shape)) for shape in program.states.values())
     scratch = 4 * program.work + program.codes
@@ -145,7 +156,8 @@ def _sizes(network: Network, program: Program, flash: int) -> str:
         "CELL_CLASSES": len(network.classes),
         "CELL_VOCAB": len(vocab),
         "CELL_UNKNOWN": -1 if vocab.unk is None else vocab.unk,
-        "CELL_OPENING": opening(vocab),
+        "CELL_OPENING": primed.token if primed else opening(vocab),
+        "CELL_PRIMED": int(primed is not None),
         "CELL_BYTES": int(vocab.kind == "byte"),
         "CELL_WORDS": int(vocab.kind == "word"),
         **sizes(program),

@@ -9,7 +9,9 @@ import onnx
 from tuirnn import __version__
 from tuirnn.cellfile import guard, sidecar
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, HeldOutLoss, state_map
+from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, state_map
+from tuirnn.cellfile.reading import HeldOutLoss
+from tuirnn.cellfile.start import Primed
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
 from tuirnn.export import vectors
 from tuirnn.export.graph import build
@@ -57,6 +59,8 @@ def export_network(
     options = options or CellOptions()
     if options.samples and not network.task.writes:
         raise ConfigError(f"{network.name} is no language model: its cell has no sampler and chooses no next token")
+    if options.prime is not None and not network.task.writes:
+        raise ConfigError(f"--prime is for networks that write; {network.name} {network.task.does}")
     loss = None
     if options.precision != "fp32" and network.measure is not None:
         loss = weigh(network, options.precision)
@@ -65,7 +69,30 @@ def export_network(
                 f"--precision {options.precision} raises the held-out loss from {loss.nats_fp32:.4f} to "
                 f"{loss.nats:.4f} nats, more than {max_loss_increase:g}; take another or raise --max-loss-increase"
             )
-    return _make(network, options, loss, proofs)
+    return _make(network, options, loss, proofs, _primed(network, options))
+
+
+def _primed(network: Network, options: CellOptions) -> Primed | None:
+    """Read the prime with the network in this precision, through ONNX Runtime; all but its last token."""
+    if options.prime is None:
+        return None
+    from tuirnn.runtime.session import CellSession
+
+    cell = _make(network, CellOptions(precision=options.precision), None, False)
+    session = CellSession(cell, device="cpu", threads=1)
+    *tokens, last = network.vocab.encode(options.prime).tolist()
+    session.begin()
+    for token in tokens:
+        session.step(token)
+    names = cell.metadata.state_map.values()
+    return Primed(
+        options.prime,
+        last,
+        {
+            name: [[float(f"{x:.9g}") for x in row] for row in rows[:, 0].tolist()]
+            for name, rows in zip(names, session.snapshot(), strict=True)
+        },
+    )
 
 
 def weigh(network: Network, precision: str) -> HeldOutLoss:
@@ -77,7 +104,9 @@ def weigh(network: Network, precision: str) -> HeldOutLoss:
     return HeldOutLoss(round(lossy, 6), round(exact, 6), tokens)
 
 
-def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proofs: bool) -> TrustedCell:
+def _make(
+    network: Network, options: CellOptions, loss: HeldOutLoss | None, proofs: bool, primed: Primed | None = None
+) -> TrustedCell:
     metadata = CellMetadata(
         cell=network.config.cell,
         variant=network.variant,
@@ -86,10 +115,11 @@ def _make(network: Network, options: CellOptions, loss: HeldOutLoss | None, proo
         vocab=network.vocab,
         test=vectors.test_vector(network, options),
         lanes=vectors.test_lanes(network, options) if proofs else (),
-        text=vectors.test_text(network, options) if proofs and not options.block else None,
+        text=vectors.test_text(network, options, primed) if proofs and not options.block else None,
         val_bpc=math.nan if network.scaling else round(network.val_loss / math.log(2), 4),
         val_mse=float(f"{network.val_loss:.6g}") if network.scaling else None,
         data=network.data,
+        primed=primed,
         version=__version__,
         precision=options.precision,
         state_map=state_map(network.config.recurrent, network.scaling, pools=network.config.pools),

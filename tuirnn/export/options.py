@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tuirnn.cellfile.start import MAX_PRIME
 from tuirnn.errors import ConfigError, chosen
 from tuirnn.export.precision import PRECISIONS
 
@@ -24,6 +25,7 @@ class CellOptions:
         static_batch: fixed size of the batch axis; None: dynamic.
         sampler: whether the graph also chooses the next token.
         unroll: steps per call; more than one includes the sampler.
+        prime: text that has been read where a text begins; None: nothing.
         block: inputs per call that are known beforehand, with the outputs of each; None: a single step.
     """
 
@@ -34,6 +36,7 @@ class CellOptions:
     sampler: bool = False
     unroll: int = 1
     block: int | None = None
+    prime: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", chosen("--precision", self.precision, PRECISIONS))
@@ -49,6 +52,8 @@ class CellOptions:
             raise ConfigError(f"--static-batch must be from 1 to 65536, not {self.static_batch}")
         if not 1 <= self.unroll <= MAX_UNROLL:
             raise ConfigError(f"--unroll must be from 1 to {MAX_UNROLL}, not {self.unroll}")
+        if self.prime is not None and not 1 <= len(self.prime) <= MAX_PRIME:
+            raise ConfigError(f"--prime takes a text of 1 to {MAX_PRIME:,} characters, not of {len(self.prime):,}")
         if self.block is not None:
             if not 2 <= self.block <= MAX_UNROLL:
                 raise ConfigError(f"--block must be from 2 to {MAX_UNROLL}, not {self.block}")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tuirnn.cellfile.contract import CellMetadata, Shape, state_map
+from tuirnn.cellfile.start import Primed, State
 from tuirnn.cellfile.vectors import Fed, TestText, TestVector
 from tuirnn.export import reference
 from tuirnn.export.graph import build
@@ -39,6 +40,9 @@ class _Oracle(Protocol):
     def step(self, fed: Sequence[Fed]) -> Array:
         """Feed one token or point to each lane; returns the outputs [B, ·]."""
 
+    def restore(self, state: State) -> None:
+        """Go to a state."""
+
 
 def test_vector(network: Network, options: CellOptions) -> TestVector:
     """Tokens spread over the vocabulary, or points that swing about the mean, and what comes out after them."""
@@ -59,13 +63,21 @@ def test_lanes(network: Network, options: CellOptions) -> tuple[TestVector, ...]
     return _answered(network, options, [tuple(tokens[:count]), tuple(tokens[count:])], trace=True)
 
 
-def test_text(network: Network, options: CellOptions) -> TestText | None:
-    """What follows a prime; None where not even the first token is certain, and of other networks."""
+def test_text(network: Network, options: CellOptions, primed: Primed | None) -> TestText | None:
+    """What follows a prime; None where not even the first token is certain, and of other networks.
+
+    Args:
+        network: that writes.
+        options: of the file.
+        primed: what has been read before; its text follows at once.
+    """
     if not network.task.writes:
         return None
     vocab, oracle = network.vocab, _oracle(network, options.precision, 1)
-    prime = _prime(vocab)
-    logits = oracle.step([opening(vocab)])[0]
+    prime = "" if primed else _prime(vocab)  # what is read between would make a wrong state forgotten
+    if primed:
+        oracle.restore(primed.state)
+    logits = oracle.step([primed.token if primed else opening(vocab)])[0]
     for token in vocab.encode(prime).tolist():
         logits = oracle.step([token])[0]
     tokens: list[int] = []
@@ -128,6 +140,10 @@ class _Float64:
         self._states = [reference.zero_state(network.config) for _ in range(lanes)]
         self._before: Sequence[Fed] = ()
 
+    def restore(self, state: State) -> None:
+        rows = [np.array(part) for part in state.values()]  # [L, H] each
+        self._states = [[tuple(part[i] for part in rows) for i in range(len(rows[0]))] for _ in self._states]
+
     def step(self, fed: Sequence[Fed]) -> Array:
         network, rows = self._network, []
         for i, one in enumerate(fed):
@@ -157,6 +173,10 @@ class _Evaluated:
         self._dtype = np.float32 if network.scaling else np.int64
         shapes = metadata.interface(lanes)[0]
         self._state = {name: np.zeros(_sizes(shapes[name]), np.float32) for name in self._state_map.values()}
+
+    def restore(self, state: State) -> None:
+        for name, rows in state.items():
+            self._state[name] = self._state[name] * 0 + np.array(rows, np.float32)[:, None]
 
     def step(self, fed: Sequence[Fed]) -> Array:
         feeds = {self._read: np.array(fed, self._dtype), **self._state}

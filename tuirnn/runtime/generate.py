@@ -11,7 +11,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.runtime.native_sampler import chooser
 from tuirnn.runtime.samplers import Probabilities, Sampling, choose, probabilities, sample_rows, weights
 from tuirnn.runtime.session import CellSession, Snapshot
-from tuirnn.vocab import Vocabulary, opening
+from tuirnn.vocab import Vocabulary
 
 DRAWS = 1024
 """Uniform numbers drawn at once."""
@@ -55,10 +55,9 @@ class TextWriter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was read; the next token is judged from the zero state and a line's beginning."""
-        self.session.reset()
+        """Forget all that was read; the next token is judged from where texts begin, see `CellSession.begin`."""
         self._utf8.reset()
-        self._take(self.session.step(opening(self.vocab))[0])
+        self._take(self.session.begin()[0])
 
     def _take(self, logits: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> None:
         self._logits = logits.astype(np.float64)
@@ -140,8 +139,8 @@ def write_side_by_side(
     need_writer(session.metadata)
     vocab = session.metadata.vocab
     generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-    session.reset()
-    for token in (opening(vocab), *vocab.encode(prime)):
+    session.begin()
+    for token in vocab.encode(prime):
         session.step(int(token))
     tokens = np.empty((length, len(seeds)), np.int64)
     for start in range(0, length, DRAWS):

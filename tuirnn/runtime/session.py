@@ -144,8 +144,21 @@ class CellSession:
         inputs[UNIFORM][:] = uniform
 
     def reset(self) -> None:
-        """Go back to the state before the first token: zeros."""
+        """Go back to zeros, the state before anything was read."""
         self.restore(tuple(np.zeros(shape, np.float32) for shape in self._shapes))
+
+    def begin(self) -> Logits:
+        """Go to where a text begins, and read the opening token; of a primed file that is after its prime.
+
+        Returns:
+            As `step`.
+        """
+        meta = self.metadata
+        self.reset()
+        if meta.primed:
+            rows = [np.array(meta.primed.state[name], np.float32)[:, None] for name in meta.state_map.values()]
+            self.restore(tuple(np.broadcast_to(x, shape) for x, shape in zip(rows, self._shapes, strict=True)))
+        return self.step(meta.opening)
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, for `restore`."""

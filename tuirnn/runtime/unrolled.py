@@ -39,6 +39,13 @@ class UnrolledSession:
         self._state = {name: np.zeros(shape, np.float32) for name in self.metadata.state_map.values()}
         self._token = np.broadcast_to(np.asarray(token, np.int64), self.batch).copy()
 
+    def begin(self) -> None:
+        """Go to where a text begins; of a primed file that is after its prime."""
+        self.reset(self.metadata.opening)
+        if self.metadata.primed:
+            for name, rows in self.metadata.primed.state.items():
+                self._state[name] += np.array(rows, np.float32)[:, None]
+
     def call(
         self, forced: Ids, uniform: npt.NDArray[np.float32], temperature: float = 1.0, top_k: int = 0
     ) -> tuple[Ids, npt.NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from tuirnn.errors import CellFileError, one_line
 from tuirnn.runtime.block import BlockSession
 from tuirnn.runtime.session import CellSession, Logits, compare, differs, pick_device, refusals
 from tuirnn.runtime.unrolled import UnrolledSession
-from tuirnn.vocab import Ids, opening
+from tuirnn.vocab import Ids
 
 
 def verify(cell: TrustedCell, *, device: str = "auto") -> str:
@@ -93,8 +93,7 @@ def _compare_lanes(meta: CellMetadata, lanes: Sequence[TestVector], seen: Logits
 
 def _greedy(session: CellSession, test: TestText) -> list[int]:
     vocab, written = session.metadata.vocab, []
-    session.reset()
-    logits = session.step(opening(vocab))
+    logits = session.begin()
     for token in vocab.encode(test.prime).tolist():
         logits = session.step(token)
     for _ in range(test.length):
@@ -127,7 +126,7 @@ def _check_unrolled(session: UnrolledSession) -> None:
         session.batch = session.fixed or 1
     if meta.text:
         prime = meta.vocab.encode(meta.text.prime)
-        session.reset(opening(meta.vocab))
+        session.begin()
         steps = len(prime) + meta.text.length
         forced = np.append(prime, np.full(-(-steps // N) * N - len(prime), -1))
         tokens = np.concatenate([call(part)[0] for part in forced.reshape(-1, N)]).tolist()

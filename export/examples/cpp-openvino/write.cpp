@@ -2,6 +2,7 @@
 // The symbols and the unknown one are read from CELL.json beside it.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -76,6 +77,16 @@ int main(int argc, char** argv) try {
             set.emplace_back(ov::element::f32, shape);
             std::fill_n(set.back().data<float>(), set.back().get_size(), 0.0f);
         }
+    const size_t primed = json.find("\"tuirnn.state_init\": {");  // where texts begin, if the cell has read one before
+    for (size_t i = 0; primed != std::string::npos && i < state_map.size(); i++) {
+        size_t at = json.find('[', json.find('"' + state_map[i].second + '"', primed));
+        for (size_t j = 0; j < state[0][i].get_size(); j++) {
+            at = json.find_first_of("-0123456789", at);
+            char* end = nullptr;
+            state[0][i].data<float>()[j] = std::strtof(json.c_str() + at, &end);
+            at = size_t(end - json.c_str());
+        }
+    }
     const bool has_unknown = json.find("\"tuirnn.unk\": null") == std::string::npos;
     ov::Tensor input(ov::element::i64, {1}), scores(ov::element::f32, {1, symbols.size() + has_unknown});
     request.set_tensor("token", input);
@@ -96,7 +107,9 @@ int main(int argc, char** argv) try {
     };
 
     const int64_t newline = token_of("\n");
-    const float* logits = step(newline < int64_t(symbols.size()) ? newline : 0);
+    const bool told = json.find("\"tuirnn.opening\"") != std::string::npos;  // older files do not have it
+    const float* logits = step(told ? int64_t(number("\"tuirnn.opening\"")) :
+                               newline < int64_t(symbols.size()) ? newline : 0);
     for (size_t at = 0, size; at < prime.size(); at += size) {
         for (size = 1; at + size < prime.size() && (prime[at + size] & 0xC0) == 0x80;) size++;
         logits = step(token_of(prime.substr(at, size)));

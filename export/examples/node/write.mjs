@@ -16,8 +16,9 @@ const unk = meta["tuirnn.unk"];
 const stateMap = Object.entries(meta["tuirnn.state_map"]);
 const shape = [meta["tuirnn.layers"], 1, meta["tuirnn.hidden"]];
 const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
-let state = Object.fromEntries(stateMap.map(([, name]) =>
-  [name, new ort.Tensor("float32", new Float32Array(shape[0] * shape[2]), shape)]));
+const begin = meta["tuirnn.state_init"]; // "zeros", or of a primed cell the rows of each state
+const first = (name) => begin === "zeros" ? new Float32Array(shape[0] * shape[2]) : Float32Array.from(begin[name].flat());
+let state = Object.fromEntries(stateMap.map(([, name]) => [name, new ort.Tensor("float32", first(name), shape)]));
 
 // Feed one token; carry the state; return the scores of the next token.
 async function step(token) {
@@ -36,7 +37,7 @@ function choose(logits) {
   return token < 0 ? logits.indexOf(peak) : token;
 }
 
-let logits = await step(Math.max(symbols.indexOf("\n"), 0));
+let logits = await step(meta["tuirnn.opening"] ?? Math.max(symbols.indexOf("\n"), 0)); // older files have no such key
 for (const symbol of prime) logits = await step(symbols.includes(symbol) ? symbols.indexOf(symbol) : unk ?? 0);
 process.stdout.write(prime);
 for (let i = 0; i < length; i++) {

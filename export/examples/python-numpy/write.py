@@ -118,6 +118,8 @@ unk = int(meta["tuirnn.unk"] or -1)
 state_map = json.loads(meta["tuirnn.state_map"])
 shape = (int(meta["tuirnn.layers"]), 1, int(meta["tuirnn.hidden"]))
 state = {name: np.zeros(shape, np.float32) for name in state_map.values()}
+if meta["tuirnn.state_init"] != "zeros":  # a primed cell: its texts begin after a text that it has read
+    state = {name: np.float32(rows)[:, None] for name, rows in json.loads(meta["tuirnn.state_init"]).items()}
 random = np.random.default_rng(int(seed))
 
 
@@ -139,7 +141,8 @@ def choose(logits):
     return int(p.searchsorted(random.random() * p[-1], side="right"))
 
 
-logits = step(symbols.index("\n") if "\n" in symbols else 0)
+newline = symbols.index("\n") if "\n" in symbols else 0  # the opening token of older files
+logits = step(int(meta.get("tuirnn.opening", newline)))
 for symbol in prime:
     logits = step(symbols.index(symbol) if symbol in symbols else max(unk, 0))
 print(prime, end="")

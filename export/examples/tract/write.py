@@ -19,6 +19,8 @@ unk = -1 if meta["tuirnn.unk"] is None else meta["tuirnn.unk"]
 state_map = meta["tuirnn.state_map"]
 shape = (meta["tuirnn.layers"], 1, meta["tuirnn.hidden"])
 state = {name: np.zeros(shape, np.float32) for name in state_map.values()}
+if meta["tuirnn.state_init"] != "zeros":  # a primed cell: its texts begin after a text that it has read
+    state = {name: np.float32(rows)[:, None] for name, rows in meta["tuirnn.state_init"].items()}
 random = np.random.default_rng(int(seed))
 
 model = tract.onnx().load(path)
@@ -46,7 +48,8 @@ def choose(logits):
     return int(p.searchsorted(random.random() * p[-1], side="right"))
 
 
-logits = step(symbols.index("\n") if "\n" in symbols else 0)
+newline = symbols.index("\n") if "\n" in symbols else 0  # the opening token of older files
+logits = step(meta.get("tuirnn.opening", newline))
 for symbol in prime:
     logits = step(symbols.index(symbol) if symbol in symbols else max(unk, 0))
 print(prime, end="")

@@ -100,7 +100,11 @@ static inline float smaller(float x, float y) { return x < y || x != x ? x : y; 
 
 #include "cell_network.h"
 
+#if CELL_PRIMED
+void cell_reset(cell_state *state) { memcpy(state, cell_initial, sizeof *state); }
+#else
 void cell_reset(cell_state *state) { memset(state, 0, sizeof *state); }
+#endif
 
 #if CELL_POINTS
 int cell_step(cell_state *state, const float *x, float *y) {
@@ -220,7 +224,7 @@ int cell_token(const char *text, int *length) {
 int cell_verify(void) {
     cell_state state;
     float outputs[CELL_OUTPUTS];
-    cell_reset(&state);
+    memset(&state, 0, sizeof state);
     for (int i = 0; i < CELL_TEST_STEPS; i++)
         if (!cell_step(&state, cell_test_inputs[i], outputs)) return 0;
     for (int i = 0; i < CELL_TEST_OUTPUTS; i++)

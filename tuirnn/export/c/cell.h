@@ -16,7 +16,7 @@ typedef struct {
     CELL_STATE /* float h[CELL_LAYERS][CELL_HIDDEN]; and further parts of the state */
 } cell_state;
 
-/* Sets the state before the first token or point. */
+/* Sets the state before the first token or point: zeros, or, with CELL_PRIMED, where the network's prime ends. */
 void cell_reset(cell_state *state);
 
 #if CELL_POINTS

@@ -3,7 +3,7 @@
 /** Symbols and tokens, by the rules of the cell file. */
 class Vocabulary {
   /**
-   * @param {object} meta the cell's metadata: "tuirnn.vocab", "tuirnn.unk", "opening"
+   * @param {object} meta the cell's metadata: "tuirnn.vocab", "tuirnn.unk", "tuirnn.opening"
    * @param {number[][]} wordRanges first and last code point of what words are made of; for words alone
    */
   constructor(meta, wordRanges = []) {
@@ -11,7 +11,7 @@ class Vocabulary {
     Object.assign(this, { kind, symbols, unk: meta["tuirnn.unk"], wordRanges });
     this.size = kind === "byte" ? 256 : symbols.length + 1;
     this.index = new Map(symbols.map((symbol, token) => [symbol, token]));
-    this.opening = kind === "byte" ? 10 : (this.index.get("\n") ?? 0);
+    this.opening = meta["tuirnn.opening"] ?? null;
   }
 
   /** Cuts a text: [{start, end, tokens}], places in UTF-16 units; of bytes a character has up to four tokens. */
@@ -81,7 +81,13 @@ class Cell {
     this.input = floats(exports.input, this.columns.length);
     this.parts = sizes.map((size, i) => floats(exports[`state_${i}`], size));
     this.run = exports.step;
-    this.first = this.save();
+    this.zeros = this.first = this.save();
+    if (meta["tuirnn.state_init"] !== "zeros") {
+      const begin = meta["tuirnn.state_init"];
+      const parts = Object.values(meta["tuirnn.state_map"]).map((name) => Float32Array.from(begin[name].flat()));
+      this.first = [this.zeros[0], ...parts];
+      this.reset();
+    }
   }
 
   /**
@@ -106,7 +112,7 @@ class Cell {
     return this.answer;
   }
 
-  /** Goes to the state before the first token. */
+  /** Goes to the state before the first token: zeros, or where the prime ends that the network has read. */
   reset() {
     this.restore(this.first);
   }
@@ -149,7 +155,7 @@ class Cell {
   /** Whether this machine reproduces the file's test vector. */
   verify() {
     const { tokens, logits, x, y, atol } = this.meta["tuirnn.test_vector"], now = this.save();
-    this.reset();
+    this.restore(this.zeros);
     for (const read of tokens ?? x) this.step(read);
     const expected = logits ?? y, std = this.meta["tuirnn.normalisation"]?.std;
     const scale = Math.max(1, ...expected.map(Math.abs));
