@@ -3,7 +3,7 @@
 numpy only. Legend of shapes: T characters, H units.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,12 +89,20 @@ def followers(states: npt.NDArray[np.floating], text: str) -> dict[str, list[Fol
         states: activation after each character, [T, H].
         text: the passage, T characters.
     """
-    if not len(text):
-        return {}
+    return correlated(states, text_features(text)) if text else {}
+
+
+def text_features(text: str) -> dict[str, Floats]:
+    """The values of all features of a text [T]."""
+    return {name: feature(text) for name, feature in FEATURES.items()}
+
+
+def correlated(states: npt.NDArray[np.floating], features: Mapping[str, Floats]) -> dict[str, list[Follower]]:
+    """As `followers`, for features [T] of any passage; those that are the same throughout are left out."""
     units = _standard(states.astype(np.float64))
     found: dict[str, list[Follower]] = {}
-    for name, feature in FEATURES.items():
-        values = feature(text)[: len(units)]
+    for name, whole in features.items():
+        values = whole[: len(units)]
         if not len(values) or values.std() == 0:
             continue
         r = _standard(values[:, None])[:, 0] @ units / len(values)

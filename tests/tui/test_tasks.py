@@ -14,7 +14,7 @@ from .conftest import Opener, screen_text, until
 PARTS = {
     "runs": "waves",
     "train": "RMSE +10",
-    "xray": "there are no symbols",
+    "xray": "change of cos",
     "generate": "actual",
     "compare": "best validation MSE",
 }

@@ -301,12 +301,7 @@ class Task(ABC):
         return KINDS.get(kind, "tokens")
 
     def step_amount(self, config: TrainConfig, train: int) -> tuple[int, str]:
-        """How much a step learns from, and what that is counted in.
-
-        Args:
-            config: settings of the training.
-            train: size of the training split.
-        """
+        """How much a step learns from, of a training split of this size, and what that is counted in."""
         return config.batch_size * config.seq_len, self.speed
 
     def defaults_beside(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -325,6 +320,10 @@ class Task(ABC):
             given: settings by name.
         """
         return {}
+
+    def held_out(self, data: TaskData) -> "Iterable[tuple[npt.NDArray[np.int64], str]]":
+        """Tokens [n] of held-out sequences, each with its class; '' where a class belongs to each word, not to all."""
+        return ()
 
     # ── what it is judged by ──────────────────────────────────────────────────
 

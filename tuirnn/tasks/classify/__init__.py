@@ -12,6 +12,9 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.task import OF_TOKENS, Held, OpenCell, Report, Task, TaskData, Understood
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tuirnn.vocab import Vocabulary
 
 SHOWN, BAR = 6, 24
@@ -83,6 +86,13 @@ class Classification(Task):
     def step_amount(self, config: TrainConfig, train: int) -> tuple[int, str]:
         """Sequences, which are as long as they are."""
         return min(config.batch_size, train or config.batch_size), "sequences"
+
+    def held_out(self, data: TaskData) -> "Iterable[tuple[npt.NDArray[np.int64], str]]":
+        """See `Task.held_out`."""
+        from tuirnn.tasks.classify.data import LabelledData
+
+        assert isinstance(data, LabelledData)
+        return ((ids, data.classes[label]) for ids, label in zip(data.val.ids, data.val.labels, strict=True))
 
     def told(self, values: Mapping[str, float], unit: str) -> str:
         """See `Task.told`."""

@@ -12,6 +12,9 @@ from tuirnn.tasks.builtin import ENTITIES
 from tuirnn.tasks.task import KINDS, OF_TOKENS, Held, OpenCell, Report, Task, TaskData
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tuirnn.tasks.tag.judging import Figures
     from tuirnn.tasks.tag.spans import Counts
     from tuirnn.vocab import Vocabulary
@@ -63,6 +66,13 @@ class Tagging(Task):
     def scale(self, data: DataConfig, summary: Mapping[str, Any], symbols: int) -> Hashable:
         """Losses over different tags cannot be compared; nor those of words of which other ones are unknown."""
         return (tuple(summary.get("classes", ())), symbols if data.tokens == "word" else 0)
+
+    def held_out(self, data: TaskData) -> "Iterable[tuple[npt.NDArray[np.int64], str]]":
+        """See `Task.held_out`."""
+        from tuirnn.tasks.tag.data import TagData
+
+        assert isinstance(data, TagData)
+        return ((ids, "") for ids in data.val.ids)
 
     def weigh(self, cell: OpenCell, data: TaskData) -> tuple[float, int]:
         """See `Task.weigh`."""

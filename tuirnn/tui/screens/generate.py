@@ -271,8 +271,8 @@ class GenerateTab(Writing):
     def _draw_titles(self) -> None:
         view, name = self.view, text.visible_line(display_name(self.engine.cell)) if self.engine else "no cell"
         panel = self._text
-        panel.border_title = fit([name, view.described, view.provider], panel.size.width)
-        panel.border_subtitle = fit(state_of(view), panel.size.width)
+        panel.border_title = fit([name, view.described, view.provider], panel.outer_size.width)
+        panel.border_subtitle = fit(state_of(view), panel.outer_size.width)
         self.query_one(Bars).border_title = Content("class" if view.classifies else f"next {view.noun}")
 
     def on_resize(self, event: events.Resize) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -16,6 +17,7 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.keys import key
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Choose
+from tuirnn.tui.widgets.passage import short, walks
 from tuirnn.tui.widgets.probe_view import MOST_LINES, ProbedRun, ProbeView
 from tuirnn.tui.widgets.unit_view import Features, UnitView
 
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuirnn.runtime.inside import Inside
+    from tuirnn.units import Floats
 
 NO_RUN = "no run to look into yet; n on the Runs tab starts one"
+
+MOST_COLUMNS = 4
+"""Columns of a series, or classes, that units are compared with."""
 
 
 class ProbesRead(Message):
@@ -40,15 +46,37 @@ def find_units(name: str, folder: Path) -> tuple[Inside, tuple[Features, ...]]:
     Returns:
         The states of the cell, and the features of each layer.
     Raises:
-        TuirnnError: there is no checkpoint or no text.
+        TuirnnError: there is no checkpoint, or the data are gone.
     """
     from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.inside import look_inside
-    from tuirnn.units import followers
+    from tuirnn.units import correlated
 
     inside = look_inside(load_cell(name, folder), name, folder)
-    passage = "".join(symbol[:1] or "·" for symbol in inside.symbols)
-    return inside, tuple(followers(inside.states[:, layer], passage) for layer in range(inside.states.shape[1]))
+    features = _features(inside)
+    return inside, tuple(correlated(inside.states[:, layer], features) for layer in range(inside.states.shape[1]))
+
+
+def _features(inside: Inside) -> dict[str, Floats]:
+    """What units may follow: features of the text and answers of the cell; of a series its values and their changes."""
+    from tuirnn.units import text_features
+
+    if inside.columns:
+        found: dict[str, Floats] = {}
+        for f, name in enumerate(inside.columns[:MOST_COLUMNS]):
+            values = np.nan_to_num(inside.points[:, f])
+            found[short(name)] = values
+            found[f"change of {short(name)}"] = np.diff(values, prepend=values[:1])
+        return found
+    text = "".join(symbol[:1] or "·" for symbol in inside.symbols)
+    if not walks(inside):
+        return text_features(text)
+    ends = (*inside.starts[1:], len(text))
+    each = [text_features(text[start:end]) for start, end in zip(inside.starts, ends, strict=True)]
+    features = {name: np.concatenate([one[name] for one in each]) for name in each[0] if "line" not in name}
+    features["position in sequence"] = np.concatenate([one["position in line"] for one in each])
+    often = np.argsort(-inside.answers.mean(0), kind="stable")[:MOST_COLUMNS]
+    return {f"says {short(inside.classes[k])}": inside.answers[:, k] for k in often} | features
 
 
 class XrayTab(Tab):
@@ -59,9 +87,11 @@ class XrayTab(Tab):
     KEYS = (
         key("up", "unit_up", "unit", "previous unit in the list"),
         key("down", "unit_down", "", "next unit in the list"),
-        key("left", "earlier", "text", "previous passage of the text"),
-        key("right", "later", "", "next passage of the text"),
-        key("f", "feature", "search", "next feature that units may follow: quotes, line ends, capitals, …"),
+        key("left", "earlier", "move", "previous passage of a text or series, previous letter of a sequence"),
+        key("right", "later", "", "next passage of a text or series, next letter of a sequence"),
+        key("space", "next_sequence(1)", "next one", "next sequence"),
+        key("backspace", "next_sequence(-1)", "", "previous sequence"),
+        key("f", "feature", "feature", "next feature that units may follow: quotes, line ends, capitals, …"),
         key("v", "view", "map/text", "switch between a map of many units and one unit over the text"),
         key("l", "layer", "layer", "next layer"),
         key("e", "equations", "equations", "switch between equations, and gradient with gates (small windows)"),
@@ -204,6 +234,10 @@ class XrayTab(Tab):
             return bool(self.opened_run)
         if action == "equations":
             return self.screen.has_class("-narrow")  # in other windows they are always visible
+        if action == "next_sequence":
+            return self._units.is_walked
+        if action == "view":
+            return bool(self._units.features) and not self._units.is_series
         if action == "layer":
             return self._units.layer_count > 1
         if action in ("probe_earlier", "probe_later"):
@@ -234,6 +268,10 @@ class XrayTab(Tab):
     def action_later(self) -> None:
         """Move forward in the text."""
         self._units.move_text(1)
+
+    def action_next_sequence(self, by: int) -> None:
+        """Go to the next (1) or previous (-1) sequence."""
+        self._units.next_sequence(by)
 
     def action_view(self) -> None:
         """Switch between map and text."""

@@ -45,12 +45,36 @@ class Gates(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        """A small histogram and the shares at the ends, with bars if there is space; a heading for each range.
+        """Tall histograms beside each other if they fit, otherwise a line for each gate.
 
         For an unbounded gate the least and the largest observed value are displayed instead of the shares.
         """
         if not self._rows:
             return Content.styled("gates are recorded at each evaluation", "$text-muted")
+        return self._tall() or self._flat()
+
+    # ── tall ──────────────────────────────────────────────────────────────────
+
+    def _tall(self) -> Content | None:
+        """A block for each gate: name, histogram, axis from one end of its range to the other, shares at both."""
+        rows = [row for own in self._grouped().values() for row in own]
+        across = max(1, min(len(rows), (self.content_size.width + GAP) // (NARROWEST + GAP)))
+        down = -(-len(rows) // across)
+        across = -(-len(rows) // down)
+        wide = (self.content_size.width - GAP * (across - 1)) // across
+        high = min(TALLEST, (self.content_size.height + 1) // down - BESIDE)
+        if wide < NARROWEST or high < LOWEST:
+            return None
+        lines: list[Content] = []
+        for first in range(0, len(rows), across):
+            blocks = [_block(row, wide, high) for row in rows[first : first + across]]
+            lines += [Content(" " * GAP).join(parts) for parts in zip(*blocks, strict=True)]
+        return Content("\n").join(lines[: self.content_size.height])
+
+    # ── flat ──────────────────────────────────────────────────────────────────
+
+    def _flat(self) -> Content:
+        """A small histogram and the shares at the ends, with bars if there is space; a heading for each range."""
         wide = max(len(row.word) for row in self._rows)
         cells = max(0, (self.content_size.width - wide - BINS - 4) // 2 - FIGURE)
         lines: list[Content] = []
@@ -86,6 +110,27 @@ class Gates(Widget):
         )
 
 
+def _block(row: GateRow, wide: int, high: int) -> list[Content]:
+    """A gate as lines of equal width: its name, `high` rows of bars, the axis, the shares, a blank line."""
+    known = [share if share == share else 0.0 for share in row.shares] or [0.0]
+    most = max(known) or 1.0
+    each = max(1, wide // len(known))
+    used = each * len(known)
+    lines = [Content.assemble((row.word, "bold"), " " * max(0, wide - len(row.word)))]
+    for level in range(high - 1, -1, -1):  # from the top
+        bars = "".join(_EIGHTHS[round(min(max(share / most * high - level, 0), 1) * 8)] * each for share in known)
+        lines.append(Content.assemble((bars, "$accent"), " " * (wide - used)))
+    low, top = (f"{end:.2g}" for end in row.ends)
+    rule = "─" * max(1, used - len(low) - len(top) - 2)
+    lines.append(Content.styled(f"{low} {rule} {top}".ljust(wide), "$text-muted"))
+    if row.fixed:
+        low, top = f"{100 * known[0]:.0f} %", f"{100 * known[-1]:.0f} %"
+        lines.append(Content.assemble(low, " " * max(1, used - len(low) - len(top)), top, " " * (wide - used)))
+    else:
+        lines.append(Content.styled("as observed".ljust(wide), "$text-muted"))
+    return [*lines, Content(" " * wide)]
+
+
 def _heading(row: GateRow) -> tuple[str, str]:
     """Names of the two ends of a range."""
     if not row.fixed:
@@ -103,6 +148,17 @@ def _share(share: float) -> str:
 def _value(value: float) -> str:
     return (f"{value:+.2g}" if value else "0").rjust(FIGURE - 2)
 
+
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+NARROWEST, GAP = 14, 3
+"""Cells of a tall histogram at least, and between two."""
+
+LOWEST, TALLEST = 2, 7
+"""Rows of its bars."""
+
+BESIDE = 4
+"""Rows of its name, its axis, its shares, and below them."""
 
 BINS = 10
 """Number of bins of a histogram, one cell each."""

@@ -15,7 +15,7 @@ def fit(parts: Sequence[str | Content], width: int) -> Content:
 
     Args:
         parts: of a title; empty ones are left out.
-        width: of the panel in cells, with its border; 0 before it is known: all parts.
+        width: of the panel in cells, with its border (`outer_size`); 0 before it is known: all parts.
     """
     room, shown = (width or 1_000) - FRAME, list[Content]()
     for part in parts:

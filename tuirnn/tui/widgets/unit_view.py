@@ -11,9 +11,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tuirnn import text
+from tuirnn.tui.widgets import passage
 from tuirnn.tui.widgets.bars import bar
-from tuirnn.tui.widgets.heat import HeatMap
+from tuirnn.tui.widgets.heat import Heat, HeatMap
 from tuirnn.tui.widgets.styled_text import StyledText, activation_style
+from tuirnn.tui.widgets.titles import fit
 
 if TYPE_CHECKING:
     from tuirnn.runtime.inside import Inside
@@ -37,7 +39,8 @@ class UnitView(Horizontal):
         self._waiting = ""
         self._layer = self._feature = 0
         self._rank = 0  # of the chosen unit in the list of its feature
-        self._at = 0  # first character of the map
+        self._part = slice(0, 0)  # of the passage that the map shows
+        self._at = 0  # first character of the map; in sequences the chosen one
 
     def compose(self) -> ComposeResult:
         """List, map and text; one of the last two is hidden."""
@@ -73,6 +76,8 @@ class UnitView(Horizontal):
         self._inside, self._layers = inside, layers
         self._layer = min(self._layer, max(0, len(layers) - 1))
         self._feature, self._rank = min(self._feature, max(0, len(self.features) - 1)), 0
+        if self.is_series:  # which has no text to lay a unit over
+            self.remove_class("-text")
         self.draw()
 
     @property
@@ -102,13 +107,13 @@ class UnitView(Horizontal):
         features, panel = self.features, self.query_one("#xray-units", Static)
         if not features or self._inside is None:
             panel.update(Content.styled(text.visible_line(self._waiting), "$text-muted"))
-            self.query_one(HeatMap).show(np.zeros((0, 0), np.float32), (), (), -1)
+            self.query_one(HeatMap).show(Heat())
             self.query_one(StyledText).clear()
             self._draw_titles(None)
             return
         width = panel.content_size.width
         panel.update(Content("\n").join(self._feature_line(number, width) for number in range(len(features))))
-        if self.has_class("-text"):
+        if self.has_class("-text") and not self.is_series:
             self._draw_text(self._inside)
         else:
             self._draw_map(self._inside)
@@ -133,22 +138,43 @@ class UnitView(Horizontal):
     def _draw_text(self, inside: Inside) -> None:
         values = inside.states[:, self._layer, self.followers[self._rank].unit].tolist()  # [T]
         pieces = [(symbol, activation_style(value)) for symbol, value in zip(inside.symbols, values, strict=True)]
+        for start in reversed(inside.starts[1:]):  # a line for each sequence
+            pieces.insert(start, ("\n", "plain"))
         panel = self.query_one(StyledText)
         where = panel.scroll_offset.y
         panel.show(pieces)
         panel.scroll_to(y=where, animate=False)
 
     def _draw_map(self, inside: Inside) -> None:
-        states, order = inside.states[:, self._layer], self.followers  # [T, H]
-        heat = self.query_one(HeatMap)
-        wide, high = heat.room
-        first = max(0, min(self._rank - high // 2, len(order) - high))
-        rows = order[first : first + high]
-        self._at = max(0, min(self._at, len(states) - wide))
-        part = slice(self._at, self._at + wide)
+        """Draw the units of the feature, the closest first, over the part of the passage that fits."""
+        states, order, T = inside.states[:, self._layer], self.followers, len(inside.symbols)  # states [T, H]
+        heat, cursor, wide = self.query_one(HeatMap), -1, 1
+        self._at = max(0, min(self._at, T - 1))
+        lines = passage.lines_of(inside, slice(0, T)) if inside.columns else []
+        if passage.walks(inside):
+            _, first, end = inside.sequence_at(self._at)
+            lines = passage.lines_of(inside, slice(first, end))
+        label = max([passage.LABEL] + [len(name) for name, _ in lines])
+        room, high = heat.room(label, len(lines))
+        if passage.walks(inside):
+            wide = max(1, min(passage.WIDEST, room // (end - first)))
+            begin = max(first, min(self._at - room // wide // 2, end - room // wide))
+            part = slice(begin, min(end, begin + room // wide))
+            lines, cursor = (
+                [(name, values[part.start - first : part.stop - first]) for name, values in lines],
+                (self._at - begin),
+            )
+        else:
+            self._at = max(0, min(self._at, T - room))
+            part = slice(self._at, min(T, self._at + room))
+            lines = [(name, values[part]) for name, values in lines]
+        top = max(0, min(self._rank - high // 2, len(order) - high))
+        rows = order[top : top + high]
         values = states[part, [one.unit for one in rows]].T if rows else np.zeros((0, 0), np.float32)  # [rows, wide]
-        labels = [f"{one.unit:>4} {one.r:+.2f}" for one in rows]
-        heat.show(values, labels, inside.symbols[part], self._rank - first)
+        labels = tuple(f"{one.unit:>4} {one.r:+.2f}" for one in rows)
+        symbols = passage.symbols_of(inside, part)
+        heat.show(Heat(values, labels, symbols, self._rank - top, lines, cursor, wide))
+        self._part = part
 
     def _draw_titles(self, inside: Inside | None) -> None:
         heat, prose = self.query_one(HeatMap), self.query_one(StyledText)
@@ -156,13 +182,18 @@ class UnitView(Horizontal):
             heat.border_title, prose.border_title = Content("hidden state"), Content("unit over the text")
             heat.border_subtitle = prose.border_subtitle = Content("")
             return
-        layer = f" · layer {self._layer + 1}" if inside.states.shape[1] > 1 else ""
-        name = f"{text.visible_line(self._run)} · {inside.described}{layer}"
-        heat.border_title = Content(f"{name} · hidden state")
-        prose.border_title = Content(f"{name} · unit {self.followers[self._rank].unit} over the text")
-        heat.border_subtitle = Content(
-            f"▓ above zero ▒ below · {text.count(self._at)} … of {text.count(len(inside.symbols))}"
-        )
+        layer = f"layer {self._layer + 1}" if inside.states.shape[1] > 1 else ""
+        name, width = text.visible_line(self._run), self.size.width - self.query_one("#xray-units").outer_size.width
+        heat.border_title = fit(["hidden state", name, inside.described, layer], width)
+        prose.border_title = fit([f"unit {self.followers[self._rank].unit} over the text", name, layer], width)
+        if passage.walks(inside):
+            where = passage.told_at(inside, self._at)
+        elif inside.columns:
+            where = passage.values_at(inside, self._part)
+        else:
+            where = [f"{text.count(self._at)} … of {text.count(len(inside.symbols))}"]
+        key = Content.assemble(("▓", "$warning"), " above zero ", ("▓", "$primary"), " below")
+        heat.border_subtitle = fit([*where, key], width)
         prose.border_subtitle = Content.assemble(
             *((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6)), " its activation"
         )
@@ -186,10 +217,28 @@ class UnitView(Horizontal):
         self.draw()
 
     def move_text(self, by: int) -> None:
-        """Move to the next (1) or previous (-1) passage of the text."""
+        """Move to the next (1) or previous (-1) passage of a text or series, or letter of a sequence."""
         if self.has_class("-text"):
             panel = self.query_one(StyledText)
             (panel.scroll_page_down if by > 0 else panel.scroll_page_up)(animate=False)
             return
-        self._at += by * max(1, self.query_one(HeatMap).room[0] * 3 // 4)
+        self._at += by if self.is_walked else by * max(1, (self._part.stop - self._part.start) * 3 // 4)
         self.draw()
+
+    def next_sequence(self, by: int) -> None:
+        """Go to the first letter of the next (1) or previous (-1) sequence."""
+        if self._inside is not None and self.is_walked:
+            starts = self._inside.starts
+            number = self._inside.sequence_at(self._at)[0]
+            self._at = starts[(number + by) % len(starts)]
+            self.draw()
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether the passage consists of sequences, which are walked letter by letter."""
+        return self._inside is not None and passage.walks(self._inside)
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the passage is a series of numbers."""
+        return self._inside is not None and bool(self._inside.columns)
