@@ -145,6 +145,14 @@ def playing(made: Installation, wheel: Path, runs: Path) -> None:
     made.starts()
 
 
+def mistagged(wheel: Path) -> str:
+    """What is wrong where a tag such as v1.2.3 of this commit is not the wheel's version; empty without such a tag."""
+    listed = subprocess.run(["git", "tag", "--points-at", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    tags = [tag[1:] for tag in listed.stdout.split() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)]
+    version = wheel.name.split("-")[1]
+    return f"this commit is tagged {tags}, the wheel is {version}: set tuirnn.__version__" * (tags not in ([], [version]))
+
+
 def main() -> int:
     """Build nothing, install and check; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -152,6 +160,9 @@ def main() -> int:
     wheels = sorted(parser.parse_args().dist.glob("tuirnn-*.whl"), key=lambda path: path.stat().st_mtime)
     if not wheels:
         print("tests/package.py: no wheel in that folder; build one: make dist", file=sys.stderr)
+        return 2
+    if wrong := mistagged(wheels[-1]):
+        print(f"tests/package.py: {wrong}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as name:
         wheel, everything, plays = (
