@@ -150,7 +150,9 @@ def mistagged(wheel: Path) -> str:
     listed = subprocess.run(["git", "tag", "--points-at", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     tags = [tag[1:] for tag in listed.stdout.split() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)]
     version = wheel.name.split("-")[1]
-    return f"this commit is tagged {tags}, the wheel is {version}: set tuirnn.__version__" * (tags not in ([], [version]))
+    return f"this commit is tagged {tags}, the wheel is {version}: set tuirnn.__version__" * (
+        tags not in ([], [version])
+    )
 
 
 def main() -> int:

@@ -12,11 +12,11 @@ from torch import nn
 
 from tuirnn.cells import CELLS
 from tuirnn.errors import DataError
-from tuirnn.export import importing, state_dict
 from tuirnn.export.exporter import export_run
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
 from tuirnn.export.weights import read_weights
+from tuirnn.importing import models, state_dict
 from tuirnn.loading.cell import load_cell
 from tuirnn.runtime.data import held_out
 from tuirnn.runtime.generate import TextWriter
@@ -57,8 +57,8 @@ def test_an_imported_model_gives_torchs_logits(
     save_file(model.state_dict(), tmp_path / "m.safetensors")
     nonlinearity = settings.get("nonlinearity", "tanh")
     found = state_dict.read(tmp_path / "m.safetensors")
-    imported = importing.from_tensors(found, vocab, "m", nonlinearity=nonlinearity)
-    paths = importing.write_run(imported, tmp_path / "runs", "mine", str(small_text))
+    imported = models.from_tensors(found, vocab, "m", nonlinearity=nonlinearity)
+    paths = models.write_run(imported, tmp_path / "runs", "mine", str(small_text))
     session = CellSession(export_run(paths), device="cpu")
     tokens = np.random.default_rng(0).integers(0, len(vocab.symbols), 50)
     expected = model(torch.from_numpy(tokens)).detach().numpy()
@@ -77,9 +77,9 @@ def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -
     tensors = {**{f"rnn.{k}": v for k, v in rnn.state_dict().items()},
                **{f"head.{k}": v for k, v in head.state_dict().items()}}  # fmt: skip
     save_file(tensors, tmp_path / "m.safetensors")
-    imported = importing.from_tensors(state_dict.read(tmp_path / "m.safetensors"), Vocabulary("byte"), "m")
+    imported = models.from_tensors(state_dict.read(tmp_path / "m.safetensors"), Vocabulary("byte"), "m")
     assert (imported.config.cell, imported.config.embed) == ("gru", 0)
-    paths = importing.write_run(imported, tmp_path / "runs", "bytes", None)
+    paths = models.write_run(imported, tmp_path / "runs", "bytes", None)
     session = CellSession(export_run(paths), device="cpu")
     tokens = torch.tensor([65, 200, 10])
     expected = head(rnn(torch.eye(256)[tokens])[0])[-1].detach().numpy()
@@ -93,7 +93,7 @@ def test_bytes_and_one_hot_need_no_vocabulary_and_no_embedding(tmp_path: Path) -
 def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> None:
     vocab = Vocabulary("char", tuple("abc"))
     good = {name: value.numpy() for name, value in Model("GRU", 3, 4, 5).state_dict().items()}
-    assert importing.from_tensors(good, vocab, "m").config.hidden == 5
+    assert models.from_tensors(good, vocab, "m").config.hidden == 5
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"rnn.weight_ih_l0_reverse": good["rnn.weight_ih_l0"]}, "one direction"),
         (
@@ -107,9 +107,9 @@ def test_what_does_not_fit_is_refused_with_what_was_expected(tmp_path: Path) -> 
     ]
     for change, said in wrong:
         with pytest.raises(DataError, match=said):
-            importing.from_tensors({**good, **change}, vocab, "m")
+            models.from_tensors({**good, **change}, vocab, "m")
     with pytest.raises(DataError, match=r"no rnn\.weight_ih_l0"):
-        importing.from_tensors({"head.weight": good["head.weight"]}, vocab, "m")
+        models.from_tensors({"head.weight": good["head.weight"]}, vocab, "m")
     (tmp_path / "no.safetensors").write_bytes(b"no")
     with pytest.raises(DataError, match="not a safetensors file"):
         state_dict.read(tmp_path / "no.safetensors")
@@ -128,14 +128,14 @@ def test_any_cell_is_imported_by_its_name(cell: str) -> None:
     }
     tensors |= {"embedding.weight": np.float32(network.weights.embedding)}
     tensors |= {"head.weight": np.float32(network.weights.head[0]), "head.bias": np.float32(network.weights.head[1])}
-    imported = importing.from_tensors(tensors, VOCAB, "m", cell=cell)
+    imported = models.from_tensors(tensors, VOCAB, "m", cell=cell)
     assert imported.config.recurrent is CELLS[cell]
     read = read_weights(save(imported.tensors), imported.config, "m")
     for ours, theirs in zip(read.layers, network.weights.layers, strict=True):
         for name in names:
             np.testing.assert_array_equal(getattr(ours, name), np.float32(getattr(theirs, name)))
     with pytest.raises(DataError, match=r"'rnn\.vectors_l0'"):
-        importing.from_tensors({**tensors, "rnn.vectors_l0": np.zeros((9, 5), np.float32)}, VOCAB, "m", cell=cell)
+        models.from_tensors({**tensors, "rnn.vectors_l0": np.zeros((9, 5), np.float32)}, VOCAB, "m", cell=cell)
 
 
 def test_vocabularies_are_read_from_lists_and_objects(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_vocabularies_are_read_from_lists_and_objects(tmp_path: Path) -> None:
         ('{"kind": "byte"}', Vocabulary("byte")),
     ):
         path.write_text(text)
-        assert importing.read_vocabulary(path, 256 if expected.kind == "byte" else 2, "m").vocab == expected
+        assert models.read_vocabulary(path, 256 if expected.kind == "byte" else 2, "m").vocab == expected
     for text in ("{", "[1]", '["a", "a"]', "3"):
         path.write_text(text)
         with pytest.raises(DataError):
-            importing.read_vocabulary(path, 1, "m")
+            models.read_vocabulary(path, 1, "m")

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tuirnn.errors import DataError
-from tuirnn.export import fitting, importing, numbering, state_dict
+from tuirnn.importing import fitting, models, numbering, state_dict
 from tuirnn.training import pickled
 
 TEXT = "the old man said: it is late. go home now, my son, and sleep.\nBut he did not; he sang on!\n" * 40
@@ -58,16 +58,16 @@ def numbered(order: str, specials: int = 0) -> dict[str, int]:
     return {symbol: at + specials for at, symbol in enumerate(symbols[order])}
 
 
-def given_of(model: nn.Module, **settings: Any) -> importing.Given:
+def given_of(model: nn.Module, **settings: Any) -> models.Given:
     """As the command line makes it with --text."""
     found = state_dict.expected({name: value.detach().numpy() for name, value in model.state_dict().items()}).tensors
-    tokens = importing.tokens_of(found, "m")
+    tokens = models.tokens_of(found, "m")
     read = numbering.of_text(TEXT, settings.pop("order", "sorted"), settings.pop("specials", 0), tokens, "m")
-    return importing.Given(found, "m", read, **settings)
+    return models.Given(found, "m", read, **settings)
 
 
-def check(given: importing.Given) -> fitting.Fit:
-    return fitting.check(given, importing.assemble(given), TEXT)
+def check(given: models.Given) -> fitting.Fit:
+    return fitting.check(given, models.assemble(given), TEXT)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_model_read_wrongly_is_refused_with_the_reading_that_fits(
     ids = torch.tensor([numbered(order, specials)[symbol] for symbol in TEXT[: fit.tokens + 1]])
     logits = model(ids[:256][:, None])[:, 0]  # the first sequence: the same as torch's
     expected = nn.functional.cross_entropy(logits, ids[1:257]).item()
-    one = fitting.measure(importing.assemble(right), right.numbering.vocab.encode(TEXT), lanes=1)
+    one = fitting.measure(models.assemble(right), right.numbering.vocab.encode(TEXT), lanes=1)
     assert one.nats == pytest.approx(expected, abs=1e-5)
 
 
@@ -142,7 +142,7 @@ def test_the_usual_names_and_prefixes_are_mapped_and_told(names: tuple[str, str,
     renamed = dict(zip(("embed", "lstm", "fc"), names, strict=True))
     found = {f"{renamed[name.split('.')[0]]}.{name.split('.', 1)[1]}": own[name].numpy() for name in own}
     read = state_dict.expected(found)
-    importing.need_names(read.tensors, "m")
+    models.need_names(read.tensors, "m")
     assert np.array_equal(read.tensors["rnn.weight_hh_l0"], own["lstm.weight_hh_l0"].numpy())
     assert np.array_equal(read.tensors["embedding.weight"], own["embed.weight"].numpy())
     assert np.array_equal(read.tensors["head.bias"], own["fc.bias"].numpy())
@@ -236,12 +236,12 @@ def test_vocabularies_as_programs_save_them(tmp_path: Path) -> None:
         (["the", "a", "<unk>"], ("the", "a"), (0, 1), 2),
     ):
         path.write_text(json.dumps(value))
-        read = importing.read_vocabulary(path, len(value), "m")
+        read = models.read_vocabulary(path, len(value), "m")
         assert (read.vocab.symbols, read.rows, read.unknown) == (symbols, rows, unknown)
     for value in ({"a": 0, "b": 2}, {"a": "b"}, {"a": 0, "b": 0}, ["a", 3], {"0": 1, "x": "y"}):
         path.write_text(json.dumps(value))
         with pytest.raises(DataError, match=r"no vocabulary|tokens"):
-            importing.read_vocabulary(path, 2, "m")
+            models.read_vocabulary(path, 2, "m")
 
 
 def test_the_command_measures_and_says_how_it_mapped(answer: Callable[..., Answer], tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from tuirnn.errors import ConfigError, chosen, one_line
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
-    from tuirnn.export.numbering import Numbering
-    from tuirnn.export.state_dict import StateDict
+    from tuirnn.importing.numbering import Numbering
+    from tuirnn.importing.state_dict import StateDict
 
 
 Weights = Annotated[
@@ -73,7 +73,7 @@ def import_weights(
     With --text the model is measured, and refused if it does not fit.
     """
     from tuirnn.cli.train import lasting
-    from tuirnn.export import fitting, importing, numbering
+    from tuirnn.importing import fitting, models, numbering
     from tuirnn.runs.layout import free_name
 
     where = one_line(weights.name)
@@ -83,18 +83,16 @@ def import_weights(
         raise ConfigError("--order and --specials number the characters of --text; --vocab has their numbers already")
     content = _content(text, encoding)
     found = _found(weights)
-    importing.need_names(found.tensors, where)
-    size = importing.tokens_of(found.tensors, where)
+    models.need_names(found.tensors, where)
+    size = models.tokens_of(found.tensors, where)
     numbered = _numbering(vocab, tokens, content, order, specials, size, where)
-    given = importing.Given(
+    given = models.Given(
         found.tensors, where, numbered, cell, nonlinearity, tuple(filter(None, gates.replace(" ", ",").split(",")))
     )
-    imported = importing.assemble(given)
+    imported = models.assemble(given)
     fit = fitting.check(given, imported, content) if content is not None else None
     folder = runs_folder(runs)
-    paths = importing.write_run(
-        imported, folder, name or free_name(folder, weights.stem), lasting(text or ""), encoding
-    )
+    paths = models.write_run(imported, folder, name or free_name(folder, weights.stem), lasting(text or ""), encoding)
     shape, kind = imported.config, numbered.vocab.kind
     if as_json:
         measured = {} if fit is None else {"nats": fit.nats, "bits": fit.bits, "tokens": fit.tokens}
@@ -117,7 +115,7 @@ def import_weights(
 
 def _found(weights: Path) -> "StateDict":
     """The tensors of a file under the expected names."""
-    from tuirnn.export import state_dict
+    from tuirnn.importing import state_dict
 
     if not state_dict.is_pickled(weights):
         return state_dict.expected(state_dict.read(weights))
@@ -137,11 +135,11 @@ def _numbering(
     vocab: Path | None, tokens: str, content: str | None, order: str, specials: int, size: int, where: str
 ) -> "Numbering":
     """Which token stands for which symbol."""
-    from tuirnn.export import importing, numbering
+    from tuirnn.importing import models, numbering
     from tuirnn.vocab import Vocabulary
 
     if vocab is not None:
-        return importing.read_vocabulary(vocab, size, where)
+        return models.read_vocabulary(vocab, size, where)
     if tokens == "byte":
         return numbering.plain(Vocabulary("byte"), size, where)
     if content is None:

@@ -1,6 +1,6 @@
 """State dicts as people save them: tensors of a safetensors file, under the names that an import expects.
 
-The names an import expects are those of a module with `embedding`, `rnn` and `head`; see `tuirnn.export.importing`.
+The names an import expects are those of a module with `embedding`, `rnn` and `head`; see `tuirnn.importing.models`.
 Other usual names are mapped to them, and every mapping is told: wrappers before all names (`_orig_mod.`, `module.`),
 other names of the three modules, several recurrent modules one after the other, cells without a layer's number.
 """

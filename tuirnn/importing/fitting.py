@@ -14,10 +14,10 @@ import numpy as np
 from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import DataError
-from tuirnn.export import numbering
-from tuirnn.export.importing import Given, Imported, assemble
 from tuirnn.export.reference import step, zero_state
 from tuirnn.export.weights import weights_of
+from tuirnn.importing import numbering
+from tuirnn.importing.models import Given, Imported, assemble
 from tuirnn.vocab import Ids
 
 LENGTH = 256

@@ -31,10 +31,10 @@ from tuirnn.cells import CELLS
 from tuirnn.codegen.trace import Traced, traced
 from tuirnn.config import RunConfig
 from tuirnn.errors import DataError, one_line
-from tuirnn.export import numbering as numberings
-from tuirnn.export.numbering import Numbering
 from tuirnn.export.weights import LayerWeights, layer_shapes
 from tuirnn.files import parse_json, read_bounded, to_json
+from tuirnn.importing import numbering as numberings
+from tuirnn.importing.numbering import Numbering
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import RunRecord, Status
