@@ -265,30 +265,8 @@ class CellMetadata:
         Raises:
             CellFileError: not a tuirnn cell, a newer schema, or values that contradict themselves.
         """
-        task = TASKS.get(props.get(PREFIX + "task", ""))
-        points = task is not None and task.points
-        values = {key: props.get(PREFIX + key) for key in (*KEYS, *(POINT_KEYS if points else TOKEN_KEYS))}
-        if values["schema"] is None:
-            raise CellFileError(
-                "it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with 'tuirnn export RUN'"
-            )
-        if values["schema"] != SCHEMA:
-            raise CellFileError(
-                f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; update tuirnn"
-            )
-        if missing := [PREFIX + key for key, value in values.items() if value is None]:
-            raise CellFileError(f"its metadata lack {', '.join(missing)}")
-        text: dict[str, str] = {key: value or "" for key, value in values.items()}
-        if task is None or text["cell"] not in FAMILIES:
-            raise CellFileError(
-                f"it holds task '{one_line(text['task'], 20)}' with cell '{one_line(text['cell'], 20)}'; known: "
-                f"{', '.join(TASKS)} with {', '.join(FAMILIES)}"
-            )
-        if text["precision"] not in PRECISIONS:
-            raise CellFileError(
-                f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
-            )
-        vocab, scaling = reads(text, points)
+        task, text = _checked(props)
+        vocab, scaling = reads(text, task.points)
         states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
         cell = definition(text["cell"], text["variant"])
         known = (state_map(cell, scaling), state_map(cell, scaling, pools=True))
@@ -327,3 +305,35 @@ class CellMetadata:
             unroll=count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
             block=count({"block": props.get(PREFIX + "block", "0")}, "block", 256, least=0),
         )
+
+
+def _checked(props: dict[str, str]) -> tuple[Task, dict[str, str]]:
+    """The task, and every key that a cell of it must have, without the prefix.
+
+    Raises:
+        CellFileError: as `CellMetadata.from_strings`.
+    """
+    task = TASKS.get(props.get(PREFIX + "task", ""))
+    points = task is not None and task.points
+    values = {key: props.get(PREFIX + key) for key in (*KEYS, *(POINT_KEYS if points else TOKEN_KEYS))}
+    if values["schema"] is None:
+        raise CellFileError(
+            "it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with 'tuirnn export RUN'"
+        )
+    if values["schema"] != SCHEMA:
+        raise CellFileError(
+            f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; update tuirnn"
+        )
+    if missing := [PREFIX + key for key, value in values.items() if value is None]:
+        raise CellFileError(f"its metadata lack {', '.join(missing)}")
+    text: dict[str, str] = {key: value or "" for key, value in values.items()}
+    if task is None or text["cell"] not in FAMILIES:
+        raise CellFileError(
+            f"it holds task '{one_line(text['task'], 20)}' with cell '{one_line(text['cell'], 20)}'; known: "
+            f"{', '.join(TASKS)} with {', '.join(FAMILIES)}"
+        )
+    if text["precision"] not in PRECISIONS:
+        raise CellFileError(
+            f"its weights are in '{one_line(text['precision'], 20)}'; known: {', '.join(PRECISIONS)}; update tuirnn"
+        )
+    return task, text

@@ -52,22 +52,44 @@ static int64_t choose(const float* logits, size_t count, double temperature, std
     return std::discrete_distribution<int64_t>(weights.begin(), weights.end())(random);
 }
 
+// What the JSON file beside a cell says.
+static std::string metadata_of(const std::string& path) {
+    std::ifstream file(path.substr(0, path.rfind('.')) + ".json");
+    const std::string json((std::istreambuf_iterator<char>(file)), {});
+    if (json.empty()) throw std::runtime_error("no .json beside " + path);
+    return json;
+}
+
+using StateMap = std::vector<std::pair<std::string, std::string>>;  // output -> input
+
+// The state in which a text begins: zeros, or the one that the cell file keeps after a text.
+static void begin(const std::string& json, const StateMap& state_map, std::vector<ov::Tensor>& state) {
+    const size_t primed = json.find("\"tuirnn.state_init\": {");
+    for (size_t i = 0; primed != std::string::npos && i < state_map.size(); i++) {
+        size_t at = json.find('[', json.find('"' + state_map[i].second + '"', primed));
+        for (size_t j = 0; j < state[i].get_size(); j++) {
+            at = json.find_first_of("-0123456789", at);
+            char* end = nullptr;
+            state[i].data<float>()[j] = std::strtof(json.c_str() + at, &end);
+            at = size_t(end - json.c_str());
+        }
+    }
+}
+
 int main(int argc, char** argv) try {
     if (argc < 2) return std::cerr << "usage: write CELL.onnx [PRIME] [LENGTH] [TEMPERATURE] [SEED]\n", 2;
     const std::string path = argv[1], prime = argc > 2 ? argv[2] : "The ";
     const int length = argc > 3 ? std::stoi(argv[3]) : 400;
     const double temperature = argc > 4 ? std::stod(argv[4]) : 0.7;
     std::mt19937_64 random(argc > 5 ? std::stoull(argv[5]) : 1);
-    std::ifstream file(path.substr(0, path.rfind('.')) + ".json");
-    const std::string json((std::istreambuf_iterator<char>(file)), {});
-    if (json.empty()) throw std::runtime_error("no .json beside " + path);
+    const std::string json = metadata_of(path);
     const auto symbols = symbols_of(json);
 
     ov::Core core;
     auto request = core.compile_model(path, "CPU", ov::hint::inference_precision(ov::element::f32),
                                       ov::inference_num_threads(1)).create_infer_request();
     // The state: each h_out or c_out of a step is the h_in or c_in of the next. Two sets of tensors take turns.
-    std::vector<std::pair<std::string, std::string>> state_map{{"h_out", "h_in"}};
+    StateMap state_map{{"h_out", "h_in"}};
     if (json.find("\"c_out\"") != std::string::npos) state_map.push_back({"c_out", "c_in"});
     const auto number = [&](const char* key) { return std::stoul(json.substr(json.find(':', json.find(key)) + 1)); };
     const ov::Shape shape{number("\"tuirnn.layers\""), 1, number("\"tuirnn.hidden\"")};
@@ -77,16 +99,7 @@ int main(int argc, char** argv) try {
             set.emplace_back(ov::element::f32, shape);
             std::fill_n(set.back().data<float>(), set.back().get_size(), 0.0f);
         }
-    const size_t primed = json.find("\"tuirnn.state_init\": {");  // where texts begin, if the cell has read one before
-    for (size_t i = 0; primed != std::string::npos && i < state_map.size(); i++) {
-        size_t at = json.find('[', json.find('"' + state_map[i].second + '"', primed));
-        for (size_t j = 0; j < state[0][i].get_size(); j++) {
-            at = json.find_first_of("-0123456789", at);
-            char* end = nullptr;
-            state[0][i].data<float>()[j] = std::strtof(json.c_str() + at, &end);
-            at = size_t(end - json.c_str());
-        }
-    }
+    begin(json, state_map, state[0]);
     const bool has_unknown = json.find("\"tuirnn.unk\": null") == std::string::npos;
     ov::Tensor input(ov::element::i64, {1}), scores(ov::element::f32, {1, symbols.size() + has_unknown});
     request.set_tensor("token", input);
