@@ -1,7 +1,6 @@
 """Pages and modules for browsers: the same numbers and texts as everywhere, no request, nothing that axe finds."""
 
 import json
-import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from any_text import any_texts
 from c_networks import VOCABULARIES, logits_after, network
 from chromium import Browser, needs_chromium
 from hypothesis import given, settings
@@ -102,6 +102,7 @@ NETWORKS = {
     "text": lambda: network("char", cell="gru", hidden=32),
     "bytes": lambda: network("byte", cell="lstm"),
     "words": lambda: network("word", cell="rnn"),
+    "subwords": lambda: network("bpe", cell="gru"),
     "labels": lambda: with_classes("classify"),
     "pooled": lambda: with_classes("classify", pooling="last+max"),
     "tags": lambda: with_classes("tag"),
@@ -142,7 +143,7 @@ def test_what_the_code_around_the_module_cannot_read_is_refused() -> None:
 CUT = """
 import { readFileSync } from "node:fs";
 const cells = [];
-for (const name of ["char", "byte", "word"]) cells.push(await (await import(`./${name}.mjs`)).open());
+for (const name of ["char", "byte", "word", "bpe"]) cells.push(await (await import(`./${name}.mjs`)).open());
 const texts = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const both = ({ vocab }, text) => [vocab.encode(text), vocab.decode(vocab.encode(text))];
 console.log(JSON.stringify(texts.map((text) => cells.map((cell) => both(cell, text)))));
@@ -155,47 +156,13 @@ def test_texts_of_any_script_are_cut_as_in_python(tmp_path: Path) -> None:
         net = network(kind, hidden=8)
         for name, data in webpage.module_files(net, export_network(net), kind).items():
             (tmp_path / name).write_bytes(data)
-    texts = random_texts(500)
+    texts = any_texts()
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     for text, found in zip(texts, node(tmp_path, CUT, str(tmp_path / "texts.json")), strict=True):
         for vocab, (tokens, back) in zip(VOCABULARIES.values(), found, strict=True):
             assert tokens == vocab.encode(text).tolist(), (vocab.kind, text)
-            if vocab.kind == "byte":
+            if vocab.of_bytes:
                 assert back == vocab.decode(tokens)
-
-
-def random_texts(count: int) -> list[str]:
-    """Texts of any script, of pieces that words meet at, and of half characters."""
-    pieces = [
-        "king",
-        "the",
-        "—",
-        "“",
-        "”",
-        "…",
-        "_",
-        "²",
-        "é",
-        "e\u0301",
-        " ",
-        "\n",
-        "naïve",
-        "東京",
-        "½",
-        "cell_state",
-    ]
-    random = np.random.default_rng(0)
-    texts = []
-    for _ in range(count):
-        parts = []
-        for _ in range(random.integers(0, 30)):
-            low, high = ((0, 0x250), (0x370, 0x3000), (0x3000, 0xD7FF), (0xD800, 0xE000), (0xE000, 0x11_0000))[
-                random.choice(5, p=[0.4, 0.3, 0.15, 0.05, 0.1])
-            ]
-            other = chr(random.integers(low, high))
-            parts.append(str(random.choice(pieces)) if random.random() < 0.5 else other)
-        texts.append(re.sub("[\ud800-\udbff](?=[\udc00-\udfff])", "", "".join(parts)))
-    return texts
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ from tuirnn.vocab import UNKNOWN, opening, word_ranges
 PREFIX = "cell"
 """What the sources in `c/` call everything, functions in lower case and macros in upper case."""
 
-SOURCES = ("cell.h", "cell.c", "cell_codes.h", "example.c", "Makefile")
+SOURCES = ("cell.h", "cell.c", "cell_codes.h", "cell_subwords.h", "example.c", "Makefile")
 FLAGS = ("-O3", "-std=c99", "-ffp-contract=fast")
 """What the Makefile compiles with."""
 
@@ -49,8 +49,6 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
     Raises:
         ConfigError: with the reason.
     """
-    if network.vocab.kind == "bpe":
-        raise ConfigError("--c splits no text into subwords; leave --c out and embed the ONNX file")
     if network.scaling and network.scaling.periods:
         raise ConfigError("--c reads no calendar, which this network does; leave --c out and embed the ONNX file")
     if precision not in WRITTEN:
@@ -158,8 +156,9 @@ def _sizes(network: Network, program: Program, flash: int, primed: Primed | None
         "CELL_UNKNOWN": -1 if vocab.unk is None else vocab.unk,
         "CELL_OPENING": primed.token if primed else opening(vocab),
         "CELL_PRIMED": int(primed is not None),
-        "CELL_BYTES": int(vocab.kind == "byte"),
+        "CELL_BYTES": int(vocab.of_bytes),
         "CELL_WORDS": int(vocab.kind == "word"),
+        "CELL_MERGES": len(vocab.merges),
         **sizes(program),
     }
     lines = [f"#define {name} {f'({value})' if value == -1 else value}" for name, value in values.items()]
@@ -226,12 +225,17 @@ def _names(network: Network) -> Iterator[Table]:
         return
     if network.classes:
         yield _strings("const char *const cell_classes[CELL_CLASSES]", [name.encode() for name in network.classes])
-    symbols = [bytes([value]) for value in range(256)]
-    if vocab.kind != "byte":
+    if vocab.of_bytes:
+        symbols = [vocab.token_bytes(token) for token in range(len(vocab))]
+    else:
         symbols = [symbol.encode() for symbol in (*vocab.symbols, UNKNOWN)]
     yield _strings("const char *const cell_symbols[CELL_VOCAB]", symbols)
     lengths = ", ".join(str(len(symbol)) for symbol in symbols)
     yield Table("const int cell_symbol_lengths[CELL_VOCAB]", lengths, 4 * len(symbols))
+    if vocab.merges:
+        rows = sorted((one, two, 256 + rank) for rank, (one, two) in enumerate(vocab.merges))
+        lines = ",\n".join(f"{{{one}, {two}, {token}}}" for one, two, token in rows)
+        yield Table("const int32_t cell_merges[CELL_MERGES][3]", lines, 12 * len(rows))
     if vocab.kind == "word":
         ranges = word_ranges(vocab.marked)
         pairs = [f"{{{first}, {last}}}" for first, last in ranges]

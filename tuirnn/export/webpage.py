@@ -61,8 +61,6 @@ CHECK = 'import { open } from "./network.mjs"; process.exit((await open()).verif
 
 def need_writable(network: Network) -> None:
     """Raise ConfigError for a network whose inputs the code around the module cannot make."""
-    if network.vocab.kind == "bpe":
-        raise ConfigError("--html and --wasm split no text into subwords; leave them out and embed the ONNX file")
     if network.scaling and network.scaling.periods:
         raise ConfigError("--html and --wasm read no calendar, which this network does; embed the ONNX file")
 

@@ -201,8 +201,14 @@ static int in_word(int32_t point) {
 }
 #endif
 
+#if CELL_MERGES
+#include "cell_subwords.h"
+#endif
+
 int cell_token(const char *text, int *length) {
-#if CELL_BYTES
+#if CELL_MERGES
+    return subword(text, length);
+#elif CELL_BYTES
     *length = *text != 0;
     return *text ? (unsigned char)*text : CELL_UNKNOWN;
 #else

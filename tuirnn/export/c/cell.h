@@ -48,10 +48,15 @@ int cell_sample(const float *logits, double temperature, int top_k, double unifo
 #endif
 
 /* The symbol of a token as UTF-8 with a terminating zero, which *length excludes; "" and 0 if there is no such token.
- * The symbol of a byte vocabulary is part of a UTF-8 character: collect whole characters before you show them. */
+ * Symbols of bytes and subwords may end within a UTF-8 character: collect whole characters before you show them. */
 const char *cell_symbol(int token, int *length);
 
+#if CELL_MERGES && !defined(CELL_LONGEST)
+#define CELL_LONGEST 1024
+#endif
+
 /* The first token of a UTF-8 text that ends with a zero; *length: its bytes, 0 at the end of the text.
+ * Subwords: the bytes that belong together are looked at up to CELL_LONGEST at a time, 4 bytes of stack for each.
  * CELL_UNKNOWN for a symbol that is not in the vocabulary, for a byte that is not UTF-8, and at the end. */
 int cell_token(const char *text, int *length);
 

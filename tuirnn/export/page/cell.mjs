@@ -1,5 +1,9 @@
 // One step of a recurrent network in WebAssembly, its state carried from step to step. Needs nothing else.
 
+/** A piece of a text of subwords: letters, digits or other signs with a space before them, or white space. */
+const PIECE = new RegExp(
+  " ?(?:[a-zA-Z\\u{80}-\\u{10FFFF}]+|[0-9]+|[^a-zA-Z\\u{80}-\\u{10FFFF}0-9\\t-\\r ]+)|[\\t-\\r ]+(?= [^\\t-\\r ])|[\\t-\\r ]+", "gu");
+
 /** Symbols and tokens, by the rules of the cell file. */
 class Vocabulary {
   /**
@@ -7,15 +11,23 @@ class Vocabulary {
    * @param {number[][]} wordRanges first and last code point of what words are made of; for words alone
    */
   constructor(meta, wordRanges = []) {
-    const { kind, symbols } = meta["tuirnn.vocab"];
+    const { kind, symbols, merges = [] } = meta["tuirnn.vocab"];
     Object.assign(this, { kind, symbols, unk: meta["tuirnn.unk"], wordRanges });
-    this.size = kind === "byte" ? 256 : symbols.length + 1;
+    this.ofBytes = kind === "byte" || kind === "bpe";
+    this.size = this.ofBytes ? 256 + merges.length : symbols.length + 1;
+    this.bytes = this.ofBytes ? Array.from({ length: 256 }, (_, byte) => [byte]) : []; // of each token
+    for (const [one, two] of merges) this.bytes.push([...this.bytes[one], ...this.bytes[two]]);
+    this.merged = new Map(merges.map(([one, two], k) => [one * this.size + two, 256 + k]));
     this.index = new Map(symbols.map((symbol, token) => [symbol, token]));
     this.opening = meta["tuirnn.opening"] ?? null;
   }
 
-  /** Cuts a text: [{start, end, tokens}], places in UTF-16 units; of bytes a character has up to four tokens. */
+  /** Cuts a text: [{start, end, tokens}], places in UTF-16 units; what is of bytes has several tokens. */
   cut(text) {
+    if (this.kind === "bpe") {
+      return Array.from(text.replace(/\p{Cs}/gu, "?").matchAll(PIECE), ({ 0: piece, index }) =>
+        ({ start: index, end: index + piece.length, tokens: this.merge(new TextEncoder().encode(piece)) }));
+    }
     const pieces = [];
     for (const symbol of text) {
       const last = pieces.at(-1), start = last?.end ?? 0, joins = this.kind === "word" && this.isWord(symbol);
@@ -35,6 +47,23 @@ class Vocabulary {
     return Array.from(new TextEncoder().encode(/^[\uD800-\uDFFF]$/.test(symbol) ? "?" : symbol)); // half a character
   }
 
+  /** The tokens of a piece: the pair that comes first in the list of merges is replaced until none is in it. */
+  merge(bytes) {
+    let ids = Array.from(bytes);
+    for (;;) {
+      const ranks = ids.map((id, at) => this.merged.get(id * this.size + ids[at + 1]) ?? Infinity);
+      const best = ranks.reduce((a, b) => Math.min(a, b), Infinity);
+      if (best === Infinity) return ids;
+      const after = [];
+      for (let at = 0; at < ids.length; at++) {
+        const joins = at + 1 < ids.length && this.merged.get(ids[at] * this.size + ids[at + 1]) === best;
+        after.push(joins ? best : ids[at]);
+        if (joins) at++;
+      }
+      ids = after;
+    }
+  }
+
   isWord(symbol) {
     const point = symbol.codePointAt(0);
     let low = 0, high = this.wordRanges.length;
@@ -46,10 +75,20 @@ class Vocabulary {
     return low < this.wordRanges.length && point >= this.wordRanges[low][0];
   }
 
+  /** Whether a token is whole characters, so that it can be shown alone. */
+  isWhole(token) {
+    try {
+      return !this.ofBytes || new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(this.bytes[token])) !== "";
+    } catch {
+      return false;
+    }
+  }
+
   /** A decoder of tokens one by one: of bytes it returns "" until a character is whole. */
   decoder() {
-    const utf8 = new TextDecoder();
-    return (token) => this.kind === "byte" ? utf8.decode(Uint8Array.of(token), { stream: true }) : this.symbols[token] ?? "�";
+    const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+    return (token) => this.ofBytes ? utf8.decode(Uint8Array.from(this.bytes[token]), { stream: true })
+      : this.symbols[token] ?? "�";
   }
 
   decode(tokens) {

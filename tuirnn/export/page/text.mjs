@@ -1,7 +1,7 @@
 // A network that writes: it goes on where the text ends, and says of every character how much it surprised it.
 import { $, Reading, begin, element, percent, showBars, visible } from "./page.mjs";
 
-const AHEAD = { char: 240, byte: 240, word: 60 }; // tokens that it writes on
+const AHEAD = { char: 240, byte: 240, word: 60, bpe: 100 }; // tokens that it writes on
 const A_FRAME = 4; // tokens that appear in a frame
 const SHOWN = 10;
 const LEVELS = [0.5, 1.5, 2.5, 4, 6]; // nats from which a surprise has the next colour
@@ -122,10 +122,11 @@ class Writer {
   showNext() {
     const { cell } = this, p = cell.probabilities();
     const best = Array.from(p.keys()).sort((a, b) => p[b] - p[a]).slice(0, SHOWN);
-    const name = (token) => cell.vocab.kind === "byte" && token > 127 ? `byte ${token}` : visible(cell.vocab.decode([token]));
+    const name = (token) => cell.vocab.isWhole(token)
+      ? visible(cell.vocab.decode([token])) : `bytes ${cell.vocab.bytes[token].join(" ")}`;
     showBars($("next"), best.map((token) => ({
       name: name(token), p: p[token],
-      pick: cell.vocab.kind === "byte" && token > 127 ? undefined : () => this.insert(cell.vocab.decode([token]), true),
+      pick: cell.vocab.isWhole(token) ? () => this.insert(cell.vocab.decode([token]), true) : undefined,
     })));
     const piece = this.pieces[this.moment - 1], nats = this.reading.notes[this.moment - 1];
     const was = piece && visible(this.text.slice(piece.start, piece.end));
