@@ -72,6 +72,13 @@ def label() -> str:
     return ", ".join(names) + (f" ({', '.join(shown)})" if shown else "")
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for products of bfloat16, and kernels may use them."""
+    if level() == TILES:
+        return True
+    return level() == "avx512" and bool(flags() & {"avx512_bf16", "amx_bf16"})
+
+
 def best() -> str:
     """The highest level that this processor has."""
     found, needed = "plain", set[str]()

@@ -150,8 +150,21 @@ def _with_recurrent_bias(cell: Traced, bias_ih: Tensor, bias_hh: Tensor) -> Tens
     return bias
 
 
+_preferred: dict[tuple[Traced, int, torch.dtype], Kernel] = {}
+"""Kernels that measurements on this machine have chosen, by cell, H and dtype of the operands."""
+
+
+def prefer(cell: Traced, hidden: int, dtype: torch.dtype, kernel: Kernel | None) -> None:
+    """Have layers of this cell and size run on a kernel; None: on the one that is usually the fastest."""
+    _preferred.pop((cell, hidden, dtype), None)
+    if kernel is not None:
+        _preferred[cell, hidden, dtype] = kernel
+
+
 def _kernel(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> Kernel:
-    """Return the fastest kernel that runs this cell on this device with operands of this dtype."""
+    """Return the preferred kernel, else the fastest that runs this cell on this device with operands of this dtype."""
+    if preferred := _preferred.get((cell, weight_hh.shape[1], dtype)):
+        return preferred
     if cuda.runs(cell, weight_hh, dtype):
         return cuda
     return native if native.runs(cell, weight_hh, dtype) else portable

@@ -50,6 +50,20 @@ class RunRecord:
     parent: dict[str, Any] | None = None
 
     @property
+    def computed(self) -> RunConfig:
+        """The settings with what `--dtype auto` has chosen when the run began.
+
+        Raises:
+            RunError: the record does not say what.
+        """
+        if self.config.train.dtype != "auto":
+            return self.config
+        chosen = self.environment.get("dtype")
+        if chosen not in ("float32", "bfloat16"):
+            raise RunError("run.json does not say what --dtype auto has chosen; start a new run")
+        return self.config.replace(dtype=chosen)
+
+    @property
     def overlap(self) -> float:
         """Share of the held-out part that is trained on as well; 0 where it was not measured."""
         share = as_number(self.data.get("overlap", 0.0))

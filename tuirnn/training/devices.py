@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tuirnn import __version__
+from tuirnn import __version__, processor
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import ConfigError
 from tuirnn.kernels import cuda, native
@@ -83,7 +83,8 @@ def prepare(model: SequenceModel, batch: int, dtype: str, device: torch.device, 
         missing = native.unavailable_reason(cell)
         if missing:
             note(f"no native kernels run here ({missing}): training takes 1.3 to 2 times as long")
-        if model.compute_dtype == torch.bfloat16 and not native.multiplies(torch.bfloat16, device):
+        quick = native.multiplies(torch.bfloat16, device) or processor.multiplies_bfloat16()  # by oneDNN
+        if model.compute_dtype == torch.bfloat16 and not quick:
             model.compute_dtype = torch.float32
             note("products of bfloat16 are slow here; going on with float32")
         return

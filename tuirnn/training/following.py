@@ -11,10 +11,12 @@ from typing import NoReturn
 from tuirnn import tasks
 from tuirnn.errors import DataError
 from tuirnn.files import to_json
+from tuirnn.models import COMPUTE_DTYPES
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
 from tuirnn.runs.layout import RunPaths, is_run
 from tuirnn.runs.reader import RunRecord, parse_record
 from tuirnn.shortage import RAN_OUT, shortage
+from tuirnn.training.choosing import use_choice
 from tuirnn.training.devices import keep_freed_memory, pick_device
 from tuirnn.training.learner import Learner
 from tuirnn.training.place import Place, under_command
@@ -74,7 +76,15 @@ def _learner(team: Team, record: RunRecord, run: RunPaths, sha256: str) -> Learn
     data = tasks.load(record.config.data, vocab=record.vocab, known=record.data, stdin=run.stdin)
     if data.sha256 != sha256:
         raise DataError(f"process {team.place.rank + 1} reads other data than the first; give all the same")
-    return Learner(record.config, data, team, device, lambda _: None)
+    use_choice(record)
+    learner = Learner(record.computed, data, team, device, lambda _: None)
+    if learner.model.compute_dtype != COMPUTE_DTYPES[learner.config.train.dtype]:
+        print(
+            f"tuirnn: process {team.place.rank + 1} of {team.place.size} computes in float32, as its processor has no "
+            f"products of {learner.config.train.dtype}; the others may differ",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+    return learner
 
 
 def _obey(said: tuple[Order, float], team: Team, learner: Learner) -> None:

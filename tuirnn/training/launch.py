@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tuirnn import tasks
 from tuirnn.config import FIELDS, RunConfig
 from tuirnn.errors import ConfigError, DataError, RunError, one_line
@@ -20,6 +22,7 @@ from tuirnn.shortage import told
 from tuirnn.tasks import sources
 from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.tasks.task import TaskData
+from tuirnn.training.choosing import AUTO, Choice, chosen
 from tuirnn.training.devices import begin_compiling, environment, keep_freed_memory, pick_device
 from tuirnn.training.events import Report
 from tuirnn.training.fitting import Fitting
@@ -70,13 +73,14 @@ def start(
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte or subword is; use --dropout alone")
     tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
     described, notes = _described(config, data, parent)
+    choice = _choice(config, data, device)
     record = RunRecord(
         config=config,
         vocab=data.vocab,
         data=described,
-        environment={**environment(device), **launch_id()},
+        environment={**environment(device), **launch_id(), **(choice.environment if choice else {})},
         created=time.time(),
-        parameters=_parameters(config, data),
+        parameters=_parameters(config.replace(dtype=choice.dtype) if choice else config, data),
         parent=parent.to_json() if parent else None,
     )
     stdin = data.raw if sources.STDIN in config.data.sources else None
@@ -86,9 +90,17 @@ def start(
         trainer = Trainer(record, data, writer, device, report, team)
         if parent:
             trainer.begin_with(parent.weights(trainer.weights(), data))
-        for note in (*said, *notes, *([tight] if tight else [])):
+        for note in (*said, *notes, *([tight] if tight else []), *([f"--dtype auto: {choice.line}"] if choice else [])):
             trainer.recorder.note(note)
         return trainer.run()
+
+
+def _choice(config: RunConfig, data: TaskData, device: torch.device) -> Choice | None:
+    """What `--dtype auto` chooses; None where the settings name a type."""
+    if config.train.dtype != AUTO:
+        return None
+    lanes = -(-_lanes(config, data) // (config.train.processes * config.train.accumulate))
+    return chosen(config, data, lanes, device)
 
 
 def _processes(wanted: int) -> int:

@@ -16,6 +16,7 @@ from tuirnn.shortage import shortage
 from tuirnn.tasks.task import TaskData
 from tuirnn.training import channel, checkpoints
 from tuirnn.training.channel import ControlChannel
+from tuirnn.training.choosing import use_choice
 from tuirnn.training.devices import arithmetic, device_label
 from tuirnn.training.events import Report, Start
 from tuirnn.training.fitting import Fitting
@@ -56,7 +57,8 @@ class Trainer:
         self.recorder = Recorder(
             record, writer, report, device_label(device) + processes, LOG_EVERY_CUDA if device.type == "cuda" else 1
         )
-        self.learner = Learner(config, data, team, device, self.recorder.note)
+        use_choice(record)
+        self.learner = Learner(record.computed, data, team, device, self.recorder.note)
         self.model, self.batches = self.learner.model, self.learner.batches
         self.arithmetic = arithmetic(self.model, self.batches.B, device)
         self.last_step = config.train.last_step(self.batches.batches_per_epoch)
