@@ -119,16 +119,28 @@ async def read_until(channel: aiohttp.ClientWebSocketResponse, wanted: str, seco
 
 
 class Page:
-    """One page of a browser, over its debugging protocol."""
+    """One page of a browser, over its debugging protocol.
+
+    Attributes:
+        received: what the dashboard has sent over its WebSocket since `listen`, as text.
+    """
 
     def __init__(self, channel: Any) -> None:
-        self.channel, self.number = channel, 0
+        self.channel, self.number, self.received = channel, 0, ""
+
+    async def listen(self) -> None:
+        """Keep what WebSockets that are opened from now on receive."""
+        await self.ask("Network.enable")
 
     async def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         self.number += 1
         await self.channel.send_json({"id": self.number, "method": method, "params": parameters})
         while True:
             answer = json.loads((await asyncio.wait_for(self.channel.receive(), 30)).data)
+            if answer.get("method") == "Network.webSocketFrameReceived":
+                frame = answer["params"]["response"]
+                data = base64.b64decode(frame["payloadData"]) if frame["opcode"] == 2 else frame["payloadData"].encode()
+                self.received += data.decode(errors="replace")
             if answer.get("id") == self.number:
                 return dict(answer.get("result", {}))
 
@@ -168,6 +180,14 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):  # a click gives the terminal the focus
             await self.ask("Input.dispatchMouseEvent", type=kind, x=600, y=8, button="left", clickCount=1)
         await self.ask("Input.insertText", text=key)
+
+    async def strike(self, key: str, code: int) -> None:
+        """Press a key that is no character, by its name and its code on the keyboard."""
+        for kind in ("rawKeyDown", "keyUp"):
+            await self.ask(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
+                nativeVirtualKeyCode=code,
+            )  # fmt: skip
 
 
 @asynccontextmanager

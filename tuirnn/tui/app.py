@@ -14,7 +14,7 @@ from textual.command import CommandPalette
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
 from tuirnn.errors import TuirnnError
 from tuirnn.runlog.feed import InputPriority
@@ -31,6 +31,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.runs import RunsTab
+from tuirnn.tui.screens.tour import Tour
 from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.terminal import exit_with_terminal
@@ -116,6 +117,7 @@ class DashboardApp(App[None]):
         yield TopLine({kind.NAME: kind.TITLE for kind in TABS}, id="top")
         with ContentSwitcher(initial=self.tab, id="body"):
             yield self.tabs[self.tab]
+        yield Tour(self, id="tour")
         yield KeyLine(id="keys")
         yield Static("", id="too-small", markup=False)
 
@@ -261,13 +263,18 @@ class DashboardApp(App[None]):
 
         self.push_screen(NewRun(self))
 
+    def start_tour(self) -> None:
+        """Start the tour."""
+        self.screen_stack[0].query_one(Tour).start()
+
     def run_started(self, name: str) -> None:
         """Open a run whose training was started from the dashboard."""
         if isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)
         self.scan()
         self.open_run(RunPaths(self.folder.path / name))
-        self.notice(f"{name} is training; it continues when the dashboard is closed")
+        if not self.screen_stack[0].query_one(Tour).is_on:  # which says so, below the place of notices
+            self.notice(f"{name} is training; it continues when the dashboard is closed")
 
     def run_removed(self, paths: RunPaths) -> None:
         """Forget a run that was deleted or renamed."""
@@ -313,7 +320,10 @@ class DashboardApp(App[None]):
         self.refresh_bindings()
 
     def action_leave(self) -> None:
-        """Leave an input field."""
+        """Leave an input field, or else the tour."""
+        tour = self.screen_stack[0].query_one(Tour)
+        if tour.is_on and not isinstance(self.focused, Input):
+            tour.leave()
         self.tabs[self.tab].on_escape()
         self.leave_field()
 

@@ -63,6 +63,9 @@ class Context(Protocol):
     def new_run(self) -> None:
         """Open the form for a new run."""
 
+    def start_tour(self) -> None:
+        """Start the tour."""
+
     # ── background work ───────────────────────────────────────────────────────
 
     def in_background(

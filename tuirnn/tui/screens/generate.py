@@ -317,12 +317,11 @@ class GenerateTab(Writing):
             self.engine.send("set", self._settings)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Leave the settings; after a prompt, write."""
+        """Leave the field; after a prompt, write."""
         event.stop()
-        if not isinstance(event.input, PromptInput):
-            self.context.leave_field()
-        elif self.can("toggle"):
+        if isinstance(event.input, PromptInput) and self.can("toggle"):
             self.send("toggle")
+        self.context.leave_field()
 
     def _clear_prompt(self) -> None:
         prompt = self.query_one(PromptInput)

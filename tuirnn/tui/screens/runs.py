@@ -10,9 +10,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import DataTable, Input
 
-from tuirnn import text
 from tuirnn.charts.plot import Series
 from tuirnn.errors import RunError
 from tuirnn.figures import UNKNOWN
@@ -20,6 +19,7 @@ from tuirnn.runlog.snapshot import last_text
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.background_actions import BackgroundActions
+from tuirnn.tui.cell_files import find_cell_files
 from tuirnn.tui.keys import key
 from tuirnn.tui.run_facts import describe
 from tuirnn.tui.screens.base import Tab
@@ -28,6 +28,7 @@ from tuirnn.tui.screens.logs import LogRead, LogReaders
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.run_details import RunDetails
 from tuirnn.tui.widgets.runs_table import RunsTable
+from tuirnn.tui.widgets.welcome import Welcome
 
 MOST_LINES = 8
 """Runs in one chart."""
@@ -45,17 +46,6 @@ SORTS: dict[str, Callable[[RunSummary], Any]] = {
     "done": lambda run: -run.status.progress,
 }
 """Sort keys by name; the first one is the default."""
-
-WELCOME = """\
-No runs here yet.
-
-Press  n  to train your first network: two minutes on the embedded text,
-and you watch it learn to write.
-
-Press  4  to generate with a network that is already trained.
-
-Runs are stored in {folder}
-"""
 
 
 class RunsTab(Tab):
@@ -76,12 +66,13 @@ class RunsTab(Tab):
         key("x", "xray", "", "open the run on the X-ray tab"),
         key("u", "unmark", "", "remove all marks"),
         key("r", "refresh", "", "read the folder again now"),
+        key("t", "tour", "", "two minutes, step by step: train a network, look inside, let it write"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
 
     def compose(self) -> ComposeResult:
         """The table above, chart and details below; instructions if there are no runs."""
-        yield Static("", id="welcome", markup=False)
+        yield Welcome(id="welcome")
         table = RunsTable(id="runs-table")
         table.border_title = "runs"
         yield table
@@ -109,12 +100,12 @@ class RunsTab(Tab):
         return self._table.highlighted
 
     def allow_focus(self) -> bool:
-        """Leave the focus to the table wherever there is one."""
-        return self.has_class("-empty")
+        """Leave the focus to the table, or to the doors if there are no runs."""
+        return False
 
     def focus_target(self) -> Widget:
         """The table, if there are runs."""
-        return self if self.has_class("-empty") else self._table
+        return self.query_one(Welcome) if self.has_class("-empty") else self._table
 
     def can(self, action: str) -> bool:
         """Most actions need a run."""
@@ -122,7 +113,7 @@ class RunsTab(Tab):
             return bool(self.context.folder.marked)
         if action in ("filter", "sort"):
             return bool(self.context.folder.runs)
-        return action in ("new", "refresh") or self.highlighted is not None
+        return action in ("new", "refresh", "tour") or self.highlighted is not None
 
     def opened(self) -> None:
         """Look at the logs at once."""
@@ -142,7 +133,7 @@ class RunsTab(Tab):
             if self.is_open:
                 self.context.leave_field()  # to what has taken the place of the focused widget
         folder = self.context.folder
-        self.query_one("#welcome", Static).update(WELCOME.format(folder=text.visible_line(str(folder.path))))
+        self.query_one(Welcome).show_folder(str(folder.path))
         dots = {name: folder.line_style(name) for name in folder.marked}
         self._table.show(self._selected(runs), dots, self.context.current)
         self._follow()
@@ -238,11 +229,22 @@ class RunsTab(Tab):
         notes += [f"{len(missing) - others} more"] * (len(missing) > others)
         chart.border_subtitle = Content(" · ".join(notes))
 
+    def on_welcome_chosen(self, event: Welcome.Chosen) -> None:
+        """Open the door that was chosen."""
+        if event.door == "play":
+            self.context.generate_with(str(next(iter(find_cell_files()), "")))
+        else:
+            (self.action_new if event.door == "train" else self.action_tour)()
+
     # ── keys ──────────────────────────────────────────────────────────────────
 
     def action_new(self) -> None:
         """Open the form for a new run."""
         self.context.new_run()
+
+    def action_tour(self) -> None:
+        """Start the tour."""
+        self.context.start_tour()
 
     def action_open(self) -> None:
         """Open the run on the Train tab."""

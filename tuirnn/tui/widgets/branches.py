@@ -15,15 +15,33 @@ class Branches(Static):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("", id=id, markup=False)
         self.border_title = "branches"
+        self._branches: tuple[BranchView, ...] = ()
 
     def show(self, branches: Sequence[BranchView]) -> None:
         """Display these branches, each below its parent."""
-        lines = []
-        for branch in branches:
-            stem = "  " * (branch.depth - 1) + ("└ " if branch.depth else "")
-            fork = f" from {text.short(branch.fork)}" if branch.depth else ""
-            name = (f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
-            warmth = f" · T {branch.temperature:g}" if branch.temperature is not None else ""
-            lines.append(Content.assemble(name, (f"{fork}{warmth} · {text.short(branch.length)}", "$text-muted")))
+        self._branches = tuple(branches)
         self.set_class(len(branches) > 1, "-several")
-        self.update(Content("\n").join(lines))
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.content_size.width or 1_000
+        self.update(Content("\n").join(_line(branch, width) for branch in self._branches))
+
+
+def _line(branch: BranchView, width: int) -> Content:
+    """A branch with as much about it as fits."""
+    stem = "  " * (branch.depth - 1) + ("└ " if branch.depth else "")
+    name = Content.styled(f"{stem}{text.visible_line(branch.name)}", "bold $accent" if branch.open else "")
+    warmth = f"T {branch.temperature:g}" if branch.temperature is not None else ""
+    fork = f" from {text.short(branch.fork)}" if branch.depth else ""
+    length = text.short(branch.length)
+    for first, rest in ((fork, (warmth, length)), ("", (warmth, length)), ("", (warmth,)), ("", ())):
+        about = first + "".join(f" · {part}" for part in rest if part)
+        line = Content.assemble(name, (about, "$text-muted"))
+        if line.cell_length <= width:
+            return line
+    return name
