@@ -19,7 +19,12 @@ from tuirnn.export.options import CellOptions
 from tuirnn.vocab import Vocabulary
 
 EXPORT = Path(__file__).parent.parent / "export"
-FORMS = [CellOptions(), CellOptions(static_batch=3, prime="ok"), CellOptions(unroll=2), CellOptions(block=3)]
+FORMS = [
+    CellOptions(),
+    CellOptions(static_batch=3, prime="ok", card={"author": "A"}),
+    CellOptions(unroll=2),
+    CellOptions(block=3),
+]
 
 
 @pytest.fixture(scope="module")

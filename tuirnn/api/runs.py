@@ -187,6 +187,7 @@ class Run:
         unroll: int = 1,
         block: int | None = None,
         prime: str | None = None,
+        card: Mapping[str, str] | None = None,
         opset: int | None = None,
         ir: int | None = None,
         static_batch: int | None = None,
@@ -200,17 +201,19 @@ class Run:
         Args:
             path: where to; None: ./export/cells/RUN.onnx.
             checkpoint: 'best', 'last' or a step.
-            precision, max_loss_increase, with_sampler, unroll, block, prime, opset, ir, static_batch, c, c_prefix,
-                html, wasm: as there.
+            precision, max_loss_increase, with_sampler, unroll, block, prime, card, opset, ir, static_batch, c,
+                c_prefix, html, wasm: as there.
         Returns:
             The file.
         Raises:
             TuirnnError: what the command would say.
         """
+        from tuirnn.cellfile.card import card_of
         from tuirnn.cli.export import write_run
         from tuirnn.export.options import CellOptions
 
-        options = CellOptions(precision, opset, ir, static_batch, with_sampler, unroll, block, prime)
+        made = card_of(f"{key}={text}" for key, text in (card or {}).items())
+        options = CellOptions(precision, opset, ir, static_batch, with_sampler, unroll, block, prime, made)
         output = None if path is None else Path(path)
         return write_run(
             self.paths, str(checkpoint), output, options, c, c_prefix, max_loss_increase, as_page=html, wasm=wasm

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 from tuirnn.calibration import Calibration
+from tuirnn.cellfile.card import Card, read_card
 from tuirnn.cellfile.reading import HeldOutLoss, count, number, read_calibration, read_classes, read_loss, reads
 from tuirnn.cellfile.start import Primed, read_primed
 from tuirnn.cellfile.vectors import TestText, TestVector, read_lanes, read_text, read_vector
@@ -40,7 +41,7 @@ FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
 OPTIONAL_KEYS = ("loss", "sampler", "unroll", "block", "classes", "test_lanes", "test_text", "calibration",
-                 "opening", "prime")  # fmt: skip
+                 "opening", "prime", "card")  # fmt: skip
 """Keys that only some files have; a reader that does not know them reads the others as before."""
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
@@ -121,6 +122,7 @@ class CellMetadata:
         val_mse: of a forecaster, one step ahead on the validation split, in squared deviations.
         lanes: two more vectors, to be fed side by side; none in files of older versions.
         text: what a language model writes after a prime; None in others.
+        card: what its maker says of it.
         primed: the text that a language model has read before; None: nothing, it begins with zeros.
     """
 
@@ -148,6 +150,7 @@ class CellMetadata:
     lanes: tuple[TestVector, ...] = ()
     text: TestText | None = None
     primed: Primed | None = None
+    card: Card = field(default_factory=dict)
 
     @property
     def learned(self) -> Task:
@@ -238,6 +241,8 @@ class CellMetadata:
             values["val_bpc"] = f"{self.val_bpc:.4f}"
         if self.learned.writes:
             values["opening"] = str(self.opening)
+        if self.card:
+            values["card"] = json.dumps(self.card, ensure_ascii=False)
         if self.primed:
             values["prime"] = self.primed.text
         if self.calibration:
@@ -285,6 +290,7 @@ class CellMetadata:
             layers=layers,
             hidden=hidden,
             primed=primed,
+            card=read_card(props.get(PREFIX + "card")),
             vocab=vocab,
             test=read_vector(text["test_vector"], "test_vector", vocab, scaling),
             lanes=read_lanes(props.get(PREFIX + "test_lanes"), vocab, scaling),

@@ -17,7 +17,7 @@ SHA256 = "sha256"
 STRUCTURED = (
     "vocab", "classes", "normalisation", "look_back", "val_mse", "calibration",
     "state_map", "test_vector", "test_lanes", "test_text",
-    "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll", "block", "opening", "state_init",
+    "layers", "hidden", "unk", "val_bpc", "loss", "sampler", "unroll", "block", "opening", "state_init", "card",
 )  # fmt: skip
 """Metadata keys whose values are JSON."""
 

@@ -23,7 +23,8 @@ from tuirnn.shortage import shortage
 
 MODULES = {
     "demo": "demo", "train": "train", "recipes": "train", "sweep": "sweep", "export": "export", "generate": "generate",
-    "import": "imports", "eval": "evaluate", "inspect": "evaluate", "predict": "predict", "novelty": "novelty",
+    "import": "imports", "eval": "evaluate", "inspect": "evaluate", "resign": "signing", "predict": "predict",
+    "novelty": "novelty",
     "compare": "compare", "examples": "examples", "serve": "serve", "cells": "definitions", "verify": "proof",
     "doctor": "proof", "runs": "runs", "data": "data", "bench": "bench",
 }  # fmt: skip

@@ -150,6 +150,13 @@ def _shown(values: dict[str, Any], metadata: "CellMetadata", beside: str | None)
         values["tuirnn.loss"] = (
             f"{figure(loss.nats)} {unit}; {figure(loss.nats_fp32)} in fp32, on {loss.tokens:,} held-out {counted}"
         )
+    if card := values.pop("tuirnn.card", {}):
+        figures = ", ".join(f"{name} {value}" for name, value in card.pop("figures", {}).items())
+        values |= {f"card: {key}": one_line(text, 200) for key, text in card.items()}
+        values |= {"card: figures": one_line(figures, 200)} if figures else {}
+    if metadata.primed:
+        values["tuirnn.state_init"] = "where the prime ends"
+        values["tuirnn.prime"] = one_line(metadata.primed.text, 70)
     if metadata.sampler:
         values["tuirnn.sampler"] = ", ".join(values["tuirnn.sampler"])
     values["tuirnn.state_map"] = ", ".join(f"{out} → {into}" for out, into in metadata.state_map.items())

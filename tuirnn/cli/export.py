@@ -46,6 +46,10 @@ def export(
         str | None,
         typer.Option(metavar="TEXT", help="What the network has read where its texts begin; kept in the file."),
     ] = None,
+    card: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=TEXT", help="Model card: description, author, licence, data, date. Repeatable."),
+    ] = None,
     opset: Annotated[int | None, typer.Option(metavar="N", help="ONNX opset \\[default: 13; int4 needs 21].")] = None,
     ir: Annotated[int | None, typer.Option(metavar="N", help="IR version \\[default: that of the opset].")] = None,
     static_batch: Annotated[int | None, typer.Option(metavar="N", help="Fix the batch axis.")] = None,
@@ -66,9 +70,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write one step of a trained network as a self-contained ONNX file, checked and run before it is kept."""
+    from tuirnn.cellfile.card import card_of
     from tuirnn.export.options import CellOptions
 
-    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll, block, prime)
+    options = CellOptions(precision, opset, ir, static_batch, sampler, unroll, block, prime, card_of(card or ()))
     paths = find_run(runs_folder(runs), run)
     written = write_run(paths, checkpoint, output, options, c, c_prefix, max_loss_increase, as_page=as_page, wasm=wasm)
     if as_json:

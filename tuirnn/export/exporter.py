@@ -8,6 +8,7 @@ import onnx
 
 from tuirnn import __version__
 from tuirnn.cellfile import guard, sidecar
+from tuirnn.cellfile.card import FIGURES, Card
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, state_map
 from tuirnn.cellfile.reading import HeldOutLoss
@@ -120,6 +121,7 @@ def _make(
         val_mse=float(f"{network.val_loss:.6g}") if network.scaling else None,
         data=network.data,
         primed=primed,
+        card=_card(network, options),
         version=__version__,
         precision=options.precision,
         state_map=state_map(network.config.recurrent, network.scaling, pools=network.config.pools),
@@ -134,11 +136,32 @@ def _make(
         calibration=network.calibration,
     )
     model = build(network.config, network.weights, metadata, options)
+    if options.precision == "int4" and not any(t.data_type == onnx.TensorProto.INT4 for t in model.graph.initializer):
+        raise ConfigError(
+            f"--precision int4 would hold no matrix of {network.name} in four bits: that takes a width that is a "
+            "multiple of 16, and a product with at least 256 outputs; take --precision int8"
+        )
     model.metadata_props.add(key=FINGERPRINT, value=guard.fingerprint(model))
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
     guard.inspect(data, network.name)
     return TrustedCell(data, metadata)
+
+
+def _card(network: Network, options: CellOptions) -> Card:
+    """The maker's card with the network's figures; empty where the maker says nothing."""
+    if not options.card:
+        return {}
+    weights = network.weights
+    shapes = [weights.embedding, *(part for pair in (weights.projection, weights.head) if pair for part in pair)]
+    counted = sum(part.size for part in shapes if part is not None)
+    counted += sum(part.size for layer in weights.layers for part in vars(layer).values())
+    figures: dict[str, float | str] = {"parameters": int(counted), "step": network.step}
+    if network.val_loss == network.val_loss:
+        figures |= {"held-out loss": float(f"{network.val_loss:.6g}"), "unit": network.task.loss_in[0]}
+    return (
+        {"data": network.data, **options.card, FIGURES: figures} if network.data else {**options.card, FIGURES: figures}
+    )
 
 
 def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | None = None) -> Path:

@@ -1,7 +1,8 @@
 """The form of a cell file: precision, versions, batch axis, sampler, steps per call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tuirnn.cellfile.card import Card
 from tuirnn.cellfile.start import MAX_PRIME
 from tuirnn.errors import ConfigError, chosen
 from tuirnn.export.precision import PRECISIONS
@@ -26,6 +27,7 @@ class CellOptions:
         sampler: whether the graph also chooses the next token.
         unroll: steps per call; more than one includes the sampler.
         prime: text that has been read where a text begins; None: nothing.
+        card: what its maker says of it.
         block: inputs per call that are known beforehand, with the outputs of each; None: a single step.
     """
 
@@ -37,6 +39,7 @@ class CellOptions:
     unroll: int = 1
     block: int | None = None
     prime: str | None = None
+    card: Card = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", chosen("--precision", self.precision, PRECISIONS))
