@@ -42,6 +42,7 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("TUIRNN_RUNS", "")  # so that it is unset after the test too, where a command sets it
     monkeypatch.delenv("TUIRNN_RUNS")
     monkeypatch.setenv("TUIRNN_KNOWN_CELLS", str(tmp_path_factory.getbasetemp() / "known-cells.txt"))
+    monkeypatch.setenv("TUIRNN_CONFIG", str(tmp_path_factory.mktemp("settings") / "config.toml"))
 
 
 @pytest.fixture(scope="session")

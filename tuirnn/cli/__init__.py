@@ -26,7 +26,7 @@ MODULES = {
     "import": "imports", "eval": "evaluate", "inspect": "evaluate", "resign": "signing", "predict": "predict",
     "novelty": "novelty",
     "compare": "compare", "examples": "examples", "serve": "serve", "cells": "definitions", "verify": "proof",
-    "doctor": "proof", "runs": "runs", "data": "data", "bench": "bench",
+    "doctor": "proof", "runs": "runs", "data": "data", "config": "preferences", "bench": "bench",
 }  # fmt: skip
 """Command -> the module of this package that registers it; in the order of the help."""
 

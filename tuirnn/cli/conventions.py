@@ -21,11 +21,13 @@ ENVIRONMENT = {
     "TUIRNN_KERNELS": "amx, avx512, avx2, plain: no more than that; portable: none",
     "TUIRNN_GRAPH": "CUDA graph of a step: 'off'; 'twin' checks it",
     "TUIRNN_KNOWN_CELLS": "file of the cell files that have passed their trial",
+    "TUIRNN_CONFIG": "file of preferences ('tuirnn config')",
     "TUIRNN_DEBUG": "an internal error prints its traceback",
     "CC": "C compiler, in place of gcc, clang or cc",
     "CXX": "C++ compiler, in place of g++, clang++ or c++",
     "OMP_NUM_THREADS": "threads of a training",
     "NO_COLOR": "no colours",
+    "FORCE_COLOR": "colours, also where the output is no terminal",
 }
 """Environment variables -> meaning."""
 

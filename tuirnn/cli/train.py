@@ -76,6 +76,8 @@ def train(
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name or begun, detach, as_json, runs, settings)
         return
+    if not recipe and begun is None:
+        settings = preferred(settings)
     config, parent = configured(recipe, find_run(folder, begun) if begun is not None else None, sources, settings)
     given = given_settings(recipe, parent, settings)
     from tuirnn.runs import detached
@@ -94,6 +96,22 @@ def train(
         return
     _tell_of_table(config, recipe, settings)
     _begin(config, parent, given, folder, name, as_json, runs)
+
+
+def preferred(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were given, and before them the user's defaults that this cell and task read; says which."""
+    from tuirnn import preferences
+
+    own = preferences.read().train
+    task, cell = (settings.get(name, own.get(name)) for name in ("task", "cell"))
+    config = RunConfig.of(task or DEFAULT).replace(**({"cell": cell} if cell else {}))
+    used = {name: value for name, value in own.items() if name not in settings and name not in config.unread}
+    if used:
+        print(
+            f"tuirnn: preferred: {', '.join(f'{flag_of(k)} {v}' for k, v in used.items())} ('tuirnn config')",
+            file=sys.stderr,
+        )
+    return used | settings
 
 
 def _tell_of_table(config: RunConfig, recipe: str | None, settings: dict[str, Any]) -> None:

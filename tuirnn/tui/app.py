@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
 from textual.filter import LineFilter
@@ -17,6 +17,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, Input, Static
 
 from tuirnn.errors import TuirnnError
+from tuirnn.preferences import Preferences
 from tuirnn.runlog.feed import InputPriority
 from tuirnn.runlog.memory import keep_memory_small
 from tuirnn.runs.layout import RunPaths
@@ -24,8 +25,9 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.text import visible_line
 from tuirnn.tui import theme
 from tuirnn.tui.context import Result
-from tuirnn.tui.keys import key
+from tuirnn.tui.keys import as_mapped, key, named
 from tuirnn.tui.palette import Palette
+from tuirnn.tui.preferring import Preferring
 from tuirnn.tui.run_folder import RunFolder
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
@@ -36,6 +38,7 @@ from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.screens.xray import XrayTab
 from tuirnn.tui.terminal import exit_with_terminal
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
+from tuirnn.tui.widgets.runs_table import RunsTable
 
 TABS: tuple[type[Tab], ...] = (RunsTab, TrainTab, XrayTab, GenerateTab, CompareTab)
 """In the order of their number keys."""
@@ -59,6 +62,13 @@ SWITCH_INTERVAL = 0.001
 """Seconds after which a thread that reads a long log yields; Python's default of 5 ms delays keys noticeably."""
 
 
+def every_key() -> list[Binding]:
+    """Every key of the dashboard that a keymap can change."""
+    of_tabs = [one for kind in TABS for one in kind.KEYS]
+    of_table = [one for one in RunsTable.BINDINGS if isinstance(one, Binding)]
+    return [*DashboardApp.KEYS, *of_tabs, *of_table]
+
+
 class FolderRead(Message):
     """The folder of runs has been read."""
 
@@ -68,13 +78,14 @@ class FolderRead(Message):
         self.seconds = seconds
 
 
-class DashboardApp(App[None]):
+class DashboardApp(Preferring):
     """The dashboard; implements `Context` for its screens.
 
     Args:
         folder: of runs; need not exist.
         run: name of the run to open.
         ascii: draw ASCII characters only.
+        preferred: what the user prefers; changes are kept in the file. None: defaults, and nothing is kept.
     """
 
     CSS_PATH = "app.tcss"
@@ -82,7 +93,7 @@ class DashboardApp(App[None]):
     AUTO_FOCUS = None  # the focus of a field after a dialog would divert the tab's keys
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide"), (160, "-huge")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall"), (38, "-high")]  # noqa: RUF012
-    KEYS: ClassVar[tuple[Binding, ...]] = (
+    KEYS: ClassVar[tuple[Binding, ...]] = named("app", (
         *(
             key(str(number), f"show('{kind.NAME}')", "", f"open the {kind.TITLE} tab")
             for number, kind in enumerate(TABS, 1)
@@ -92,21 +103,23 @@ class DashboardApp(App[None]):
         key("ctrl+p", "command_palette", "", "command palette: all actions by name"),
         key("?", "help", "help", "show this help"),
         key("q", "quit", "quit", "close the dashboard; trainings continue"),
-    )
+    ))  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
 
-    def __init__(self, folder: Path, run: str | None = None, ascii: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self, folder: Path, run: str | None = None, ascii: bool = False, preferred: Preferences | None = None
+    ) -> None:
+        super().__init__(preferred)
         sys.setswitchinterval(SWITCH_INTERVAL)
         keep_memory_small()
-        for own in theme.OWN:
-            self.register_theme(own)
-        self.theme = theme.DARK.name
-        self.ascii = ascii
+        self.ascii = ascii or bool(self.preferred.dashboard["ascii"])
+        self.use_keys(every_key())
         self._small = False
         self._run = run
         self._input = InputPriority()
         self.folder = RunFolder(folder, self._input.wait)
+        smoothing = float(self.preferred.dashboard["smoothing"])
+        self.folder.smoothing = None if smoothing < 0 else smoothing
         self._scanning = False
         self._next_scan = 0.0
         self.tab = RunsTab.NAME if run is None else TrainTab.NAME
@@ -332,14 +345,8 @@ class DashboardApp(App[None]):
         from tuirnn.tui.screens.dialogs import Help
 
         kinds = sorted(TABS, key=lambda kind: self.tab != kind.NAME)
-        sections = [(f"{kind.TITLE} tab", kind.KEYS) for kind in kinds]
-        self.push_screen(Help([sections[0], ("everywhere", self.KEYS), *sections[1:]]))
-
-    def action_theme(self) -> None:
-        """Switch to the next theme."""
-        now = theme.THEMES.index(self.theme) if self.theme in theme.THEMES else -1
-        self.theme = theme.THEMES[(now + 1) % len(theme.THEMES)]
-        self.notify(self.theme, timeout=2)
+        sections = [(f"{kind.TITLE} tab", as_mapped(kind.KEYS, self.mapped)) for kind in kinds]
+        self.push_screen(Help([sections[0], ("everywhere", as_mapped(self.KEYS, self.mapped)), *sections[1:]]))
 
     def action_command_palette(self) -> None:
         """Open the command palette, except in a window that is too small for it."""

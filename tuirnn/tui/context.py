@@ -1,9 +1,10 @@
 """What a screen may ask of the dashboard around it. Screens know this protocol instead of the app."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tuirnn.errors import TuirnnError
+from tuirnn.preferences import Preferences
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.run_folder import RunFolder
@@ -45,6 +46,13 @@ class Context(Protocol):
 
     def notice(self, line: str, error: bool = False) -> None:
         """Show a notice in the corner for some seconds."""
+
+    @property
+    def preferred(self) -> Preferences:
+        """What the user prefers."""
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a preference of the dashboard between sessions: one of `preferences.DASHBOARD`, with its value."""
 
     def leave_field(self) -> None:
         """Move the focus from an input field to the open tab."""

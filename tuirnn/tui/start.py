@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from tuirnn import preferences
 from tuirnn.errors import RunError
 from tuirnn.text import visible_line
 from tuirnn.tui.app import DashboardApp
@@ -19,7 +20,7 @@ def run(folder: Path, run: str | None = None, ascii: bool = False, theme: str | 
     Returns:
         The exit status for the shell.
     """
-    app = DashboardApp(folder, run, ascii)
+    app = DashboardApp(folder, run, ascii, preferences.read())
     app.theme = theme or app.theme
     app.run()
     return app.return_code or 0

@@ -1,6 +1,6 @@
 """What all tabs have in common."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding
 from textual.containers import Container
@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.context import Context
+from tuirnn.tui.keys import named
 
 
 class Tab(Container, can_focus=True):
@@ -27,6 +28,13 @@ class Tab(Container, can_focus=True):
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
     KEYS: ClassVar[tuple[Binding, ...]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give the tab's keys ids, by which the user's preferences name them."""
+        if "KEYS" in vars(cls):
+            cls.KEYS = named(cls.NAME, cls.KEYS)
+            cls.BINDINGS = [*cls.KEYS]
+        super().__init_subclass__(**options)
 
     def __init__(self, context: Context) -> None:
         super().__init__(id=self.NAME)

@@ -159,6 +159,7 @@ class ChartKeys(Tab):
 
     def _smooth(self, factor: float | None) -> None:
         self.context.folder.smoothing = factor
+        self.context.remember("smoothing", -1.0 if factor is None else factor)
         self.smoothing_changed()
 
     # ── playing ───────────────────────────────────────────────────────────────

@@ -63,8 +63,8 @@ class RunsTab(Tab):
         key("e", "export", "export", "write the run's best checkpoint as a cell file into export/cells"),
         key("N", "rename", "rename", "rename the run"),
         key("d", "delete", "delete", "delete the run, after confirmation"),
-        key("x", "xray", "", "open the run on the X-ray tab"),
-        key("u", "unmark", "", "remove all marks"),
+        key("i", "xray", "", "open the run on the X-ray tab"),
+        key("U", "unmark", "", "remove all marks"),
         key("r", "refresh", "", "read the folder again now"),
         key("t", "tour", "", "two minutes, step by step: train a network, look inside, let it write"),
     )
@@ -84,7 +84,8 @@ class RunsTab(Tab):
     def setup(self) -> None:
         """Nothing is known about the runs yet."""
         self._readers = LogReaders(self, self._draw_below)
-        self._sort = next(iter(SORTS))
+        preferred = str(self.context.preferred.dashboard["sort"])
+        self._sort = preferred if preferred in SORTS else next(iter(SORTS))
         self._shown_lines: list[tuple[str, str, bytes]] = []
         self._actions = BackgroundActions(self.context)
         self.set_interval(10.0, self._table.renew)  # the ages
@@ -283,6 +284,7 @@ class RunsTab(Tab):
         """Sort by the next key."""
         names = list(SORTS)
         self._sort = names[(names.index(self._sort) + 1) % len(names)]
+        self.context.remember("sort", self._sort)
         self.runs_changed(self.context.folder.runs)
 
     def action_export(self) -> None:

@@ -1,12 +1,15 @@
 """The line of tabs at the top and the line of keys at the bottom."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.dom import DOMNode
+from textual.keys import format_key
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
@@ -61,13 +64,25 @@ class TopLine(Horizontal):
         self.query_one("#live", Static).update(Content.assemble(live_part, (total, "$text-muted")))
 
 
+@dataclass(frozen=True)
+class Part:
+    """A key in the line, and the action that a click on it does."""
+
+    content: Content
+    action: str
+    node: DOMNode
+
+
 class KeyLine(Widget):
-    """The keys that work now: those of the tab at the left, as far as they fit; those of the dashboard at the right."""
+    """The keys that work now: those of the tab at the left, as far as they fit; those of the dashboard at the right.
+
+    A click on a key does what the key does.
+    """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._own: tuple[Content, ...] = ()
-        self._general: tuple[Content, ...] = ()
+        self._own: tuple[Part, ...] = ()
+        self._general: tuple[Part, ...] = ()
 
     def on_mount(self) -> None:
         """Follow the focus and the bindings."""
@@ -90,23 +105,45 @@ class KeyLine(Widget):
             self._own, self._general = parts
             self.refresh()
 
+    def _placed(self) -> list[tuple[int, Part]]:
+        """The parts that fit, each with the cell in which it begins."""
+        right = sum(part.content.cell_length for part in self._general)
+        placed, at = [], 1
+        for part in self._own:
+            if at + part.content.cell_length + right <= self.size.width:
+                placed.append((at, part))
+                at += part.content.cell_length
+        at = max(at, self.size.width - right)
+        for part in self._general:
+            placed.append((at, part))
+            at += part.content.cell_length
+        return placed
+
     def render(self) -> Content:
         """One line."""
-        right = sum(part.cell_length for part in self._general)
-        line, used = [Content(" ")], 1
-        for part in self._own:
-            if used + part.cell_length + right <= self.size.width:
-                line.append(part)
-                used += part.cell_length
-        room = Content(" " * max(0, self.size.width - used - right))
-        return Content("").join([*line, room, *self._general])
+        line, used = [], 0
+        for at, part in self._placed():
+            line += [Content(" " * (at - used)), part.content]
+            used = at + part.content.cell_length
+        return Content("").join(line)
+
+    async def on_click(self, event: events.Click) -> None:
+        """Do what the key under the mouse does."""
+        for at, part in self._placed():
+            if at <= event.x < at + part.content.cell_length:
+                await self.app.run_action(part.action, part.node)
+                return
 
 
-def _distinct(active: list[ActiveBinding]) -> tuple[Content, ...]:
+def _distinct(active: list[ActiveBinding]) -> tuple[Part, ...]:
     """A part of the line for each action; further keys for the same action are left out."""
-    return tuple(dict.fromkeys(_part(one) for one in active))
+    parts: dict[str, Part] = {}
+    for one in active:
+        parts.setdefault(one.binding.action, _part(one))
+    return tuple(parts.values())
 
 
-def _part(active: ActiveBinding) -> Content:
-    key, label = active.binding.key_display or active.binding.key, active.binding.description or "leave"
-    return Content.assemble((key, "bold $footer-key-foreground"), f" {label}  ")
+def _part(active: ActiveBinding) -> Part:
+    binding = active.binding
+    key, label = binding.key_display or format_key(binding.key), binding.description or "leave"
+    return Part(Content.assemble((key, "bold $footer-key-foreground"), f" {label}  "), binding.action, active.node)

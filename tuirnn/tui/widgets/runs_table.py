@@ -57,12 +57,12 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
     """A row for each run, and a cursor. Enter is left to the tab."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "cursor_up", show=False),
-        Binding("down", "cursor_down", show=False),
-        Binding("pageup", "page_up", show=False),
-        Binding("pagedown", "page_down", show=False),
-        Binding("home,ctrl+home", "scroll_top", show=False),
-        Binding("end,ctrl+end", "scroll_bottom", show=False),
+        Binding("up", "cursor_up", show=False, id="runs.up"),
+        Binding("down", "cursor_down", show=False, id="runs.down"),
+        Binding("pageup", "page_up", show=False, id="runs.page_up"),
+        Binding("pagedown", "page_down", show=False, id="runs.page_down"),
+        Binding("home,ctrl+home", "scroll_top", show=False, id="runs.top"),
+        Binding("end,ctrl+end", "scroll_bottom", show=False, id="runs.bottom"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
