@@ -185,7 +185,7 @@ def change(key: str, value: Any, file: Path | None = None) -> None:
 
 def _with_line(text: str, section: str, name: str, line: str | None) -> str:
     """The text with the line of a value replaced, added or taken out."""
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n") if text else []
     heads = [at for at, one in enumerate(lines) if re.match(r"\s*\[", one)]
     begin = next((at for at in heads if re.match(rf"\s*\[\s*{section}\s*\]", lines[at])), None)
     if begin is None:
@@ -207,4 +207,4 @@ def _key(name: str) -> str:
 
 def as_toml(value: Any) -> str:
     """A plain value as TOML."""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
@@ -26,16 +27,22 @@ FOUND_EVERY = 2.0
 
 
 class Asides:
-    """Keeps the panels `#train-log`, `#train-system` and `#train-diagnosis` of a tab up to date.
+    """Keeps the panels of a tab up to date.
 
     Args:
-        tab: has these widgets.
+        tab: has these panels, which exist as long as it does.
+
+    Attributes:
+        found: the panel of the findings.
+        behind: the log, and the machine.
     """
 
     def __init__(self, tab: Tab) -> None:
         self._tab = tab
-        self._behind, self._found = tab.query_one("#train-behind"), tab.query_one("#train-diagnosis", Static)
-        self._log, self._system = tab.query_one("#train-log", StyledText), tab.query_one(SystemPanel)
+        self.found = Static("", id="train-diagnosis", markup=False)
+        self._log, self._system = StyledText(id="train-log"), SystemPanel(id="train-system")
+        self._log.border_title, self._system.border_title = "log", "this machine"
+        self.behind = Horizontal(self._log, self._system, id="train-behind")
         self._usage = Usage(tab.context.folder.path)
         self._run: RunSummary | None = None
         self._probes: ProbeLog | None = None
@@ -65,7 +72,7 @@ class Asides:
         now = time.monotonic()
         if now >= self._next_search and snapshot.share >= 1:
             self._search(snapshot, now)
-        if now >= self._next_reading and self._behind.display:
+        if now >= self._next_reading and self.behind.display:
             self._next_reading = now + EVERY
             self._work("system", self._usage.read, self._show_meters)
             self._read_log()
@@ -120,7 +127,7 @@ class Asides:
         self._work("findings", lambda: diagnosis.diagnose(run, snapshot, probes.read()), found)
 
     def _show_findings(self, findings: tuple[Finding, ...]) -> None:
-        panel, self.findings = self._found, findings
+        panel, self.findings = self.found, findings
         panel.display = bool(findings)
         panel.update(Content("\n").join(_line(one) for one in findings))
         self._tab.app.refresh_bindings()

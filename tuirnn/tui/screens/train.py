@@ -6,7 +6,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.widgets import Static
 
 from tuirnn.charts import measures
 from tuirnn.figures import UNKNOWN
@@ -22,8 +21,6 @@ from tuirnn.tui.screens.steering import Steering
 from tuirnn.tui.widgets.held_out import HeldOut
 from tuirnn.tui.widgets.run_chart import RunChart, RunCurves, SmallCharts, following
 from tuirnn.tui.widgets.status_panel import StatusPanel
-from tuirnn.tui.widgets.styled_text import StyledText
-from tuirnn.tui.widgets.system_panel import SystemPanel
 
 WIDE = 112
 """Width from which two panels stand side by side."""
@@ -62,26 +59,20 @@ class TrainTab(ChartKeys, Steering):
 
     def compose(self) -> ComposeResult:
         """Chart and status above, small charts in the middle, below what the network writes or answers."""
+        self._asides = Asides(self)
         with Horizontal(id="train-top"):
             yield RunChart(id="train-chart")
             status = StatusPanel(id="train-status")
             status.border_title = "now"
             yield status
-        yield Static("", id="train-diagnosis", markup=False)
+        yield self._asides.found
         yield SmallCharts(id="train-small")
         yield HeldOut(id="train-texts")
-        with Horizontal(id="train-behind"):
-            log = StyledText(id="train-log")
-            log.border_title = "log"
-            yield log
-            system = SystemPanel(id="train-system")
-            system.border_title = "this machine"
-            yield system
+        yield self._asides.behind
 
     def setup(self) -> None:
         """No run is followed yet."""
         self._reader = LogReader(self, self._draw)
-        self._asides = Asides(self)
         self._page = PAGES[0]
         self._draw()
 
