@@ -76,8 +76,7 @@ def train(
     if resume is not None:
         _resume(find_run(folder, resume), sources, recipe, name or begun, detach, as_json, runs, settings)
         return
-    if not recipe and begun is None:
-        settings = preferred(settings)
+    settings = settings if recipe or begun else preferred(settings)
     config, parent = configured(recipe, find_run(folder, begun) if begun is not None else None, sources, settings)
     given = given_settings(recipe, parent, settings)
     from tuirnn.runs import detached
