@@ -33,6 +33,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.runs import RunsTab
+from tuirnn.tui.screens.sweep import SweepTab
 from tuirnn.tui.screens.tour import Tour
 from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.screens.xray import XrayTab
@@ -40,7 +41,7 @@ from tuirnn.tui.terminal import exit_with_terminal
 from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
 from tuirnn.tui.widgets.runs_table import RunsTable
 
-TABS: tuple[type[Tab], ...] = (RunsTab, TrainTab, XrayTab, GenerateTab, CompareTab)
+TABS: tuple[type[Tab], ...] = (RunsTab, TrainTab, XrayTab, GenerateTab, CompareTab, SweepTab)
 """In the order of their number keys."""
 
 AnyTab = TypeVar("AnyTab", bound=Tab)

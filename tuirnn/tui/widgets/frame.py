@@ -44,6 +44,7 @@ class TopLine(Horizontal):
     def __init__(self, titles: Mapping[str, str], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._titles = titles
+        self._live: tuple[Content, ...] = ()
 
     def compose(self) -> ComposeResult:
         """The parts, left to right."""
@@ -61,7 +62,13 @@ class TopLine(Horizontal):
         """Display how many of the runs are live."""
         live_part = (f"● {live} live", "bold $text-success") if live else ("○ none live", "$text-muted")
         total = f" · {runs} run{'' if runs == 1 else 's'} "
-        self.query_one("#live", Static).update(Content.assemble(live_part, (total, "$text-muted")))
+        self._live = Content.assemble(live_part, (total, "$text-muted")), Content.assemble(live_part, " ")
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        """Leave the number of runs out where it would be cut."""
+        place = self.query_one("#live", Static)
+        place.update(next((one for one in self._live if one.cell_length <= place.size.width), Content("")))
 
 
 @dataclass(frozen=True)

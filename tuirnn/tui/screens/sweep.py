@@ -1,0 +1,268 @@
+"""The Sweep tab: what a sweep has found so far, which settings matter, and its runs, the best first."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from tuirnn import text
+from tuirnn.charts.plot import Axis, Options, Series
+from tuirnn.runlog.track import Curve
+from tuirnn.runs.listing import RunSummary
+from tuirnn.settings.section import flag_of
+from tuirnn.sweeping.reading import SweepView, sweeps
+from tuirnn.sweeping.results import Trial
+from tuirnn.tui.keys import key
+from tuirnn.tui.screens.base import Tab
+from tuirnn.tui.widgets.bars import bar
+from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.run_chart import following
+from tuirnn.tui.widgets.titles import fit
+
+NONE = "no sweep in this folder: tuirnn sweep SOURCE --lr 0.001,0.003 --hidden 64,128 --seed 0,1 begins one"
+
+DECADE = 10.0
+"""Factor between the ends of a setting's values from which its axis is logarithmic."""
+
+MOST_MARKS = 12
+"""Runs at one value of a setting that have a mark of their own; all lie in the band."""
+
+WIDEST = 12
+"""Cells of a column of the table."""
+
+
+class SweepTab(Tab):
+    """Best loss so far, losses against a setting with their spread, importance, and the table of trials."""
+
+    NAME = "sweep"
+    TITLE = "Sweep"
+    KEYS = (
+        key("m", "measure", "setting", "losses against the next setting that varies"),
+        key("s", "next", "sweep", "next sweep of this folder"),
+        key("enter", "open", "open best", "open the best run on the Train tab"),
+        key("space", "mark", "mark best", "mark the five best runs, for the Compare tab"),
+        key("up", "scroll_up", "", "scroll the table up"),
+        key("down", "scroll_down", "", "scroll the table down"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
+
+    def compose(self) -> ComposeResult:
+        """Two charts above, table and importance below."""
+        with Horizontal(id="sweep-top"):
+            yield Chart(NONE, id="sweep-course")
+            yield Chart("", id="sweep-scatter")
+        with Horizontal(id="sweep-below"):
+            with VerticalScroll(id="sweep-table-frame", can_focus=False):
+                yield Static("", id="sweep-table", markup=False)
+            importance = Static("", id="sweep-importance", markup=False)
+            importance.border_title = "importance"
+            yield importance
+
+    def setup(self) -> None:
+        """Nothing has been read."""
+        self._found: tuple[SweepView, ...] = ()
+        self._name = self._setting = ""
+        self.query_one("#sweep-course", Chart).border_title = "best so far"
+
+    def opened(self) -> None:
+        """Read the sweeps."""
+        self._read(self.context.folder.runs)
+
+    def runs_changed(self, runs: list[RunSummary]) -> None:
+        """Read the sweeps again: a trial may have ended."""
+        if self.is_open:
+            self._read(runs)
+
+    def _read(self, runs: Sequence[RunSummary]) -> None:
+        def shown(found: tuple[SweepView, ...]) -> None:
+            if self.is_running and self.children:
+                self._found = found
+                self._draw()
+                self.app.refresh_bindings()
+
+        folder, known = self.context.folder.path, list(runs)
+        self.context.in_background("sweeps", lambda: sweeps(folder, known), shown)
+
+    @property
+    def sweep(self) -> SweepView | None:
+        """The sweep on the screen: the one that was chosen, else the newest."""
+        return next((one for one in self._found if one.name == self._name), self._found[0] if self._found else None)
+
+    # ── drawing ───────────────────────────────────────────────────────────────
+
+    def _draw(self) -> None:
+        sweep = self.sweep
+        self.set_class(sweep is None, "-empty")
+        if sweep is None:
+            self.query_one("#sweep-course", Chart).show([])
+            return
+        if self._setting not in sweep.settings:
+            self._setting = sweep.settings[0] if sweep.settings else ""
+        self._draw_course(sweep)
+        self._draw_scatter(sweep)
+        self._draw_table(sweep)
+        self.query_one("#sweep-importance", Static).update(_importance(sweep, 22))
+
+    def _draw_course(self, sweep: SweepView) -> None:
+        chart = self.query_one("#sweep-course", Chart)
+        known = [one for one in sweep.trials if one.loss is not None]
+        ends = [_series("", [one.number + 1 for one in known], [one.loss for one in known], "raw", mark="·")]
+        course = [(at + 1, loss) for at, loss in sweep.best_so_far]
+        ends += [_series("", [at for at, _ in course], [loss for _, loss in course], "best")]
+        chart.show(ends, Options(robust=True))
+        chart.border_title = fit(["best val loss so far", sweep.unit, sweep.name], chart.outer_size.width)
+        done = len(sweep.trials)
+        states = {state: sum(one.state == state for one in sweep.trials) for state in ("pruned", "failed")}
+        words = [f"{done} run{'s' * (done != 1)} done", *([f"▶ {len(sweep.live)} at work"] if sweep.live else [])]
+        words += [f"{count} {state}" for state, count in states.items() if count]
+        chart.border_subtitle = fit(
+            [*words, f"{sweep.search} search", _which(self._found, sweep)], chart.outer_size.width
+        )
+
+    def _draw_scatter(self, sweep: SweepView) -> None:
+        chart, found = self.query_one("#sweep-scatter", Chart), sweep.over_seeds(self._setting)
+        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found)
+        values = sorted(found) if numbers else list(found)
+        places = [float(value) for value in values] if numbers else [float(at) for at in range(1, len(values) + 1)]
+        log = numbers and bool(places) and places[0] > 0 and places[-1] / places[0] >= DECADE
+        spread = [
+            (x, y)
+            for x, value in zip(places, values, strict=True)
+            for y in (min(found[value]), max(found[value]), math.nan)
+        ]
+        means = [sum(found[value]) / len(found[value]) for value in values]
+        layers = []  # one mark a column of dots is drawn of each series: runs at one value are one each
+        for rank in range(min(max(map(len, found.values()), default=0), MOST_MARKS)):
+            there = [
+                (x, found[value][rank]) for x, value in zip(places, values, strict=True) if rank < len(found[value])
+            ]
+            layers.append(_series("", [x for x, _ in there], [y for _, y in there], "val", mark="◆"))
+        chart.show(
+            [
+                _series("", [x for x, _ in spread], [y for _, y in spread], "raw", faint=True),
+                _series("", places, means, "val"),
+                *layers,
+            ],
+            Options(log_x=log, axis=Axis(kind="number" if numbers else "count"), robust=False),
+        )
+        chart.border_title = fit([f"val loss by {flag_of(self._setting)}"], chart.outer_size.width)
+        names = [] if numbers else [f"{at} {_word(value)}" for at, value in enumerate(values, 1)]
+        chart.border_subtitle = fit([*names, "◆ a run", "line: mean", "band: spread"], chart.outer_size.width)
+
+    def _draw_table(self, sweep: SweepView) -> None:
+        frame = self.query_one("#sweep-table-frame")
+        frame.border_title = "runs, the best first"
+        rows = [("", "val loss", *(name.replace("_", " ") for name in sweep.settings), "at step", "seconds", "state")]
+        for one in sweep.ranked:
+            loss = "–" if one.loss is None else text.loss(one.loss) + " leaky" * one.leaky
+            values = (_word(one.values.get(name)) for name in sweep.settings)
+            star = "★" if one.name == sweep.best else ""
+            rows.append((star, loss, *values, text.count(one.at_step), text.count(one.seconds), _state(one)))
+        room = max(frame.size.width - 4, 20)
+        self.query_one("#sweep-table", Static).update(Content("\n").join(_lines(rows, room)))
+
+    # ── keys ──────────────────────────────────────────────────────────────────
+
+    def can(self, action: str) -> bool:
+        """Most need a sweep; the next one needs a second, the best run that there is one."""
+        if action == "next":
+            return len(self._found) > 1
+        if action in ("open", "mark"):
+            return self.sweep is not None and self.sweep.best is not None
+        return self.sweep is not None
+
+    def action_measure(self) -> None:
+        """Show the losses against the next setting."""
+        if (sweep := self.sweep) and sweep.settings:
+            self._setting = following(self._setting, sweep.settings)
+            self._draw_scatter(sweep)
+
+    def action_next(self) -> None:
+        """Show the next sweep."""
+        if sweep := self.sweep:
+            self._name = following(sweep.name, [one.name for one in self._found])
+            self._draw()
+
+    def action_open(self) -> None:
+        """Open the best run."""
+        best = self.context.folder.named([self.sweep.best]) if self.sweep and self.sweep.best else []
+        if best:
+            self.context.open_run(best[0].paths)
+
+    def action_mark(self) -> None:
+        """Mark the best runs."""
+        if sweep := self.sweep:
+            best = [one.name for one in sweep.ranked if one.loss is not None][:5]
+            self.context.folder.marked.update(dict.fromkeys(best))
+            self.context.notice(f"marked the {len(best)} best runs: 5 compares them")
+
+    def action_scroll_up(self) -> None:
+        """Scroll the table up."""
+        self.query_one("#sweep-table-frame").scroll_up(animate=False)
+
+    def action_scroll_down(self) -> None:
+        """Scroll the table down."""
+        self.query_one("#sweep-table-frame").scroll_down(animate=False)
+
+
+def _series(name: str, x: Sequence[float], y: Sequence[Any], style: str, mark: str = "", faint: bool = False) -> Series:
+    return Series(name, Curve.of(list(x)), Curve.of(list(y)), style, mark, faint)
+
+
+def _which(found: Sequence[SweepView], sweep: SweepView) -> str:
+    return f"{found.index(sweep) + 1} of {len(found)} sweeps: s" if len(found) > 1 else ""
+
+
+def _word(value: Any) -> str:
+    shown = "–" if value is None else str(value).lower() if isinstance(value, bool) else (
+        f"{value:g}" if isinstance(value, float) else str(value)
+    )  # fmt: skip
+    return text.visible_line(shown)
+
+
+def _state(one: Trial) -> str:
+    return text.visible_line(f"{one.state}: {one.why}" if one.why else one.state)
+
+
+def _importance(sweep: SweepView, width: int) -> Content:
+    """A bar for each setting: the share of the variance of the losses that it explains alone."""
+    if not sweep.importance:
+        return Content.styled("known after a few whole runs", "$text-muted")
+    wide = max(map(len, sweep.importance))
+    lines = []
+    for name, share in sorted(sweep.importance.items(), key=lambda pair: -pair[1]):
+        lines.append(
+            Content.assemble(
+                (name.replace("_", " ").ljust(wide), ""), "  ", (bar(share, max(4, width - wide - 8)), "$accent"),
+                (f" {100 * share:3.0f} %", "bold"),
+            )
+        )  # fmt: skip
+    note = "share of the differences between losses that a setting explains alone"
+    return Content("\n").join([*lines, Content(""), Content.styled(note, "$text-muted")])
+
+
+def _lines(rows: Sequence[Sequence[str]], room: int) -> list[Content]:
+    """Aligned rows; columns at the right that do not fit are left out whole."""
+    widths = [
+        min(max(len(row[k]) for row in rows), WIDEST if k < len(rows[0]) - 1 else 40) for k in range(len(rows[0]))
+    ]
+    shown, used = [], 0
+    for k, width in enumerate(widths):
+        if used + width + 2 > room:
+            break
+        shown.append(k)
+        used += width + 2
+    lines = []
+    for number, row in enumerate(rows):
+        cells = "  ".join(
+            (row[k] if len(row[k]) <= widths[k] else row[k][: widths[k] - 1] + "…").rjust(widths[k])
+            if k < len(widths) - 1 else row[k][: widths[k]]
+            for k in shown
+        )  # fmt: skip
+        lines.append(Content.styled(cells, "$text-muted" if number == 0 else "bold $text-success" if row[0] else ""))
+    return lines
