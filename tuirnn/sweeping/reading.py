@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,17 +111,22 @@ def read(file: Path, live: Sequence[str] = ()) -> SweepView | None:
 def _trial(value: Any) -> Trial | None:
     if not isinstance(value, dict):
         return None
-    known = {spec.name: value.get(spec.name) for spec in fields(Trial)}
-    if not (isinstance(known["name"], str) and isinstance(known["values"], dict) and _is_number(known["number"])):
+    name, values, number, loss = (value.get(key) for key in ("name", "values", "number", "loss"))
+    if not (isinstance(name, str) and isinstance(values, dict) and isinstance(number, int)):
         return None
-    loss = known["loss"]
-    known["loss"] = float(loss) if _is_number(loss) and math.isfinite(loss) else None
-    for name in ("at_step", "steps", "seconds"):
-        known[name] = known[name] if _is_number(known[name]) else 0
-    for name in ("state", "unit", "scale", "why"):
-        known[name] = str(known[name] or "")
-    known["leaky"] = known["leaky"] is True
-    return Trial(**known)
+
+    def amount(key: str) -> float:
+        found = value.get(key)
+        return float(found) if isinstance(found, (int, float)) and math.isfinite(found) else 0.0
+
+    def words(key: str) -> str:
+        return str(value.get(key) or "")
+
+    known = float(loss) if isinstance(loss, (int, float)) and math.isfinite(loss) else None
+    return Trial(
+        name, number, values, words("state"), known, words("unit"), words("scale"), int(amount("at_step")),
+        int(amount("steps")), amount("seconds"), value.get("leaky") is True, words("why"),
+    )  # fmt: skip
 
 
 def _is_number(value: object) -> bool:
