@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn import variants
+from tuirnn import processor, variants
 from tuirnn.cells import CELLS
 from tuirnn.cli.options import Checkpoint, Json, RunsFolder, print_json
 from tuirnn.cli.parsing import App, Group
@@ -190,8 +190,13 @@ def _machine(where: "torch.device") -> dict[str, Any]:
     from tuirnn.kernels import native
     from tuirnn.training.devices import device_label
 
-    kernels = "native kernels" if native.library() is not None else f"portable loop ({native.unavailable_reason()})"
-    return {"device": device_label(where), "threads": torch.get_num_threads(), "torch": torch.__version__,
+    kernels = (
+        f"{processor.level()} kernels"
+        if native.library() is not None
+        else f"portable loop ({native.unavailable_reason()})"
+    )
+    device = processor.label() if where.type == "cpu" else device_label(where)
+    return {"device": device, "threads": torch.get_num_threads(), "torch": torch.__version__,
             "kernels": kernels}  # fmt: skip
 
 
@@ -233,7 +238,7 @@ def cell(
     else:
         rows += _time_cells({model: load_cell(model, runs_folder(runs), checkpoint)}, None, rounds, seconds, as_json)
     if as_json:
-        print_json({"rounds": rounds, "seconds": seconds, "rows": rows})
+        print_json({"processor": processor.label(), "rounds": rounds, "seconds": seconds, "rows": rows})
 
 
 def _time_cells(
@@ -281,6 +286,7 @@ def _time_cells(
                     "in_place": benchmark.bandwidth(read)}  # fmt: skip
         rows.append(row)
     if not quiet:
+        print(processor.label())
         print(f"one thread, medians of {rounds} interleaved rounds; memory reads {memory / 1e9:.1f} GB/s here")
         print(f"{'':<42} {'/s':>9} {'best':>9} {'MB a step':>10} {'limit /s':>9} {'share':>6} {'cached GB/s':>12}")
         for row in rows:

@@ -3,8 +3,9 @@
 import ctypes
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -35,6 +36,18 @@ def open_onnx(data: bytes, device: str, threads: int) -> Any:
     options.log_severity_level = 4
     providers = (["CUDAExecutionProvider"] if device == "cuda" else []) + ["CPUExecutionProvider"]
     return ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
+
+
+def _runner(session: Any, binding: Any) -> Callable[[], object]:
+    """Return a function that runs a session with a binding.
+
+    A step of a small cell takes some 15 µs, of which ONNX Runtime's Python method and the options that it makes for
+    each call are a tenth: what is below them is called directly, where it has its usual name.
+    """
+    options, below = ort.RunOptions(), getattr(session, "_sess", None)
+    if below is None or not hasattr(binding, "_iobinding"):
+        return partial(session.run_with_iobinding, binding, options)
+    return partial(below.run_with_iobinding, binding._iobinding, options)
 
 
 def cuda_is_there() -> bool:
@@ -120,7 +133,7 @@ class CellSession:
 
     def advance(self) -> Logits:
         """As `step`, with what stands in `token`, int64 [batch] or float32 [batch, F]: for whoever writes there."""
-        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._runs[self._turn]()
         self._turn ^= 1
         return self.logits
 
@@ -204,7 +217,7 @@ class CellSession:
             for _ in range(2)
         ]
         self._turn = 0
-        self._bindings = []
+        self._runs: list[Callable[[], object]] = []
         for before, after in (self._states, self._states[::-1]):
             binding = self._session.io_binding()
             binding.bind_input(read, "cpu", 0, self.token.dtype, self.token.shape, self.token.ctypes.data)
@@ -216,7 +229,7 @@ class CellSession:
             for (out, into), old, new in zip(meta.state_map.items(), before, after, strict=True):
                 binding.bind_ortvalue_input(into, old)
                 binding.bind_ortvalue_output(out, new)
-            self._bindings.append(binding)
+            self._runs.append(_runner(self._session, binding))
 
     def _trial(self) -> float:
         """Seconds a step, over a short burst."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ Values = dict[str, Tensor]
 
 Times = Callable[[tuple[int, int], Tensor], Tensor]
 """(first and end row, in gates; operand [B, H]) -> the product with these rows of weight_hh."""
+
+Action = Callable[[Values, Times | None], object]
+"""Runs a call."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,24 @@ class Call:
     def names(self) -> tuple[str, ...]:
         """The places that it reads or writes."""
         return (*self.inputs, self.into)
+
+    @cached_property
+    def act(self) -> Action:
+        """The call as a closure for its number of inputs: a step consists of a dozen calls of a few microseconds."""
+        f = partial(self.function, **self.options) if self.options else self.function
+        into, (a, b, c) = self.into, (*self.inputs, "", "")[:3]
+        assert 1 <= len(self.inputs) <= 3, "functions of PyTorch with up to three tensors"
+        if self.in_place:
+            return (
+                lambda values, times: f(values[a], out=values[into]),
+                lambda values, times: f(values[a], values[b], out=values[into]),
+                lambda values, times: f(values[a], values[b], values[c], out=values[into]),
+            )[len(self.inputs) - 1]
+        return (
+            lambda values, times: values.__setitem__(into, f(values[a])),
+            lambda values, times: values.__setitem__(into, f(values[a], values[b])),
+            lambda values, times: values.__setitem__(into, f(values[a], values[b], values[c])),
+        )[len(self.inputs) - 1]
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,11 @@ class Product:
         """The places that it reads or writes."""
         return (self.operand, self.into)
 
+    def act(self, values: Values, times: Times | None) -> None:
+        """Compute the product."""
+        assert times is not None, "a product of a block of steps"
+        values[self.into] = times(self.rows, values[self.operand])
+
 
 Program = tuple["Call | Product", ...]
 
@@ -60,13 +86,7 @@ def run(program: Program, values: Values, times: Times | None = None) -> None:
         times: computes products; None for a program without products.
     """
     for call in program:
-        if isinstance(call, Product):
-            assert times is not None, "a product of a block of steps"
-            values[call.into] = times(call.rows, values[call.operand])
-        elif call.in_place:
-            call.function(*[values[name] for name in call.inputs], out=values[call.into], **call.options)
-        else:
-            values[call.into] = call.function(*[values[name] for name in call.inputs], **call.options)
+        call.act(values, times)
 
 
 PHASES = ("once", "before", "step", "after")
