@@ -57,7 +57,7 @@ def shell(command: str, folder: Path) -> str:
 def clean(request: pytest.FixtureRequest, small_run: RunPaths, tmp_path: Path) -> Path:
     """A folder with the example and a cell, and nothing else; skips where a tool is missing."""
     host: str = request.param
-    for tool in {"node": ["node", "npm"], "web": ["npm", "chromium"], "c": ["make", "cc"],
+    for tool in {"node": ["node", "npm"], "web": ["npm", "chromium"], "c": ["make", "cc"], "csharp": ["dotnet"],
                  "cpp-openvino": ["make", "c++"]}.get(host, []):  # fmt: skip
         if shutil.which(tool) is None:
             pytest.skip(f"no {tool} here")

@@ -118,3 +118,17 @@ def test_the_examples_begin_after_the_prime(host: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True)
     assert done.stdout == greedy(made) + "\n"
     assert np.isfinite(made.metadata.val_bpc) or not done.stderr
+
+
+def test_the_host_of_the_readme_begins_after_the_prime(tmp_path: Path) -> None:
+    _, made = primed()
+    write_cell(made, tmp_path / "demo.onnx")
+    readme = (Path(__file__).parent.parent / "export" / "README.md").read_text("utf-8")
+    part = readme.partition("## A complete host in Python")[2].partition("\n## ")[0]
+    code = "\n".join(line[4:] for line in part.splitlines() if line.startswith("    ") or not line)
+    code = code.replace('"The "', '""').replace("/ 0.7", "/ 1e-6").replace("range(200)", "range(30)")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=60,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout == greedy(made)

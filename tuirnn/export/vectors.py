@@ -141,10 +141,12 @@ class _Float64:
         self._before: Sequence[Fed] = ()
 
     def restore(self, state: State) -> None:
+        """See `_Oracle.restore`."""
         rows = [np.array(part) for part in state.values()]  # [L, H] each
         self._states = [[tuple(part[i] for part in rows) for i in range(len(rows[0]))] for _ in self._states]
 
     def step(self, fed: Sequence[Fed]) -> Array:
+        """See `_Oracle.step`."""
         network, rows = self._network, []
         for i, one in enumerate(fed):
             scaling = network.scaling
@@ -175,10 +177,12 @@ class _Evaluated:
         self._state = {name: np.zeros(_sizes(shapes[name]), np.float32) for name in self._state_map.values()}
 
     def restore(self, state: State) -> None:
+        """See `_Oracle.restore`."""
         for name, rows in state.items():
             self._state[name] = self._state[name] * 0 + np.array(rows, np.float32)[:, None]
 
     def step(self, fed: Sequence[Fed]) -> Array:
+        """See `_Oracle.step`."""
         feeds = {self._read: np.array(fed, self._dtype), **self._state}
         outputs = dict(zip(self._evaluator.output_names, self._evaluator.run(None, feeds), strict=True))
         self._state = {into: outputs[name] for name, into in self._state_map.items()}
