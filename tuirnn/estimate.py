@@ -143,8 +143,11 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     masks = T * lanes * H + unit if model.dropout else unit * (model.residual and L > 1)
     pooled = (3 * unit + T * lanes * H + (masks if model.dropout else 0)) * model.pools
     stays = L * (states * unit + gates + masks) + pooled + wide * T * lanes * model.projection
-    wide_outputs = outputs + (inputs if train.auxiliary else 0)
-    logits = 4 * T * lanes * wide_outputs * (LOGITS_CPU if device == "cpu" else LOGITS)
+    wide_outputs, rows = outputs + (inputs if train.auxiliary else 0), T * lanes
+    if not train.auxiliary and (at_once := spans.head_rows(rows, outputs)) < rows:
+        logits = 4 * at_once * outputs  # overwritten by their gradient
+    else:
+        logits = 4 * rows * wide_outputs * (LOGITS_CPU if device == "cpu" else LOGITS)
     read_gradient = unit if L > 1 else 0
     beside = (not cell.keeps_gates or extra > 0) + (device != "cpu" and cell.keeps_gates)  # where not over activations
     making = span * G * beside

@@ -190,6 +190,7 @@ class SequenceModel(nn.Module):
         masks: Sequence[Tensor] | None = None,
         lanes: Lanes | None = None,
         observe: list[ForwardCache] | None = None,
+        head: bool = True,
     ) -> tuple[Tensor, list[State]]:
         """Run the network over a batch of sequences.
 
@@ -199,6 +200,7 @@ class SequenceModel(nn.Module):
             masks: dropout masks to use instead of drawing them, one [T, B, H] per layer.
             lanes: which of a larger batch these sequences are; dropout is then drawn for all of it.
             observe: receives one `ForwardCache` per layer.
+            head: whether outputs are wanted; False: what the head would read, [T, B, ·].
         Returns:
             outputs [T, B, ·], logits where tokens are predicted, with the auxiliary ones behind them in training; and
             the state after the last step.
@@ -220,6 +222,8 @@ class SequenceModel(nn.Module):
         top = x
         if self.projection is not None:
             x = self.projection(x)
+        if not head:
+            return x, after
         outputs = self.head(x)
         if self.auxiliary is not None and self.training:
             outputs = torch.cat((outputs, self.auxiliary(top[..., : self.config.hidden])), -1)

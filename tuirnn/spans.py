@@ -40,3 +40,17 @@ def kept(count: int, memory: str) -> int:
     which takes as much.
     """
     return {"save": count, "recompute": count // 4 + 1, "none": 0}[memory]
+
+
+LOGITS_AT_ONCE = 2**23
+"""Logits that a wide head makes at a time: products stay near their best rate, and each piece's memory is had again."""
+
+
+def head_rows(rows: int, outputs: int) -> int:
+    """Rows (steps times batch) whose logits a step of training has in memory together; all of a narrow head's.
+
+    Args:
+        rows: of the batch.
+        outputs: width of the head.
+    """
+    return rows if rows * outputs <= 2 * LOGITS_AT_ONCE else max(1, LOGITS_AT_ONCE // outputs)

@@ -16,12 +16,13 @@ from tuirnn.errors import RunError, VerificationError
 from tuirnn.kernels.cache import State
 from tuirnn.models import COMPUTE_DTYPES, SequenceModel, detached
 from tuirnn.runs.checkpoint import Checkpoint
-from tuirnn.tasks.batches import IGNORE
+from tuirnn.tasks.batches import IGNORE, Lanes
 from tuirnn.tasks.task import TaskData
 from tuirnn.training import checkpoints
 from tuirnn.training.devices import prepare
 from tuirnn.training.feed import Feed
 from tuirnn.training.graphed import Graphed, capture_on
+from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.optimizers import make_optimizer, set_rate
 from tuirnn.training.tasks import half_of
 from tuirnn.training.team import Alone
@@ -122,9 +123,8 @@ class Learner:
             if random is not None:
                 set_random_state(random, self.device)  # every part draws for the whole batch, the same
             with self.team.holding(self.network) if part is not self.parts[-1] else contextlib.nullcontext():
-                logits, state = self.network(tokens[:, local], _lanes_of(before, local), lanes=part)
-                counted = self.loss(logits, targets[:, local]) * share
-                del logits
+                mean, state = self._forward(tokens[:, local], targets[:, local], _lanes_of(before, local), part)
+                counted = mean * share
                 (counted * unit).backward()  # type: ignore[no-untyped-call]
             loss += counted.detach()
             after.append(detached(state))
@@ -133,6 +133,17 @@ class Learner:
         for index in range(len(self.model.layers)):
             self.model.recurrent(index).clip_vectors()
         return [loss, norm, *(tensor for layer in _side_by_side(after) for tensor in layer)]
+
+    def _forward(
+        self, tokens: Tensor, targets: Tensor, state: Sequence[State], part: Lanes
+    ) -> tuple[Tensor, list[State]]:
+        """The loss of a part of the batch, and the state after it."""
+        in_pieces = isinstance(self.loss, CrossEntropy) and self.loss.takes_head(targets.numel(), self.model.head)
+        outputs, after = self.network(tokens, state, lanes=part, head=not in_pieces)
+        if in_pieces:
+            assert isinstance(self.loss, CrossEntropy)
+            return self.loss.of_head(outputs, self.model.head, targets), after
+        return self.loss(outputs, targets), after
 
     def _by_layer(self, tensors: Sequence[Tensor]) -> list[State]:
         rest = iter(tensors)

@@ -4,9 +4,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from tuirnn import spans
+from tuirnn.kernels.head import HeadLoss
 from tuirnn.tasks.batches import IGNORE
 
 
@@ -38,6 +40,17 @@ class CrossEntropy:
         return cross_entropy(
             flat, targets.flatten(), weight=self.weights, ignore_index=IGNORE, label_smoothing=self.smoothing
         )
+
+    def takes_head(self, rows: int, head: nn.Linear) -> bool:
+        """Whether `of_head` does better: where the logits of so many rows are large, and nothing else reads them."""
+        plain = type(self) is CrossEntropy and self.weights is None and not self.smoothing
+        return plain and spans.head_rows(rows, head.out_features) < rows
+
+    def of_head(self, x: Tensor, head: nn.Linear, targets: Tensor) -> Tensor:
+        """As `self(head(x), targets)`, apart from rounding, in little memory; x [T, B, H], targets [T, B]."""
+        parameters = (head.weight, head.bias)
+        loss: Tensor = HeadLoss.apply(x.flatten(0, 1), *parameters, targets.flatten(), IGNORE)  # type: ignore[no-untyped-call]
+        return loss.float()
 
     def weight(self, targets: npt.NDArray[np.int64]) -> float:
         """See `Loss.weight`."""
