@@ -94,6 +94,17 @@ def test_a_run_that_fills_fewer_lanes_needs_less(small_text: Path) -> None:
     assert estimate(config, found).memory == estimate(config.replace(batch_size=found.lanes), found).memory
 
 
+def test_sequences_need_what_the_longest_takes(names: Path) -> None:
+    """A classifier's batches are as long as its sequences, whatever --seq-len says."""
+    config = RunConfig().replace(sources=(str(names),), task="classify", hidden=128)
+    found = survey(config)
+    assert found.longest == 11
+    whole = estimate(config, found).memory
+    assert whole == estimate(config.replace(seq_len=999), found).memory
+    assert whole == estimate(config.replace(seq_len=11), replace(found, longest=0)).memory
+    assert whole < estimate(config.replace(seq_len=999), replace(found, longest=0)).memory
+
+
 def test_an_earlier_run_of_the_same_work_gives_the_time(small_text: Path, tmp_path: Path) -> None:
     config = RunConfig().replace(**SMALL, sources=(str(small_text),), steps=3)
     found = survey(config)

@@ -193,8 +193,8 @@ def estimate(config: RunConfig, found: Survey, like: RunSummary | None = None) -
         found: in its data.
         like: an earlier run that did the same work a step, see `earlier_run`.
     """
-    train = config.replace(batch_size=found.lanes).train
-    needs = memory(config.replace(batch_size=found.lanes), found.inputs, found.outputs)
+    config = config.replace(batch_size=found.lanes, seq_len=found.longest or config.train.seq_len)
+    train, needs = config.train, memory(config, found.inputs, found.outputs)
     return Estimate(
         parameters(config.model, found.inputs, found.outputs, auxiliary=train.auxiliary > 0),
         train.processes * needs,

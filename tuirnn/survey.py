@@ -27,6 +27,7 @@ class Survey:
         inputs: tokens that there are to read, or the width of a point.
         outputs: width of the network's answer at each step.
         lanes: sequences side by side in a batch, of which the data may fill fewer than were asked for.
+        longest: steps of the longest batch; 0: as many as `--seq-len` says.
         epoch: batches in one pass over the training split.
     """
 
@@ -35,6 +36,7 @@ class Survey:
     outputs: int
     lanes: int
     epoch: int
+    longest: int = 0
 
 
 def survey(config: RunConfig) -> Survey:
@@ -47,7 +49,7 @@ def survey(config: RunConfig) -> Survey:
     _refuse_long_reading(config.data)
     data = tasks.load(config.data)
     batches = data.batches(config.train)
-    return Survey(data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch)
+    return Survey(data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch, batches.longest)
 
 
 def preview(config: DataConfig) -> tuple[str, ...]:

@@ -57,6 +57,11 @@ class Batches:
 
     B: int
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest batch; 0: as many as `--seq-len` says."""
+        return 0
+
     def __init__(self, seed: int) -> None:
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._begin_epoch()

@@ -10,6 +10,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.estimate import memory
 from tuirnn.machine import Room, size
 from tuirnn.settings.section import flag_of
+from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.task import TaskData
 
 
@@ -19,13 +20,16 @@ class Fitting:
     Args:
         config: every setting.
         data: of its task.
-        lanes: sequences side by side in a batch, of which the data may fill fewer than were asked for.
+        batches: of the data, which may fill fewer lanes than were asked for, and are as long as their sequences.
         device: where it computes.
         processes: of the run that are on this machine.
     """
 
-    def __init__(self, config: RunConfig, data: TaskData, lanes: int, device: torch.device, processes: int) -> None:
-        self.config, self.data, self.device = config.replace(batch_size=lanes), data, device
+    def __init__(
+        self, config: RunConfig, data: TaskData, batches: Batches, device: torch.device, processes: int
+    ) -> None:
+        self.config = config.replace(batch_size=batches.B, seq_len=batches.longest or config.train.seq_len)
+        self.data, self.device, self._by_data = data, device, batches.longest > 0
         self.count = 1 if device.type == "cuda" else processes  # each has a GPU of its own
         self.takes = self.needed()
 
@@ -67,7 +71,11 @@ class Fitting:
         words = [self._mildest(kind, free) for kind in ([{"memory": "recompute"}], parts, batches)]
         if not any(words):
             words = [self._mildest([{"memory": "recompute", **part} for part in parts], free)]
-        return "try " + " or ".join(filter(None, words)) if any(words) else "lower --hidden, --layers or --seq-len"
+        return (
+            "try " + " or ".join(filter(None, words))
+            if any(words)
+            else "lower --hidden or --layers" + " or --seq-len" * (not self._by_data)
+        )
 
     def _mildest(self, kind: list[dict[str, Any]], free: float) -> str:
         """The first of some changes that is enough, as options and what the run takes then; else nothing."""

@@ -20,6 +20,7 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import told
 from tuirnn.tasks import sources
+from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.overlap import LIMIT, overlap
 from tuirnn.tasks.task import TaskData
 from tuirnn.training.choosing import AUTO, Choice, chosen
@@ -71,7 +72,7 @@ def start(
     data = data or (parent.load(config) if parent else tasks.load(config.data))
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte or subword is; use --dropout alone")
-    tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
+    tight = Fitting(config, data, _batches(config, data), device, place.local_size).check()
     described, notes = _described(config, data, parent)
     choice = _choice(config, data, device)
     record = RunRecord(
@@ -117,12 +118,12 @@ def _processes(wanted: int) -> int:
     raise ConfigError(f"--processes {wanted} needs as many processes; use 'tuirnn train' or torchrun, which start them")
 
 
-def _lanes(config: RunConfig, data: TaskData) -> int:
-    """Sequences side by side in a batch; refuses short texts, and fewer sequences than processes."""
-    batch, processes = data.batches(config.train).B, config.train.processes
-    if batch < processes:
-        raise ConfigError(f"{processes} processes cannot share a batch of {batch}; lower --processes")
-    return batch
+def _batches(config: RunConfig, data: TaskData) -> Batches:
+    """The batches; refuses short texts, and fewer sequences than processes."""
+    batches, processes = data.batches(config.train), config.train.processes
+    if processes > batches.B:
+        raise ConfigError(f"{processes} processes cannot share a batch of {batches.B}; lower --processes")
+    return batches
 
 
 def _described(config: RunConfig, data: TaskData, parent: Parent | None = None) -> tuple[dict[str, Any], list[str]]:
@@ -178,7 +179,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     if "sources" in changes:
         record = replace(record, data=_described(config, data)[0])
     record = replace(record, config=config)
-    tight = Fitting(config, data, _lanes(config, data), device, place.local_size).check()
+    tight = Fitting(config, data, _batches(config, data), device, place.local_size).check()
     keep_freed_memory()
     with gathered() as team, RunWriter(paths) as writer:
         introduce(team, record, paths, data.sha256)

@@ -157,7 +157,7 @@ class Trainer:
             LostError: another process of the training has ended.
         """
         place = self.team.place
-        fitting = Fitting(self.config, self.data, self.batches.B, self.device, place.local_size)
+        fitting = Fitting(self.config, self.data, self.batches, self.device, place.local_size)
         self.recorder.start(
             Start(
                 step=self.progress.step,

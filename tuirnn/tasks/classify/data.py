@@ -122,6 +122,11 @@ class ExampleBatches(Batches):
         super().__init__(config.seed)
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence: some batch has it, and pads the others."""
+        return max(map(len, self.examples.ids))
+
+    @property
     def batches_per_epoch(self) -> int:
         """Full batches."""
         return len(self.examples) // self.B

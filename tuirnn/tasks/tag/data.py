@@ -136,6 +136,11 @@ class TagBatches(Batches):
         super().__init__(config.seed)
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(self.sequences.lengths.max())
+
+    @property
     def batches_per_epoch(self) -> int:
         """Full batches."""
         return len(self.sequences) // self.B
