@@ -100,7 +100,7 @@ def _choice(config: RunConfig, data: TaskData, device: torch.device) -> Choice |
     """What `--dtype auto` chooses; None where the settings name a type."""
     if config.train.dtype != AUTO:
         return None
-    lanes = -(-_lanes(config, data) // (config.train.processes * config.train.accumulate))
+    lanes = -(-_batches(config, data).B // (config.train.processes * config.train.accumulate))
     return chosen(config, data, lanes, device)
 
 
