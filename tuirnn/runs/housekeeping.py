@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
+from tuirnn import locking
 from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, parse_json
 from tuirnn.runs import checkpoint
@@ -60,7 +59,7 @@ def _move(paths: RunPaths, target: Path, what: str) -> None:
         lock.release()
 
 
-def _unattended(paths: RunPaths) -> filelock.BaseFileLock:
+def _unattended(paths: RunPaths) -> locking.Lock:
     """The lock of a run that no trainer is at work on, held.
 
     Raises:

@@ -10,13 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import filelock
-
+from tuirnn import locking
 from tuirnn.errors import RunError
 from tuirnn.files import atomic_write, open_own, sync_folder, to_json
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths, check_free
-from tuirnn.runs.reader import CHUNK, RunRecord, Status
+from tuirnn.runs.reader import CHUNK, RunRecord, Status, read_status
 
 LOGS = ("metrics", "samples", "probes", "events")
 REWOUND = ("metrics", "samples", "probes")
@@ -38,21 +37,25 @@ def disk_of(paths: RunPaths, doing: str) -> Iterator[None]:
         ) from None
 
 
-def acquired(paths: RunPaths) -> filelock.BaseFileLock:
+def acquired(paths: RunPaths) -> locking.Lock:
     """The run's lock, held: nobody else writes until it is released.
+
+    On a file system without locks, the run's status alone says whether another process trains it.
 
     Raises:
         RunError: another process holds it, or it cannot be written.
     """
-    lock = filelock.FileLock(paths.lock, timeout=LOCK_PATIENCE)
+    taken = RunError(
+        f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
+    )
     try:
-        lock.acquire(poll_interval=LOCK_POLL)
-    except filelock.Timeout:
-        raise RunError(
-            f"run '{paths.name}' is being trained by another process; watch it with 'tuirnn', or stop it first"
-        ) from None
+        lock = locking.take(paths.lock, LOCK_PATIENCE, LOCK_POLL)
+    except locking.Taken:
+        raise taken from None
     except OSError as error:
         raise RunError(f"cannot take the lock of run '{paths.name}': {error.strerror}") from None
+    if lock.lacking and (status := read_status(paths)).live and status.pid != os.getpid():
+        raise taken
     return lock
 
 
@@ -65,9 +68,10 @@ class RunWriter:
     Attributes:
         lost: records that the disk has refused.
         refused: the reason for the last of them.
+        unlocked: what is to be said where nothing locks the folder; empty where something does.
     """
 
-    def __init__(self, paths: RunPaths, lock: filelock.BaseFileLock | None = None) -> None:
+    def __init__(self, paths: RunPaths, lock: locking.Lock | None = None) -> None:
         """Take over an existing run directory.
 
         Args:
@@ -80,6 +84,12 @@ class RunWriter:
         self._lock = lock or acquired(paths)
         self._logs: dict[str, int] = {}
         self.lost, self.refused = 0, ""
+        self.unlocked = ""
+        if self._lock.lacking:
+            self.unlocked = (
+                f"the file system of this run has no locks ({self._lock.lacking}): only its status keeps others from "
+                "training it at the same time"
+            )
         try:
             self._open_all()
         except RunError:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuirnn import locking
 from tuirnn.config import RunConfig
 from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.files import open_own
@@ -96,6 +97,8 @@ class Study:
         optuna = _optuna()
         self._distributions = {name: _distribution(axis) for name, axis in self.axes.items()}
         self._lock = _locked(self.own)
+        if self._lock.lacking:
+            say(f"the file system of {one_line(self.own)} has no locks: start this sweep only once at a time")
         backend = optuna.storages.journal.JournalFileBackend(str(_whole(self.own / "journal.log")), lock_obj=_Held())
         storage = optuna.storages.JournalStorage(backend)
         self._study = optuna.create_study(
@@ -250,15 +253,12 @@ def _distribution(axis: Axis) -> Any:
     return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step or None)
 
 
-def _locked(own: Path) -> Any:
+def _locked(own: Path) -> locking.Lock:
     """The lock of a sweep's folder, held."""
-    import filelock
-
     try:
         own.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(own / "lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout:
+        lock = locking.take(own / "lock")
+    except locking.Taken:
         raise RunError(f"sweep '{own.name}' is at work in another process; wait for it, or stop it first") from None
     except OSError as error:
         raise RunError(f"cannot write into {one_line(own)}: {error.strerror}") from None

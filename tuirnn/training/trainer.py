@@ -67,7 +67,7 @@ class Trainer:
         self.evaluator = half_of(config).evaluator(config, self.model, data, writer, device, self._check)
         team.on_silence(self._abandon)
         self._rollbacks = 0  # since the last checkpoint
-        for note in (*data.notes, *_overlap_notes(record), *self.evaluator.notes()):
+        for note in (*filter(None, [writer.unlocked]), *data.notes, *_overlap_notes(record), *self.evaluator.notes()):
             self.recorder.note(note)
         if config.train.batch_size > self.batches.B:
             self.recorder.note(

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import filelock
 import numpy as np
 
+from tuirnn import locking
 from tuirnn.errors import DataError, RunError
 from tuirnn.files import atomic_write, open_own, read_json, sync_folder, to_json, write_synced
 from tuirnn.tasks import datasets
@@ -159,7 +159,7 @@ def building() -> Iterator[BinaryIO]:
         folder().mkdir(parents=True, exist_ok=True)
         tidy()
         aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder()))
-        with filelock.FileLock(aside / LOCK):
+        with locking.held(aside / LOCK):
             try:
                 with (aside / TOKENS).open("w+b") as file:
                     yield file
@@ -209,9 +209,9 @@ def tidy() -> None:
 def _abandoned(aside: Path) -> bool:
     """Whether nobody is writing there any more."""
     try:
-        with filelock.FileLock(aside / LOCK, timeout=0):
-            return True
-    except (filelock.Timeout, OSError):
+        with locking.held(aside / LOCK) as lock:
+            return not lock.lacking
+    except (locking.Taken, OSError):
         return False
 
 
