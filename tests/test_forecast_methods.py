@@ -143,7 +143,7 @@ def figures(network: float, last: float, seasonal: float, *, n: int = 400, seed:
         one={method: rng.normal(0, size, (n, 1)) for method, size in sizes.items()},
         ahead={method: rng.normal(0, size, (3, n // 4, 1)) for method, size in sizes.items()},
         truth=np.zeros((3, 1)), forecast=np.zeros((3, 1)), scaling=Scaling(("a",), (0.0,), (1.0,)), season=7,
-        naive_mae=np.ones(1), calibration=None,
+        naive_mae=np.full(1, 0.8 * seasonal), calibration=None,
     )  # fmt: skip
 
 
@@ -161,6 +161,40 @@ def test_a_column_is_forecast_by_what_was_best(sizes: tuple[float, float, float]
         assert abs(share[0] - COVERAGE) < 0.05
     said = " ".join(report.fallbacks(found, ("a",)))
     assert ("which the network did not beat" in said) == (best != NETWORK)
+
+
+def wandering(rng: np.random.Generator, n: int, horizon: int, scale: float, naive: float) -> Figures:
+    """Errors of a random walk forecast by its last value: those of roll-outs that begin close together are alike."""
+    walk = np.cumsum(rng.normal(0, scale, n))
+    begins = np.unique(np.linspace(0, n - horizon - 1, 32).astype(int))
+    ahead = walk[begins[None, :] + 1 + np.arange(horizon)[:, None]] - walk[begins]  # [H, R]
+    return Figures(
+        one={NETWORK: np.diff(walk)[:, None], LAST: 2 * np.diff(walk)[:, None]},
+        ahead={NETWORK: ahead[..., None], LAST: 2 * ahead[..., None]},
+        truth=np.zeros((1, 1)), forecast=np.zeros((1, 1)), scaling=Scaling(("a",), (0.0,), (1.0,)), season=1,
+        naive_mae=np.full(1, naive), calibration=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "horizon"), [(40, 20), (100, 10), (300, 100)])
+def test_intervals_of_few_independent_errors_hold_what_they_say(n: int, horizon: int) -> None:
+    rng, shares = np.random.default_rng(2), []
+    for _ in range(150):
+        known = calibrate(wandering(rng, n, horizon, 1.0, 1.6))
+        covered = Figures(**{**vars(wandering(rng, n, horizon, 1.0, 1.6)), "calibration": known}).covered()
+        assert covered is not None
+        shares.append([float(part[0]) for part in covered])
+    one, ahead = np.mean(shares, 0)
+    assert abs(one - COVERAGE) < 0.05
+    assert abs(ahead - COVERAGE) < 0.05
+
+
+def test_a_calm_validation_part_does_not_make_intervals_narrow() -> None:
+    def widths(naive: float) -> np.ndarray[Any, Any]:
+        return np.mean([calibrate(wandering(np.random.default_rng(i), 40, 10, 1.0, naive)).widths for i in range(9)], 0)
+
+    assert (widths(4.8) > 1.5 * widths(1.6)).all()
+    np.testing.assert_array_equal(widths(0.1), widths(math.nan))
 
 
 def test_widths_between_and_beyond_the_kept_steps() -> None:

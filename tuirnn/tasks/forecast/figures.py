@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tuirnn.calibration import COVERAGE, NETWORK, Calibration
+from tuirnn.calibration import COVERAGE, LAST, NETWORK, SEASONAL, Calibration
 from tuirnn.scaling import Scaling, Series
 
 HORIZONS = (1, 10, 50, 200, 1000)
@@ -21,6 +21,13 @@ WIDTHS = 64
 
 FEW = 20
 """Errors of one step from which an interval's width is their quantile and not a multiple of their root mean square."""
+
+PAST, CALMEST = 50, 3.0
+"""Errors as many as which the past before a validation part counts, and how much calmer this part is taken to be at
+most."""
+
+LAGS = 32
+"""Roll-outs at most over which errors are taken to have something in common."""
 
 
 @dataclass(frozen=True)
@@ -183,23 +190,23 @@ def calibrate(figures: Figures) -> Calibration:
 
     A width is such that `COVERAGE` of the validation errors lie within (conformal prediction, one step: Vovk et al.
     2005); further ahead the root mean square error of each step, times the quantile of all errors divided by that of
-    their step, which takes far fewer roll-outs than a quantile for each step. Roll-outs of h steps overlap: n points
-    hold n / h independent ones, and the widths are those of Student's t with as many degrees of freedom.
+    their step, which takes far fewer roll-outs than a quantile for each step. The errors of roll-outs that begin close
+    together are alike: as many as are independent of one another make the degrees of freedom of Student's t. Where the
+    naive forecast errs less on the validation part than before it, the widths grow towards what it says of the past.
     """
     errors = figures.errors
     one_step = _best({method: found.mse for method, found in errors.items()})
     rollout = _best({method: found.rollout_rmse for method, found in errors.items()})
-    one, ahead = np.abs(_chosen(figures.one, one_step)), np.abs(_chosen(figures.ahead, rollout))
-    H = figures.horizon
+    one, ahead = np.abs(_chosen(figures.one, one_step)), _chosen(figures.ahead, rollout)
+    H, calm = figures.horizon, _calm(figures)
     steps = np.unique(np.round(np.geomspace(1, H, min(H, WIDTHS))).astype(np.int64))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         rms = np.maximum.accumulate(np.nan_to_num(np.sqrt(mean(ahead**2, 1)), posinf=1e300), 0)  # [H, F]
-        scaled = ahead / np.maximum(rms, 1e-300)[:, None, :]
-    few = _student(figures.points / np.arange(1, H + 1))
-    widths = np.empty((H, len(figures.scaling)))
-    for f in range(len(figures.scaling)):
-        widths[:, f] = rms[:, f] * _quantile(scaled[:, :, f].ravel()) * few
-        widths[0, f] = _quantile(one[:, f])
+        scaled = np.abs(ahead) / np.maximum(rms, 1e-300)[:, None, :]
+    free = _independent(ahead / np.maximum(rms[-1], 1e-300))  # [H, F]
+    quantiles = np.array([_quantile(scaled[:, :, f].ravel()) for f in range(len(figures.scaling))])
+    widths = rms * quantiles * _student(free) * _towards_past(free, calm)
+    widths[0] = [_quantile(column) for column in one.T] * _towards_past(np.float64(figures.points), calm)
     widths = np.minimum(np.maximum.accumulate(widths, 0), 1e300)
     return Calibration(
         season=figures.season,
@@ -214,7 +221,7 @@ def calibrate(figures: Figures) -> Calibration:
 def _quantile(errors: Series) -> float:
     """The width within which a further error lies with probability `COVERAGE`, from absolute errors [n].
 
-    One standard error above their quantile: the checkpoint was chosen by these errors, which are smaller for it.
+    Half a standard error above their quantile: the checkpoint was chosen by these errors, which are smaller for it.
     """
     known = np.sort(np.nan_to_num(errors[~np.isnan(errors)], posinf=1e300))
     if not len(known):
@@ -222,8 +229,41 @@ def _quantile(errors: Series) -> float:
     if len(known) < FEW:
         return min(1e300, 1.645 * float(np.sqrt((known**2).mean())))
     n = len(known)
-    share = COVERAGE + np.sqrt(COVERAGE * (1 - COVERAGE) / n)
-    return float(known[min(n - 1, int(np.ceil(share * (n + 1))) - 1)])
+    share = COVERAGE + 0.5 * np.sqrt(COVERAGE * (1 - COVERAGE) / n)
+    return float(np.interp(share * (n + 1) - 1, np.arange(n), known))
+
+
+def _calm(figures: Figures) -> Series:
+    """How much less the naive forecast errs on the validation part than on the training part, [F]: 1 where it does not.
+
+    MASE divides by the errors on the training part, of the value one season before where there is a season.
+    """
+    method = SEASONAL if SEASONAL in figures.errors else LAST
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = figures.naive_mae / figures.errors[method].mae
+    return np.clip(np.nan_to_num(ratio, nan=1.0, posinf=1.0), 1.0, CALMEST)
+
+
+def _towards_past(free: Series | np.float64, calm: Series) -> Series:
+    """By how much widths grow: the variance of so many errors and of the past, each by its weight."""
+    return np.asarray(np.sqrt((np.asarray(free) + PAST * calm**2) / (np.asarray(free) + PAST)), np.float64)
+
+
+def _independent(ahead: Series) -> Series:
+    """How many of the errors of roll-outs [H, R, F] are independent of one another at each step, [H, F]; 2 at least.
+
+    R / (1 + 2 Σ ρ), the autocorrelations ρ of neighbouring roll-outs up to the first that is not positive (Geyer
+    1992); further ahead there are not more of them.
+    """
+    known = np.nan_to_num(ahead, posinf=0.0, neginf=0.0)
+    R = known.shape[1]
+    power, total = np.maximum((known**2).sum(1), 1e-300), np.zeros((len(known), known.shape[2]))
+    going = np.ones_like(total, bool)
+    for lag in range(1, min(R, LAGS)):
+        rho = (known[:, :-lag] * known[:, lag:]).sum(1) / power
+        going &= rho > 0
+        total += np.where(going, rho, 0.0)
+    return np.minimum.accumulate(np.maximum(R / (1 + 2 * total), 2.0), 0)
 
 
 def _student(freedom: Series) -> Series:
