@@ -30,7 +30,7 @@ with RunWriter(paths) as writer:
     if sys.argv[3:] == ["let go"]:
         writer.close()
     elif sys.argv[3:]:
-        os.set_inheritable(writer._lock._context.lock_file_fd, True)
+        os.set_inheritable(writer._lock._held._context.lock_file_fd, True)
         os.write(1, b"r")
         os.execvp(sys.argv[3], sys.argv[3:])
     os.write(1, b"r")
@@ -79,7 +79,8 @@ class Child:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self.output)
+        assert self.process.stdout is not None
+        self.process.stdout.close()  # not its number alone: by then that may be another file's
 
 
 @dataclass
