@@ -9,7 +9,7 @@ from conftest import train_small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuirnn import processor
+from tuirnn import drift, processor
 from tuirnn.errors import RunError
 from tuirnn.kernels import layer, native
 from tuirnn.runs import checkpoint
@@ -116,6 +116,11 @@ def test_a_damaged_file_of_times_is_measured_again(here: Path, damage: str) -> N
     assert choosing.kept() == {}
     choosing.keep("machine", "sizes", {"native float32": 1.0})
     assert choosing.kept() == {"machine": {"sizes": {"native float32": 1.0}}}
+
+
+def test_a_run_by_auto_is_verified_like_any_other(here: Path, small_text: Path, tmp_path: Path) -> None:
+    paths = train_small(tmp_path, "one", small_text, dtype="auto", steps=2)
+    assert drift.measure(paths, steps=20, greedy=5).greedy == 5
 
 
 def test_a_processor_without_bfloat16_computes_in_float32(

@@ -56,7 +56,7 @@ def measure(paths: RunPaths, *, steps: int = 10_000, greedy: int = 1_000) -> Dri
     record = read_record(paths)
     data = run_text(paths)
     session = CellSession(export_run(paths), device="cpu")
-    model = build_model(record.config, data)
+    model = build_model(record.computed, data)
     model.load_state_dict(load_tensors(checkpoint.load(paths, "best").files[checkpoint.MODEL]), strict=False)
     model.eval().double()
     model.compute_dtype = torch.float64
