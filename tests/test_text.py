@@ -1,8 +1,15 @@
 """Vocabularies, sources, splits and batches."""
 
+import functools
+import hashlib
+import http.server
 import io
 import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +133,57 @@ def test_a_download_is_kept_only_when_it_is_right(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "cache" / "t.txt").exists()
     assert datasets.fetch("t") == [("t", body)]
     assert datasets.fetch("t") == [("t", body)]  # from the cache: no third reply is there
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Callable[[str, bytes], str]]:
+    """`served(name, body)`: puts a file on a server of this machine and returns its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+
+        def serve(name: str, body: bytes) -> str:
+            (folder / name).write_bytes(body)
+            return f"http://127.0.0.1:{server.server_port}/{name}"
+
+        yield serve
+        server.shutdown()
+
+
+def test_an_archive_of_one_file_is_downloaded_checked_and_split(
+    served: Callable[[str, bytes], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `enwik8` is, from a server of this machine: `--tokens byte`, 90 % to train, 5 % and 5 % held out."""
+    body = bytes(range(32, 127)) * 100
+    monkeypatch.setenv("TUIRNN_DATA", str(tmp_path / "cache"))
+
+    def dataset(member: str, **more: Any) -> datasets.Dataset:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("other", b"not this")
+            archive.writestr(member, body)
+        url = served(f"{member}{'-'.join(more)}.zip", packed.getvalue())
+        usual = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(packed.getvalue())}
+        return datasets.Dataset(**{"file": "t", "url": url, "about": "", "member": "t", **usual, **more})
+
+    for wrong, why in (
+        (dataset("else"), "holds no t"), (dataset("t", bytes=len(body) - 1), "could not be|holds more|no readable"),
+        (dataset("t", sha256="0" * 64), "sha256"),
+    ):  # fmt: skip
+        monkeypatch.setitem(datasets.DATASETS, "t", wrong)
+        with pytest.raises(DataError, match=why):
+            datasets.fetch("t")
+        assert not (tmp_path / "cache" / "t").exists()
+    monkeypatch.setitem(datasets.DATASETS, "t", dataset("t"))
+    config = DataConfig(sources=("t",), tokens="byte", val_fraction=0.05, test_fraction=0.05)
+    for _ in range(2):  # downloaded, then from the cache
+        found = lm.load(config)
+        assert bytes(np.concatenate((found.train, found.test, found.val)).astype(np.uint8)) == body
+        assert [len(part) for part in (found.train, found.test, found.val)] == [8550, 475, 475]
+        assert found.spelling is not None
+        assert found.spelling.bits(1.0) == pytest.approx(1 / np.log(2))
 
 
 # ── splits ───────────────────────────────────────────────────────────────────────

@@ -28,9 +28,10 @@ class Dataset:
         file: its name in the cache: a file, or a folder of text files.
         url: of the file, or of a zip archive that holds the folder; empty where the user brings the file.
         sha256: of the file's bytes, or of the folder's listing (see `listing`).
-        bytes: of the file or the archive, at most.
+        bytes: of the file, of the archive, and of all that it holds for us, at most.
         about: one line.
         folder: where in the archive the folder's files are; empty for a file.
+        member: the file's name in a zip archive at `url`; empty where the file itself is there.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Dataset:
     bytes: int
     about: str
     folder: str = ""
+    member: str = ""
 
 
 DATASETS: dict[str, Dataset] = {
@@ -70,6 +72,22 @@ DATASETS: dict[str, Dataset] = {
         8_000_000,
         "20,000 surnames in 18 languages, a file a language; for --task classify; MIT",
         folder="data/names/",
+    ),
+    "enwik8": Dataset(
+        "enwik8",
+        "https://mattmahoney.net/dc/enwik8.zip",
+        "2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8",
+        100_000_000,
+        "100 MB of English Wikipedia of 2006 as XML, 205 different bytes; for --tokens byte; CC BY-SA",
+        member="enwik8",
+    ),
+    "text8": Dataset(
+        "text8",
+        "https://mattmahoney.net/dc/text8.zip",
+        "6e890197040d37d85beb962ae1f041ff1d9a9ca8d20c7d99c85027eebf51dca7",
+        100_000_000,
+        "100 MB of English Wikipedia as a to z and spaces; CC BY-SA",
+        member="text8",
     ),
 }
 
@@ -142,20 +160,27 @@ def _download(name: str, dataset: Dataset) -> bytes:
 
 
 def _unpacked(body: bytes, name: str, dataset: Dataset) -> list[tuple[str, bytes]]:
-    """The files in a download; of an archive only the text files directly in its folder, each of bounded size."""
-    if not dataset.folder:
+    """The files in a download; of an archive its one member, or the text files directly in its folder."""
+    if not (dataset.folder or dataset.member):
         return [(name, body)]
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            entries = [entry for entry in archive.infolist() if _belongs(entry.filename, dataset.folder)]
+            entries = [entry for entry in archive.infolist() if _belongs(entry.filename, dataset)]
             if sum(entry.file_size for entry in entries) > dataset.bytes:
                 raise DataError(f"the download of '{name}' holds more than {dataset.bytes:,} bytes; it was not used")
+            if not entries:
+                raise DataError(f"the download of '{name}' holds no {one_line(dataset.member or dataset.folder, 80)}")
+            if dataset.member:
+                return [(name, archive.read(entries[0]))]
             return sorted((entry.filename.removeprefix(dataset.folder), archive.read(entry)) for entry in entries)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise DataError(f"the download of '{name}' is no readable archive: {one_line(error, 80)}") from None
 
 
-def _belongs(path: str, folder: str) -> bool:
+def _belongs(path: str, dataset: Dataset) -> bool:
+    if dataset.member:
+        return path == dataset.member
+    folder = dataset.folder
     return path.startswith(folder) and path.endswith(".txt") and "/" not in path.removeprefix(folder)
 
 
