@@ -250,3 +250,51 @@ def test_numbers_are_missing_however_they_are_written(tmp_path: Path) -> None:
     assert data.real is not None
     assert (~data.real[:, 0]).sum() == 21
     assert set(data.values[:, 0]) == {1.5, 2.5, 3.5, 4.5}
+
+
+# ── to quality ───────────────────────────────────────────────────────────────────
+
+
+def messages(header: str, row: str) -> str:
+    """200 texts of two kinds with words of their own among common ones; `row` is a format of label and text."""
+    noise = random.Random(9)
+    own = {
+        "spam": ["free", "prize", "win", "cash", "claim", "now"],
+        "ham": ["lunch", "home", "later", "see", "you", "soon"],
+    }
+    common = ["the", "a", "to", "and", "we", "it", "is", "for", "call", "with", "on", "at"]
+    lines = [header] if header else []
+    for at in range(200):
+        label = ("spam", "ham")[at % 2]
+        words = [noise.choice(own[label] if noise.random() < 0.4 else common) for _ in range(9)]
+        lines.append(row.format(label=label, text=" ".join(words), at=at))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [("SMSSpam.tsv", "", "{label}\t{text} {at}"), ("IMDB.csv", "review,sentiment", '"{text}, {at}",{label}')],
+)
+def test_a_table_of_texts_is_learned(
+    name: str, header: str, row: str, tmp_path: Path, answer: Callable[..., Answer]
+) -> None:
+    (tmp_path / name).write_text(messages(header, row))
+    small = (
+        "--tokens",
+        "word",
+        "--hidden",
+        "16",
+        "--embed",
+        "16",
+        "--steps",
+        "60",
+        "--eval-every",
+        "30",
+        "--lr",
+        "0.02",
+    )
+    done = answer("train", name, "--task", "classify", *small, "--name", "a")
+    assert done.code == 0, done.err
+    found = json.loads(answer("eval", "a", "--json").out)
+    assert found["accuracy"] >= 0.9
+    assert found["accuracy"] > found["majority_accuracy"] + 0.3
