@@ -34,6 +34,7 @@ soak: .venv/installed
 
 conformance: .venv/installed
 	$(BIN)/python export/conformance/conformance.py
+	$(BIN)/python export/conformance/precisions.py
 	$(BIN)/python export/conformance/replay.py
 	$(BIN)/python -m pytest -m hosts -rs tests/test_hosts.py
 
