@@ -171,11 +171,15 @@ def common(found: Sequence[Group]) -> "Shared | None":
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a name, a value for each run, and which of them are the best."""
+    """One line of a table: a name, a value for each run, which of them are the best, and how far they are apart.
+
+    `delta` is the second less the first of two values, and of more the distance of the largest from the smallest.
+    """
 
     name: str
     values: tuple[str, ...]
     best: frozenset[int] = frozenset()
+    delta: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -222,7 +226,19 @@ def _row(group: Group, figure: Figure, name: str) -> Row:
     values = [one.at_best(figure) for one in group.runs]
     pairs = list(zip(group.runs, values, strict=True))
     honest = [math.nan if one.run.leaky or group.mixed else value for one, value in pairs]
-    return Row(name, tuple(figure.shown(value) + " leaky" * one.run.leaky for one, value in pairs), figure.best(honest))
+    shown = tuple(figure.shown(value) + " leaky" * one.run.leaky for one, value in pairs)
+    return Row(name, shown, figure.best(honest), _delta(figure, values))
+
+
+def _delta(figure: Figure, values: Sequence[float]) -> str:
+    """How far values are apart; '' for fewer than two."""
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2:
+        return ""
+    if len(values) == 2:
+        apart = values[1] - values[0]
+        return ("+" if apart > 0 else "") + figure.shown(apart)
+    return figure.shown(max(known) - min(known))
 
 
 def _shown(value: object) -> str:

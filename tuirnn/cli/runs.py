@@ -53,14 +53,26 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("ls", epilog="Example: tuirnn runs ls --json")
-def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
+def ls(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORD", help="Only runs with these: parts of names, #tags, conditions as 'lr>0.001'."),
+    ] = None,
+    runs: RunsFolder = None,
+    as_json: Json = False,
+) -> None:
     """List the runs, newest first."""
+    from tuirnn.runs.filtering import matches
     from tuirnn.runs.listing import list_runs
 
     folder = runs_folder(runs)
-    found = list_runs(folder)
+    there = list_runs(folder)
+    found = [run for run in there if matches(run, " ".join(words or []))]
     if as_json:
         print_json([_brief(run) for run in found])
+        return
+    if there and not found:
+        print(f"none of the {len(there)} runs in {folder} has all of these: {one_line(' '.join(words or []), 200)}")
         return
     if not found:
         print(f"no runs in {folder} yet; begin with: tuirnn train --recipe demo")
@@ -71,7 +83,8 @@ def ls(runs: RunsFolder = None, as_json: Json = False) -> None:
         data = one_line(run.record.data.get("name", ""), 20) if run.record else "?"
         print(
             f"{MARKS.get(status.state, '✕')} {run.name:<{width}}  {run.cell:<12} {data:<20} {status.state:<8} "
-            f"step {status.step:>7,}  best {_best(run):<22}  {_age(run)}{_remark(status)}"
+            f"step {status.step:>7,}  best {_best(run):<22}  {_age(run)}"
+            f"{''.join(f' #{tag}' for tag in run.notes.tags)}{_remark(status)}"
         )
 
 
@@ -109,6 +122,23 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
             told = {found.what: f"{found.evidence}; {found.advice}"}
             for line in _section(told, "  ", 2 + max(len(one.what) for one in findings) + 2):
                 print(line)
+
+
+@group.command("note", epilog="Example: tuirnn runs note lstm-384 '#night ran on the old data'")
+def note(
+    run: Run,
+    words: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="#tags and a note; '' takes both away; nothing shows them.")
+    ] = None,
+    runs: RunsFolder = None,
+) -> None:
+    """Give a run tags and a note, or show them."""
+    from tuirnn.runs.notes import as_line, parse_notes, read_notes, write_notes
+
+    paths = find_run(runs_folder(runs), run)
+    if words is not None:
+        write_notes(paths, parse_notes(words))
+    print(f"{paths.name}: {as_line(read_notes(paths)) or 'no tags, no note'}")
 
 
 @group.command("export", epilog="Example: tuirnn runs export lstm-384 -o losses.csv")
@@ -185,6 +215,8 @@ def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator
             "took": duration(status.elapsed) if status.elapsed > 0 else "",
             "created": date(record.created),
             "begun from": _parent(record),
+            "tags": " ".join(f"#{tag}" for tag in run.notes.tags),
+            "note": run.notes.note,
             "checkpoints": ", ".join(f"{step:,}" for step in steps),
         },
         "",
@@ -256,6 +288,8 @@ def _brief(run: "RunSummary") -> dict[str, Any]:
         "best_val_loss": status.best_val_loss,
         "best_step": status.best_step,
         "leaky": run.leaky,
+        "tags": list(run.notes.tags),
+        "note": run.notes.note,
         "tokens_per_s": status.tokens_per_s,
         "problem": run.problem,
         "created": run.record.created if run.record else 0,

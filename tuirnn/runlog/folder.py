@@ -40,8 +40,8 @@ class FolderWatch:
 
     def _look(self, name: str, before: tuple[Signature, RunSummary] | None) -> tuple[Signature, RunSummary]:
         paths = RunPaths(self.folder / name)
-        record, status = signature(paths.record), signature(paths.status)
-        if before is None or before[0][0] != record[0]:
+        record, status = signature(paths.record, paths.notes), signature(paths.status)
+        if before is None or before[0][:2] != record:
             return record + status, dataclasses.replace(summarize(paths), spark=spark(paths.metrics))
         if before[0] != record + status or before[1].status.live:
             summary = before[1]

@@ -72,6 +72,11 @@ class RunPaths:
         return self.root / "stdin.bin"
 
     @property
+    def notes(self) -> Path:
+        """Tags and a note, by whoever looks after the runs."""
+        return self.root / "notes.json"
+
+    @property
     def log(self) -> Path:
         """Output of a detached trainer."""
         return self.root / "train.log"

@@ -8,6 +8,7 @@ from tuirnn.errors import RunError
 from tuirnn.figures import Judgement
 from tuirnn.runs.judgement import judgement
 from tuirnn.runs.layout import RunPaths, run_names
+from tuirnn.runs.notes import NO_NOTES, Notes, read_notes
 from tuirnn.runs.reader import RunRecord, Status, read_record, read_status
 from tuirnn.tasks.task import Task
 
@@ -21,6 +22,7 @@ class RunSummary:
     record: RunRecord | None
     problem: str = ""
     spark: tuple[float, ...] = ()
+    notes: Notes = NO_NOTES
 
     @property
     def name(self) -> str:
@@ -59,7 +61,7 @@ class RunSummary:
 def summarize(paths: RunPaths) -> RunSummary:
     """Read one run's summary; never raises for a damaged run."""
     try:
-        return RunSummary(paths, read_status(paths), read_record(paths))
+        return RunSummary(paths, read_status(paths), read_record(paths), notes=read_notes(paths))
     except RunError as error:
         return RunSummary(paths, Status(state="damaged"), None, str(error))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tuirnn.config import RunConfig
 from tuirnn.errors import TuirnnError
 from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.notes import Notes, write_notes
 from tuirnn.tui.cell_files import CELLS
 from tuirnn.tui.context import Context
 
@@ -67,6 +68,10 @@ class BackgroundActions:
 
         self._context.folder.carry_style(paths.name, name)  # before the next scan assigns another style
         self._context.in_background("move", lambda: rename(paths, name), renamed)
+
+    def note(self, paths: RunPaths, notes: Notes) -> None:
+        """Write tags and note of a run."""
+        self._context.in_background("note", lambda: write_notes(paths, notes), lambda _: self._context.scan())
 
     def export(self, name: str) -> None:
         """Write the cell file of a run into `CELLS`."""

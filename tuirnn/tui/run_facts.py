@@ -27,6 +27,9 @@ def describe(run: RunSummary) -> Content:
         best = f"{text.held_out(status.best_val_loss, run.leaky)} {run.judgement.loss.unit}"
         facts.append(f"best {best} at step {text.count(status.best_step)}")
     lines = [Content(" · ".join(facts))]
+    if run.notes.tags or run.notes.note:
+        tags = " ".join(f"#{tag}" for tag in run.notes.tags)
+        lines.append(Content.assemble((tags, "bold $accent"), "  " if tags else "", run.notes.note))
     if status.message:
         lines.append(Content.styled(status.message, "$text-warning"))
     return Content("\n").join(lines)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -42,6 +42,9 @@ FIRST = 4
 MOST = 8
 """Number of marked runs that are compared."""
 
+PANELS = 3
+"""Charts side by side, one for each unit, where there is room."""
+
 WIDEST = 24
 """Width of a column in cells."""
 
@@ -68,7 +71,10 @@ class CompareTab(Tab):
     def compose(self) -> ComposeResult:
         """The curves above, the table below."""
         with Vertical():
-            yield Chart("mark at least two runs with space on the Runs tab", id="compare-chart")
+            with Horizontal(id="compare-charts"):
+                yield Chart("mark at least two runs with space on the Runs tab", id="compare-chart")
+                for number in range(1, PANELS):
+                    yield Chart("", id=f"compare-chart-{number}", classes="other")
             with VerticalScroll(id="compare-table-frame", can_focus=False):
                 yield Static("", id="compare-table", markup=False)
 
@@ -128,18 +134,23 @@ class CompareTab(Tab):
     def _draw(self) -> None:
         found = self._groups()
         group = self._chosen(found)
-        self._draw_chart(group, found)
         ordered = [one for one in found if group and one is group] + [
             one for one in found if group and one is not group
         ]
+        self._draw_chart(self.query_one("#compare-chart", Chart), group, found)
+        for number in range(1, PANELS):
+            chart = self.query_one(f"#compare-chart-{number}", Chart)
+            chart.set_class(number >= len(ordered), "-unused")
+            if number < len(ordered):
+                self._draw_chart(chart, ordered[number], found)
         tables = tuple((Row("", one.names), *results(one), *differing(one)) for one in ordered)
         if tables != self._table:
             self._table = tables
             self._draw_tables(ordered)
             self.app.refresh_bindings()
 
-    def _draw_chart(self, group: Group | None, found: tuple[Group, ...]) -> None:
-        chart, style = self.query_one("#compare-chart", Chart), self.context.folder.line_style
+    def _draw_chart(self, chart: Chart, group: Group | None, found: tuple[Group, ...]) -> None:
+        style = self.context.folder.line_style
         if group is None:
             chart.show([])
             chart.border_title = chart.border_subtitle = Content("")
@@ -154,7 +165,7 @@ class CompareTab(Tab):
             if one.knows(figure)
         ]  # fmt: skip
         unit = PERCENT if figure is not None and figure.unit == PERCENT else "nats"
-        chart.show(lines, Options(log=self._log, axis=AXES[self._alignment], unit=unit))
+        chart.show(lines, Options(log=self._log, robust=not self._log, axis=AXES[self._alignment], unit=unit))
         training = dataclasses.replace(group.loss, name=f"training {group.loss.kind}, smoothed")
         chart.border_title = Content(f"validation {figure.directed}" if figure else training.directed)
         others = [one for one in found if one is not group]
@@ -178,11 +189,13 @@ class CompareTab(Tab):
             if len(found) > 1:
                 lines += [Content("")] * bool(lines) + [Content.styled(group.loss.titled, "bold $accent")]
             unit = f" ({group.loss.unit})"  # stated once, above: at 80 columns the values need the space
-            lines += _table([dataclasses.replace(row, name=row.name.replace(unit, "")) for row in rows])
+            colours = [f"bold ${self.context.folder.line_style(name)}" for name in group.names]
+            lines += _table([dataclasses.replace(row, name=row.name.replace(unit, "")) for row in rows], colours)
             lines += [Content.styled(note, "$warning") for note in group.notes]
         if (shared := common(found)) is not None:
             lines += [Content(""), Content.styled(COMMON, "bold $accent")]
-            lines += _table([Row("", shared[0].names), *shared[1]])
+            colours = [f"bold ${self.context.folder.line_style(name)}" for name in shared[0].names]
+            lines += _table([Row("", shared[0].names), *shared[1]], colours)
         self.query_one("#compare-table", Static).update(Content("\n").join(lines))
         self.query_one("#compare-table-frame").border_subtitle = Content(KEY if lines else "")
 
@@ -258,15 +271,23 @@ def write_report(words: Sequence[str]) -> str:
     return "wrote " + ", ".join(wrote) + without
 
 
-def _table(rows: Sequence[Row]) -> list[Content]:
-    """A table in columns; names of runs and their first result are bold."""
+def _table(rows: Sequence[Row], colours: Sequence[str]) -> list[Content]:
+    """A table in columns; names of runs in the colours of their curves, results with how far they are apart."""
     wide = max(len(row.name) for row in rows)
-    widths = [max(min(len(row.cells[k]), WIDEST) for row in rows) for k in range(len(rows[0].values))]
+    count = len(rows[0].values)
+    widths = [max(min(len(row.cells[k]), WIDEST) for row in rows) for k in range(count)]
+    deltas = [row.delta for row in rows]
+    apart = max(map(len, deltas))
     lines = []
     for number, row in enumerate(rows):
         cells = [
-            (f"  {text.visible_line(cell)[:WIDEST].rjust(width)}", "bold" if number in (0, 1) else "")
-            for cell, width in zip(row.cells, widths, strict=True)
+            (
+                f"  {text.visible_line(cell)[:WIDEST].rjust(width)}",
+                colour if not number else "bold" if number == 1 else "",
+            )
+            for cell, width, colour in zip(row.cells, widths, colours, strict=True)
         ]
-        lines.append(Content.assemble((row.name.replace("_", " ").ljust(wide), "$text-muted"), *cells))
+        delta = ("Δ" if not number else row.delta).rjust(apart)
+        last = [(f"  {delta}", "$text-muted")] if apart else []
+        lines.append(Content.assemble((row.name.replace("_", " ").ljust(wide), "$text-muted"), *cells, *last))
     return lines

@@ -12,12 +12,15 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input
 
-from tuirnn.charts.plot import Series
+from tuirnn import text
+from tuirnn.charts.plot import Options, Series
 from tuirnn.errors import RunError
 from tuirnn.figures import UNKNOWN
 from tuirnn.runlog.snapshot import last_text
+from tuirnn.runs.filtering import matches
 from tuirnn.runs.layout import check_name
 from tuirnn.runs.listing import RunSummary
+from tuirnn.runs.notes import as_line, parse_notes
 from tuirnn.tui.background_actions import BackgroundActions
 from tuirnn.tui.cell_files import find_cell_files
 from tuirnn.tui.keys import key
@@ -58,9 +61,15 @@ class RunsTab(Tab):
         key("enter", "open", "open", "open the run on the Train tab"),
         key("space", "mark", "mark", "mark the run: its curve is added to this chart and to the Compare tab"),
         key("g", "generate", "generate", "generate with the run"),
-        key("/", "filter", "filter", "show only runs whose name, cell, data or state contains a text"),
+        key(
+            "/",
+            "filter",
+            "filter",
+            "show only some runs: by parts of names, #tags, or settings as in lr>0.001 cell=gru",
+        ),
         key("s", "sort", "sort", "sort by the next column"),
         key("e", "export", "export", "write the run's best checkpoint as a cell file into export/cells"),
+        key("t", "note", "tag", "give the run tags and a note: '#night ran on the old data'"),
         key("N", "rename", "rename", "rename the run"),
         key("d", "delete", "delete", "delete the run, after confirmation"),
         key("i", "xray", "", "open the run on the X-ray tab"),
@@ -76,7 +85,11 @@ class RunsTab(Tab):
         table = RunsTable(id="runs-table")
         table.border_title = "runs"
         yield table
-        yield Input(placeholder="show only runs that contain …  (⏎ keep, esc show all)", id="runs-filter", compact=True)
+        yield Input(
+            placeholder="a part of a name, #tag, lr>0.001, cell=gru …  (⏎ keep, esc all)",
+            id="runs-filter",
+            compact=True,
+        )
         with Horizontal(id="runs-below"):
             yield Chart("no evaluation yet", id="runs-chart")
             yield RunDetails(id="runs-details")
@@ -135,18 +148,19 @@ class RunsTab(Tab):
                 self.context.leave_field()  # to what has taken the place of the focused widget
         folder = self.context.folder
         self.query_one(Welcome).show_folder(str(folder.path))
-        dots = {name: folder.line_style(name) for name in folder.marked}
-        self._table.show(self._selected(runs), dots, self.context.current)
+        styles = {run.name: folder.line_style(run.name) for run in runs}
+        self._table.show(self._selected(runs), styles, frozenset(folder.marked), self.context.current)
         self._follow()
 
     def _selected(self, runs: list[RunSummary]) -> list[RunSummary]:
         """The runs that pass the filter, sorted."""
-        typed = self.query_one("#runs-filter", Input).value.casefold().split()
-        passed = [run for run in runs if all(word in _searched(run) for word in typed)]
+        typed = self.query_one("#runs-filter", Input).value
+        passed = [run for run in runs if matches(run, typed)]
         table = self._table
         table.border_title = Content("runs" if len(passed) == len(runs) else f"runs · {len(passed)} of {len(runs)}")
         table.border_subtitle = Content(f"sorted by {self._sort}" if self._sort != "newest" else "newest first")
-        return sorted(passed, key=SORTS[self._sort])
+        tasks = list(dict.fromkeys(run.task.name if run.task else "" for run in runs))  # that of the newest run first
+        return sorted(passed, key=lambda run: (tasks.index(run.task.name if run.task else ""), SORTS[self._sort](run)))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as the user types."""
@@ -215,13 +229,14 @@ class RunsTab(Tab):
         for run in runs:
             val = self._readers.snapshot(run.paths).val
             if len(runs) == 1:
-                lines += [Series("", val.step, val["loss"], "val"), Series("", val.step, val["loss"], "val", mark="◇")]
+                style = self.context.folder.line_style(run.name)
+                lines += [Series("", val.step, val["loss"], style), Series("", val.step, val["loss"], style, mark="◆")]
             elif len(val):
                 lines.append(Series(run.name, val.step, val["loss"], self.context.folder.line_style(run.name)))
         shown = [(one.name, one.style, one.y.values.tobytes()) for one in lines]
         if shown != self._shown_lines:
             self._shown_lines = shown
-            chart.show(lines if any(len(one.x) for one in lines) else [])
+            chart.show(lines if any(len(one.x) for one in lines) else [], Options(robust=True))
         loss = runs[0].judgement.loss if runs else UNKNOWN.loss
         chart.border_title = Content(f"validation {dataclasses.replace(loss, name=loss.kind).titled}")
         missing = [run for run in self._overlaid() if run not in runs]
@@ -296,6 +311,17 @@ class RunsTab(Tab):
         """Read the folder now."""
         self.context.scan()
 
+    def action_note(self) -> None:
+        """Ask for tags and a note, then write them."""
+        if run := self.highlighted:
+
+            def answered(line: str | None) -> None:
+                if line:
+                    self._actions.note(run.paths, parse_notes("" if line == "-" else line))
+
+            hint = "#tags, and a note in words; - takes both away. / finds runs by them."
+            self.app.push_screen(Ask(f"tags and note of {run.name}", as_line(run.notes), hint, parse_notes), answered)
+
     def action_rename(self) -> None:
         """Ask for a name, then rename the run."""
         run = self.highlighted
@@ -337,9 +363,3 @@ class RunsTab(Tab):
             ),
             answered,
         )
-
-
-def _searched(run: RunSummary) -> str:
-    """What the filter searches."""
-    data = str(run.record.data.get("name", "")) if run.record else ""
-    return f"{run.name} {run.cell} {data} {run.status.state}".casefold()

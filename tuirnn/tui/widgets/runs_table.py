@@ -16,11 +16,25 @@ from tuirnn.tui.widgets.paint import variables
 
 COLUMNS = {
     "name": 18, "cell": 8, "data": 10, "state": 10, "step": 13, "done": 5, "best val": 8, "speed": 10, "left": 7,
-    "age": 5, "loss": 10,
+    "age": 5, "loss": 10, "task": 4, "tags": 4,
 }  # fmt: skip
 """Title and least width of each column."""
 
-IMPORTANCE = ("name", "cell", "state", "done", "best val", "left", "age", "data", "loss", "speed", "step")
+IMPORTANCE = (
+    "name",
+    "cell",
+    "state",
+    "done",
+    "best val",
+    "left",
+    "age",
+    "data",
+    "task",
+    "tags",
+    "loss",
+    "speed",
+    "step",
+)
 """The order in which columns are given space; those that do not fit are left out."""
 
 RIGHT = {"step", "done", "best val", "speed", "left", "age"}
@@ -68,7 +82,8 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=PADDING)
         self._shown: list[RunSummary] = []
-        self._dots: Mapping[str, str] = {}
+        self._styles: Mapping[str, str] = {}
+        self._marked: frozenset[str] = frozenset()
         self._titles: dict[str, int] = {}  # title and width of the columns that are shown
         self._cells: dict[str, list[Text]] = {}
 
@@ -78,16 +93,19 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         row = self.cursor_row
         return self._shown[row] if 0 <= row < len(self._shown) else None
 
-    def show(self, runs: list[RunSummary], dots: Mapping[str, str], start: str | None = None) -> None:
+    def show(
+        self, runs: list[RunSummary], styles: Mapping[str, str], marked: frozenset[str], start: str | None = None
+    ) -> None:
         """Display these runs, the cursor on the same run as before.
 
         Args:
             runs: in the order of the rows.
-            dots: names of the runs that get a dot, with its style.
+            styles: of the runs' lines in charts, by name.
+            marked: names of the runs whose dot is full.
             start: name of the run where to put the cursor if it was on no run.
         """
         before, names = self.highlighted, [run.name for run in self._shown]
-        self._shown, self._dots = runs, dots
+        self._shown, self._styles, self._marked = runs, styles, marked
         if names == [run.name for run in runs] and self._titles:
             self.renew()
         else:
@@ -151,9 +169,9 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         name, data = Text(run.name), Text(text.visible_line(str(record.data.get("name", ""))) if record else "–")
         name.truncate(24 if width >= ROOMY else 16, overflow="ellipsis")
         data.truncate(24 if width >= WIDE else 13, overflow="ellipsis")
-        style = theme.style_of(self._dots[run.name], variables(self.app)) if run.name in self._dots else ""
+        style = theme.style_of(self._styles[run.name], variables(self.app)) if run.name in self._styles else ""
         return {
-            "name": Text.assemble(("● " if style else "  ", style), name),
+            "name": Text.assemble(("● " if run.name in self._marked else "○ ", style), name),
             "cell": Text(run.cell),
             "data": data,
             "state": Text(text.state_label(status.state), self._state_style(status.state)),
@@ -164,6 +182,8 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
             "left": Text(text.duration(status.eta) if status.live and status.eta else "–"),
             "age": Text(text.age(record.created if record else 0.0)),
             "loss": Text(text.sparkline(run.spark)),
+            "task": Text(run.task.name if run.task else "–"),
+            "tags": Text(" ".join(f"#{tag}" for tag in run.notes.tags)[:24], "bold"),
         }
 
     def _state_style(self, state: str) -> str:
