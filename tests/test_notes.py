@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tui.conftest import write_run
 from typer.testing import CliRunner
 
 from tuirnn.cli import app
@@ -14,7 +15,6 @@ from tuirnn.runs.filtering import matches
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.notes import Notes, as_line, parse_notes, read_notes, write_notes
-from tui.conftest import write_run
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 
 from tuirnn import preferences
 from tuirnn.errors import ConfigError
+from tuirnn.runs.reader import Status
+from tuirnn.runs.writer import RunWriter
 from tuirnn.tui.app import TABS, DashboardApp
 from tuirnn.tui.preferring import DEFAULTS
 from tuirnn.tui.screens.train import TrainTab
@@ -99,3 +101,18 @@ async def test_without_colours_there_are_none(tmp_path: Path, monkeypatch: pytes
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "one" in screen_text(app))
         assert app.no_color
+
+
+async def test_the_end_of_a_run_is_told(tmp_path: Path) -> None:
+    with RunWriter(write_run(tmp_path, "night", state="running")) as writer:
+        app = DashboardApp(tmp_path)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: "1 live" in screen_text(app))
+            assert app._driver is not None
+            said: list[str] = []
+            app._driver.write = said.append  # type: ignore[method-assign, assignment]
+            writer.status(Status(state="done", step=300, best_step=150, best_val_loss=1.5, host="elsewhere"))
+            app.scan()
+            await until(pilot, lambda: "night is done: best 1.500 nats/char at step 150" in screen_text(app))
+            assert any("\x1b]9;night is done" in one for one in said)
+            assert "\a" in said

@@ -66,7 +66,7 @@ class PlainReport:
 
     def on_start(self, e: events.Start) -> None:
         """Which run, on what."""
-        verb = f"goes on at step {e.step:,}" if e.step else "begins"
+        verb = f"resumes at step {e.step:,}" if e.step else "begins"
         self.say(
             f"run {e.run} {verb}: {e.parameters:,} parameters, {e.vocab} "
             f"{'columns' if self.task.points else 'symbols'}, {e.data}, "

@@ -277,7 +277,7 @@ def _resume(
 
     if detach:
         detached.resume(paths, detached.words(settings))
-        print(f"run {paths.name} goes on in the background; watch it with 'tuirnn'")
+        print(f"run {paths.name} resumes in the background; watch it with 'tuirnn'")
         return
     need_room(TO_TRAIN)
     from tuirnn.runs.reader import present_record

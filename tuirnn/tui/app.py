@@ -226,9 +226,11 @@ class DashboardApp(Preferring):
         """Tell the tabs if anything is different."""
         self._scanning = False
         self._next_scan = time.monotonic() + SCAN_SHARE * message.seconds
+        before = self.folder.runs
         if not self.query(KeyLine) or not self.folder.update(message.runs):  # no KeyLine: the dashboard is closing
             return
         runs = self.folder.runs
+        self.tell_ends(before, runs)
         self.query_one(TopLine).show_live(sum(run.status.live for run in runs), len(runs))
         for tab in self.tabs.values():
             if tab.is_set_up:

@@ -10,8 +10,10 @@ from textual.binding import Binding
 from tuirnn import preferences
 from tuirnn.errors import ConfigError, chosen
 from tuirnn.preferences import DASHBOARD, Preferences
+from tuirnn.runs.listing import RunSummary
 from tuirnn.text import visible_line
 from tuirnn.tui import theme
+from tuirnn.tui.ended import DESKTOP, ended
 from tuirnn.tui.keys import keymap
 
 DEFAULTS = Preferences({name: one.default for name, one in DASHBOARD.items()}, {}, {})
@@ -50,6 +52,15 @@ class Preferring(App[None]):
             preferences.change(f"dashboard.{name}", value)
         except ConfigError as error:
             self.notify(visible_line(str(error)), severity="warning", markup=False)
+
+    def tell_ends(self, before: Sequence[RunSummary], now: Sequence[RunSummary]) -> None:
+        """Say which runs have ended, ring the bell, and ask the terminal for a notice, if the user wants that."""
+        lines = ended(before, now)
+        for line in lines:
+            self.notify(line, timeout=8, markup=False)
+        if lines and self.preferred.dashboard["bell"] and self._driver is not None:
+            self.bell()
+            self._driver.write(DESKTOP.format("; ".join(lines)))
 
     def action_theme(self) -> None:
         """Switch to the next theme."""
