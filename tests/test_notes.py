@@ -9,12 +9,15 @@ from tui.conftest import write_run
 from typer.testing import CliRunner
 
 from tuirnn.cli import app
+from tuirnn.comparison import colours_of
 from tuirnn.config import RunConfig
 from tuirnn.errors import RunError
 from tuirnn.runs.filtering import matches
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary, summarize
 from tuirnn.runs.notes import Notes, as_line, parse_notes, read_notes, write_notes
+from tuirnn.tui.run_folder import RunFolder
+from tuirnn.tui.theme import css_variables
 
 
 @pytest.fixture
@@ -61,3 +64,21 @@ def test_the_commands(run: RunSummary) -> None:
     assert "#second" in invoke(app, ["runs", "ls", "#second", "hidden>100", *words]).stdout
     assert "none of the 1 runs" in invoke(app, ["runs", "ls", "#best", *words]).stdout
     assert "thoughts" in invoke(app, ["runs", "show", "night", *words]).stdout
+
+
+def test_a_run_has_the_same_colour_in_report_and_dashboard(tmp_path: Path) -> None:
+    for number in range(5):
+        write_run(tmp_path, f"run-{number}", steps=20, age=100.0 - number)
+    folder = RunFolder(tmp_path, lambda: None)
+    folder.update(folder.read())
+    names = ["run-4", "run-1", "run-2"]
+    report = colours_of([RunPaths(tmp_path / name) for name in names])
+    variables = css_variables(dict.fromkeys(_needed(), "#808080"), ansi=False, dark=False)
+    assert [report[name] for name in names] == [variables[folder.line_style(name)] for name in names]
+
+
+def _needed() -> list[str]:
+    from tuirnn.tui import theme
+
+    more = ["warning", "error", "primary", "block-cursor-background", "block-cursor-blurred-background"]
+    return [*theme._GROUNDS, *theme._TEXTS, *more]

@@ -17,6 +17,7 @@ from tuirnn.figures import PERCENT, Figure
 from tuirnn.files import atomic_write
 from tuirnn.runlog.snapshot import NOTHING, Snapshot
 from tuirnn.runlog.track import Curve
+from tuirnn.runs.layout import RunPaths, creation_order
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import present_record
 
@@ -331,7 +332,7 @@ def drawn(runs: Sequence[Compared], alignment: str) -> Any:
 
     found = panels(runs)
     picture = Picture(figsize=(8, 1 + 4 * len(found)), layout="constrained")
-    colours = {one.run.name: COLOURS[at % len(COLOURS)] for at, one in enumerate(runs)}
+    colours = colours_of([one.run.paths for one in runs])
     for (group, figure), axes in zip(found, picture.subplots(len(found), squeeze=False)[:, 0], strict=True):
         for one in group.runs:
             _draw_run(axes, one, figure, alignment, colours[one.run.name], faint=figure == group.loss)
@@ -341,6 +342,13 @@ def drawn(runs: Sequence[Compared], alignment: str) -> Any:
             axes.legend()
         axes.grid(alpha=0.2)
     return picture
+
+
+def colours_of(runs: Sequence[RunPaths]) -> dict[str, str]:
+    """The colour of each run, that of the dashboard; runs of several folders have those of their places here."""
+    folders = {paths.root.parent for paths in runs}
+    places = creation_order(folders.pop()) if len(folders) == 1 else {}
+    return {paths.name: COLOURS[places.get(paths.name, at) % len(COLOURS)] for at, paths in enumerate(runs)}
 
 
 def _draw_run(axes: Any, one: Compared, figure: Figure, alignment: str, colour: str, faint: bool) -> None:
@@ -356,5 +364,5 @@ def _draw_run(axes: Any, one: Compared, figure: Figure, alignment: str, colour: 
 MOST_NAMED = 24
 """Runs whose names fit into a legend; the tables name all of them."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")
-"""Okabe and Ito's, which colour-blind eyes tell apart."""
+COLOURS = ("#0B66B0", "#9A4F00", "#00705A", "#9C3F86", "#6B6200", "#B03A00", "#4A50B5", "#555555")
+"""Of the lines of runs on a light ground, near to Okabe and Ito's, which colour-blind eyes tell apart."""

@@ -9,8 +9,9 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from tuirnn import tasks
 from tuirnn.errors import ConfigError, nearest, one_line
@@ -116,10 +117,10 @@ class RunConfig:
                 raise ConfigError(f"unknown setting '{one_line(name, 60)}'; {nearest(name, FIELDS)}")
             sections[FIELDS[name][0]][name] = value
         return RunConfig(
-            model=dataclasses.replace(self.model, **sections["model"]),
-            data=dataclasses.replace(self.data, **sections["data"]),
-            train=dataclasses.replace(self.train, **sections["train"]),
-            display=dataclasses.replace(self.display, **sections["display"]),
+            model=_changed(self.model, sections["model"]),
+            data=_changed(self.data, sections["data"]),
+            train=_changed(self.train, sections["train"]),
+            display=_changed(self.display, sections["display"]),
         )
 
     def flat(self) -> dict[str, Any]:
@@ -161,6 +162,29 @@ class RunConfig:
             return cls().replace(**changes)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _changed(section: S, changes: Mapping[str, Any]) -> S:
+    """A section with some settings changed; checked once for the same values of the same types.
+
+    A folder of a thousand runs holds few different networks, and each check of some fifty settings takes a while.
+    """
+    if not changes:
+        return section
+    values = tuple((name, type(value), value) for name, value in changes.items())
+    try:
+        hash(values)
+    except TypeError:
+        return cast(S, dataclasses.replace(cast(Any, section), **changes))
+    return cast(S, _remembered(section, values))
+
+
+@lru_cache(maxsize=4096)
+def _remembered(section: Section, values: tuple[tuple[str, type, Any], ...]) -> Section:
+    return cast(Section, dataclasses.replace(cast(Any, section), **{name: value for name, _, value in values}))
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,17 @@ def run_names(folder: Path) -> list[str]:
         return []
 
 
+def creation_order(folder: Path) -> dict[str, int]:
+    """The place of each run of a folder among all of them, the oldest first: it decides a run's colour everywhere."""
+    found = []
+    for name in run_names(folder):
+        try:
+            found.append(((folder / name / "run.json").stat().st_mtime_ns, name))
+        except OSError:
+            continue
+    return {name: place for place, (_, name) in enumerate(sorted(found))}
+
+
 def is_run(path: "os.DirEntry[str] | Path") -> bool:
     """Whether `path` is a run directory of its own, not a link to somewhere else."""
     return path.is_dir() and not path.is_symlink() and (Path(path) / "run.json").is_file()

@@ -48,7 +48,7 @@ class RunFolder:
         if same and self.was_read:
             return False
         self.runs, self.was_read = runs, True
-        for run in reversed(runs):
+        for run in sorted(runs, key=lambda run: run.record.created if run.record else 0.0):
             self._lines.setdefault(run.name, len(self._lines))
         return True
 

@@ -6,6 +6,8 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
 
+from tuirnn.comparison import COLOURS
+
 _PLAIN = {"block-cursor-text-style": "bold", "input-selection-background": "#8A8FA0 35%"}
 
 DARK = Theme(
@@ -49,7 +51,7 @@ FORMER = {"safe-dark": "tuirnn-dark", "safe-light": "tuirnn-light", "textual-dar
 """Names of themes that these have replaced; `--theme` still takes them."""
 
 _DARK_LINES = ("#6CB6FF", "#F0A04B", "#46CFA5", "#E58CBF", "#F0E442", "#FF8A6C", "#A9B1F5", "#BEBEBE")
-_LIGHT_LINES = ("#0B66B0", "#9A4F00", "#00705A", "#9C3F86", "#6B6200", "#B03A00", "#4A50B5", "#555555")
+_LIGHT_LINES = COLOURS
 _ANSI_LINES = ("blue", "yellow", "green", "magenta", "cyan", "red", "bright_blue", "bright_black")
 
 READABLE = 4.5

@@ -1,9 +1,11 @@
 """What all tabs have in common."""
 
+import contextlib
 from typing import Any, ClassVar
 
 from textual.binding import Binding
 from textual.containers import Container
+from textual.css.query import NoMatches
 from textual.widget import Widget
 
 from tuirnn.runs.listing import RunSummary
@@ -43,9 +45,10 @@ class Tab(Container, can_focus=True):
 
     def on_mount(self) -> None:
         """Set up, unless the dashboard closes before the tab's widgets exist."""
-        if self.children:
-            self.setup()
-            self.is_set_up = True
+        with contextlib.suppress(NoMatches):  # the dashboard closes before the tab's widgets exist
+            if self.children:
+                self.setup()
+                self.is_set_up = True
 
     def setup(self) -> None:
         """Initialise the state; the tab's widgets exist, and no other method has been called."""

@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input
 
-from tuirnn import text
 from tuirnn.charts.plot import Options, Series
 from tuirnn.errors import RunError
 from tuirnn.figures import UNKNOWN

@@ -40,6 +40,9 @@ IMPORTANCE = (
 RIGHT = {"step", "done", "best val", "speed", "left", "age"}
 """Columns that are aligned to the right."""
 
+OPTIONAL = {"task", "tags"}
+"""Columns that are left out where they are the same for all runs."""
+
 PADDING = 1
 """Cells on either side of each column."""
 
@@ -59,12 +62,17 @@ def fitting(rows: Sequence[Mapping[str, Text]], room: int) -> dict[str, int]:
     """
     widths = {title: max([least, *(row[title].cell_len for row in rows)]) for title, least in COLUMNS.items()}
     shown = []
-    for title in IMPORTANCE:
+    for title in (one for one in IMPORTANCE if one not in OPTIONAL or _tells(rows, one)):
         room -= widths[title] + 2 * PADDING
         if room < 0:
             break
         shown.append(title)
     return {title: width for title, width in widths.items() if title in shown}
+
+
+def _tells(rows: Sequence[Mapping[str, Text]], title: str) -> bool:
+    """Whether a column tells runs apart."""
+    return len({row[title].plain for row in rows}) > 1
 
 
 class RunsTable(DataTable[Text], inherit_bindings=False):
