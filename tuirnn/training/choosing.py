@@ -40,7 +40,7 @@ WORTH = 1.2
 PORTABLE_WORTH = 1.05
 """How many times as quick as the compiled kernels the portable loop must be to be used."""
 
-ROUNDS, STEPS = 5, 32
+ROUNDS, STEPS = 3, 128
 """Of a measurement: turns that count, and time steps of the batch at most."""
 
 AGAIN = 2
