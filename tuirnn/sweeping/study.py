@@ -26,6 +26,11 @@ KEPT = 3
 """Successive halving goes on with a third of the runs at evaluation 1, 3, 9, 27, …"""
 
 
+STARTUP, CANDIDATES = 5, 64
+"""Runs that TPE draws at random before it learns from losses, and values that it weighs for each later one. Optuna's
+own numbers, 10 and 24, are for more runs than a sweep of trainings has."""
+
+
 class _Held:
     """The journal's own lock is not needed: the sweep's folder is locked as long as the journal is open."""
 
@@ -106,7 +111,9 @@ class Study:
         )
         before = self._study.get_trials(deepcopy=False)
         # a sampler has no memory of its random numbers: with the same seed it would draw the first ones again
-        self._study.sampler = optuna.samplers.TPESampler(seed=self._seed + len(before), constant_liar=True)
+        self._study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=STARTUP, n_ei_candidates=CANDIDATES, seed=self._seed + len(before), constant_liar=True
+        )
         self._check_same()
         ended = sum([self._take(trial) for trial in before])
         if ended:
