@@ -35,7 +35,7 @@ def any_texts(count: int = COUNT, *, halves: bool = True, zeros: bool = True) ->
             low, high = SCRIPTS[random.choice(len(SCRIPTS), p=SHARES)]
             other = chr(random.integers(low, high))
             parts.append(str(random.choice(PIECES)) if random.random() < 0.5 else other)
-        text = re.sub("[\ud800-\udbff](?=[\udc00-\udfff])", "", "".join(parts))
+        text = re.sub("[\ud800-\udbff]+(?=[\udc00-\udfff])", "", "".join(parts))
         text = text if halves else re.sub("[\ud800-\udfff]", "", text)
         texts.append(text if zeros else text.replace("\0", ""))
     return texts
