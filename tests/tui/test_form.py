@@ -9,14 +9,21 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Select, Static
 
-from tuirnn.config import FIELDS, RunConfig
+from tuirnn.config import FIELDS, RunConfig, load_recipe
 from tuirnn.tui.app import DashboardApp
-from tuirnn.tui.screens.new_run import HINTS, NewRun
+from tuirnn.tui.screens.new_run import FIRST_RECIPE, HINTS, NewRun
+from tuirnn.tui.screens.run_fields import NO_RECIPE, own_words, recipes_of
+from tuirnn.tui.widgets.task_choice import ORDER, TaskChoice
 
 from .conftest import Opener, screen_text, until, write_run
 
 SWITCHES = [name for name, (_, spec) in FIELDS.items() if spec.type is bool]
 HELPS = {name: " ".join(str(spec.metadata["help"]).split()) for name, (_, spec) in FIELDS.items()} | HINTS
+HELPS |= {
+    "recipe": load_recipe(FIRST_RECIPE).about,
+    "task": "A language model learns the next token of a text.",
+}
+"""Of the form as it opens."""
 
 
 async def form_of(pilot: Pilot[None], more: bool = True) -> NewRun:
@@ -110,8 +117,12 @@ async def test_the_estimate_is_of_the_data_and_the_recipe(
         await until(pilot, lambda: "5,000 steps (no limit is set)" in said(form))
         steps.value = "300"
         await until(pilot, lambda: " 300 steps, time unknown" in said(form))
+        form.query_one(TaskChoice).value = "forecast"
+        await until(pilot, lambda: recipe.value == NO_RECIPE)
         recipe.value = "sincos"  # 500 points to train on, windows of 4 and the next, batches of 32
         await until(pilot, lambda: "67.1k parameters" in said(form) and "1,500 steps (100 epochs)" in said(form))
+        form.query_one(TaskChoice).value = "classify"
+        await until(pilot, lambda: recipe.value == NO_RECIPE)
         recipe.value = "surnames"
         await until(pilot, lambda: "known when training starts: it downloads 'names'" in said(form))
         sources.value = str(names)  # 47 of each class to train on: two batches of 32
@@ -134,3 +145,73 @@ async def test_an_earlier_run_tells_the_speed(tmp_path: Path, small_text: Path, 
         await until(pilot, lambda: "10:00, about 1.20k steps · at the speed of run before" in said(form))
         form.query_one("#field-steps", Input).value = "100"
         await until(pilot, lambda: "100 steps, about 0:50 · at the speed of run before" in said(form))
+
+
+async def test_the_task_comes_first_and_decides_the_recipes(tmp_path: Path, opened: Opener) -> None:
+    async with opened(tmp_path, (80, 24)) as pilot:
+        form = await form_of(pilot, more=False)
+        choice, recipe = form.query_one(TaskChoice), form.query_one("#field-recipe", Select)
+        name, source = form.query_one("#field-name", Input), form.query_one("#field-sources", Input)
+        assert pilot.app.focused is choice
+        assert all(word in screen_text(pilot.app) for word in ("● text", "○ labels", "○ series", "○ tags"))
+        await until(pilot, lambda: name.placeholder == FIRST_RECIPE)  # the run is named after its recipe
+        seen = set()
+        for task in [*ORDER[1:], ORDER[0]]:
+            await pilot.press("right")
+            await until(pilot, lambda task=task: form._base.task.name == task)  # type: ignore[misc]
+            known = [value for _, value in recipes_of(task)]
+            assert [value for _, value in recipe._options] == known
+            assert all(load_recipe(one).config.task.name == task for one in known if one != NO_RECIPE)
+            seen |= set(known)
+            assert source.placeholder
+        assert "surnames" in seen
+        await pilot.press("left")
+        await until(pilot, lambda: form._base.task.name == ORDER[-1])
+        recipe.value = "entities"
+        await until(pilot, lambda: name.placeholder == "entities")
+        await until(pilot, lambda: form.query_one("#field-hidden", Input).value == "128")
+
+
+def test_every_recipe_is_explained_in_the_list() -> None:
+    for task in ORDER:
+        for label, name in recipes_of(task):
+            begin, about = label[: len(name)], label[len(name) :].strip()
+            assert begin == name
+            assert about
+            words = load_recipe(name).about.split() if name != NO_RECIPE else ["the", "defaults"]
+            assert about.removesuffix("…").split() == words[: len(about.removesuffix("…").split())]  # whole words
+
+
+async def test_errors_are_in_the_words_of_the_form(tmp_path: Path, opened: Opener) -> None:
+    async with opened(tmp_path, (120, 40)) as pilot:
+        form = await form_of(pilot)
+        for field, typed, told in (
+            ("hidden", "", "hidden is empty; enter a whole number"),
+            ("minutes", "", "minutes is empty; enter a number"),
+            ("hidden", "many", "hidden takes a whole number, not 'many'"),
+        ):
+            control = form.query_one(f"#field-{field}", Input)
+            before, control.value = control.value, typed
+            await until(pilot, lambda told=told: told in said(form))  # type: ignore[misc]
+            assert control.has_class("-invalid")
+            control.value = before
+        form.query_one("#field-tied", Checkbox).value = True
+        await until(pilot, lambda: "‘tied’" in said(form))
+        assert "--" not in said(form)
+
+
+def test_options_are_replaced_by_labels() -> None:
+    assert (
+        own_words("--no-residual needs --seq-len 3 and --lr") == "‘residual’ off needs ‘seq len’ 3 and ‘learning rate’"
+    )
+    assert own_words("--unheard-of stays") == "--unheard-of stays"
+
+
+async def test_the_cursor_goes_to_the_new_run(tmp_path: Path, opened: Opener) -> None:
+    write_run(tmp_path, "first", age=50)
+    async with opened(tmp_path) as pilot:
+        app = pilot.app
+        assert isinstance(app, DashboardApp)
+        write_run(tmp_path, "second", age=500)  # it is listed below the first one
+        app.run_started("second")
+        await until(pilot, lambda: app.highlighted is not None and app.highlighted.name == "second")

@@ -214,7 +214,7 @@ class Task(ABC):
 
     Attributes:
         name: as `--task` takes it; also the name of its package and of its half with PyTorch.
-        noun, source: what such a network is called, and what it learns from.
+        noun, source, short: what such a network is called, what it learns from, and the latter in a word.
         learns, does: what is learned, to go on after the name; what it does instead of what was asked of it.
         default_source: data set where no source is named; empty: one must be named.
         figures: what held-out data are judged by, the loss first; {token} and {horizon} stand for a run's settings.
@@ -231,6 +231,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     noun: ClassVar[str]
+    short: ClassVar[str] = ""
     learns: ClassVar[str]
     does: ClassVar[str]
     source: ClassVar[str]

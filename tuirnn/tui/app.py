@@ -287,6 +287,7 @@ class DashboardApp(Preferring):
         """Open a run whose training was started from the dashboard."""
         if isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)
+        self._tab(RunsTab).await_run(name)
         self.scan()
         self.open_run(RunPaths(self.folder.path / name))
         if not self.screen_stack[0].query_one(Tour).is_on:  # which says so, below the place of notices

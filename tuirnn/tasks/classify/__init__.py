@@ -26,6 +26,7 @@ class Classification(Task):
 
     name = "classify"
     noun = "classifier"
+    short = "labels"
     learns = "which class a sequence belongs to"
     does = "classifies"
     source = "labelled sequences"

@@ -22,6 +22,7 @@ class Forecasting(Task):
 
     name = "forecast"
     noun = "forecaster"
+    short = "series"
     learns = "the next point of a series of numbers"
     does = "forecasts numbers"
     source = "a series of numbers"

@@ -26,6 +26,7 @@ class LanguageModelling(Task):
 
     name = "lm"
     noun = "language model"
+    short = "text"
     learns = "the next token of a text"
     does = "writes text"
     source = "a text"

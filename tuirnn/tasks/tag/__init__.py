@@ -25,6 +25,7 @@ class Tagging(Task):
 
     name = "tag"
     noun = "tagger"
+    short = "tags"
     learns = "the tag of each word of a sequence"
     does = "tags words"
     source = "tagged sequences"

@@ -1,7 +1,6 @@
 """The form for a new run, made from the configuration's own fields."""
 
 import contextlib
-import shlex
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -19,14 +18,16 @@ from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
 from tuirnn.estimate import earlier_run, estimate
 from tuirnn.runs.detached import default_name
-from tuirnn.runs.layout import check_name
+from tuirnn.runs.layout import check_name, free_name
 from tuirnn.survey import Survey, preview, survey
-from tuirnn.tasks.sources import STDIN
+from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.text import visible_line
 from tuirnn.tui.background_actions import BackgroundActions
 from tuirnn.tui.context import Context
 from tuirnn.tui.outlook import outlook
+from tuirnn.tui.screens.run_fields import NO_RECIPE, from_text, label_of, own_words, recipes_of, to_text
 from tuirnn.tui.widgets.on_off import OnOff
+from tuirnn.tui.widgets.task_choice import TaskChoice
 
 MAIN = (
     "sources",
@@ -50,11 +51,15 @@ FIRST_RECIPE, FIRST_MINUTES = "demo", 2.0
 
 HINTS = {
     "name": "Name of the run: letters, digits, '.', '_' and '-'; empty: generated from the cell.",
-    "recipe": "A named configuration; it fills in all fields below.",
+    "recipe": "Named configurations of this task; one of them fills in all fields below.",
     "sources": "Files, folders or data set names (shakespeare, baby-names); empty: the embedded text.",
 }
 
-NO_RECIPE = "–"
+SOURCE_OF = {
+    name: {"default": "the embedded text"}.get(task.default_source, task.default_source) or "enter a file or a folder"
+    for name, task in TASKS.items()
+}
+"""What is read if no source is entered, by the name of the task."""
 
 PREVIEWED = 6
 """Lines about a file that are shown."""
@@ -68,41 +73,6 @@ def first_config() -> RunConfig:
     """The initial configuration of the form."""
     base = load_recipe(FIRST_RECIPE).config if FIRST_RECIPE in recipe_names() else RunConfig()
     return base.replace(minutes=FIRST_MINUTES)
-
-
-def to_text(value: Any) -> str:
-    """A setting as it is typed."""
-    if isinstance(value, tuple):
-        return shlex.join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def from_text(name: str, typed: str) -> Any:
-    """A typed setting as a value of the field's type.
-
-    Raises:
-        ConfigError: it is not a value of that type.
-    """
-    kind = FIELDS[name][1].type
-    try:
-        if kind is int:
-            return int(typed.replace("_", "").replace(",", "") or "0")
-        if kind is float:
-            return float(typed or "0")
-        if kind is str:
-            return typed
-        words = tuple(shlex.split(typed))
-    except ValueError:
-        wanted = {int: "a whole number", float: "a number"}.get(cast(Any, kind), "names, quotes closed")
-        raise ConfigError(f"{label_of(name)} takes {wanted}, not '{visible_line(typed)[:60]}'") from None
-    if STDIN in words:
-        raise ConfigError("the dashboard cannot read standard input; enter a file or a folder")
-    return words
-
-
-def label_of(name: str) -> str:
-    """The label of a field."""
-    return {"sources": "source", "lr": "learning rate"}.get(name, name.replace("_", " "))
 
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
@@ -146,17 +116,16 @@ class NewRun(ModalScreen[None]):
     # ── the form ──────────────────────────────────────────────────────────────
 
     def compose(self) -> ComposeResult:
-        """Name and recipe, the main settings, the others folded; hint, error and buttons at the bottom."""
-        flat = self._base.flat()
-        recipes = [(NO_RECIPE, NO_RECIPE), *((name, name) for name in recipe_names())]
+        """Task and recipe, name, the main settings, the others folded; hint, error and buttons at the bottom."""
+        flat, task = self._base.flat(), self._base.task.name
         chosen = FIRST_RECIPE if FIRST_RECIPE in recipe_names() else NO_RECIPE
         with Vertical(classes="dialog form") as dialog:
             dialog.border_title = "new run"
             dialog.border_subtitle = "tab next field · ctrl+s start · esc close"
             with VerticalScroll(id="form-fields", can_focus=False):
-                placeholder = default_name(self._base, self.context.folder.path)
-                yield self._row("name", Input("", placeholder=placeholder, compact=True, max_length=64))
-                yield self._row("recipe", Select(recipes, value=chosen, allow_blank=False, compact=True))
+                yield self._row("task", TaskChoice(task))
+                yield self._row("recipe", Select(recipes_of(task), value=chosen, allow_blank=False, compact=True))
+                yield self._row("name", Input("", placeholder=self._default_name(), compact=True, max_length=64))
                 for name in MAIN:
                     yield self._row(name, self._control(name, flat[name]))
                 with Collapsible(title="more", collapsed=True):
@@ -175,29 +144,43 @@ class NewRun(ModalScreen[None]):
             return OnOff("", value, compact=True)
         if choices := spec.metadata["choices"]:
             return Select([(word, word) for word in choices], value=value, allow_blank=False, compact=True)
-        return Input(to_text(value), compact=True, placeholder="the embedded text" if name == "sources" else "")
+        return Input(to_text(value), compact=True, placeholder=SOURCE_OF[DEFAULT] if name == "sources" else "")
 
-    @staticmethod
-    def _row(name: str, control: Widget) -> Horizontal:
+    def _row(self, name: str, control: Widget) -> Horizontal:
         control.id = f"field-{name}"
-        hint = HINTS.get(name) or str(FIELDS[name][1].metadata["help"])
-        return Horizontal(
-            Static(Content(label_of(name)), classes="form-label"),
-            control,
-            Static(Content(hint), classes="form-row-hint"),
-            classes="form-row",
-        )
+        hint = Static(Content(self._hint_of(name)), classes="form-row-hint", id=f"hint-{name}")
+        return Horizontal(Static(Content(label_of(name)), classes="form-label"), control, hint, classes="form-row")
 
     def on_mount(self) -> None:
-        """Focus the name."""
+        """Focus the task."""
         self._changed()
-        self.query_one("#field-name", Input).focus()
+        self.query_one(TaskChoice).focus()
+
+    def _recipe(self) -> str:
+        """Name of the chosen recipe; `NO_RECIPE` for none."""
+        chosen = self.query("#field-recipe").results(Select)
+        return next((str(select.value) for select in chosen), FIRST_RECIPE)
+
+    def _default_name(self, config: RunConfig | None = None) -> str:
+        """A free name of the run: after its recipe, or after its cell."""
+        folder, recipe = self.context.folder.path, self._recipe()
+        return default_name(config or self._base, folder) if recipe == NO_RECIPE else free_name(folder, recipe)
+
+    def _hint_of(self, name: str) -> str:
+        if name == "recipe" and (recipe := self._recipe()) != NO_RECIPE:
+            return load_recipe(recipe).about
+        if name == "task":
+            return f"A {self._base.task.noun} learns {self._base.task.learns}."
+        return HINTS.get(name) or (str(FIELDS[name][1].metadata["help"]) if name in FIELDS else "")
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Explain the focused field."""
-        name = (event.widget.id or "").removeprefix("field-")
-        hint = HINTS.get(name) or (str(FIELDS[name][1].metadata["help"]) if name in FIELDS else "")
-        self.query_one("#form-hint", Static).update(Content(hint))
+        self._explain((event.widget.id or "").removeprefix("field-"))
+
+    def _explain(self, name: str) -> None:
+        self.query_one("#form-hint", Static).update(Content(self._hint_of(name)))
+        for changing in ("recipe", "task"):
+            self.query_one(f"#hint-{changing}", Static).update(Content(self._hint_of(changing)))
 
     # ── values ────────────────────────────────────────────────────────────────
 
@@ -244,7 +227,7 @@ class NewRun(ModalScreen[None]):
                     control.add_class("-invalid")
 
     def _problem(self, problem: str, style: str = "$text-error") -> None:
-        self.query_one("#form-error", Static).update(Content.styled(visible_line(problem), style))
+        self.query_one("#form-error", Static).update(Content.styled(visible_line(own_words(problem)), style))
 
     def _changed(self) -> None:
         """Check soon, once for all changes made together."""
@@ -256,7 +239,7 @@ class NewRun(ModalScreen[None]):
         self._check_due = False
         config = self._check()
         if config is not None:
-            self.query_one("#field-name", Input).placeholder = default_name(config, self.context.folder.path)
+            self.query_one("#field-name", Input).placeholder = self._default_name(config)
             if not self._starting:
                 self._problem(self._estimate(config), "$text-muted")
 
@@ -319,14 +302,19 @@ class NewRun(ModalScreen[None]):
         self._changed()
 
     def on_select_changed(self, event: Select.Changed) -> None:
-        """Fill in a recipe or the defaults of a task, or check any other choice."""
+        """Fill in a recipe, or check any other choice."""
         event.stop()
         if event.select.id == "field-recipe":
             self._fill(str(event.value))
-        elif event.select.id == "field-task" and event.value != self._base.data.task:
-            self._fill_defaults(str(event.value))
+            self._explain("recipe")
         else:
             self._changed()
+
+    def on_task_choice_changed(self, event: TaskChoice.Changed) -> None:
+        """Offer the recipes of the task, and fill in its defaults."""
+        event.stop()
+        if event.task != self._base.data.task:
+            self._fill_defaults(event.task)
 
     def _fill(self, recipe: str) -> None:
         """Fill in the settings of a recipe."""
@@ -336,7 +324,7 @@ class NewRun(ModalScreen[None]):
             self._base = RunConfig() if recipe == NO_RECIPE else load_recipe(recipe).config
         flat = self._base.flat()
         for name, control in self._controls().items():
-            with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
+            with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed, TaskChoice.Changed):
                 cast(Any, control).value = to_text(flat[name]) if isinstance(control, Input) else flat[name]
         self._changed()
 
@@ -348,11 +336,14 @@ class NewRun(ModalScreen[None]):
             value: Any = cast(Any, control).value
             began = to_text(before[name]) if isinstance(control, Input) else before[name]
             if name not in ("task", "sources") and value == began:
-                with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
+                with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed, TaskChoice.Changed):
                     cast(Any, control).value = to_text(flat[name]) if isinstance(control, Input) else flat[name]
         chosen = self.query_one("#field-recipe", Select)
         with chosen.prevent(Select.Changed):
+            chosen.set_options(recipes_of(task))
             chosen.value = NO_RECIPE
+        self.query_one("#field-sources", Input).placeholder = SOURCE_OF[task]
+        self._explain("task")
         self._changed()
 
     async def on_collapsible_expanded(self, event: Collapsible.Expanded) -> None:
@@ -360,7 +351,7 @@ class NewRun(ModalScreen[None]):
         rows = self.query_one("#form-more", Vertical)
         if not rows.children:
             flat = self._base.flat()
-            rest = [name for name in FIELDS if name not in MAIN]
+            rest = [name for name in FIELDS if name not in (*MAIN, "task")]
             await rows.mount_all(self._row(name, self._control(name, flat[name])) for name in rest)
 
     # ── start ─────────────────────────────────────────────────────────────────
@@ -386,7 +377,7 @@ class NewRun(ModalScreen[None]):
         if config is None or self._starting:
             return
         self._starting = True
-        name = self.query_one("#field-name", Input).value.strip() or None
+        name = self.query_one("#field-name", Input).value.strip() or self._default_name(config)
         self._problem("starting the training; this takes some seconds the first time …", "$text-warning")
         self.query_one("#start", Button).disabled = True
         BackgroundActions(self.context).start(config, name, self.failed)

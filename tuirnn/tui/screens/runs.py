@@ -77,6 +77,7 @@ class RunsTab(Tab):
         key("t", "tour", "", "two minutes, step by step: train a network, look inside, let it write"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
+    _wanted = ""  # name of a run that the cursor is going to be put on
 
     def compose(self) -> ComposeResult:
         """The table above, chart and details below; instructions if there are no runs."""
@@ -149,7 +150,13 @@ class RunsTab(Tab):
         self.query_one(Welcome).show_folder(str(folder.path))
         styles = {run.name: folder.line_style(run.name) for run in runs}
         self._table.show(self._selected(runs), styles, frozenset(folder.marked), self.context.current)
+        if self._wanted and self._table.put_cursor(self._wanted):
+            self._wanted = ""
         self._follow()
+
+    def await_run(self, name: str) -> None:
+        """Put the cursor on a run as soon as it is listed."""
+        self._wanted = name
 
     def _selected(self, runs: list[RunSummary]) -> list[RunSummary]:
         """The runs that pass the filter, sorted."""

@@ -119,6 +119,13 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         else:
             self._rebuild(before.name if before else start)
 
+    def put_cursor(self, name: str) -> bool:
+        """Move the cursor to the run of this name; returns whether it is listed."""
+        row = next((row for row, run in enumerate(self._shown) if run.name == name), None)
+        if row is not None:
+            self.move_cursor(row=row)
+        return row is not None
+
     def renew(self) -> None:
         """Update the cells that changed; all of them if columns come, go or change their width."""
         rows = {run.name: self._row(run) for run in self._shown}

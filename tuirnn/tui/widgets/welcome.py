@@ -4,13 +4,14 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
 from tuirnn.text import visible_line
+from tuirnn.tui.keys import key
 
 DOORS = (
     ("play", "a trained network writes now", "4"),
@@ -26,9 +27,9 @@ class Welcome(Vertical, can_focus=True):
     """Three doors, one of which is highlighted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,left", "move(-1)", "move"),
-        Binding("down,right", "move(1)", show=False),
-        Binding("enter", "choose", "open"),
+        key("up,left", "move(-1)", "move", "previous door"),
+        key("down,right", "move(1)", "", "next door"),
+        key("enter", "choose", "open", "open the door"),
     ]
 
     class Chosen(Message):
@@ -59,10 +60,10 @@ class Welcome(Vertical, can_focus=True):
 
     def _draw(self) -> None:
         lines = [Content.assemble(("tuirnn", "bold $accent")), Content(ABOUT), Content("")]
-        for number, (name, behind, key) in enumerate(DOORS):
+        for number, (name, behind, shortcut) in enumerate(DOORS):
             here = number == self._at
             mark, style = ("▸ ", "bold $accent") if here else ("  ", "bold")
-            lines.append(Content.assemble((mark, "$accent"), (f"{name:<8}", style), f"{behind:<46}", (key, style)))
+            lines.append(Content.assemble((mark, "$accent"), (f"{name:<8}", style), f"{behind:<46}", (shortcut, style)))
             lines.append(Content(""))
         where = f"Runs are stored in {visible_line(self._folder)}" if self._folder else ""
         lines.append(Content.styled(where, "$text-muted"))
