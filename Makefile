@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance dist docs soak bench bench-gpu clean
+.PHONY: demo test conformance dist docs pictures soak bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python -m tuirnn demo
@@ -23,6 +23,10 @@ dist: .venv/installed
 # The documents as a site, in build/site; every link is checked.
 docs: .venv/documents
 	$(BIN)/python docs/pages.py
+
+# The pictures of docs/pictures, from the dashboard itself; trains small networks for some minutes.
+pictures: .venv/installed
+	$(BIN)/python docs/pictures.py
 
 .venv/documents: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

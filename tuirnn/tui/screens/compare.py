@@ -85,7 +85,8 @@ class CompareTab(Tab):
         self._measure = 0  # index in `_measures`
         self._readers = LogReaders(self, self._draw)
         self._table: tuple[tuple[Row, ...], ...] = ()
-        self.query_one("#compare-table-frame").border_title = "results, and settings that differ"
+        for frame in self.query("#compare-table-frame"):  # none where the dashboard is closing already
+            frame.border_title = "results, and settings that differ"
 
     def runs(self) -> list[RunSummary]:
         """The marked runs; the newest ones if fewer than two are marked."""

@@ -109,6 +109,7 @@ class NewRun(ModalScreen[None]):
         self.context = context
         self._base = first_config()  # for the settings that have no control yet
         self._starting = self._check_due = False
+        self._refused = ""  # why the training did not start; until something is changed
         self._surveyed: Surveyed | None = None
         self._reading: tuple[object, ...] = ()  # key of the data that are being read, or are about to be
         self._pause: Timer | None = None
@@ -240,7 +241,9 @@ class NewRun(ModalScreen[None]):
         config = self._check()
         if config is not None:
             self.query_one("#field-name", Input).placeholder = self._default_name(config)
-            if not self._starting:
+            if self._refused:
+                self._problem(self._refused)
+            elif not self._starting:
                 self._problem(self._estimate(config), "$text-muted")
 
     # ── estimate ─────────────────────────────────────────────────────
@@ -294,15 +297,18 @@ class NewRun(ModalScreen[None]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the form."""
         event.stop()
+        self._refused = ""
         self._changed()
 
     def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
         """Check the form."""
         event.stop()
+        self._refused = ""
         self._changed()
 
     def on_select_changed(self, event: Select.Changed) -> None:
         """Fill in a recipe, or check any other choice."""
+        self._refused = ""
         event.stop()
         if event.select.id == "field-recipe":
             self._fill(str(event.value))
@@ -384,7 +390,7 @@ class NewRun(ModalScreen[None]):
 
     def failed(self, error: TuirnnError) -> None:
         """Display why the training did not start."""
-        self._starting = False
+        self._starting, self._refused = False, str(error)
         if self.is_attached:
             self.query_one("#start", Button).disabled = False
-            self._problem(str(error))
+            self._problem(self._refused)
