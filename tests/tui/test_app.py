@@ -39,7 +39,7 @@ async def test_runs_at_every_size(folder: Path, opened: Opener, size: Size) -> N
             "tuirnn",
             "1 Runs",
             "4 Generate",
-            "● 1 live · 2 runs",
+            "● 1 live",
             "night-shift",
             "▶ running",
             "✓ done",
@@ -90,8 +90,8 @@ async def test_train_at_every_size(folder: Path, opened: Opener, size: Size) -> 
 
 async def test_an_empty_folder_says_what_to_do(tmp_path: Path, opened: Opener) -> None:
     async with opened(tmp_path / "nowhere", (80, 24)) as pilot:
-        assert "Press  n  to train your first network" in screen_text(pilot.app)
-        for key in ("2", "p", "S", "R", "left", "3", "space", "1", "d", "g", "enter"):
+        assert "a network on text, labels, tags or a series   n" in screen_text(pilot.app)
+        for key in ("2", "p", "S", "R", "left", "3", "space", "1", "d", "g", "up"):
             await pilot.press(key)
         await pilot.press("n")
         assert isinstance(pilot.app.screen, NewRun)
