@@ -14,6 +14,9 @@ Floats = npt.NDArray[np.float64]
 MOST_ANSWERS, MOST_COLUMNS, MOST_POINTS = 200, 64, 4_000
 """What is read of a record at most: more than any screen has."""
 
+BESIDE = ("step", "kind", "columns", "history", "truth", "widths")
+"""What a record of a forecast holds beside the forecast itself."""
+
 LONGEST = 2_000
 """Characters of a sequence."""
 
@@ -81,12 +84,14 @@ def answers_in(record: dict[str, Any]) -> Answers | None:
 
 
 def outlook_in(record: dict[str, Any]) -> Outlook | None:
-    """The forecast in a record of `samples.jsonl`; None if the record is damaged."""
+    """The forecast in a record of `samples.jsonl`; None if it holds none, or is damaged."""
     columns = record.get("columns")
     if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
         return None
     names = tuple(columns[:MOST_COLUMNS])
-    parts = [_points(record.get(key, []), len(names)) for key in ("history", "truth", "forecast", "widths")]
+    ahead = next((value for key, value in record.items() if key not in BESIDE), [])
+    values = (record.get("history", []), record.get("truth", []), ahead, record.get("widths", []))
+    parts = [_points(value, len(names)) for value in values]
     history, truth, forecast, widths = (part if part is not None else np.zeros((0, 0)) for part in parts)
     if any(part is None for part in parts) or not len(forecast):
         return None

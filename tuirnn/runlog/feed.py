@@ -202,7 +202,7 @@ class RunFeed:
                 self._evaluations[at] = replace(known, mistakes=mistakes)
             elif kind == "answers" and (answers := answers_in(record)) is not None:
                 self._evaluations[at] = replace(known, answers=answers)
-            elif kind == "forecast" and (outlook := outlook_in(record)) is not None:
+            elif (outlook := outlook_in(record)) is not None:
                 self._evaluations[at] = replace(known, outlook=outlook)
         while len(self._evaluations) > KEPT_EVALUATIONS:
             del self._evaluations[next(iter(self._evaluations))]
