@@ -89,7 +89,7 @@ def outlook_in(record: dict[str, Any]) -> Outlook | None:
     if not (isinstance(columns, list) and columns and all(isinstance(name, str) for name in columns)):
         return None
     names = tuple(columns[:MOST_COLUMNS])
-    ahead = next((value for key, value in record.items() if key not in BESIDE), [])
+    ahead: object = next((value for key, value in record.items() if key not in BESIDE), [])
     values = (record.get("history", []), record.get("truth", []), ahead, record.get("widths", []))
     parts = [_points(value, len(names)) for value in values]
     history, truth, forecast, widths = (part if part is not None else np.zeros((0, 0)) for part in parts)

@@ -338,9 +338,8 @@ class DashboardApp(Preferring):
 
     def action_leave(self) -> None:
         """Leave an input field, or else the tour."""
-        tour = self.screen_stack[0].query_one(Tour)
-        if tour.is_on and not isinstance(self.focused, Input):
-            tour.leave()
+        if not isinstance(self.focused, Input):
+            self.screen_stack[0].query_one(Tour).leave()
         self.tabs[self.tab].on_escape()
         self.leave_field()
 
