@@ -130,10 +130,10 @@ async def test_truth_stands_beside_forecast_and_interval(waves: RunPaths, opened
         chart = pilot.app.query_one(OutlookChart)
         await until(pilot, lambda: bool(chart.series))
         curves = {one.name: one for one in chart.series}
-        assert list(curves) in (["actual", "forecast"], [INTERVAL, "actual", "forecast"])
+        assert list(curves) in (["actual", "predicted"], [INTERVAL, "actual", "predicted"])
         assert curves["actual"].x.values[0] == -len(recorded["history"]) < -10
         assert curves["actual"].y.values[-1] == pytest.approx(recorded["truth"][-1][0])
-        assert curves["forecast"].x.values.tolist() == list(range(10))
+        assert curves["predicted"].x.values.tolist() == list(range(10))
         assert chart.options.cursor == 0.0  # past and future are divided
         assert "sin · 1 of 2" in str(chart.border_subtitle)
         await pilot.press("down")

@@ -71,5 +71,5 @@ def _lines(found: Outlook, column: int) -> list[Series]:
     return [
         *band(0, forecast - width, forecast + width),
         Series("actual", Curve.of(x), Curve.of(actual), "actual"),
-        Series("forecast", Curve.of(np.arange(len(forecast))), Curve.of(forecast), "ahead"),
+        Series("predicted", Curve.of(np.arange(len(forecast))), Curve.of(forecast), "ahead"),
     ]
