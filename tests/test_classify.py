@@ -261,16 +261,25 @@ def test_resumed_classifiers_have_the_same_bits(folder: Path, tmp_path: Path) ->
     )
 
 
+def test_the_answers_after_words() -> None:
+    steps = [(symbol, np.array([number, 1.0])) for number, symbol in enumerate("so, it\n\nis ")]
+    assert [(word, p[0]) for word, p in streaming.after_words(steps)] == [("so,", 3), ("it", 6), ("is", 10)]
+    assert [word for word, _ in streaming.after_words(steps[:-1])] == ["so,", "it", "is"]
+
+
 def test_the_commands(words: RunPaths, answer: Callable[..., Answer], tmp_path: Path) -> None:
     def tuirnn(*arguments: str) -> Answer:
         return answer(*arguments, "--runs", str(words.root.parent))
 
     done = tuirnn("predict", "words", "bcda")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[-1].startswith("vowel")
+    assert done.out.splitlines()[0].startswith("vowel")
     assert len(done.out.splitlines()) == 6
-    steps = json.loads(tuirnn("predict", "words", "bcda", "--json").out)["steps"]
-    assert [step["symbol"] for step in steps] == list("bcda")
+    told = json.loads(tuirnn("predict", "words", "bcda", "--json").out)
+    assert [step["symbol"] for step in told["steps"]] == list("bcda")
+    assert told["class"] == max(told["p"], key=told["p"].get) == "vowel"
+    assert list(told["p"].values()) == told["steps"][-1]["p"]
+    assert len(tuirnn("predict", "words", "bcda" * 11).out.splitlines()) == 3, "a row a word"
     (tmp_path / "many.txt").write_text("bcda\ngggg\n\n")
     lines = tuirnn("predict", "words", "--file", str(tmp_path / "many.txt")).out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["vowel", "other"]

@@ -220,8 +220,12 @@ def test_epochs_minutes_and_patience_end_a_run(tmp_path: Path, small_text: Path)
     batches = (read_record(paths).data["train"] - 1) // (4 * 16)
     assert checkpoint.load(paths, "last").step == pytest.approx(batches / 2, abs=2)
     began = time.monotonic()
-    train_small(tmp_path, "minutes", small_text, steps=0, minutes=0.02)
+    paths = train_small(tmp_path, "minutes", small_text, steps=0, minutes=0.02, eval_every=10**6)
     assert 1.0 < time.monotonic() - began < 20
+    records = LogTail(paths.metrics).read()
+    first_look = next(record["step"] for record in records if record["split"] == "val")
+    early = next(record["step"] for record in records if record["split"] == "train" and record["elapsed"] >= 0.12)
+    assert early - 1 <= first_look <= early, "after a tenth of the time"
     paths = train_small(tmp_path, "patience", small_text, steps=0, patience=2, lr=1e-12, eval_every=3)
     assert checkpoint.load(paths, "last").step <= 60
 

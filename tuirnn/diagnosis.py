@@ -49,6 +49,9 @@ STILL, USUAL_RATE = 0.02, 1e-3
 PER_NUMBER = 2.0
 """Trainable numbers for each token, point or sequence of the training part from which the data are called small."""
 
+HOPELESS = 100.0
+"""The same ratio from which they are called small whatever the losses are: so few are memorised in a few passes."""
+
 HIGHEST_RATE = 0.01
 """Learning rate that is advised at most where the loss was not finite."""
 
@@ -178,12 +181,14 @@ def _overfitting(seen: _Seen) -> Finding | None:
 
 
 def _small_data(seen: _Seen) -> Finding | None:
-    """Far more trainable numbers than there is to learn from, and the network knows its training data by heart."""
+    """More trainable numbers than there is to learn from, and a loss that shows it; or a hundred times as many."""
     there = seen.record.data.get("train")
     if not isinstance(there, int) or there <= 0 or seen.record.parameters < PER_NUMBER * there:
         return None
     train, val = seen.smoothed_at(math.inf), seen.run.status.val_loss
-    if not (math.isfinite(train) and math.isfinite(val)) or val - train < GAP * abs(val):
+    if not (math.isfinite(train) and math.isfinite(val)):
+        return None
+    if val - train < GAP * abs(val) and seen.record.parameters < HOPELESS * there:
         return None
     noun = seen.record.config.task.counted(seen.record.vocab.kind)
     evidence = (

@@ -19,6 +19,7 @@ from tuirnn.figures import PERCENT
 from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
+    from tuirnn.config import RunConfig
     from tuirnn.diagnosis import Finding
     from tuirnn.runs.listing import RunSummary
     from tuirnn.runs.reader import RunRecord, Status
@@ -30,6 +31,9 @@ class Runs(Group):
     default = "ls"
     others: Mapping[str, tuple[str, ...]] = {"list": ("ls",), "delete": ("rm",), "remove": ("rm",)}
 
+
+KNOWN_BY = ("cell", "hidden", "layers", "task", "batch_size", "seq_len", "lr", "seed")
+"""Settings that `runs show` shows of every run."""
 
 group = App(help="List, show, export, repair and remove runs.", cls=Runs, rich_markup_mode="rich")
 
@@ -200,7 +204,7 @@ def rm(
 
 
 def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator[str]:
-    """A run on a page: results, settings, data, environment; nothing that is empty."""
+    """A run on a page: results, settings that are not the default, data, environment; nothing that is empty."""
     status = run.status
     total = f" of {status.total:,}" if status.total else ""
     yield from _section(
@@ -221,11 +225,40 @@ def _sheet(run: "RunSummary", record: "RunRecord", steps: list[int]) -> Iterator
         },
         "",
     )
-    settings = {name: "  ".join(_pairs(values)) for name, values in record.config.to_json().items()}
-    data = {name: f"{value:,}" if type(value) is int else value for name, value in record.data.items()}
-    for title, values in (("settings", settings), ("data", data), ("environment", record.environment)):
-        yield title
-        yield from _section(values, "  ")
+    yield "settings (the others have their defaults; --json lists all)"
+    yield from _section({name: "  ".join(_pairs(values)) for name, values in _changed(record.config).items()}, "  ")
+    yield "data"
+    yield from _section(_data(record.data), "  ")
+    yield "environment"
+    yield from _section(record.environment, "  ")
+
+
+def _changed(config: "RunConfig") -> dict[str, dict[str, Any]]:
+    """The settings of each section that are not the default, and those that every run is known by."""
+    usual = type(config)().to_json()
+    return {
+        section: {name: value for name, value in values.items() if name in KNOWN_BY or value != usual[section][name]}
+        for section, values in config.to_json().items()
+    }
+
+
+def _data(data: dict[str, Any]) -> dict[str, Any]:
+    """What a run keeps of its data, for people: what was understood of a table or text as it was told at first."""
+    values = {name: f"{value:,}" if type(value) is int else value for name, value in data.items()}
+    values.pop("val_spelling", None)  # counts behind bits per character
+    if isinstance(read := values.pop("read", None), dict):
+        notes = read.get("notes")
+        for number, note in enumerate(notes if isinstance(notes, list) else []):
+            values["read" if not number else " " * number] = note
+        if not notes:
+            files = read.get("files")
+            names = (
+                {str(file.get("encoding")) for file in files if isinstance(file, dict)}
+                if isinstance(files, list)
+                else {}
+            )
+            values["encoding"] = read.get("encoding") or ", ".join(sorted(names))
+    return values
 
 
 def _parent(record: "RunRecord") -> str:

@@ -10,6 +10,7 @@ import torch
 
 from tuirnn import tasks
 from tuirnn.config import FIELDS, RunConfig
+from tuirnn.diagnosis import HOPELESS
 from tuirnn.errors import ConfigError, DataError, RunError, one_line
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
@@ -91,9 +92,26 @@ def start(
         trainer = Trainer(record, data, writer, device, report, team)
         if parent:
             trainer.begin_with(parent.weights(trainer.weights(), data))
-        for note in (*said, *notes, *([tight] if tight else []), *([f"--dtype auto: {choice.line}"] if choice else [])):
+        for note in (
+            *said,
+            *notes,
+            *_memorises(record),
+            *([tight] if tight else []),
+            *([f"--dtype auto: {choice.line}"] if choice else []),
+        ):
             trainer.recorder.note(note)
         return trainer.run()
+
+
+def _memorises(record: RunRecord) -> list[str]:
+    """What is to be said where the network is far too large for its data."""
+    there, noun = record.data.get("train"), record.config.task.counted(record.vocab.kind)
+    if not isinstance(there, int) or record.parameters < HOPELESS * there:
+        return []
+    return [
+        f"{record.parameters:,} parameters learn from {there:,} {noun}: the network will memorise them; "
+        "try a smaller --hidden, or more data"
+    ]
 
 
 def _choice(config: RunConfig, data: TaskData, device: torch.device) -> Choice | None:

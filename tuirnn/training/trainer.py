@@ -29,6 +29,9 @@ from tuirnn.training.signals import Interrupted
 from tuirnn.training.tasks import half_of
 from tuirnn.training.team import Alone, Order
 
+FIRST_LOOK = 15.0
+"""Seconds after which a run that is limited by time is evaluated for the first time, at the latest."""
+
 ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
 """What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
 
@@ -238,8 +241,11 @@ class Trainer:
 
     @property
     def _evaluation_due(self) -> bool:
-        step, every = self.progress.step, self.config.train.eval_every or self.batches.batches_per_epoch
-        return step % every == 0 and self.progress.evaluated != step
+        step, train = self.progress.step, self.config.train
+        due = step % (train.eval_every or self.batches.batches_per_epoch) == 0 and self.progress.evaluated != step
+        # A run that is limited by time shows its first sample early, however slow the machine is.
+        early = min(FIRST_LOOK, 60 * train.minutes / 10)
+        return due or (train.minutes > 0 and not self.progress.evaluated and self.recorder.clock.elapsed >= early)
 
     def evaluate(self) -> None:
         """Evaluate the network on held-out data, and keep it if it is the best so far."""

@@ -9,9 +9,9 @@ CELLS = Path("export") / "cells"
 
 
 def find_cell_files() -> list[Path]:
-    """The cell files in the working folder, then those that come with the program."""
-    own = sorted(CELLS.glob("*.onnx"))
-    return own + [path for path in sorted(shipped.CELLS.glob("*.onnx")) if not any(_same(path, other) for other in own)]
+    """The cell files in the working folder, then the one that comes with the program."""
+    own, shared = sorted(CELLS.glob("*.onnx")), shipped.CELLS / shipped.CELL
+    return own if not shared.is_file() or any(_same(shared, path) for path in own) else [*own, shared]
 
 
 def display_name(cell: str) -> str:

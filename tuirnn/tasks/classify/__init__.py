@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHOWN, BAR = 6, 24
 """Classes that stand beside each symbol, and the length of the bar of a certain one."""
 
+LONG = 40
+"""Symbols of a text from which its answers are told after each word instead of each symbol."""
+
 
 class Classification(Task):
     """See the module."""
@@ -136,23 +139,26 @@ class Classification(Task):
         )
 
     def predict(self, cell: OpenCell, text: str) -> Report:
-        """The probabilities of the likeliest classes after each symbol."""
-        from tuirnn.tasks.classify.prediction import stream
+        """The class, then the probabilities of the likeliest ones after each symbol, or each word of a long text."""
+        from tuirnn.tasks.classify.prediction import after_words, stream
 
         if not text:
             raise ConfigError("an empty text has no last symbol to judge by; give at least one")
         classes, steps = cell.metadata.classes, list(stream(cell, text))
         last = steps[-1][1]
         best = [int(i) for i in last.argsort()[::-1][:SHOWN]]
-        width = max(5, *(len(one_line(classes[i], 14)) for i in best))
-        lines = ["   " + "  ".join(f"{one_line(classes[i], 14):>{width}}" for i in best)]
-        for symbol, p in steps:
+        rows = after_words(steps) if len(steps) > LONG else steps
+        width, wide = max(5, *(len(one_line(classes[i], 14)) for i in best)), max(len(one_line(s, 16)) for s, _ in rows)
+        lines = [
+            f"{one_line(classes[best[0]], 60)}  {float(last[best[0]]):.3f}",
+            " " * (wide + 2) + "  ".join(f"{one_line(classes[i], 14):>{width}}" for i in best),
+        ]
+        for symbol, p in rows:
             row = "  ".join(f"{p[i]:>{width}.3f}" for i in best)
-            lines.append(f"{one_line(symbol):<3}{row}  {'█' * round(BAR * float(p[best[0]]))}")
-        lines.append(f"{one_line(classes[best[0]], 60)}  {float(last[best[0]]):.3f}")
-        return Report(
-            {"text": text, "classes": classes, "steps": [{"symbol": s, "p": p.tolist()} for s, p in steps]}, lines
-        )
+            lines.append(f"{one_line(symbol, 16):<{wide}}  {row}  {'█' * round(BAR * float(p[best[0]]))}".rstrip())
+        answer = {"class": classes[best[0]], "p": dict(zip(classes, last.tolist(), strict=True))}
+        told = [{"symbol": s, "p": p.tolist()} for s, p in steps]
+        return Report({"text": text, **answer, "classes": classes, "steps": told}, lines)
 
     def predict_lines(self, cell: OpenCell, lines: Sequence[str]) -> Iterable[Report]:
         """For each text the class, its probability and the text."""

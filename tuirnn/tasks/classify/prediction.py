@@ -25,6 +25,16 @@ def stream(cell: OpenCell, text: str) -> Iterator[tuple[str, Probabilities]]:
         yield vocab.symbol(token), softmax(logits)
 
 
+def after_words(steps: Sequence[tuple[str, Probabilities]]) -> list[tuple[str, Probabilities]]:
+    """The steps of a stream at the ends of words, each with its word; of tokens that are words already, all."""
+    found, word = list[tuple[str, Probabilities]](), ""
+    for symbol, p in steps:
+        if symbol.isspace() and word:
+            found.append((word, p))
+        word = "" if symbol.isspace() else word + symbol
+    return [*found, (word, steps[-1][1])] if word else found
+
+
 def last_logits(cell: OpenCell, ids: Sequence[Ids]) -> npt.NDArray[np.float32]:
     """Logits [n, classes] at each sequence's last step, the sequences side by side."""
     examples = Examples(tuple(ids), np.zeros(len(ids), np.int64))
