@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: demo test conformance dist docs pictures soak bench bench-gpu clean
 
-demo: .venv/installed
+demo: .venv/program
 	$(BIN)/python -m tuirnn demo
 
 test: .venv/installed
@@ -49,8 +49,13 @@ bench: .venv/installed
 bench-gpu: .venv/installed
 	$(BIN)/python benchmarks/gpu.py $(if $(DATA),--data $(DATA))
 
-.venv/installed: pyproject.toml constraints.txt
+# What runs the program, and what checks it too.
+.venv/program: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed: .venv/program
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

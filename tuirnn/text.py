@@ -103,8 +103,8 @@ def speed(per_second: float, counted: str) -> str:
 
 
 def held_out(value: float, leaky: bool) -> str:
-    """A held-out loss, with the word that one needs whose text was trained on."""
-    return loss(value) + " leaky" * leaky
+    """A held-out loss, with the word that one needs whose text was trained on; infinite before the first evaluation."""
+    return loss(math.nan if value == math.inf else value) + " leaky" * leaky
 
 
 def loss(value: float) -> str:

@@ -246,7 +246,7 @@ class Forecaster(Cell):
         return self.metadata.scaling.columns
 
     def predict(self, history: Any = None, horizon: int = 200) -> npt.NDArray[np.float64]:
-        """The next points, each read as if it were true; the state is left as it is.
+        """The next points, each fed back as input; the state is left as it is.
 
         Args:
             history: points [n, F] in the data's own units, or [n] of a single column; a table's path; None: the data of

@@ -47,7 +47,7 @@ class Metrics(Mapping[str, Column]):
 
     def __repr__(self) -> str:
         n = len(self._columns["step"])
-        return f"Metrics({n:,} records: {', '.join(self._columns)})"
+        return f"Metrics({n:,} record{'s' * (n != 1)}: {', '.join(self._columns)})"
 
     def to_pandas(self) -> Any:
         """The same as a `pandas.DataFrame`; raises ConfigError where pandas is not installed."""

@@ -37,7 +37,7 @@ def examples(
         print_json(titles) if as_json else print(*(f"{key:<20} {said}" for key, said in titles.items()), sep="\n")
         return
     source = shipped.EXAMPLES / chosen("NAME", name, names)
-    target, model = output or Path(name), cell or shipped.CELLS / shipped.CELL
+    target, model = output or Path(name), shipped.cell_path(str(cell or shipped.CELL))
     if target.exists():
         raise ConfigError(f"{one_line(target)} exists already; name a new folder with -o")
     if model.suffix != ".onnx" or not model.is_file():

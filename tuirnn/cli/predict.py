@@ -48,7 +48,7 @@ File = Annotated[
     ),
 ]
 Horizon = Annotated[
-    int | None, typer.Option(metavar="N", help="Points to forecast, each read as if it were true \\[default: 200].")
+    int | None, typer.Option(metavar="N", help="Points to forecast, each fed back as input \\[default: 200].")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write the forecast here.")]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE.svg|png", help="Draw the forecast (needs matplotlib).")]

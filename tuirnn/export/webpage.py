@@ -162,7 +162,8 @@ def _lead(network: Network) -> str:
     shape = network.config
     layers = f"{shape.layers} layers of {shape.hidden}" if shape.layers > 1 else str(shape.hidden)
     source = f", trained on {network.data}" if network.data else ""
-    return f"A recurrent network, {layers} {shape.cell.upper()} units{source}: it {network.task.does}, in this page."
+    units = f"{layers} {shape.cell.upper()} units"
+    return f"A recurrent network, {units}{source}. It {network.task.does} here, in your browser."
 
 
 def _facts(network: Network, cell: TrustedCell) -> dict[str, str]:

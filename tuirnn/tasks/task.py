@@ -285,7 +285,8 @@ class Task(ABC):
         source = Source(files[0][0], b"\n".join(data for _, data in files), tuple(files))
         found = source.read(config.encoding)
         lines, symbols = found.text.count("\n") + 1, len(set(found.text))
-        told = f"{len(files):,} files, {len(found.text):,} characters, {symbols:,} of them different, {lines:,} lines"
+        counted = f"{len(files):,} file{'s' * (len(files) != 1)}"
+        told = f"{counted}, {len(found.text):,} characters, {symbols:,} of them different, {lines:,} lines"
         first = [line for line in found.text[:10_000].splitlines() if line.strip()][:3]
         return (told, *found.notes, *(one_line(line, 80) for line in first)), found.read
 
@@ -396,5 +397,5 @@ class Task(ABC):
         raise ConfigError(f"{cell.name} {self.does} and forecasts nothing")
 
     def go_on(self, cell: OpenCell, history: History, horizon: int) -> Forecast:
-        """The next points after a history, each read as if it were true."""
+        """The next points after a history, each fed back as input."""
         raise ConfigError(f"{cell.name} {self.does} and forecasts nothing")

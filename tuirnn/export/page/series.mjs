@@ -1,4 +1,4 @@
-// A network that forecasts a series: it reads points, then its own forecasts as if they were true.
+// A network that forecasts a series: it reads points, then its own forecasts fed back as inputs.
 import { $, Reading, begin, drawn, element } from "./page.mjs";
 
 const WIDE = 100, HIGH = 50;
@@ -39,7 +39,7 @@ class Forecaster {
     this.show(points.length);
   }
 
-  /** The next points after a moment, each read as if it were true. */
+  /** The next points after a moment, each fed back as input. */
   forecast(moment, horizon) {
     const { cell, reading } = this, made = [];
     if (!this.lookBack) {

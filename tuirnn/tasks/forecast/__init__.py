@@ -128,7 +128,7 @@ class Forecasting(Task):
             [
                 f"{cell.name} on {what}{groups}: {figures.points:,} points one step ahead, {figures.origins} roll-outs",
                 *describe(figures).splitlines(),
-                "in the data's own units; 'last': the last value said again; 'seasonal': the value one season before; "
+                "in the data's own units; 'last': the last value repeated; 'seasonal': the value one season before; "
                 "+h: RMSE of the h-th point of a roll-out",
                 *remarks(figures),
             ],

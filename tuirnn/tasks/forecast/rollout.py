@@ -1,4 +1,4 @@
-"""Forecasts of a held-out part: one step ahead, and rolled out, each forecast read as if it were true; in numpy alone.
+"""Forecasts of a held-out part: one step ahead, and rolled out, each forecast fed back as input; in numpy alone.
 
 One definition for the trainer's network and for the cell file: whatever reads points and answers with the next ones is
 a `Reader`. A network that learned from windows reads the last `look_back` points from a zero state for each forecast;
