@@ -300,6 +300,7 @@ def test_a_prefix_leaves_no_other_name_and_no_symbol_alone() -> None:
             "poet_2_codes.h",
             "poet_2_network.h",
             "poet_2_sizes.h",
+            "poet_2_subwords.h",
             "poet_2_weights.c",
             "poet_2_weights.h",
         ]

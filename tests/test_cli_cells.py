@@ -50,7 +50,7 @@ def test_forms_and_c_source(tuirnn: Run, tmp_path: Path) -> None:
     assert tuirnn("export", "small", "--c", "-o", "c.onnx").returncode == 0
     written = {"Makefile", "example.c", *(f"cell{name}" for name in (".c", ".h", "_weights.c"))}
     assert set(os.listdir(tmp_path / "c-c")) == written | {
-        f"cell_{name}.h" for name in ("codes", "network", "sizes", "weights")
+        f"cell_{name}.h" for name in ("codes", "network", "sizes", "subwords", "weights")
     }
 
 

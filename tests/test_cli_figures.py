@@ -41,13 +41,13 @@ def test_the_list_has_units_and_digits(changed: Change, capsys: pytest.CaptureFi
     changed("forecast", best_val_loss=5.2e-08)
     changed("classify", best_val_loss=0.25)
     folder = changed("lm", best_val_loss=1.46301234567891234).root.parent
-    commands.ls(folder)
+    commands.ls(runs=folder)
     lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
     assert re.search(r"best 5\.2e-08 σ² ", lines["forecast"])
     assert re.search(r"best 0\.2500 nats/sequence ", lines["classify"])
     assert re.search(r"best 1\.4630 nats/char ", lines["lm"])
     assert len({line.index("best") for line in lines.values()}) == 1
-    commands.ls(folder, as_json=True)
+    commands.ls(runs=folder, as_json=True)
     found = {run["name"]: run["best_val_loss"] for run in json.loads(capsys.readouterr().out)}
     assert found == {"forecast": 5.2e-08, "classify": 0.25, "lm": 1.46301234567891234}  # JSON keeps every digit
 

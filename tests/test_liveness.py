@@ -88,7 +88,7 @@ def test_the_state_of_a_run(
     assert expected.message in status.message
     assert bool(status.message) == bool(expected.message) or expected.state == "stale"
 
-    ls(paths.root.parent)
+    ls(runs=paths.root.parent)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[1] == paths.name]
     assert expected.state in line
     assert status.message.split("last sign")[0] in line

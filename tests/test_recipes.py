@@ -233,7 +233,7 @@ def test_every_figure_of_a_leaky_run_says_so(tmp_path: Path, capsys: pytest.Capt
     figures = [line for line in said if "validation" in line]
     assert figures
     assert all("leaky" in line for line in figures)
-    ls(tmp_path / "runs")
+    ls(runs=tmp_path / "runs")
     compare(["honest", "seen"], output=tmp_path / "report", runs=tmp_path / "runs")
     evaluate("seen", runs=tmp_path / "runs", device="cpu")
     listed = capsys.readouterr().out

@@ -100,7 +100,6 @@ def test_commands_under_a_limit_say_one_line(limited: Callable[..., Any], small_
         (ENOUGH // 3, ("runs", "ls"), "raise the limit"),
         (ENOUGH * 2 // 3, ("runs", "ls"), "raise the limit"),
         (ENOUGH + 30_000_000, ("train", "large.txt"), "raise the limit"),
-        (ENOUGH + 30_000_000, ("eval", "small", "--text", "large.txt", *where), "--text"),
         (ENOUGH + 30_000_000, ("generate", "small", "--samples", "10000", "-n", "2000", *where), "--samples"),
     ):
         done = limited(limit, *words)
@@ -110,6 +109,21 @@ def test_commands_under_a_limit_say_one_line(limited: Callable[..., Any], small_
         assert advice in done.stderr, done.stderr
         assert "B" in done.stderr
     assert not (tmp_path / "checkpoints").exists()
+
+
+@needs_proc
+def test_a_long_evaluation_under_a_limit_ends(
+    limited: Callable[..., "subprocess.CompletedProcess[str]"], small_run: RunPaths, tmp_path: Path
+) -> None:
+    """Threads that find no room are done without; where that is not enough either, one line says so."""
+    (tmp_path / "large.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 20_000)
+    words = ("eval", str(small_run.root), "--text", "large.txt", "--json")
+    done = limited(ENOUGH + 30_000_000, *words)
+    if done.returncode:
+        assert done.returncode == 2
+        assert ONE_LINE.fullmatch(done.stderr), done.stderr
+    else:
+        assert json.loads(done.stdout)["nats"] > 0
 
 
 @needs_proc

@@ -44,10 +44,10 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def make_cells(folder: Path) -> tuple[Path, list[str]]:
+def make_cells(folder: Path, cell_name: str = "gru") -> tuple[Path, list[str]]:
     """Write the cells and the job; returns its path and the names of the cells."""
     folder.mkdir(parents=True, exist_ok=True)
-    network, entries = random_network(ModelConfig(cell="gru", hidden=256, embed=64)), []
+    network, entries = random_network(ModelConfig(cell=cell_name, hidden=256, embed=64)), []
     for name in PRECISIONS:
         cell = export_network(network, CellOptions(name))
         path = folder / f"{name}.onnx"

@@ -40,6 +40,7 @@ PARTS = {
         "steps",
         "w write report",
     ),
+    "sweep": ("sweep",),
 }
 """Text that each tab must show at every size and in every theme."""
 
@@ -86,7 +87,7 @@ async def test_marks_overlay_curves_in_colours_that_stay(folder: Path, opened: O
         compared = app.query_one("#compare-chart", Chart)
         await until(pilot, lambda: all(len(one.x) for one in compared.series))
         assert {one.name: one.style for one in compared.series}.items() <= styles.items()
-        await pilot.press("1", "u")
+        await pilot.press("1", "U")
         assert not app.folder.marked
         assert "● night-shift" not in screen_text(app)
 
@@ -105,7 +106,7 @@ async def test_filter_and_sort(folder: Path, opened: Opener) -> None:
         await until(pilot, lambda: table.row_count == 3)
         order = []
         for _ in range(3):
-            order.append([table.get_row_at(row)[0].plain.strip() for row in range(3)])
+            order.append([table.get_row_at(row)[0].plain.strip("○● ") for row in range(3)])
             await pilot.press("s")
         assert order == [
             ["night-shift", "finished", "aardvark"],

@@ -106,7 +106,7 @@ async def test_without_colours_there_are_none(tmp_path: Path, monkeypatch: pytes
 async def test_the_end_of_a_run_is_told(tmp_path: Path) -> None:
     with RunWriter(write_run(tmp_path, "night", state="running")) as writer:
         app = DashboardApp(tmp_path)
-        async with app.run_test(size=(120, 40)) as pilot:
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
             await until(pilot, lambda: "1 live" in screen_text(app))
             assert app._driver is not None
             said: list[str] = []

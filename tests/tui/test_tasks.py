@@ -17,6 +17,7 @@ PARTS = {
     "xray": "change of cos",
     "generate": "actual",
     "compare": "best validation MSE",
+    "sweep": "sweep",
 }
 
 

@@ -18,7 +18,7 @@ EXITS = {
 ENVIRONMENT = {
     "TUIRNN_RUNS": "folder of runs in place of ./checkpoints (--runs wins)",
     "TUIRNN_DATA": "folder of data sets in place of the cache folder",
-    "TUIRNN_KERNELS": "amx, avx512, avx2, plain: no more than that; portable: none",
+    "TUIRNN_KERNELS": "amx, avx512, avx2, plain: at most that; portable: none",
     "TUIRNN_GRAPH": "CUDA graph of a step: 'off'; 'twin' checks it",
     "TUIRNN_KNOWN_CELLS": "file of the cell files that have passed their trial",
     "TUIRNN_CONFIG": "file of preferences ('tuirnn config')",

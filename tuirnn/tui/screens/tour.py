@@ -36,7 +36,7 @@ WRITTEN = 80
 def tour_config() -> RunConfig:
     """A network that writes words after some seconds, and ends by itself."""
     return RunConfig().replace(
-        cell="lstm", hidden=128, embed=32, batch_size=16, seq_len=64, minutes=2.0, eval_every=50, checkpoint_every=50
+        hidden=128, embed=32, batch_size=16, seq_len=64, minutes=2.0, eval_every=50, checkpoint_every=50
     )
 
 
