@@ -115,4 +115,4 @@ async def test_the_end_of_a_run_is_told(tmp_path: Path) -> None:
             app.scan()
             await until(pilot, lambda: "night is done: best 1.500 nats/char at step 150" in screen_text(app))
             assert any("\x1b]9;night is done" in one for one in said)
-            assert "\a" in said
+            assert any("\a" in one for one in said)

@@ -59,8 +59,7 @@ class Preferring(App[None]):
         for line in lines:
             self.notify(line, timeout=8, markup=False)
         if lines and self.preferred.dashboard["bell"] and self._driver is not None:
-            self.bell()
-            self._driver.write(DESKTOP.format("; ".join(lines)))
+            self._driver.write("\a" + DESKTOP.format("; ".join(lines)))
 
     def action_theme(self) -> None:
         """Switch to the next theme."""
