@@ -43,7 +43,6 @@ DASHBOARD: dict[str, Preference] = {
     "theme": Preference("tuirnn-dark", "Colours; T changes them."),
     "ascii": Preference(False, "Draw with plain characters only."),
     "sort": Preference("newest", "Order of the runs; s changes it."),
-    "columns": Preference([], "Columns of the table of runs, the most important first; []: all that fit."),
     "smoothing": Preference(-1.0, "Of the training loss, from 0 to below 1; -1: by the number of points."),
     "keymap": Preference("usual", "Keys: the usual ones, or with those of Vim beside them.", KEYMAPS),
     "bell": Preference(True, "Ring the terminal's bell, and ask it for a notice, when a run ends."),
