@@ -282,8 +282,7 @@ class Task(ABC):
         """
         from tuirnn.tasks.sources import Source
 
-        source = Source(files[0][0], b"\n".join(data for _, data in files), tuple(files))
-        found = source.read(config.encoding)
+        found = Source(files[0][0], b"\n".join(data for _, data in files), tuple(files)).read(config.encoding)
         lines, symbols = found.text.count("\n") + 1, len(set(found.text))
         counted = f"{len(files):,} file{'s' * (len(files) != 1)}"
         told = f"{counted}, {len(found.text):,} characters, {symbols:,} of them different, {lines:,} lines"
