@@ -1,8 +1,10 @@
 """The Sweep tab: what a sweep has found so far, which settings matter, and its runs, the best first."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -15,14 +17,16 @@ from tuirnn.charts.plot import Axis, Options, Series
 from tuirnn.runlog.track import Curve
 from tuirnn.runs.listing import RunSummary
 from tuirnn.settings.section import flag_of
-from tuirnn.sweeping.reading import SweepView, sweeps
-from tuirnn.sweeping.results import Trial
 from tuirnn.tui.keys import key
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.run_chart import following
 from tuirnn.tui.widgets.titles import fit
+
+if TYPE_CHECKING:  # imported when sweeps are read: the dashboard opens sooner without
+    from tuirnn.sweeping.reading import SweepView
+    from tuirnn.sweeping.results import Trial
 
 NONE = "no sweep in this folder: tuirnn sweep SOURCE --lr 0.001,0.003 --hidden 64,128 --seed 0,1 begins one"
 
@@ -86,7 +90,13 @@ class SweepTab(Tab):
                 self.app.refresh_bindings()
 
         folder, known = self.context.folder.path, list(runs)
-        self.context.in_background("sweeps", lambda: sweeps(folder, known), shown)
+
+        def read() -> tuple[SweepView, ...]:
+            from tuirnn.sweeping.reading import sweeps
+
+            return sweeps(folder, known)
+
+        self.context.in_background("sweeps", read, shown)
 
     @property
     def sweep(self) -> SweepView | None:
