@@ -1,6 +1,7 @@
 """The state of a run in many scenarios: what is shown, which process is signalled, whether it can be removed."""
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import train_small
 from scenario import BYSTANDER, OTHER_BOOT, Child, Scenario
 from scenarios import SCENARIOS
 from tui.conftest import screen_text, until
@@ -245,3 +247,38 @@ def test_a_long_evaluation_is_not_silent(tmp_path: Path, small_text: Path, monke
     settings = {"hidden": 8, "embed": 4, "steps": 2, "sources": (str(small_text),), "device": "cpu"}
     launch.start(RunConfig().replace(**settings), tmp_path, "one", look)
     assert heartbeats["eval"] > heartbeats["step"]
+
+
+def test_a_run_that_ends_while_it_is_read_is_done_not_stale(
+    tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = train_small(tmp_path, "one", small_text, steps=3)
+    done = paths.status.read_bytes()
+    claimed = {**json.loads(done), "state": "running", "process": "1 gone"}
+    paths.status.write_text(json.dumps(claimed))
+    judged = liveness.judge
+
+    def ends_meanwhile(paths: RunPaths, status: Status) -> liveness.Life:
+        life = judged(paths, status)
+        paths.status.write_bytes(done)
+        return life
+
+    assert read_status(paths).state == "stale"
+    monkeypatch.setattr(liveness, "judge", ends_meanwhile)
+    assert read_status(paths).state == "done"
+
+
+def test_a_hang_up_while_the_end_is_written_leaves_a_run_that_is_done(
+    tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = []
+    end = recorder.Recorder.end
+
+    def asked(self: recorder.Recorder, outcome: str) -> None:
+        handlers.append(signal.getsignal(signal.SIGHUP))
+        end(self, outcome)
+
+    monkeypatch.setattr(recorder.Recorder, "end", asked)
+    train_small(tmp_path, "one", small_text, steps=3)
+    assert handlers
+    assert signal.SIG_DFL not in handlers

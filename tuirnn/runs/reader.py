@@ -221,6 +221,9 @@ def read_status(paths: RunPaths) -> Status:
         begins = liveness.is_locked(paths) and not paths.status.exists()
         return Status(state="starting") if begins else Status(state="stale", message="no readable status")
     life = liveness.judge(paths, status)
+    if life.state == "stale" and (since := written_status(paths)) is not None:
+        status = since  # it may have ended in order since it was read
+        life = liveness.judge(paths, status)
     status.state, status.message = life.state, life.message or status.message
     if status.state == "silent":
         status.tokens_per_s = status.eta = 0.0  # what was measured before is so no longer

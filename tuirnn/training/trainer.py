@@ -174,14 +174,14 @@ class Trainer:
                 memory=round(fitting.takes),
             )
         )
-        try:
-            with self.channel:
+        with self.channel:  # until the end is written: a signal before that would leave a run that claims to live
+            try:
                 outcome = self._train()
+            except Exception as error:
+                raise self._failed(error) from None
             if self.finished:  # a signal or a request that came with the last step
                 outcome = "done"
-        except Exception as error:
-            raise self._failed(error) from None
-        self.recorder.end(outcome)
+            self.recorder.end(outcome)
         return outcome
 
     def _train(self) -> str:
