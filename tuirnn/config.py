@@ -6,7 +6,6 @@ The fields of the sections are the single source for the command line's options,
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -222,6 +221,8 @@ def load_recipe(name: str) -> Recipe:
     path = recipe_path(name)
     where = one_line(path.name)
     try:
+        import tomllib  # a cell or a run asks for no recipe
+
         body = tomllib.loads(recipe_text(name))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not a readable recipe: {one_line(error)}") from None

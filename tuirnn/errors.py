@@ -4,7 +4,6 @@ The command line prints one line of a `TuirnnError` on stderr and exits with its
 anything else that escapes is a defect of ours.
 """
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -65,6 +64,8 @@ def nearest(given: str, known: Iterable[str], otherwise: str = "") -> str:
 
     Returns "did you mean 'lstm'?" where something is close, else `otherwise`, else "known: a, b, c".
     """
+    import difflib  # only a name that is not known needs it
+
     names, word = sorted(known), given[:100].casefold()
     likeness = {name: difflib.SequenceMatcher(None, name.casefold(), word).ratio() for name in names}
     enough = max(LIKE, max(likeness.values(), default=0.0) - AS_NEAR)

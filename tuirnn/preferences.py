@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +96,10 @@ def _text(file: Path) -> str:
 
 
 def _parsed(text: str, file: Path) -> dict[str, dict[str, Any]]:
+    if not text.strip():
+        return {}
+    import tomllib  # most users have no such file
+
     where = one_line(file)
     try:
         body = tomllib.loads(text)
@@ -157,6 +160,8 @@ def parse(key: str, word: str) -> Any:
     if section not in SECTIONS or not name:
         known = [*(f"dashboard.{one}" for one in DASHBOARD), *(f"train.{one}" for one in FIELDS)]
         raise ConfigError(f"no preference '{one_line(key, 60)}'; {nearest(key, known)}")
+    import tomllib
+
     value: Any = word
     with contextlib.suppress(ValueError):
         value = tomllib.loads(f"x = {word}")["x"]

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from tuirnn.config import RunConfig
 from tuirnn.errors import RunError, TuirnnError, one_line
 from tuirnn.files import open_own, parse_json, read_json
@@ -322,6 +320,8 @@ def parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
 
     A long run's log is read while keys are pressed, hence the fast parser; it takes nothing that `parse_line` refuses.
     """
+    import orjson  # the dashboard draws its first frame without
+
     lines = data.split(b"\n")[:-1]
     try:
         records = orjson.loads(b"[" + b",".join(lines) + b"]")

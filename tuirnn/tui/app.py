@@ -227,10 +227,10 @@ class DashboardApp(Preferring):
         self._scanning = False
         self._next_scan = time.monotonic() + SCAN_SHARE * message.seconds
         before = self.folder.runs
-        if not self.query(KeyLine) or not self.folder.update(message.runs):  # no KeyLine: the dashboard is closing
+        busy = len(self.screen_stack) != 1 or not self.screen.children  # a dialog is open, or the dashboard closes
+        if busy or not self.folder.update(message.runs):
             return
-        runs = self.folder.runs
-        self.tell_ends(before, runs)
+        self.tell_ends(before, runs := self.folder.runs)
         self.query_one(TopLine).show_live(sum(run.status.live for run in runs), len(runs))
         for tab in self.tabs.values():
             if tab.is_set_up:

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from tuirnn import diagnosis
-from tuirnn.diagnosis import Finding
 from tuirnn.runlog.probes import ProbeLog
 from tuirnn.runlog.snapshot import Snapshot
 from tuirnn.runs.layout import RunPaths
@@ -18,6 +17,9 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.usage import Meter, Usage
 from tuirnn.tui.widgets.styled_text import StyledText
 from tuirnn.tui.widgets.system_panel import SystemPanel
+
+if TYPE_CHECKING:
+    from tuirnn.diagnosis import Finding
 
 EVERY = 1.0
 """Seconds between two readings of log and machine."""
@@ -120,20 +122,25 @@ class Asides:
             return
         self._searched, self._next_search = seen, now + FOUND_EVERY
 
-        def found(findings: tuple[Finding, ...]) -> None:
+        def search() -> "tuple[Finding, ...]":
+            from tuirnn import diagnosis  # the first frame shows no finding
+
+            return diagnosis.diagnose(run, snapshot, probes.read())
+
+        def found(findings: "tuple[Finding, ...]") -> None:
             if run.paths == self._paths:
                 self._show_findings(findings)
 
-        self._work("findings", lambda: diagnosis.diagnose(run, snapshot, probes.read()), found)
+        self._work("findings", search, found)
 
-    def _show_findings(self, findings: tuple[Finding, ...]) -> None:
+    def _show_findings(self, findings: "tuple[Finding, ...]") -> None:
         panel, self.findings = self.found, findings
         panel.display = bool(findings)
         panel.update(Content("\n").join(_line(one) for one in findings))
         self._tab.app.refresh_bindings()
 
 
-def _line(found: Finding) -> Content:
+def _line(found: "Finding") -> Content:
     return Content.assemble(
         ("▲ ", "bold $text-warning"), (found.what, "bold $text-warning"), (f"  {found.evidence}", "$text-muted")
     )

@@ -35,6 +35,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask
 from tuirnn.tui.screens.logs import LogRead, LogReaders
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.titles import entitle
 
 FIRST = 4
 """Number of runs, the newest, that are compared if none are marked."""
@@ -154,7 +155,7 @@ class CompareTab(Tab):
         style = self.context.folder.line_style
         if group is None:
             chart.show([])
-            chart.border_title = chart.border_subtitle = Content("")
+            entitle(chart, "", "")
             return
         known = self._measures(group)
         figure = known[self._measure % len(known)]
@@ -168,12 +169,13 @@ class CompareTab(Tab):
         unit = PERCENT if figure is not None and figure.unit == PERCENT else "nats"
         chart.show(lines, Options(log=self._log, robust=not self._log, axis=AXES[self._alignment], unit=unit))
         training = dataclasses.replace(group.loss, name=f"training {group.loss.kind}, smoothed")
-        chart.border_title = Content(f"validation {figure.directed}" if figure else training.directed)
         others = [one for one in found if one is not group]
         kept = apart(others) if others else ""
-        chart.border_subtitle = Content(
+        entitle(
+            chart,
+            f"validation {figure.directed}" if figure else training.directed,
             f"{BY[self._alignment]} · {'log' if self._log else 'linear'} y · "
-            + (f"{kept}: u" if kept else self._which())
+            + (f"{kept}: u" if kept else self._which()),
         )
 
     def _which(self) -> str:
@@ -198,7 +200,7 @@ class CompareTab(Tab):
             colours = [f"bold ${self.context.folder.line_style(name)}" for name in shared[0].names]
             lines += _table([Row("", shared[0].names), *shared[1]], colours)
         self.query_one("#compare-table", Static).update(Content("\n").join(lines))
-        self.query_one("#compare-table-frame").border_subtitle = Content(KEY if lines else "")
+        entitle(self.query_one("#compare-table-frame"), subtitle=KEY if lines else "")
 
     # ── keys ──────────────────────────────────────────────────────────────────
 

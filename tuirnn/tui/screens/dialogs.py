@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,9 +13,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tuirnn.diagnosis import Finding
 from tuirnn.errors import TuirnnError
 from tuirnn.text import visible_line
+
+if TYPE_CHECKING:
+    from tuirnn.diagnosis import Finding
 
 KEY_WIDTH = 7
 """Width of the column of keys in the help."""
@@ -121,7 +123,7 @@ class Findings(ModalScreen[None]):
     AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,D,enter", "dismiss", "close")]
 
-    def __init__(self, name: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, name: str, findings: "Sequence[Finding]") -> None:
         super().__init__()
         self._run_name, self._findings = name, findings
 

@@ -6,7 +6,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widgets import Input
 
 from tuirnn import text
@@ -27,7 +26,7 @@ from tuirnn.tui.widgets.prompt_input import NEWLINE, PromptInput
 from tuirnn.tui.widgets.rollout import RollOut
 from tuirnn.tui.widgets.sampling import Sampling
 from tuirnn.tui.widgets.styled_text import StyledText
-from tuirnn.tui.widgets.titles import fit
+from tuirnn.tui.widgets.titles import entitle, fit
 
 FRAME = 0.05
 """Seconds between two drawings while the network writes."""
@@ -271,9 +270,9 @@ class GenerateTab(Writing):
     def _draw_titles(self) -> None:
         view, name = self.view, text.visible_line(display_name(self.engine.cell)) if self.engine else "no cell"
         panel = self._text
-        panel.border_title = fit([name, view.described, view.provider], panel.outer_size.width)
-        panel.border_subtitle = fit(state_of(view), panel.outer_size.width)
-        self.query_one(Bars).border_title = Content("class" if view.classifies else f"next {view.noun}")
+        width = panel.outer_size.width
+        entitle(panel, fit([name, view.described, view.provider], width), fit(state_of(view), width))
+        entitle(self.query_one(Bars), "class" if view.classifies else f"next {view.noun}")
 
     def on_resize(self, event: events.Resize) -> None:
         """Write the titles that fit the new width."""

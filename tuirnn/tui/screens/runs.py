@@ -30,6 +30,7 @@ from tuirnn.tui.screens.logs import LogRead, LogReaders
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.run_details import RunDetails
 from tuirnn.tui.widgets.runs_table import RunsTable
+from tuirnn.tui.widgets.titles import entitle
 from tuirnn.tui.widgets.welcome import Welcome
 
 MOST_LINES = 8
@@ -163,8 +164,11 @@ class RunsTab(Tab):
         typed = self.query_one("#runs-filter", Input).value
         passed = [run for run in runs if matches(run, typed)]
         table = self._table
-        table.border_title = Content("runs" if len(passed) == len(runs) else f"runs · {len(passed)} of {len(runs)}")
-        table.border_subtitle = Content(f"sorted by {self._sort}" if self._sort != "newest" else "newest first")
+        entitle(
+            table,
+            "runs" if len(passed) == len(runs) else f"runs · {len(passed)} of {len(runs)}",
+            f"sorted by {self._sort}" if self._sort != "newest" else "newest first",
+        )
         tasks = list(dict.fromkeys(run.task.name if run.task else "" for run in runs))  # that of the newest run first
         return sorted(passed, key=lambda run: (tasks.index(run.task.name if run.task else ""), SORTS[self._sort](run)))
 
@@ -244,12 +248,11 @@ class RunsTab(Tab):
             self._shown_lines = shown
             chart.show(lines if any(len(one.x) for one in lines) else [], Options(robust=True))
         loss = runs[0].judgement.loss if runs else UNKNOWN.loss
-        chart.border_title = Content(f"validation {dataclasses.replace(loss, name=loss.kind).titled}")
         missing = [run for run in self._overlaid() if run not in runs]
         others = sum(run.judgement.kind != runs[0].judgement.kind for run in missing)
         notes = [f"{others} not drawn: other units"] * bool(others)
         notes += [f"{len(missing) - others} more"] * (len(missing) > others)
-        chart.border_subtitle = Content(" · ".join(notes))
+        entitle(chart, f"validation {dataclasses.replace(loss, name=loss.kind).titled}", " · ".join(notes))
 
     def on_welcome_chosen(self, event: Welcome.Chosen) -> None:
         """Open the door that was chosen."""

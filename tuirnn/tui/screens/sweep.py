@@ -22,7 +22,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.run_chart import following
-from tuirnn.tui.widgets.titles import fit
+from tuirnn.tui.widgets.titles import entitle, fit
 
 if TYPE_CHECKING:  # imported when sweeps are read: the dashboard opens sooner without
     from tuirnn.sweeping.reading import SweepView
@@ -125,14 +125,13 @@ class SweepTab(Tab):
         course = [(at + 1, loss) for at, loss in sweep.best_so_far]
         ends += [_series("", [at for at, _ in course], [loss for _, loss in course], "best")]
         chart.show(ends, Options(robust=True))
-        chart.border_title = fit(["best val loss so far", sweep.unit, sweep.name], chart.outer_size.width)
         done = len(sweep.trials)
         states = {state: sum(one.state == state for one in sweep.trials) for state in ("pruned", "failed")}
         words = [f"{done} run{'s' * (done != 1)} done", *([f"▶ {len(sweep.live)} at work"] if sweep.live else [])]
         words += [f"{count} {state}" for state, count in states.items() if count]
-        chart.border_subtitle = fit(
-            [*words, f"{sweep.search} search", _which(self._found, sweep)], chart.outer_size.width
-        )
+        width, search = chart.outer_size.width, f"{sweep.search} search"
+        title = fit(["best val loss so far", sweep.unit, sweep.name], width)
+        entitle(chart, title, fit([*words, search, _which(self._found, sweep)], width))
 
     def _draw_scatter(self, sweep: SweepView) -> None:
         chart, found = self.query_one("#sweep-scatter", Chart), sweep.over_seeds(self._setting)
@@ -160,9 +159,9 @@ class SweepTab(Tab):
             ],
             Options(log_x=log, axis=Axis(kind="number" if numbers else "count"), robust=False),
         )
-        chart.border_title = fit([f"val loss by {flag_of(self._setting)}"], chart.outer_size.width)
+        title = fit([f"val loss by {flag_of(self._setting)}"], chart.outer_size.width)
         names = [] if numbers else [f"{at} {_word(value)}" for at, value in enumerate(values, 1)]
-        chart.border_subtitle = fit([*names, "◆ a run", "line: mean", "band: spread"], chart.outer_size.width)
+        entitle(chart, title, fit([*names, "◆ a run", "line: mean", "band: spread"], chart.outer_size.width))
 
     def _draw_table(self, sweep: SweepView) -> None:
         frame = self.query_one("#sweep-table-frame")

@@ -8,25 +8,22 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tuirnn.cells import Cell
-from tuirnn.codegen.equations import equations
-from tuirnn.codegen.notation import GREEK, TILDE
 
 GAP = 3
 """Cells between two columns."""
 
-ASCII = {
-    "log σ": "log_sigmoid", "σ": "sigmoid", "√": "sqrt ", "−": "-", "²": "^2", "ᵀ": "^T", TILDE: "~",
-    **{letter: name for name, letter in GREEK.items()},
-}  # fmt: skip
-"""Replacements for the symbols of equations in ASCII output."""
+ASCII = {"log σ": "log_sigmoid", "σ": "sigmoid", "√": "sqrt ", "−": "-", "²": "^2", "ᵀ": "^T"}
+"""Replacements for the symbols of equations in ASCII output, beside those of the Greek letters."""
 
 _SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 def plain(text: str) -> str:
     """An equation in ASCII."""
+    from tuirnn.codegen.notation import GREEK, TILDE  # the first frame shows no equation
+
     text = re.sub("[⁻⁰¹³⁴⁵⁶⁷⁸⁹][⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*", lambda found: "^" + found[0].translate(_SUPERSCRIPTS), text)
-    for sign, word in ASCII.items():
+    for sign, word in (*ASCII.items(), (TILDE, "~"), *((letter, name) for name, letter in GREEK.items())):
         text = text.replace(sign, word)
     return text
 
@@ -46,6 +43,8 @@ class Equations(Widget):
 
     def show(self, cell: Cell | None) -> None:
         """Display the equations of a cell; None displays nothing."""
+        from tuirnn.codegen.equations import equations
+
         if cell is not self._cell:
             self._cell = cell
             found = equations(cell).forward if cell is not None else ()

@@ -2,7 +2,6 @@
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.content import Content
 
 from tuirnn.figures import PERCENT
 from tuirnn.runlog.answers import Answers
@@ -13,7 +12,7 @@ from tuirnn.tui.widgets.answers import AnswerTable
 from tuirnn.tui.widgets.mistakes import Mistakes
 from tuirnn.tui.widgets.outlook_chart import OutlookChart
 from tuirnn.tui.widgets.styled_text import Lines, StyledText, surprise_legend
-from tuirnn.tui.widgets.titles import fit
+from tuirnn.tui.widgets.titles import entitle, fit
 
 WAITING = "nothing yet: a sample is written at each evaluation; v requests one now"
 NO_ANSWERS = "no predictions yet: they are recorded at each evaluation; v requests one now"
@@ -62,12 +61,11 @@ class HeldOut(Horizontal):
         judging = task is not None and not task.writes
         self.set_class(judging and outlook is not None, "-outlook")
         self.set_class(judging and outlook is None, "-answers")  # a table as text, if an earlier version wrote it
-        self.query_one(OutlookChart).border_title = Content(f"held-out forecast{where}")
+        entitle(self.query_one(OutlookChart), f"held-out forecast{where}")
         table = self.query_one(AnswerTable)
-        table.border_title = Content(f"held-out predictions{where}")
-        table.border_subtitle = fit(_judged(snapshot, chosen, task), self.size.width)
+        entitle(table, f"held-out predictions{where}", fit(_judged(snapshot, chosen, task), self.size.width))
         title = f"{'held-out errors' if outlook else 'held-out predictions' if judging else 'what it writes'}{where}"
-        sample.border_title = Content(title)
+        entitle(sample, title)
         if self._shown == (now := (snapshot.generation, chosen, judging)):
             return
         self._shown = now

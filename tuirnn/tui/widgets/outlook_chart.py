@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from textual.content import Content
 
 from tuirnn.calibration import COVERAGE
 from tuirnn.charts.plot import Axis, Options, Series
@@ -12,6 +11,7 @@ from tuirnn.runlog.track import Curve
 from tuirnn.text import figure, visible_line
 from tuirnn.tui.views import Points
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.titles import entitle
 
 INTERVAL = f"{COVERAGE:.0%} interval".replace("%", " %")
 """Name of the band around a forecast."""
@@ -49,7 +49,7 @@ class OutlookChart(Chart):
     def _renew(self) -> None:
         found = self._outlook
         if found is None:
-            self.border_subtitle = Content("")
+            entitle(self, subtitle="")
             self.show([])
             return
         column, F = self._column % len(found.columns), len(found.columns)
@@ -58,7 +58,7 @@ class OutlookChart(Chart):
         error = found.forecast[:n, column] - found.truth[:n, column]
         root = math.sqrt(float(np.mean(error**2))) if n else math.nan
         rmse = f" · RMSE {figure(root)}" if math.isfinite(root) else ""
-        self.border_subtitle = Content(f"{visible_line(found.columns[column])}{which}{rmse}")
+        entitle(self, subtitle=f"{visible_line(found.columns[column])}{which}{rmse}")
         self.show(_lines(found, column), Options(cursor=0.0, axis=Axis(kind="number")))
 
 

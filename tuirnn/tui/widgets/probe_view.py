@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.content import Content
 
 from tuirnn import text
 from tuirnn.charts.plot import Options, Series
@@ -16,6 +15,7 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.equations import Equations
 from tuirnn.tui.widgets.gates import Gates, gate_rows
+from tuirnn.tui.widgets.titles import entitle
 
 MOST_LINES = 6
 """Runs in the chart."""
@@ -74,8 +74,11 @@ class ProbeView(Horizontal):
         layer = min(layer, len(probe.gates) - 1) if probe and probe.gates else -1
         gates = self.query_one(Gates)
         gates.show(gate_rows(probe, layer, cell) if probe and cell and layer >= 0 else ())
-        gates.border_title = Content("gates, share saturated" + (f" · layer {layer + 1}" if layer > 0 else ""))
-        gates.border_subtitle = Content(f"[ step {text.count(probe.step)} ]" if probe else "")
+        entitle(
+            gates,
+            "gates, share saturated" + (f" · layer {layer + 1}" if layer > 0 else ""),
+            f"[ step {text.count(probe.step)} ]" if probe else "",
+        )
         self.query_one(Equations).show(cell)
 
     def _draw_gradient(self, runs: Sequence[ProbedRun]) -> None:
@@ -91,8 +94,7 @@ class ProbeView(Horizontal):
             style = one.style if several else "train"
             lines.append(Series(name if several else "", steps_back, Curve.of(norms / norms[-1]), style))
         chart.show(lines, Options(log=self._log))
-        chart.border_title = Content("gradient norm by steps back")
         notes = ["relative to the last step"]
         notes += ["mark runs to compare cells"] if not several and chart.size.width >= WIDE else []
         notes += [f"{MOST_LINES} of {len(runs)} marked"] if len(runs) > MOST_LINES else []
-        chart.border_subtitle = Content(" · ".join(notes))
+        entitle(chart, "gradient norm by steps back", " · ".join(notes))

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from textual.content import Content
 
 from tuirnn.charts.plot import Options, Series
 from tuirnn.runlog.track import Curve
@@ -11,6 +10,7 @@ from tuirnn.text import count, figure, visible_line
 from tuirnn.tui.views import HISTORY, STEPS, RolledOut
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.outlook_chart import band
+from tuirnn.tui.widgets.titles import entitle
 
 
 class RollOut(Chart):
@@ -64,9 +64,9 @@ class RollOut(Chart):
         """Draw the chart and its titles."""
         found = self._found
         described = f" · {found.described}" if found else ""
-        self.border_title = Content(visible_line(f"{self._run}{described}"))
+        entitle(self, visible_line(f"{self._run}{described}"))
         state = "▶ running" if self._rolling else "‖ paused"
-        self.border_subtitle = Content(f"{visible_line(self._column_title(found))} · {state}" if found else "")
+        entitle(self, subtitle=f"{visible_line(self._column_title(found))} · {state}" if found else "")
         self.show(self._lines(found) if found else [], Options(cursor=float(found.start) if found else math.nan))
 
     def _column_title(self, found: RolledOut) -> str:

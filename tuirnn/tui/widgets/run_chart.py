@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.content import Content
 
 from tuirnn import text
 from tuirnn.charts import measures
@@ -19,6 +18,7 @@ from tuirnn.figures import UNKNOWN, Judgement
 from tuirnn.runlog.snapshot import Curves, Snapshot
 from tuirnn.runs.reader import ELAPSED
 from tuirnn.tui.widgets.chart import Chart
+from tuirnn.tui.widgets.titles import entitle
 
 SMALL_CHARTS = 3
 
@@ -92,8 +92,7 @@ class RunChart(Chart):
         reading = self._values_at_cursor(measures.unit_of(LOSS, judged, self._unit))
         self.show(measures.series_of(measure, snapshot, self._axis, facts, smooth), options, reading)
         title = measures.title(measure, judged, self._unit, facts.counted)
-        self.border_title = Content(f"{self.curves.name} · {title}")
-        self.border_subtitle = Content(" · ".join(self._described(options)))
+        entitle(self, f"{self.curves.name} · {title}", " · ".join(self._described(options)))
 
     def _described(self, options: Options) -> list[str]:
         """How the chart is drawn, in words."""
@@ -300,10 +299,10 @@ class SmallCharts(Horizontal):
         for number, chart in enumerate(self.query(Chart)):
             measure, lines = others[number] if number < len(others) else ("", [])
             chart.set_class(not measure, "-unused")
-            chart.border_title = Content(measures.title(measure, judged, counted=large.curves.facts.counted))
             unit = measures.unit_of(measure, judged, "nats")
             chart.show(lines, dataclasses.replace(options, unit=unit, robust=measure != RATE))
-            chart.border_subtitle = Content(_value_at(lines[0], options.cursor, unit) if lines else "")
+            title = measures.title(measure, judged, counted=large.curves.facts.counted)
+            entitle(chart, title, _value_at(lines[0], options.cursor, unit) if lines else "")
 
 
 def _value_at(line: Series, x: float, unit: str) -> str:

@@ -15,7 +15,7 @@ from tuirnn.tui.widgets import passage
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.heat import Heat, HeatMap
 from tuirnn.tui.widgets.styled_text import StyledText, activation_style
-from tuirnn.tui.widgets.titles import fit
+from tuirnn.tui.widgets.titles import entitle, fit
 
 if TYPE_CHECKING:
     from tuirnn.runtime.inside import Inside
@@ -179,13 +179,11 @@ class UnitView(Horizontal):
     def _draw_titles(self, inside: Inside | None) -> None:
         heat, prose = self.query_one(HeatMap), self.query_one(StyledText)
         if inside is None:
-            heat.border_title, prose.border_title = Content("hidden state"), Content("unit over the text")
-            heat.border_subtitle = prose.border_subtitle = Content("")
+            entitle(heat, "hidden state", "")
+            entitle(prose, "unit over the text", "")
             return
         layer = f"layer {self._layer + 1}" if inside.states.shape[1] > 1 else ""
         name, width = text.visible_line(self._run), self.size.width - self.query_one("#xray-units").outer_size.width
-        heat.border_title = fit(["hidden state", name, inside.described, layer], width)
-        prose.border_title = fit([f"unit {self.followers[self._rank].unit} over the text", name, layer], width)
         if passage.walks(inside):
             where = passage.told_at(inside, self._at)
         elif inside.columns:
@@ -193,10 +191,10 @@ class UnitView(Horizontal):
         else:
             where = [f"{text.count(self._at)} … of {text.count(len(inside.symbols))}"]
         key = Content.assemble(("▓", "$warning"), " above zero ", ("▓", "$primary"), " below")
-        heat.border_subtitle = fit([*where, key], width)
-        prose.border_subtitle = Content.assemble(
-            *((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6)), " its activation"
-        )
+        entitle(heat, fit(["hidden state", name, inside.described, layer], width), fit([*where, key], width))
+        unit = f"unit {self.followers[self._rank].unit} over the text"
+        shades = ((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6))
+        entitle(prose, fit([unit, name, layer], width), Content.assemble(*shades, " its activation"))
 
     # ── moving ────────────────────────────────────────────────────────────────
 
