@@ -19,7 +19,7 @@ from tuirnn.training import contenders
 from tuirnn.training.benchmark import compare
 from tuirnn.training.contenders import Case, check
 from tuirnn.training.profile import CLIP, PARTS, REST, UPDATE, Stopwatch, parts_of_a_step
-from tuirnn.training.rounds import PATIENCE, QUIET, Probe, interleaved
+from tuirnn.training.rounds import PATIENCE, QUIET, LoadMonitor, interleaved
 
 SMALL = {"small": (3, 5, 8)}
 
@@ -75,7 +75,7 @@ def test_rounds_run_every_contender_in_turn_and_drop_the_first() -> None:
     assert disturbed == 0
 
 
-class Recorded(Probe):
+class Recorded(LoadMonitor):
     """A machine whose slowness is known beforehand."""
 
     def __init__(self, slowness: list[float]) -> None:

@@ -102,10 +102,10 @@ def test_static_batch(small_run: RunPaths) -> None:
 
 def test_metadata_round_trip_and_twin(exported: TrustedCell, tmp_path: Path) -> None:
     assert CellMetadata.from_strings(exported.metadata.to_strings()) == exported.metadata
-    twin = json.loads(write_cell(exported, tmp_path / "deep" / "c.onnx").read_text())
-    assert twin["tuirnn.state_map"] == {"h_out": "h_in", "c_out": "c_in"}
-    assert twin["inputs"]["token"] == {"dtype": "int64", "shape": ["batch"]}
-    assert twin["tuirnn.vocab"]["symbols"] == list(exported.metadata.vocab.symbols)
+    said_file = json.loads(write_cell(exported, tmp_path / "deep" / "c.onnx").read_text())
+    assert said_file["tuirnn.state_map"] == {"h_out": "h_in", "c_out": "c_in"}
+    assert said_file["inputs"]["token"] == {"dtype": "int64", "shape": ["batch"]}
+    assert said_file["tuirnn.vocab"]["symbols"] == list(exported.metadata.vocab.symbols)
     assert guard.read_cell(tmp_path / "deep" / "c.onnx").metadata == exported.metadata
 
 
@@ -137,14 +137,14 @@ def test_a_wrong_export_is_not_written(exported: TrustedCell, tmp_path: Path) ->
 
 def test_a_cell_and_its_twin_are_replaced_together(exported: TrustedCell, tmp_path: Path) -> None:
     path = tmp_path / "c.onnx"
-    twin = write_cell(exported, path)
-    twin.write_text("the former twin")
+    said_file = write_cell(exported, path)
+    said_file.write_text("the former sidecar")
     path.unlink()
     (path / "in the way").mkdir(parents=True)
     with pytest.raises(CellFileError, match="choose another place"):
         write_cell(exported, path)
     assert sorted(child.name for child in tmp_path.iterdir()) == ["c.json", "c.onnx"]
-    assert twin.read_text() == "the former twin"
+    assert said_file.read_text() == "the former sidecar"
 
 
 def test_a_damaged_checkpoint_is_not_exported(small_run: RunPaths, tmp_path: Path) -> None:

@@ -18,22 +18,25 @@ from tuirnn.kernels import layer as layer_module
 from tuirnn.kernels.cache import Recurrent
 from tuirnn.models import RecurrentLayer, SequenceModel, dropout_mask
 from tuirnn.settings.model import ModelConfig
-from tuirnn.training import proof
+from tuirnn.training import verification
 
-ALL_CASES = list(proof.cases())
+ALL_CASES = list(verification.cases())
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.label)
-def test_gradients_match_finite_differences(case: proof.Case, device: str) -> None:
-    assert proof.finite_difference_error(proof.trial(case, device=device)) <= proof.FINITE_DIFFERENCE_BOUND
+def test_gradients_match_finite_differences(case: verification.Case, device: str) -> None:
+    assert (
+        verification.finite_difference_error(verification.trial(case, device=device))
+        <= verification.FINITE_DIFFERENCE_BOUND
+    )
 
 
 @pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.label)
-def test_outputs_states_and_gradients_match_torch(case: proof.Case, device: str) -> None:
-    assert proof.torch_difference(case, proof.trial(case, device=device)) <= proof.TORCH_BOUND
+def test_outputs_states_and_gradients_match_torch(case: verification.Case, device: str) -> None:
+    assert verification.torch_difference(case, verification.trial(case, device=device)) <= verification.TORCH_BOUND
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -55,8 +58,8 @@ def test_one_hot_tokens_equal_one_hot_vectors(cell: str, device: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 3])
 def test_step_by_step_equals_whole_sequence(cell: str, layers: int, device: str) -> None:
-    case = proof.Case(cell, layers, carried=True, masked=False)
-    subject = proof.trial(case, device=device)
+    case = verification.Case(cell, layers, carried=True, masked=False)
+    subject = verification.trial(case, device=device)
     with torch.no_grad():
         whole, last = subject.ours()
         state, pieces = subject.state, []
@@ -85,11 +88,11 @@ def test_a_dropped_transpose_of_any_gate_is_noticed(cell: str, gate: int, monkey
         mutated[rows] = weights.matrix[rows].t()
         return backward(cell_, trace, weights._replace(matrix=mutated), *rest, **options)
 
-    case = proof.Case(cell, 1, carried=True, masked=False)
-    assert proof.torch_difference(case, proof.trial(case)) <= proof.TORCH_BOUND
+    case = verification.Case(cell, 1, carried=True, masked=False)
+    assert verification.torch_difference(case, verification.trial(case)) <= verification.TORCH_BOUND
     monkeypatch.setattr(layer_module.portable, "backward", wrong)
-    assert proof.torch_difference(case, proof.trial(case)) > 1e-3
-    assert proof.finite_difference_error(proof.trial(case)) > 1e-3
+    assert verification.torch_difference(case, verification.trial(case)) > 1e-3
+    assert verification.finite_difference_error(verification.trial(case)) > 1e-3
 
 
 @pytest.mark.parametrize("cell", CELLS)

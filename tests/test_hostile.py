@@ -25,7 +25,7 @@ import json, resource, sys, time
 from pathlib import Path
 from tuirnn.errors import CellFileError
 from tuirnn.runtime.session import CellSession
-from tuirnn.runtime.trial import open_file
+from tuirnn.runtime.admission import open_file
 
 def peak(own):  # MB since the last call, of this process; of all children ever
     if not own:

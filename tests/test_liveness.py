@@ -93,7 +93,7 @@ def test_the_state_of_a_run(
     ls(runs=paths.root.parent)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[1] == paths.name]
     assert expected.state in line
-    assert status.message.split("last sign")[0] in line
+    assert status.message.split("last heartbeat")[0] in line
     assert [run.status.state for run in list_runs(paths.root.parent) if run.name == paths.name] == [expected.state]
 
     if not expected.removable:
@@ -208,8 +208,8 @@ async def test_the_dashboard_says_how_a_run_is(scenario: Scenario, size: tuple[i
     app = DashboardApp(scenario.paths.root.parent, "scenario")
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: app.folder.was_read)
-        stopped = "stopped, no sign for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
-        for run, said in (("scenario", stopped), ("foreign", ("on gpu3, last sign",)), ("copied", ("a copy:",))):
+        stopped = "stopped, no heartbeat for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
+        for run, said in (("scenario", stopped), ("foreign", ("on gpu3, last heartbeat",)), ("copied", ("a copy:",))):
             app.open_run(RunPaths(scenario.paths.root.with_name(run)))
             await until(pilot, lambda said=said: all(part in screen_text(app) for part in said))
             assert "4.32k" not in screen_text(app) or run != "scenario"

@@ -22,12 +22,12 @@ from tuirnn.errors import ConfigError
 from tuirnn.estimate import memory, parameters, step_memory
 from tuirnn.models import RecurrentLayer, SequenceModel
 from tuirnn.settings.model import ModelConfig
-from tuirnn.training import launch, proof
+from tuirnn.training import launch, verification
 from tuirnn.training.contenders import VOCAB, TorchModel
 from tuirnn.training.events import to_json
 from tuirnn.training.peak import fresh_process, measure
 
-CASES = [proof.Case(cell, 2, carried=True, masked=True) for cell in CELLS]
+CASES = [verification.Case(cell, 2, carried=True, masked=True) for cell in CELLS]
 SOURCES = ["vectors", "tokens", "rare tokens", "one-hot"]
 T, B, H, V = 13, 3, 5, 40
 
@@ -53,18 +53,18 @@ def test_a_gpu_runs_a_sequence_in_one_launch() -> None:
 @pytest.mark.usefixtures("short_spans")
 @pytest.mark.parametrize("memory", ["save", "recompute"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
-def test_both_ways_are_proven(case: proof.Case, memory: str, device: str) -> None:
-    subject = proof.trial(case, device=device)
+def test_both_ways_are_proven(case: verification.Case, memory: str, device: str) -> None:
+    subject = verification.trial(case, device=device)
     subject.model.memory = memory
-    assert proof.torch_difference(case, subject) <= proof.TORCH_BOUND
-    assert proof.finite_difference_error(subject) <= proof.FINITE_DIFFERENCE_BOUND
+    assert verification.torch_difference(case, subject) <= verification.TORCH_BOUND
+    assert verification.finite_difference_error(subject) <= verification.FINITE_DIFFERENCE_BOUND
 
 
 @pytest.mark.usefixtures("short_spans")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.cell)
-def test_recompute_equals_save(case: proof.Case, source: str, dtype: torch.dtype, device: str) -> None:
+def test_recompute_equals_save(case: verification.Case, source: str, dtype: torch.dtype, device: str) -> None:
     """Outputs, last state and every gradient, the operands of the products in `dtype`."""
     ours, everything = gradients_of(case, source, dtype, device)
     saved, recomputed = everything("save"), everything("recompute")
@@ -77,7 +77,7 @@ def test_recompute_equals_save(case: proof.Case, source: str, dtype: torch.dtype
 
 
 def gradients_of(
-    case: proof.Case, source: str, dtype: torch.dtype, device: str
+    case: verification.Case, source: str, dtype: torch.dtype, device: str
 ) -> tuple[Callable[[str], Tensor], Callable[[str], list[Tensor]]]:
     """(outputs, [outputs, last state, gradients]) of a layer, each with the memory that is named."""
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ from tuirnn.models import SequenceModel
 from tuirnn.runtime.session import CellSession
 from tuirnn.runtime.verify import verify
 from tuirnn.settings.model import ModelConfig
-from tuirnn.training.proof import FINITE_DIFFERENCE_BOUND, Trial, finite_difference_error
+from tuirnn.training.verification import FINITE_DIFFERENCE_BOUND, Trial, finite_difference_error
 from tuirnn.vocab import Vocabulary
 
 VOCAB = Vocabulary("char", tuple("abcdefgh"))

@@ -28,7 +28,7 @@ from tuirnn.tasks.batches import IGNORE, Lanes
 from tuirnn.training import launch
 from tuirnn.training.events import Event
 from tuirnn.training.losses import CrossEntropy, SquaredError
-from tuirnn.training.place import VARIABLES, Place, find_place
+from tuirnn.training.member import VARIABLES, Member, find_member
 from tuirnn.training.team import Alone
 
 # ── the parts ────────────────────────────────────────────────────────────────────
@@ -40,7 +40,7 @@ def test_lanes_are_shared_out_evenly_and_all_of_them(B: int, size: int) -> None:
     parts = []
     for rank in range(size):
         team = Alone()
-        team.place = Place(rank, size, rank, size)
+        team.member = Member(rank, size, rank, size)
         parts.append(team.lanes(B))
     assert [lane for part in parts for lane in range(B)[part.own]] == list(range(B))
     assert {len(part) for part in parts} <= {B // size, B // size + 1}
@@ -76,9 +76,9 @@ def test_a_part_of_a_batch_gets_its_part_of_the_dropout_mask(device: str) -> Non
         assert torch.equal(dropout_mask(whole[:, lanes.own], 0.4, lanes), mask[:, lanes.own])
 
 
-def stand_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_at(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process be one that torchrun has started."""
-    values = map(str, (place.rank, place.size, place.local_rank, place.local_size))
+    values = map(str, (member.rank, member.size, member.local_rank, member.local_size))
     for name, value in {**dict(zip(VARIABLES, values, strict=True)), "TORCHELASTIC_RUN_ID": "none"}.items():
         monkeypatch.setenv(name, value)
 
@@ -86,13 +86,13 @@ def stand_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_places_that_go_together_are_read_and_others_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert find_place() == Place()
-    for place in (Place(0, 2, 0, 2), Place(5, 8, 1, 4)):
-        stand_at(place, monkeypatch)
-        assert find_place() == place
+    assert find_member() == Member()
+    for member in (Member(0, 2, 0, 2), Member(5, 8, 1, 4)):
+        stand_at(member, monkeypatch)
+        assert find_member() == member
     monkeypatch.setenv("RANK", "8")
     with pytest.raises(ConfigError, match="RANK=8"):
-        find_place()
+        find_member()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_cannot_be_shared_is_refused_before_anything_is_there(
     changes: dict[str, Any], said: str, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = changes["processes"]
-    stand_at(Place(0, count, 0, count), monkeypatch)
+    stand_at(Member(0, count, 0, count), monkeypatch)
     config = RunConfig().replace(**{**SETTINGS, **changes}, sources=(str(small_text),))
     with pytest.raises(ConfigError, match=said):
         launch.start(config, tmp_path, "one", lambda event: None)
@@ -119,7 +119,7 @@ def test_another_number_than_torchrun_has_started_is_refused(
     config = RunConfig().replace(**SETTINGS, sources=(str(small_text),), processes=2)
     with pytest.raises(ConfigError, match="needs as many processes; use 'tuirnn train' or torchrun"):
         launch.start(config, tmp_path, "one", lambda event: None)
-    stand_at(Place(0, 4, 0, 4), monkeypatch)
+    stand_at(Member(0, 4, 0, 4), monkeypatch)
     with pytest.raises(ConfigError, match="torchrun has started 4"):
         launch.start(config, tmp_path, "one", lambda event: None)
 

@@ -23,7 +23,7 @@ from tuirnn.errors import CellFileError
 from tuirnn.export.exporter import export_run, write_cell
 from tuirnn.loading.cell import load_cell
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runtime import known, session, trial
+from tuirnn.runtime import admission, known, session
 from tuirnn.runtime.session import CellSession
 from tuirnn.runtime.verify import verify
 
@@ -163,7 +163,7 @@ def test_threads_are_measured_once(small_run: RunPaths, memory: Path, bursts: li
     assert first.threads == second.threads in (1, 2)
     assert CellSession(second, device="cpu").threads == second.threads
     (tmp_path / "cell.onnx").write_bytes(second.data)
-    assert trial.open_file(tmp_path / "cell.onnx").threads == second.threads, "the same bytes"
+    assert admission.open_file(tmp_path / "cell.onnx").threads == second.threads, "the same bytes"
     assert bursts == [1, 2]
     CellSession(second, device="cpu", batch=3)
     assert bursts == [1, 2, 1, 2], "several sequences are another matter"

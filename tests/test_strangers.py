@@ -23,7 +23,7 @@ from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.options import CellOptions
 from tuirnn.export.random_network import random_network
 from tuirnn.loading.cell import load_cell
-from tuirnn.runtime import known, trial
+from tuirnn.runtime import admission, known
 from tuirnn.runtime.data import held_out, training_text
 from tuirnn.settings.model import ModelConfig
 
@@ -65,13 +65,13 @@ def test_an_unknown_file_is_tried_once(exported: TrustedCell, memory: Path, monk
     path = memory.parents[1] / "c.onnx"
     path.write_bytes(exported.data)
     tried: list[bytes] = []
-    run = trial._try
-    monkeypatch.setattr(trial, "_try", lambda data: (tried.append(data), run(data)))
+    run = admission._try
+    monkeypatch.setattr(admission, "_try", lambda data: (tried.append(data), run(data)))
     for _ in range(3):
-        assert trial.open_file(path).metadata.to_strings() == exported.metadata.to_strings()
+        assert admission.open_file(path).metadata.to_strings() == exported.metadata.to_strings()
     assert len(tried) == 1
     memory.write_bytes(memory.read_bytes().replace(b"onnxruntime-", b"onnxruntime-0."))
-    trial.open_file(path)
+    admission.open_file(path)
     assert len(tried) == 2  # another ONNX Runtime may crash on it
 
 
@@ -106,19 +106,19 @@ def test_the_oldest_are_forgotten(memory: Path, monkeypatch: pytest.MonkeyPatch)
         ("import os; os._exit(3)", "without an answer, exit code 3"),
         ("print('[]')", "without an answer"),
         ("import time; time.sleep(60)", "more than 1 s"),
-        ("from tuirnn.runtime import tried; tried.limit(2**31, 1, 60)\nwhile True: pass", "s of the processor"),
-        ("from tuirnn.runtime import tried; tried._reason = lambda data: bytearray(2**40)\n"
-         "tried.main(2**28, 9, 9)", "more than 256 MB"),
+        ("from tuirnn.runtime import isolated; isolated.limit(2**31, 1, 60)\nwhile True: pass", "s of the processor"),
+        ("from tuirnn.runtime import isolated; isolated._reason = lambda data: bytearray(2**40)\n"
+         "isolated.main(2**28, 9, 9)", "more than 256 MB"),
     ],
 )  # fmt: skip
 def test_whatever_happens_to_the_child_is_one_line(
     harm: str, line: str, exported: TrustedCell, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "CHILD", f"import sys, json; sys.path[:] = json.loads(sys.argv.pop())\n{harm}")
+    monkeypatch.setattr(admission, "CHILD", f"import sys, json; sys.path[:] = json.loads(sys.argv.pop())\n{harm}")
     if "sleep" in harm:
-        monkeypatch.setattr(trial, "SECONDS", 1)
+        monkeypatch.setattr(admission, "SECONDS", 1)
     with pytest.raises(CellFileError, match=f"c.onnx is refused: .*{line}") as error:
-        trial.admit(guard.inspect(exported.data, "c.onnx"), "c.onnx")
+        admission.admit(guard.inspect(exported.data, "c.onnx"), "c.onnx")
     assert str(error.value).isprintable()
     assert not known.is_known(exported.data)
 
@@ -130,26 +130,26 @@ def test_a_crash_of_onnx_runtime_is_one_line(
     model = onnx.ModelProto.FromString(exported.data)
     model.graph.node.append(helper.make_node("Max", ["h_in", ""], ["more"]))
     let_past = "from tuirnn.cellfile import guard, sizes; guard.check_graph = lambda *given: None\n"
-    checked = "from tuirnn.runtime import tried; tried.check = lambda data: None\n"
+    checked = "from tuirnn.runtime import isolated; isolated.check = lambda data: None\n"
     monkeypatch.setattr(guard, "check_graph", lambda *given: None)
-    monkeypatch.setattr(trial, "CHILD", trial.CHILD.replace("; from", f"\n{let_past}{checked}from"))
+    monkeypatch.setattr(admission, "CHILD", admission.CHILD.replace("; from", f"\n{let_past}{checked}from"))
     next(prop for prop in model.metadata_props if prop.key == FINGERPRINT).value = guard.fingerprint(model)
     cell = guard.inspect(model.SerializeToString(), "c.onnx")
     with pytest.raises(CellFileError, match=f"{signal.SIGSEGV.name}|ONNX Runtime refuses"):
-        trial.admit(cell, "c.onnx")
+        admission.admit(cell, "c.onnx")
 
 
 @pytest.mark.parametrize("options", [CellOptions("int8", unroll=3), CellOptions(static_batch=1), CellOptions("int4")])
 def test_every_form_passes_its_trial(options: CellOptions, memory: Path) -> None:
     made = export_network(random_network(ModelConfig(cell="gru", hidden=96, embed=8)), options)
-    assert trial.admit(guard.inspect(made.data, "c.onnx"), "c.onnx").data == made.data
+    assert admission.admit(guard.inspect(made.data, "c.onnx"), "c.onnx").data == made.data
 
 
 def test_a_large_cell_has_room_enough(memory: Path) -> None:
     """The limit of memory grows with the file."""
     made = export_network(random_network(ModelConfig(cell="lstm", hidden=640, embed=8)))
     assert len(made.data) > 6_000_000
-    trial.admit(guard.inspect(made.data, "c.onnx"), "c.onnx")
+    admission.admit(guard.inspect(made.data, "c.onnx"), "c.onnx")
 
 
 # ── what it names ────────────────────────────────────────────────────────────────
@@ -189,19 +189,19 @@ def test_a_data_set_is_no_file_of_that_name(exported: TrustedCell, memory: Path,
 # ── the JSON beside it ───────────────────────────────────────────────────────────
 
 
-def swapped(twin: dict[str, object]) -> None:
-    symbols = twin["tuirnn.vocab"]["symbols"]  # type: ignore[index]
+def swapped(said_file: dict[str, object]) -> None:
+    symbols = said_file["tuirnn.vocab"]["symbols"]  # type: ignore[index]
     symbols[3], symbols[4] = symbols[4], symbols[3]
 
 
 LIES = {
     "symbols": swapped,
-    "unk": lambda twin: twin.update({"tuirnn.unk": 3}),
-    "state": lambda twin: twin["tuirnn.state_map"].update(h_out="c_in"),
-    "classes": lambda twin: twin.update({"tuirnn.classes": ["a", "b"]}),
-    "lost key": lambda twin: twin.pop("tuirnn.hidden"),
-    "shape": lambda twin: twin["inputs"]["h_in"].update(shape=[1, "batch", 25]),
-    "sha256": lambda twin: twin.update(sha256="0" * 64),
+    "unk": lambda said_file: said_file.update({"tuirnn.unk": 3}),
+    "state": lambda said_file: said_file["tuirnn.state_map"].update(h_out="c_in"),
+    "classes": lambda said_file: said_file.update({"tuirnn.classes": ["a", "b"]}),
+    "lost key": lambda said_file: said_file.pop("tuirnn.hidden"),
+    "shape": lambda said_file: said_file["inputs"]["h_in"].update(shape=[1, "batch", 25]),
+    "sha256": lambda said_file: said_file.update(sha256="0" * 64),
 }
 
 
@@ -211,13 +211,13 @@ def test_a_sidecar_that_says_something_else_is_noticed(lie: str, exported: Trust
 
     from tuirnn.cli import app
 
-    twin = write_cell(exported, tmp_path / "c.onnx")
-    said = json.loads(twin.read_text())
+    said_file = write_cell(exported, tmp_path / "c.onnx")
+    said = json.loads(said_file.read_text())
     assert said["sha256"] == hashlib.sha256(exported.data).hexdigest()
     good = CliRunner().invoke(app, ["inspect", str(tmp_path / "c.onnx")])
     assert "c.json agrees" in good.stdout
     LIES[lie](said)
-    twin.write_text(json.dumps(said))
+    said_file.write_text(json.dumps(said))
     done = CliRunner().invoke(app, ["inspect", str(tmp_path / "c.onnx")])
     assert isinstance(done.exception, CellFileError)
     assert "c.json differs from" in str(done.exception)
@@ -228,16 +228,16 @@ def test_old_sidecars_are_read(exported: TrustedCell, tmp_path: Path) -> None:
     """Without the hash, and with names for the dimensions of a state."""
     from tuirnn.cellfile import sidecar
 
-    twin = write_cell(exported, tmp_path / "c.onnx")
-    said = json.loads(twin.read_text())
+    said_file = write_cell(exported, tmp_path / "c.onnx")
+    said = json.loads(said_file.read_text())
     del said["sha256"]
     said["inputs"]["h_in"]["shape"] = ["layers", "batch", "hidden"]
-    twin.write_text(json.dumps(said))
+    said_file.write_text(json.dumps(said))
     properties = exported.metadata.to_strings()
-    found = sidecar.check(twin, exported.data, properties, exported.metadata, None)
+    found = sidecar.check(said_file, exported.data, properties, exported.metadata, None)
     assert found is not None
     assert "without the file's hash" in found
-    twin.write_text("[" * 10_000)
+    said_file.write_text("[" * 10_000)
     with pytest.raises(CellFileError, match="damaged"):
-        sidecar.check(twin, exported.data, properties, exported.metadata, None)
+        sidecar.check(said_file, exported.data, properties, exported.metadata, None)
     assert np.isfinite(exported.metadata.test.outputs).all()

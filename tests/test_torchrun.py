@@ -44,7 +44,7 @@ def test_torchrun_gives_the_same_and_a_killed_leader_is_spoken_for(
     assert seconds < 15
     assert code
     assert "tuirnn: the first of 2 processes has ended; the last good checkpoint is" in said
-    assert "go on with 'tuirnn train --resume one'" in said
+    assert "continue with 'tuirnn train --resume one'" in said
     assert all(gone(pid) for pid in pids)
     status = read_status(run.paths)
     assert (status.state, status.message) == ("failed", "the first of 2 processes has ended")
@@ -123,7 +123,7 @@ def test_a_lost_machine_ends_the_training(
             code, said, _ = left.ended(60)
             assert code
             assert "the last good checkpoint is step_000000" in said
-            assert "go on with 'tuirnn train --resume one'" in said
+            assert "continue with 'tuirnn train --resume one'" in said
     finally:
         left.process.kill()
         silent.process.kill()

@@ -63,8 +63,8 @@ def difference(data: bytes, metadata: CellMetadata, seed: int) -> str:
     """'' where both agree on four steps; 'refused: …' where one of them, or the checker, does not run it."""
     from onnx.reference import ReferenceEvaluator
 
+    from tuirnn.runtime.isolated import check
     from tuirnn.runtime.session import open_onnx, refusals
-    from tuirnn.runtime.tried import check
 
     rng = np.random.default_rng(seed)
     try:

@@ -266,7 +266,7 @@ async def test_requests_reach_the_control_folder(folder: Path, night_shift: RunW
         assert [one.kind for one in control.take(paths)] == ["stop"]
         night_shift.status(Status(state="paused", pid=1, host="elsewhere", heartbeat=time.time(), step=300))
         await until(pilot, lambda: "‖ paused" in screen_text(pilot.app))
-        assert "on elsewhere, last sign" in screen_text(pilot.app)
+        assert "on elsewhere, last heartbeat" in screen_text(pilot.app)
         await pilot.press("p")
         assert [one.kind for one in control.take(paths)] == ["resume"]
 

@@ -25,7 +25,7 @@ class InspectedCell:
 
 @dataclass(frozen=True)
 class TrustedCell(InspectedCell):
-    """A file that may be run here: made by this installation, or tried before; see `runtime.trial`.
+    """A file that may be run here: made by this installation, or tried before; see `runtime.admission`.
 
     Attributes:
         threads: with so many a session of one sequence is fastest on this machine's CPU; it has reproduced the test

@@ -25,8 +25,8 @@ MODULES = {
     "demo": "demo", "train": "train", "recipes": "train", "sweep": "sweep", "export": "export", "generate": "generate",
     "import": "imports", "eval": "evaluate", "inspect": "evaluate", "resign": "signing", "predict": "predict",
     "novelty": "novelty",
-    "compare": "compare", "examples": "examples", "serve": "serve", "cells": "definitions", "verify": "proof",
-    "doctor": "proof", "runs": "runs", "data": "data", "config": "preferences", "bench": "bench",
+    "compare": "compare", "examples": "examples", "serve": "serve", "cells": "definitions", "verify": "verify",
+    "doctor": "verify", "runs": "runs", "data": "data", "config": "preferences", "bench": "bench",
 }  # fmt: skip
 """Command -> the module of this package that registers it; in the order of the help."""
 

@@ -88,7 +88,7 @@ def inspect(
     import onnx
 
     from tuirnn.cellfile import guard, sidecar
-    from tuirnn.runtime.trial import open_file
+    from tuirnn.runtime.admission import open_file
     from tuirnn.runtime.verify import verify
 
     file = shipped.cell_path(str(file))

@@ -149,7 +149,7 @@ class Written:
         network: that was exported.
         options: the form of the file.
         cell: the file.
-        path, twin: where it is, and its metadata as JSON.
+        path, sidecar: where it is, and its metadata as JSON.
         beside: what else.
     """
 
@@ -157,7 +157,7 @@ class Written:
     options: "CellOptions"
     cell: "TrustedCell"
     path: Path
-    twin: Path
+    sidecar: Path
     beside: tuple[_Beside, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Written:
         values = {
             "step": self.network.step,
             "file": str(self.path),
-            "metadata": str(self.twin),
+            "metadata": str(self.sidecar),
             "bytes": len(self.cell.data),
             "precision": self.options.precision,
             "loss": vars(loss) if loss else None,
@@ -189,7 +189,7 @@ class Written:
                 f"({loss.nats - loss.nats_fp32:+.2g}) on {loss.tokens:,} {counted}"
             )
         yield "checked: onnx checker, ONNX Runtime against an independent reference on the test vector"
-        yield f"{self.twin}: the same metadata as JSON"
+        yield f"{self.sidecar}: the same metadata as JSON"
         for each in self.beside:
             yield f"{each.place}{'/' if each.kind == 'c' else ''}: {each.what}"
             yield f"not checked: {each.unchecked}" if each.unchecked else f"checked: {each.checked}"
@@ -209,8 +209,8 @@ def _write(
         webpage.need_writable(network)
     cell = export_network(network, options, max_loss_increase=max_loss_increase)
     beside = (*_c_source(network, cell, path, wanted), *_for_browsers(network, cell, path, options, wanted))
-    twin = write_cell(cell, path, {file: data for each in beside for file, data in each.files.items()})
-    return Written(network, options, cell, path, twin, beside)
+    sidecar = write_cell(cell, path, {file: data for each in beside for file, data in each.files.items()})
+    return Written(network, options, cell, path, sidecar, beside)
 
 
 def _c_source(network: "Network", cell: "TrustedCell", path: Path, wanted: _Wanted) -> Iterator[_Beside]:

@@ -122,7 +122,7 @@ class PlainReport:
             use = "generate" if self.task.writes else "eval"
             self.say(f"next: tuirnn {use} {e.run}{self.where}    tuirnn export {e.run}{self.where}")
         if e.outcome != "done":
-            self.say(f"go on: tuirnn train --resume {e.run}{self.where}")
+            self.say(f"to continue: tuirnn train --resume {e.run}{self.where}")
 
 
 def _give_up(error: OSError) -> None:

@@ -28,7 +28,7 @@ def resign(
     from tuirnn.cellfile.guard import inspect, read_file
     from tuirnn.cellfile.signing import signed
     from tuirnn.export.exporter import write_cell
-    from tuirnn.runtime.trial import admit
+    from tuirnn.runtime.admission import admit
 
     name = one_line(file.name)
     if file.suffix != ".onnx":

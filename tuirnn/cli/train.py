@@ -20,7 +20,7 @@ from tuirnn.runs.layout import RunPaths, check_free, find_run, run_names, runs_f
 from tuirnn.settings.section import flag_of
 from tuirnn.shortage import TO_TRAIN, need_room, told
 from tuirnn.tasks import DEFAULT
-from tuirnn.training.place import find_place, launch_id, under_torchrun
+from tuirnn.training.member import find_member, launch_id, under_torchrun
 
 if TYPE_CHECKING:
     from tuirnn.runs.parent import Parent
@@ -64,10 +64,10 @@ def train(
     settings: dict[str, Any],
 ) -> None:
     """Train a network on text, labelled sequences or a series; 'tuirnn' shows its run directory live."""
-    if (place := find_place()).follows:
+    if (member := find_member()).follows:
         from tuirnn.training.following import follow
 
-        follow(place)
+        follow(member)
         return
     if detach and under_torchrun():
         raise ConfigError("--detach is for --processes, not for torchrun, which has started this training already")

@@ -165,14 +165,14 @@ def _card(network: Network, options: CellOptions) -> Card:
 
 
 def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | None = None) -> Path:
-    """Write a cell file and its JSON twin beside it, after ONNX Runtime has reproduced the test vector.
+    """Write a cell file and its sidecar beside it, after ONNX Runtime has reproduced the test vector.
 
     Args:
         cell: what is written.
         path: where to.
         further: files that are written with it or not at all; their folders are made.
     Returns:
-        The path of the JSON twin.
+        The path of the sidecar.
     Raises:
         VerificationError: ONNX Runtime disagrees with the reference; nothing is written.
         CellFileError: the folder cannot be written.
@@ -184,10 +184,10 @@ def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | No
         verify(cell, device="cpu")
     except CellFileError as error:
         raise VerificationError(f"the exported cell was not written: {error}") from None
-    twin = path.with_suffix(".json")
+    beside = path.with_suffix(".json")
     files = {
         path: cell.data,
-        twin: to_json(sidecar.contents(cell.data, cell.metadata, guard.fixed_batch(cell)), indent=1),
+        beside: to_json(sidecar.contents(cell.data, cell.metadata, guard.fixed_batch(cell)), indent=1),
         **(further or {}),
     }
     try:
@@ -197,4 +197,4 @@ def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | No
     except OSError as error:
         raise CellFileError(f"cannot write {one_line(path)}: {error.strerror}; choose another place with -o") from None
     remember(cell.data)
-    return twin
+    return beside

@@ -22,7 +22,7 @@ def load_cell(name: str, folder: Path, which: str = "best") -> TrustedCell:
         RunError: no such run or checkpoint, or a damaged one.
     """
     if name.endswith(".onnx"):
-        from tuirnn.runtime.trial import open_file
+        from tuirnn.runtime.admission import open_file
 
         return open_file(shipped.cell_path(name))
     paths = find_run(folder, name)

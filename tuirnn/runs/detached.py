@@ -126,7 +126,9 @@ def _see_out(process: "subprocess.Popen[bytes]", paths: RunPaths, kills: int) ->
     how = ending(process.wait(), kills)
     if "out of memory" not in how:
         return
-    message = f"the training {how}; go on with 'tuirnn train --resume {paths.name} --memory recompute', or --accumulate"
+    message = (
+        f"the training {how}; continue with 'tuirnn train --resume {paths.name} --memory recompute', or --accumulate"
+    )
     with contextlib.suppress(OSError, RunError):
         with open(paths.log, "a", encoding="utf-8") as log:
             log.write(f"tuirnn: {message}\n")

@@ -42,7 +42,7 @@ class Life:
     """What is known of a run that claims to live.
 
     Attributes:
-        state: as claimed, or 'silent' (its trainer is there and gives no sign), or 'stale' (it has none).
+        state: as claimed, or 'silent' (its trainer is there and sends no heartbeat), or 'stale' (it has none).
         message: what is to be said about it; '' where all is as it should be.
         here: whether the process that the status names is the run's trainer, on this machine.
     """
@@ -191,11 +191,11 @@ def _here(status: "Status") -> Life:
     silence = time.time() - status.heartbeat
     if process.is_stopped(status.pid):
         on = f"'kill -CONT {status.pid}' lets it go on"
-        return Life("silent", f"stopped, no sign for {span(silence)}; {on}", here=True)
+        return Life("silent", f"stopped, no heartbeat for {span(silence)}; {on}", here=True)
     if silence < -SKEW:
         return Life(status.state, _ahead(-silence), here=True)
     if not silence < SILENT_AFTER:
-        return Life("silent", f"no sign for {span(silence)}: it hangs, or takes a long step", here=True)
+        return Life("silent", f"no heartbeat for {span(silence)}: it hangs, or takes a long step", here=True)
     return Life(status.state, here=True)
 
 
@@ -204,16 +204,18 @@ def _elsewhere(status: "Status", locked: bool | None) -> Life:
     where = f"on {one_line(status.host, 60) or 'an unknown machine'}"
     recent = -SILENT_AFTER < silence < SILENT_AFTER
     if not recent and not locked:
-        return Life("stale", f"{where}, " + (_ahead(-silence) if silence < 0 else f"last sign {span(silence)} ago"))
+        return Life(
+            "stale", f"{where}, " + (_ahead(-silence) if silence < 0 else f"last heartbeat {span(silence)} ago")
+        )
     if silence < -SKEW:
         return Life(status.state, f"{where}, {_ahead(-silence)}")
     if not recent:
-        return Life("silent", f"{where}, no sign for {span(silence)}")
-    return Life(status.state, f"{where}, last sign {span(silence)} ago")
+        return Life("silent", f"{where}, no heartbeat for {span(silence)}")
+    return Life(status.state, f"{where}, last heartbeat {span(silence)} ago")
 
 
 def _ahead(seconds: float) -> str:
-    return f"last sign {span(seconds)} in the future: the clocks disagree"
+    return f"last heartbeat {span(seconds)} in the future: the clocks disagree"
 
 
 def span(seconds: float) -> str:

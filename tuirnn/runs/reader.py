@@ -166,8 +166,8 @@ class Status:
     `figures` are the held-out figures beside the loss, by their keys in `FIGURES`; a task says what they are.
 
     `state` is starting, running, paused, done, stopped or failed; of a run that claims to live, readers see 'silent'
-    where its trainer gives no sign and 'stale' where it has none. `pid`, `host`, `machine`, `process` and `folder` say
-    who wrote it (`tuirnn.runs.liveness.introduction`); older versions wrote only the first two.
+    where its trainer sends no heartbeat and 'stale' where it has none. `pid`, `host`, `machine`, `process` and `folder`
+    say who wrote it (`tuirnn.runs.liveness.introduction`); older versions wrote only the first two.
     """
 
     state: str = "starting"

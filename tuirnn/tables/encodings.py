@@ -151,8 +151,8 @@ def _refuse_damaged(data: bytes, name: str, first: int) -> None:
     if characters > 10 * wrong:
         line = data.count(b"\n", 0, first) + 1
         raise DataError(
-            f"{name} is UTF-8 but for {wrong:,} places, the first in line {line:,}, at byte offset {first:,}; mend it, "
-            "or read each as � with --encoding utf-8"
+            f"{name} is UTF-8 but for {wrong:,} places, the first in line {line:,}, at byte offset {first:,}; correct "
+            "it, or read each as � with --encoding utf-8"
         )
 
 

@@ -23,7 +23,7 @@ from tuirnn.training import contenders
 from tuirnn.training.contenders import MACHINE, Case, Step, check, our_step, torch_step
 from tuirnn.training.devices import keep_freed_memory
 from tuirnn.training.peak import peak_of
-from tuirnn.training.rounds import Clock, Probe, interleaved
+from tuirnn.training.rounds import Clock, LoadMonitor, interleaved
 from tuirnn.training.torch_layers import peer_kind
 
 SHAPES = {
@@ -119,7 +119,7 @@ def compare(
         VerificationError: the two sides do not give the same.
     """
     keep_freed_memory()
-    probe = Probe()
+    monitor = LoadMonitor()
     with ExitStack() as open_until_done:
         processes = {kind: open_until_done.enter_context(process_with(kind)) for kind in kernels}
         for shape, (B, T, H) in shapes.items():
@@ -129,18 +129,20 @@ def compare(
                 for process in processes.values():
                     call_in(process, check, case, against)
                 both = (case, replace(case, backward=True))
-                yield [line for each in both for line in _lines(each, against, shape, processes, rounds, probe, memory)]
+                yield [
+                    line for each in both for line in _lines(each, against, shape, processes, rounds, monitor, memory)
+                ]
 
 
 def _lines(
-    case: Case, against: str, shape: str, processes: dict[str, Executor | None], rounds: int, probe: Probe,
+    case: Case, against: str, shape: str, processes: dict[str, Executor | None], rounds: int, monitor: LoadMonitor,
     memory: bool,
 ) -> Iterator[Comparison]:  # fmt: skip
     peer = replace(case, dtype=against)
     clocks: dict[str, Clock] = {"torch": partial(seconds, torch_step, peer)}
     clocks |= {kind: partial(call_in, process, seconds, our_step, case) for kind, process in processes.items()}
     clocks |= {name: partial(seconds, build, case) for name, build in MACHINE.items()}
-    times, disturbed = interleaved(clocks, rounds, probe)
+    times, disturbed = interleaved(clocks, rounds, monitor)
     medians = {name: statistics.median(found) for name, found in times.items()}
     floor, products = min(medians["chain"], medians["packed chain"]), medians["chain"] + medians["hoisted"]
     rate, packed_rate = (2 * contenders.SQUARE**3 / medians[name] for name in ("square", "packed square"))

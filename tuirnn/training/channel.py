@@ -6,7 +6,7 @@ import time
 
 from tuirnn.runs import control
 from tuirnn.runs.layout import RunPaths
-from tuirnn.training.place import under_torchrun
+from tuirnn.training.member import under_torchrun
 from tuirnn.training.signals import Interrupted, Signals
 
 CONTROL_POLL = 0.1

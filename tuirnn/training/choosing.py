@@ -30,7 +30,7 @@ from tuirnn.runs.reader import RunRecord
 from tuirnn.settings.model import ModelConfig
 from tuirnn.tasks.task import TaskData
 from tuirnn.training.feed import Feed
-from tuirnn.training.rounds import Clock, Probe, interleaved
+from tuirnn.training.rounds import Clock, LoadMonitor, interleaved
 
 AUTO = "auto"
 
@@ -171,7 +171,7 @@ def measured(
             clock()  # warms up
         first = {name: clock() for name, clock in clocks.items()}
         promising = {name: clocks[name] for name in clocks if first[name] < HOPELESS * min(first.values())}
-        times, disturbed = interleaved(promising, rounds, Probe())
+        times, disturbed = interleaved(promising, rounds, LoadMonitor())
     return first | {name: min(seconds) for name, seconds in times.items()}, disturbed
 
 

@@ -16,7 +16,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.kernels import cuda, native
 from tuirnn.models import SequenceModel
 from tuirnn.settings.model import ModelConfig
-from tuirnn.training.place import ALONE, Place
+from tuirnn.training.member import ALONE, Member
 
 FEW_PROCESSES = 4
 """As many may share even one core."""
@@ -24,15 +24,15 @@ FEW_PROCESSES = 4
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
-def pick_device(wanted: str, place: Place = ALONE) -> torch.device:
-    """The device that 'auto', 'cpu' or 'cuda' names here; of several GPUs the one that is `place`'s.
+def pick_device(wanted: str, member: Member = ALONE) -> torch.device:
+    """The device that 'auto', 'cpu' or 'cuda' names here; of several GPUs the one that is `member`'s.
 
     Raises:
         ConfigError: as `device_type`.
     """
-    kind = device_type(wanted, place.local_size)
+    kind = device_type(wanted, member.local_size)
     if kind == "cuda":
-        torch.cuda.set_device(place.local_rank)
+        torch.cuda.set_device(member.local_rank)
     return torch.device(kind)
 
 

@@ -19,7 +19,7 @@ from tuirnn.shortage import RAN_OUT, shortage
 from tuirnn.training.choosing import use_choice
 from tuirnn.training.devices import keep_freed_memory, pick_device
 from tuirnn.training.learner import Learner
-from tuirnn.training.place import Place, under_command
+from tuirnn.training.member import Member, under_command
 from tuirnn.training.recorder import record_failure, resume_advice
 from tuirnn.training.signals import LEADER_LOST, LEAVING
 from tuirnn.training.team import Alone, Order, Team, connection_broke
@@ -40,7 +40,7 @@ def share_checkpoint(team: Alone, saved: Checkpoint) -> None:
         team.send(saved.files[name])
 
 
-def follow(place: Place) -> None:
+def follow(member: Member) -> None:
     """Do as the leader says until it says that this is all.
 
     Raises:
@@ -51,10 +51,10 @@ def follow(place: Place) -> None:
     keep_freed_memory()
     run: RunPaths | None = None
     try:
-        team = Team(place)
+        team = Team(member)
         for number in LEAVING:
             signal.signal(number, signal.SIG_IGN)  # they are for the leader to answer
-        team.on_silence(lambda lost: _report_lost_leader(place, run, lost, silent=True))
+        team.on_silence(lambda lost: _report_lost_leader(member, run, lost, silent=True))
         told = json.loads(team.receive())
         run = RunPaths(Path(told["run"]))
         learner = _learner(team, parse_record(told["record"], f"run '{run.name}'"), run, told["data"])
@@ -64,24 +64,24 @@ def follow(place: Place) -> None:
             team.part()
     except Exception as error:
         if short := shortage(error):
-            print(f"tuirnn: process {place.rank + 1} of {place.size}: {short}", file=sys.stderr, flush=True)
+            print(f"tuirnn: process {member.rank + 1} of {member.size}: {short}", file=sys.stderr, flush=True)
             os._exit(RAN_OUT)
         if not connection_broke(error):
             raise
-        _leave(place, run)
+        _leave(member, run)
 
 
 def _learner(team: Team, record: RunRecord, run: RunPaths, sha256: str) -> Learner:
-    device = pick_device(record.config.train.device, team.place)
+    device = pick_device(record.config.train.device, team.member)
     data = tasks.load(record.config.data, vocab=record.vocab, known=record.data, stdin=run.stdin)
     if data.sha256 != sha256:
-        raise DataError(f"process {team.place.rank + 1} reads other data than the first; give all the same")
+        raise DataError(f"process {team.member.rank + 1} reads other data than the first; give all the same")
     use_choice(record)
     learner = Learner(record.computed, data, team, device, lambda _: None)
     if learner.model.compute_dtype != COMPUTE_DTYPES[learner.config.train.dtype]:
         print(
-            f"tuirnn: process {team.place.rank + 1} of {team.place.size} computes in float32, as its processor has no "
-            f"products of {learner.config.train.dtype}; the others may differ",
+            f"tuirnn: process {team.member.rank + 1} of {team.member.size} computes in float32, as its processor has "
+            f"no products of {learner.config.train.dtype}; the others may differ",
             file=sys.stderr, flush=True,
         )  # fmt: skip
     return learner
@@ -98,19 +98,19 @@ def _obey(said: tuple[Order, float], team: Team, learner: Learner) -> None:
         learner.restore(Checkpoint(path, {name: team.receive() for name in NEEDED}))
 
 
-def _leave(place: Place, run: RunPaths | None) -> NoReturn:
+def _leave(member: Member, run: RunPaths | None) -> NoReturn:
     """End this process, as a connection has broken: the leader has gone, or another follower, which the leader says."""
-    if line := _report_lost_leader(place, run, f"the first of {place.size} processes has ended"):
+    if line := _report_lost_leader(member, run, f"the first of {member.size} processes has ended"):
         print(f"tuirnn: {line}", file=sys.stderr, flush=True)
     os._exit(LEADER_LOST)
 
 
-def _report_lost_leader(place: Place, run: RunPaths | None, lost: str, *, silent: bool = False) -> str:
+def _report_lost_leader(member: Member, run: RunPaths | None, lost: str, *, silent: bool = False) -> str:
     """Write into the run that its leader was lost, in the first process of those left; returns the line to say.
 
     Nothing is to be said where the leader said so itself, or lives, unless it is `silent`.
     """
-    first = place.rank == 1 or (place.local_rank == 0 and place.local_size < place.size)
+    first = member.rank == 1 or (member.local_rank == 0 and member.local_size < member.size)
     if run is None or under_command() or not first:
         return ""
     closed = not is_run(run.root) or record_failure(run, lost)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from tuirnn.errors import LostError, one_line
-from tuirnn.training.place import Place
+from tuirnn.training.member import Member
 from tuirnn.training.rendezvous import open_store
 
 INTERVAL = 2.0
@@ -31,17 +31,17 @@ class Heartbeats:
     has vanished may never return.
 
     Args:
-        place: of this process. The first heartbeat is sent at once.
+        member: this process. The first heartbeat is sent at once.
 
     Attributes:
         on_silence: called with a message before this process is ended; returns the line to print, or nothing.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, member: Member) -> None:
         self.on_silence: Callable[[str], str] = lambda message: message
-        self._place = place
-        self._checked = [rank for rank in range(place.size) if rank != place.rank and 0 in (rank, place.rank)]
-        self._store = open_store(place, datetime.timedelta(seconds=SILENT_AFTER))
+        self._member = member
+        self._checked = [rank for rank in range(member.size) if rank != member.rank and 0 in (rank, member.rank)]
+        self._store = open_store(member, datetime.timedelta(seconds=SILENT_AFTER))
         self._stopped = threading.Event()
         self._send(0)
 
@@ -56,7 +56,7 @@ class Heartbeats:
         self._stopped.set()
 
     def _send(self, number: int) -> None:
-        self._store.set(f"heartbeat {self._place.rank}", str(number))
+        self._store.set(f"heartbeat {self._member.rank}", str(number))
 
     def _exchange(self) -> None:
         last: dict[int, bytes] = {}
@@ -75,7 +75,7 @@ class Heartbeats:
             rank = min(self._received, key=self._received.__getitem__)
             silence = time.monotonic() - self._received[rank]
             if silence > SILENT_AFTER:
-                self._exit(f"process {rank + 1} of {self._place.size} has not responded for {silence:.0f} s")
+                self._exit(f"process {rank + 1} of {self._member.size} has not responded for {silence:.0f} s")
 
     def _exit(self, message: str) -> None:
         """End this process; its main thread may be inside an operation that waits for the lost one."""

@@ -27,10 +27,10 @@ from tuirnn.tasks.task import TaskData
 from tuirnn.training.choosing import AUTO, Choice, chosen
 from tuirnn.training.devices import begin_compiling, environment, keep_freed_memory, pick_device
 from tuirnn.training.events import Report
-from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import introduce
 from tuirnn.training.learner import build_model
-from tuirnn.training.place import find_place, launch_id, under_torchrun
+from tuirnn.training.member import find_member, launch_id, under_torchrun
+from tuirnn.training.memory_check import MemoryCheck
 from tuirnn.training.team import gathered
 from tuirnn.training.trainer import Trainer
 
@@ -66,14 +66,14 @@ def start(
     Raises:
         TuirnnError: bad data, a taken name, no such device; nothing is left behind.
     """
-    place = find_place()
+    member = find_member()
     config = config.replace(processes=_processes(config.train.processes))
-    device = pick_device(config.train.device, place)
+    device = pick_device(config.train.device, member)
     begin_compiling(config.model, device)
     data = data or (parent.load(config) if parent else tasks.load(config.data))
     if config.train.token_dropout and not data.vocab.symbols:
         raise ConfigError("--token-dropout reads tokens as unknown, and no byte or subword is; use --dropout alone")
-    tight = Fitting(config, data, _batches(config, data), device, place.local_size).check()
+    tight = MemoryCheck(config, data, _batches(config, data), device, member.local_size).check()
     described, notes = _described(config, data, parent)
     choice = _choice(config, data, device)
     record = RunRecord(
@@ -128,7 +128,7 @@ def _processes(wanted: int) -> int:
     Raises:
         ConfigError: another number is wanted.
     """
-    started = find_place().size
+    started = find_member().size
     if wanted in (1, started):
         return started
     if under_torchrun():
@@ -180,7 +180,7 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
     Raises:
         RunError: a change that the run cannot take, no checkpoint, changed data, or nothing left to do.
     """
-    record, place, before = present_record(paths), find_place(), written_status(paths)
+    record, member, before = present_record(paths), find_member(), written_status(paths)
     known = record.config.flat()
     wanted = changes.get("processes", 1 if under_torchrun() else known["processes"])
     changes = {**changes, "processes": _processes(wanted)}
@@ -191,13 +191,13 @@ def resume(paths: RunPaths, changes: dict[str, Any], report: Report) -> str:
             f"{known[setting]}; start a new run with it"
         )
     config = record.config.replace(**changes)
-    device = pick_device(config.train.device, place)
+    device = pick_device(config.train.device, member)
     begin_compiling(config.model, device)
     data = _data_again(paths, record, config, other="sources" in changes)
     if "sources" in changes:
         record = replace(record, data=_described(config, data)[0])
     record = replace(record, config=config)
-    tight = Fitting(config, data, _batches(config, data), device, place.local_size).check()
+    tight = MemoryCheck(config, data, _batches(config, data), device, member.local_size).check()
     keep_freed_memory()
     with gathered() as team, RunWriter(paths) as writer:
         introduce(team, record, paths, data.sha256)

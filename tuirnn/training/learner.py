@@ -77,7 +77,7 @@ class Learner:
         prepare(self.model, len(self.parts[0]), config.train.dtype, device, note)
         self.network = team.wrap(self.model)
         # Between parts the random state is set back, and between processes gradients are sent: no graph holds that.
-        recordable = len(self.parts) == 1 and team.place.size == 1
+        recordable = len(self.parts) == 1 and team.member.size == 1
         self.take_step = Graphed(self._update, capture_on(device) if recordable else None, note)
 
     def training_step(self, rate: float) -> tuple[Tensor, Tensor, int]:
@@ -163,7 +163,7 @@ class Learner:
         Raises:
             VerificationError: the processes' weights are no longer the same.
         """
-        if not self.team.agree(self.model):
+        if not self.team.same_weights(self.model):
             raise VerificationError(
                 "the processes' weights have drifted apart, which must not happen: the machine, or its arithmetic, is "
                 "at fault; go on from the last checkpoint with --processes 1"

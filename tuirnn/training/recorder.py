@@ -294,7 +294,7 @@ def kept_checkpoint(paths: RunPaths) -> str:
 
 def resume_advice(paths: RunPaths) -> str:
     """What to do where another process was lost, for the error."""
-    return f"{kept_checkpoint(paths)}: go on with 'tuirnn train --resume {paths.name}'"
+    return f"{kept_checkpoint(paths)}: continue with 'tuirnn train --resume {paths.name}'"
 
 
 def memory_advice(paths: RunPaths, config: RunConfig) -> str:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from torch.distributed import FileStore, PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous as torch_rendezvous
 
-from tuirnn.training.place import RENDEZVOUS_FILE, Place
+from tuirnn.training.member import RENDEZVOUS_FILE, Member
 
 POLL = 0.05
 """Seconds between two checks of the store while processes are missing."""
@@ -17,51 +17,51 @@ PATIENT = timedelta(days=3650)
 """Time limit of an operation that waits for another process, which may evaluate or pause for as long as it likes."""
 
 
-def rendezvous(place: Place) -> Store:
+def rendezvous(member: Member) -> Store:
     """Wait until all processes of this training are present.
 
     torchrun keeps its store when it starts processes again, with everything that their predecessors wrote. So the
     leader draws a name for each rendezvous. A follower trusts the name that it reads only if its greeting is answered.
 
     Args:
-        place: of this process.
+        member: this process.
     Returns:
         a part of the store that contains only keys of this rendezvous.
     """
-    store = open_store(place)
-    name = _lead(store, place) if place.rank == 0 else _follow(store, place)
+    store = open_store(member)
+    name = _lead(store, member) if member.rank == 0 else _follow(store, member)
     return PrefixStore(name, store)
 
 
-def open_store(place: Place, timeout: timedelta = PATIENT) -> Store:
+def open_store(member: Member, timeout: timedelta = PATIENT) -> Store:
     """A connection to the store of this training.
 
     Args:
-        place: of this process.
+        member: this process.
         timeout: of reading a value.
     """
     if path := os.environ.get(RENDEZVOUS_FILE):
-        return FileStore(path, place.size)
+        return FileStore(path, member.size)
     store: Store = next(torch_rendezvous("env://", timeout=timeout))[0]
     return store
 
 
-def _lead(store: Store, place: Place) -> str:
+def _lead(store: Store, member: Member) -> str:
     name = uuid.uuid4().hex
     store.set("rendezvous", name)
-    greetings = [f"{name}/greeting {rank}" for rank in range(1, place.size)]
+    greetings = [f"{name}/greeting {rank}" for rank in range(1, member.size)]
     while not store.check(greetings):
         time.sleep(POLL)
     store.set(f"{name}/answer", " ".join(store.get(key).decode() for key in greetings))
     return name
 
 
-def _follow(store: Store, place: Place) -> str:
+def _follow(store: Store, member: Member) -> str:
     greeting, name = uuid.uuid4().hex, ""
     while True:
         if store.check(["rendezvous"]) and (current := store.get("rendezvous").decode()) != name:
             name = current
-            store.set(f"{name}/greeting {place.rank}", greeting)
+            store.set(f"{name}/greeting {member.rank}", greeting)
         if name and store.check([f"{name}/answer"]) and greeting in store.get(f"{name}/answer").decode():
             return name
         time.sleep(POLL)

@@ -6,7 +6,7 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
-from tuirnn.training.place import under_torchrun
+from tuirnn.training.member import under_torchrun
 
 REQUEUE = 75
 """Exit code (EX_TEMPFAIL of sysexits.h) after a pre-emption: a checkpoint is there, start me again with --resume."""

@@ -23,7 +23,7 @@ from tuirnn.errors import LostError
 from tuirnn.shortage import ending
 from tuirnn.tasks.batches import Lanes
 from tuirnn.training.heartbeats import Heartbeats
-from tuirnn.training.place import ALONE, Place, find_place, under_command
+from tuirnn.training.member import ALONE, Member, find_member, under_command
 from tuirnn.training.rendezvous import PATIENT, rendezvous
 
 
@@ -43,13 +43,13 @@ class Order(IntEnum):
 class Alone:
     """A training in one process: nobody to tell, nothing to add up."""
 
-    place = ALONE
+    member = ALONE
     under_command = False
     """Whether `tuirnn train --processes N` started this process and will report which one was lost."""
 
     def lanes(self, B: int) -> Lanes:
         """This process's part of a batch of B, at least as many as there are processes; parts differ by one at most."""
-        rank, size = self.place.rank, self.place.size
+        rank, size = self.member.rank, self.member.size
         return Lanes(rank * B // size, (rank + 1) * B // size, B)
 
     def wrap(self, model: nn.Module) -> nn.Module:
@@ -64,7 +64,7 @@ class Alone:
         """The sum of every process's tensor."""
         return tensor
 
-    def agree(self, model: nn.Module) -> bool:
+    def same_weights(self, model: nn.Module) -> bool:
         """Whether all have the same weights, to the bit."""
         return True
 
@@ -95,23 +95,23 @@ class Team(Alone):
     """The processes of a training, joined by gloo, on GPUs by nccl as well.
 
     Args:
-        place: of this process.
+        member: this process.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place, self.under_command = place, under_command()
+    def __init__(self, member: Member) -> None:
+        self.member, self.under_command = member, under_command()
         self._group: Any = None  # gloo's: on GPUs `wrap` makes one of nccl
         self._kills = machine.kills()
-        if place.local_size == place.size:
+        if member.local_size == member.size:
             _stay_on_this_machine()
-        store = rendezvous(place)
-        self._heartbeats = Heartbeats(place) if place.local_size < place.size else None
-        dist.init_process_group("gloo", store=store, rank=place.rank, world_size=place.size, timeout=PATIENT)
+        store = rendezvous(member)
+        self._heartbeats = Heartbeats(member) if member.local_size < member.size else None
+        dist.init_process_group("gloo", store=store, rank=member.rank, world_size=member.size, timeout=PATIENT)
         if self._heartbeats:
             self._heartbeats.start()
         self._cores = torch.get_num_threads()
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(1, self._cores // place.local_size))
+            torch.set_num_threads(max(1, self._cores // member.local_size))
         self._share = torch.get_num_threads()
 
     def wrap(self, model: nn.Module) -> nn.Module:
@@ -131,16 +131,16 @@ class Team(Alone):
 
     def add(self, tensor: Tensor) -> Tensor:
         """See `Alone.add`. In the order of the ranks."""
-        parts = [torch.empty_like(tensor) for _ in range(self.place.size)]
+        parts = [torch.empty_like(tensor) for _ in range(self.member.size)]
         dist.all_gather(parts, tensor, group=self._group)
         return _in_order(parts, torch.empty_like(tensor))
 
-    def agree(self, model: nn.Module) -> bool:
+    def same_weights(self, model: nn.Module) -> bool:
         """See `Alone.agree`."""
         bits = {4: torch.int32, 8: torch.int64}
         words = [p.detach().view(bits[p.element_size()]).sum(dtype=torch.int64).cpu() for p in model.parameters()]
         ours = torch.stack(words)
-        all_words = [torch.empty_like(ours) for _ in range(self.place.size)]
+        all_words = [torch.empty_like(ours) for _ in range(self.member.size)]
         dist.all_gather(all_words, ours)
         return all(torch.equal(ours, theirs) for theirs in all_words)
 
@@ -173,7 +173,7 @@ class Team(Alone):
             return None
         short = machine.kills() > self._kills  # of this machine's processes
         how = ending(-signal.SIGKILL, self._kills) if short else "has ended"
-        return LostError(f"another of the {self.place.size} processes {how}")
+        return LostError(f"another of the {self.member.size} processes {how}")
 
     def on_silence(self, report: Callable[[str], str]) -> None:
         """See `Alone.on_silence`."""
@@ -204,11 +204,11 @@ def gathered() -> Iterator[Alone]:
     Raises:
         LostError: one of them has ended before.
     """
-    place = find_place()
-    if place.size == 1:
+    member = find_member()
+    if member.size == 1:
         yield Alone()
         return
-    team = Team(place)
+    team = Team(member)
     try:
         yield team
         with contextlib.suppress(RuntimeError):  # one that ended when all was done is no loss

@@ -24,7 +24,7 @@ from tuirnn.runs.reader import LIVE_STATES, written_status
 from tuirnn.settings.training import TrainConfig
 from tuirnn.shortage import ending
 from tuirnn.training.devices import device_type
-from tuirnn.training.place import RENDEZVOUS_FILE
+from tuirnn.training.member import RENDEZVOUS_FILE
 from tuirnn.training.recorder import record_failure, resume_advice
 from tuirnn.training.signals import LEADER_LOST, LEAVING, exit_code, handled_signals
 

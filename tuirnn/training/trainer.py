@@ -19,9 +19,9 @@ from tuirnn.training.channel import ControlChannel
 from tuirnn.training.choosing import use_choice
 from tuirnn.training.devices import arithmetic, device_label
 from tuirnn.training.events import Report, Start
-from tuirnn.training.fitting import Fitting
 from tuirnn.training.following import share_checkpoint
 from tuirnn.training.learner import Learner
+from tuirnn.training.memory_check import MemoryCheck
 from tuirnn.training.optimizers import learning_rate
 from tuirnn.training.progress import Progress
 from tuirnn.training.recorder import Recorder, memory_advice, resume_advice
@@ -56,7 +56,7 @@ class Trainer:
     ) -> None:
         self.record, self.data, self.paths, self.device, self.team = record, data, writer.paths, device, team
         self.config = config = record.config
-        processes = f", {team.place.size} processes" if team.place.size > 1 else ""
+        processes = f", {team.member.size} processes" if team.member.size > 1 else ""
         self.recorder = Recorder(
             record, writer, report, device_label(device) + processes, LOG_EVERY_CUDA if device.type == "cuda" else 1
         )
@@ -159,8 +159,8 @@ class Trainer:
             DivergedError: the loss or the gradient is not finite; the last checkpoint is from before.
             LostError: another process of the training has ended.
         """
-        place = self.team.place
-        fitting = Fitting(self.config, self.data, self.batches, self.device, place.local_size)
+        member = self.team.member
+        fitting = MemoryCheck(self.config, self.data, self.batches, self.device, member.local_size)
         self.recorder.start(
             Start(
                 step=self.progress.step,
@@ -168,7 +168,7 @@ class Trainer:
                 total=self.last_step,
                 parameters=count_parameters(self.model),
                 device=self.recorder.status.device,
-                processes=place.size,
+                processes=member.size,
                 data=self.data.name,
                 vocab=self.data.inputs,
                 memory=round(fitting.takes),

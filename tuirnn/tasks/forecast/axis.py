@@ -90,7 +90,7 @@ def order(table: Table, named: str, dates: str, last: int, group: str = "") -> O
             line = table.line(int(np.argmax(missing)))
             raise DataError(
                 f"{table.name}, line {line}: no time that can be read in '{axis.name}', as in {int(missing.sum()):,} "
-                "rows; mend them, or name another column with --time-column"
+                "rows; correct them, or name another column with --time-column"
             )
         notes.append(f"{int(missing.sum()):,} rows without a time in '{axis.name}' left out")
         rows = rows[~missing]

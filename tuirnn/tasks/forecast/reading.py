@@ -211,7 +211,8 @@ def _refuse_text(table: Table, name: str, parsed: Numbers) -> None:
         line, cell = parsed.strange
         raise DataError(
             f"{table.name}, line {line}: '{one_line(cell, 40)}' in column '{one_line(name, 60)}' is not a finite "
-            "number such as -1.5; mend it, say what is missing with --missing, or choose other columns with --columns"
+            "number such as -1.5; correct it, say what is missing with --missing, or choose other columns with "
+            "--columns"
         )
     if not parsed.count:
         raise DataError(f"{table.name}: column '{one_line(name, 60)}' holds no numbers")

@@ -159,7 +159,7 @@ class Part:
         found = find(self._window(max(0, wrong - PIECE), WHOLE), self.label)
         if found.name == "utf-8" and not found.mark:
             raise DataError(
-                f"{self.label} is not UTF-8 at byte offset {wrong:,}; mend it, or read each such place as � with "
+                f"{self.label} is not UTF-8 at byte offset {wrong:,}; correct it, or read each such place as � with "
                 "--encoding utf-8"
             )
         self.encoding = found

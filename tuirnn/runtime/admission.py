@@ -29,7 +29,7 @@ PROCESSOR_SECONDS, SECONDS = 20, 60
 
 CHILD = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from tuirnn.runtime import tried; tried.main(*map(int, sys.argv[1:]))"
+    "from tuirnn.runtime import isolated; isolated.main(*map(int, sys.argv[1:]))"
 )
 
 

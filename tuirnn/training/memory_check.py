@@ -14,7 +14,7 @@ from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.task import TaskData
 
 
-class Fitting:
+class MemoryCheck:
     """What a run takes and what there is.
 
     Args:

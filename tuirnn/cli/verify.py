@@ -70,15 +70,15 @@ def verify(
 
 
 def _all_rows(cells: list[str]) -> Iterator[dict[str, Any]]:
-    from tuirnn.training import proof
+    from tuirnn.training import verification
     from tuirnn.training.torch_layers import peer_kind
 
-    for case in proof.cases(cells):
-        error = proof.finite_difference_error(proof.trial(case))
-        yield _row("gradient, finite differences, float64", case.label, error, proof.FINITE_DIFFERENCE_BOUND)
-        difference = proof.torch_difference(case, proof.trial(case))
+    for case in verification.cases(cells):
+        error = verification.finite_difference_error(verification.trial(case))
+        yield _row("gradient, finite differences, float64", case.label, error, verification.FINITE_DIFFERENCE_BOUND)
+        difference = verification.torch_difference(case, verification.trial(case))
         against = f"outputs, states, gradients, {peer_kind(CELLS[case.cell])}"
-        yield _row(against, case.label, difference, proof.TORCH_BOUND)
+        yield _row(against, case.label, difference, verification.TORCH_BOUND)
     with tempfile.TemporaryDirectory() as folder:
         for name in cells:
             for layers in (1, 3):

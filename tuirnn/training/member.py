@@ -13,7 +13,7 @@ Without it they use torchrun's store.
 
 
 @dataclass(frozen=True)
-class Place:
+class Member:
     """Rank 0 leads: it alone decides, writes and speaks.
 
     Attributes:
@@ -32,12 +32,12 @@ class Place:
         return self.rank > 0
 
 
-ALONE = Place()
+ALONE = Member()
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
-def find_place() -> Place:
-    """This process's place; that of a process of its own where the environment names none.
+def find_member() -> Member:
+    """This process; one on its own where the environment names none.
 
     Raises:
         ConfigError: the variables are no numbers, or do not go together.
@@ -49,7 +49,7 @@ def find_place() -> Place:
     if not (0 <= local_rank <= rank < size and local_rank < local_size <= size):
         said = ", ".join(f"{name}={one_line(word, 20)}" for name, word in zip(VARIABLES, given, strict=True))
         raise ConfigError(f"{said} name no process of a training; start it with torchrun, or unset them")
-    return Place(rank, size, local_rank, local_size)
+    return Member(rank, size, local_rank, local_size)
 
 
 def under_torchrun() -> bool:
