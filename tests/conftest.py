@@ -18,7 +18,7 @@ from tuirnn.runs.writer import RunWriter
 from tuirnn.vocab import Vocabulary
 
 # `make test` tries the same examples each time: it fails for a change and not by chance. `make soak` draws others.
-settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("same", derandomize=True, deadline=None, max_examples=40)
 settings.register_profile("drawn", print_blob=True, deadline=None)
 settings.load_profile("drawn" if os.environ.get("TUIRNN_LONG") else "same")
 

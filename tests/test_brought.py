@@ -1,6 +1,7 @@
 """What people bring: tables in the shape of public ones, pipes, full disks, scripts with marks in their words."""
 
 import codecs
+import functools
 import itertools
 import json
 import re
@@ -248,6 +249,12 @@ def test_vocabularies_of_earlier_versions_split_as_they_did() -> None:
     assert len(word_ranges(former.marked)) == len(word_ranges())
 
 
+@functools.cache
+def within_words(marked: bool) -> frozenset[str]:
+    """The characters that run together."""
+    return frozenset(chr(point) for first, last in word_ranges(marked) for point in range(first, last + 1))
+
+
 @given(
     st.text(st.sampled_from("ab_ \n.हिन्दी\u0301\u200d👍🏽\ufe0f")), st.sampled_from([*MARKED.values(), "plain text"])
 )
@@ -256,7 +263,7 @@ def test_pieces_are_the_text_and_ranges_say_which_run_together(text: str, learne
     pieces = vocab.words(text)
     assert "".join(pieces) == text
     assert vocab.starts(text).tolist() == [sum(map(len, pieces[:at])) for at in range(len(pieces))]
-    inside = {chr(point) for first, last in word_ranges(vocab.marked) for point in range(first, last + 1)}
+    inside = within_words(vocab.marked)
     for piece in pieces:
         assert len(piece) == 1 or set(piece) <= inside
     for before, after in itertools.pairwise(pieces):

@@ -167,7 +167,7 @@ class Settings(TypedDict, total=False):
     how many."""
     dtype: str
     """Arithmetic of the recurrent layers; tf32: float32 whose products a GPU rounds to 10 bits; auto: bfloat16 if it is
-    1.2 times as quick as float32, measured once for these sizes on this machine, else float32."""
+    1.05 times as quick as float32, measured once for these sizes on this machine, else float32."""
     accumulate: int
     """Parts in which a step goes through its batch, for less memory; the result is the same."""
     memory: str

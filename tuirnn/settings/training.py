@@ -96,7 +96,7 @@ class TrainConfig(Section):
     dtype: str = option(
         "float32",
         "Arithmetic of the recurrent layers; tf32: float32 whose products a GPU rounds to 10 bits; auto: bfloat16 if "
-        "it is 1.2 times as quick as float32, measured once for these sizes on this machine, else float32.",
+        "it is 1.05 times as quick as float32, measured once for these sizes on this machine, else float32.",
         choices=("float32", "tf32", "float64", "bfloat16", "auto"),
     )
     accumulate: int = option(

@@ -34,8 +34,8 @@ from tuirnn.training.rounds import Clock, LoadMonitor, interleaved
 
 AUTO = "auto"
 
-WORTH = 1.2
-"""How many times as quick as float32 bfloat16 must be to be chosen; its factors have eight bits."""
+WORTH = 1.05
+"""How many times as quick as float32 bfloat16 must be to be chosen: below that, its rounded factors gain nothing."""
 
 PORTABLE_WORTH = 1.05
 """How many times as quick as the compiled kernels the portable loop must be to be used."""
