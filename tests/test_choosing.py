@@ -16,7 +16,7 @@ from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, RunRecord, present_record
 from tuirnn.training import choosing, launch
-from tuirnn.training.rounds import Probe
+from tuirnn.training.rounds import LoadMonitor
 
 SECONDS = st.floats(1e-6, 1e3)
 
@@ -37,7 +37,7 @@ def test_the_choice_is_bfloat16_where_it_is_worth_it(times: dict[str, float]) ->
     assert choice.line.startswith(choice.dtype)
 
 
-class Quiet(Probe):
+class Quiet(LoadMonitor):
     """A machine on which nothing else runs."""
 
     def __call__(self) -> float:
@@ -59,7 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> I
     monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: True)
     monkeypatch.setenv("TUIRNN_KERNELS", "portable")
     native.forget()
-    monkeypatch.setattr(choosing, "Probe", Quiet)
+    monkeypatch.setattr(choosing, "LoadMonitor", Quiet)
     yield tmp_path / "cache" / "kernel-times.json"
     native.forget()
     layer._preferred.clear()
@@ -103,7 +103,7 @@ def test_times_are_measured_once_and_the_run_stays_with_the_choice(
 def test_times_of_a_busy_machine_are_not_kept(
     here: Path, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "Probe", Busy)
+    monkeypatch.setattr(choosing, "LoadMonitor", Busy)
     paths = train_small(tmp_path, "one", small_text, dtype="auto", steps=2)
     assert "the machine was busy, so the next run measures again" in said(paths)[0]
     assert not here.exists()
