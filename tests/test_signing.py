@@ -1,6 +1,8 @@
 """Signing again after an edit, and the model card."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tuirnn.errors import CellFileError, ConfigError
 from tuirnn.export.exporter import export_run, write_cell
 from tuirnn.export.options import CellOptions
 from tuirnn.runs.layout import RunPaths
+from tuirnn.shipped import CELL, CELLS
 
 CARD = {"description": "Foxes — “short” ones", "author": "A. Person", "licence": "CC0-1.0", "date": "2026-11-28"}
 
@@ -46,6 +49,33 @@ def test_an_edited_file_is_signed_again_and_a_second_time_nothing_changes(
     assert "its hash was right" in answer("resign", str(file)).out
     assert file.read_bytes() == before
     assert json.loads(answer("resign", str(file), "--json").out)["changed"] is False
+
+
+def weights(path: Path) -> str:
+    """A hash of the weights."""
+    digest = hashlib.sha256()
+    for tensor in onnx.load(path).graph.initializer:
+        digest.update(tensor.name.encode() + tensor.raw_data)
+    return digest.hexdigest()
+
+
+def test_a_language_model_of_an_earlier_version_gets_its_opening(
+    file: Path, tmp_path: Path, answer: Callable[..., Answer]
+) -> None:
+    old, path = Path(__file__).parent / "old" / "cells" / "lstm.onnx", tmp_path / "lstm.onnx"
+    shutil.copy(old, path)
+    said = json.loads(answer("resign", str(path), "--json").out)
+    assert (said["changed"], said["added"]) == (True, ["tuirnn.opening"])
+    assert json.loads(path.with_suffix(".json").read_text("utf-8"))["tuirnn.opening"] == 0
+    assert weights(path) == weights(old)
+    assert onnx.load(path).graph == onnx.load(old).graph
+    assert json.loads(answer("resign", str(path), "--json").out)["changed"] is False
+    assert "had no" not in answer("resign", str(file)).out
+
+
+def test_the_cell_that_comes_with_the_program_has_an_opening_and_the_weights_it_was_made_with() -> None:
+    assert json.loads((CELLS / CELL).with_suffix(".json").read_text("utf-8"))["tuirnn.opening"] == 0
+    assert weights(CELLS / CELL) == "9eb05839fc7d22c99252cd6a32375be6607b7cea242028ff0223e6509be3199b"
 
 
 def test_a_file_that_computes_something_else_is_not_signed(file: Path, answer: Callable[..., Answer]) -> None:

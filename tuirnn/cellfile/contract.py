@@ -40,6 +40,9 @@ POINT_KEYS = ("normalisation", "look_back", "val_mse")
 FINGERPRINT = PREFIX + "sha256"
 """Key of the hash over everything that the cell computes with; see `guard.fingerprint`."""
 
+OPENING = PREFIX + "opening"
+"""Key of the token that a text begins after; files of earlier versions lack it."""
+
 OPTIONAL_KEYS = ("loss", "sampler", "unroll", "block", "classes", "test_lanes", "test_text", "calibration",
                  "opening", "prime", "card")  # fmt: skip
 """Keys that only some files have; a reader that does not know them reads the others as before."""

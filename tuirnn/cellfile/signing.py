@@ -1,10 +1,14 @@
-"""Signing a cell file again after its metadata were edited, so that the hash in it fits its content."""
+"""Signing a cell file again after its metadata were edited, so that the hash in it fits its content.
+
+A language model's file of an earlier version also gets the key `opening`, which it lacks.
+"""
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from tuirnn.cellfile.contract import FINGERPRINT
-from tuirnn.cellfile.guard import fingerprint
+from tuirnn.cellfile.cell import InspectedCell
+from tuirnn.cellfile.contract import FINGERPRINT, OPENING
+from tuirnn.cellfile.guard import fingerprint, inspect
 from tuirnn.cellfile.wire import check_parts
 from tuirnn.errors import CellFileError, one_line
 
@@ -24,7 +28,6 @@ def signed(data: bytes, name: str) -> tuple[bytes, bool]:
         check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
         said = [prop.value for prop in model.metadata_props if prop.key == FINGERPRINT]
-        others = [prop for prop in model.metadata_props if prop.key != FINGERPRINT]
         made = fingerprint(model)
     except (DecodeError, ValueError, RecursionError) as error:
         raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
@@ -32,7 +35,29 @@ def signed(data: bytes, name: str) -> tuple[bytes, bool]:
         raise CellFileError(f"{name} is refused: {error}") from None
     if said == [made]:
         return data, False
+    return _serialized(model), True
+
+
+def completed(cell: InspectedCell, name: str) -> tuple[InspectedCell, bool]:
+    """The file with the key `opening`, if it is a language model's and lacks it.
+
+    Args:
+        cell: after inspection.
+        name: for errors.
+    Returns:
+        The file, inspected; whether the key was missing.
+    """
+    model = onnx.ModelProto.FromString(cell.data)
+    if not cell.metadata.learned.writes or any(prop.key == OPENING for prop in model.metadata_props):
+        return cell, False
+    model.metadata_props.add(key=OPENING, value=str(cell.metadata.opening))
+    return inspect(_serialized(model), name), True
+
+
+def _serialized(model: onnx.ModelProto) -> bytes:
+    """The bytes of a model with the hash of its content."""
+    others = [prop for prop in model.metadata_props if prop.key != FINGERPRINT]
     del model.metadata_props[:]
     model.metadata_props.extend(others)
-    model.metadata_props.add(key=FINGERPRINT, value=made)
-    return model.SerializeToString(deterministic=True), True
+    model.metadata_props.add(key=FINGERPRINT, value=fingerprint(model))
+    return model.SerializeToString(deterministic=True)

@@ -20,13 +20,15 @@ def resign(
 ) -> None:
     """Sign a cell file again after an edit of its metadata, and write the JSON beside it anew.
 
+    The file of a language model from an earlier version also gets the key tuirnn.opening.
+
     The file is checked like a stranger's, and its test vectors are run, before anything is written. The hash proves
     that the content is what was signed here. It does not prove who made the file, or that it is the network that was
     trained: whoever can edit a file can sign it.
     """
-    from tuirnn.cellfile.contract import FINGERPRINT
+    from tuirnn.cellfile.contract import FINGERPRINT, OPENING
     from tuirnn.cellfile.guard import inspect, read_file
-    from tuirnn.cellfile.signing import signed
+    from tuirnn.cellfile.signing import completed, signed
     from tuirnn.export.exporter import write_cell
     from tuirnn.runtime.admission import admit
 
@@ -34,12 +36,16 @@ def resign(
     if file.suffix != ".onnx":
         raise CellFileError(f"{name} is no cell file: its name does not end in .onnx")
     data, changed = signed(read_file(file), name)
-    cell = admit(inspect(data, name), name)
+    seen, added = completed(inspect(data, name), name)
+    cell = admit(seen, name)
     twin = write_cell(cell, file)
-    sha256 = _property(data, FINGERPRINT)
+    sha256, changed = _property(cell.data, FINGERPRINT), changed or added
     if as_json:
-        print_json({"file": str(file), "metadata": str(twin), "changed": changed, FINGERPRINT: sha256})
+        print_json({"file": str(file), "metadata": str(twin), "changed": changed, "added": [OPENING] * added,
+                    FINGERPRINT: sha256})  # fmt: skip
         return
+    if added:
+        print(f"{file}: had no {OPENING}; it is {cell.metadata.opening}, as for every file without the key")
     print(f"{file}: " + (f"signed again, {FINGERPRINT} {sha256}" if changed else "its hash was right"))
     print(f"{twin}: written anew, with the hash of the whole file")
     print("proves: the content is what was signed here, and its test vectors are reproduced")
