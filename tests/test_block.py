@@ -1,7 +1,6 @@
 """Blocks: known inputs in one call, the outputs of each, in every task; cut anywhere; the same as step by step."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from c_networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
-from test_webpage import NETWORKS, forecaster, with_classes
+from test_webpage import NETWORKS, with_classes
 
 from tuirnn.cellfile import guard, sidecar
 from tuirnn.errors import CellFileError, ConfigError
@@ -22,23 +21,14 @@ from tuirnn.runtime.block import BlockSession
 from tuirnn.runtime.opened import opened
 from tuirnn.runtime.session import CellSession
 from tuirnn.runtime.verify import verify
-from tuirnn.scaling import DIFFERENCE
 from tuirnn.tasks.lm.prediction import evaluate
 
 N = 5
 
 
-def of_differences() -> Network:
-    """A forecaster whose state holds the point before."""
-    net = forecaster()
-    assert net.scaling is not None
-    return replace(net, scaling=replace(net.scaling, reads=DIFFERENCE, steps=net.scaling.std))
-
-
 KINDS: dict[str, Any] = {
     **NETWORKS,
     "deep": lambda: with_classes("classify", pooling="last+max", residual=True),
-    "differences": of_differences,
 }
 
 

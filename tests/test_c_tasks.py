@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ int main(void) {
     if (!cell_verify()) return 1;
     cell_reset(&state);
 #if CELL_POINTS
-    float fed[CELL_COLUMNS];
+    float fed[CELL_INPUTS];
     if (!*cell_column(0) || *cell_column(-1) || *cell_column(CELL_COLUMNS)) return 2;
 #else
     int fed[1];
@@ -51,10 +52,16 @@ STEPS = 60
 
 
 def fed_to(net: Network) -> Any:
-    """What is read: tokens int32 [T], or points float32 [T, F]."""
+    """What is read: tokens int32 [T], or points float32 [T, F] with their calendar."""
     if net.scaling is None:
         return np.array([(7 * i + 1) % len(net.vocab) for i in range(STEPS)], np.int32)
-    return net.scaling.restore(np.random.default_rng(0).normal(size=(STEPS, len(net.scaling)))).astype(np.float32)
+    points = net.scaling.restore(np.random.default_rng(0).normal(size=(STEPS, len(net.scaling))))
+    return np.concatenate([points, net.scaling.calendar(times(STEPS))], 1).astype(np.float32)
+
+
+def times(steps: int) -> Any:
+    """Those of the points after so many, an hour from each to the next, in seconds since 1970."""
+    return 1_800_000_000 + 3600.0 * np.arange(steps)
 
 
 def in_c(net: Network, folder: Path, fed: Any, precision: str, *flags: str) -> Any:
@@ -127,3 +134,37 @@ def test_a_cortex_m_takes_the_source(precision: str, tmp_path: Path) -> None:
     told = (tmp_path / "cell_sizes.h").read_text().splitlines()[0]
     assert (data, bss) == (0, 0)
     assert abs(text - int(told.split()[2].replace(",", ""))) < 512
+
+
+@needs_c
+@pytest.mark.parametrize("look_back", [0, 3])
+@pytest.mark.parametrize("kind", ["series", "differences", "calendar"])
+def test_the_example_goes_on_with_a_series_at_its_times(kind: str, look_back: int, tmp_path: Path) -> None:
+    net = replace(NETWORKS[kind](), look_back=look_back)
+    assert net.scaling is not None
+    cell = export_network(net, proofs=False)
+    c_source.write_c(net, cell.metadata.test, tmp_path)
+    program = compile_sources(tmp_path, ["example.c", "cell.c", "cell_weights.c"], *SANITIZERS)
+    points, session = fed_to(net)[:5, : len(net.scaling)], CellSession(cell, device="cpu")
+    table = "\n".join(",".join(map(repr, row)) for row in points.tolist())
+    command = [program, "4", "1800000000", "3600"]
+    done = subprocess.run(command, input=table, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    calendar = net.scaling.calendar(times(10)[1:]).astype(np.float32)
+    history = [np.concatenate(row) for row in zip(points, calendar, strict=False)]
+    for at in range(4):
+        session.reset()
+        for row in history[-look_back:]:
+            y = session.step(row)[0]
+        assert np.allclose(np.array(done.stdout.splitlines()[at].split(","), float), y, rtol=1e-4, atol=1e-6)
+        history.append(np.concatenate([y, calendar[5 + at]]))
+
+
+@needs_c
+def test_the_example_of_a_calendar_asks_for_the_times(tmp_path: Path) -> None:
+    net = NETWORKS["calendar"]()
+    c_source.write_c(net, export_network(net, proofs=False).metadata.test, tmp_path)
+    program = compile_sources(tmp_path, ["example.c", "cell.c", "cell_weights.c"], "-O1")
+    done = subprocess.run([program, "4"], input="1 2 3", capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "./example steps time seconds: see example.c\n")

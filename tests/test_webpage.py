@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from tuirnn.cells import CELLS
-from tuirnn.errors import ConfigError, VerificationError
-from tuirnn.export import c_source, webpage
+from tuirnn.errors import VerificationError
+from tuirnn.export import webpage
 from tuirnn.export.exporter import export_network
 from tuirnn.export.lowering import lower
 from tuirnn.export.network import Network
@@ -27,7 +28,7 @@ from tuirnn.export.wasm import wasm_module
 from tuirnn.runtime.generate import TextWriter
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
-from tuirnn.scaling import Scaling
+from tuirnn.scaling import DIFFERENCE, Scaling
 from tuirnn.tasks import TASKS
 
 NODE = shutil.which("node")
@@ -98,6 +99,24 @@ def forecaster() -> Network:
     return replace(net, task=TASKS["forecast"], vocab=Vocabulary("point"), scaling=scaling, weights=weights)
 
 
+def of_differences() -> Network:
+    """A forecaster whose state holds the point before."""
+    net = forecaster()
+    assert net.scaling is not None
+    return replace(net, scaling=replace(net.scaling, reads=DIFFERENCE, steps=net.scaling.std))
+
+
+def with_calendar() -> Network:
+    """A forecaster that reads the hour and the weekday of the next point."""
+    net = forecaster()
+    assert net.scaling is not None
+    first = net.weights.layers[0]
+    wide = np.random.default_rng(3).normal(size=(len(first.weight_ih), 7)) / 3
+    layers = (replace(first, weight_ih=wide), *net.weights.layers[1:])
+    scaling = replace(net.scaling, periods=(86_400.0, 604_800.0))
+    return replace(net, scaling=scaling, weights=replace(net.weights, layers=layers))
+
+
 NETWORKS = {
     "text": lambda: network("char", cell="gru", hidden=32),
     "bytes": lambda: network("byte", cell="lstm"),
@@ -107,6 +126,8 @@ NETWORKS = {
     "pooled": lambda: with_classes("classify", pooling="last+max"),
     "tags": lambda: with_classes("tag"),
     "series": forecaster,
+    "differences": of_differences,
+    "calendar": with_calendar,
 }
 
 
@@ -129,13 +150,22 @@ def test_without_node_the_modules_are_said_not_to_be_checked(monkeypatch: pytest
     assert webpage.check({}).startswith("no Node")
 
 
-def test_what_the_code_around_the_module_cannot_read_is_refused() -> None:
-    net = forecaster()
+@needs_node
+def test_a_module_reads_the_time_of_the_next_point(tmp_path: Path) -> None:
+    net = with_calendar()
     assert net.scaling is not None
-    with pytest.raises(ConfigError, match="calendar"):
-        webpage.need_writable(replace(net, scaling=replace(net.scaling, periods=(86_400.0,))))
-    with pytest.raises(ConfigError, match="calendar"):
-        c_source.need_writable(replace(net, scaling=replace(net.scaling, periods=(86_400.0,))))
+    for name, data in webpage.module_files(net, export_network(net), "network").items():
+        (tmp_path / name).write_bytes(data)
+    point, next_time = [1.5, -190.0, 0.001], 1_800_003_600
+    whole = [*point, *net.scaling.calendar(np.array(next_time)).tolist()]
+    outputs = node(tmp_path, (
+        'import { open } from "./network.mjs"; const cell = await open(); const all = [];'
+        f"for (const read of [[{point}, {next_time}], [{whole}]]) {{ cell.reset();"
+        "all.push(Array.from(cell.step(...read))); }"
+        f"try {{ cell.step({point}); }} catch (error) {{ all.push(error.message); }} console.log(JSON.stringify(all));"
+    ))  # fmt: skip
+    assert_allclose(outputs[0], outputs[1], rtol=1e-6)
+    assert outputs[2] == "a point has 3 numbers, and the next one's time"
 
 
 # ── texts are cut as in Python ───────────────────────────────────────────────────
@@ -235,6 +265,48 @@ def test_a_page_writes_the_greedy_text_of_onnx_runtime_at_any_moment(tmp_path: P
             assert browser.evaluate("document.querySelector('#under .ghost').textContent") == "".join(
                 writer.stream(Sampling(0), 240)
             )
+
+
+@needs_chromium
+def test_a_page_forecasts_as_onnx_runtime_does_at_any_moment(tmp_path: Path) -> None:
+    begin, count, ahead = 1_800_000_000, 40, 5  # 2027-01-15 08:00
+    with Browser() as browser:
+        for kind, look_back in (
+            ("series", 3),
+            ("differences", 0),
+            ("differences", 3),
+            ("calendar", 0),
+            ("calendar", 3),
+        ):
+            net = replace(NETWORKS[kind](), look_back=look_back)
+            assert net.scaling is not None
+            cell = export_network(net)
+            (tmp_path / "page.html").write_bytes(webpage.web_page(net, cell))
+            browser.open((tmp_path / "page.html").as_uri())
+            browser.wait(READY)
+            points = net.scaling.restore(np.random.default_rng(0).normal(size=(count, 3)))
+            calendar = net.scaling.calendar(begin + 3600.0 * np.arange(1, count + ahead + 1))
+            dates = [f"{datetime.fromtimestamp(begin + 3600 * i, UTC):%Y-%m-%d %H:%M}," for i in range(count)]
+            lines = [f"{date * bool(net.scaling.periods)}{','.join(map(repr, p))}"
+                     for date, p in zip(dates, points.tolist(), strict=True)]  # fmt: skip
+            browser.evaluate(f"document.getElementById('horizon').value = {ahead}")
+            browser.evaluate(TYPE.format(json.dumps("\n".join(lines))))
+            assert browser.evaluate("document.getElementById('unknown').textContent") == ""
+            session = CellSession(cell, device="cpu")
+            for moment in (count, 35, 3):  # the last ones rewind
+                browser.evaluate(
+                    f"(() => {{ const m = document.getElementById('moment'); m.value = {moment};"
+                    "m.dispatchEvent(new Event('input')); })()"
+                )
+                history = [np.concatenate(row) for row in zip(points[:moment], calendar, strict=False)]
+                shown = browser.evaluate("Array.from(document.querySelectorAll('#answers td'), (td) => td.textContent)")
+                for at in range(ahead):
+                    session.reset()
+                    for row in history[-look_back:]:
+                        y = session.step(row.astype(np.float32))[0]
+                    found = [float(value.replace(",", "")) for value in shown[3 * at : 3 * at + 3]]
+                    assert_allclose(found, y, rtol=1e-4, atol=1e-5, err_msg=f"{kind} {look_back} {moment} {at}")
+                    history.append(np.concatenate([y, calendar[moment + at]]))
 
 
 AXE = Path(__file__).parent.parent / ".conformance" / "npm" / "node_modules" / "axe-core" / "axe.min.js"

@@ -60,4 +60,5 @@ def _serialized(model: onnx.ModelProto) -> bytes:
     del model.metadata_props[:]
     model.metadata_props.extend(others)
     model.metadata_props.add(key=FINGERPRINT, value=fingerprint(model))
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data

@@ -200,13 +200,11 @@ def _write(
     network: "Network", path: Path, options: "CellOptions", wanted: _Wanted, max_loss_increase: float
 ) -> Written:
     """Export a network, and write beside it what is wanted."""
-    from tuirnn.export import c_source, webpage
+    from tuirnn.export import c_source
     from tuirnn.export.exporter import export_network, write_cell
 
     if wanted.c is not None:
         c_source.need_writable(network, options.precision, wanted.c)
-    if wanted.page or wanted.wasm:
-        webpage.need_writable(network)
     cell = export_network(network, options, max_loss_increase=max_loss_increase)
     beside = (*_c_source(network, cell, path, wanted), *_for_browsers(network, cell, path, options, wanted))
     sidecar = write_cell(cell, path, {file: data for each in beside for file, data in each.files.items()})

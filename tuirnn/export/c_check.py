@@ -37,7 +37,7 @@ def verify(files: Mapping[str, str]) -> str:
         return "no C compiler"
     name = Path(compiler).name
     try:
-        if refused := _run_once(compiler, files, ("", "1")):
+        if refused := _run_once(compiler, files, ("", "1", "0", "1")):
             if any(words in refused for words in NO_MEMORY):
                 return f"{name} ran out of memory: {refused}"
             if broken := _run_once(compiler, PLAIN):

@@ -49,8 +49,6 @@ def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFI
     Raises:
         ConfigError: with the reason.
     """
-    if network.scaling and network.scaling.periods:
-        raise ConfigError("--c reads no calendar, which this network does; leave --c out and embed the ONNX file")
     if precision not in WRITTEN:
         raise ConfigError(
             f"--c writes {' or '.join(WRITTEN)}, not {precision}; leave --c out, or take another --precision"
@@ -149,7 +147,9 @@ def _sizes(network: Network, program: Program, flash: int, primed: Primed | None
         "CELL_STATE": state_members(program),
         "CELL_OUTPUTS": next(iter(program.results.values())).size,
         "CELL_POINTS": int(network.task.points),
-        "CELL_COLUMNS": program.columns,
+        "CELL_INPUTS": program.columns,
+        "CELL_COLUMNS": len(network.scaling) if network.scaling else 0,
+        "CELL_PERIODS": len(network.scaling.periods) if network.scaling else 0,
         "CELL_LOOK_BACK": network.look_back,
         "CELL_CLASSES": len(network.classes),
         "CELL_VOCAB": len(vocab),
@@ -204,9 +204,9 @@ def _test(network: Network, test: TestVector) -> Iterator[Table]:
             for std, y in zip(network.scaling.std, test.outputs, strict=True)
         ]
         yield Table(
-            "const float cell_test_inputs[CELL_TEST_STEPS][CELL_COLUMNS]",
+            "const float cell_test_inputs[CELL_TEST_STEPS][CELL_INPUTS]",
             rows,
-            4 * len(test.inputs) * len(network.scaling),
+            4 * len(test.inputs) * network.scaling.inputs,
         )
     else:
         allowed = [test.atol * max(1.0, *map(abs, test.outputs))] * len(test.outputs)
@@ -222,6 +222,8 @@ def _names(network: Network) -> Iterator[Table]:
     vocab, scaling = network.vocab, network.scaling
     if scaling:
         yield _strings("const char *const cell_columns[CELL_COLUMNS]", [name.encode() for name in scaling.columns])
+        if periods := scaling.periods:
+            yield Table("const double cell_periods[CELL_PERIODS]", ", ".join(map(repr, periods)), 8 * len(periods))
         return
     if network.classes:
         yield _strings("const char *const cell_classes[CELL_CLASSES]", [name.encode() for name in network.classes])

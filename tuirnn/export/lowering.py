@@ -74,7 +74,7 @@ def lower(model: onnx.ModelProto) -> Program:
     return _placed(
         reader,
         (fed.name, shapes[fed.name][-1] if fed.type.tensor_type.elem_type == onnx.TensorProto.FLOAT else 0),
-        {state.name: tuple(size for i, size in enumerate(shapes[state.name]) if i != 1) for state in states},
+        {state.name: (*shapes[state.name][:-2], shapes[state.name][-1]) for state in states},  # without the batch axis
         [output.name for output in model.graph.output],
     )
 

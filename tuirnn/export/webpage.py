@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import onnx
 
 from tuirnn.cellfile import sidecar
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.errors import ConfigError, VerificationError, one_line
+from tuirnn.errors import VerificationError, one_line
 from tuirnn.export import vectors
 from tuirnn.export.lowering import lower
 from tuirnn.export.network import Network
@@ -37,6 +38,9 @@ POLICY = (
 
 POINTS_SHOWN = 60
 """Of the made-up series with which a forecaster's page begins."""
+
+FIRST_TIME, LONGEST_STEP = datetime(2026, 1, 5, tzinfo=UTC), 30 * 24 * 60
+"""Of that series, where the network reads a calendar: the first point's time, and minutes from each to the next."""
 
 SECONDS = 60.0
 """Longest check of a module."""
@@ -57,12 +61,6 @@ async function bytes(url) {{
 """
 
 CHECK = 'import { open } from "./network.mjs"; process.exit((await open()).verify() ? 0 : 3);'
-
-
-def need_writable(network: Network) -> None:
-    """Raise ConfigError for a network whose inputs the code around the module cannot make."""
-    if network.scaling and network.scaling.periods:
-        raise ConfigError("--html and --wasm read no calendar, which this network does; embed the ONNX file")
 
 
 def module_files(network: Network, cell: TrustedCell, name: str) -> dict[str, bytes]:
@@ -120,14 +118,13 @@ def web_page(network: Network, cell: TrustedCell, text: str = "") -> bytes:
     unit = KINDS[network.vocab.kind].removesuffix("s")
     about = {"meta": _metadata(cell), "words": _words(network), "unit": unit, "each": network.task.each,
              "begin": _series(network.scaling) or text}  # fmt: skip
-    columns = html.escape(", ".join(network.scaling.columns)) if network.scaling else ""
     body = _source(f"{'tags' if network.task.each else view}.html")
     values = {
         "policy": POLICY.format(script=_hash(script), style=_hash(style)),
         "title": html.escape(network.name),
         "lead": html.escape(_lead(network)),
         "style": style,
-        "body": _fill(body, unit=unit, columns=columns),
+        "body": _fill(body, unit=unit, columns=html.escape(_columns(network.scaling))),
         "facts": "\n".join(f"<tr><th scope=row>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
                            for key, value in _facts(network, cell).items()),
         "about": _json(about),
@@ -154,8 +151,19 @@ def _words(network: Network) -> list[tuple[int, int]]:
 
 def _series(scaling: Scaling | None) -> str:
     """A made-up series in the data's units, a line each point; no text for a network that reads none."""
-    points = vectors.points(scaling, POINTS_SHOWN, 0) if scaling else ()
-    return "\n".join(",".join(f"{value:.5g}" for value in point) for point in points)
+    if not scaling:
+        return ""
+    rows = [[f"{value:.5g}" for value in point[: len(scaling)]] for point in vectors.points(scaling, POINTS_SHOWN, 0)]
+    if scaling.periods:
+        step = min(max(min(scaling.periods) / 24 // 60, 1), LONGEST_STEP) * timedelta(minutes=1)
+        rows = [[f"{FIRST_TIME + i * step:%Y-%m-%d %H:%M}", *row] for i, row in enumerate(rows)]
+    return "\n".join(map(",".join, rows))
+
+
+def _columns(scaling: Scaling | None) -> str:
+    """What a line of a series holds."""
+    time = ["its time (such as 2026-01-31 14:00, in UTC, or seconds since 1970)"] if scaling and scaling.periods else []
+    return ", ".join([*time, *scaling.columns]) if scaling else ""
 
 
 def _lead(network: Network) -> str:

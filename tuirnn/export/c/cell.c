@@ -112,6 +112,16 @@ int cell_step(cell_state *state, const float *x, float *y) {
     return 1;
 }
 
+#if CELL_PERIODS
+void cell_calendar(double next, float *x) {
+    for (int i = 0; i < CELL_PERIODS; i++) {
+        double angle = 6.283185307179586 * fmod(next, cell_periods[i]) / cell_periods[i];
+        x[CELL_COLUMNS + 2 * i] = (float)sin(angle);
+        x[CELL_COLUMNS + 2 * i + 1] = (float)cos(angle);
+    }
+}
+#endif
+
 const char *cell_column(int column) { return column < 0 || column >= CELL_COLUMNS ? "" : cell_columns[column]; }
 #else
 int cell_step(cell_state *state, int token, float *logits) {

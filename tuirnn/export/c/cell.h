@@ -21,9 +21,16 @@ void cell_reset(cell_state *state);
 
 #if CELL_POINTS
 
-/* Reads a point x[CELL_COLUMNS] in the data's own units and forecasts the next one, y[CELL_COLUMNS]. Returns 1.
+/* Reads a point x[CELL_INPUTS] and forecasts the next one, y[CELL_COLUMNS], in the data's own units. Returns 1.
+ * x has CELL_COLUMNS numbers, and after them, if CELL_PERIODS is above 0, what cell_calendar writes.
  * With CELL_LOOK_BACK above 0, each forecast begins with cell_reset and reads so many points. */
 int cell_step(cell_state *state, const float *x, float *y);
+
+#if CELL_PERIODS
+/* Writes the calendar into x[CELL_COLUMNS ... CELL_INPUTS - 1]; next: the time of the next point, the one that
+ * cell_step(state, x, y) will forecast, in seconds since 1970. */
+void cell_calendar(double next, float *x);
+#endif
 
 /* The name of a column; "" if there is no such column. */
 const char *cell_column(int column);

@@ -1,6 +1,8 @@
 /* A language model writes:          ./example [prime] [length] [temperature] [seed]
  * A network with classes judges:    ./example text
- * A forecaster reads and goes on:   ./example [steps] < numbers, CELL_COLUMNS for each point */
+ * A forecaster reads and goes on:   ./example [steps] < numbers, CELL_COLUMNS for each point
+ * One with a calendar (CELL_PERIODS): ./example steps time seconds < numbers; time: of the first point, since 1970, and
+ * seconds from each point to the next */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -12,12 +14,21 @@
 
 /* Reads the points of standard input; returns their number. Keeps the last CELL_LOOK_BACK of them, at least one. */
 enum { KEPT = CELL_LOOK_BACK > 0 ? CELL_LOOK_BACK : 1 };
-static float kept[KEPT][CELL_COLUMNS];
+static float kept[KEPT][CELL_INPUTS];
+static double first_time, seconds;
+
+static void read_point(cell_state *state, long number, float *y) {
+    float *x = kept[number % KEPT];
+#if CELL_PERIODS
+    cell_calendar(first_time + seconds * (double)(number + 1), x);
+#endif
+    cell_step(state, x, y);
+}
 
 static void forecast(cell_state *state, long count, float *y) {
     long first = count > KEPT ? count - KEPT : 0;
     if (CELL_LOOK_BACK) cell_reset(state);
-    for (long i = CELL_LOOK_BACK ? first : count - 1; i < count; i++) cell_step(state, kept[i % KEPT], y);
+    for (long i = CELL_LOOK_BACK ? first : count - 1; i < count; i++) read_point(state, i, y);
 }
 
 static int run(int argc, char **argv) {
@@ -25,12 +36,15 @@ static int run(int argc, char **argv) {
     long count = 0;
     float y[CELL_COLUMNS] = {0}, value;
     cell_state state;
+    if (CELL_PERIODS && argc < 4) return fprintf(stderr, "./example steps time seconds: see example.c\n"), 1;
+    first_time = argc > 2 ? atof(argv[2]) : 0;
+    seconds = argc > 3 ? atof(argv[3]) : 0;
     cell_reset(&state);
     while (scanf("%f%*[ ,;\t]", &value) == 1) {
         kept[count % KEPT][column++] = value;
         if (column < CELL_COLUMNS) continue;
         column = 0, count++;
-        if (!CELL_LOOK_BACK) cell_step(&state, kept[0], y);
+        if (!CELL_LOOK_BACK) read_point(&state, count - 1, y);
     }
     if (!count && steps > 0) return fprintf(stderr, "no points of %d numbers on standard input\n", CELL_COLUMNS), 1;
     for (int i = 0; i < steps; i++) {

@@ -110,14 +110,15 @@ class Cell {
 
   constructor(exports, meta, wordRanges) {
     this.meta = meta;
-    this.columns = meta["tuirnn.normalisation"]?.columns ?? [];
-    this.vocab = this.columns.length ? null : new Vocabulary(meta, wordRanges);
+    const { columns = [], periods = [] } = meta["tuirnn.normalisation"] ?? {};
+    Object.assign(this, { columns, periods });
+    this.vocab = columns.length ? null : new Vocabulary(meta, wordRanges);
     this.classes = meta["tuirnn.classes"] ?? [];
     const floats = (at, count) => new Float32Array(exports.memory.buffer, at.value, count);
-    const sizes = Object.values(meta["tuirnn.state_map"]).map((name) =>
-      meta.inputs[name].shape.reduce((product, size, axis) => axis === 1 ? product : product * size, 1));
-    this.answer = floats(exports.answer, this.columns.length || this.classes.length || this.vocab.size);
-    this.input = floats(exports.input, this.columns.length);
+    const sizes = Object.values(meta["tuirnn.state_map"]).map((name) => meta.inputs[name].shape).map((shape) =>
+      shape.reduce((product, size, axis) => axis === shape.length - 2 ? product : product * size, 1)); // without the batch axis
+    this.answer = floats(exports.answer, columns.length || this.classes.length || this.vocab.size);
+    this.input = floats(exports.input, columns.length + 2 * periods.length);
     this.parts = sizes.map((size, i) => floats(exports[`state_${i}`], size));
     this.run = exports.step;
     this.zeros = this.first = this.save();
@@ -131,18 +132,32 @@ class Cell {
 
   /**
    * Reads a token, or a point as an array of numbers.
+   * @param {number | number[]} read a point may hold its calendar already
+   * @param {number} next the time of the next point, the one that is forecast, in seconds since 1970; of a network with
+   *   `periods` alone
    * @returns {Float32Array} the logits or the next point, which the next step overwrites
    */
-  step(read) {
+  step(read, next) {
     if (this.columns.length) {
-      if (read.length !== this.columns.length) throw new RangeError(`a point has ${this.columns.length} numbers`);
-      this.input.set(read);
+      const fed = this.periods.length && next !== undefined ? [...read, ...this.calendar(next)] : read;
+      if (fed.length !== this.input.length) {
+        throw new RangeError(`a point has ${this.columns.length} numbers${this.periods.length ? ", and the next one's time" : ""}`);
+      }
+      this.input.set(fed);
       this.run(0);
     } else {
       if (!(Number.isInteger(read) && read >= 0 && read < this.vocab.size)) throw new RangeError(`${read} is no token`);
       this.run(read);
     }
     return this.answer;
+  }
+
+  /** What a network with `periods` reads beside a point: sine and cosine of the next point's time for each period. */
+  calendar(next) {
+    return this.periods.flatMap((period) => {
+      const angle = (2 * Math.PI * (next % period)) / period;
+      return [Math.sin(angle), Math.cos(angle)];
+    });
   }
 
   /** Reads a text; returns the logits after it. */

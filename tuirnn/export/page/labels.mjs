@@ -1,5 +1,5 @@
 // A network that answers with classes: of a whole sequence, or of each of its words.
-import { $, Reading, begin, drawn, element, percent, showBars, visible } from "./page.mjs";
+import { $, TextReader, begin, drawn, element, percent, showBars, visible } from "./page.mjs";
 
 const SHOWN = 12, LINES = 4;
 const OUTSIDE = "O"; // the tag of words in no span
@@ -7,43 +7,22 @@ const OUTSIDE = "O"; // the tag of words in no span
 /** What a tag names, without the prefix that says where in a span its word is. */
 const kind = (tag) => tag.replace(/^[BIESLU]-/, "");
 
-class Judge {
+class Judge extends TextReader {
   constructor(cell, about) {
-    Object.assign(this, { cell, about, moment: 0 });
-    const kinds = [...new Set(cell.classes.map(kind))].filter((name) => name !== OUTSIDE);
-    this.colours = cell.classes.map((name) => Math.max(kinds.indexOf(kind(name)), 0) % 8);
-    cell.reset();
-    this.reading = new Reading(cell, (piece) => {
+    super(cell, about, (piece) => {
       for (const token of piece.tokens) cell.step(token);
       return cell.probabilities();
     });
-    $("text").value = about.begin;
-    for (const name of ["input", "click", "keyup", "select"]) $("text").addEventListener(name, () => this.changed());
-    $("moment").addEventListener("input", () => this.show(Number($("moment").value)));
+    const kinds = [...new Set(cell.classes.map(kind))].filter((name) => name !== OUTSIDE);
+    this.colours = cell.classes.map((name) => Math.max(kinds.indexOf(kind(name)), 0) % 8);
     this.changed();
-  }
-
-  changed() {
-    const text = $("text").value, at = $("text").selectionEnd;
-    if (text !== this.text) {
-      this.text = text;
-      this.pieces = this.cell.vocab.cut(text);
-      this.reading.replace(this.pieces, (a, b) => a.tokens.join() === b.tokens.join());
-      $("moment").max = this.pieces.length;
-    } else if (at === this.at) return;
-    this.at = at;
-    this.show(this.pieces.findLastIndex((piece) => piece.end <= at) + 1);
-  }
-
-  symbol(i) {
-    return visible(this.text.slice(this.pieces[i].start, this.pieces[i].end));
   }
 
   show(moment) {
     this.moment = moment;
     const { cell, reading } = this, p = reading.notes[moment - 1];
     $("moment").value = moment;
-    $("where").textContent = p ? `after ${moment} of ${this.pieces.length}: “${this.symbol(moment - 1)}”`
+    $("where").textContent = p ? `after ${moment} of ${this.pieces.length}: “${visible(this.source(this.pieces[moment - 1]))}”`
       : `before the first ${this.about.unit}: it has not judged yet`;
     if (this.about.each) this.tags();
     else this.curves();

@@ -34,6 +34,46 @@ class Reading {
   }
 }
 
+/** What a page has that reads the text in its box, piece by piece; `show(moment)` draws the moment after so many. */
+class TextReader {
+  /** @param {(piece: object) => any} take see Reading */
+  constructor(cell, about, take) {
+    Object.assign(this, { cell, about, moment: 0, pieces: [] });
+    cell.reset();
+    if (cell.vocab.opening !== null) cell.step(cell.vocab.opening);
+    this.reading = new Reading(cell, take);
+    $("text").value = about.begin;
+    for (const name of ["input", "click", "keyup", "select"]) $("text").addEventListener(name, () => this.changed());
+    $("moment").addEventListener("input", () => this.rewind(Number($("moment").value)));
+  }
+
+  /** The text or the place in it may have changed: reads what is new, and shows the moment of the place. */
+  changed() {
+    const text = $("text").value, at = $("text").selectionEnd;
+    if (text !== this.text) {
+      this.text = text;
+      this.pieces = this.cell.vocab.cut(text);
+      this.reading.replace(this.pieces, (a, b) => a.tokens.join() === b.tokens.join());
+      $("moment").max = this.pieces.length;
+      this.replaced();
+    } else if (at === this.at) return;
+    this.at = at;
+    this.show(this.pieces.findLastIndex((piece) => piece.end <= at) + 1);
+  }
+
+  /** Another text has been read. */
+  replaced() {}
+
+  rewind(moment) {
+    this.show(moment);
+  }
+
+  /** What a piece is in the text. */
+  source(piece) {
+    return this.text.slice(piece.start, piece.end);
+  }
+}
+
 const $ = (id) => document.getElementById(id);
 
 function element(name, properties = {}, ...children) {
@@ -94,7 +134,8 @@ async function openCell() {
 
 /** Steps a second of this browser. */
 function measure(cell, seconds = 0.15) {
-  const now = cell.save(), read = cell.columns.length ? Array.from(cell.meta["tuirnn.normalisation"].mean) : 0;
+  const now = cell.save();
+  const read = cell.columns.length ? [...cell.meta["tuirnn.normalisation"].mean, ...cell.calendar(0)] : 0;
   const began = performance.now();
   let steps = 0;
   while (performance.now() - began < 1000 * seconds) for (let i = 0; i < 100; i++, steps++) cell.step(read);
@@ -119,4 +160,4 @@ async function begin(show) {
   }
 }
 
-export { $, Reading, element, drawn, visible, percent, showBars, openCell, measure, begin };
+export { $, Reading, TextReader, element, drawn, visible, percent, showBars, openCell, measure, begin };

@@ -5,27 +5,29 @@ const WIDE = 100, HIGH = 50;
 
 class Forecaster {
   constructor(cell, about) {
-    Object.assign(this, { cell, about, moment: 0, columns: cell.columns, lookBack: cell.meta["tuirnn.look_back"] });
+    Object.assign(this, { cell, moment: 0, columns: cell.columns, lookBack: cell.meta["tuirnn.look_back"], times: [] });
+    this.timed = cell.periods.length > 0;
     cell.reset();
     this.reading = new Reading(cell, (point) => Array.from(cell.step(point)));
     $("column").replaceChildren(...this.columns.map((name, i) => element("option", { value: String(i) }, name)));
     $("column").parentElement.hidden = this.columns.length < 2;
-    $("text").value = this.columns.join(",") + "\n" + about.begin;
+    $("text").value = [...(this.timed ? ["time"] : []), ...this.columns].join(",") + "\n" + about.begin;
     $("text").addEventListener("input", () => this.changed());
     $("moment").addEventListener("input", () => this.show(Number($("moment").value)));
     for (const id of ["horizon", "column"]) $(id).addEventListener("input", () => this.show(this.moment));
     this.changed();
   }
 
-  /** Reads the table: a line a point; a first line with the columns' names says their order. */
+  /** Reads the table: a line a point; a first line with the columns' names says their order. A time is the first cell. */
   changed() {
-    const cells = (line) => line.trim().split(/\s*[,;\t]\s*|\s+/);
+    const cells = (line) => line.trim().split(this.timed ? /\s*[,;\t]\s*/ : /\s*[,;\t]\s*|\s+/);
     const lines = $("text").value.split("\n").filter((line) => line.trim());
-    let order = this.columns.map((_, i) => i), skipped = 0;
-    const points = [];
+    let order = this.columns.map((_, i) => i + Number(this.timed)), skipped = 0;
+    const points = [], times = [];
     for (const [number, line] of lines.entries()) {
       const values = cells(line), point = order.map((i) => values[i] === "" ? NaN : Number(values[i]));
-      if (point.every(Number.isFinite)) points.push(point);
+      const time = this.timed ? seconds(values[0]) : 0;
+      if ([...point, time].every(Number.isFinite)) points.push(point), times.push(time);
       else if (number === 0) {
         const found = this.columns.map((name) => values.indexOf(name));
         if (found.every((i) => i >= 0)) order = found;
@@ -33,10 +35,18 @@ class Forecaster {
       } else skipped++;
     }
     const one = this.columns.length === 1 ? "a number" : `${this.columns.length} numbers (${this.columns.join(", ")})`;
-    $("unknown").textContent = skipped ? `${skipped} of ${lines.length} lines left out: each line has ${one}` : "";
-    this.reading.replace(points, (a, b) => a.join() === b.join());
+    const each = this.timed ? `a time and ${one}` : one;
+    $("unknown").textContent = skipped ? `${skipped} of ${lines.length} lines left out: each line has ${each}` : "";
+    this.times = times;
+    this.reading.replace(points.map((point, i) => this.fed(point, i)), (a, b) => a.join() === b.join());
     $("moment").max = points.length;
     this.show(points.length);
+  }
+
+  /** What the network reads of a point: with a calendar, that of the next point's time; after the table, times go on. */
+  fed(point, number) {
+    const { times } = this, last = times.length - 1, step = last > 0 ? times[last] - times[last - 1] : 0;
+    return [...point, ...this.cell.calendar(times[number + 1] ?? times[last] + (number + 1 - last) * step)];
   }
 
   /** The next points after a moment, each fed back as input. */
@@ -47,7 +57,7 @@ class Forecaster {
       let next = moment ? reading.notes[moment - 1] : [];
       while (moment && made.length < horizon) {
         made.push(next);
-        if (made.length < horizon) next = Array.from(cell.step(next));
+        if (made.length < horizon) next = Array.from(cell.step(this.fed(next, moment + made.length - 1)));
       }
       return made;
     }
@@ -56,7 +66,7 @@ class Forecaster {
       cell.reset();
       for (const point of window) cell.step(point);
       made.push(Array.from(cell.answer));
-      window.push(made.at(-1));
+      window.push(this.fed(made.at(-1), moment + made.length - 1));
       if (window.length > this.lookBack) window.shift();
     }
     return made;
@@ -99,6 +109,13 @@ class Forecaster {
     $("chart").setAttribute("aria-label",
       `${data.length} points, and a forecast of ${made.length} from ${number(made[0])} to ${number(made.at(-1))}; see the table below`);
   }
+}
+
+/** A time in seconds since 1970, written so or as a date; without a zone it is UTC. */
+function seconds(text) {
+  if (text !== "" && Number.isFinite(Number(text))) return Number(text);
+  const zoned = /[zZ]$|[+-]\d\d:?\d\d$|^\S{10}$/.test(text); // a date alone is UTC
+  return Date.parse(zoned ? text : `${text.replace(" ", "T")}Z`) / 1000;
 }
 
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;

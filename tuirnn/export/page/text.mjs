@@ -1,5 +1,5 @@
 // A network that writes: it goes on where the text ends, and says of every character how much it surprised it.
-import { $, Reading, begin, element, percent, showBars, visible } from "./page.mjs";
+import { $, TextReader, begin, element, percent, showBars, visible } from "./page.mjs";
 
 const AHEAD = { char: 240, byte: 240, word: 60, bpe: 100 }; // tokens that it writes on
 const A_FRAME = 4; // tokens that appear in a frame
@@ -16,12 +16,9 @@ function uniforms(seed) {
   };
 }
 
-class Writer {
+class Writer extends TextReader {
   constructor(cell, about) {
-    Object.assign(this, { cell, turn: 0, seed: 1, ghost: "", moment: 0, unit: about.unit });
-    cell.reset();
-    cell.step(cell.vocab.opening);
-    this.reading = new Reading(cell, (piece) => {
+    super(cell, about, (piece) => {
       let nats = 0;
       for (const token of piece.tokens) {
         nats -= Math.log(Math.max(cell.probabilities()[token], 1e-9));
@@ -29,12 +26,9 @@ class Writer {
       }
       return nats;
     });
-    this.pieces = [];
-    $("text").value = about.begin;
-    for (const name of ["input", "click", "keyup", "select"]) $("text").addEventListener(name, () => this.changed());
+    Object.assign(this, { turn: 0, seed: 1, ghost: "" });
     $("text").addEventListener("scroll", () => { $("under").scrollTop = $("text").scrollTop; });
     $("text").addEventListener("keydown", (event) => this.key(event));
-    $("moment").addEventListener("input", () => this.rewind(Number($("moment").value)));
     $("temperature").addEventListener("input", () => this.goOn());
     $("colours").addEventListener("change", () => this.paint());
     $("take").addEventListener("click", () => this.takeAll());
@@ -49,27 +43,16 @@ class Writer {
     event.preventDefault();
   }
 
-  /** The text or the place in it may have changed: reads what is new. */
-  changed() {
-    const text = $("text").value, at = $("text").selectionEnd;
-    if (text !== this.text) {
-      this.text = text;
-      this.pieces = this.cell.vocab.cut(text);
-      this.reading.replace(this.pieces, (a, b) => a.tokens.join() === b.tokens.join());
-      $("moment").max = this.pieces.length;
-      this.unknown();
-    } else if (at === this.at) return;
-    this.at = at;
-    this.moment = this.pieces.findLastIndex((piece) => piece.end <= at) + 1;
+  show(moment) {
+    this.moment = moment;
     this.goOn();
   }
 
   /** Goes back to the moment after so many pieces; the text stays until it is written on. */
   rewind(moment) {
-    this.moment = moment;
     this.at = this.pieces[moment - 1]?.end ?? 0;
     $("text").setSelectionRange(this.at, this.at);
-    this.goOn();
+    this.show(moment);
   }
 
   takeAll() {
@@ -85,10 +68,9 @@ class Writer {
     box.scrollTop = box.scrollHeight;
   }
 
-  unknown() {
+  replaced() {
     const { vocab } = this.cell;
-    const found = new Set(this.pieces.filter((piece) => piece.tokens[0] === vocab.unk)
-      .map((piece) => this.text.slice(piece.start, piece.end)));
+    const found = new Set(this.pieces.filter((piece) => piece.tokens[0] === vocab.unk).map((piece) => this.source(piece)));
     $("unknown").textContent = found.size
       ? `Not in its vocabulary, read as unknown: ${Array.from(found, visible).slice(0, 8).join("  ")}` : "";
   }
@@ -129,9 +111,9 @@ class Writer {
       pick: cell.vocab.isWhole(token) ? () => this.insert(cell.vocab.decode([token]), true) : undefined,
     })));
     const piece = this.pieces[this.moment - 1], nats = this.reading.notes[this.moment - 1];
-    const was = piece && visible(this.text.slice(piece.start, piece.end));
+    const was = piece && visible(this.source(piece));
     $("where").textContent = piece
-      ? `${this.moment} of ${this.pieces.length}: “${was}” was given ${percent(Math.exp(-nats))}` : "before the first " + this.unit;
+      ? `${this.moment} of ${this.pieces.length}: “${was}” was given ${percent(Math.exp(-nats))}` : "before the first " + this.about.unit;
   }
 
   /** Draws what lies under the text: colours of surprise, and the writing that goes on. */
@@ -140,7 +122,7 @@ class Writer {
     const spans = this.pieces.map((piece, i) => element("span", {
       className: (coloured ? `s${LEVELS.filter((level) => this.reading.notes[i] >= level).length}` : "")
         + (i >= this.moment ? " after" : ""),
-    }, this.text.slice(piece.start, piece.end)));
+    }, this.source(piece)));
     $("under").replaceChildren(...spans, element("span", { className: "ghost" }, ends ? this.ghost : ""), "\n");
     $("under").scrollTop = $("text").scrollTop;
     $("aside").hidden = ends;
