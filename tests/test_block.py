@@ -36,7 +36,9 @@ def fed_to(net: Network, steps: int, batch: int, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     if net.scaling is None:
         return rng.integers(0, len(net.vocab), (steps, batch))
-    return net.scaling.restore(rng.normal(size=(steps, batch, len(net.scaling)))).astype(np.float32)
+    points = net.scaling.restore(rng.normal(size=(steps, batch, len(net.scaling))))
+    calendar = net.scaling.calendar(rng.uniform(0, 1e9, (steps, batch)))
+    return np.concatenate([points, calendar], -1).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", KINDS)
