@@ -136,15 +136,37 @@ async def test_writing_in_the_middle_starts_a_branch_and_the_old_text_is_kept(
         await pilot.press("backspace", "backspace")
         await until(pilot, lambda: shown(pilot) == text)
         await until(pilot, lambda: written(pilot) == text[:6])
-        await pilot.press("t", "o", "escape", "full_stop")
+        await pilot.press("t", "o", "escape")
+        await until(pilot, lambda: "what came next is kept in 'main'" in screen_text(pilot.app))
+        await pilot.press("full_stop")
         await until(pilot, lambda: len(shown(pilot)) == 9)
         assert shown(pilot).startswith(text[:6] + "to")
-        await until(pilot, lambda: "what came next is kept in 'main'" in screen_text(pilot.app))
         await until(pilot, lambda: "branch 1 from 6" in screen_text(pilot.app))
         await pilot.press("B", "home", "enter")
         await until(pilot, lambda: shown(pilot) == text)
         await pilot.press("B", "end", "enter")
         await until(pilot, lambda: shown(pilot).startswith(text[:6] + "to"))
+
+
+async def test_typing_in_the_middle_is_a_branch_once_the_field_is_left(small_run: RunPaths, opened: Opener) -> None:
+    async with opened(small_run.root.parent, run=small_run.name) as pilot:
+        await ready(pilot)
+        await pilot.press(*["full_stop"] * 12)
+        await until(pilot, lambda: len(written(pilot)) == 12)
+        text = shown(pilot)
+        await pilot.press(*["left"] * 6, "i", "t", "h")
+        await until(pilot, lambda: shown(pilot) == text[:6] + "th")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(tab(pilot).view.branches) == 2)
+        assert pilot.app.query_one("#prompt", Input).value == ""
+        assert "what came next is kept in 'main'" in screen_text(pilot.app)
+        await pilot.press("B")
+        assert isinstance(pilot.app.screen, Choose)
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: shown(pilot) == text)
+        await pilot.press("end", "i", "a", "escape", "i", "backspace", "b")  # at the end it can still be corrected
+        await until(pilot, lambda: shown(pilot) == text + "b")
+        assert len(tab(pilot).view.branches) == 2
 
 
 async def test_what_comes_after_the_cursor_is_dim(small_run: RunPaths, opened: Opener) -> None:

@@ -1,6 +1,9 @@
 """X-ray, Compare, marks, filters and branches: the screen shows what is in the run."""
 
 import json
+import os
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,6 +223,24 @@ def test_gates_have_the_names_of_the_cell_and_their_bounds_as_ends() -> None:
     assert (foreign.word, foreign.fixed) == ("what", False)
 
 
+async def test_xray_fills_itself_at_the_first_checkpoint(run: RunPaths, opened: Opener, tmp_path: Path) -> None:
+    for path in (*run.root.glob("step_*"), run.root / "best", run.root / "last"):
+        path.rename(tmp_path / f"_{path.name}")
+    with RunWriter(run) as writer:
+        writer.status(Status(state="running", pid=os.getpid(), host=socket.gethostname(), heartbeat=time.time()))
+        async with opened(run.root.parent, run=run.name) as pilot:
+            await pilot.press("3")
+            await until(pilot, lambda: "waiting for the first checkpoint" in units_of(pilot).replace("\n", " "))
+            for path in tmp_path.glob("_*"):
+                path.rename(run.root / path.name[1:])
+            await until(pilot, lambda: pilot.app.query_one(XrayTab).can("feature"))
+            assert "position in line" in units_of(pilot)
+
+
+def units_of(pilot: Pilot[None]) -> str:
+    return str(pilot.app.query_one("#xray-units", Static).render())
+
+
 async def test_xray_without_a_checkpoint_says_so(folder: Path, opened: Opener) -> None:
     async with opened(folder, run="finished") as pilot:
         await pilot.press("3")
@@ -329,7 +350,7 @@ async def test_ascii_characters_only(folder: Path) -> None:
 
 
 def test_every_symbol_of_the_dashboard_has_an_ascii_replacement() -> None:
-    signs = "─│╭╮╰╯┌└┤┬█▓▒░▁▂▃▄▅▆▇▏▎▍▌▋▊▉◆◇●○★▲▼▶✓✕■‖◌…·×–“”↑↓←→⏎␣∞┊" + "".join(map(chr, range(0x2800, 0x2900)))
+    signs = "─│╭╮╰╯┌└┤┬█▓▒░▁▂▃▄▅▆▇▏▎▍▌▋▊▉◆◇●○★▲▼▶✓✕■‖◌…·•×–“”↑↓←→⏎␣∞┊" + "".join(map(chr, range(0x2800, 0x2900)))
     assert all(
         len(plain) == 1 and ord(plain) < 128 for plain in (ch.translate(theme.AsciiFilter.TABLE) for ch in signs)
     )

@@ -275,7 +275,8 @@ class Engine(threading.Thread):
 
     def _show(self) -> None:
         """Bring the text on the screen up to date."""
-        self.view = dataclasses.replace(self.view, tail=self._shown.update(self._timeline))
+        inside = bool(self._shown.typed) and self._timeline.begun < len(self._timeline.home.tokens)
+        self.view = dataclasses.replace(self.view, tail=self._shown.update(self._timeline), inside=inside)
 
     def _move(self, command: str, value: object) -> None:
         """Move the cursor; 'forward' at the end of the text writes a token."""
@@ -364,6 +365,7 @@ class Engine(threading.Thread):
 
 
 COMMANDS: dict[str, Callable[[Engine, object], None]] = {
+    "settle": lambda _engine, _: None,  # every command keeps what was typed
     "step": Engine._step,
     "branch": Engine._branch,
     "keep": Engine._keep,

@@ -79,6 +79,7 @@ class View:
         noun: for a token.
         problem, note: one line, or ''.
         tail: characters of the text after the cursor.
+        inside: whether text is being typed in the middle of another.
         tokens: that have been written.
         branches: of the text, each below its parent.
     """
@@ -96,6 +97,7 @@ class View:
     problem: str = ""
     note: str = ""
     tail: int = 0
+    inside: bool = False
     tokens: int = 0
     branches: tuple[BranchView, ...] = ()
 
@@ -112,6 +114,7 @@ class RolledOut:
         truth: points after the start, as far as they are known [m, F].
         forecast: of the network [STEPS, F].
         low, high: of its intervals [STEPS, F]; None if the network has none.
+        times: of the points of `history` and of `forecast`, for people; empty where they are not known.
     """
 
     columns: tuple[str, ...]
@@ -122,6 +125,7 @@ class RolledOut:
     forecast: Points
     low: Points | None = None
     high: Points | None = None
+    times: tuple[str, ...] = ()
 
     @property
     def start(self) -> int:

@@ -63,7 +63,12 @@ class GenerateTab(Writing):
         key("],shift+right", "send('forward_line')", "", "move the cursor forward by a line"),
         key("home", "send('back_all')", "", "move the cursor to the beginning"),
         key("end", "send('forward_all')", "to the end", "move the cursor to the end"),
-        key("i", "type", "type", "type text that the network reads as you type"),
+        key(
+            "i",
+            "type",
+            "type",
+            "type text that the network reads as you type; in the middle, leaving the field begins a branch",
+        ),
         key("t", "settings", "settings", "change temperature, top-k, top-p or seed"),
         key("b", "branch", "branch", "continue from here in a new branch (writing in the middle does so by itself)"),
         key("u", "send('undo')", "undo", "return to where the text was last changed; what was written stays after it"),
@@ -321,6 +326,11 @@ class GenerateTab(Writing):
         if isinstance(event.input, PromptInput) and self.can("toggle"):
             self.send("toggle")
         self.context.leave_field()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        """Keep what was typed in the middle of the text, in its branch, when the field is left."""
+        if isinstance(event.widget, PromptInput) and self.engine and self.engine.view.inside:
+            self.send("settle")
 
     def _clear_prompt(self) -> None:
         prompt = self.query_one(PromptInput)

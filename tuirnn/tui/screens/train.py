@@ -114,7 +114,9 @@ class TrainTab(ChartKeys, Steering):
         """Display the run's status."""
         new = next((run for run in runs if run.paths == self.paths), None)
         if new is not self.summary:
-            known, self.summary = self.summary is not None, new
+            known, live, self.summary = self.summary is not None, self.status.live, new
+            if known and live != self.status.live:
+                self._draw_texts()  # what it says of requests
             if not known:
                 self._draw()  # the units are in the record
             self.show_status()
@@ -172,7 +174,7 @@ class TrainTab(ChartKeys, Steering):
 
     def _draw_texts(self) -> None:
         task = self.summary.task if self.summary else None
-        self.query_one(HeldOut).show(self.snapshot, self._evaluation(), task)
+        self.query_one(HeldOut).show(self.snapshot, self._evaluation(), task, self.status.live)
 
     # ── cursor and zoom ───────────────────────────────────────────────────────
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 NO_RUN = "no run to look into yet; n on the Runs tab starts one"
 
+FIRST = "waiting for the first checkpoint of this run, which is written at its first evaluation; then units appear here"
+
 MOST_COLUMNS = 4
 """Columns of a series, or classes, that units are compared with."""
 
@@ -55,6 +57,13 @@ def find_units(name: str, folder: Path) -> tuple[Inside, tuple[Features, ...]]:
     inside = look_inside(load_cell(name, folder), name, folder)
     features = _features(inside)
     return inside, tuple(correlated(inside.states[:, layer], features) for layer in range(inside.states.shape[1]))
+
+
+def _has_checkpoint(paths: RunPaths) -> bool:
+    """Whether a run has written a network that can be opened."""
+    from tuirnn.runs.checkpoint import pointed
+
+    return any(pointed(paths, name) for name in ("best", "last"))
 
 
 def _features(inside: Inside) -> dict[str, Floats]:
@@ -111,7 +120,7 @@ class XrayTab(Tab):
     def setup(self) -> None:
         """No run is open yet."""
         self.opened_run = ""
-        self._looking = False
+        self._looking = self._awaits = False  # a cell is being opened; it has to be written first
         self._step: int | None = None  # of the probe on show; None for the newest
         self._logs: dict[RunPaths, ProbeLog] = {}
         self._reading = False
@@ -142,7 +151,7 @@ class XrayTab(Tab):
         other = name != self.opened_run
         if other:
             self._step = None
-        self.opened_run, self._looking = name, True
+        self.opened_run, self._looking, self._awaits = name, True, False
         self._units.wait(name, "opening the cell …", reset=other)
         folder = self.context.folder.path
 
@@ -154,7 +163,9 @@ class XrayTab(Tab):
 
         def failed(error: TuirnnError) -> None:
             if self._is_awaited(name):
-                self._units.wait(name, str(error), reset=False)
+                run = next((run for run in self.context.folder.runs if run.name == name), None)
+                self._awaits = run is not None and run.status.live and not _has_checkpoint(run.paths)
+                self._units.wait(name, FIRST if self._awaits else str(error), reset=False)
                 self.app.refresh_bindings()
 
         self.context.in_background("look", lambda: find_units(name, folder), found, failed)
@@ -181,6 +192,9 @@ class XrayTab(Tab):
     def tick(self, always: bool = False) -> None:
         """Look for new probes; with `always`, draw in any case."""
         if self._reading:
+            return
+        if self._awaits and _has_checkpoint(RunPaths(self.context.folder.path / self.opened_run)):
+            self.look_inside(self.opened_run, again=True)
             return
         self._logs = {
             run.paths: self._logs.get(run.paths) or ProbeLog(run.paths.probes) for run in self._runs()[:MOST_LINES]

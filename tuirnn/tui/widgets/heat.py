@@ -12,8 +12,8 @@ from textual.strip import Strip
 from tuirnn.text import visible_line
 from tuirnn.tui.widgets.paint import Painted
 
-SHADES = " ░▒▓█"
-"""From 0 to 1 in absolute value; the colour is the sign."""
+SHADES, DOTS = " ░▒▓█", " ·:•●"
+"""From 0 to 1, and from 0 to -1; the colour tells the sign as well."""
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 
@@ -105,9 +105,9 @@ class HeatMap(Painted):
         segments: list[Segment] = []
         run, style = "", self.paint("")
         for level, value in zip(levels.tolist(), values.tolist(), strict=True):
-            own = self.paint("positive" if value >= 0 else "negative")
+            own, marks = (self.paint("positive"), SHADES) if value >= 0 else (self.paint("negative"), DOTS)
             if own != style and run:
                 segments.append(Segment(run, style))
                 run = ""
-            run, style = run + self._cells(SHADES[level]), own
+            run, style = run + self._cells(marks[level]), own
         return [*segments, Segment(run, style)]

@@ -14,8 +14,10 @@ from tuirnn.tui.widgets.outlook_chart import OutlookChart
 from tuirnn.tui.widgets.styled_text import Lines, StyledText, surprise_legend
 from tuirnn.tui.widgets.titles import entitle, fit
 
-WAITING = "nothing yet: a sample is written at each evaluation; v requests one now"
-NO_ANSWERS = "no predictions yet: they are recorded at each evaluation; v requests one now"
+WAITING = "nothing yet: a sample is written at each evaluation"
+NO_ANSWERS = "no predictions yet: they are recorded at each evaluation"
+ON_REQUEST = "; v requests one now"
+"""Of a run that trains."""
 
 
 class HeldOut(Horizontal):
@@ -39,20 +41,21 @@ class HeldOut(Horizontal):
 
     def on_mount(self) -> None:
         """Nothing is shown yet."""
-        self._shown: tuple[int, Evaluation | None, bool] | None = None
+        self._shown: tuple[int, Evaluation | None, bool, bool] | None = None
 
     @property
     def has_second(self) -> bool:
         """Whether there are two panels, one of which a small window hides."""
         return not self.has_class("-answers")
 
-    def show(self, snapshot: Snapshot, chosen: Evaluation | None, task: Task | None) -> None:
+    def show(self, snapshot: Snapshot, chosen: Evaluation | None, task: Task | None, live: bool = False) -> None:
         """Display an evaluation.
 
         Args:
             snapshot: the run's logs.
             chosen: one of its evaluations.
             task: of the run, if it is known.
+            live: whether the run trains.
         """
         sample = self.query_one("#train-sample", StyledText)
         total = snapshot.evaluations[-1].step if snapshot.evaluations else 0
@@ -66,12 +69,13 @@ class HeldOut(Horizontal):
         entitle(table, f"held-out predictions{where}", fit(_judged(snapshot, chosen, task), self.size.width))
         title = f"{'held-out errors' if outlook else 'held-out predictions' if judging else 'what it writes'}{where}"
         entitle(sample, title)
-        if self._shown == (now := (snapshot.generation, chosen, judging)):
+        if self._shown == (now := (snapshot.generation, chosen, judging, live)):
             return
         self._shown = now
         self.set_class(answers is None and chosen is not None, "-text")
         written = chosen.text.strip("\n") if chosen else ""
-        sample.show([(written, "plain")] if written else [(NO_ANSWERS if judging else WAITING, "dim")])
+        waiting = (NO_ANSWERS if judging else WAITING) + ON_REQUEST * live
+        sample.show([(written, "plain")] if written else [(waiting, "dim")])
         table.show(answers or Answers(()))
         self.query_one(OutlookChart).show_outlook(outlook)
         mistakes = chosen.mistakes if chosen else None

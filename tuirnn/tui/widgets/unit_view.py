@@ -13,7 +13,7 @@ from textual.widgets import Static
 from tuirnn import text
 from tuirnn.tui.widgets import passage
 from tuirnn.tui.widgets.bars import bar
-from tuirnn.tui.widgets.heat import Heat, HeatMap
+from tuirnn.tui.widgets.heat import DOTS, SHADES, Heat, HeatMap
 from tuirnn.tui.widgets.styled_text import StyledText, activation_style
 from tuirnn.tui.widgets.titles import entitle, fit
 
@@ -190,7 +190,7 @@ class UnitView(Horizontal):
             where = passage.values_at(inside, self._part)
         else:
             where = [f"{text.count(self._at)} … of {text.count(len(inside.symbols))}"]
-        key = Content.assemble(("▓", "$warning"), " above zero ", ("▓", "$primary"), " below")
+        key = Content.assemble((SHADES[1:], "$warning"), " above zero ", (DOTS[1:], "$primary"), " below")
         entitle(heat, fit(["hidden state", name, inside.described, layer], width), fit([*where, key], width))
         unit = f"unit {self.followers[self._rank].unit} over the text"
         shades = ((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6))
