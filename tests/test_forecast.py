@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from conftest import Answer, train_small
 from safetensors.torch import load as load_tensors
 
 from tuirnn.cellfile.contract import CellMetadata
+from tuirnn.cli.series import to_csv
 from tuirnn.config import load_recipe
 from tuirnn.errors import CellFileError, ConfigError, DataError
 from tuirnn.export.exporter import export_network, export_run
 from tuirnn.export.network import read_network
 from tuirnn.export.options import CellOptions
+from tuirnn.runlog.answers import outlook_in
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, read_record, read_status
@@ -30,10 +33,12 @@ from tuirnn.tasks.forecast import data as forecast
 from tuirnn.tasks.forecast import prediction as runtime
 from tuirnn.tasks.forecast import rollout
 from tuirnn.tasks.forecast.data import SeriesData
+from tuirnn.tasks.task import Forecast, History
 from tuirnn.training import launch
 from tuirnn.training.events import Event
 from tuirnn.training.learner import build_model
 from tuirnn.training.tasks.forecast import ModelReader
+from tuirnn.tui.screens.rollout import roll_out
 
 CPU = torch.device("cpu")
 FIRST = datetime.date(2026, 1, 1)
@@ -224,6 +229,26 @@ def test_the_recipe_learns_the_sine(tmp_path: Path) -> None:
 # ── commands and screens ─────────────────────────────────────────────────────────
 
 
+def test_a_forecast_is_drawn_over_its_dates(plant: RunPaths) -> None:
+    found = roll_out("plant", plant.root.parent)
+    assert len(found.times) == len(found.history) + len(found.forecast)
+    day = lambda row: str(FIRST + datetime.timedelta(days=row))  # noqa: E731
+    assert (found.times[0], found.times[len(found.history)]) == (day(found.first), day(found.start))
+    (recorded, *_) = [record for record in LogTail(plant.samples).read() if record["kind"] == "forecast"]
+    outlook = outlook_in(recorded)
+    assert outlook is not None
+    begin = round(0.7 * 400) - len(outlook.history)
+    assert outlook.times == tuple(day(begin + i) for i in range(len(outlook.history) + len(outlook.forecast)))
+
+
+def test_numbers_have_one_decimal_more_than_the_table() -> None:
+    columns = np.array([[3, 0.25, 1e-7 / 3, 12_345_678, 0.0, np.nan, 1e12]] * 3 + [[4, 1.5, 1e-7, 1, 0.0, 7.5, 2e12]])
+    history = History("t", columns, 4, real=np.array([[True] * 5 + [True, True]] * 4))
+    forecast = Forecast(np.array([[3.14159, 3.14159, 1 / 3e7, 1234.5678, np.inf, 7.123, 1.23456789e12]]))
+    names = tuple("abcdefg")
+    assert to_csv(names, [(history, forecast)]).splitlines()[1] == "3.1,3.142,3.333333e-08,1234.6,inf,7.12,1.234568e+12"
+
+
 def test_the_commands(plant: RunPaths, table: Path, answer: Callable[..., Answer], tmp_path: Path) -> None:
     def tuirnn(*words: str) -> Answer:
         return answer(*words, "--runs", str(plant.root.parent))
@@ -238,10 +263,18 @@ def test_the_commands(plant: RunPaths, table: Path, answer: Callable[..., Answer
     assert len(done.out.splitlines()) == 6
     chart = tuirnn("predict", "plant", "--chart", "--horizon", "20", "-o", str(tmp_path / "x.csv"),
                    "--plot", str(tmp_path / "x.svg"))  # fmt: skip
-    assert "power: 20 points after row 400" in chart.out, chart.err
+    assert "power: 20 points after row 400 (2027-02-04)" in chart.out, chart.err
+    assert re.search(r"^ *20\d\d-\d\d-\d\d +20\d\d-\d\d-\d\d", chart.out, re.MULTILINE)  # the axis
+    assert "points ahead" not in chart.err
+    assert "200 points ahead, the default of --horizon" in tuirnn("predict", "plant", "--no-chart").err
+    first = done.out.splitlines()[1].split(",")
+    assert [len(cell.partition(".")[2]) for cell in first[1:3]] == [2, 10]  # one decimal more than in the table
     assert "⠉" in chart.out
     assert (tmp_path / "x.csv").read_text().splitlines()[1:6] == done.out.splitlines()[1:]
-    assert b"<svg" in (tmp_path / "x.svg").read_bytes()[:500]
+    picture = (tmp_path / "x.svg").read_text()
+    assert "<svg" in picture[:500]
+    assert "<!-- date -->" in picture
+    assert re.search("<!-- 2027-0[12]-[0-9]{2} -->", picture)
     figures = json.loads(tuirnn("eval", "plant", "--json").out)
     assert figures["on"] == "its test split"
     assert figures["columns"].keys() == {"power", "valve"}

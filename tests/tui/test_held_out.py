@@ -14,6 +14,7 @@ from tagged import write_places
 from textual.pilot import Pilot
 
 from tuirnn.runlog.answers import Answer, Answers, answers_in, outlook_in
+from tuirnn.runlog.snapshot import Snapshot
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail
 from tuirnn.tui.widgets.answers import AnswerTable
@@ -30,7 +31,11 @@ JSON = st.recursive(
 
 
 @settings(max_examples=40)
-@given(st.dictionaries(st.sampled_from(["rows", "judged", "columns", "history", "truth", "forecast", "widths"]), JSON))
+@given(
+    st.dictionaries(
+        st.sampled_from(["rows", "judged", "columns", "history", "truth", "forecast", "widths", "times"]), JSON
+    )
+)
 def test_a_damaged_record_is_no_error(record: dict[str, object]) -> None:
     answers, outlook = answers_in(record), outlook_in(record)
     assert answers is None or all(isinstance(row, Answer) for row in answers.rows)
@@ -76,6 +81,15 @@ async def test_each_prediction_is_marked_right_or_wrong(kinds: RunPaths, opened:
         for part in ("held-out predictions", "accuracy", f"% of {recorded['judged']} sequences", lines[0].strip()):
             assert part in screen_text(pilot.app)
         assert not pilot.app.query_one(HeldOut).has_second
+
+
+async def test_an_evaluation_is_offered_where_a_training_can_make_one(tmp_path: Path, opened: Opener) -> None:
+    async with opened(tmp_path, (200, 60)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: "a sample is written at each evaluation" in screen_text(pilot.app))
+        assert "requests one now" not in screen_text(pilot.app)
+        pilot.app.query_one(HeldOut).show(Snapshot(), None, None, live=True)
+        await until(pilot, lambda: "v requests one now" in screen_text(pilot.app))
 
 
 async def test_an_earlier_evaluation_is_chosen_by_key(kinds: RunPaths, opened: Opener) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuirnn.charts.columns import draw_dots, into_columns, to_braille
-from tuirnn.charts.plot import ABOVE, BELOW, CURSOR, Options, Series, draw, fit_scale
+from tuirnn.charts.plot import ABOVE, BELOW, CURSOR, Axis, Options, Series, draw, fit_scale
 from tuirnn.charts.ticks import axis_labels, elapsed_label, linear_ticks, log_ticks, step_label, time_ticks
 from tuirnn.runlog.smoothing import BLOCK, GROWTH, Smoother
 from tuirnn.runlog.track import BLOCK as STRETCH
@@ -35,6 +35,19 @@ def test_exact_extremes_of_every_dot_column_are_lit(ys: list[float], columns: in
         here = y[home == column]
         for extreme in (here.min(), here.max()):
             assert dots[scale.row(np.array([extreme]), rows)[0], column]
+
+
+def test_an_axis_of_names_shows_those_of_the_points() -> None:
+    names = tuple(f"2026-01-{day:02}" for day in range(1, 29))
+    axis = Axis(origin=100.0, kind="name", names=names)
+    lines = draw([series(range(100, 128), range(28))], 60, 10, Options(axis=axis)).text().splitlines()
+    shown = lines[-1].split()
+    assert 1 < len(shown) <= 4
+    assert set(shown) <= set(names)
+    for label in shown:  # below its mark
+        mark = lines[-1].index(label) + len(label) // 2
+        assert "┬" in lines[-2][mark - 5 : mark + 6]
+    assert all(label in ("", *names) for _, label in axis.ticks(90.0, 140.0, 20, False))
 
 
 def test_a_single_spike_among_a_million_points_is_drawn() -> None:

@@ -40,11 +40,23 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """How x is written: shown = (x - origin) × factor, as 'count', 'number', 'time' (seconds) or 'clock'."""
+    """How x is written: shown = (x - origin) × factor, as 'count', 'number', 'time' (seconds), 'clock' or 'name'.
+
+    As 'name' what is shown is the place of one of `names`, counted from 0.
+    """
 
     origin: float = 0.0
     factor: float = 1.0
     kind: str = "count"
+    names: tuple[str, ...] = ()
+
+    @property
+    def wide(self) -> int:
+        """Cells that a figure of the axis takes, with a gap."""
+        return max(12, max(map(len, self.names[:1] + self.names[-1:]), default=0) + 4)
+
+    def _name(self, number: int) -> str:
+        return self.names[number] if 0 <= number < len(self.names) else ""
 
     def ticks(self, low: float, high: float, most: int, log: bool) -> list[tuple[float, str]]:
         """(x, label) of some round figures between low and high."""
@@ -55,12 +67,13 @@ class Axis:
         elif self.kind in ("time", "clock"):
             shown = time_ticks(a, b, most)
         else:
-            shown = linear_ticks(a, b, most, whole=self.kind == "count")
+            shown = linear_ticks(a, b, most, whole=self.kind in ("count", "name"))
         labels = {
             "count": lambda: [step_label(tick) for tick in shown],
             "number": lambda: axis_labels(shown),
             "time": lambda: [elapsed_label(tick) for tick in shown],
             "clock": lambda: clock_labels(shown),
+            "name": lambda: [self._name(round(tick)) for tick in shown],
         }[self.kind]()
         return [(tick / self.factor + origin, label) for tick, label in zip(shown, labels, strict=True)]
 
@@ -273,7 +286,7 @@ class Area:
 
     def _x_ticks(self, axis: Axis) -> list[tuple[float, str]]:
         """Figures of the x axis, as many as fit; at least two where two fit at all."""
-        scale, most = self.scale, max(2, self.W // 12)
+        scale, most = self.scale, max(2, self.W // axis.wide)
         found = axis.ticks(scale.x0, scale.x1, most, scale.log_x)
         for more in (2 * most, 4 * most):
             if len(found) > 1 and self._fits(found[0], found[-1]):

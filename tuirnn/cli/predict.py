@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tuirnn.tasks.task import OpenCell, Report, Task
 
 MAX_FILE_BYTES = 256 * 2**20
-MAX_HORIZON = 10_000_000
+MAX_HORIZON, USUAL = 10_000_000, 200
+"""Points to forecast at most, and where nobody says how many."""
 
 
 TextOrTable = Annotated[
@@ -48,7 +49,7 @@ File = Annotated[
     ),
 ]
 Horizon = Annotated[
-    int | None, typer.Option(metavar="N", help="Points to forecast, each fed back as input \\[default: 200].")
+    int | None, typer.Option(metavar="N", help=f"Points to forecast, each fed back as input \\[default: {USUAL}].")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write the forecast here.")]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE.svg|png", help="Draw the forecast (needs matplotlib).")]
@@ -100,7 +101,7 @@ def predict(
 
         if file is not None:
             raise ConfigError("a series is named without --file: tuirnn predict MODEL TABLE")
-        wanted = series.Wanted(horizon or 200, output, plot, chart, as_json)
+        wanted = series.Wanted(horizon or USUAL, output, plot, chart, as_json, usual=horizon is None)
         if text_column:
             raise ConfigError(f"--text-column is for texts; {one_line(model)} reads numbers")
         series.show(ready, task, measured_on(model, folder, cell.metadata, text, said), wanted)

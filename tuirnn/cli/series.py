@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,11 @@ from tuirnn.scaling import Series
 from tuirnn.tasks.task import Forecast, Held, History, OpenCell, Task
 
 MOST_CHARTS, CHART_HEIGHT, CHART_WIDTH = 4, 12, 100
-PICTURES = (".svg", ".png", ".pdf")
+PICTURES, MOST_DATES = (".svg", ".png", ".pdf"), 5
+MOST_DIGITS, MOST_DECIMALS, LARGEST, MOST_LOOKED_AT = 7, 13, 1e9, 2_000
+"""Of numbers in CSV: digits where a column has more, as many as float32 carries; its decimals, and the largest whole
+number that its values make without their point, from which it has more; values at its end that are looked at."""
+
 AHEAD = "forecast"
 """What the points are called that are not there yet."""
 
@@ -32,13 +37,14 @@ COLOURS = {"history": "36", AHEAD: "1;33", INTERVAL: "2;33", "axis": "2", "label
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for; `chart` None: where standard output is a terminal."""
+    """What was asked for; `chart` None: where standard output is a terminal; `usual`: nobody gave the horizon."""
 
     horizon: int
     output: Path | None = None
     plot: Path | None = None
     chart: bool | None = None
     as_json: bool = False
+    usual: bool = False
 
 
 def show(cell: OpenCell, task: Task, held: Held, wanted: Wanted) -> None:
@@ -56,7 +62,7 @@ def show(cell: OpenCell, task: Task, held: Held, wanted: Wanted) -> None:
     assert cell.metadata.scaling is not None
     names = cell.metadata.scaling.columns
     made = [(history, task.go_on(cell, history, wanted.horizon)) for history in histories]
-    for note in made[0][1].notes:
+    for note in (*made[0][1].notes, *[f"{wanted.horizon} points ahead, the default of --horizon"] * wanted.usual):
         print(f"tuirnn: {note}", file=sys.stderr)
     for history, forecast in made:
         if not np.isfinite(forecast.points).all():
@@ -113,7 +119,7 @@ def _json(model: str, names: tuple[str, ...], made: Made) -> dict[str, Any]:
 
 
 def to_csv(names: tuple[str, ...], made: Made) -> str:
-    """A line of names, and one for each point with as many digits as float32 has.
+    """A line of names, and one for each point, with one decimal more than the column has in the data.
 
     Before the columns stand the group and the time, where there are any; after them the ends of the intervals.
     """
@@ -131,21 +137,37 @@ def to_csv(names: tuple[str, ...], made: Made) -> str:
     )
     table.writerow([for_csv(name) for name in (*first, *names, *ends)])
     for history, forecast in made:
-        for step, point in enumerate(forecast.points.astype(np.float32)):
+        written = [_as_written(history, f) for f in range(len(names))]
+        for step, point in enumerate(forecast.points):
             row = [for_csv(history.group)] if history.group else []
             row += [forecast.times[step]] if forecast.times else []
-            row += [str(value) for value in point]
+            row += [write(value) for write, value in zip(written, point, strict=True)]
             if forecast.low is not None and forecast.high is not None:
-                pairs = np.stack([forecast.low[step], forecast.high[step]], 1).astype(np.float32)
-                row += [str(value) for value in pairs.ravel()]
+                for write, low, high in zip(written, forecast.low[step], forecast.high[step], strict=True):
+                    row += [write(low), write(high)]
             table.writerow(row)
     return text.getvalue()
+
+
+def _as_written(history: History, f: int) -> Callable[[float], str]:
+    """Writes a value with one decimal more than a column of the data has; in `MOST_DIGITS` digits where it has many."""
+    values = history.values[-MOST_LOOKED_AT:, f]
+    if history.real is not None:  # not what is filled in
+        values = values[history.real[-MOST_LOOKED_AT:, f]]
+    values = values[np.isfinite(values)]
+    size = float(np.abs(values).max(initial=0.0))
+    for decimals in range(MOST_DECIMALS):
+        if size * 10**decimals >= LARGEST:
+            break
+        if np.allclose(values, np.round(values, decimals), rtol=1e-9, atol=1e-12 * max(size, 1e-300)):
+            return lambda value: f"{value:.{decimals + 1}f}" if np.isfinite(value) else str(value)
+    return lambda value: f"{value:.{MOST_DIGITS}g}"
 
 
 def charts(names: tuple[str, ...], series: History, forecast: Forecast, *, colour: bool) -> str:
     """A chart for each of the first columns: the end of the history, the forecast, and its interval."""
     from tuirnn.charts import plot
-    from tuirnn.charts.plot import Canvas, Options, draw
+    from tuirnn.charts.plot import Axis, Canvas, Options, draw
     from tuirnn.runlog.track import Curve
 
     history, points = series.values, forecast.points
@@ -158,6 +180,9 @@ def charts(names: tuple[str, ...], series: History, forecast: Forecast, *, colou
             return "".join(text for text, _ in spans).rstrip()
         return "".join(f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if style in COLOURS else text for text, style in spans)
 
+    times = _times(series, forecast, len(old))
+    axis = Axis(x_old[0], kind="name", names=times) if times else Axis()
+    after = f" ({times[len(old) - 1]})" if times else ""
     lines = []
     for f, name in enumerate(names[:MOST_CHARTS]):
         curves = [
@@ -165,9 +190,9 @@ def charts(names: tuple[str, ...], series: History, forecast: Forecast, *, colou
             *_interval(history, forecast, f, x_new),
             plot.Series(AHEAD, Curve.of(x_new), Curve.of(new[:, f]), AHEAD),
         ]
-        canvas = draw(curves, width, CHART_HEIGHT, Options(cursor=float(len(history))))
+        canvas = draw(curves, width, CHART_HEIGHT, Options(cursor=float(len(history)), axis=axis))
         of = f"{one_line(series.group, 40)}, " if series.group else ""
-        lines.append(f"{of}{one_line(name, 60)}: {len(points):,} points after row {len(history):,}")
+        lines.append(f"{of}{one_line(name, 60)}: {len(points):,} points after row {len(history):,}{after}")
         lines += [painted(canvas, row) for row in range(canvas.height)]
     if len(names) > MOST_CHARTS:
         lines.append(f"and {len(names) - MOST_CHARTS} columns more")
@@ -197,10 +222,16 @@ def _ends(history: Series, points: Series) -> tuple[tuple[Any, Series], tuple[An
     )
 
 
+def _times(history: History, forecast: Forecast, before: int) -> tuple[str, ...]:
+    """The times of the last `before` points of a history and of its forecast; empty where they are not known."""
+    return tuple(history.clock.labels(before, len(forecast.points))) if history.clock else ()
+
+
 def _picture(path: Path, names: tuple[str, ...], series: History, forecast: Forecast) -> None:
     history, points = series.values, forecast.points
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
     except ImportError:
         raise ConfigError("--plot needs matplotlib; install it with: pip install 'tuirnn[plots]'") from None
     (x_old, old), (x_new, new) = _ends(history, points)
@@ -214,7 +245,11 @@ def _picture(path: Path, names: tuple[str, ...], series: History, forecast: Fore
             axes.fill_between(x_new[1:], low, high, color="#D55E00", alpha=0.2, lw=0, label=f"{COVERAGE:.0%} interval")
         axes.set_ylabel(one_line(name, 40).replace("$", r"\$"))
         axes.grid(alpha=0.2)
-    axes.set_xlabel("row")
+        if times := _times(series, forecast, len(old)):
+            known = dict(zip(range(int(x_old[0]), int(x_new[-1]) + 1), times, strict=True))
+            axes.xaxis.set_major_locator(MaxNLocator(MOST_DATES, integer=True))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _at, known=known: known.get(round(x), "")))
+    axes.set_xlabel(one_line(series.clock.name, 40).replace("$", r"\$") if series.clock else "row")
     axes.legend()
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:], dpi=150)

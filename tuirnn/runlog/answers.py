@@ -14,11 +14,11 @@ Floats = npt.NDArray[np.float64]
 MOST_ANSWERS, MOST_COLUMNS, MOST_POINTS = 200, 64, 4_000
 """What is read of a record at most: more than any screen has."""
 
-BESIDE = ("step", "kind", "columns", "history", "truth", "widths")
+BESIDE = ("step", "kind", "columns", "history", "truth", "widths", "times")
 """What a record of a forecast holds beside the forecast itself."""
 
-LONGEST = 2_000
-"""Characters of a sequence."""
+LONGEST, LONGEST_TIME = 2_000, 24
+"""Characters of a sequence, and of a time."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Outlook:
         history: points before the start [n, F].
         truth, forecast: points from the start on [H, F].
         widths: half of the intervals' widths [H, F]; NaN if there is no interval.
+        times: of the points of `history` and of `forecast`, for people; empty where they are not known.
     """
 
     columns: tuple[str, ...]
@@ -66,6 +67,7 @@ class Outlook:
     truth: Floats
     forecast: Floats
     widths: Floats
+    times: tuple[str, ...] = ()
 
 
 def answers_in(record: dict[str, Any]) -> Answers | None:
@@ -97,7 +99,14 @@ def outlook_in(record: dict[str, Any]) -> Outlook | None:
         return None
     if len(widths) != len(forecast):  # logs of earlier versions have none
         widths = np.full(forecast.shape, np.nan)
-    return Outlook(names, history, truth, forecast, widths)
+    return Outlook(names, history, truth, forecast, widths, _times(record.get("times"), len(history) + len(forecast)))
+
+
+def _times(value: object, count: int) -> tuple[str, ...]:
+    """So many times; none if a record holds something else."""
+    if not (isinstance(value, list) and len(value) == count and all(isinstance(time, str) for time in value)):
+        return ()
+    return tuple(time[:LONGEST_TIME] for time in value)
 
 
 def _points(value: object, F: int) -> Floats | None:

@@ -160,8 +160,8 @@ class Clock(Protocol):
     def following(self, count: int) -> "npt.NDArray[np.float64]":
         """The next times after the last."""
 
-    def shown(self, values: "npt.NDArray[np.float64]") -> list[str]:
-        """Times for people."""
+    def labels(self, before: int, after: int) -> list[str]:
+        """The last `before` times and the next `after`, for people."""
 
 
 @dataclass(frozen=True)

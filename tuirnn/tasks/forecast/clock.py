@@ -66,6 +66,11 @@ class Clock:
         axis = Axis(self.name, (), values, self.calendar)
         return [axis.shown(row) for row in range(len(values))]
 
+    def labels(self, before: int, after: int) -> list[str]:
+        """The last `before` times and the next `after`, for people."""
+        last = self.values[max(0, len(self.values) - before) :]
+        return self.shown(np.concatenate([last, self.following(after)]))
+
     def periods(self, train: int) -> tuple[tuple[float, ...], list[str]]:
         """The periods of the calendar that the first `train` rows show twice and whose waves the step can follow.
 

@@ -99,14 +99,13 @@ def go_on(cell: OpenCell, history: History, horizon: int) -> Forecast:
     clock = history.clock
     if scaling.periods and history.calendar is None:
         raise DataError("this network reads the calendar of the next point; give a table with a column of dates")
-    ahead = clock.following(horizon + 1) if clock else None
     calendar = None
-    if scaling.periods and ahead is not None:
-        calendar = scaling.calendar(ahead[1:])[:, None]
+    if scaling.periods and clock:
+        calendar = scaling.calendar(clock.following(horizon + 1)[1:])[:, None]
     values = history.values[-MOST_READ:]
     before = rollout.fed(history)[-MOST_READ:, None]
     points = rollout.roll_out(CellReader(cell), before, horizon, cell.metadata.look_back, calendar)[:, 0]
-    times = tuple(clock.shown(ahead[:-1])) if clock is not None and ahead is not None else ()
+    times = tuple(clock.labels(0, horizon)) if clock else ()
     if calibration is None:
         return Forecast(points, times=times)
     points = _by_calibration(points, values, calibration)

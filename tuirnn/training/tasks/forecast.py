@@ -16,6 +16,7 @@ from tuirnn.tasks.forecast.data import SeriesData, learns_every_step, look_back
 from tuirnn.tasks.forecast.figures import Figures, calibrate
 from tuirnn.tasks.forecast.report import brief
 from tuirnn.tasks.forecast.rollout import measure
+from tuirnn.tasks.task import History
 from tuirnn.training.evaluation import evaluating
 from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
 from tuirnn.training.losses import SquaredError
@@ -55,7 +56,7 @@ class ForecastEvaluator(Evaluator[SeriesData]):
         ahead = {f"rmse_{h}": seen.overall(seen.network.rmse[h - 1] ** 2) ** 0.5 for h in seen.horizons}
         fitted = calibrate(seen)
         history = data.held("val", train.horizon)[0]
-        samples = ({"kind": "forecast", **_shown(seen, fitted, history.values[: history.first])},)
+        samples = ({"kind": "forecast", **_shown(seen, fitted, history)},)
         kept = {"calibration": fitted.to_json()}
         return Evaluation(seen.loss, figures, brief(seen), probed, more=ahead, samples=samples, kept=kept)
 
@@ -95,17 +96,24 @@ class ModelReader:
         return self.scaling.answered(answers.double().cpu().numpy(), x)
 
 
-def _shown(seen: Figures, calibration: Calibration, before: Series) -> dict[str, Any]:
+def _shown(seen: Figures, calibration: Calibration, history: History) -> dict[str, Any]:
     """The first roll-out for viewers, in the data's own units; each of the values is a list of points.
 
-    `history` is what came before it. `widths` are half of its intervals' widths, null where a column is not forecast by
-    the network.
+    `history` is what came before it; `times` those of both, where there are any. `widths` are half of its intervals'
+    widths, null where a column is not forecast by the network.
     """
     names = [one_line(name, 60) for name in seen.scaling.columns[:SHOWN_COLUMNS]]
     widths = calibration.half_widths(len(seen.forecast))
     widths[:, [by != NETWORK for by in calibration.rollout]] = np.nan
-    parts = {"history": before[-SHOWN_HISTORY:], "truth": seen.truth, "forecast": seen.forecast, "widths": widths}
-    return {"columns": names, **{key: _points(values) for key, values in parts.items()}}
+    before = history.values[: history.first][-SHOWN_HISTORY:]
+    parts = {"history": before, "truth": seen.truth, "forecast": seen.forecast, "widths": widths}
+    shown: dict[str, Any] = {"columns": names, **{key: _points(values) for key, values in parts.items()}}
+    if history.clock is not None:
+        end = min(history.first + len(seen.forecast[:SHOWN_POINTS]), len(history.values))
+        shown["times"] = history.clock.part(history.first - len(before), end).labels(
+            len(before) + len(seen.forecast), 0
+        )
+    return shown
 
 
 def _points(values: Series) -> list[list[float | None]]:

@@ -43,4 +43,5 @@ def roll_out(name: str, folder: Path) -> RolledOut:
         np.asarray(made.points, np.float64),
         made.low,
         made.high,
+        tuple(before.clock.labels(min(HISTORY, found.first), STEPS)) if before.clock else (),
     )

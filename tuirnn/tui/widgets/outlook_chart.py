@@ -28,7 +28,7 @@ def band(at: int, low: Points, high: Points) -> list[Series]:
 
 
 class OutlookChart(Chart):
-    """One column of a recorded forecast; x counts steps from its start."""
+    """One column of a recorded forecast; x is the time, or counts steps from its start where times are not known."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("no forecast yet: one is recorded at each evaluation", id=id)
@@ -59,7 +59,9 @@ class OutlookChart(Chart):
         root = math.sqrt(float(np.mean(error**2))) if n else math.nan
         rmse = f" · RMSE {figure(root)}" if math.isfinite(root) else ""
         entitle(self, subtitle=f"{visible_line(found.columns[column])}{which}{rmse}")
-        self.show(_lines(found, column), Options(cursor=0.0, axis=Axis(kind="number")))
+        times = tuple(map(visible_line, found.times))
+        axis = Axis(-len(found.history), kind="name", names=times) if times else Axis(kind="number")
+        self.show(_lines(found, column), Options(cursor=0.0, axis=axis))
 
 
 def _lines(found: Outlook, column: int) -> list[Series]:

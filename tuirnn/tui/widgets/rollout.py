@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tuirnn.charts.plot import Options, Series
+from tuirnn.charts.plot import Axis, Options, Series
 from tuirnn.runlog.track import Curve
 from tuirnn.text import count, figure, visible_line
 from tuirnn.tui.views import HISTORY, STEPS, RolledOut
@@ -67,7 +67,11 @@ class RollOut(Chart):
         entitle(self, visible_line(f"{self._run}{described}"))
         state = "▶ running" if self._rolling else "‖ paused"
         entitle(self, subtitle=f"{visible_line(self._column_title(found))} · {state}" if found else "")
-        self.show(self._lines(found) if found else [], Options(cursor=float(found.start) if found else math.nan))
+        if found is None:
+            self.show([])
+            return
+        axis = Axis(found.first, kind="name", names=found.times) if found.times else Axis()
+        self.show(self._lines(found), Options(cursor=float(found.start), axis=axis))
 
     def _column_title(self, found: RolledOut) -> str:
         columns, error = found.columns, self._error(found)
