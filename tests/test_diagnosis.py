@@ -79,6 +79,36 @@ def test_a_loss_that_is_not_finite_is_a_rate_too_high(tmp_path: Path) -> None:
     assert "--lr 0.01" in one.advice
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_a_network_that_gives_one_answer_is_told_so(tmp_path: Path) -> None:
+    chance = random.Random(1)
+
+    def words(count: int) -> list[str]:
+        return ["".join(chance.choice("abc") for _ in range(3)) for _ in range(count)]
+
+    tagged = ("\n".join(f"{one} {'B-PER' if chance.random() < 0.1 else 'O'}" for one in words(5)) for _ in range(150))
+    (tmp_path / "t.conll").write_text("\n\n".join(tagged))
+    labelled = (f"{' '.join(words(2))},{'rare' if i % 10 == 0 else 'usual'}" for i in range(200))
+    (tmp_path / "c.csv").write_text("text,label\n" + "\n".join(labelled))
+    changes = {"hidden": 8, "lr": 1e-2, "steps": 40}
+    one = found_in(train_small(tmp_path / "runs", "outside", tmp_path / "t.conll", task="tag", **changes))["one-answer"]
+    assert one.what == "answers 'O' to everything"
+    told = re.fullmatch(
+        r"'O' is the answer to 100 % of the held-out words at step 40; it is right for ([\d.]+) % of them", one.evidence
+    )
+    assert told
+    assert 80 < float(told[1]) < 99
+    assert "try --lr 0.03," in one.advice
+    assert "--class-weights" not in one.advice  # which a tagger does not read
+    shown = CliRunner().invoke(app, ["runs", "show", "outside", "--runs", str(tmp_path / "runs")]).stdout
+    assert "answers 'O' to everything" in shown
+    one = found_in(train_small(tmp_path / "runs", "usual", tmp_path / "c.csv", task="classify", **changes))[
+        "one-answer"
+    ]
+    assert one.what == "answers 'usual' to everything"
+    assert "or --class-weights" in one.advice
+
+
 def test_runs_show_says_it(folder: Path) -> None:
     name = "clipping"
     if not (folder / name).exists():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tuirnn.cli import progress
+from tuirnn.config import RunConfig
 from tuirnn.training import events
 
 FIGURES = {"val_loss_blocks": 1.5}
@@ -10,8 +12,8 @@ FIGURES = {"val_loss_blocks": 1.5}
 @pytest.mark.parametrize(
     ("event", "keys"),
     [
-        (events.Start(0, "one", 9, 5, "cpu", 1, "fox.txt", 27, 10**6),
-         "event step run total parameters device processes data vocab memory"),
+        (events.Start(0, "one", 9, 5, "cpu", 1, "fox.txt", 27, 10**6, 27),
+         "event step run total parameters device processes data vocab memory outputs"),
         (events.Step(1, 3.0, 0.5, 0.01, 0.1, 900.0, 2.0), "event step loss grad_norm lr progress tokens_per_s eta"),
         (events.Evaluation(5, 2.0, FIGURES, leaky=False, best=True), "event step val_loss val_loss_blocks best"),
         (events.Evaluation(5, 2.0, FIGURES, leaky=True, best=True), "event step val_loss val_loss_blocks leaky best"),
@@ -26,3 +28,25 @@ def test_events_keep_the_keys_that_scripts_read(event: events.Event, keys: str) 
     values = events.to_json(event)
     assert " ".join(values) == keys
     assert values["event"] == event.kind
+
+
+@pytest.mark.parametrize(("minutes", "eta", "told"), [(0.0, 3600.0, True), (0.0, 20.0, False), (3.0, 3600.0, False)])
+def test_how_long_a_training_takes_is_told_once(
+    minutes: float, eta: float, told: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    report = progress.PlainReport(RunConfig().replace(minutes=minutes))
+    report(events.Start(0, "one", 9, 5, "cpu", 1, "fox.txt", 27, 10**6, 27))
+    for now in (101.0, 106.0, 120.0):
+        report(events.Step(1, 3.0, 0.5, 0.01, 0.1, 900.0, eta))
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("about ")]
+        line = "about 1 h 00 m to go at this speed; --minutes N limits it, Ctrl-C ends it with a checkpoint"
+        assert lines == [line] * (told and now == 106.0)
+
+
+def test_the_calendar_is_no_column(capsys: pytest.CaptureFixture[str]) -> None:
+    report = progress.PlainReport(RunConfig.of("forecast"))
+    for inputs, said in ((12, "2 columns and 10 values of the calendar, t.csv"), (2, " 2 columns, t.csv")):
+        report(events.Start(0, "one", 9, 5, "cpu", 1, "t.csv", inputs, 10**6, 2))
+        assert said in capsys.readouterr().out

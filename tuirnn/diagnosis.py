@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn import gates, text
+from tuirnn import gates, tasks, text
 from tuirnn.codegen.trace import traced
+from tuirnn.errors import one_line
 from tuirnn.runlog.probes import Probe
 from tuirnn.runlog.snapshot import Snapshot
 from tuirnn.runs.listing import RunSummary
-from tuirnn.runs.reader import RunRecord
+from tuirnn.runs.reader import SAID, SAID_SHARE, SAID_TRUE, RunRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,6 +58,10 @@ HIGHEST_RATE = 0.01
 
 GAP = 0.25
 """Share of the held-out loss that the training loss must lie below it."""
+
+ALL, ONCE = 0.995, 2
+"""Share of the held-out answers that one class has where a network is said to know no other, and evaluations of a
+training in progress that must agree in it: at first every network does so."""
 
 POINTS = 2_000
 """Points of a curve that are looked at."""
@@ -180,6 +185,26 @@ def _overfitting(seen: _Seen) -> Finding | None:
     return Finding("overfitting", f"overfitting since step {since}", evidence, advice)
 
 
+def _one_answer(seen: _Seen) -> Finding | None:
+    """A network with classes answers one of them to everything, or nearly so."""
+    val, names = seen.snapshot.val, seen.record.data.get("classes")
+    share, said, true = (val[key].at(slice(None))[-ONCE:] for key in (SAID_SHARE, SAID, SAID_TRUE))
+    if not len(share) or not (share >= ALL).all() or (len(val) < ONCE and seen.run.status.live):
+        return None
+    number, right = int(said[-1]), float(true[-1])
+    if right >= ALL or not isinstance(names, list) or not 0 <= number < len(names):
+        return None
+    train, task = seen.record.config.train, seen.record.config.task
+    name, what = one_line(str(names[number]), 30), "words" if task.each else "sequences"
+    evidence = (
+        f"'{name}' is the answer to {100 * float(share[-1]):.3g} % of the held-out {what} at step "
+        f"{text.count(float(val.step.values[-1]))}; it is right for {100 * right:.3g} % of them"
+    )
+    weights = " or --class-weights" * (tasks.reads(task, "class_weights") and not train.class_weights)
+    advice = f"train longer; try --lr {3 * train.lr:.2g}, a larger --hidden{weights}, or examples of the other classes"
+    return Finding("one-answer", f"answers '{name}' to everything", evidence, advice)
+
+
 def _small_data(seen: _Seen) -> Finding | None:
     """More trainable numbers than there is to learn from, and a loss that shows it; or a hundred times as many."""
     there = seen.record.data.get("train")
@@ -260,6 +285,6 @@ def _round(value: float) -> str:
 
 
 RULES: tuple[Callable[[_Seen], Finding | None], ...] = (
-    _rate_too_high, _overfitting, _small_data, _always_clipped, _saturated_gates, _rate_too_low,
+    _rate_too_high, _one_answer, _overfitting, _small_data, _always_clipped, _saturated_gates, _rate_too_low,
 )  # fmt: skip
 """The most serious first."""

@@ -20,6 +20,9 @@ from tuirnn.machine import size
 from tuirnn.runs.reader import FIGURES
 from tuirnn.training import events
 
+STEADY, WORTH_TELLING = 5.0, 60.0
+"""Seconds of training after which its speed is known, and from which what is left of it is told."""
+
 PLAIN_EVERY = 10.0
 """Seconds between two lines about steps in a pipe."""
 
@@ -37,7 +40,8 @@ class PlainReport:
         self.unit = self.task.figures_of(config.data, config.train)[0].unit
         self.noun = self.task.speed
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
-        self._next = 0.0
+        self._next = self._begun = 0.0
+        self._told_time = config.train.minutes > 0  # who has limited it knows
 
     def __enter__(self) -> "PlainReport":
         return self
@@ -67,12 +71,30 @@ class PlainReport:
     def on_start(self, e: events.Start) -> None:
         """Which run, on what."""
         verb = f"resumes at step {e.step:,}" if e.step else "begins"
+        self._begun = time.monotonic()
         self.say(
-            f"run {e.run} {verb}: {e.parameters:,} parameters, {e.vocab} "
-            f"{'columns' if self.task.points else 'symbols'}, {e.data}, "
+            f"run {e.run} {verb}: {e.parameters:,} parameters, {self._width(e)}, {e.data}, "
             f"on {e.device}, about {size(e.memory)} of memory",
             "bold",
         )
+
+    def _width(self, e: events.Start) -> str:
+        """What a step reads: of a series its columns, and what of the calendar beside them."""
+        if not self.task.points:
+            return f"{e.vocab} symbols"
+        beside = f" and {e.vocab - e.outputs} values of the calendar" * (e.vocab > e.outputs)
+        return f"{e.outputs} column{'s' * (e.outputs != 1)}{beside}"
+
+    def _tell_time(self, e: events.Step) -> None:
+        """Say once how long it will take, as soon as the speed is known, and how to make it shorter."""
+        if self._told_time or not e.eta or time.monotonic() < self._begun + STEADY:
+            return
+        self._told_time = True
+        if e.eta >= WORTH_TELLING:
+            self.say(
+                f"about {duration(e.eta)} to go at this speed; --minutes N limits it, Ctrl-C ends it with a checkpoint",
+                "dim",
+            )
 
     def on_note(self, e: events.Note) -> None:
         """Something worth saying once."""
@@ -80,6 +102,7 @@ class PlainReport:
 
     def on_step(self, e: events.Step) -> None:
         """A line now and then."""
+        self._tell_time(e)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PLAIN_EVERY
@@ -190,6 +213,7 @@ class TerminalReport(PlainReport):
 
     def on_step(self, e: events.Step) -> None:
         """Move the bar."""
+        self._tell_time(e)
         self.bar.update(
             self.line,
             completed=min(1.0, e.progress),

@@ -15,6 +15,10 @@ from tuirnn.runs.layout import MAX_RECORD_BYTES, RunPaths
 from tuirnn.tasks import TASKS
 from tuirnn.vocab import Vocabulary
 
+SAID, SAID_SHARE, SAID_TRUE = "said", "said_share", "said_true"
+"""Keys of an evaluation of a network with classes: the class that it answers most often, by its number, its share of
+the answers, and its share of the truths."""
+
 ELAPSED = "elapsed"
 """Key of the seconds of training in a record of `metrics.jsonl`; absent from logs of earlier versions."""
 

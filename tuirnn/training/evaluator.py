@@ -6,7 +6,7 @@ further figures, and in a text for people.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuirnn.config import RunConfig
 from tuirnn.models import SequenceModel
-from tuirnn.runs.reader import ELAPSED
+from tuirnn.runs.reader import ELAPSED, SAID, SAID_SHARE, SAID_TRUE
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tasks.task import TaskData
 from tuirnn.training.probes import Loss, probe
@@ -49,6 +49,19 @@ class Evaluation:
     samples: tuple[dict[str, Any], ...] = ()
     kept: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def commonest_answer(answers: Sequence[int], truths: Sequence[int]) -> dict[str, float]:
+    """The class that a network answers most often, for `Evaluation.more`.
+
+    Args:
+        answers: how often each class is answered, by its number.
+        truths: how often each is right.
+    Returns:
+        its number, its share of the answers, and its share of the truths.
+    """
+    said = max(range(len(answers)), key=lambda k: answers[k])
+    return {SAID: said, SAID_SHARE: answers[said] / sum(answers), SAID_TRUE: truths[said] / sum(truths)}
 
 
 class Evaluator(ABC, Generic[Data]):

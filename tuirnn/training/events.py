@@ -29,6 +29,7 @@ class Start(Event):
     data: str
     vocab: int  # width of the input: symbols, or columns of a series
     memory: int  # estimated peak, in bytes
+    outputs: int  # width of the output: symbols, classes, or columns of a series
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,7 @@ class Trainer:
                 data=self.data.name,
                 vocab=self.data.inputs,
                 memory=round(fitting.takes),
+                outputs=self.data.outputs,
             )
         )
         with self.channel:  # until the end is written: a signal before that would leave a run that claims to live

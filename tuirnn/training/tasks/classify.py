@@ -14,7 +14,7 @@ from tuirnn.models import SequenceModel
 from tuirnn.tasks.classify.data import Examples, LabelledData, macro_f1
 from tuirnn.tasks.classify.ngrams import Baseline, NGrams
 from tuirnn.training.evaluation import evaluating, go_on
-from tuirnn.training.evaluator import Evaluation, Evaluator
+from tuirnn.training.evaluator import Evaluation, Evaluator, commonest_answer
 from tuirnn.training.losses import CrossEntropy, WithNextSymbol
 from tuirnn.training.tasks import Half
 
@@ -67,7 +67,8 @@ class ClassEvaluator(Evaluator[LabelledData]):
         loss = float(-scores.gather(1, labels[:, None]).mean())
         told, rows = self._verdicts(scores)
         answers = {"kind": "answers", "judged": len(val), "rows": rows}
-        return Evaluation(loss, figures, told, probed, samples=(answers,), notes=notes)
+        said = commonest_answer(confusion.sum(0).tolist(), confusion.sum(1).tolist())
+        return Evaluation(loss, figures, told, probed, more=said, samples=(answers,), notes=notes)
 
     def _compare(self) -> tuple[str, ...]:
         """Fit the baseline, once for all evaluations; returns what is to be said."""

@@ -14,7 +14,7 @@ from tuirnn.tasks.tag.data import Sequences, TagData, side_by_side
 from tuirnn.tasks.tag.judging import Logits, judge, verdict
 from tuirnn.tasks.tag.spans import find_spans, marked, prefixes, total
 from tuirnn.training.evaluation import evaluating, go_on
-from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
+from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator, commonest_answer
 from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.tasks import Half
 
@@ -49,7 +49,9 @@ class TagEvaluator(Evaluator[TagData]):
         rows = [seen[int(i)] for i in shown]
         told = [line for _, guess, truth, _ in rows for line in (guess, *[f"  is: {truth}"] * (guess != truth))]
         answers = {"kind": "answers", "judged": len(val), "rows": rows}
-        return Evaluation(found.nats, figures, "\n".join(told), probed, samples=(answers,))
+        counts = [found.tags[tag] for tag in classes]
+        said = commonest_answer([one.found for one in counts], [one.true for one in counts])
+        return Evaluation(found.nats, figures, "\n".join(told), probed, more=said, samples=(answers,))
 
     def _marked(self, i: int, logits: Logits) -> list[Any]:
         """A held-out sequence: '', the spans that were found in it, the true ones, the least probability of a tag."""
