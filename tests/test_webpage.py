@@ -23,8 +23,10 @@ from tuirnn.errors import VerificationError
 from tuirnn.export import webpage
 from tuirnn.export.exporter import export_network
 from tuirnn.export.lowering import lower
-from tuirnn.export.network import Network
+from tuirnn.export.network import Network, _learned_from, read_network
 from tuirnn.export.wasm import wasm_module
+from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import read_record
 from tuirnn.runtime.generate import TextWriter
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
@@ -205,6 +207,16 @@ def test_nothing_that_a_name_holds_becomes_markup(name: str) -> None:
     page = webpage.web_page(net, export_network(net, proofs=False)).decode()
     assert page.count("<script") == 3
     assert page.count("</script>") == 3
+
+
+def test_the_heading_says_what_the_network_learned_from(small_run: RunPaths, small_text: Path) -> None:
+    found = read_network(small_run)
+    assert f"trained on {small_text.name}. It writes" in webpage._lead(found)
+    record = read_record(small_run)
+    embedded = replace(record, data={**record.data, "name": "the embedded text"})
+    told = _learned_from(embedded, ("default",))
+    assert told == "the embedded text (the Python language reference, in every Python)"
+    assert f"trained on {told}." in webpage._lead(replace(found, learned_from=told))
 
 
 def page_of(kind: str, folder: Path) -> tuple[Network, str]:

@@ -16,6 +16,17 @@ from .conftest import Opener, screen_text, until, write_run
 RESIZES = [(80, 24), (200, 60), (120, 40), (80, 24), (60, 16), (200, 60), (120, 40)]
 
 
+async def test_losses_of_different_units_name_them(tmp_path: Path, opened: Opener) -> None:
+    write_run(tmp_path, "text")
+    async with opened(tmp_path) as pilot:
+        await until(pilot, lambda: "text" in screen_text(pilot.app))
+        assert not any("nats/char" in cell for cell in cells_on_screen(pilot.app.query_one(RunsTable)))
+        write_run(tmp_path, "series", config=RunConfig.of("forecast"))
+        await until(pilot, lambda: "series" in screen_text(pilot.app))
+        found = cells_on_screen(pilot.app.query_one(RunsTable))
+        assert {"1.500 nats/char", "1.500 σ²"} <= set(found)
+
+
 def cells_on_screen(table: RunsTable) -> list[str]:
     """The text on the screen in the place of each cell of the table, by rows."""
     lines = screen_text(table.app).splitlines()

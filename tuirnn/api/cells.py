@@ -71,10 +71,10 @@ class TextCell(Cell):
         self, prime: str = "", length: int = 500, *, temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0,
         greedy: bool = False, seed: int | None = None,
     ) -> str:  # fmt: skip
-        """A text that begins with `prime`, from the zero state; with a seed that of `tuirnn generate`.
+        """What the network writes after `prime`, from the zero state; with a seed the text of `tuirnn generate`.
 
         Args:
-            prime: text that the network reads first.
+            prime: text that the network reads first; '': it begins a text of its own.
             length: tokens to write after it.
             temperature, top_k, top_p, greedy, seed: as `tuirnn generate`.
         Returns:

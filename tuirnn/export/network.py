@@ -1,12 +1,12 @@
 """What is exported: an architecture, its weights and its vocabulary, wherever they come from."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuirnn.calibration import Calibration
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.errors import DataError, RunError
+from tuirnn.errors import DataError, RunError, one_line
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
 from tuirnn.runs.checkpoint import Checkpoint
@@ -15,7 +15,7 @@ from tuirnn.runs.reader import RunRecord, as_number, read_record
 from tuirnn.scaling import Scaling
 from tuirnn.settings.model import ModelConfig
 from tuirnn.tasks import DEFAULT, TASKS
-from tuirnn.tasks.datasets import dataset_names
+from tuirnn.tasks.datasets import DATASETS, MADE, dataset_names
 from tuirnn.tasks.task import Task
 from tuirnn.vocab import Vocabulary
 
@@ -32,6 +32,7 @@ class Network:
         step: training step of the checkpoint.
         val_loss: on the validation split, in the unit of its task; NaN where unknown.
         data: name of the data set that it was trained on; empty for others.
+        learned_from: what it was trained on, for people; empty where unknown.
         measure: held-out loss of a cell file and on how many tokens, sequences or points, for weighing a lossy
             precision; raises DataError where the data are gone; None where there are none.
         task: what was learned.
@@ -46,6 +47,7 @@ class Network:
     step: int = 0
     val_loss: float = float("nan")
     data: str = ""
+    learned_from: str = ""
     measure: Callable[[TrustedCell], tuple[float, int]] | None = None
     task: Task = TASKS[DEFAULT]
     classes: tuple[str, ...] = ()
@@ -91,6 +93,7 @@ def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network
         step=saved.step,
         val_loss=math.nan if record.leaky else as_number(saved.trainer.get("progress", {}).get("val_loss")),
         data=sources[0] if len(sources) == 1 and sources[0] in dataset_names() and _cut_plainly(record) else "",
+        learned_from=_learned_from(record, sources),
         measure=lambda cell: _measured(cell, paths),
         task=task,
         classes=_classes(record) if task.labelled else (),
@@ -117,6 +120,13 @@ def _calibration(saved: Checkpoint, scaling: Scaling) -> Calibration | None:
         return Calibration.from_json(kept["calibration"], len(scaling))
     except DataError as error:
         raise RunError(f"{saved.path.name}/trainer.json is damaged: {error}") from None
+
+
+def _learned_from(record: RunRecord, sources: Sequence[str]) -> str:
+    """The name of a run's data; of a data set also what it is."""
+    name = one_line(str(record.data.get("name", "")), 80)
+    known = DATASETS.get(sources[0]) or MADE.get(sources[0]) if len(sources) == 1 else None
+    return f"{name} ({known.about.split(';')[0]})" if known else name
 
 
 def _cut_plainly(record: RunRecord) -> bool:

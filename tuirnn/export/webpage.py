@@ -169,7 +169,7 @@ def _columns(scaling: Scaling | None) -> str:
 def _lead(network: Network) -> str:
     shape = network.config
     layers = f"{shape.layers} layers of {shape.hidden}" if shape.layers > 1 else str(shape.hidden)
-    source = f", trained on {network.data}" if network.data else ""
+    source = f", trained on {known}" if (known := network.learned_from or network.data) else ""
     units = f"{layers} {shape.cell.upper()} units"
     return f"A recurrent network, {units}{source}. It {network.task.does} here, in your browser."
 

@@ -92,6 +92,7 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         self._shown: list[RunSummary] = []
         self._styles: Mapping[str, str] = {}
         self._marked: frozenset[str] = frozenset()
+        self._mixed = False  # whether losses have more than one unit, which each row then names
         self._titles: dict[str, int] = {}  # title and width of the columns that are shown
         self._cells: dict[str, list[Text]] = {}
 
@@ -114,6 +115,7 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         """
         before, names = self.highlighted, [run.name for run in self._shown]
         self._shown, self._styles, self._marked = runs, styles, marked
+        self._mixed = len({run.judgement.loss.unit for run in runs if run.record}) > 1
         if names == [run.name for run in runs] and self._titles:
             self.renew()
         else:
@@ -180,6 +182,7 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         """A cell for each title."""
         status, record, width = run.status, run.record, self.app.size.width
         best = status.best_val_loss if status.best_step else float("nan")
+        unit = f" {run.judgement.loss.unit}" if self._mixed and best == best else ""
         total = f"/{text.count(status.total)}" if status.total else ""
         name, data = Text(run.name), Text(text.visible_line(str(record.data.get("name", ""))) if record else "–")
         name.truncate(24 if width >= ROOMY else 16, overflow="ellipsis")
@@ -192,7 +195,7 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
             "state": Text(text.state_label(status.state), self._state_style(status.state)),
             "step": Text(text.count(status.step) + total),
             "done": Text(f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–"),
-            "best val": Text(text.held_out(best, run.leaky)),
+            "best val": Text(f"{text.held_out(best, run.leaky)}{unit}"),
             "speed": Text(text.speed(status.tokens_per_s, run.speed_in) if status.live else "–"),
             "left": Text(text.duration(status.eta) if status.live and status.eta else "–"),
             "age": Text(text.age(record.created if record else 0.0)),
