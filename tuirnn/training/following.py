@@ -34,7 +34,7 @@ def introduce(team: Alone, record: RunRecord, paths: RunPaths, sha256: str) -> N
 
 def share_checkpoint(team: Alone, saved: Checkpoint) -> None:
     """Have the others go on from a checkpoint as well; they read no files of the run."""
-    team.order(Order.RESTORE)
+    team.order(Order.RESTORE, 0)
     team.send(str(saved.path).encode())
     for name in NEEDED:
         team.send(saved.files[name])
@@ -108,10 +108,13 @@ def _leave(member: Member, run: RunPaths | None) -> NoReturn:
 def _report_lost_leader(member: Member, run: RunPaths | None, lost: str, *, silent: bool = False) -> str:
     """Write into the run that its leader was lost, in the first process of those left; returns the line to say.
 
-    Nothing is to be said where the leader said so itself, or lives, unless it is `silent`.
+    Nothing is to be said where the leader said so itself, or lives, unless it is `silent` or hangs. Under the command
+    the line is for the process that has started this one, which writes into the run when all have ended.
     """
     first = member.rank == 1 or (member.local_rank == 0 and member.local_size < member.size)
-    if run is None or under_command() or not first:
+    if run is None or not first:
         return ""
+    if under_command():
+        return lost if silent else ""
     closed = not is_run(run.root) or record_failure(run, lost)
     return f"{lost}; {resume_advice(run)}" if closed or silent else ""

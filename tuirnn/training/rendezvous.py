@@ -17,7 +17,7 @@ PATIENT = timedelta(days=3650)
 """Time limit of an operation that waits for another process, which may evaluate or pause for as long as it likes."""
 
 
-def rendezvous(member: Member) -> Store:
+def rendezvous(member: Member) -> tuple[str, Store]:
     """Wait until all processes of this training are present.
 
     torchrun keeps its store when it starts processes again, with everything that their predecessors wrote. So the
@@ -26,11 +26,11 @@ def rendezvous(member: Member) -> Store:
     Args:
         member: this process.
     Returns:
-        a part of the store that contains only keys of this rendezvous.
+        the name of this rendezvous, and a part of the store that contains only its keys.
     """
     store = open_store(member)
     name = _lead(store, member) if member.rank == 0 else _follow(store, member)
-    return PrefixStore(name, store)
+    return name, PrefixStore(name, store)
 
 
 def open_store(member: Member, timeout: timedelta = PATIENT) -> Store:
@@ -44,6 +44,11 @@ def open_store(member: Member, timeout: timedelta = PATIENT) -> Store:
         return FileStore(path, member.size)
     store: Store = next(torch_rendezvous("env://", timeout=timeout))[0]
     return store
+
+
+def rendezvous_store(name: str, member: Member) -> Store:
+    """Another connection to the part of the store that belongs to a rendezvous."""
+    return PrefixStore(name, open_store(member))
 
 
 def _lead(store: Store, member: Member) -> str:

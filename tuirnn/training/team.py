@@ -22,9 +22,10 @@ from tuirnn import machine
 from tuirnn.errors import LostError
 from tuirnn.shortage import ending
 from tuirnn.tasks.batches import Lanes
+from tuirnn.training.hangs import HangWatch
 from tuirnn.training.heartbeats import Heartbeats
 from tuirnn.training.member import ALONE, Member, find_member, under_command
-from tuirnn.training.rendezvous import PATIENT, rendezvous
+from tuirnn.training.rendezvous import PATIENT, rendezvous, rendezvous_store
 
 
 class Order(IntEnum):
@@ -68,8 +69,8 @@ class Alone:
         """Whether all have the same weights, to the bit."""
         return True
 
-    def order(self, order: Order, value: float = 0.0) -> None:
-        """Tell the others what comes next; the leader's part, which `Team.listen` answers."""
+    def order(self, order: Order, step: int, value: float = 0.0) -> None:
+        """Tell the others what comes next, in which step; the leader's part, which `Team.listen` answers."""
 
     def send(self, data: bytes) -> None:
         """Give the others some bytes; the leader's part, which `Team.receive` answers."""
@@ -79,7 +80,7 @@ class Alone:
         return None
 
     def on_silence(self, report: Callable[[str], str]) -> None:
-        """Have `report(message)` called, in another thread, before this process is ended because a machine is silent.
+        """Have `report(message)` called, in another thread, before this process ends as one is silent or hangs.
 
         Args:
             report: returns the line to print.
@@ -101,14 +102,15 @@ class Team(Alone):
     def __init__(self, member: Member) -> None:
         self.member, self.under_command = member, under_command()
         self._group: Any = None  # gloo's: on GPUs `wrap` makes one of nccl
-        self._kills = machine.kills()
+        self._kills, self._stepped = machine.kills(), False
         if member.local_size == member.size:
             _stay_on_this_machine()
-        store = rendezvous(member)
+        name, store = rendezvous(member)
         self._heartbeats = Heartbeats(member) if member.local_size < member.size else None
         dist.init_process_group("gloo", store=store, rank=member.rank, world_size=member.size, timeout=PATIENT)
         if self._heartbeats:
             self._heartbeats.start()
+        self._watch = HangWatch(member, rendezvous_store(name, member))
         self._cores = torch.get_num_threads()
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, self._cores // member.local_size))
@@ -119,8 +121,15 @@ class Team(Alone):
         if next(model.parameters()).is_cuda:
             self._group = dist.new_group(backend="nccl")
         total = _sum_by_nccl if self._group else _sum_in_order
-        network = nn.parallel.DistributedDataParallel(model, process_group=self._group, gradient_as_bucket_view=True)
-        network.register_comm_hook(self._group, lambda group, bucket: total(group, bucket.buffer()))
+        network = nn.parallel.DistributedDataParallel(
+            model, process_group=self._group, gradient_as_bucket_view=True, broadcast_buffers=False
+        )
+
+        def exchange(group, bucket):  # type: ignore[no-untyped-def]  # PyTorch takes no types but its own
+            self._watch.arrive()
+            return total(group, bucket.buffer())
+
+        network.register_comm_hook(self._group, exchange)
         return network
 
     def holding(self, network: nn.Module) -> contextlib.AbstractContextManager[None]:
@@ -131,12 +140,14 @@ class Team(Alone):
 
     def add(self, tensor: Tensor) -> Tensor:
         """See `Alone.add`. In the order of the ranks."""
+        self._watch.arrive()
         parts = [torch.empty_like(tensor) for _ in range(self.member.size)]
         dist.all_gather(parts, tensor, group=self._group)
         return _in_order(parts, torch.empty_like(tensor))
 
     def same_weights(self, model: nn.Module) -> bool:
-        """See `Alone.agree`."""
+        """See `Alone.same_weights`."""
+        self._watch.arrive()
         bits = {4: torch.int32, 8: torch.int64}
         words = [p.detach().view(bits[p.element_size()]).sum(dtype=torch.int64).cpu() for p in model.parameters()]
         ours = torch.stack(words)
@@ -144,23 +155,32 @@ class Team(Alone):
         dist.all_gather(all_words, ours)
         return all(torch.equal(ours, theirs) for theirs in all_words)
 
-    def order(self, order: Order, value: float = 0.0) -> None:
+    def order(self, order: Order, step: int, value: float = 0.0) -> None:
         """See `Alone.order`."""
-        dist.broadcast(torch.tensor([float(order), value], dtype=torch.float64), 0)
+        if self._stepped:
+            self._watch.done()
+        self._stepped = order is Order.STEP
+        dist.broadcast(torch.tensor([order, value, step, self._watch.limit], dtype=torch.float64), 0)
+        self._watch.begin(step)
 
     def listen(self) -> tuple[Order, float]:
         """The leader's next order and the value that comes with it."""
-        heard = torch.empty(2, dtype=torch.float64)
+        self._watch.rest()
+        heard = torch.empty(4, dtype=torch.float64)
         dist.broadcast(heard, 0)
-        return Order(int(heard[0])), float(heard[1])
+        order, value, step, self._watch.limit = heard.tolist()
+        self._watch.begin(int(step))
+        return Order(int(order)), value
 
     def send(self, data: bytes) -> None:
         """See `Alone.send`."""
+        self._watch.arrive()
         dist.broadcast(torch.tensor([len(data)]), 0)
         dist.broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0)
 
     def receive(self) -> bytes:
         """What the leader sends, never empty."""
+        self._watch.arrive()
         length = torch.empty(1, dtype=torch.int64)
         dist.broadcast(length, 0)
         data = torch.empty(int(length), dtype=torch.uint8)
@@ -177,6 +197,7 @@ class Team(Alone):
 
     def on_silence(self, report: Callable[[str], str]) -> None:
         """See `Alone.on_silence`."""
+        self._watch.on_hang = report
         if self._heartbeats:
             self._heartbeats.on_silence = report
 
@@ -191,6 +212,7 @@ class Team(Alone):
 
     def part(self) -> None:
         """Undo the joining."""
+        self._watch.stop()
         if self._heartbeats:
             self._heartbeats.stop()
         dist.destroy_process_group()
@@ -212,7 +234,7 @@ def gathered() -> Iterator[Alone]:
     try:
         yield team
         with contextlib.suppress(RuntimeError):  # one that ended when all was done is no loss
-            team.order(Order.SHUTDOWN)
+            team.order(Order.SHUTDOWN, 0)
     except RuntimeError as error:
         raise (team.lost_error(error) or error) from None
     finally:

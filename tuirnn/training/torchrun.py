@@ -93,10 +93,11 @@ class Launched:
 
     def code_of_failures(self, failures: Mapping[int, ProcessFailure]) -> int:
         """The exit code, where no process was lost: the first has ended by itself and said why."""
-        if 0 not in failures:  # all was done when another one ended
+        state = self._state()
+        if 0 not in failures and state not in LIVE_STATES:  # all was done when another one ended
             return self.forward_errors(0)
-        code = failures[0].exitcode
-        if self._state() in ("", *LIVE_STATES):  # else it has written why it ended
+        code = failures[0].exitcode if 0 in failures else -signal.SIGTERM  # it hung, and the others have ended
+        if state in ("", *LIVE_STATES):  # else it has written why it ended
             lost = [
                 (failure.timestamp, -rank, failure)
                 for rank, failure in failures.items()

@@ -233,7 +233,7 @@ class Trainer:
         """One step of all processes, at the rate that belongs to the share of the run that is done."""
         progress = self.progress
         rate = learning_rate(self.config.train, progress.step, share) * progress.lr_scale
-        self.team.order(Order.STEP, rate)
+        self.team.order(Order.STEP, progress.step + 1, rate)
         loss, norm, tokens = self.learner.training_step(rate)
         progress.step += 1
         progress.tokens += tokens
@@ -281,7 +281,7 @@ class Trainer:
             self._rollbacks = 0
 
     def _pack(self, values: dict[str, Any]) -> dict[str, bytes]:
-        self.team.order(Order.GATHER_STATE)
+        self.team.order(Order.GATHER_STATE, self.progress.step)
         carried = self.learner.show()
         values |= {"cursor": self.batches.cursor(), "data": self.data.sha256, "arithmetic": self.arithmetic}
         return checkpoints.pack(self.model, self.learner.optimizer, carried, values, self.device)
