@@ -14,6 +14,9 @@ SIGNS = "$€£¥%"
 """What may stand around a number and is passed over."""
 
 _AROUND = re.compile(rf"^\s*([+-]?)\s*[{SIGNS}]?\s*(.*?)\s*[{SIGNS}]?\s*$", re.DOTALL)
+_NEGATIVE = re.compile(r"\s*\(([^()+-]*\d[^()+-]*)\)\s*")
+"""A number below zero, as accountants write it."""
+
 _PLAIN = re.compile(r"[+-]?(\d+|\d*[.,]\d+|\d+[.,])([eE][+-]?\d+)?")
 _GROUPED = {
     group: re.compile(rf"[+-]?\d{{1,3}}({mark}\d{{3}})+([.,]\d+)?")
@@ -22,7 +25,20 @@ _GROUPED = {
 BLANKS = " \u00a0\u202f"
 """Blanks that may separate thousands: plain, no-break, narrow."""
 
-_MONTH = r"(?:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*\.?"
+MONTHS = {
+    beginning: month
+    for month, beginnings in enumerate(
+        (
+            "jan jän ene gen", "feb fev fév", "mar mär mrt maa", "apr abr avr", "may mai mag maj mei", "jun juin giu",
+            "jul juil lug", "aug ago aoû aou", "sep set", "oct okt out ott", "nov", "dec dez déc dic",
+        ),
+        1,
+    )
+    for beginning in beginnings.split()
+}  # fmt: skip
+"""How the names of months begin, in languages that write them with Latin letters."""
+
+_MONTH = rf"(?:{'|'.join(MONTHS)})[^\W\d_]*\.?"
 _DAY = r"(0?[1-9]|[12]\d|3[01])"
 _CLOCK = r"\d{1,2}[:.h]\d{2}([:.]\d{2}([.,]\d+)?)?(\s*[ap]\.?m\.?)?"
 _DATE = re.compile(
@@ -30,14 +46,23 @@ _DATE = re.compile(
     \d{{4}}[-/]\d{{1,2}}                         # 2021-01; 2021.01 is a number like any other
   | \d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}          # 2021-01-31
   | {_DAY}[-/.]{_DAY}[-/.](\d{{4}}|\d{{2}})       # 31.01.2021, 1/31/21
-  | \d{{4}}[-\s:]?[MQ]\d{{1,2}}                    # 2021M01, 2021Q1
-  | \d{{1,2}}[-\s./]{_MONTH}[-\s./,]*\d{{2,4}}     # 31 Jan 2021, 31-Jan-21
+  | (0?[1-9]|1[0-2])[-/]\d{{4}}                   # 1/2021
+  | \d{{4}}[-\s:/]?[MQ]\d{{1,2}}                   # 2021M01, 2021Q1
+  | Q[1-4][-\s/.]*\d{{4}} | [1-4]\.?\s?Q\w*[-\s/.]*\d{{4}}  # Q1/2021, 1. Quartal 2021
+  | \d{{4}}[-\s/]?W\d{{1,2}} | K?W\s?\d{{1,2}}[-\s/.]+\d{{4}}  # 2021-W05, KW 5/2021
+  | \d{{4}}[年년]\s?\d{{1,2}}[月월](\s?\d{{1,2}}[日일])?
+  | \d{{1,2}}[-\s./]+(de\s)?{_MONTH}[-\s./,]*(de\s)?\d{{2,4}}  # 31 Jan 2021, 31-Jan-21
   | {_MONTH}\s*\d{{1,2}}(st|nd|rd|th)?,?\s+\d{{4}} # Jan 31, 2021
-  | {_MONTH}[-\s]\d{{4}} | \d{{4}}[-\s]{_MONTH}    # Jan 2021, 2021 Jan
+  | [a-z]{{3}},?\s{_MONTH}\s+\d{{1,2}}\s\d\d:\d\d:\d\d\s([+-]\d{{4}}|[A-Z]{{3,4}})?\s?\d{{4}}  # of ctime and mail
+  | [a-z]{{3}},\s\d{{1,2}}\s{_MONTH}\s\d{{4}}\s\d\d:\d\d:\d\d\s([+-]\d{{4}}|[A-Z]{{3,4}})
+  | {_MONTH}[-\s/](de\s)?\d{{4}} | \d{{4}}[-\s/]{_MONTH}  # Jan 2021, 2021 Jan
     )([T\s,]+{_CLOCK})?(\s*(z|utc|gmt|[+-]\d{{2}}:?\d{{2}}))?""",
     re.IGNORECASE | re.VERBOSE,
 )
-_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s*[ap]\.?m\.?)?|[012]\d\.[0-5]\d\.[0-5]\d", re.IGNORECASE)
+_TIME_OF_DAY = re.compile(
+    r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s*([ap]\.?m\.?|uhr|h))?|[012]\d\.[0-5]\d\.[0-5]\d", re.IGNORECASE
+)
+_MEASURE = re.compile(r"[+-]?[\d.,' ]*\d\s?(?:[^\W\d]|[°µ%])\S{0,6}")
 
 NUMBER, DATE, TEXT, NOTHING = "number", "date", "text", "nothing"
 
@@ -45,7 +70,9 @@ _NUMBERS_IN_WORDS = frozenset(("inf", "-inf", "+inf", "infinity", "-infinity", "
 
 
 def bare(cell: str) -> str:
-    """A cell without blanks and without the signs that may stand around a number."""
+    """A cell without blanks and without the signs that may stand around a number; -1.5 where it is (1.5)."""
+    if negative := _NEGATIVE.fullmatch(cell):
+        return "-" + bare(negative[1])
     found = _AROUND.match(cell)
     return found[1] + found[2] if found else cell.strip()
 
@@ -78,6 +105,11 @@ def is_date(cell: str) -> bool:
 def is_time_of_day(cell: str) -> bool:
     """Whether a cell is a time without a date."""
     return bool(_TIME_OF_DAY.fullmatch(cell.strip()))
+
+
+def is_measure(cell: str) -> bool:
+    """Whether a cell is a number with a unit behind it, such as '18.2 °C' or '35.2M'."""
+    return bool(_MEASURE.fullmatch(cell.strip()))
 
 
 # ── how numbers are written ───────────────────────────────────────────────────

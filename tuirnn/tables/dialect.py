@@ -17,7 +17,7 @@ from typing import Any
 from tuirnn.errors import DataError, one_line
 from tuirnn.escaping import heading_from_csv
 from tuirnn.tables import cells
-from tuirnn.tables.header import has_header
+from tuirnn.tables.header import are_units, has_header, titles_above
 
 DELIMITERS = (",", ";", "\t", "|")
 BLANK = " "
@@ -78,6 +78,8 @@ class Dialect:
         names: of the columns, as its header has them; empty strings where it has none.
         header: whether a line of it holds the names.
         skip: lines before the first row.
+        titles: how many of these stand before the table.
+        units: the line under the header, where it says in what the columns are measured.
     """
 
     delimiter: str
@@ -86,6 +88,8 @@ class Dialect:
     names: tuple[str, ...]
     header: bool
     skip: int
+    titles: int = 0
+    units: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For a run's record."""
@@ -96,6 +100,8 @@ class Dialect:
             "thousands": self.numbers.thousands,
             "header": self.header,
             "skip": self.skip,
+            "titles": self.titles,
+            "units": self.units,
             "names": list(self.names),
         }
 
@@ -110,7 +116,9 @@ class Dialect:
         if type(skip) is not int or not 0 <= skip < SAMPLE:
             raise DataError("the record of how a table was read is damaged: lines before the first row")
         numbers = cells.Convention(str(decimal), str(thousands))
-        return cls(str(delimiter), str(quote), numbers, tuple(names), value.get("header") is True, skip)
+        titles, units = value.get("titles", 0), str(value.get("units", ""))
+        titles = titles if type(titles) is int else 0
+        return cls(str(delimiter), str(quote), numbers, tuple(names), value.get("header") is True, skip, titles, units)
 
     @property
     def told(self) -> str:
@@ -124,6 +132,10 @@ class Dialect:
         if self.numbers.thousands:
             said.append(f"'{self.numbers.thousands}' between thousands")
         said.append("a header" if self.header else "no header")
+        if self.titles:
+            said.append(f"{self.titles} lines before it left out")
+        if self.units:
+            said.append(f"a line of units under it left out ('{one_line(self.units, 40)}')")
         return ", ".join(said)
 
 
@@ -176,8 +188,12 @@ def judge(sample: str, name: str, given: Given) -> Dialect:
     if not any(line.strip() for line in body):
         raise DataError(f"{name} is empty")
     reading = _best(body, name, delimiter)
+    above = titles_above(reading.rows, reading.width) if given.header != "no" else 0
+    titles = reading.ends[above - 1] if above else 0
+    if titles:
+        reading = _best(body[titles:], name, reading.delimiter)
     dialect = _described(reading, name, given)
-    return replace(dialect, skip=skip + dialect.skip)
+    return replace(dialect, skip=skip + titles + dialect.skip, titles=titles)
 
 
 def former(data: bytes, *, header: bool | None = None) -> Dialect:
@@ -331,7 +347,11 @@ def _described(reading: _Reading, name: str, given: Given) -> Dialect:
     if given.decimal:
         thousands = numbers.thousands or ("." if given.decimal == "," else "," if reading.delimiter != "," else "")
         numbers = cells.Convention(given.decimal, "" if thousands == given.decimal else thousands)
-    return Dialect(reading.delimiter, reading.quote, numbers, names, header, reading.ends[0] if header else 0)
+    units = header and not shorter and are_units(body[: TYPED_ROWS + 1])
+    skip = reading.ends[units] if header else 0
+    return Dialect(
+        reading.delimiter, reading.quote, numbers, names, header, skip, units=", ".join(body[0]) if units else ""
+    )
 
 
 def _decided(first: Row, body: list[Row], name: str, given: Given) -> bool:

@@ -1,7 +1,9 @@
 """The encoding of a text: given, marked by its first bytes, UTF-8, UTF-16 without a mark, or one of eight bits."""
 
 import codecs
+import itertools
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from tuirnn.errors import DataError, one_line
@@ -28,11 +30,20 @@ SAMPLE = 2**16
 MOST_ZEROS = 0.7
 """Share of zeros in every other byte that makes UTF-16 without a mark."""
 
+MOST_PAGES = 4
+"""Blocks of 256 characters of Unicode that a text in UTF-16 without a mark is in."""
+
 CANDIDATES = """
 cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 iso8859_5 iso8859_7 iso8859_9 iso8859_15 koi8_r
 koi8_u mac_roman cp437 cp850 cp852 cp866 gb18030 big5 cp932 shift_jis euc_jp euc_kr cp949 tis_620
 """.split()  # noqa: SIM905
 """Encodings that statistics choose from: those of people's files, none of mainframes."""
+
+SINGLE = tuple(name for name in CANDIDATES if not name.startswith(("gb", "big", "cp93", "cp94", "shift", "euc", "tis")))
+"""Those of alphabets, of a byte for each character."""
+
+OPENING = frozenset("“„‘’«»¿¡€£§°·–—…\u00a0\u00ad")
+"""Signs outside ASCII that may stand before a letter."""
 
 FEW = 64
 """Bytes outside ASCII below which statistics say nothing."""
@@ -129,7 +140,7 @@ def _check(data: bytes, encoding: str, name: str) -> None:
 
 
 def _of_two_bytes(data: bytes, name: str, what: str) -> Encoding:
-    """UTF-16 without a mark: zeros in every other place; raises DataError for other binary data."""
+    """UTF-16 without a mark: zeros in every other place, or the same few bytes; raises DataError for binary data."""
     head = data[: SAMPLE & ~1]
     even, odd = head[::2].count(0), head[1::2].count(0)
     for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
@@ -139,9 +150,17 @@ def _of_two_bytes(data: bytes, name: str, what: str) -> Encoding:
                 return Encoding(encoding, how="detected")
             except UnicodeDecodeError:
                 break
+    for high, encoding in ((head[1::2], "utf-16-le"), (head[::2], "utf-16-be")):
+        if len(head) > FEW and len(set(high)) <= MOST_PAGES and _is_plain(_decoded(data, encoding)):
+            return Encoding(encoding, how="detected")
     advice = "name its encoding with --encoding, or learn its bytes with --tokens byte"
     advice = advice if what == "text" else f"it is no {what}"
     raise DataError(f"{name} is binary (a zero byte at offset {data.index(0):,}); {advice}")
+
+
+def _is_plain(text: str | None) -> bool:
+    """Whether a text has nothing but characters that can be printed, and ends of lines."""
+    return text is not None and all(ch.isprintable() or ch in "\r\n\t" for ch in text[:SAMPLE])
 
 
 def _refuse_damaged(data: bytes, name: str, first: int) -> None:
@@ -166,7 +185,7 @@ def _of_one_byte(data: bytes, name: str, first: int) -> Encoding:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample, cp_isolation=CANDIDATES).best()
-    found = "" if best is None else str(best.encoding)
+    found = _likelier("" if best is None else str(best.encoding), sample)
     if western is not None and found and _decoded(sample, found) == western:
         found = "cp1252"
     if not found or _decoded(data, found) is None:
@@ -175,6 +194,36 @@ def _of_one_byte(data: bytes, name: str, first: int) -> Encoding:
             "such as with --encoding cp1252"
         )
     return Encoding(codecs.lookup(found).name, how="detected")
+
+
+def _likelier(found: str, sample: bytes) -> str:
+    """An encoding in which no word is odd, where there are odd words in the one that statistics have found, or none
+    was found: those of the same languages differ in a few signs and letters."""
+    text = _decoded(sample, found) if found else None
+    if text is not None and not _oddities(text):
+        return found
+    counts = {other: _oddities(text) for other in SINGLE if (text := _decoded(sample, other)) is not None}
+    least = min(counts, key=counts.__getitem__, default=found)
+    return least if counts and not counts[least] else found
+
+
+def _oddities(text: str) -> int:
+    """Pairs of neighbours that words do not have: a sign before a letter, a capital after a small letter, two
+    alphabets; none of them ASCII alone."""
+    count = 0
+    for first, second in itertools.pairwise(text):
+        if not second.isalpha() or (first < "\x80" and second < "\x80"):
+            continue
+        if first.isalpha():
+            count += (first.islower() and second.isupper()) or _alphabet(first) != _alphabet(second)
+        else:
+            count += first > "\x80" and first not in OPENING and not unicodedata.combining(first)
+    return count
+
+
+def _alphabet(letter: str) -> str:
+    """Of a letter, as Unicode names it."""
+    return unicodedata.name(letter, "").split(" ")[0]
 
 
 def _not_ascii(data: bytes) -> bytes:

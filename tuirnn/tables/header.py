@@ -1,4 +1,4 @@
-"""Whether the first line of a table holds names or values."""
+"""Whether the first line of a table holds names or values, and what stands above and below the names."""
 
 import re
 from collections.abc import Sequence
@@ -23,6 +23,9 @@ MOSTLY = 0.9
 MIN_ROWS = 5
 """Fewer rows do not show how far values reach."""
 
+MOST_TITLES, TYPED_ROWS = 20, 200
+"""Rows above a table at most, and rows of it that are looked at."""
+
 
 def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool | None:
     """Judge the first line against the others.
@@ -40,9 +43,12 @@ def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool | No
     if not body:
         return any(cells.kind(cell) == cells.TEXT for cell in first)
     columns = list(zip(*body, strict=False))
-    kinds = [_kind(column) for column in columns]
+    kinds = [kind_of(column) for column in columns]
     pairs = list(zip(first, kinds, strict=False))
-    if any(kind in (cells.NUMBER, cells.DATE) and cells.kind(cell) == cells.TEXT for cell, kind in pairs):
+    over = [(cells.kind(cell), kind) for cell, kind in pairs]
+    if any(kind in (cells.NUMBER, cells.DATE) and of == cells.TEXT for of, kind in over):
+        return True
+    if (cells.DATE, cells.NUMBER) in over:  # times name columns of numbers where a row is a series
         return True
     if not any(first):
         return False
@@ -56,7 +62,7 @@ def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool | No
     return _textual(first, columns)
 
 
-def _kind(column: Sequence[str]) -> str:
+def kind_of(column: Sequence[str]) -> str:
     """What at least nine tenths of a column's cells are."""
     kinds = [kind for cell in column if (kind := cells.kind(cell)) != cells.NOTHING]
     for kind in (cells.NUMBER, cells.DATE):
@@ -103,3 +109,36 @@ def _is_far(number: int, column: Sequence[str]) -> bool:
         return False
     low, high = min(plain), max(plain)
     return not low - (high - low) <= number <= high + (high - low)
+
+
+def titles_above(rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many rows stand above the header: those with fewer filled fields than the first row of names.
+
+    A header that is one field shorter than the rows, whose first fields name them, is none of these.
+
+    Args:
+        rows: fields of each.
+        width: how many most of them have.
+    """
+    most = sum(map(bool, map(str.strip, rows[0]))) if rows else 0
+    for at, row in enumerate(rows[: MOST_TITLES + 1]):
+        filled = [cell.strip() for cell in row]
+        if sum(map(bool, filled)) <= most:
+            continue
+        most = sum(map(bool, filled))
+        body = [row for row in rows[at + 1 :] if len(row) == width][:TYPED_ROWS]
+        if len(row) == width > 1 and len(body) > 1 and has_header(filled, body) is True:
+            return at
+    return 0
+
+
+def are_units(body: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row under a header has words, and no values, in the columns of numbers and dates."""
+    if len(body) <= MIN_ROWS:
+        return False
+    typed = [
+        cells.kind(cell)
+        for cell, column in zip(body[0], zip(*body[1:], strict=False), strict=False)
+        if kind_of(column) != cells.TEXT
+    ]
+    return cells.TEXT in typed and set(typed) <= {cells.TEXT, cells.NOTHING}

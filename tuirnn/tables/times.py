@@ -20,31 +20,43 @@ _CLOCK = (
     r"\s*(?P<p>(?i:[ap])?)\.?(?i:m?)\.?)?"
 )
 _ZONE = r"\s*(?P<z>(?i:z|utc|gmt)|[+-]\d{2}:?\d{2})?"
+_HOURS = r"(?P<H>\d{2}):(?P<M>\d{2}):(?P<S>\d{2})"
+_WORD = r"(?P<w>\pL{3,})\.?"
 _DATES = (
     r"(?P<y>\d{4})[-/.](?P<m>\d{1,2})(?:[-/.](?P<d>\d{1,2}))?" + _CLOCK + _ZONE,
     r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4}|\d{2})" + _CLOCK + _ZONE,  # no country writes months first so
     r"(?P<a>\d{1,2})[-/](?P<b>\d{1,2})[-/](?P<y>\d{4}|\d{2})" + _CLOCK + _ZONE,
-    r"(?P<y>\d{4})[-\s:]?(?i:m)(?P<m>\d{1,2})",
-    r"(?P<y>\d{4})[-\s:]?(?i:q)(?P<q>\d)",
-    r"(?P<d>\d{1,2})[-\s./]+(?P<w>\pL{3})\pL*\.?[-\s./,]*(?P<y>\d{4}|\d{2})" + _CLOCK + _ZONE,
-    r"(?P<w>\pL{3})\pL*\.?\s*(?P<d>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<y>\d{4})" + _CLOCK + _ZONE,
-    r"(?P<w>\pL{3})\pL*\.?[-\s](?P<y>\d{4})",
-    r"(?P<y>\d{4})[-\s](?P<w>\pL{3})\pL*\.?",
+    r"(?P<m>\d{1,2})[-/](?P<y>\d{4})",
+    r"(?P<y>\d{4})[-\s:/]?(?i:m)(?P<m>\d{1,2})",
+    r"(?P<y>\d{4})[-\s:/]?(?i:q)(?P<q>\d)",
+    r"(?i:q)(?P<q>[1-4])[-\s/.]*(?P<y>\d{4})",
+    r"(?P<q>[1-4])\.?\s?(?i:q)\pL*[-\s/.]*(?P<y>\d{4})",
+    r"(?P<y>\d{4})[-\s/]?(?i:w)(?P<k>\d{1,2})",
+    r"(?i:k?w)\s?(?P<k>\d{1,2})[-\s/.]+(?P<y>\d{4})",
+    r"(?P<y>\d{4})[年년]\s?(?P<m>\d{1,2})[月월](?:\s?(?P<d>\d{1,2})[日일])?",
+    r"(?P<d>\d{1,2})[-\s./]+(?:(?i:de)\s)?" + _WORD + r"[-\s./,]*(?:(?i:de)\s)?(?P<y>\d{4}|\d{2})" + _CLOCK + _ZONE,
+    _WORD + r"\s*(?P<d>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<y>\d{4})" + _CLOCK + _ZONE,
+    r"\pL{3},?\s" + _WORD + r"\s+(?P<d>\d{1,2})\s" + _HOURS + r"\s(?:(?P<z>[+-]\d{4})|\pL{3,4})?\s?(?P<y>\d{4})",
+    r"\pL{3},\s(?P<d>\d{1,2})\s" + _WORD + r"\s(?P<y>\d{4})\s" + _HOURS + r"\s(?:(?P<z>[+-]\d{4})|\pL{3,4})",
+    _WORD + r"[-\s/](?:(?i:de)\s)?(?P<y>\d{4})",
+    r"(?P<y>\d{4})[-\s/]" + _WORD,
 )
-_COMPACT = r"(?P<y>(?:19|20)\d{2})(?P<m>\d{2})(?P<d>\d{2})"
+_COMPACT = (
+    r"(?P<y>(?:19|20)\d{2})(?P<m>0[1-9]|1[0-2])(?P<d>\d{2})"
+    r"(?:[T ]?(?P<H>\d{2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2}))?)?)?",
+    r"(?P<y>(?:19|20)\d{2})(?P<m>0[1-9]|1[0-2])",
+)
 _OF_DAY = (
-    r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,6})\d*)?)?\s*(?P<p>(?i:[ap])?)\.?(?i:m?)\.?",
+    r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,6})\d*)?)?\s*(?:(?P<p>(?i:[ap])?)\.?(?i:m?)\.?"
+    r"|(?i:uhr|h))",
     r"(?P<H>\d{2})\.(?P<M>\d{2})\.(?P<S>\d{2})",
 )
-_MONTHS = {
-    word: month
-    for month, words in enumerate(
-        ("jan", "feb", "mar mär", "apr", "may mai", "jun", "jul", "aug", "sep", "oct okt", "nov", "dec dez"), 1
-    )
-    for word in words.split()
-}
 
-USUAL = re.compile(r"(date|datum|time|timestamp|datetime|zeit|year|jahr|month|period|day|ds|t|date.?time|utc.*)", re.I)
+USUAL = re.compile(
+    r"(.+[ _])?(date|datum|time|timestamp|datetime|zeit|date.?time|fecha|data)|year|jahr|month|monat|mois|mes|period|"
+    r"periode|quarter|quartal|week|woche|day|ds|t|utc.*",
+    re.I,
+)
 """Names of columns of times."""
 
 MOSTLY = 0.95
@@ -104,7 +116,7 @@ def dates(table: Table, position: int, order: str = "") -> Times:
     name = table.names[position]
     if (plain := _plain(column)) is not None:
         return plain
-    for pattern in (*_DATES, _COMPACT):
+    for pattern in (*_DATES, *_COMPACT):
         found = _extracted(column, pattern)
         if found is not None:
             return _seconds(found, f"{table.name}, column '{one_line(name, 60)}'", order)
@@ -160,32 +172,47 @@ def _whole(parts: Parts, name: str, otherwise: float = 0.0) -> Times:
     if name not in parts:
         size = len(next(iter(parts.values())))
         return np.full(size, otherwise)
-    words, places = np.unique(["\0" if part is None else part for part in parts[name]], return_inverse=True)
-    values = [np.nan if word == "\0" else float(word) if word else otherwise for word in words]
+    words, places = np.unique(["?" if part is None else part for part in parts[name]], return_inverse=True)
+    values = [np.nan if word == "?" else float(word) if word else otherwise for word in words]
     return np.array(values)[places]
 
 
 def _seconds(parts: Parts, what: str, order: str) -> Times:
     year = _whole(parts, "y")
     year = np.where(year < 70, year + 2000, np.where(year < 100, year + 1900, year))
+    of_day = _clock(parts) if "H" in parts else np.zeros(len(year))
+    if "k" in parts:
+        return of_week(year, _whole(parts, "k"))
     if "a" in parts:
         a, b = _whole(parts, "a"), _whole(parts, "b")
-        first = order or _order(a, b, year, what)
+        first = order or _order(a, b, year, of_day, what)
         day, month = (a, b) if first == "dmy" else (b, a)
     elif "w" in parts:
         words, places = np.unique(["" if word is None else word.lower() for word in parts["w"]], return_inverse=True)
-        month = np.array([float(_MONTHS.get(word, np.nan)) for word in words])[places]
+        month = np.array([_month(word) for word in words])[places]
         day = _whole(parts, "d", 1.0)
     elif "q" in parts:
         month, day = 3 * _whole(parts, "q") - 2, np.ones(len(year))
     else:
         month, day = _whole(parts, "m", 1.0), _whole(parts, "d", 1.0)
-    seconds = midnight(year, month, day) + (_clock(parts) if "H" in parts else 0.0)
+    seconds = midnight(year, month, day) + of_day
     if "z" in parts:
         _refuse_mixed(parts["z"], what)
         zones, places = np.unique(["" if zone is None else zone for zone in parts["z"]], return_inverse=True)
         seconds -= np.array([_offset(zone) for zone in zones])[places]
     return seconds
+
+
+def _month(word: str) -> float:
+    """The month of a name; NaN for other words."""
+    return float(cells.MONTHS.get(word[:4], cells.MONTHS.get(word[:3], np.nan)))
+
+
+def of_week(year: Times, week: Times) -> Times:
+    """Seconds since 1970 at the begin of weeks as ISO 8601 counts them: the first has the fourth of January."""
+    fourth = midnight(year, np.ones(len(year)), np.full(len(year), 4.0))
+    monday = fourth - (fourth // DAY + 3) % 7 * DAY
+    return np.where((week >= 1) & (week <= 53), monday + 7 * DAY * (week - 1), np.nan)
 
 
 def _refuse_mixed(zones: npt.NDArray[np.object_], what: str) -> None:
@@ -228,13 +255,13 @@ def _clock(parts: Parts) -> Times:
     return seconds
 
 
-def _order(a: Times, b: Times, year: Times, what: str) -> str:
+def _order(a: Times, b: Times, year: Times, of_day: Times, what: str) -> str:
     """Which of two numbers is the day: the one above 12, else the one that gives even steps."""
     first, second = bool((a > 12).any()), bool((b > 12).any())
     if first != second:
         return "dmy" if first else "mdy"
     if not first:
-        steps = {"dmy": midnight(year, b, a), "mdy": midnight(year, a, b)}
+        steps = {"dmy": midnight(year, b, a) + of_day, "mdy": midnight(year, a, b) + of_day}
         even = [order for order, times in steps.items() if _is_even(times)]
         if len(even) == 1:
             return even[0]

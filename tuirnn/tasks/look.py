@@ -10,6 +10,7 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables import cells
 from tuirnn.tasks import sources
+from tuirnn.tasks.rows import turned
 from tuirnn.tasks.texts import TABLES
 
 MOST = 2 * 2**20
@@ -96,17 +97,24 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
         table = tables.read(data, label)
     except DataError:
         return "classify"
+    if turned(table):
+        return "forecast"
     columns = [table.spread(place, 200) for place in range(len(table.names))]
     kinds = [[cells.kind(cell) for cell in column if cell.strip()] for column in columns]
-    words = [column for column, kind in zip(columns, kinds, strict=True) if kind.count(cells.TEXT) > 0.5 * len(kind)]
-    numbers = sum(kind.count(cells.NUMBER) > 0.9 * len(kind) for kind in kinds if kind)
+    words = [
+        column
+        for column, kind in zip(columns, kinds, strict=True)
+        if kind.count(cells.TEXT) > 0.5 * len(kind) and sum(map(cells.is_measure, column)) < 0.5 * len(column)
+    ]
+    measured = sum(sum(map(cells.is_measure, column)) > 0.5 * len(column) for column in columns)
+    numbers = measured + sum(kind.count(cells.NUMBER) > 0.9 * len(kind) for kind in kinds if kind)
     dates = any(kind.count(cells.DATE) > 0.9 * len(kind) for kind in kinds if kind)
     texts = [column for column in words if len(set(column)) >= 0.5 * len(column)]
     if dates and numbers and not texts:
         return "forecast"  # words that recur are names of groups
-    if texts and len(kinds) == 2:
+    if (texts and len(kinds) == 2) or not numbers:
         return "classify"  # whatever the labels are
-    return "classify" if words and numbers < len(kinds) - 1 else "forecast"
+    return "classify" if texts and numbers < len(kinds) - 1 else "forecast"
 
 
 def suited(names: Sequence[str], task: str) -> str:

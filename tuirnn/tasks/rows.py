@@ -22,6 +22,10 @@ LEAST_ALIKE = 0.2
 LABELS = frozenset(("label", "class", "target", "y", "activity"))
 """Names of columns of classes."""
 
+LEAST_TIMES = 3
+"""Columns with times for names from which a table is taken to be turned."""
+
+_YEAR = re.compile(r"(?:1[89]|20)\d{2}")
 _NUMBERED = re.compile(r"(.*?)[-_ .]?(\d+)")
 
 
@@ -73,6 +77,26 @@ def sequences(table: Table) -> Rows | None:
             name = f"column '{one_line(table.names[at], 40)}'" if table.named else f"column {at + 1}"
             return Rows(name, classes, width - 1)
     return None
+
+
+def turned(table: Table) -> str:
+    """Why each row is a series of its own, where the names of most columns are times; empty for any other table.
+
+    Years alone may name columns that are series, unless words or keys name the rows.
+    """
+    if not table.named or len(table.names) < LEAST_TIMES:
+        return ""
+    dates = [place for place, name in enumerate(table.names) if cells.is_date(name) or _YEAR.fullmatch(name.strip())]
+    others = [place for place in range(len(table.names)) if place not in dates]
+    whole = any(cells.is_date(table.names[place]) for place in dates)
+    named = any(len({*(seen := table.spread(place, SAMPLE))}) == len(seen) for place in others)
+    if len(dates) < max(LEAST_TIMES, len(others)) or not (whole or (others and named)):
+        return ""
+    first, last = (one_line(table.names[place], 20) for place in (dates[0], dates[-1]))
+    return (
+        f"its columns are times, {first} to {last}, and each row is a series; a table needs a row for each time: turn "
+        "it round, in pandas with table.melt(id_vars=...)"
+    )
 
 
 def _is_label(table: Table, place: int) -> bool:

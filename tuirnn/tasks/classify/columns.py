@@ -27,7 +27,7 @@ LABELS = (
     ["label", "class"],
     """
     labels classes target sentiment category topic intent polarity emotion tag genre type kind language lang y stars
-    rating score is_spam spam airline_sentiment class_label label_name category_name output
+    rating star_rating score is_spam spam airline_sentiment class_label label_name category_name output
     """.split(),  # noqa: SIM905
 )
 """Usual names of columns, the surest first."""
@@ -73,8 +73,8 @@ class Profile:
 
     @property
     def reads(self) -> bool:
-        """Whether its cells can be sequences: named, and neither numbers, dates, keys nor mostly empty."""
-        return bool(self.name) and self.kind == cells.TEXT and not self.keys and not self.sparse
+        """Whether its cells can be sequences: named, different, and neither numbers, dates, keys nor mostly empty."""
+        return bool(self.name) and self.kind == cells.TEXT and self.different > 1 and not self.keys and not self.sparse
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ def _label(table: Table, profiles: Sequence[Profile], text: str, label: str) -> 
         sets = _sets(table, profiles[place])
         return place, f"as given; '{one_line(sets[0], 40)}' and the like are a class each" if sets else "as given"
     others = [profile for profile in profiles if not text or profile.name != text]
-    named = _by_name(others, LABELS) if table.named else []
+    varied = [one for one in others if one.different > 1]
+    named = (_by_name(varied, LABELS) or _by_name(others, LABELS)) if table.named else []
     if len(named) > 1:
         raise _ask(table, "--label-column", "labels", named)
     if named:

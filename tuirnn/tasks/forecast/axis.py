@@ -13,11 +13,17 @@ from tuirnn.tables import cells, times
 from tuirnn.tables.table import Table
 from tuirnn.tables.times import Axis
 
-PARTS = ({"year", "yr", "jahr"}, {"month", "mon", "monat", "mo"}, {"day", "dom", "tag", "dy"}, {"hour", "hr", "stunde"})
+PARTS = (
+    {"year", "yr", "jahr", "année", "annee", "año", "ano", "anno", "jaar"},
+    {"month", "mon", "monat", "mo", "mois", "mes", "mês", "mese", "maand"},
+    {"day", "dom", "tag", "dy", "jour", "dia", "día", "giorno", "dag"},
+    {"hour", "hr", "stunde", "heure", "hora", "ora", "uur"},
+)
 """Names of columns that are a date together."""
 
-QUARTERS = {"quarter", "qtr", "q", "quartal"}
-"""Names of columns that hold quarters, where there are no months."""
+QUARTERS = {"quarter", "qtr", "q", "quartal", "trimestre"}
+WEEKS = {"week", "kw", "woche", "kalenderwoche", "calendar week", "isoweek", "semaine", "semana", "settimana"}
+"""Names of columns that hold quarters or weeks of a year, where there are no months."""
 
 MOST_WITHOUT = 0.05
 """Share of rows without a time from which a table is refused."""
@@ -275,20 +281,24 @@ def _of_dates(table: Table, place: int, order: str) -> Axis:
 
 
 def _of_parts(table: Table) -> Axis | None:
-    """Columns of years, months, days and hours, the first two at least."""
+    """Columns of years, months, days and hours, or of years and quarters or weeks; the first two at least."""
     names = [name.strip().lower() for name in table.names]
-    places = [next((place for place, name in enumerate(names) if name in part), None) for part in PARTS]
-    quarter = next((place for place, name in enumerate(names) if name in QUARTERS), None)
-    year, month, day, hour = places
-    if year is None or (month is None and quarter is None):
+    year, month, day, hour, quarter, week = (
+        next((place for place, name in enumerate(names) if name in part), None) for part in (*PARTS, QUARTERS, WEEKS)
+    )
+    within = next((place for place in (month, quarter, week) if place is not None), None)
+    if year is None or within is None:
         return None
 
     def numbers(place: int | None, otherwise: float) -> times.Times:
         return np.full(len(table), otherwise) if place is None else table.numbers(place).values
 
-    of_year = numbers(month, np.nan) if month is not None else 3 * numbers(quarter, np.nan) - 2
-    seconds = times.midnight(numbers(year, np.nan), of_year, numbers(day, 1.0)) + 3600 * numbers(hour, 0.0)
-    parts = (year, quarter if month is None else month, day, hour)
+    parts = (year, within, day, hour)
+    if within == week:
+        seconds, parts = times.of_week(numbers(year, np.nan), numbers(week, np.nan)), (year, within, None, None)
+    else:
+        of_year = numbers(month, np.nan) if month is not None else 3 * numbers(quarter, np.nan) - 2
+        seconds = times.midnight(numbers(year, np.nan), of_year, numbers(day, 1.0)) + 3600 * numbers(hour, 0.0)
     columns = tuple(place for place in parts if place is not None)
     if np.isnan(seconds).mean() > MOST_WITHOUT:
         return None

@@ -22,6 +22,7 @@ from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.escaping import split_names
 from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Series
 from tuirnn.settings.data import DataConfig
+from tuirnn.tables import cells
 from tuirnn.tables import table as tables
 from tuirnn.tables.dialect import Dialect, Given, former
 from tuirnn.tables.table import Numbers, Table
@@ -42,7 +43,7 @@ COARSE = 1e-3
 EVEN, LEAST_EVEN = 0.95, 8
 """Share of equal steps that make a column a counter, and how many values it takes to tell."""
 
-EXAMPLES = 3
+EXAMPLES, SAMPLE = 3, 200
 
 LEAST_ROWS = 10
 """Of a series among several."""
@@ -91,6 +92,8 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     table = tables.read(source.data, source.name, sources.given(config, wanted))
     if not wanted and (rows := shapes.sequences(table)) is not None:
         raise DataError(f"{table.name}: {rows.told}; to read the columns as series all the same, give --columns")
+    if not wanted and (why := shapes.turned(table)):
+        raise DataError(f"{table.name}: {why}; to read the columns as series all the same, give --columns")
     found, unfit = _parsed(table, wanted)
     ordered = axes.order(table, config.time_column, config.date_order, _last(table, found), config.group_column)
     of_rows = {table.names[place] for place in ordered.axis.columns} if ordered.axis is not None else set()
@@ -184,7 +187,7 @@ def _parsed(table: Table, wanted: Sequence[str]) -> tuple[dict[str, Numbers], di
         if not name:
             unfit[str(place + 1)] = "has no name" if parsed.count else "has neither name nor numbers"
         elif not parsed.count:
-            unfit[name] = "holds no numbers"
+            unfit[name] = _no_numbers(table, place)
         elif parsed.count < (1 - MOST_MISSING) * _filled_rows(table, parsed) and parsed.strange is None:
             unfit[name] = "is mostly missing"
         else:
@@ -197,6 +200,14 @@ def _parsed(table: Table, wanted: Sequence[str]) -> tuple[dict[str, Numbers], di
         else:
             _refuse_text(table, name, parsed)
     return found, unfit
+
+
+def _no_numbers(table: Table, place: int) -> str:
+    """Why a column without numbers has none."""
+    seen = [cell for cell in table.spread(place, SAMPLE) if cells.kind(cell, table.missing) != cells.NOTHING]
+    if seen and sum(map(cells.is_measure, seen)) >= MOST_MISSING * len(seen):
+        return f"holds numbers with units, such as '{one_line(seen[0], 20)}', which must be bare numbers"
+    return "holds no numbers"
 
 
 def _filled_rows(table: Table, parsed: Numbers) -> int:
