@@ -34,6 +34,9 @@ class Calibration:
         steps: steps ahead that `widths` are of, rising.
         widths: half of the intervals' widths at each of `steps`, [len(steps), F]; between them by straight lines,
             beyond the last by the square root of the steps.
+        usual: root mean square of the errors of one step, [F]; empty in files of older versions, whose intervals do
+            not follow the latest errors.
+        scores: quantile of the errors of one step, each divided by `lately.deviation` before it, [F]; empty as `usual`.
     """
 
     season: int
@@ -42,6 +45,8 @@ class Calibration:
     naive_mae: tuple[float, ...]
     steps: tuple[int, ...]
     widths: tuple[tuple[float, ...], ...]
+    usual: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
 
     def half_widths(self, horizon: int) -> Series:
         """Half of the interval's width at 1 to `horizon` steps ahead, [horizon, F]."""
@@ -55,14 +60,15 @@ class Calibration:
             "season": self.season, "one_step": list(self.one_step), "rollout": list(self.rollout),
             "naive_mae": list(self.naive_mae), "coverage": COVERAGE, "steps": list(self.steps),
             "widths": [list(row) for row in self.widths],
+            **({"usual": list(self.usual), "scores": list(self.scores)} if self.usual else {}),
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: object, columns: int) -> "Calibration":
         """Read what `to_json` wrote for so many columns; raises DataError for anything else."""
         read: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
-        one_step, rollout, mae, steps, widths = (
-            read.get(key, []) for key in ("one_step", "rollout", "naive_mae", "steps", "widths")
+        one_step, rollout, mae, steps, widths, usual, scores = (
+            read.get(key, []) for key in ("one_step", "rollout", "naive_mae", "steps", "widths", "usual", "scores")
         )
         season = read.get("season")
         good = (
@@ -76,12 +82,14 @@ class Calibration:
             and all(a < b for a, b in itertools.pairwise(steps))
             and _list_of(widths, len(steps))
             and all(_numbers(row, columns) for row in widths)
+            and ((usual == [] and scores == []) or (_numbers(usual, columns) and _numbers(scores, columns)))
         )
         if not good:
             raise DataError("its calibration is damaged")
         return cls(
             int(read["season"]), tuple(read["one_step"]), tuple(read["rollout"]), tuple(map(float, read["naive_mae"])),
             tuple(read["steps"]), tuple(tuple(map(float, row)) for row in read["widths"]),
+            tuple(map(float, usual)), tuple(map(float, scores)),
         )  # fmt: skip
 
 

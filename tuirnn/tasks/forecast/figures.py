@@ -4,14 +4,17 @@ A column that the network forecasts worse than a naive method, on the validation
 `answer` is what the program says, the network's own errors stand beside it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tuirnn.calibration import COVERAGE, LAST, NETWORK, SEASONAL, Calibration
 from tuirnn.scaling import Scaling, Series
+from tuirnn.tasks.forecast import lately
 
 HORIZONS = (1, 10, 50, 200, 1000)
 """Steps ahead at which errors are listed, as far as a roll-out goes."""
@@ -26,7 +29,7 @@ PAST, CALMEST = 50, 3.0
 """Errors as many as which the past before a validation part counts, and how much calmer this part is taken to be at
 most."""
 
-LAGS = 32
+LAGS = 128
 """Roll-outs at most over which errors are taken to have something in common."""
 
 
@@ -59,6 +62,19 @@ class Errors:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Of one series.
+
+    Attributes:
+        before: errors of one step before the held-out part by method, [K, F] each.
+        begins: points of the part that its roll-outs begin at, [R].
+    """
+
+    before: dict[str, Series]
+    begins: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Figures:
     """What was measured on held-out parts.
 
@@ -68,6 +84,8 @@ class Figures:
         truth, forecast: of the first roll-out, [H, F].
         scaling: for figures over all columns.
         season, naive_mae, calibration: see `rollout.measure`.
+        parts: of each series, one after the other in `one` and `ahead`; none: nothing is known before the only one.
+        counts: points of each.
     """
 
     one: dict[str, Series]
@@ -78,6 +96,8 @@ class Figures:
     season: int
     naive_mae: Series
     calibration: Calibration | None
+    parts: tuple[Part, ...] = ()
+    counts: tuple[int, ...] = ()
 
     @property
     def points(self) -> int:
@@ -114,8 +134,8 @@ class Figures:
         """Errors of what is answered, [N, F] and [H, R, F]: each column by the method of its calibration."""
         if self.calibration is None:
             return self.one[NETWORK], self.ahead[NETWORK]
-        one = _chosen(self.one, self.calibration.one_step)
-        return one, _chosen(self.ahead, self.calibration.rollout)
+        one = chosen(self.one, self.calibration.one_step)
+        return one, chosen(self.ahead, self.calibration.rollout)
 
     @cached_property
     def answer(self) -> Errors:
@@ -141,9 +161,25 @@ class Figures:
             return None
         widths = self.calibration.half_widths(self.horizon)
         one, ahead = (np.abs(errors) for errors in self.answers)
-        inside = np.where(np.isnan(one), np.nan, one <= widths[0])
-        rolled = np.where(np.isnan(ahead), np.nan, ahead <= widths[:, None, :])
+        first, least = widths[0], widths[0]
+        if self.calibration.scores:
+            each, at_begin = self.deviations(self.calibration.one_step, np.array(self.calibration.usual))
+            first, least = (part * np.array(self.calibration.scores) for part in (each, at_begin))
+        inside = np.where(np.isnan(one), np.nan, one <= first)
+        rolled = np.where(np.isnan(ahead), np.nan, ahead <= np.maximum(widths[:, None, :], least))
         return mean(inside, 0), mean(rolled, (0, 1))
+
+    def deviations(self, methods: Sequence[str], usual: Series) -> tuple[Series, Series]:
+        """How far forecasts have erred lately, before each point [N, F] and each roll-out [R, F]; see `lately`."""
+        errors, each, at_begin, done = chosen(self.one, methods), [], [], 0
+        alone = Part({method: found[:0] for method, found in self.one.items()}, np.zeros(self.origins, np.int64))
+        for part, count in zip(self.parts or (alone,), self.counts or (self.points,), strict=True):
+            before = chosen(part.before, methods)
+            found = lately.deviation(np.concatenate([before, errors[done : done + count]]), usual)[len(before) :]
+            each.append(found[:-1])
+            at_begin.append(found[part.begins])
+            done += count
+        return np.concatenate(each), np.concatenate(at_begin)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `columns` in the data's own units, the rest in the scaling's."""
@@ -189,15 +225,16 @@ def calibrate(figures: Figures) -> Calibration:
     """What these figures of the validation part say: the best method of each column, and the intervals' widths.
 
     A width is such that `COVERAGE` of the validation errors lie within (conformal prediction, one step: Vovk et al.
-    2005); further ahead the root mean square error of each step, times the quantile of all errors divided by that of
-    their step, which takes far fewer roll-outs than a quantile for each step. The errors of roll-outs that begin close
-    together are alike: as many as are independent of one another make the degrees of freedom of Student's t. Where the
-    naive forecast errs less on the validation part than before it, the widths grow towards what it says of the past.
+    2005), each divided by how far forecasts erred lately (see `lately`). Further ahead it is the root mean square
+    error of each step, times the quantile of all errors divided by that of their step, which takes far fewer roll-outs
+    than a quantile for each step. The errors of roll-outs that begin close together are alike: as many as are
+    independent of one another make the degrees of freedom of Student's t. Where the naive forecast errs less on the
+    validation part than before it, the widths grow towards what it says of the past.
     """
     errors = figures.errors
     one_step = _best({method: found.mse for method, found in errors.items()})
     rollout = _best({method: found.rollout_rmse for method, found in errors.items()})
-    one, ahead = np.abs(_chosen(figures.one, one_step)), _chosen(figures.ahead, rollout)
+    one, ahead = np.abs(chosen(figures.one, one_step)), chosen(figures.ahead, rollout)
     H, calm = figures.horizon, _calm(figures)
     steps = np.unique(np.round(np.geomspace(1, H, min(H, WIDTHS))).astype(np.int64))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -208,6 +245,8 @@ def calibrate(figures: Figures) -> Calibration:
     widths = rms * quantiles * _student(free) * _towards_past(free, calm)
     widths[0] = [_quantile(column) for column in one.T] * _towards_past(np.float64(figures.points), calm)
     widths = np.minimum(np.maximum.accumulate(widths, 0), 1e300)
+    usual = np.clip(np.nan_to_num(np.sqrt(mean(one**2, 0))), 1e-300, 1e300)
+    scores = one / np.maximum(figures.deviations(one_step, usual)[0], 1e-300)
     return Calibration(
         season=figures.season,
         one_step=one_step,
@@ -215,6 +254,8 @@ def calibrate(figures: Figures) -> Calibration:
         naive_mae=tuple(np.nan_to_num(figures.naive_mae).tolist()),
         steps=tuple(steps.tolist()),
         widths=tuple(tuple(float(f"{width:.6g}") for width in row) for row in widths[steps - 1]),
+        usual=tuple(usual.tolist()),
+        scores=tuple(min(1e300, _quantile(column)) for column in scores.T),
     )
 
 
@@ -279,7 +320,7 @@ def _best(squared: dict[str, Series]) -> tuple[str, ...]:
     return tuple(min(table, key=lambda method, f=f: float(table[method][f])) for f in range(columns))  # type: ignore[misc]
 
 
-def _chosen(errors: dict[str, Series], methods: tuple[str, ...]) -> Series:
+def chosen(errors: Mapping[str, Series], methods: Sequence[str]) -> Series:
     """The errors of each column [..., F] by its method; the network's where the method is not there."""
     columns = [errors.get(method, errors[NETWORK])[..., f] for f, method in enumerate(methods)]
     return np.stack(columns, -1)

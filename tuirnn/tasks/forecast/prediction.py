@@ -9,7 +9,7 @@ import numpy as np
 from tuirnn.calibration import LAST, SEASONAL, Calibration
 from tuirnn.errors import DataError
 from tuirnn.scaling import Scaling, Series
-from tuirnn.tasks.forecast import fitting, reading, report, rollout, season
+from tuirnn.tasks.forecast import fitting, lately, reading, report, rollout, season
 from tuirnn.tasks.forecast.axis import group_names
 from tuirnn.tasks.forecast.data import SeriesData, read_source
 from tuirnn.tasks.forecast.figures import Figures
@@ -110,8 +110,25 @@ def go_on(cell: OpenCell, history: History, horizon: int) -> Forecast:
         return Forecast(points, times=times)
     points = _by_calibration(points, values, calibration)
     width = calibration.half_widths(horizon)
+    if calibration.scores:
+        recent = rollout.latest_errors(
+            CellReader(cell), _last(history), cell.metadata.look_back, calibration.season, calibration.one_step
+        )
+        width[0] = lately.deviation(recent, np.array(calibration.usual))[-1] * np.array(calibration.scores)
+        width = np.maximum.accumulate(width, 0)
     return Forecast(
         points, points - width, points + width, times, tuple(report.fallbacks(calibration, scaling.columns))
+    )
+
+
+def _last(history: History) -> History:
+    """As much of a history's end as its latest errors need."""
+    cut = slice(max(0, len(history.values) - MOST_READ), None)
+    return dataclasses.replace(
+        history,
+        values=history.values[cut],
+        real=None if history.real is None else history.real[cut],
+        calendar=None if history.calendar is None else history.calendar[cut],
     )
 
 

@@ -7,6 +7,7 @@ last value, and the value one season before.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +15,13 @@ import numpy.typing as npt
 
 from tuirnn.calibration import LAST, NETWORK, SEASONAL, Calibration
 from tuirnn.scaling import Scaling, Series
-from tuirnn.tasks.forecast.figures import Figures
+from tuirnn.tasks.forecast import lately
+from tuirnn.tasks.forecast.figures import Figures, Part, chosen
 from tuirnn.tasks.forecast.season import seasonal
 from tuirnn.tasks.task import History
 
-ORIGINS = 32
-"""Places from which a roll-out is measured, spread over the held-out part."""
+ORIGINS, CALIBRATING = 32, 128
+"""Places from which a roll-out is measured, spread over the held-out part; those that intervals are made of."""
 
 WARM_UP = 512
 """Points before a place that a carried state is made of."""
@@ -71,13 +73,17 @@ def measure(
     one: dict[str, list[Series]] = {}
     ahead: dict[str, list[Series]] = {}
     shown: list[Series] = []
+    parts: list[Part] = []
     with np.errstate(over="ignore", invalid="ignore"):  # a network that runs away has errors that say so
         for history in histories:
-            found = _errors(reader, history, look_back, season, origins, check)
-            for method, (errors, rolled) in found[0].items():
-                one.setdefault(method, []).append(errors)
-                ahead.setdefault(method, []).append(rolled)
-            shown = shown or list(found[1:])
+            earlier = _earlier(history, look_back)
+            errors = _one_step_errors(reader, replace(history, first=history.first - earlier), look_back, season, check)
+            begins, rolled, truth, forecast = _rolled_errors(reader, history, look_back, season, origins, check)
+            for method, found in errors.items():
+                one.setdefault(method, []).append(found[earlier:])
+                ahead.setdefault(method, []).append(rolled[method])
+            parts.append(Part({method: found[:earlier] for method, found in errors.items()}, begins - history.first))
+            shown = shown or [truth, forecast]
     return Figures(
         one={method: np.concatenate(errors) for method, errors in one.items()},
         ahead={method: _side_by_side(errors) for method, errors in ahead.items()},
@@ -87,25 +93,53 @@ def measure(
         season=season,
         naive_mae=np.full(len(scaling), np.nan) if naive_mae is None else naive_mae,
         calibration=calibration,
+        parts=tuple(parts),
+        counts=tuple(map(len, one[NETWORK])),
     )
 
 
-def _errors(
+def _earlier(history: History, look_back: int) -> int:
+    """How many points before a part are forecast too, for the errors that its first intervals follow."""
+    return min(lately.RECENT, history.first - max(1, look_back))
+
+
+def _one_step_errors(reader: Reader, history: History, look_back: int, season: int, check: Check) -> dict[str, Series]:
+    """Errors of one step by method, [N, F]."""
+    values, rows = history.values, np.arange(history.first, len(history.values))
+    made = {NETWORK: _one_step(reader, history, look_back, check), LAST: values[rows - 1]}
+    if season > 1:
+        made[SEASONAL] = seasonal(values, rows, rows, season)
+    return {method: said - _known(history)[rows] for method, said in made.items()}
+
+
+def _rolled_errors(
     reader: Reader, history: History, look_back: int, season: int, origins: int, check: Check
-) -> tuple[dict[str, tuple[Series, Series]], Series, Series]:
-    """Errors of one step [N, F] and of roll-outs [H, R, F] by method; truth and forecast of the first roll-out."""
-    values, first = history.values, history.first
-    known = values if history.real is None else np.where(history.real, values, np.nan)
-    rows = np.arange(first, len(values))
-    one = _one_step(reader, history, look_back, check)
+) -> tuple[Rows, dict[str, Series], Series, Series]:
+    """Where roll-outs begin [R], their errors by method [H, R, F]; truth and forecast of the first."""
+    values = history.values
     begins, ahead = _roll_outs(reader, history, look_back, origins, check)
     places = begins[None, :] + np.arange(len(ahead))[:, None]  # [H, R]
-    made = {NETWORK: (one, ahead), LAST: (values[rows - 1], np.broadcast_to(values[begins - 1], ahead.shape))}
+    made = {NETWORK: ahead, LAST: np.broadcast_to(values[begins - 1], ahead.shape)}
     if season > 1:
-        rolled = seasonal(values, places, np.broadcast_to(begins, places.shape), season)
-        made[SEASONAL] = (seasonal(values, rows, rows, season), rolled)
-    errors = {method: (said - known[rows], rolled - known[places]) for method, (said, rolled) in made.items()}
-    return errors, values[places[:, 0]], ahead[:, 0]
+        made[SEASONAL] = seasonal(values, places, np.broadcast_to(begins, places.shape), season)
+    known = _known(history)[places]
+    return begins, {method: rolled - known for method, rolled in made.items()}, values[places[:, 0]], ahead[:, 0]
+
+
+def _known(history: History) -> Series:
+    """The values that are in the data, NaN for others."""
+    return history.values if history.real is None else np.where(history.real, history.values, np.nan)
+
+
+def latest_errors(reader: Reader, history: History, look_back: int, season: int, methods: Sequence[str]) -> Series:
+    """Errors of one step of a history's last points, the newest last [K, F]: each column by its method."""
+    n, F = history.values.shape
+    whole = replace(history, first=n)
+    earlier = _earlier(whole, look_back)
+    if earlier < 1:
+        return np.empty((0, F))
+    found = _one_step_errors(reader, replace(whole, first=n - earlier), look_back, season, lambda: None)
+    return chosen(found, methods)
 
 
 def _side_by_side(errors: Sequence[Series]) -> Series:

@@ -15,7 +15,7 @@ from tuirnn.scaling import Scaling, Series
 from tuirnn.tasks.forecast.data import SeriesData, learns_every_step, look_back
 from tuirnn.tasks.forecast.figures import Figures, calibrate
 from tuirnn.tasks.forecast.report import brief
-from tuirnn.tasks.forecast.rollout import measure
+from tuirnn.tasks.forecast.rollout import CALIBRATING, measure
 from tuirnn.tasks.task import History
 from tuirnn.training.evaluation import evaluating
 from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
@@ -40,7 +40,8 @@ class ForecastEvaluator(Evaluator[SeriesData]):
         with evaluating(self.model):
             seen = measure(
                 ModelReader(self.model, scaling, self.device), data.held("val", train.horizon), scaling,
-                look_back=look_back(train), season=data.season, naive_mae=data.naive_mae, check=self.check,
+                look_back=look_back(train), season=data.season, naive_mae=data.naive_mae, origins=CALIBRATING,
+                check=self.check,
             )  # fmt: skip
             probed = self.probe(
                 SquaredError(learns_every_step(train), gaps=data.real is not None), *self._probe_batch()
