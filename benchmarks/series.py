@@ -2,6 +2,7 @@
 
     python benchmarks/series.py --json series.json          # all; needs: pip install 'tuirnn[benchmarks]'
     python benchmarks/series.py --table series.json         # the table of docs/notebook.md
+    python benchmarks/series.py --coverage 0,1,2            # what 90 % intervals hold, a training for each seed
 
 The series are those that come with statsmodels (yearly sunspots, weekly CO₂ on Mauna Loa, monthly sea temperature of
 El Niño, quarterly US macroeconomic data) and two that are made here: daily sales with a week, a year and a trend, and
@@ -100,10 +101,10 @@ def written(folder: Path, name: str, table: Table, delimiter: str = ",") -> Path
     return path
 
 
-def ours(path: Path, folder: Path, name: str) -> dict[str, Any]:
+def ours(path: Path, folder: Path, name: str, seed: str = "0") -> dict[str, Any]:
     """What the default training and evaluation say."""
     began = time.perf_counter()
-    done = tuirnn("train", str(path), "--task", "forecast", "--name", name, "--runs", str(folder))
+    done = tuirnn("train", str(path), "--task", "forecast", "--name", name, "--runs", str(folder), "--seed", seed)
     if done.returncode:
         raise SystemExit(done.stderr)
     seconds = time.perf_counter() - began
@@ -296,6 +297,22 @@ def measured(folder: Path, only: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def coverage(folder: Path, seeds: list[str]) -> Iterator[str]:
+    """What intervals hold of the test parts, by seed, and what chance alone makes of 90 % of so many points."""
+    yield "| series | points | 95 % of chance | one step, mean | roll-outs, mean |"
+    yield "|---|---|---|---|---|"
+    for name, table, _ in (*stored(), *made()):
+        path = written(folder, name.replace(" ", "-"), table)
+        runs = [ours(path, folder, f"{path.stem}-{seed}", seed) for seed in seeds]
+        n = runs[0]["points"]
+        low, high = np.percentile(np.random.default_rng(0).binomial(n, 0.9, 100_000) / n, (2.5, 97.5))
+        cells = [
+            f"{' / '.join(f'{100 * run[key]:.0f}' for run in runs)}, {100 * np.mean([run[key] for run in runs]):.0f} %"
+            for key in ("covered", "rollout_covered")
+        ]
+        yield f"| {name} | {n} | {100 * low:.0f}–{100 * high:.0f} % | {' | '.join(cells)} |"
+
+
 def processor() -> str:
     """Its name."""
     info = Path("/proc/cpuinfo")
@@ -351,7 +368,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--table", type=Path, help="print the tables of figures that were written")
     parser.add_argument("--only", default="", help="series whose name contains this")
+    parser.add_argument("--coverage", default="", help="seeds; what intervals hold with each")
     options = parser.parse_args()
+    if options.coverage:
+        with tempfile.TemporaryDirectory() as folder:
+            for line in coverage(Path(folder), options.coverage.split(",")):
+                print(line, flush=True)
+        return
     if options.table:
         print("\n".join(lines(json.loads(options.table.read_text()))))
         return

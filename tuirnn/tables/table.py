@@ -71,6 +71,7 @@ class Table:
     """Numbers of blank lines, counted from 0 after the header."""
 
     def __len__(self) -> int:
+        """Rows."""
         return len(self._columns[0]) if self._columns else 0
 
     @property
@@ -263,10 +264,12 @@ def _parse(rows: bytes, name: str, dialect: Dialect) -> tuple[tuple[Column, ...]
     odd: list[_Odd] = []
 
     def handle(row: Any) -> str:
+        """Note a row of another width, and leave it out."""
         odd.append(_Odd((row.number or 1) - 1, row.actual_columns, not row.text.strip()))
         return "skip"
 
     def run(threads: bool, block: int) -> Any:
+        """Parse so many bytes at a time; on all processors the numbers of odd rows are not known."""
         odd.clear()
         return arrow.read_csv(
             pa.BufferReader(pa.py_buffer(rows)),
@@ -343,4 +346,5 @@ def _refuse_swallowed(table: Table, columns: Iterable[Column]) -> None:
 
 
 def _fields(line: str, dialect: Dialect) -> int:
+    """How many fields a line has."""
     return len(next(csv.reader([line], delimiter=dialect.delimiter or NO_DELIMITER), []))

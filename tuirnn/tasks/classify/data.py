@@ -18,6 +18,7 @@ from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.batches import IGNORE, Batch, Batches
 from tuirnn.tasks.classify import reading
+from tuirnn.tasks.splits import divided
 from tuirnn.vocab import Ids, Vocabulary
 
 MAX_LENGTH = 100_000
@@ -238,17 +239,14 @@ def _split(
     val: list[tuple[str, int]] = []
     test: list[tuple[str, int]] = []
     for index, (label, lines) in enumerate(groups.items()):
-        chosen = [lines[i] for i in rng.permutation(len(lines))][: max(1, round(len(lines) * config.fraction))]
-        held = max(1, round(len(chosen) * config.val_fraction))
-        kept = max(1, round(len(chosen) * config.test_fraction)) if config.test_fraction else 0
-        if len(chosen) - held - kept < 1:
+        parts = divided(lines, config, rng)
+        if not parts[0]:
             raise DataError(
-                f"class '{one_line(label, 60)}' of {name} has {len(chosen)} sequences to split, too few for this "
-                "--val-fraction and --test-fraction; lower them, or leave the class out with --classes"
+                f"class '{one_line(label, 60)}' of {name} has {sum(map(len, parts))} sequences to split, too few for "
+                "this --val-fraction and --test-fraction; lower them, or leave the class out with --classes"
             )
-        val += [(line, index) for line in chosen[:held]]
-        test += [(line, index) for line in chosen[held : held + kept]]
-        train += [(line, index) for line in chosen[held + kept :]]
+        for split, part in zip((train, val, test), parts, strict=True):
+            split += [(line, index) for line in part]
     return train, val, test
 
 

@@ -16,6 +16,7 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
 from tuirnn.tasks.batches import IGNORE, Batch, Batches
 from tuirnn.tasks.builtin import ENTITIES
+from tuirnn.tasks.splits import divided
 from tuirnn.tasks.tag.reading import Reading, Tagged, read
 from tuirnn.tasks.tag.spans import OUTSIDE
 from tuirnn.vocab import WORDS, Ids, Vocabulary
@@ -251,16 +252,13 @@ def _distinct(reading: Reading) -> tuple[list[Tagged], list[str]]:
 
 def _split(texts: Sequence[Tagged], config: DataConfig, name: str) -> tuple[list[Tagged], list[Tagged], list[Tagged]]:
     """Train, validation and test; the shuffle depends on `split_seed` alone."""
-    rng = np.random.Generator(np.random.PCG64(config.split_seed))
-    chosen = [texts[i] for i in rng.permutation(len(texts))][: max(1, round(len(texts) * config.fraction))]
-    held = max(1, round(len(chosen) * config.val_fraction))
-    kept = max(1, round(len(chosen) * config.test_fraction)) if config.test_fraction else 0
-    if len(chosen) - held - kept < 1:
+    parts = divided(texts, config, np.random.Generator(np.random.PCG64(config.split_seed)))
+    if not parts[0]:
         raise DataError(
-            f"{name} has {len(chosen)} sequences to split, too few for this --val-fraction and --test-fraction; bring "
-            "more, or raise --fraction"
+            f"{name} has {sum(map(len, parts))} sequences to split, too few for this --val-fraction and "
+            "--test-fraction; bring more, or raise --fraction"
         )
-    return chosen[held + kept :], chosen[:held], chosen[held : held + kept]
+    return parts
 
 
 def _vocabulary(texts: Iterable[Tagged], config: DataConfig) -> Vocabulary:

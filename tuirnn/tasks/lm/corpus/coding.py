@@ -68,6 +68,7 @@ def regrouped(pieces: Iterator[bytes], kind: str, size: int = PIECE) -> Iterator
 
 
 def _whole_characters(data: bytes) -> int:
+    """Before the last character where it is cut: the end of whole ones."""
     for back in range(1, min(4, len(data)) + 1):
         if data[-back] & 0xC0 != 0x80:  # the first byte of the last character
             return len(data) - back
@@ -130,6 +131,7 @@ def _in_words(marked: bool) -> npt.NDArray[np.bool_]:
 
 @cache
 def _ascii_in_words() -> npt.NDArray[np.bool_]:
+    """As `_in_words`, of the 128 characters of ASCII."""
     return np.array([chr(point).isalnum() or chr(point) == "_" for point in range(128)])
 
 
@@ -210,6 +212,7 @@ def encoder(vocab: Vocabulary) -> Callable[[bytes], Encoded]:
     table[[ord(symbol) for symbol in vocab.symbols]] = np.arange(len(vocab.symbols))
 
     def encode(piece: bytes) -> Encoded:
+        """Characters, those that the vocabulary lacks as the unknown one."""
         points = code_points(piece)
         ids = table[points]
         lacking = ids == vocab.unk
@@ -224,6 +227,7 @@ def encoder(vocab: Vocabulary) -> Callable[[bytes], Encoded]:
 
 
 def _word_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes], Encoded]:
+    """As `encoder`, for words; `kind`: type of the tokens."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -231,6 +235,7 @@ def _word_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes],
     unk = len(vocab.symbols)
 
     def encode(piece: bytes) -> Encoded:
+        """Words, looked up by their bytes all at once."""
         found = pc.index_in(words(piece, vocab.marked).cast(pa.binary()), value_set=known)
         ids = found.fill_null(unk).to_numpy(zero_copy_only=False).astype(kind)
         return Encoded(ids, int(found.null_count))
@@ -257,12 +262,14 @@ _KINDS_OF_BYTES[list(b"0123456789")] = 2
 
 
 def _subword_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes], Encoded]:
+    """As `encoder`, for subwords; `kind`: type of the tokens."""
     import pyarrow as pa
 
     slow = Splitter(vocab.merges)
     split = FastSplitter(vocab.merges).pieces if installed() else lambda pieces: [*map(slow.piece, pieces)]
 
     def encode(piece: bytes) -> Encoded:
+        """Subwords: each different piece is split once, and its tokens are copied to where it stands."""
         if not piece:
             return Encoded(np.zeros(0, kind))
         offsets = _pieces(np.frombuffer(piece, np.uint8))

@@ -114,6 +114,7 @@ class Reading:
         work, before = coding.encoder(self.vocab), self.sha256
 
         def use(pieces: Iterator[bytes]) -> None:
+            """Encode the pieces in their order, and hand over each one's tokens."""
             strange: dict[str, None] = {}
             self.unknown = 0
             for found in in_order(work, coding.regrouped(pieces, self.vocab.kind), threads=self._threads):
@@ -132,6 +133,7 @@ class Reading:
             return use(iter([self._shuffled]))
 
         def work() -> T:
+            """Read all files once, with the encodings that are thought to be theirs."""
             sha, done = hashlib.sha256(), self.progress.done
             try:
                 made = use(self._told((joined_raw if raw else joined)(self.parts, sha)))
@@ -144,12 +146,16 @@ class Reading:
         return with_encodings_settled(self.parts, work)
 
     def _told(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces, each reported as progress."""
         for piece in pieces:
             self.progress.add(len(piece))
             yield piece
 
     def _characters(self) -> Vocabulary:
+        """The commonest characters: all, or as many as are wanted or make up nearly all of the text."""
+
         def use(pieces: Iterator[bytes]) -> coding.CharacterCounts:
+            """Count the characters of all pieces."""
             counts = coding.CharacterCounts()
             for found in in_order(coding.count_characters, coding.regrouped(pieces, "char"), threads=self._threads):
                 counts.add(found)
@@ -167,7 +173,10 @@ class Reading:
         return Vocabulary("char", tuple(symbols))
 
     def _words(self) -> Vocabulary:
+        """The commonest words, as many as are wanted."""
+
         def use(pieces: Iterator[bytes]) -> coding.WordCounts:
+            """Count the words of all pieces."""
             counts = coding.WordCounts(self.wanted.limit or WORDS)
             for found in in_order(coding.count_words, coding.regrouped(pieces, "word"), threads=self._threads):
                 counts.add(found)
@@ -182,12 +191,16 @@ class Reading:
         return Vocabulary("word", tuple(counts.commonest()))
 
     def _subwords(self) -> Vocabulary:
+        """Merges of bytes, learned from pieces spread over the part of the text that is trained on."""
         size = len(self._shuffled) if self._shuffled is not None else sum(part.size for part in self.parts)
         size = int(self.wanted.share * size)
         every = max(1, -(-size // LEARNED))
 
         def use(pieces: Iterator[bytes]) -> Merges:
+            """Learn the merges from some of the pieces."""
+
             def learned_from() -> Iterator[str]:
+                """Every so many pieces up to the end of the training part."""
                 read = 0
                 for number, piece in enumerate(coding.regrouped(pieces, "bpe")):
                     if read < size and number % every == 0:
