@@ -1,6 +1,7 @@
 # ruff: noqa: E501
 """Further files of each kind that people bring: other delimiters, languages, dates, headers, encodings and names."""
 
+import codecs
 import datetime
 import math
 import random
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tuirnn import cli
+from tuirnn.cli import REPLACED, _replaced
 from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables.dialect import Given
@@ -116,6 +119,27 @@ SERIES: dict[str, tuple[str, list[str]]] = {
         table("sent,size", lambda i: f"{at(i, '%a %b %d %H:%M:%S', hours=6)} +0000 2019,{wave(i):.0f}"),
         ["2019-03-04 to 2019-03-27 18:00:00, step 6 hours", "to learn: size"],
     ),
+    "spans of time": (
+        table("MTU (CET),Load [MW]",
+              lambda i: f"{at(i, '%d.%m.%Y %H:%M', hours=1)} - {at(i + 1, '%d.%m.%Y %H:%M', hours=1)},{wave(i):.0f}"),
+        ["column 'MTU (CET)', 2019-03-04 to 2019-03-07 23:00:00, step 1 hour", "to learn: Load [MW]"],
+    ),
+    "times without signs": (
+        table("ts;status;v", lambda i: f"{at(i, '%Y%m%dT%H%M%S', minutes=5)};OK;{wave(i):.1f}"),
+        ["column 'ts', 2019-03-04 to 2019-03-04 07:55:00, step 5 minutes", "to learn: v"],
+    ),
+    "stars for no value": (
+        table("date,value", lambda i: f"{at(i, '%Y-%m-%d')},{'*' if i % 9 == 3 else f'{wave(i):.1f}'}"),
+        ["11 missing values", "to learn: value"],
+    ),
+    "no value in German": (
+        table("Datum;Wert", lambda i: f"{at(i, '%d.%m.%Y')};{'k.A.' if i % 9 == 3 else comma(f'{wave(i):.1f}')}"),
+        ["11 missing values", "to learn: Wert"],
+    ),
+    "no value of a spreadsheet": (
+        table("date;value", lambda i: f"{at(i, '%Y-%m-%d')};{'#DIV/0!' if i % 9 == 3 else f'{wave(i):.1f}'}"),
+        ["11 missing values", "to learn: value"],
+    ),
     "a line of sums": (
         table("date,sales", lambda i: f"{at(i, '%Y-%m-%d') if i < 95 else 'Total'},{wave(i) if i < 95 else 2000.5:.2f}"),
         ["2019-03-04 to 2019-06-06, step 1 day", "1 rows without a time in 'date' left out"],
@@ -143,6 +167,10 @@ SERIES: dict[str, tuple[str, list[str]]] = {
     "accountants' negatives": (
         table("date,amount", lambda i: f'{at(i, "%Y-%m-%d")},"{f"(1,0{wave(i):.2f})" if i % 9 == 1 else f"1,0{wave(i):.2f}"}"'),
         ["',' between thousands", "2019-03-05: amount -102", "to learn: amount"],
+    ),
+    "a minus behind": (
+        table("Datum;Betrag", lambda i: f"{at(i, '%d.%m.%Y')};{comma(f'{1000 + wave(i):,.2f}')}{'-' if i % 5 == 1 else ''}"),
+        ["decimal ',', '.' between thousands", "2019-03-05: Betrag -1024", "to learn: Betrag"],
     ),
     "shares beside sizes": (
         table('"Date","Price","Vol.","Change %"', lambda i: f'"{at(i, "%b %d, %Y")}","1,1{i % 89 + 10}.25","{i % 9}.25M","0.{i % 7}1%"'),
@@ -176,6 +204,22 @@ REFUSED: dict[str, tuple[str, str]] = {
         "product;" + ";".join(f"{2020 + k // 12}-{1 + k % 12:02}" for k in range(24)) + "\n"
         + "".join(f"P{i};" + ";".join(str((i + k) % 9) for k in range(24)) + "\n" for i in range(20)),
         "its columns are times, 2020-01 to 2021-12, and each row is a series",
+    ),
+    "a year in each row": (
+        table("Year," + ",".join(word[:3] for word in GERMAN), lambda i: f"{1900 + i}," + ",".join(f"{wave(i + m)}" for m in range(12))),
+        "its columns are times, Jan to Dez, and each row is a series",
+    ),
+    "currencies before every number": (
+        table("Datum;Preis", lambda i: f"{at(i, '%d.%m.%Y')};EUR {wave(i):.2f}"),
+        "column 'Preis' holds numbers with units, such as 'EUR 20.00'",
+    ),
+    "flags behind some numbers": (
+        table("date,value", lambda i: f"{at(i, '%Y-%m-%d')},{wave(i):.1f}{' e' if i % 9 == 3 else ''}"),
+        "line 5: '.* e' in column 'value' is not a finite number .* say what is missing with --missing",
+    ),
+    "below what can be measured": (
+        table("date,no2", lambda i: f"{at(i, '%Y-%m-%d')},{'<2.0' if i % 9 == 3 else f'{wave(i):.1f}'}"),
+        "line 5: '<2.0' in column 'no2' is not a finite number",
     ),
     "units behind every number": (
         table("date,temp,wind", lambda i: f"{at(i, '%Y-%m-%d')},{wave(i):.1f} °C,{i % 20} km/h"),
@@ -308,3 +352,23 @@ def test_columns_of_any_name_can_be_chosen(name: str, tmp_path: Path) -> None:
     source = sources.Source("t.csv", (tmp_path / "t.csv").read_bytes())
     points = reading.new_series(source, DataConfig(task="forecast", columns=quoted))
     assert points.columns == (name.strip(),)
+
+
+# ── terminals (F2) ───────────────────────────────────────────────────────────────
+
+TERMINALS = {"ascii": ("für 5 €", b"f?r 5 ?"), "cp437": ("für 5 €", b"f\x81r 5 ?"), "cp1251": ("für да", b"f?r \xe4\xe0"),
+             "shift_jis": ("für 猫", b"f?r \x94L"), "iso8859-2": ("für ő ▁", b"f\xfcr \xf5 ?")}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", TERMINALS)
+def test_every_terminal_gets_what_it_can_show_and_is_told_once(
+    encoding: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_SAID", set())
+    codecs.register_error(REPLACED, _replaced)
+    text, shown = TERMINALS[encoding]
+    assert text.encode(encoding, REPLACED) == shown
+    assert text.encode(encoding, REPLACED) == shown
+    said = capsys.readouterr().err
+    assert said.count("each character that it lacks is written as '?'") == 1
+    assert "charmap" not in said

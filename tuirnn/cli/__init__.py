@@ -107,8 +107,9 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     if not error.encoding.startswith("utf") and error.encoding not in _SAID:
         _SAID.add(error.encoding)
+        encoding = sys.stdout.encoding if error.encoding == "charmap" else error.encoding  # Python's name for many
         _complain(
-            f"the output is {error.encoding}, and each character that it lacks is written as '?'; set PYTHONUTF8=1, or "
+            f"the output is {encoding}, and each character that it lacks is written as '?'; set PYTHONUTF8=1, or "
             "a locale such as LANG=C.UTF-8, for all of them", 0,
         )  # fmt: skip
     return "?" * (error.end - error.start), error.end

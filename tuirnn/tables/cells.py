@@ -7,15 +7,19 @@ from dataclasses import dataclass
 
 from tuirnn.errors import DataError, one_line
 
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-", "--", "#n/a", "<na>", "nat", "nil"))
+MISSING = frozenset(
+    """
+    na n/a n.a. nan null none ? - -- . .. ... * ** #n/a <na> nat nil k.a. n.d. missing #div/0! #value! #ref! #num!
+    """.split()  # noqa: SIM905
+) | {""}
 """What stands for no value, in lower case."""
 
 SIGNS = "$€£¥%"
 """What may stand around a number and is passed over."""
 
 _AROUND = re.compile(rf"^\s*([+-]?)\s*[{SIGNS}]?\s*(.*?)\s*[{SIGNS}]?\s*$", re.DOTALL)
-_NEGATIVE = re.compile(r"\s*\(([^()+-]*\d[^()+-]*)\)\s*")
-"""A number below zero, as accountants write it."""
+_NEGATIVE = re.compile(r"\s*(?:\(([^()+-]*\d[^()+-]*)\)|([^()+-]*\d)-)\s*")
+"""A number below zero, as accountants and their programs write it."""
 
 _PLAIN = re.compile(r"[+-]?(\d+|\d*[.,]\d+|\d+[.,])([eE][+-]?\d+)?")
 _GROUPED = {
@@ -56,13 +60,17 @@ _DATE = re.compile(
   | [a-z]{{3}},?\s{_MONTH}\s+\d{{1,2}}\s\d\d:\d\d:\d\d\s([+-]\d{{4}}|[A-Z]{{3,4}})?\s?\d{{4}}  # of ctime and mail
   | [a-z]{{3}},\s\d{{1,2}}\s{_MONTH}\s\d{{4}}\s\d\d:\d\d:\d\d\s([+-]\d{{4}}|[A-Z]{{3,4}})
   | {_MONTH}[-\s/](de\s)?\d{{4}} | \d{{4}}[-\s/]{_MONTH}  # Jan 2021, 2021 Jan
+  | (19|20)\d{{6}}T\d{{4}}(\d{{2}})?
     )([T\s,]+{_CLOCK})?(\s*(z|utc|gmt|[+-]\d{{2}}:?\d{{2}}))?""",
     re.IGNORECASE | re.VERBOSE,
 )
 _TIME_OF_DAY = re.compile(
     r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s*([ap]\.?m\.?|uhr|h))?|[012]\d\.[0-5]\d\.[0-5]\d", re.IGNORECASE
 )
-_MEASURE = re.compile(r"[+-]?[\d.,' ]*\d\s?(?:[^\W\d]|[°µ%])\S{0,6}")
+_MEASURE = re.compile(r"([^\W\d]{1,4}|[^\w\s()+-])?\s?[+-]?[\d.,' ]*\d[ -]?(([^\W\d]|[°µ%*])\S{0,6})?")
+
+_SPAN = re.compile(r"\s+[-–]\s+\d.*$")
+"""What follows the begin of a span of time."""
 
 NUMBER, DATE, TEXT, NOTHING = "number", "date", "text", "nothing"
 
@@ -70,9 +78,9 @@ _NUMBERS_IN_WORDS = frozenset(("inf", "-inf", "+inf", "infinity", "-infinity", "
 
 
 def bare(cell: str) -> str:
-    """A cell without blanks and without the signs that may stand around a number; -1.5 where it is (1.5)."""
+    """A cell without blanks and without the signs that may stand around a number; -1.5 where it is (1.5) or 1.5-."""
     if negative := _NEGATIVE.fullmatch(cell):
-        return "-" + bare(negative[1])
+        return "-" + bare(negative[1] or negative[2])
     found = _AROUND.match(cell)
     return found[1] + found[2] if found else cell.strip()
 
@@ -98,8 +106,8 @@ def is_number(cell: str) -> bool:
 
 
 def is_date(cell: str) -> bool:
-    """Whether a cell is a date, with or without a time."""
-    return bool(_DATE.fullmatch(cell.strip()))
+    """Whether a cell is a date, with or without a time, or a span of time from one date to another."""
+    return bool(_DATE.fullmatch(_SPAN.sub("", cell.strip())))
 
 
 def is_time_of_day(cell: str) -> bool:
@@ -108,8 +116,9 @@ def is_time_of_day(cell: str) -> bool:
 
 
 def is_measure(cell: str) -> bool:
-    """Whether a cell is a number with a unit behind it, such as '18.2 °C' or '35.2M'."""
-    return bool(_MEASURE.fullmatch(cell.strip()))
+    """Whether a cell is a number with a unit, such as '18.2 °C', '35.2M' or 'EUR 5', or one grouped in other ways."""
+    stripped = cell.strip()
+    return kind(stripped) == TEXT and bool(_MEASURE.fullmatch(stripped))
 
 
 # ── how numbers are written ───────────────────────────────────────────────────

@@ -167,6 +167,7 @@ def _plain(kept: Column, convention: cells.Convention) -> Column:
 
     signs = re.escape(cells.SIGNS)
     bare = pc.replace_substring_regex(kept, r"^\(([^()+-]*\d[^()+-]*)\)$", r"-\1")  # of accountants
+    bare = pc.replace_substring_regex(bare, r"^([^()+-]*\d)-$", r"-\1")
     bare = pc.replace_substring_regex(bare, rf"^(-?)\+?\s*[{signs}]?\s*", r"\1")
     bare = pc.replace_substring_regex(bare, rf"\s*[{signs}]$", "")
     mark = {" ": f"[{cells.BLANKS}]", "'": "['’]"}.get(convention.thousands, re.escape(convention.thousands))

@@ -43,7 +43,7 @@ _DATES = (
 )
 _COMPACT = (
     r"(?P<y>(?:19|20)\d{2})(?P<m>0[1-9]|1[0-2])(?P<d>\d{2})"
-    r"(?:[T ]?(?P<H>\d{2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2}))?)?)?",
+    r"(?:[T ]?(?P<H>\d{2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2}))?)?)?Z?",
     r"(?P<y>(?:19|20)\d{2})(?P<m>0[1-9]|1[0-2])",
 )
 _OF_DAY = (
@@ -156,7 +156,7 @@ def _extracted(column: Column, pattern: str) -> Parts | None:
     strings = pa.chunked_array([column]) if isinstance(column, pa.Array) else column
     there = len(strings) - strings.null_count
     tried = strings.drop_null()[:SAMPLE]
-    whole = f"^{pattern}$"
+    whole = rf"^{pattern}(?:\s+[-–]\s+\d.*)?$"  # of a span of time the begin
     good = pc.sum(pc.match_substring_regex(tried, whole)).as_py() or 0
     if not there or good < MOSTLY * len(tried):
         return None

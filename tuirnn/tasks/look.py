@@ -107,7 +107,7 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
         if kind.count(cells.TEXT) > 0.5 * len(kind) and sum(map(cells.is_measure, column)) < 0.5 * len(column)
     ]
     measured = sum(sum(map(cells.is_measure, column)) > 0.5 * len(column) for column in columns)
-    numbers = measured + sum(kind.count(cells.NUMBER) > 0.9 * len(kind) for kind in kinds if kind)
+    numbers = measured + sum(kind.count(cells.NUMBER) > 0.5 * len(kind) for kind in kinds if kind)
     dates = any(kind.count(cells.DATE) > 0.9 * len(kind) for kind in kinds if kind)
     texts = [column for column in words if len(set(column)) >= 0.5 * len(column)]
     if dates and numbers and not texts:

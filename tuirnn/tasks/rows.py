@@ -25,6 +25,9 @@ LABELS = frozenset(("label", "class", "target", "y", "activity"))
 LEAST_TIMES = 3
 """Columns with times for names from which a table is taken to be turned."""
 
+MONTH_LENGTH = 10
+"""Letters of a month's name at most."""
+
 _YEAR = re.compile(r"(?:1[89]|20)\d{2}")
 _NUMBERED = re.compile(r"(.*?)[-_ .]?(\d+)")
 
@@ -86,9 +89,11 @@ def turned(table: Table) -> str:
     """
     if not table.named or len(table.names) < LEAST_TIMES:
         return ""
+    months = [place for place, name in enumerate(table.names) if _is_month(name)]
     dates = [place for place, name in enumerate(table.names) if cells.is_date(name) or _YEAR.fullmatch(name.strip())]
+    dates = months if len(months) == 12 else dates
     others = [place for place in range(len(table.names)) if place not in dates]
-    whole = any(cells.is_date(table.names[place]) for place in dates)
+    whole = dates == months or any(cells.is_date(table.names[place]) for place in dates)
     named = any(len({*(seen := table.spread(place, SAMPLE))}) == len(seen) for place in others)
     if len(dates) < max(LEAST_TIMES, len(others)) or not (whole or (others and named)):
         return ""
@@ -97,6 +102,12 @@ def turned(table: Table) -> str:
         f"its columns are times, {first} to {last}, and each row is a series; a table needs a row for each time: turn "
         "it round, in pandas with table.melt(id_vars=...)"
     )
+
+
+def _is_month(name: str) -> bool:
+    """Whether a name is that of a month, or its beginning."""
+    word = name.strip().lower().rstrip(".")
+    return word.isalpha() and len(word) <= MONTH_LENGTH and (word[:4] in cells.MONTHS or word[:3] in cells.MONTHS)
 
 
 def _is_label(table: Table, place: int) -> bool:
