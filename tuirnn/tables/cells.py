@@ -67,7 +67,7 @@ _DATE = re.compile(
 _TIME_OF_DAY = re.compile(
     r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s*([ap]\.?m\.?|uhr|h))?|[012]\d\.[0-5]\d\.[0-5]\d", re.IGNORECASE
 )
-_MEASURE = re.compile(r"([^\W\d]{1,4}|[^\w\s()+-])?\s?[+-]?[\d.,' ]*\d[ -]?(([^\W\d]|[°µ%*])\S{0,6})?")
+_MEASURE = re.compile(r"([A-Z]{2,3}|[^\w\s()+-])?\s?[+-]?[\d.,' ]*\d[ -]?(([^\W\d]|[°µ%*])\S{0,6})?")
 
 _SPAN = re.compile(r"\s+[-–]\s+\d.*$")
 """What follows the begin of a span of time."""

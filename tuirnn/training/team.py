@@ -121,9 +121,10 @@ class Team(Alone):
         if next(model.parameters()).is_cuda:
             self._group = dist.new_group(backend="nccl")
         total = _sum_by_nccl if self._group else _sum_in_order
-        network = nn.parallel.DistributedDataParallel(
-            model, process_group=self._group, gradient_as_bucket_view=True, broadcast_buffers=False
-        )
+        # Its buffers are empty; before each step they would be sent all the same, in an exchange that nobody counts.
+        parallel = nn.parallel.DistributedDataParallel
+        parallel._set_params_and_buffers_to_ignore_for_model(model, [name for name, _ in model.named_buffers()])
+        network = parallel(model, process_group=self._group, gradient_as_bucket_view=True)
 
         def exchange(group, bucket):  # type: ignore[no-untyped-def]  # PyTorch takes no types but its own
             self._watch.arrive()

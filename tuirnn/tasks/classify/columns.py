@@ -74,7 +74,8 @@ class Profile:
     @property
     def reads(self) -> bool:
         """Whether its cells can be sequences: named, different, and neither numbers, dates, keys nor mostly empty."""
-        return bool(self.name) and self.kind == cells.TEXT and self.different > 1 and not self.keys and not self.sparse
+        varied = self.different > 1 or self.filled < 2
+        return bool(self.name) and self.kind == cells.TEXT and varied and not self.keys and not self.sparse
 
 
 @dataclass(frozen=True)
