@@ -123,7 +123,8 @@ class Team(Alone):
         total = _sum_by_nccl if self._group else _sum_in_order
         # Its buffers are empty; before each step they would be sent all the same, in an exchange that nobody counts.
         parallel = nn.parallel.DistributedDataParallel
-        parallel._set_params_and_buffers_to_ignore_for_model(model, [name for name, _ in model.named_buffers()])
+        empty = [name for name, _ in model.named_buffers()]
+        parallel._set_params_and_buffers_to_ignore_for_model(model, empty)  # type: ignore[no-untyped-call]
         network = parallel(model, process_group=self._group, gradient_as_bucket_view=True)
 
         def exchange(group, bucket):  # type: ignore[no-untyped-def]  # PyTorch takes no types but its own
