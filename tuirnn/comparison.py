@@ -226,7 +226,8 @@ def _row(group: Group, figure: Figure, name: str) -> Row:
     """A figure of each run; none is the best where they were measured on different data."""
     values = [one.at_best(figure) for one in group.runs]
     pairs = list(zip(group.runs, values, strict=True))
-    honest = [math.nan if one.run.leaky or group.mixed else value for one, value in pairs]
+    mixed = group.mixed
+    honest = [math.nan if one.run.leaky or mixed else value for one, value in pairs]
     shown = tuple(figure.shown(value) + " leaky" * one.run.leaky for one, value in pairs)
     return Row(name, shown, figure.best(honest), _delta(figure, values))
 

@@ -313,10 +313,18 @@ class LogTail:
                 data, rest = rest + chunk[:end], chunk[end:]
                 self.offset += len(data)
                 if self.marked:
-                    data = b"".join(line + b"\n" for line in data.split(b"\n") if self.marked in line)
+                    data = b"".join(_lines_with(self.marked, data))
                 records, damaged = parse_lines(data)
                 self.damaged += damaged
                 yield records
+
+
+def _lines_with(mark: bytes, data: bytes) -> Iterator[bytes]:
+    """The whole lines that hold some bytes: they are searched for, as most lines of a long log do not."""
+    end = 0
+    while (at := data.find(mark, end)) >= 0:
+        begin, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at) + 1
+        yield data[begin:end]
 
 
 def parse_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
