@@ -131,24 +131,32 @@ def test_the_auxiliary_loss_is_the_mean_nats_of_each_sequences_next_symbols(
     _, plain, _ = data.batches(TrainConfig(batch_size=7, every_step=every_step)).next()
     assert np.array_equal(y[..., 0], plain)
     generator = torch.Generator().manual_seed(0)
-    outputs = torch.randn(*x.shape, data.outputs + data.inputs, generator=generator, dtype=torch.float64)
+    outputs = torch.randn(
+        *x.shape, data.outputs + data.inputs, generator=generator, dtype=torch.float64, requires_grad=True
+    )
     weights = torch.tensor([0.5, 1.5]) if weighted else None
     loss = WithNextSymbol(data.outputs, 0.5, weights)
     scores = outputs[..., data.outputs :].log_softmax(-1)
     classes = outputs[..., : data.outputs].log_softmax(-1)
-    total = whole = 0.0
+    total, of_classes, whole = torch.zeros((), dtype=torch.float64), 0.0, 0.0
     for b, column in enumerate(plain.T):
         judged = np.flatnonzero(column != IGNORE)
         each = 1.0 if weights is None else float(weights[column[judged[0]]])
         length = judged[-1] + 1
-        following = np.mean([-float(scores[t, b, x[t + 1, b]]) for t in range(length - 1)])
-        total += each * sum(-float(classes[t, b, column[t]]) + 0.5 * following for t in judged)
+        following = -scores[range(length - 1), b, x[1:length, b]].mean()
+        for t in judged:
+            total = total + each * (0.5 * following - classes[t, b, column[t]])
+            of_classes -= each * float(classes[t, b, column[t]].detach())
         whole += each * len(judged)
-    assert float(loss(outputs, torch.from_numpy(y))) == pytest.approx(total / whole, rel=1e-5)
+    (expected,) = torch.autograd.grad(total / whole, outputs)
+    value = loss(outputs, torch.from_numpy(y))
+    assert value.item() == pytest.approx(of_classes / whole, rel=1e-5), "to be held against the validation loss"
+    assert torch.autograd.grad(value, outputs)[0].numpy() == pytest.approx(expected.numpy(), abs=1e-6)
     assert loss.weight(y) == pytest.approx(whole)
     parts = [slice(0, 3), slice(3, 7)]
-    sums = [float(loss(outputs[:, part], torch.from_numpy(y[:, part]))) * loss.weight(y[:, part]) for part in parts]
-    assert sum(sums) / loss.weight(y) == pytest.approx(total / whole, rel=1e-5)
+    sums = [loss(outputs[:, part], torch.from_numpy(y[:, part])) * loss.weight(y[:, part]) for part in parts]
+    (divided,) = torch.autograd.grad(sum(sums, torch.zeros(())) / loss.weight(y), outputs)
+    assert divided.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
 
 
 def test_the_head_of_the_auxiliary_loss_stays_out_of_evaluations_and_of_the_cell(tmp_path: Path) -> None:

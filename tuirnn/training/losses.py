@@ -62,7 +62,8 @@ class WithNextSymbol(CrossEntropy):
     """`CrossEntropy` over classes, and beside it the mean nats of a sequence's next symbols (Dai and Le 2015).
 
     Outputs [T, B, classes + V] are the logits of both, targets [T, B, 2] the class and the next symbol. Each sequence
-    has the weight that its classes have, so that the mean over a batch is that of its parts.
+    has the weight that its classes have, so that the mean over a batch is that of its parts. The value is the classes'
+    loss alone, which the validation loss can be held against; the gradient is that of the sum of both.
 
     Args:
         classes: how many.
@@ -75,7 +76,7 @@ class WithNextSymbol(CrossEntropy):
         self.classes, self.auxiliary = classes, auxiliary
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The sum of both means."""
+        """The classes' mean, with the gradient of the sum of both means."""
         labels, following = targets.unbind(-1)  # [T, B]
         loss = super().__call__(outputs[..., : self.classes], labels)
         counted = (labels != IGNORE).float()
@@ -85,7 +86,8 @@ class WithNextSymbol(CrossEntropy):
         predicted = outputs[..., self.classes :].flatten(0, 1).float()
         nats = cross_entropy(predicted, following.flatten(), ignore_index=IGNORE, reduction="none")  # 0 where ignored
         mean = nats.view_as(following).sum(0) / (following != IGNORE).sum(0).clamp(min=1)  # [B]
-        return loss + self.auxiliary * (each * mean).sum() / each.sum()
+        beside = self.auxiliary * (each * mean).sum() / each.sum()
+        return loss + (beside - beside.detach())
 
     def weight(self, targets: npt.NDArray[np.int64]) -> float:
         """See `Loss.weight`."""
