@@ -12,12 +12,16 @@ from conftest import train_small
 from typer.testing import CliRunner
 
 from tuirnn.cli import app
+from tuirnn.config import RunConfig
 from tuirnn.diagnosis import Finding, diagnose
 from tuirnn.errors import DivergedError
 from tuirnn.runlog.feed import whole
 from tuirnn.runlog.probes import ProbeLog
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
+from tuirnn.runs.reader import RunRecord, Status
+from tuirnn.runs.writer import RunWriter
+from tuirnn.vocab import Vocabulary
 
 WORDS = tuple(
     re.findall(r"\w+", "the sea was calm and the light of a low moon lay on it as on glass while men slept below")
@@ -64,6 +68,7 @@ def test_a_run_that_shows_it_is_told_so(folder: Path, name: str) -> None:
     assert wanted <= set(found), found
     if not wanted:
         assert not found
+    assert not {"clipping", "rate-high"} <= set(found), "two pieces of advice that contradict each other"
     for one in found.values():
         assert any(digit in one.evidence for digit in "0123456789"), "evidence is figures"
         assert "--" in one.advice, "and the advice names what to change"
@@ -107,6 +112,21 @@ def test_a_network_that_gives_one_answer_is_told_so(tmp_path: Path) -> None:
     ]
     assert one.what == "answers 'usual' to everything"
     assert "or --class-weights" in one.advice
+
+
+def test_losses_of_different_steps_are_no_evidence(tmp_path: Path) -> None:
+    record = RunRecord(
+        config=RunConfig(), vocab=Vocabulary.build("ab", "char"), data={"train": 1_000}, environment={}, created=0.0,
+        parameters=5_000,
+    )  # fmt: skip
+    with RunWriter.create(tmp_path, "early", record) as writer:
+        steps = [{"step": k, "split": "train", "at": float(k), "loss": 3.0 - k / 100} for k in range(1, 201)]
+        writer.append("metrics", *steps[:50], {"step": 50, "split": "val", "at": 50.0, "loss": 2.5}, *steps[50:])
+        writer.status(Status(state="done", step=200, val_loss=2.5, best_val_loss=2.5, best_step=50))
+    assert "small-data" not in found_in(RunPaths(tmp_path / "early"))
+    with RunWriter(RunPaths(tmp_path / "early")) as writer:
+        writer.append("metrics", {"step": 200, "split": "val", "at": 200.0, "loss": 2.9})
+    assert "held-out loss 2.900" in found_in(RunPaths(tmp_path / "early"))["small-data"].evidence
 
 
 def test_runs_show_says_it(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """`tuirnn data look`, and texts in several files and encodings."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tuirnn.errors import ConfigError, DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.tasks.lm import data as lm
 from tuirnn.tasks.look import MOST
+from tuirnn.tasks.sources import located
 
 
 def looked(*words: str | Path) -> str:
@@ -119,3 +121,12 @@ def test_lists_are_shuffled_in_any_encoding(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text(names, encoding="utf-16")
     one, two = (text_of(tmp_path / name, lines=True) for name in ("a.txt", "b.txt"))
     assert one.train.tolist() == two.train.tolist()
+
+
+def test_a_mistyped_file_is_looked_for_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "handbook.txt").write_text("x")
+    for name, told in (("handbok.txt", "did you mean 'handbook.txt'?"), ("nothere.csv", "data sets: ")):
+        with pytest.raises(DataError, match=re.escape(told)):
+            located(str(tmp_path / name))
+    with pytest.raises(DataError, match="did you mean 'shakespeare'"):
+        located("shakespear")

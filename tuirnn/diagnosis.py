@@ -38,6 +38,9 @@ RECENT = 0.3
 SATURATED = 0.8
 """Share of a gate's values that lie in the first or the last of the recorded bins."""
 
+STUCK = 0.97
+"""The same of a candidate, whose ends are -1 and 1, while the held-out loss still improves."""
+
 UP = 0.15
 """Share of what a loss has fallen by that it must have risen again."""
 
@@ -53,8 +56,9 @@ PER_NUMBER = 2.0
 HOPELESS = 100.0
 """The same ratio from which they are called small whatever the losses are: so few are memorised in a few passes."""
 
-HIGHEST_RATE = 0.01
-"""Learning rate that is advised at most where the loss was not finite."""
+HIGHEST_RATE, FAR_TOO_HIGH = 0.01, 0.1
+"""Learning rate that is advised at most where the loss was not finite, or the rate of an adaptive optimizer above the
+second."""
 
 GAP = 0.25
 """Share of the held-out loss that the training loss must lie below it."""
@@ -100,6 +104,12 @@ class _Seen:
         at = int(np.searchsorted(self.step, step, "right")) - 1
         return float(self.loss[at]) if at >= 0 else math.nan
 
+    @property
+    def improves(self) -> bool:
+        """Whether the last evaluation is the best one."""
+        steps = self.snapshot.val.step.at(slice(None))
+        return len(steps) > 0 and float(steps[-1]) == self.run.status.best_step
+
     def shown(self, value: float) -> str:
         """A loss in words."""
         return self.run.judgement.loss.shown(value)
@@ -135,7 +145,8 @@ def _rate_too_high(seen: _Seen) -> Finding | None:
     """The loss was not finite, or it has risen again after it had fallen."""
     lr = seen.record.config.train.lr
     broke = seen.run.status.state == "failed" and "not finite" in seen.run.status.message
-    advice = f"try --lr {min(lr / 3, HIGHEST_RATE if broke else lr):.2g}, a longer --warmup, or a smaller --clip"
+    far = lr > FAR_TOO_HIGH and seen.record.config.train.optimizer != "sgd"
+    advice = f"try --lr {min(lr / 3, HIGHEST_RATE if broke or far else lr):.2g}, a longer --warmup, or a smaller --clip"
     losses = seen.snapshot.train["loss"]
     broken = seen.snapshot.train.step.at(losses.odd[losses.odd < len(seen.snapshot.train)])
     if len(broken) or broke:
@@ -154,7 +165,8 @@ def _rate_too_high(seen: _Seen) -> Finding | None:
     fallen = float(seen.loss[0]) - lowest
     if now - lowest > max(UP * abs(fallen), RISE * abs(lowest)) and at < (1 - RECENT / 2) * len(seen.loss):
         evidence = (
-            f"training loss {seen.shown(lowest)} at step {text.count(seen.step[at])}, {seen.shown(now)} now, "
+            f"training loss {seen.shown(lowest)} at step {text.count(seen.step[at])}, {seen.shown(now)} "
+            f"{'now' if seen.run.status.live else 'at the end'}, "
             f"at --lr {lr:g}"
         )
         return Finding("rate-high", "learning rate too high", evidence, advice)
@@ -210,10 +222,13 @@ def _small_data(seen: _Seen) -> Finding | None:
     there = seen.record.data.get("train")
     if not isinstance(there, int) or there <= 0 or seen.record.parameters < PER_NUMBER * there:
         return None
-    train, val = seen.smoothed_at(math.inf), seen.run.status.val_loss
+    steps, losses = (curve.at(slice(None)) for curve in (seen.snapshot.val.step, seen.snapshot.val["loss"]))
+    if not len(losses):
+        return None
+    train, val = seen.smoothed_at(float(steps[-1])), float(losses[-1])  # of the same step
     if not (math.isfinite(train) and math.isfinite(val)):
         return None
-    if val - train < GAP * abs(val) and seen.record.parameters < HOPELESS * there:
+    if (len(losses) < ONCE or val - train < GAP * abs(val)) and seen.record.parameters < HOPELESS * there:
         return None
     noun = seen.record.config.task.counted(seen.record.vocab.kind)
     evidence = (
@@ -230,6 +245,8 @@ def _always_clipped(seen: _Seen) -> Finding | None:
     clip, norms = seen.record.config.train.clip, seen.snapshot.train["grad_norm"]
     recent = norms.at(slice(int((1 - RECENT) * len(norms)), None))
     recent = recent[np.isfinite(recent)]
+    if _rate_too_high(seen) is not None:
+        return None  # which is why, and asks for a smaller one
     if clip <= 0 or len(recent) < RECENT * LEAST_STEPS or (share := float((recent > clip).mean())) < CLIPPED:
         return None
     usual = float(np.median(recent))
@@ -252,6 +269,8 @@ def _saturated_gates(seen: _Seen) -> Finding | None:
             if gate not in gates.visible(cell) or not gates.is_known(gates.span(cell, gate)) or len(shares) < 3:
                 continue
             share, end = shares[0] + shares[-1], "open" if shares[-1] > shares[0] else "shut"
+            if gates.span(cell, gate) != gates.SHUT_OPEN and share < STUCK and seen.improves:
+                continue  # a candidate at ±1 writes characters apart; it learns
             at_end = end if gates.span(cell, gate) == gates.SHUT_OPEN else "at ±1"
             where = f"{cell.cell.words.get(gate, gate)} gate" + f" of layer {layer}" * (len(probe.gates) > 1)
             worst = max(worst, (share, where, at_end))
@@ -259,7 +278,10 @@ def _saturated_gates(seen: _Seen) -> Finding | None:
         return None
     evidence = f"{100 * worst[0]:.0f} % of the {worst[1]} {worst[2]} at step {text.count(probe.step)}"
     return Finding(
-        "saturated", "gates saturated", evidence, "try a lower --lr or a larger --weight-decay; 3 X-ray shows them"
+        "saturated",
+        "gates saturated",
+        evidence,
+        "try a lower --lr or a larger --weight-decay; X-ray in the dashboard shows them",
     )
 
 

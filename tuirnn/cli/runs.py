@@ -246,6 +246,10 @@ def _data(data: dict[str, Any]) -> dict[str, Any]:
     """What a run keeps of its data, for people: what was understood of a table or text as it was told at first."""
     values = {name: f"{value:,}" if type(value) is int else value for name, value in data.items()}
     values.pop("val_spelling", None)  # counts behind bits per character
+    if isinstance(share := data.get("overlap"), float):
+        told = f"{100 * share:.2g} % of the held-out part stands in the training part too"
+        values["overlap"] = (told + ", a leak" * bool(data.get("leaky"))) if share else ""
+        values.pop("leaky", None)
     if isinstance(read := values.pop("read", None), dict):
         notes = read.get("notes")
         for number, note in enumerate(notes if isinstance(notes, list) else []):
@@ -301,11 +305,13 @@ def _best(run: "RunSummary") -> str:
 
 
 def _last(run: "RunSummary") -> Iterator[str]:
-    """The figures of the last evaluation beside the loss."""
-    for one in run.judgement.figures[1:]:
-        value = run.status.figure(one.status_key)
+    """The figures of the last evaluation, the loss first."""
+    loss, *others = run.judgement.figures
+    values = [(loss, run.status.val_loss), *((one, run.status.figure(one.status_key)) for one in others)]
+    for one, value in values:
         if math.isfinite(value):
-            yield f"{one.name} {one.shown(value)} {'' if one.unit == PERCENT else one.unit}".strip()
+            unit = "" if one.unit == PERCENT or one.common else one.unit  # a common figure's name says it
+            yield f"{one.name} {one.shown(value)} {unit}".strip()
 
 
 def _brief(run: "RunSummary") -> dict[str, Any]:

@@ -63,7 +63,7 @@ def train(
     as_json: Json = False,
     settings: dict[str, Any],
 ) -> None:
-    """Train a network on text, labelled sequences or a series; 'tuirnn' shows its run directory live."""
+    """Train a network on text, labels, tags or a series; the dashboard ('tuirnn') shows it live."""
     if (member := find_member()).follows:
         from tuirnn.training.following import follow
 

@@ -1,6 +1,9 @@
 """Where the text comes from: files, folders, standard input, named data sets, or the embedded text."""
 
+import contextlib
 import hashlib
+import itertools
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +23,8 @@ MAX_SOURCE_BYTES = 4 * 2**30
 
 STDIN = "-"
 
-MOST_FILES = 20
-"""Files whose encodings a run's record lists."""
+MOST_FILES, MOST_BESIDE = 20, 1_000
+"""Files whose encodings a run's record lists, and entries of a folder among which a mistyped name is looked for."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +193,17 @@ def located(name: str) -> list[tuple[str, Path | bytes]]:
         raise _unreadable(name, error) from None
     if name in datasets.dataset_names():
         return [*data_set(name)]
-    raise DataError(
-        f"no file, folder or data set '{one_line(name, 100)}'; "
-        f"{nearest(name, datasets.dataset_names()).replace('known:', 'data sets:')}"
-    )
+    raise DataError(f"no file, folder or data set '{one_line(name, 100)}'; {_near(path)}")
+
+
+def _near(path: Path) -> str:
+    """What a path that is none may have meant: a file beside it, or a data set; a name with a dot is no data set's."""
+    beside: list[str] = []
+    with contextlib.suppress(OSError, ValueError), os.scandir(path.parent) as entries:
+        beside = [one_line(entry.name, 100) for entry in itertools.islice(entries, MOST_BESIDE) if entry.name[0] != "."]
+    known = datasets.dataset_names()
+    listed = f"data sets: {', '.join(sorted(known))}"
+    return nearest(path.name, beside if path.suffix else [*beside, *known], otherwise=listed)
 
 
 def _no_more_than(data: bytes, name: str) -> bytes:

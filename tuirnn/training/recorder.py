@@ -84,6 +84,7 @@ class Recorder:
         """The training ended without an error: 'done', or who asked for it."""
         progress, (began, tokens) = self.progress, self._began
         seconds = time.perf_counter() - began
+        rate = self.status.tokens_per_s = (progress.tokens - tokens) / max(seconds, 1e-9)  # of all, not of the last
         self.close("done" if outcome == "done" else "stopped", "" if outcome == "done" else f"ended by {outcome}")
         self.report(
             events.End(
@@ -96,7 +97,7 @@ class Recorder:
                 figures=progress.figures,
                 leaky=self.record.leaky,
                 seconds=seconds,
-                tokens_per_s=(progress.tokens - tokens) / max(seconds, 1e-9),
+                tokens_per_s=rate,
             )
         )
 

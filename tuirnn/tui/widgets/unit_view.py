@@ -189,7 +189,8 @@ class UnitView(Horizontal):
         elif inside.columns:
             where = passage.values_at(inside, self._part)
         else:
-            where = [f"{text.count(self._at)} … of {text.count(len(inside.symbols))}"]
+            part = self._part
+            where = [f"{text.count(part.start + 1)}–{text.count(part.stop)} of {text.count(len(inside.symbols))}"]
         key = Content.assemble((SHADES[1:], "$warning"), " above zero ", (DOTS[1:], "$primary"), " below")
         entitle(heat, fit(["hidden state", name, inside.described, layer], width), fit([*where, key], width))
         unit = f"unit {self.followers[self._rank].unit} over the text"
