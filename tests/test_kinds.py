@@ -16,6 +16,7 @@ from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables.dialect import Given
 from tuirnn.tables.encodings import decode
+from tuirnn.tables.table import read
 from tuirnn.tasks import sources, texts
 from tuirnn.tasks.forecast import reading
 from tuirnn.tasks.look import Seen, look_at
@@ -234,6 +235,21 @@ def test_what_is_no_series_is_refused_with_its_reason(kind: str, tmp_path: Path)
     with pytest.raises(DataError, match=said) as caught:
         seen(tmp_path / "t.csv", text)
     assert "\n" not in str(caught.value)
+
+
+FULLER = {
+    # tables whose later rows have more than the first one; rows that are kept
+    "a first value that is missing": ("1.5,,2.5\n" + "".join(f"{i}.5,{i % 7}.25,{i % 5}.75\n" for i in range(9)) + "3,4,5\n" + "2.5,1.5,0.5\n" * 30, 41),
+    "a nameless index and a word": (",x,y\n" + "".join(f"2021-01-{1 + i:02},{'error' if i == 4 else i % 5},{i}.5\n" for i in range(28)), 28),
+    "an index of numbers": (",x,y\n" + "".join(f"{i},{i % 5}.5,{i % 3}.5\n" for i in range(5)) + "5,4,3\n" + "".join(f"{i},{i % 5}.5,{i % 3}.5\n" for i in range(6, 40)), 40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FULLER)
+def test_rows_are_not_taken_for_a_header_under_titles(kind: str) -> None:
+    text, rows = FULLER[kind]
+    found = read(text.encode(), "t.csv")
+    assert (len(found), found.dialect.titles, found.dialect.units) == (rows, 0, "")
 
 
 # ── texts with classes ───────────────────────────────────────────────────────────

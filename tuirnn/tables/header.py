@@ -15,6 +15,7 @@ USUAL = frozenset(
 )
 """Words that name columns more often than they are values."""
 
+_YEAR = re.compile(r"(1[89]|20)\d{2}")
 _WHOLE = re.compile(r"\d+")
 
 MOSTLY = 0.9
@@ -127,9 +128,20 @@ def titles_above(rows: Sequence[Sequence[str]], width: int) -> int:
             continue
         most = sum(map(bool, filled))
         body = [row for row in rows[at + 1 :] if len(row) == width][:TYPED_ROWS]
-        if len(row) == width > 1 and len(body) > 1 and has_header(filled, body) is True:
+        if at and len(row) == width > 1 and len(body) > 1 and _are_names(filled, body) and has_header(filled, body):
             return at
     return 0
+
+
+def _are_names(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether a row has words and, but for years, nothing that its columns have."""
+    kinds = [(cells.kind(cell), kind_of(column)) for cell, column in zip(first, zip(*body, strict=False), strict=False)]
+    values = [
+        cell
+        for cell, (kind, of) in zip(first, kinds, strict=False)
+        if kind == of != cells.TEXT and not _YEAR.fullmatch(cell)
+    ]
+    return not values and any(kind == cells.TEXT for kind, _ in kinds)
 
 
 def are_units(body: Sequence[Sequence[str]]) -> bool:
