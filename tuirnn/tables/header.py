@@ -53,7 +53,8 @@ def has_header(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool | No
         return True
     if not any(first):
         return False
-    if any(not cell and all(cell.strip() for cell in column) for cell, column in zip(first, columns, strict=False)):
+    nameless = any(not cell and all(map(str.strip, column)) for cell, column in zip(first, columns, strict=False))
+    if nameless and all(_WHOLE.fullmatch(cell) or not cells.is_number(cell) for cell in first):
         return True  # a column of row numbers has no heading
     if cells.DATE in kinds and any(kind == cells.DATE and cells.kind(cell) == cells.DATE for cell, kind in pairs):
         return False
