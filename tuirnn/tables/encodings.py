@@ -42,6 +42,9 @@ koi8_u mac_roman cp437 cp850 cp852 cp866 gb18030 big5 cp932 shift_jis euc_jp euc
 SINGLE = tuple(name for name in CANDIDATES if not name.startswith(("gb", "big", "cp93", "cp94", "shift", "euc", "tis")))
 """Those of alphabets, of a byte for each character."""
 
+MOST_WORDS = 2**13
+"""Characters that are looked at for odd words."""
+
 OPENING = frozenset("“„‘’«»¿¡€£§°·–—…\u00a0\u00ad")
 """Signs outside ASCII that may stand before a letter."""
 
@@ -200,7 +203,7 @@ def _likelier(found: str, sample: bytes) -> str:
     """An encoding in which no word is odd, where there are odd words in the one that statistics have found, or none
     was found: those of the same languages differ in a few signs and letters."""
     text = _decoded(sample, found) if found else None
-    if text is not None and not _oddities(text):
+    if text is not None and (found not in SINGLE or not _oddities(text)):
         return found
     counts = {other: _oddities(text) for other in SINGLE if (text := _decoded(sample, other)) is not None}
     least = min(counts, key=counts.__getitem__, default=found)
@@ -211,7 +214,7 @@ def _oddities(text: str) -> int:
     """Pairs of neighbours that words do not have: a sign before a letter, a capital after a small letter, two
     alphabets; none of them ASCII alone."""
     count = 0
-    for first, second in itertools.pairwise(text):
+    for first, second in itertools.pairwise(text[:MOST_WORDS]):
         if not second.isalpha() or (first < "\x80" and second < "\x80"):
             continue
         if first.isalpha():
