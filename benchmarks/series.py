@@ -301,8 +301,8 @@ def coverage(folder: Path, seeds: list[str]) -> Iterator[str]:
     """What intervals hold of the test parts, by seed, and what chance alone makes of 90 % of so many points."""
     yield "| series | points | 95 % of chance | one step, mean | roll-outs, mean |"
     yield "|---|---|---|---|---|"
-    for name, table, _ in (*stored(), *made()):
-        path = written(folder, name.replace(" ", "-"), table)
+    for number, (name, table, _) in enumerate((*stored(), *made())):
+        path = written(folder, f"series{number}", table)
         runs = [ours(path, folder, f"{path.stem}-{seed}", seed) for seed in seeds]
         n = runs[0]["points"]
         low, high = np.percentile(np.random.default_rng(0).binomial(n, 0.9, 100_000) / n, (2.5, 97.5))
