@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from tuirnn.errors import DataError, one_line
+from tuirnn.tables import foreign
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -103,6 +104,8 @@ def find(data: bytes, name: str, given: str = "", *, what: str = "text") -> Enco
     """The encoding of some bytes; see `decode`."""
     if given:
         return _given(data, given)
+    if said := foreign.binary(data):
+        raise DataError(f"{name} {said}")
     for mark, encoding in MARKS:
         if data.startswith(mark):
             _check(data[len(mark) :], encoding, name)

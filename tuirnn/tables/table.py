@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.scaling import LARGEST
-from tuirnn.tables import cells, encodings
+from tuirnn.tables import cells, encodings, foreign
 from tuirnn.tables.dialect import BLANK, NO_DELIMITER, SAMPLE, Dialect, Given, judge
 from tuirnn.tables.encodings import Encoding
 
@@ -208,6 +208,8 @@ def read(data: bytes, name: str, given: Given | None = None, known: Dialect | No
     if b"\r" in body and b"\n" not in body:
         body = body.replace(b"\r", b"\n")
     body = body.rstrip(b"\r\n")
+    if known is None and (why := foreign.no_table(_sample(body[: 2**16]))):
+        raise DataError(f"{name} {why}")
     dialect = known or judge(_sample(body), name, given)
     rows = _after(body, dialect.skip)
     if dialect.delimiter == BLANK:
