@@ -127,7 +127,11 @@ class Int4:
     exact: bool = False
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
-        """Add a blocked DequantizeLinear and a MatMul, which runtimes fuse."""
+        """Add a blocked DequantizeLinear and a MatMul, which runtimes fuse.
+
+        ONNX Runtime does not if several steps multiply by one matrix, and then computes its weights anew in each step.
+        A Split into a single part between the two keeps it from that: the weights are computed once in a call.
+        """
         K, N = W.shape
         if K % BLOCK or N < MATRIX_FROM:  # blocks are whole; the head is small, and affects the loss most
             return Int8().product(b, x, W, name, bound)
@@ -139,6 +143,8 @@ class Int4:
         )
         scales = b.constant(name + "_scale", scale.reshape(K // BLOCK, N))
         wide = b.once("DequantizeLinear", weight, scales, name=weight + "_wide", axis=0, block_size=BLOCK)
+        if b.prefix:  # one of several steps
+            wide = b.once("Split", wide, b.constant(f"whole_{K}", [K]), name=weight + "_once", axis=0)
         return b.op("MatMul", x, wide, name=name)
 
     def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
