@@ -40,7 +40,8 @@ conformance: .venv/installed
 	$(BIN)/python export/conformance/conformance.py
 	$(BIN)/python export/conformance/precisions.py
 	$(BIN)/python export/conformance/replay.py
-	$(BIN)/python -m pytest -m hosts -rs tests/test_hosts.py
+	TUIRNN_LONG=1 $(BIN)/python -m pytest -m 'hosts or not hosts' -rs tests/test_hosts.py tests/test_webpage.py \
+		tests/test_c_tasks.py tests/test_c_reading.py tests/test_block.py tests/test_priming.py
 
 bench: .venv/installed
 	$(BIN)/tuirnn bench train

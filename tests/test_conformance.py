@@ -76,3 +76,23 @@ def test_every_cell_is_in_the_table_and_refusals_are_named(conformance: ModuleTy
     Path(f"{tmp_path / last}.onnx.fussy.why").write_text("segmentation fault")
     assert conformance.judge("fussy", runner, job, expected).wrong == [last]
     assert np.isfinite(max(row.worst.values()))
+
+
+def test_every_form_is_held_to_its_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    precisions, speeds = script("precisions"), script("speeds")
+    monkeypatch.setattr(speeds, "SECONDS", 0.0)
+    runtime = script("runtimes").RUNTIMES["onnxruntime"]
+
+    def off(cell: dict[str, Any]) -> float:
+        return float(speeds.run(speeds.Host(runtime, cell), cell)["off"])
+
+    cells = {
+        cell["name"]: cell for cell in json.loads(precisions.make_cells(tmp_path, precisions.forms(8)).read_text())
+    }
+    assert list(cells) == ["block 64", "primed", "series", "differences", "calendar"]
+    assert max(map(off, cells.values())) <= 1
+    cells["primed"]["primed"]["tokens"][-1] += 1
+    cells["calendar"]["vector"]["y"][0] += 0.01
+    assert off(cells["primed"]) == np.inf
+    assert off(cells["calendar"]) > 1

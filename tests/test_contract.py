@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from test_block import KINDS
 from test_conformance import script
-from test_webpage import needs_node, node
+from test_webpage import NETWORKS, needs_node, node
 
 from tuirnn.cellfile import sidecar
-from tuirnn.export.exporter import export_network
+from tuirnn.export.exporter import export_network, write_cell
 from tuirnn.export.options import CellOptions
+from tuirnn.runtime.opened import opened
+from tuirnn.tasks.forecast.prediction import CellReader
+from tuirnn.tasks.forecast.rollout import roll_out
 from tuirnn.vocab import Vocabulary
 
 EXPORT = Path(__file__).parent.parent / "export"
@@ -136,3 +140,34 @@ def test_texts_of_the_file_decode_to_themselves_in_bytes(told: dict[str, Any]) -
         for each in kind["texts"]:
             assert vocab.decode(each["tokens"]) == each["text"]
     assert script  # the folder of scripts is importable
+
+
+# ── the README's own code ────────────────────────────────────────────────────────
+
+
+def code_of(readme: str, heading: str) -> str:
+    """The indented lines of a section, up to the first that runs something."""
+    part = readme.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    code = "\n".join(line[4:] for line in part.splitlines() if line.startswith("    ") or not line)
+    return code.partition("\nhost = Host(")[0]
+
+
+@pytest.mark.parametrize("look_back", [0, 3])
+@pytest.mark.parametrize("kind", ["series", "differences", "calendar"])
+def test_the_host_of_the_readme_forecasts(kind: str, look_back: int, tmp_path: Path) -> None:
+    net = replace(NETWORKS[kind](), look_back=look_back)
+    assert net.scaling is not None
+    cell = export_network(net)
+    write_cell(cell, tmp_path / "cell.onnx")
+    readme, names = (EXPORT / "README.md").read_text("utf-8"), dict[str, Any]()
+    exec(code_of(readme, "A complete host in Python") + code_of(readme, "Forecasting"), names)
+    points = net.scaling.restore(np.random.default_rng(0).normal(size=(8, 3)))
+    times = 1_800_000_000 + 3600.0 * np.arange(1, 13)
+    beside = names["calendar"](times, net.scaling.periods) if net.scaling.periods else None
+    found = names["forecast"](names["Host"](tmp_path / "cell.onnx"), points, 4, beside)
+
+    calendar = net.scaling.calendar(times)
+    reader = CellReader(opened(cell, "it", "cpu"))
+    history = np.concatenate([points, calendar[:8]], 1)[:, None]
+    expected = roll_out(reader, history, 4, look_back, calendar[8:, None])
+    np.testing.assert_allclose(found, expected[:, 0], rtol=1e-5, atol=1e-6)

@@ -1,6 +1,7 @@
 """Pages and modules for browsers: the same numbers and texts as everywhere, no request, nothing that axe finds."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -195,6 +196,21 @@ def test_texts_of_any_script_are_cut_as_in_python(tmp_path: Path) -> None:
             assert tokens == vocab.encode(text).tolist(), (vocab.kind, text)
             if vocab.of_bytes:
                 assert back == vocab.decode(tokens)
+
+
+@needs_chromium
+@pytest.mark.skipif(not os.environ.get("TUIRNN_LONG"), reason="the code of the module above; TUIRNN_LONG=1 runs it")
+def test_the_pages_cut_texts_of_any_script_as_python_does(tmp_path: Path) -> None:
+    texts = any_texts()
+    with Browser() as browser:
+        for kind, vocab in VOCABULARIES.items():
+            net = network(kind, hidden=8)
+            (tmp_path / "page.html").write_bytes(webpage.web_page(net, export_network(net)))
+            browser.open((tmp_path / "page.html").as_uri())
+            browser.wait(READY)
+            found = browser.evaluate(f"{json.dumps(texts)}.map((text) => tuirnn.cell.vocab.encode(text))")
+            for text, tokens in zip(texts, found, strict=True):
+                assert tokens == vocab.encode(text).tolist(), (kind, text)
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────

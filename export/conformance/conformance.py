@@ -96,6 +96,10 @@ def main() -> int:
     runners |= {"oldest onnxruntime": in_oldest, "onnxruntime-node": in_node, "onnxruntime-web in Chromium": in_browser}
     wanted = sys.argv[1:] or list(runners)
     rows = []
+    try:
+        npm("axe-core")  # for the test of pages
+    except Unavailable as missing:
+        print(f"axe-core: not here: {missing}")
     for name in wanted:
         print(f"{name} …", flush=True)
         rows.append(judge(name, runners[name], job, expected))

@@ -1,4 +1,4 @@
-"""Which precision runs in which runtime, and how fast: a table of GRU-256 in the README, by `make conformance`.
+"""Which precision and form runs in which runtime, and how fast: tables of GRU-256 in the README, by `make conformance`.
 
 Steps a second of a plain host, one thread, the best of three bursts; only as good as the machine is idle.
 """
@@ -7,17 +7,27 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from conformance import HERE, HOME, PACKAGES, README, ROOT, TIMEOUT, Unavailable, environment
 
 from tuirnn import processor
+from tuirnn.cellfile.cell import TrustedCell
+from tuirnn.cellfile.contract import CellMetadata
 from tuirnn.export.exporter import export_network, write_cell
+from tuirnn.export.network import Network
 from tuirnn.export.options import CellOptions
 from tuirnn.export.precision import PRECISIONS
 from tuirnn.export.random_network import random_network
+from tuirnn.scaling import DIFFERENCE, Scaling
 from tuirnn.settings.model import ModelConfig
+from tuirnn.tasks import TASKS
+from tuirnn.vocab import Vocabulary
 
+HIDDEN = 256
 BEGIN, END = "<!-- precisions: written by `make conformance` -->", "<!-- /precisions -->"
 SETTINGS = {
     "onnxruntime": "–",
@@ -32,9 +42,10 @@ SETTINGS = {
 
 def main() -> int:
     """Make the cells, run them in every runtime at hand, write the table; returns an exit status."""
-    job, names = make_cells(HOME / "precisions")
+    cells = {name: export_network(text_network(), CellOptions(name)) for name in PRECISIONS} | forms()
+    job = make_cells(HOME / "precisions", cells)
     rows = {name: in_runtime(name, job) for name in PACKAGES}
-    table = "\n".join(render(rows, names))
+    table = "\n".join(render(rows, list(cells)))
     print(table)
     text = README.read_text("utf-8")
     start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
@@ -44,20 +55,64 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def make_cells(folder: Path, cell_name: str = "gru") -> tuple[Path, list[str]]:
-    """Write the cells and the job; returns its path and the names of the cells."""
+def text_network(hidden: int = HIDDEN) -> Network:
+    """A language model with random weights."""
+    return random_network(ModelConfig(cell="gru", hidden=hidden, embed=64))
+
+
+def series_network(hidden: int, **scaling: Any) -> Network:
+    """A forecaster of two columns with random weights."""
+    scale, net = Scaling(("a", "b"), (1.0, -200.0), (0.5, 30.0), **scaling), text_network(hidden)
+    first, (weight, bias) = net.weights.layers[0], net.weights.head
+    wide = np.random.default_rng(1).normal(size=(len(first.weight_ih), scale.inputs)) / scale.inputs
+    weights = replace(net.weights, embedding=None, layers=(replace(first, weight_ih=wide), *net.weights.layers[1:]),
+                      head=(weight[:2], bias[:2]))  # fmt: skip
+    return replace(net, task=TASKS["forecast"], vocab=Vocabulary("point"), scaling=scale, weights=weights)
+
+
+def forms(hidden: int = HIDDEN) -> dict[str, TrustedCell]:
+    """Cells in fp32 whose inputs, calls or beginning are others than those of a single step of a language model."""
+    made = {
+        "block 64": (text_network(hidden), CellOptions(block=64)),
+        "primed": (text_network(hidden), CellOptions(prime="abc cba")),
+        "series": (series_network(hidden), CellOptions()),
+        "differences": (series_network(hidden, steps=(0.1, 3.0), reads=DIFFERENCE), CellOptions()),
+        "calendar": (series_network(hidden, periods=(86_400.0, 604_800.0)), CellOptions()),
+    }
+    return {name: export_network(network, options) for name, (network, options) in made.items()}
+
+
+def make_cells(folder: Path, cells: dict[str, TrustedCell]) -> Path:
+    """Write the cells and the job; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    network, entries = random_network(ModelConfig(cell=cell_name, hidden=256, embed=64)), []
-    for name in PRECISIONS:
-        cell = export_network(network, CellOptions(name))
-        path = folder / f"{name}.onnx"
+    entries = []
+    for name, cell in cells.items():
+        path = folder / f"{name.replace(' ', '-')}.onnx"
         write_cell(cell, path)
         meta = cell.metadata
-        entries.append({"name": name, "path": str(path), "state_map": meta.state_map, "vector": meta.test.to_json(),
-                        "shape": [meta.layers, 1, meta.hidden]})  # fmt: skip
+        inputs, outputs = meta.interface(1)
+        entries.append({"name": name, "path": str(path), "inputs": inputs, "outputs": outputs, "steps": meta.steps,
+                        "state_map": meta.state_map, "vector": meta.test.to_json(), "allowed": allowed(meta),
+                        "primed": begins(meta)})  # fmt: skip
     job = folder / "job.json"
     job.write_text(json.dumps(entries))
-    return job, [entry["name"] for entry in entries]
+    return job
+
+
+def allowed(meta: CellMetadata) -> list[float]:
+    """What each output of the test vector may be off."""
+    test = meta.test
+    if meta.scaling:
+        return [test.atol * std + 1e-5 * abs(y) for std, y in zip(meta.scaling.std, test.outputs, strict=True)]
+    return [test.atol * max(1.0, *map(abs, test.outputs))] * len(test.outputs)
+
+
+def begins(meta: CellMetadata) -> dict[str, Any] | None:
+    """Where a primed cell begins, and the tokens that follow."""
+    if meta.primed is None or meta.text is None:
+        return None
+    tokens = meta.vocab.encode(meta.text.text).tolist()
+    return {"state": meta.primed.state, "opening": meta.opening, "unk": meta.vocab.unk, "tokens": tokens}
 
 
 def in_runtime(name: str, job: Path) -> dict[str, dict]:
@@ -77,20 +132,29 @@ def in_runtime(name: str, job: Path) -> dict[str, dict]:
 
 def render(rows: dict[str, dict[str, dict]], names: list[str]):
     """A line for each runtime, a column for each precision."""
+    precisions, others = names[: len(PRECISIONS)], names[len(PRECISIONS) :]
     yield (
         f"\nGRU-256 with 65 symbols on {processor.label()}, one thread: steps/s\nwhere the test vector is reproduced, "
         f"else what happens. Load of the machine while it was measured: {os.getloadavg()[0]:.1f} of\n{os.cpu_count()} "
         "cores; where that is above the number of cores, the figures are low, and only which cells run can be\n"
         "relied on.\n"
     )
-    yield f"| runtime | {' | '.join(names)} | needs |"
-    yield "|---" * (len(names) + 2) + "|"
+    yield from _table(rows, precisions, SETTINGS)
+    yield (
+        "\nOther forms in fp32: a block (symbols/s), a primed file, whose text is compared too, and forecasters of two "
+        "columns that read\nlevels, differences, or levels and a calendar.\n"
+    )
+    yield from _table(rows, others)
+
+
+def _table(rows: dict[str, dict[str, dict]], cells: list[str], settings: dict[str, str] | None = None):
+    end = " | needs |" if settings else " |"
+    yield f"| runtime | {' | '.join(cells)}{end}"
+    yield "|---" * (len(cells) + 1 + bool(settings)) + "|"
     for name, row in rows.items():
         version = row["version"].get("version")
-        if version is None:
-            yield f"| {name} | " + " | ".join("not here" for _ in names) + f" | {SETTINGS[name]} |"
-            continue
-        yield f"| {name} {version} | " + " | ".join(said(row[cell]) for cell in names) + f" | {SETTINGS[name]} |"
+        found = [said(row[cell]) if version else "not here" for cell in cells]
+        yield " | ".join([f"| {name} {version or ''}".rstrip(), *found, *([settings[name]] if settings else [])]) + " |"
 
 
 def said(found: dict) -> str:

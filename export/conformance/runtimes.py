@@ -1,5 +1,6 @@
 """Runs cell files in one Python runtime, for conformance.py: `runtimes.py RUNTIME JOB.json`.
 
+A runtime gets the path of a cell, its inputs (name -> dtype and shape, what is fed first) and the names of its outputs.
 The job lists cells, the tokens to feed and how many to choose greedily after them; what came out is written beside each
 cell. Nothing of tuirnn is imported: this is what any host has to do.
 """
@@ -16,7 +17,7 @@ import numpy as np
 class OnnxRuntime:
     package = "onnxruntime"
 
-    def __init__(self, path, states, shape):
+    def __init__(self, path, inputs, outputs):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -31,7 +32,7 @@ class OnnxRuntime:
 class OnnxReference:
     package = "onnx"
 
-    def __init__(self, path, states, shape):
+    def __init__(self, path, inputs, outputs):
         from onnx.reference import ReferenceEvaluator
 
         self.evaluator = ReferenceEvaluator(path)
@@ -43,7 +44,7 @@ class OnnxReference:
 class OpenVino:
     package = "openvino"
 
-    def __init__(self, path, states, shape):
+    def __init__(self, path, inputs, outputs):
         import openvino
 
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
@@ -57,13 +58,14 @@ class OpenVino:
 class Tract:
     package = "tract"
 
-    def __init__(self, path, states, shape):
+    def __init__(self, path, inputs, outputs):
         import tract
 
         model = tract.onnx().load(path)
         self.inputs = [model.input_name(i) for i in range(model.input_count())]
         for i, name in enumerate(self.inputs):
-            model.set_input_fact(i, "1,i64" if name == "token" else ",".join(map(str, shape)) + ",f32")
+            dtype, shape = inputs[name]
+            model.set_input_fact(i, ",".join([*map(str, shape), {"int64": "i64", "float32": "f32"}[dtype]]))
         self.outputs = [model.output_name(i) for i in range(model.output_count())]
         self.runnable = model.into_model().into_runnable()
 
@@ -75,11 +77,11 @@ class Tract:
 class OpenCv:
     package = "opencv-python-headless"
 
-    def __init__(self, path, states, shape):
+    def __init__(self, path, inputs, outputs):
         import cv2
 
         self.net = cv2.dnn.readNetFromONNX(path)
-        self.outputs = ["logits", *states]
+        self.outputs = outputs
 
     def run(self, feeds):
         for name, value in feeds.items():
@@ -90,7 +92,7 @@ class OpenCv:
 class Mnn:
     package = "MNN"
 
-    def __init__(self, path, states, shape):
+    def __init__(self, path, inputs, outputs):
         converted = Path(path).with_suffix(".mnn")
         tool = Path(sys.executable).with_name("mnnconvert")
         command = [tool, "-f", "ONNX", "--modelFile", path, "--MNNModel", converted, "--bizCode", "tuirnn"]
@@ -98,14 +100,15 @@ class Mnn:
         import MNN
 
         self.numpy = MNN.numpy
-        self.inputs, self.outputs = ["token", *states.values()], ["logits", *states]
+        self.inputs, self.outputs = list(inputs), outputs
         settings = {"precision": "high", "backend": "CPU", "numThread": 1}
         manager = MNN.nn.create_runtime_manager((settings,))
         self.net = MNN.nn.load_module_from_file(str(converted), self.inputs, self.outputs, runtime_manager=manager)
 
     def run(self, feeds):
         values = [
-            self.numpy.array(feeds[name].astype(np.int32 if name == "token" else np.float32)) for name in self.inputs
+            self.numpy.array(feeds[name].astype(np.int32 if feeds[name].dtype == np.int64 else np.float32))
+            for name in self.inputs
         ]
         found = self.net.forward(values)
         return {
@@ -141,7 +144,8 @@ def run(kind, cell, job):
     """The logits of the given tokens, and the tokens chosen after them."""
     states = cell["state_map"]
     shape = (cell["layers"], 1, cell["hidden"])
-    runtime = kind(cell["path"], states, shape)
+    inputs = {"token": ("int64", (1,)), **dict.fromkeys(states.values(), ("float32", shape))}
+    runtime = kind(cell["path"], inputs, ["logits", *states])
     state = {into: np.zeros(shape, np.float32) for into in states.values()}
     logits, chosen = [], []
     for token in [*job["tokens"], *[None] * job["greedy"]]:
