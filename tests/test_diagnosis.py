@@ -21,6 +21,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.runs.reader import RunRecord, Status
 from tuirnn.runs.writer import RunWriter
+from tuirnn.training import launch
 from tuirnn.vocab import Vocabulary
 
 WORDS = tuple(
@@ -127,6 +128,18 @@ def test_losses_of_different_steps_are_no_evidence(tmp_path: Path) -> None:
     with RunWriter(RunPaths(tmp_path / "early")) as writer:
         writer.append("metrics", {"step": 200, "split": "val", "at": 200.0, "loss": 2.9})
     assert "held-out loss 2.900" in found_in(RunPaths(tmp_path / "early"))["small-data"].evidence
+
+
+def test_a_network_far_too_large_is_given_a_width(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(prose(300))
+    told: list[str] = []
+    config = RunConfig().replace(sources=(str(tmp_path / "t.txt"),), hidden=128, batch_size=2, seq_len=16, steps=1)
+    launch.start(config, tmp_path, "large", lambda event: told.append(getattr(event, "message", "")))
+    (width,) = (int(found[1]) for line in told if (found := re.search(r"try --hidden (\d+), or more data", line)))
+    launch.start(
+        config.replace(hidden=width), tmp_path, "fits", lambda event: told.append(getattr(event, "message", ""))
+    )
+    assert sum("memorise" in line for line in told) == 1
 
 
 def test_runs_show_says_it(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Start a new run, or go on with an old one."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from tuirnn import tasks
 from tuirnn.config import FIELDS, RunConfig
 from tuirnn.diagnosis import HOPELESS
 from tuirnn.errors import ConfigError, DataError, RunError, one_line
+from tuirnn.estimate import parameters
 from tuirnn.models import count_parameters
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
@@ -33,6 +35,9 @@ from tuirnn.training.member import find_member, launch_id, under_torchrun
 from tuirnn.training.memory_check import MemoryCheck
 from tuirnn.training.team import gathered
 from tuirnn.training.trainer import Trainer
+
+WIDTHS = (8, 16, 32, 64, 128, 256)
+"""Hidden units that are advised where a network is too large."""
 
 FIXED_ON_RESUME = frozenset(
     name for name, (section, _) in FIELDS.items() if section in ("model", "data") and name != "sources"
@@ -95,7 +100,7 @@ def start(
         for note in (
             *said,
             *notes,
-            *_memorises(record),
+            *_memorises(record, data),
             *([tight] if tight else []),
             *([f"--dtype auto: {choice.line}"] if choice else []),
         ):
@@ -103,14 +108,20 @@ def start(
         return trainer.run()
 
 
-def _memorises(record: RunRecord) -> list[str]:
+def _memorises(record: RunRecord, data: TaskData) -> list[str]:
     """What is to be said where the network is far too large for its data."""
     there, noun = record.data.get("train"), record.config.task.counted(record.vocab.kind)
     if not isinstance(there, int) or record.parameters < HOPELESS * there:
         return []
+    fitting = [WIDTHS[0]]
+    for h in WIDTHS[1:]:
+        with contextlib.suppress(ConfigError):  # other settings hold on to the width
+            model = record.config.replace(hidden=h).model
+            if parameters(model, data.inputs, data.outputs) < HOPELESS * there:
+                fitting.append(h)
     return [
         f"{record.parameters:,} parameters learn from {there:,} {noun}: the network will memorise them; "
-        "try a smaller --hidden, or more data"
+        f"try --hidden {fitting[-1]}, or more data"
     ]
 
 

@@ -16,10 +16,10 @@ WORSE = 1.05
 
 
 def describe(figures: Figures) -> str:
-    """A table: one step, and the roll-outs by steps ahead, each column beside the naive forecasts."""
+    """A table: one step, and the roll-outs at and up to some steps ahead, each column beside the naive forecasts."""
     horizons, columns = figures.horizons, figures.scaling.columns
     width = max(12, *(len(name[:24]) + 2 for name in columns))
-    head = ["MSE", "MAE", "MASE", *(f"+{h} RMSE" for h in horizons), f"1–{figures.horizon}"]
+    head = ["MSE", "MAE", "MASE", *(f"+{h} RMSE" for h in horizons), f"≤{figures.horizon} RMSE"]
     lines = ["".join([" " * width, *(f"{title:>11}" for title in head)])]
 
     def row(title: str, errors: Errors, f: int) -> str:
