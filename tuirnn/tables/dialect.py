@@ -100,9 +100,9 @@ class Dialect:
             "thousands": self.numbers.thousands,
             "header": self.header,
             "skip": self.skip,
-            "titles": self.titles,
-            "units": self.units,
             "names": list(self.names),
+            **({"titles": self.titles} if self.titles else {}),
+            **({"units": self.units} if self.units else {}),
         }
 
     @classmethod
@@ -116,8 +116,9 @@ class Dialect:
         if type(skip) is not int or not 0 <= skip < SAMPLE:
             raise DataError("the record of how a table was read is damaged: lines before the first row")
         numbers = cells.Convention(str(decimal), str(thousands))
-        titles, units = value.get("titles", 0), str(value.get("units", ""))
-        titles = titles if type(titles) is int else 0
+        titles, units = value.get("titles", 0), value.get("units", "")
+        if type(titles) is not int or not isinstance(units, str):
+            raise DataError("the record of how a table was read is damaged: what stands above and below its header")
         return cls(str(delimiter), str(quote), numbers, tuple(names), value.get("header") is True, skip, titles, units)
 
     @property
