@@ -53,7 +53,7 @@ class Estimate:
         memory: bytes of all its processes at the peak, roughly.
         last_step: the step that it ends at by its limits; 0: steps and epochs set none.
         limit: seconds after which it ends; 0: none.
-        pace: seconds a step, evaluations and checkpoints included; 0: no earlier run tells.
+        pace: seconds a step, evaluations and checkpoints included; 0: not known.
     """
 
     parameters: int
@@ -102,7 +102,7 @@ def earlier_run(config: RunConfig, data: str, runs: Iterable[RunSummary]) -> Run
         data: sha256 of what it learns from.
         runs: with their status.
     """
-    work, here = _work(config), socket.gethostname()
+    wanted, here = work(config), socket.gethostname()
     alike = [
         run
         for run in runs
@@ -111,12 +111,12 @@ def earlier_run(config: RunConfig, data: str, runs: Iterable[RunSummary]) -> Run
         and run.status.elapsed >= LEAST_ELAPSED
         and run.status.host == here
         and run.record.data.get("sha256") == data
-        and _work(run.record.config) == work
+        and work(run.record.config) == wanted
     ]
     return max(alike, key=lambda run: run.status.elapsed, default=None)
 
 
-def _work(config: RunConfig) -> dict[str, object]:
+def work(config: RunConfig) -> dict[str, object]:
     """The settings that decide how long a step takes."""
     return {name: value for name, value in config.flat().items() if name in FIELDS.keys() - WORKLESS}
 
@@ -185,13 +185,13 @@ def _bytes(train: TrainConfig) -> float:
     return 8.0 if train.dtype == "float64" else 4.0
 
 
-def estimate(config: RunConfig, found: Survey, like: RunSummary | None = None) -> Estimate:
+def estimate(config: RunConfig, found: Survey, pace: float = 0.0) -> Estimate:
     """What a run takes.
 
     Args:
         config: every setting.
         found: in its data.
-        like: an earlier run that did the same work a step, see `earlier_run`.
+        pace: seconds a step, from `pace_of` an earlier run or from a trial; 0: not known.
     """
     config = config.replace(batch_size=found.lanes, seq_len=found.longest or config.train.seq_len)
     train, needs = config.train, memory(config, found.inputs, found.outputs)
@@ -200,5 +200,10 @@ def estimate(config: RunConfig, found: Survey, like: RunSummary | None = None) -
         train.processes * needs,
         train.last_step(found.epoch),
         60 * train.minutes,
-        like.status.elapsed / like.status.step if like else 0.0,
+        pace,
     )
+
+
+def pace_of(run: RunSummary) -> float:
+    """Seconds a step of a run that has trained, evaluations and checkpoints included."""
+    return run.status.elapsed / run.status.step

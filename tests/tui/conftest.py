@@ -19,6 +19,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, RunRecord, Status, read_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tui.app import DashboardApp
+from tuirnn.tui.screens import estimating
 from tuirnn.vocab import Vocabulary
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -94,6 +95,12 @@ def add_evaluation(writer: RunWriter, step: int, text: str) -> None:
             "guesses": list("cob\nbbt"),
         },
     )
+
+
+@pytest.fixture(autouse=True)
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that stands still tries some steps of the run, which takes seconds of all processors: not here."""
+    monkeypatch.setattr(estimating, "STILL", 1e6)
 
 
 @pytest.fixture

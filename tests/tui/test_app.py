@@ -81,7 +81,7 @@ async def test_train_at_every_size(folder: Path, opened: Opener, size: Size) -> 
         assert any(0x2800 < ord(ch) < 0x2900 for ch in shown)
         if size[0] < 100:
             assert "what it still gets wrong" not in shown
-            await pilot.press("w")
+            await pilot.press("v")
             shown = screen_text(pilot.app)
         assert "what it still gets wrong" in shown
         assert "cab↵" in shown
@@ -256,7 +256,7 @@ async def test_foreign_text_stays_text(tmp_path: Path, opened: Opener) -> None:
 async def test_requests_reach_the_control_folder(folder: Path, night_shift: RunWriter, opened: Opener) -> None:
     paths = RunPaths(folder / "night-shift")
     async with opened(folder, run="night-shift") as pilot:
-        await pilot.press("p", "greater_than_sign", "less_than_sign", "v", "c", "S")
+        await pilot.press("p", "greater_than_sign", "less_than_sign", "V", "c", "S")
         assert isinstance(pilot.app.screen, Confirm)
         assert "It writes a checkpoint" in screen_text(pilot.app)
         await pilot.press("n")
@@ -282,7 +282,7 @@ async def test_an_ended_run_takes_no_requests_but_resumes(
 
     monkeypatch.setattr(detached, "resume", resume)
     async with opened(folder, run="finished") as pilot:
-        await pilot.press("p", "v", "S", "c", "greater_than_sign")
+        await pilot.press("p", "V", "S", "c", "greater_than_sign")
         assert control.take(RunPaths(folder / "finished")) == []
         await pilot.press("R")
         await until(pilot, lambda: "is complete" in screen_text(pilot.app))
@@ -320,13 +320,13 @@ async def test_the_charts_keys(folder: Path, opened: Opener) -> None:
         await pilot.press("y", "y", "plus")
         assert chart.options.log
         assert (chart.options.x_from, chart.options.x_to) == (150.5, 300)
-        await pilot.press("plus", "h")
+        await pilot.press("plus", "shift+left")
         assert chart.options.x_from < 225 < chart.options.x_to < 300
         await pilot.press("minus", "minus", "y")
         assert not chart.options.log
         assert chart.options.x_from < 0
         before = chart.series[1].y
-        await pilot.press("s")
+        await pilot.press("a")
         assert (chart.series[1].y.values != before.values).any()
         await pilot.press("u")
         assert "loss (bits/char)" in screen_text(pilot.app)

@@ -39,7 +39,7 @@ async def test_a_factor_of_ones_own_smooths(tmp_path: Path, opened: Opener) -> N
     async with opened(tmp_path, (120, 40), run="one") as pilot:
         tab = pilot.app.query_one(TrainTab)
         await until(pilot, lambda: len(tab.snapshot.train) == 300)
-        await pilot.press("f", *"1.5", "enter")
+        await pilot.press("A", *"1.5", "enter")
         await until(pilot, lambda: "from 0 to below 1" in screen_text(pilot.app))
         await pilot.press("backspace", "backspace", "backspace", *"0,875", "enter")
         await until(pilot, lambda: "smooth 0.875" in screen_text(pilot.app))
@@ -68,10 +68,10 @@ async def test_log_and_machine_stand_behind_the_texts(tmp_path: Path, opened: Op
     paths = write_run(tmp_path, "one")
     paths.log.write_text("step 100: \x1b[31mall is well\n")
     async with opened(tmp_path, (120, 40), run="one") as pilot:
-        await pilot.press("w")
+        await pilot.press("v")
         await until(pilot, lambda: "all is well" in screen_text(pilot.app) and "memory" in screen_text(pilot.app))
         assert "free" in screen_text(pilot.app)
-        await pilot.press("w")
+        await pilot.press("v")
         await until(pilot, lambda: "what it writes" in screen_text(pilot.app))
 
 

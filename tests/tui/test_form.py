@@ -112,11 +112,11 @@ async def test_the_estimate_is_of_the_data_and_the_recipe(
         form = await form_of(pilot, more=False)
         recipe, sources = form.query_one("#field-recipe", Select), form.query_one("#field-sources", Input)
         minutes, steps = form.query_one("#field-minutes", Input), form.query_one("#field-steps", Input)
-        await until(pilot, lambda: "2:00, steps unknown: no run like it yet" in said(form))
+        await until(pilot, lambda: "2:00, steps being measured …" in said(form))
         minutes.value = "0"
         await until(pilot, lambda: "5,000 steps (no limit is set)" in said(form))
         steps.value = "300"
-        await until(pilot, lambda: " 300 steps, time unknown" in said(form))
+        await until(pilot, lambda: " 300 steps, time being measured …" in said(form))
         form.query_one(TaskChoice).value = "forecast"
         await until(pilot, lambda: recipe.value == NO_RECIPE)
         recipe.value = "sincos"  # 500 points to train on, windows of 4 and the next, batches of 32
@@ -128,7 +128,7 @@ async def test_the_estimate_is_of_the_data_and_the_recipe(
         sources.value = str(names)  # 47 of each class to train on: two batches of 32
         await until(pilot, lambda: "120 steps (60 epochs)" in said(form))
         steps.value = "100"
-        await until(pilot, lambda: " 100 steps, time unknown" in said(form))
+        await until(pilot, lambda: " 100 steps, time being measured …" in said(form))
         sources.value = "no-such-file"
         await until(pilot, lambda: "no file, folder or data set 'no-such-file'" in said(form))
 

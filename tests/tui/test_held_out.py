@@ -160,6 +160,6 @@ async def test_a_small_window_has_one_of_the_two_panels(waves: RunPaths, opened:
     async with opened(waves.root.parent, (80, 24), run="waves") as pilot:
         await until(pilot, lambda: "held-out forecast" in screen_text(pilot.app))
         assert "held-out errors" not in screen_text(pilot.app)
-        await pilot.press("w")
+        await pilot.press("v")
         await until(pilot, lambda: "held-out errors" in screen_text(pilot.app))
         assert "held-out forecast" not in screen_text(pilot.app)

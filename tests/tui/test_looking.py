@@ -175,13 +175,13 @@ async def test_xray_shows_the_equations_of_the_cell(
         assert pilot.app.query_one(XrayTab).can("equations") == narrow
         if narrow:
             assert "equations of a step" not in screen_text(pilot.app)
-            await pilot.press("e")
+            await pilot.press("E")
         await until(pilot, lambda: f" {cell.name}, {cell.year} " in screen_text(pilot.app), 10)
         shown = "".join(screen_text(pilot.app).split())  # long ones are wrapped
         for line in equations(cell).forward:
             assert "".join(line.split()) in shown
         if narrow:
-            await pilot.press("e")
+            await pilot.press("E")
             await until(pilot, lambda: "gradient norm" in screen_text(pilot.app), 10)
 
 
@@ -297,7 +297,7 @@ async def test_rewinding_by_click_and_switching_branches(small_run: RunPaths, op
         assert panel.text == trunk
         await pilot.press("full_stop")
         await until(pilot, lambda: before() == trunk[: begin + 1])  # the same random numbers: the same text
-        await pilot.press("m", "enter", "B")
+        await pilot.press("k", "enter", "B")
         assert isinstance(pilot.app.screen, Choose)
         await pilot.press("home", "enter")
         await until(pilot, lambda: panel.text == trunk)

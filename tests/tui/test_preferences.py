@@ -9,7 +9,7 @@ from tuirnn import preferences
 from tuirnn.errors import ConfigError
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.app import TABS, DashboardApp
+from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.preferring import DEFAULTS
 from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.widgets.runs_table import RunsTable
@@ -26,7 +26,7 @@ async def test_what_is_changed_is_kept(tmp_path: Path) -> None:
     app = DashboardApp(tmp_path, preferred=preferences.read())
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: bool(app.folder.runs))
-        await pilot.press("T", "s", "2", "s")
+        await pilot.press("T", "s", "2", "a")
         await until(pilot, lambda: preferences.read().dashboard["smoothing"] == 0.8)
     again = DashboardApp(tmp_path, preferred=preferences.read())
     assert again.theme == "tuirnn-light"
@@ -66,6 +66,11 @@ async def test_keys_of_ones_own_are_in_footer_and_help(tmp_path: Path) -> None:
         await until(pilot, lambda: "f2  sort by" in screen_text(app))
 
 
+def test_keys_for_actions_by_their_former_names_are_taken(tmp_path: Path) -> None:
+    app = DashboardApp(tmp_path, preferred=preferring({"xray.earlier": "a", "generate.copy": "f5"}))
+    assert app.mapped == {"xray.left": "a", "app.copy": "f5"}
+
+
 def test_a_key_for_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'train\.pause'"):
         DashboardApp(tmp_path, preferred=preferring({"train.pauze": "x"}))
@@ -79,19 +84,6 @@ async def test_the_footer_can_be_clicked(tmp_path: Path, opened: Opener) -> None
         await until(pilot, lambda: "sorted by name" in screen_text(pilot.app))
         await pilot.click(offset=(line.index("? help"), 39))
         await until(pilot, lambda: "esc close" in screen_text(pilot.app))
-
-
-MEANINGS = {
-    "g": {"generate"}, "i": {"xray", "type"}, "n": {"new"}, "x": {"axis", "align"}, "y": {"range", "log", "copy"},
-    "e": {"export", "equations"},
-}  # fmt: skip
-"""Letters whose meaning is the same, or near, on every screen that has them."""
-
-
-def test_letters_mean_the_same_on_every_screen() -> None:
-    for letter, meant in MEANINGS.items():
-        found = {one.action for kind in TABS for one in kind.KEYS if letter in one.key.split(",")}
-        assert found <= meant, (letter, found)
 
 
 async def test_without_colours_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

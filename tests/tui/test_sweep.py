@@ -43,7 +43,7 @@ async def test_the_sweep_is_on_the_screen(folder: Path, opened: Opener, size: tu
         assert shown.index("1.900") < shown.index("1.950") < shown.index("2.100"), "the best first"
         course = pilot.app.query_one("#sweep-course", Chart).series[-1]
         assert course.y.values.tolist() == pytest.approx([2.4, 2.4, 1.9, 1.9, 1.9, 1.9])
-        await pilot.press("m")
+        await pilot.press("x")
         await until(pilot, lambda: "val loss by --seed" in screen_text(pilot.app))
 
 

@@ -78,7 +78,7 @@ async def test_the_tour_from_start_to_end(
     run = RunPaths(tmp_path / "tour")
     async with opened(tmp_path, (80, 24)) as pilot:
         pilot.app.query_one(Welcome)
-        await pilot.press("t")
+        await pilot.press("h")
         try:
             for at in range(len(STEPS)):
                 await press_as_told(pilot, at)
@@ -140,7 +140,7 @@ async def test_the_tour_in_a_browser_from_start_to_end(tmp_path: Path) -> None:
                         await asyncio.sleep(0.1)
 
             await shows("step by step")
-            await page.press("t")
+            await page.press("h")
             for at, step in enumerate(STEPS):
                 await shows(f"tour {at + 1} of {len(STEPS)}")
                 await shows(step.does, f"tour {at + 1} of {len(STEPS)}")

@@ -130,10 +130,10 @@ async def test_undo_redo_and_states_by_key(
         await pilot.press(*["full_stop"] * 9)
         await until(pilot, lambda: len(written(pilot)) == 9)
         text = written(pilot)
-        await pilot.press("u")
+        await pilot.press("ctrl+z")
         await until(pilot, lambda: written(pilot) == "")
         assert shown(pilot) == text
-        await pilot.press("U")
+        await pilot.press("ctrl+y")
         await until(pilot, lambda: written(pilot) == text)
         await pilot.press("W", "enter")
         await until(pilot, lambda: len(list(tmp_path.glob("*.safetensors"))) == 1)

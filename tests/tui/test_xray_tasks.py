@@ -77,7 +77,7 @@ async def test_a_classifier_is_walked_letter_by_letter(kinds: RunPaths, opened: 
             assert place == f"{number + 1} of {len(inside.starts)}"
             assert said in screen_text(pilot.app)
             await pilot.press("right")
-        await pilot.press("space")
+        await pilot.press("shift+right")
         assert heat._heat.cursor == 0
         features = set(units.features)
         assert {"says early", "position in sequence"} <= features

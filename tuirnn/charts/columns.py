@@ -50,6 +50,12 @@ class Scale:
             return float(math.exp(math.log(self.x0) + share * (math.log(self.x1) - math.log(self.x0))))
         return self.x0 + share * (self.x1 - self.x0)
 
+    def share(self, x: float) -> float:
+        """Where x lies, as a share of the width, from 0 to 1: the inverse of `x_at`."""
+        low, high = (math.log(self.x0), math.log(self.x1)) if self.log_x else (self.x0, self.x1)
+        at = (math.log(max(x, self.x0)) if self.log_x else x) - low
+        return min(max(at / (high - low), 0.0), 1.0) if high > low else 0.0
+
 
 def _spread(values: Floats, low: float, high: float, count: int, log: bool) -> Ints:
     """Index 0..count-1 of each value between low and high; halves first where the span overflows."""

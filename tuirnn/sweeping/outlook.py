@@ -8,7 +8,7 @@ from typing import Any
 from tuirnn import machine
 from tuirnn.config import FIELDS, RunConfig
 from tuirnn.errors import DataError
-from tuirnn.estimate import earlier_run, estimate
+from tuirnn.estimate import earlier_run, estimate, pace_of
 from tuirnn.machine import size
 from tuirnn.runs.listing import list_runs
 from tuirnn.survey import Survey, survey
@@ -71,7 +71,7 @@ def outlook(points: Sequence[Point], folder: Path, jobs: int, trials: int | None
         except DataError as error:
             return Outlook(count, count - len(left) if trials is None else 0, 0.0, 0.0, 0, str(error))
         like = earlier_run(point.config, found.sha256, earlier)
-        taken = estimate(point.config, found, like)
+        taken = estimate(point.config, found, pace_of(like) if like else 0.0)
         memories.append(taken.memory)
         lengths.append(taken.seconds if like or taken.limit else 0.0)
     scale = 1.0 if trials is None else trials / max(1, len(left))

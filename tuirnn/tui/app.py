@@ -25,9 +25,9 @@ from tuirnn.runs.listing import RunSummary
 from tuirnn.text import visible_line
 from tuirnn.tui import theme
 from tuirnn.tui.context import Result
+from tuirnn.tui.copying import COPY_KEYS, Copying
 from tuirnn.tui.keys import as_mapped, key, named
 from tuirnn.tui.palette import Palette
-from tuirnn.tui.preferring import Preferring
 from tuirnn.tui.run_folder import RunFolder
 from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.compare import CompareTab
@@ -79,7 +79,7 @@ class FolderRead(Message):
         self.seconds = seconds
 
 
-class DashboardApp(Preferring):
+class DashboardApp(Copying):
     """The dashboard; implements `Context` for its screens.
 
     Args:
@@ -102,6 +102,7 @@ class DashboardApp(Preferring):
         key("escape", "leave", "", "leave a field or close a dialog"),
         key("T", "theme", "", "next theme: dark, light, the terminal's own colours, …"),
         key("ctrl+p", "command_palette", "", "command palette: all actions by name"),
+        *COPY_KEYS,
         key("?", "help", "help", "show this help"),
         key("q", "quit", "quit", "close the dashboard; trainings continue"),
     ))  # fmt: skip
@@ -190,8 +191,7 @@ class DashboardApp(Preferring):
         self.set_timer(MOUNT_EVERY, self._mount_next_tab)
 
     def _tick(self) -> None:
-        tab = self.tabs[self.tab]
-        if tab.is_set_up:
+        if (tab := self.tabs[self.tab]).is_set_up:
             tab.tick()
 
     def _open(self, kind: type[AnyTab], prepare: Callable[[AnyTab], None]) -> None:

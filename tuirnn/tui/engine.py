@@ -238,7 +238,7 @@ class Engine(threading.Thread):
             if self._timeline.at >= LONGEST:
                 self._running = False
                 self.view = dataclasses.replace(
-                    self.view, problem=f"limit of {LONGEST:,} tokens reached; press r to start a new text"
+                    self.view, problem=f"limit of {LONGEST:,} tokens reached; press Z to start a new text"
                 )
                 break
             self._step()

@@ -13,16 +13,21 @@ VIM: dict[str, str] = {
     "runs.down": "down,j", "runs.up": "up,k", "runs.page_down": "pagedown,ctrl+d", "runs.page_up": "pageup,ctrl+u",
     "runs.top": "home,ctrl+home", "runs.bottom": "end,ctrl+end,G",
     "train.left": "left,h", "train.right": "right,l",
-    "train.pan_left": "H,shift+left", "train.pan_right": "L,shift+right",
     "train.scroll_down": "down,j", "train.scroll_up": "up,k",
-    "xray.earlier": "left,h", "xray.later": "right,l", "xray.unit_down": "down,j", "xray.unit_up": "up,k",
-    "xray.layer": "L",
-    "generate.scroll_down": "down,j", "generate.scroll_up": "up,k",
+    "xray.left": "left,h", "xray.right": "right,l", "xray.unit_down": "down,j", "xray.unit_up": "up,k",
+    "xray.layer": "z",
+    "generate.scroll_down": "down,j", "generate.scroll_up": "up,k", "generate.keep": "M",
     "compare.scroll_down": "down,j", "compare.scroll_up": "up,k", "compare.left": "left,h", "compare.right": "right,l",
     "sweep.scroll_down": "down,j", "sweep.scroll_up": "up,k",
     "app.command_palette": "ctrl+p,colon",
 }  # fmt: skip
 """Keys of the keymap 'vim', by the id of their action."""
+
+FORMER = {
+    "xray.earlier": "xray.left", "xray.later": "xray.right", "xray.next_sequence_1": "xray.next_sequence",
+    "sweep.measure": "sweep.setting", "generate.copy": "app.copy",
+}  # fmt: skip
+"""Ids of actions that have other ones now; the user's keys still name them."""
 
 
 def named(tab: str, keys: Iterable[Binding]) -> tuple[Binding, ...]:
@@ -46,6 +51,7 @@ def keymap(name: str, own: Mapping[str, str], known: Iterable[Binding]) -> dict[
         ConfigError: keys for an action that there is not.
     """
     ids = {one.id for one in known if one.id}
+    own = {FORMER.get(one, one): keys for one, keys in own.items()}
     for one in own:
         if one not in ids:
             raise ConfigError(f"keys: no action '{one_line(one, 60)}'; {nearest(one, sorted(ids))}")

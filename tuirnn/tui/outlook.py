@@ -6,37 +6,41 @@ from tuirnn.machine import size
 from tuirnn.settings.training import TrainConfig
 from tuirnn.text import count, duration, short
 
+UNKNOWN = "unknown: no run like it yet"
 
-def outlook(train: TrainConfig, found: Estimate, like: str) -> str:
+
+def outlook(train: TrainConfig, found: Estimate, source: str = "", missing: str = UNKNOWN) -> str:
     """Number of parameters, memory, and duration.
 
     Args:
         train: settings, with the limits of the training.
         found: the estimate.
-        like: name of the run that the speed was taken from; '' for none.
+        source: where the speed is from.
+        missing: what is said of steps or time while the speed is not known.
     """
     there = machine.room()
     tight = f", {size(there.free)} free" if there and found.memory > there.free else ""
     words = [f"{short(found.parameters)} parameters", f"about {size(found.memory)} of memory{tight}"]
-    words.append(length(train, found))
+    words.append(length(train, found, missing))
     if found.pace and (found.last_step or found.limit):
-        words.append(f"at the speed of run {like}")
+        words.append(source)
     return " · ".join(words)
 
 
-def length(train: TrainConfig, found: Estimate) -> str:
+def length(train: TrainConfig, found: Estimate, missing: str = UNKNOWN) -> str:
     """What ends the run, and when."""
     if not found.last_step and not found.limit:
         return f"until {train.patience} evaluations in a row find no lower loss"
     most, steps, time = "at most " * bool(train.patience), f"{count(found.last_step)} steps", duration(found.limit)
     if not found.limit:
-        about = f", about {duration(found.seconds)}" if found.pace else ", time unknown: no run like it yet"
+        about = f", about {duration(found.seconds)}" if found.pace else f", time {missing}"
         return most + steps + _reason(train, found) + about
     if not found.last_step:
-        about = f"about {short(found.steps)} steps" if found.pace else "steps unknown: no run like it yet"
+        about = f"about {short(found.steps)} steps" if found.pace else f"steps {missing}"
         return f"{most}{time}, {about}"
     if not found.pace:
-        return f"{most}{steps} or {time}, whichever comes first"
+        which = ", which of them is being measured" if missing != UNKNOWN else ", whichever comes first"
+        return f"{most}{steps} or {time}{which}"
     if found.steps < found.last_step:
         return f"{most}{time}, about {short(found.steps)} of {steps}"
     return f"{most}{steps}, about {duration(found.seconds)}"

@@ -83,6 +83,9 @@ def readable(colour: Color, *grounds: Color) -> Color:
 LINES = tuple(f"line-{number}" for number in range(8))
 """Styles of the lines of runs, in the order in which they are assigned."""
 
+FAINT = "-faint"
+"""Ending of the style of what lies behind a run's line."""
+
 STYLES = {
     "axis": ("foreground", 0.3, ""),
     "label": ("foreground", 0.6, ""),
@@ -91,7 +94,7 @@ STYLES = {
     "alarm": ("error", 1.0, "bold"),
     "raw": ("primary", 0.6, ""),
     "train": ("primary-lighten-2", 1.0, ""),
-    "val": ("warning", 1.0, "bold"),
+    "val": ("foreground", 1.0, "bold"),
     "best": ("success", 1.0, "bold"),
     "actual": ("foreground", 0.8, ""),
     "ahead": ("warning", 1.0, "bold"),
@@ -107,6 +110,7 @@ STYLES = {
     "negative": ("primary", 1.0, ""),
     "chosen": ("accent", 1.0, "bold"),
     **{line: (line, 1.0, "") for line in LINES},
+    **{f"{line}{FAINT}": (line, 0.5, "") for line in LINES},
     **{f"nats-{level}": (f"surprise-{level}", 1.0, "") for level in range(4)},
     "nats-4": ("surprise-4", 1.0, "bold"),
     "nats-5": ("surprise-5", 1.0, "bold underline"),
@@ -117,7 +121,7 @@ STYLES = {
 They are resolved once per theme; CSS classes on each widget would make the first frame a third slower.
 """
 
-_DRAWN = ("axis", "cursor", "raw", "band")
+_DRAWN = ("axis", "cursor", "raw", "band", *(f"{line}{FAINT}" for line in LINES))
 """Styles of lines alone, which may be fainter than a text."""
 
 

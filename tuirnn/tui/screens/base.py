@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any, ClassVar
 
+from textual import events
 from textual.binding import Binding
 from textual.containers import Container
 from textual.css.query import NoMatches
@@ -11,6 +12,7 @@ from textual.widget import Widget
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui.context import Context
 from tuirnn.tui.keys import named
+from tuirnn.tui.widgets.titles import refit
 
 
 class Tab(Container, can_focus=True):
@@ -58,6 +60,14 @@ class Tab(Container, can_focus=True):
         """Whether this tab is the one on the screen."""
         return self.display
 
+    def _on_resize(self, event: events.Resize) -> None:
+        """Fit the titles of the panels to their new widths."""
+        self.refit()
+
+    def refit(self) -> None:
+        """Fit the titles of the panels to their widths, once these are known."""
+        self.call_after_refresh(lambda: self.call_after_refresh(refit, self))
+
     def watch_has_focus(self, _has_focus: bool) -> None:
         """Keep the styles, none of which depends on the focus: renewing them would take all widgets of the tab."""
 
@@ -80,6 +90,10 @@ class Tab(Container, can_focus=True):
 
     def on_escape(self) -> None:
         """React to the key escape."""
+
+    def copies(self) -> dict[str, str]:
+        """What there is to copy, by what it is called; the first one is what the cursor is on."""
+        return {}
 
     def focus_target(self) -> Widget:
         """The widget that receives the keys when no input field does."""

@@ -1,6 +1,7 @@
 """The Compare tab: curves, results and differing settings of several runs."""
 
 import dataclasses
+import math
 import subprocess
 import sys
 from collections.abc import Hashable, Sequence
@@ -13,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tuirnn import text
-from tuirnn.charts.plot import Axis, Options, Series
+from tuirnn.charts.plot import UNITS, Axis, Options, Series
 from tuirnn.comparison import (
     ALIGNMENTS,
     COMMON,
@@ -64,6 +65,9 @@ class CompareTab(Tab):
         key("m", "measure", "measure", "next metric of held-out data, or the smoothed training loss"),
         key("y", "log", "log y", "logarithmic or linear y"),
         key("w", "write", "write report", "write a report: Markdown, and the curves as SVG and PNG"),
+        key("left", "left", "cursor", "move the cursor in all charts to the left (mouse: click)"),
+        key("right", "right", "", "move the cursor in all charts to the right"),
+        key("0,end", "newest", "all", "remove the cursor"),
         key("up", "scroll_up", "", "scroll the table up"),
         key("down", "scroll_down", "", "scroll the table down"),
     )
@@ -82,12 +86,13 @@ class CompareTab(Tab):
     def setup(self) -> None:
         """Nothing is compared yet."""
         self._alignment, self._log = ALIGNMENTS[0], False
+        self._cursor = math.nan  # its place on the x axis; NaN without one
         self._kind: Hashable = None  # of the group in the chart
         self._measure = 0  # index in `_measures`
         self._readers = LogReaders(self, self._draw)
         self._table: tuple[tuple[Row, ...], ...] = ()
         for frame in self.query("#compare-table-frame"):  # none where the dashboard is closing already
-            frame.border_title = "results, and settings that differ"
+            entitle(frame, "results, and settings that differ")
 
     def runs(self) -> list[RunSummary]:
         """The marked runs; the newest ones if fewer than two are marked."""
@@ -167,7 +172,9 @@ class CompareTab(Tab):
             if one.knows(figure)
         ]  # fmt: skip
         unit = PERCENT if figure is not None and figure.unit == PERCENT else "nats"
-        chart.show(lines, Options(log=self._log, robust=not self._log, axis=AXES[self._alignment], unit=unit))
+        options = Options(log=self._log, robust=not self._log, axis=AXES[self._alignment], unit=unit)
+        reading = _reading(lines, self._cursor, self._alignment, unit)
+        chart.show(lines, dataclasses.replace(options, cursor=self._cursor), reading)
         training = dataclasses.replace(group.loss, name=f"training {group.loss.kind}, smoothed")
         others = [one for one in found if one is not group]
         kept = apart(others) if others else ""
@@ -205,7 +212,9 @@ class CompareTab(Tab):
     # ── keys ──────────────────────────────────────────────────────────────────
 
     def can(self, action: str) -> bool:
-        """There must be something to compare; for the unit, a second one."""
+        """There must be something to compare; for the unit, a second one; for all, a cursor."""
+        if action == "newest":
+            return not math.isnan(self._cursor)
         return len(self._table) > (action == "unit")
 
     def action_unit(self) -> None:
@@ -219,7 +228,36 @@ class CompareTab(Tab):
     def action_align(self) -> None:
         """Draw against the next x axis."""
         self._alignment = ALIGNMENTS[(ALIGNMENTS.index(self._alignment) + 1) % len(ALIGNMENTS)]
+        self._point_at(math.nan)
+
+    def _point_at(self, x: float) -> None:
+        """Put the cursor of all charts on a place of the x axis; NaN removes it."""
+        self._cursor = x
         self._draw()
+        self.app.refresh_bindings()
+
+    def on_chart_pointed(self, event: Chart.Pointed) -> None:
+        """Move the cursor to the mouse."""
+        self._point_at(event.x)
+
+    def _nudge(self, cells: int) -> None:
+        """Move the cursor by some cells of the first chart; without a cursor it starts at the right end."""
+        area = self.query_one("#compare-chart", Chart).canvas().area
+        if area is not None:
+            at = 1.0 if math.isnan(self._cursor) else area.scale.share(self._cursor)
+            self._point_at(area.scale.x_at(min(max(at + cells / area.W, 0.0), 1.0)))
+
+    def action_left(self) -> None:
+        """Move the cursor to the left."""
+        self._nudge(-1)
+
+    def action_right(self) -> None:
+        """Move the cursor to the right."""
+        self._nudge(1)
+
+    def action_newest(self) -> None:
+        """Remove the cursor."""
+        self._point_at(math.nan)
 
     def action_measure(self) -> None:
         """Draw the next metric."""
@@ -231,6 +269,12 @@ class CompareTab(Tab):
         """Switch between linear and logarithmic y."""
         self._log = not self._log
         self._draw()
+
+    def copies(self) -> dict[str, str]:
+        """The table, its cells between tabs; the names of the runs."""
+        rows = [row for table in self._table for row in table]
+        table = "\n".join("\t".join((row.name, *row.cells)) for row in rows)
+        return {"table": table, "names of the runs": " ".join(run.name for run in self.runs())}
 
     def action_scroll_up(self) -> None:
         """Scroll the table up."""
@@ -272,6 +316,20 @@ def write_report(words: Sequence[str]) -> str:
     wrote = [line.removeprefix("wrote ") for line in done.stdout.splitlines() if line.startswith("wrote ")]
     without = "" if len(wrote) > 1 else "; pictures need matplotlib: pip install 'tuirnn[plots]'"
     return "wrote " + ", ".join(wrote) + without
+
+
+def _reading(lines: Sequence[Series], x: float, alignment: str, unit: str) -> list[str]:
+    """The values at the cursor, a line each; nothing without a cursor."""
+    if math.isnan(x):
+        return []
+    where = {"step": text.count(x), "tokens": f"{text.short(x)} tokens", "time": text.duration(x)}[alignment]
+    read = ["step " * (alignment == "step") + where]
+    for line in lines:
+        at = line.x.upto(x) - 1
+        if 0 <= at < len(line.y):
+            value = float(UNITS[unit](line.y.at(slice(at, at + 1)))[0])
+            read.append(f"{line.name[:WIDEST]} {text.figure(value)}{' %' * (unit == PERCENT)}")
+    return read
 
 
 def _table(rows: Sequence[Row], colours: Sequence[str]) -> list[Content]:

@@ -147,20 +147,21 @@ class Choose(ModalScreen[str]):
         title: of the list.
         options: (id, label) of each.
         chosen: id of the option that is highlighted at first.
+        does: what enter does, in a word.
     """
 
     AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss('')", "close")]
 
-    def __init__(self, title: str, options: list[tuple[str, str]], chosen: str) -> None:
+    def __init__(self, title: str, options: list[tuple[str, str]], chosen: str, does: str = "open") -> None:
         super().__init__()
-        self._title, self._options, self._chosen = title, options, chosen
+        self._title, self._options, self._chosen, self._does = title, options, chosen, does
 
     def compose(self) -> ComposeResult:
         """The list."""
         with Vertical(classes="dialog choose") as dialog:
             dialog.border_title = self._title
-            dialog.border_subtitle = "⏎ open · esc close"
+            dialog.border_subtitle = f"⏎ {self._does} · esc close"
             yield OptionList(*(Option(Content(visible_line(label))) for _, label in self._options), compact=True)
 
     def on_mount(self) -> None:

@@ -50,7 +50,7 @@ class GenerateTab(Writing):
     NAME = "generate"
     TITLE = "Generate"
     KEYS = (
-        key("space,enter", "send('toggle')", "run/pause", "start or pause generation"),
+        key("space,p", "send('toggle')", "run/pause", "start or pause generation"),
         key(".", "send('step')", "step", "write a single token"),
         key("left,backspace", "send('back', 1)", "back", "move the cursor back by a token; the text after it stays"),
         key(
@@ -59,8 +59,8 @@ class GenerateTab(Writing):
             "forward",
             "move the cursor forward by a token (mouse: click); at the end, write",
         ),
-        key("[,shift+left", "send('back_line')", "", "move the cursor back by a line"),
-        key("],shift+right", "send('forward_line')", "", "move the cursor forward by a line"),
+        key("shift+left", "send('back_line')", "", "move the cursor back by a line"),
+        key("shift+right", "send('forward_line')", "", "move the cursor forward by a line"),
         key("home", "send('back_all')", "", "move the cursor to the beginning"),
         key("end", "send('forward_all')", "to the end", "move the cursor to the end"),
         key(
@@ -71,19 +71,18 @@ class GenerateTab(Writing):
         ),
         key("t", "settings", "settings", "change temperature, top-k, top-p or seed"),
         key("b", "branch", "branch", "continue from here in a new branch (writing in the middle does so by itself)"),
-        key("u", "send('undo')", "undo", "return to where the text was last changed; what was written stays after it"),
-        key("U", "send('redo')", "redo", "return to where you pressed u"),
-        key("m", "keep", "keep", "keep this state under a name, and continue"),
+        key("ctrl+z", "send('undo')", "undo", "return to where the text was last changed; what came after stays"),
+        key("ctrl+y", "send('redo')", "redo", "return to where you pressed ctrl+z"),
+        key("k", "keep", "keep", "keep this state under a name, and continue"),
         key("B", "switch", "branches", "switch to another branch or kept state; nothing is lost"),
         key("o", "choose", "open", "open another run or cell file"),
         key("e", "export", "export", "write the network as a cell file into export/cells"),
         key("w", "save", "save", "save the text to a file"),
         key("W", "save_state", "save state", "save the state at the cursor to a file"),
         key("O", "open_state", "open state", "start a text from a state that was saved to a file"),
-        key("y", "copy", "copy", "copy the text to the clipboard"),
-        key("<,comma", "slower", "", "write more slowly"),
+        key("<", "slower", "", "write more slowly"),
         key(">", "faster", "", "write faster"),
-        key("r", "send('reset')", "reset", "start an empty text from the zero state; the present one stays a branch"),
+        key("Z", "send('reset')", "reset", "start an empty text from the zero state; the present one stays a branch"),
         key("up,pageup", "scroll_up", "", "scroll the text up; previous column of a series"),
         key("down,pagedown", "scroll_down", "", "scroll the text down; next column of a series"),
     )

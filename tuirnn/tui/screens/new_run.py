@@ -1,6 +1,5 @@
 """The form for a new run, made from the configuration's own fields."""
 
-import contextlib
 from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -8,23 +7,18 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantFocus
-from textual.message import Message
-from textual.screen import ModalScreen
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
 
 from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
-from tuirnn.estimate import earlier_run, estimate
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name, free_name
-from tuirnn.survey import Survey, preview, survey
 from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.text import visible_line
 from tuirnn.tui.background_actions import BackgroundActions
 from tuirnn.tui.context import Context
-from tuirnn.tui.outlook import outlook
+from tuirnn.tui.screens.estimating import Estimating
 from tuirnn.tui.screens.run_fields import NO_RECIPE, from_text, label_of, own_words, recipes_of, to_text
 from tuirnn.tui.widgets.on_off import OnOff
 from tuirnn.tui.widgets.task_choice import TaskChoice
@@ -61,13 +55,6 @@ SOURCE_OF = {
 }
 """What is read if no source is entered, by the name of the task."""
 
-PREVIEWED = 6
-"""Lines about a file that are shown."""
-
-READING = "reading the data …"
-TYPED = 0.25
-"""Seconds without a key press after which the data are read."""
-
 
 def first_config() -> RunConfig:
     """The initial configuration of the form."""
@@ -75,24 +62,7 @@ def first_config() -> RunConfig:
     return base.replace(minutes=FIRST_MINUTES)
 
 
-def data_key(config: RunConfig) -> tuple[object, ...]:
-    """The settings that the result of `survey` depends on."""
-    train = config.train
-    return config.data, train.batches, train.batch_size, train.seq_len, train.every_step
-
-
-class Surveyed(Message):
-    """The data with this `data_key` have been read; `found` is a line of text if that failed.
-
-    `told` is what was understood of a file, a line each.
-    """
-
-    def __init__(self, key: tuple[object, ...], found: Survey | str, told: tuple[str, ...] = ()) -> None:
-        super().__init__()
-        self.key, self.found, self.told = key, found, told
-
-
-class NewRun(ModalScreen[None]):
+class NewRun(Estimating):
     """A form for the settings of a run: checks them as they are typed, and starts the training.
 
     Args:
@@ -105,14 +75,10 @@ class NewRun(ModalScreen[None]):
     ]
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
-        self.context = context
+        super().__init__(context)
         self._base = first_config()  # for the settings that have no control yet
         self._starting = self._check_due = False
         self._refused = ""  # why the training did not start; until something is changed
-        self._surveyed: Surveyed | None = None
-        self._reading: tuple[object, ...] = ()  # key of the data that are being read, or are about to be
-        self._pause: Timer | None = None
 
     # ── the form ──────────────────────────────────────────────────────────────
 
@@ -246,53 +212,7 @@ class NewRun(ModalScreen[None]):
             elif not self._starting:
                 self._problem(self._estimate(config), "$text-muted")
 
-    # ── estimate ─────────────────────────────────────────────────────
-
-    def _estimate(self, config: RunConfig) -> str:
-        """Estimated size and duration of the run, or a note that its data are still being read."""
-        known, key = self._surveyed, data_key(config)
-        if known is None or known.key != key:
-            self._read_soon(config, key)
-            return READING
-        if isinstance(known.found, str):
-            return known.found
-        like = earlier_run(config, known.found.sha256, self.context.folder.runs)
-        return outlook(config.train, estimate(config, known.found, like), like.name if like else "")
-
-    def _read_soon(self, config: RunConfig, key: tuple[object, ...]) -> None:
-        """Read the data after a pause in typing."""
-        if key != self._reading:
-            self._reading = key
-            if self._pause:
-                self._pause.stop()
-            self._pause = self.set_timer(
-                TYPED, lambda: self.run_worker(lambda: self._read(config, key), thread=True, group="survey")
-            )
-
-    def _read(self, config: RunConfig, key: tuple[object, ...]) -> None:
-        """Survey the data of a configuration, in a thread."""
-        found: Survey | str
-        try:
-            found = survey(config)
-        except TuirnnError as error:
-            found = str(error)
-        except Exception as error:  # no file may end the dashboard; the training reports the error again
-            found = f"the data cannot be read: {type(error).__name__}: {error}"
-        told: tuple[str, ...] = ()
-        with contextlib.suppress(Exception):  # what is wrong has been found above
-            told = preview(config.data)
-        self.post_message(Surveyed(key, found, told))
-
-    def on_surveyed(self, message: Surveyed) -> None:
-        """Display the estimate, unless other data were entered meanwhile."""
-        if message.key == self._reading:
-            self._surveyed, self._reading = message, ()
-            lines = [visible_line(line) for line in message.told[:PREVIEWED]]
-            more = len(message.told) - len(lines)
-            lines += [f"… {more} more: tuirnn data look"] * (more > 0)
-            self.query_one("#form-preview", Static).update(Content("\n".join(lines)))
-            self.query_one("#form-preview").display = bool(lines)
-            self._changed()
+    # ── changes ───────────────────────────────────────────────────────────────
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the form."""

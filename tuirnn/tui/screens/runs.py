@@ -69,13 +69,13 @@ class RunsTab(Tab):
         ),
         key("s", "sort", "sort", "sort by the next column"),
         key("e", "export", "export", "write the run's best checkpoint as a cell file into export/cells"),
-        key("t", "note", "tag", "give the run tags and a note: '#night ran on the old data'"),
+        key("#", "note", "tag", "give the run tags and a note: '#night ran on the old data'"),
         key("N", "rename", "rename", "rename the run"),
         key("d", "delete", "delete", "delete the run, after confirmation"),
-        key("i", "xray", "", "open the run on the X-ray tab"),
+        key("X", "xray", "", "open the run on the X-ray tab"),
         key("U", "unmark", "", "remove all marks"),
         key("r", "refresh", "", "read the folder again now"),
-        key("t", "tour", "", "two minutes, step by step: train a network, look inside, let it write"),
+        key("h", "tour", "", "two minutes, step by step: train a network, look inside, let it write"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [*KEYS]
     _wanted = ""  # name of a run that the cursor is going to be put on
@@ -196,6 +196,11 @@ class RunsTab(Tab):
         """Display the run under the cursor."""
         self._follow()
 
+    def on_resize(self) -> None:
+        """Show as much of the table of a run's answers as there is room for now."""
+        if self.is_set_up:
+            self.call_after_refresh(self._draw_below)
+
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Open the run that was clicked."""
         self.action_open()
@@ -315,6 +320,14 @@ class RunsTab(Tab):
         """Write the cell file of the run."""
         if run := self.highlighted:
             self._actions.export(run.name)
+
+    def copies(self) -> dict[str, str]:
+        """The highlighted run: where it is, its row of the table, what is known about it, and what it wrote last."""
+        if (run := self.highlighted) is None:
+            return {}
+        written = last_text(self._readers.snapshot(run.paths)).strip("\n")
+        row = self._table.row_of(run)
+        return {"path": str(run.paths.root), "row": row, "details": describe(run).plain, "sample": written}
 
     def action_refresh(self) -> None:
         """Read the folder now."""

@@ -46,8 +46,8 @@ class SweepTab(Tab):
     NAME = "sweep"
     TITLE = "Sweep"
     KEYS = (
-        key("m", "measure", "setting", "losses against the next setting that varies"),
-        key("s", "next", "sweep", "next sweep of this folder"),
+        key("x", "setting", "setting", "losses against the next setting that varies"),
+        key("o", "next", "sweep", "next sweep of this folder"),
         key("enter", "open", "open best", "open the best run on the Train tab"),
         key("space", "mark", "mark best", "mark the five best runs, for the Compare tab"),
         key("up", "scroll_up", "", "scroll the table up"),
@@ -165,15 +165,15 @@ class SweepTab(Tab):
 
     def _draw_table(self, sweep: SweepView) -> None:
         frame = self.query_one("#sweep-table-frame")
-        frame.border_title = "runs, the best first"
-        rows = [("", "val loss", *(name.replace("_", " ") for name in sweep.settings), "at step", "seconds", "state")]
-        for one in sweep.ranked:
-            loss = "–" if one.loss is None else text.loss(one.loss) + " leaky" * one.leaky
-            values = (_word(one.values.get(name)) for name in sweep.settings)
-            star = "★" if one.name == sweep.best else ""
-            rows.append((star, loss, *values, text.count(one.at_step), text.count(one.seconds), _state(one)))
+        entitle(frame, "runs, the best first")
         room = max(frame.size.width - 4, 20)
-        self.query_one("#sweep-table", Static).update(Content("\n").join(_lines(rows, room)))
+        self.query_one("#sweep-table", Static).update(Content("\n").join(_lines(_rows(sweep), room)))
+
+    def copies(self) -> dict[str, str]:
+        """The table, its cells between tabs; the name of the best run."""
+        if (sweep := self.sweep) is None:
+            return {}
+        return {"table": "\n".join("\t".join(row) for row in _rows(sweep)), "name of the best run": sweep.best or ""}
 
     # ── keys ──────────────────────────────────────────────────────────────────
 
@@ -185,7 +185,7 @@ class SweepTab(Tab):
             return self.sweep is not None and self.sweep.best is not None
         return self.sweep is not None
 
-    def action_measure(self) -> None:
+    def action_setting(self) -> None:
         """Show the losses against the next setting."""
         if (sweep := self.sweep) and sweep.settings:
             self._setting = following(self._setting, sweep.settings)
@@ -223,8 +223,19 @@ def _series(name: str, x: Sequence[float], y: Sequence[Any], style: str, mark: s
     return Series(name, Curve.of(list(x)), Curve.of(list(y)), style, mark, faint)
 
 
+def _rows(sweep: SweepView) -> list[tuple[str, ...]]:
+    """The table: titles, then the runs, the best first."""
+    rows = [("", "val loss", *(name.replace("_", " ") for name in sweep.settings), "at step", "seconds", "state")]
+    for one in sweep.ranked:
+        loss = "–" if one.loss is None else text.loss(one.loss) + " leaky" * one.leaky
+        values = (_word(one.values.get(name)) for name in sweep.settings)
+        star = "★" if one.name == sweep.best else ""
+        rows.append((star, loss, *values, text.count(one.at_step), text.count(one.seconds), _state(one)))
+    return rows
+
+
 def _which(found: Sequence[SweepView], sweep: SweepView) -> str:
-    return f"{found.index(sweep) + 1} of {len(found)} sweeps: s" if len(found) > 1 else ""
+    return f"{found.index(sweep) + 1} of {len(found)} sweeps: o" if len(found) > 1 else ""
 
 
 def _word(value: Any) -> str:

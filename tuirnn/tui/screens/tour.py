@@ -203,7 +203,7 @@ def _switched(tour: Tour) -> bool:
 STEPS = (
     Step(
         "A new network reads the Python manual and guesses each next character; the curve is its surprise.",
-        "v", "let it write a sample now", lambda tour: tour.evaluations > 0,
+        "V", "let it write a sample now", lambda tour: tour.evaluations > 0,
         "the training is starting", lambda tour: tour.is_open(TrainTab) and len(tour.train.snapshot.train) > 0,
     ),
     Step(

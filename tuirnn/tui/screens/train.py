@@ -39,17 +39,17 @@ class TrainTab(ChartKeys, Steering):
         key("p,space", "pause", "pause/go", "pause the training after this step, or continue (also: space)"),
         key("S", "stop", "stop…", "write a checkpoint and end the training, after confirmation"),
         key("R", "resume", "resume", "resume a run that has ended, as a process of its own"),
-        key("v", "evaluate", "evaluate", "evaluate and write a sample now"),
+        key("V", "evaluate", "evaluate", "evaluate and write a sample now"),
         key("c", "checkpoint", "checkpoint", "write a checkpoint now"),
         key("[", "earlier", "earlier", "sample of the previous evaluation"),
         key("]", "later", "later", "sample of the next evaluation"),
-        key("w", "panel", "panel", "next panel: what it writes, what it gets wrong, the run's log, the machine"),
+        key("v", "panel", "panel", "next panel: what it writes, what it gets wrong, the run's log, the machine"),
         key("D", "findings", "findings", "what is found in the run's curves, with the evidence and what to try"),
         key(">", "faster", "lr up", "multiply the learning rate by 1.25"),
         key("<", "slower", "lr down", "multiply the learning rate by 0.8"),
         key("g", "generate", "generate", "generate with the run"),
         key("K", "kill", "", "kill the training without a checkpoint, after confirmation"),
-        key("i", "xray", "", "open the run on the X-ray tab"),
+        key("X", "xray", "", "open the run on the X-ray tab"),
         *CHART_KEYS,
         key("up", "scroll_up", "", "scroll the texts up; previous column of a forecast"),
         key("down", "scroll_down", "", "scroll the texts down; next column of a forecast"),
@@ -149,7 +149,8 @@ class TrainTab(ChartKeys, Steering):
         self.chart.empty = self._why_empty()
         judged = self.summary.judgement if self.summary else UNKNOWN
         facts, smoothing = measures.facts(self.summary), self.context.folder.smoothing
-        self.chart.show_run(RunCurves(name, self.snapshot, facts, judged, smoothing))
+        style = self.context.folder.line_style(name) if self.paths else ""
+        self.chart.show_run(RunCurves(name, self.snapshot, facts, judged, smoothing, style))
         self.draw_rest()
 
     def draw_rest(self) -> None:
@@ -222,10 +223,22 @@ class TrainTab(ChartKeys, Steering):
             self.set_class(page == self._page, page)
         held_out.set_class(self._page == SECOND, SECOND)
         self._asides.now()
+        self.refit()
 
     def action_findings(self) -> None:
         """Show what was found in the run."""
         self.app.push_screen(Findings(self.paths.name if self.paths else "", self._asides.findings))
+
+    def copies(self) -> dict[str, str]:
+        """The sample at the cursor, the figures there, the findings, and where the run is."""
+        chosen = self._evaluation()
+        found = "\n".join(f"{one.what}: {one.evidence} {one.advice}" for one in self._asides.findings)
+        return {
+            "sample": chosen.text.strip("\n") if chosen else "",
+            "figures at the cursor": "\n".join(self.chart.values_at_cursor()),
+            "findings": found,
+            "path": str(self.paths.root) if self.paths else "",
+        }
 
     def action_scroll_up(self) -> None:
         """Scroll the texts up."""

@@ -85,7 +85,7 @@ class Writing(Tab):
         """Choose a branch, then continue there."""
         branches = self.view.branches
         if len(branches) < 2:
-            self.context.notice("there is only one branch; b starts another one, m keeps this state under a name")
+            self.context.notice("there is only one branch; b starts another one, k keeps this state under a name")
             return
         options = [
             (branch.name, f"{'  ' * branch.depth}{branch.name}   {text.count(branch.length)} {self.view.noun}s")
@@ -146,12 +146,11 @@ class Writing(Tab):
         """Send a command with the answer of a dialog, unless it was closed."""
         return lambda answer: self.send(command, answer) if answer else None
 
-    def action_copy(self) -> None:
-        """Ask the terminal to copy the text to the clipboard."""
-        if self.engine is not None:
-            written = self.engine.text()
-            self.app.copy_to_clipboard(written)
-            self.context.notice(f"copied {text.count(len(written))} characters, if the terminal supports it (OSC 52)")
+    def copies(self) -> dict[str, str]:
+        """The text, and the name of the run or cell file."""
+        if self.engine is None:
+            return {}
+        return {"text": self.engine.text(), "name of the network": self.engine.cell}
 
 
 def state_of(view: View) -> list[str | Content]:

@@ -96,14 +96,14 @@ class XrayTab(Tab):
     KEYS = (
         key("up", "unit_up", "unit", "previous unit in the list"),
         key("down", "unit_down", "", "next unit in the list"),
-        key("left", "earlier", "move", "previous passage of a text or series, previous letter of a sequence"),
-        key("right", "later", "", "next passage of a text or series, next letter of a sequence"),
-        key("space", "next_sequence(1)", "next one", "next sequence"),
-        key("backspace", "next_sequence(-1)", "", "previous sequence"),
+        key("left", "left", "move", "previous passage of a text or series, previous letter of a sequence"),
+        key("right", "right", "", "next passage of a text or series, next letter of a sequence"),
+        key("shift+right", "next_sequence", "next one", "next sequence"),
+        key("shift+left", "previous_sequence", "", "previous sequence"),
         key("f", "feature", "feature", "next feature that units may follow: quotes, line ends, capitals, …"),
         key("v", "view", "map/text", "switch between a map of many units and one unit over the text"),
         key("l", "layer", "layer", "next layer"),
-        key("e", "equations", "equations", "switch between equations, and gradient with gates (small windows)"),
+        key("E", "equations", "equations", "switch between equations, and gradient with gates (small windows)"),
         key("y", "log", "log y", "logarithmic or linear gradient norm"),
         key("[", "probe_earlier", "earlier", "gates and gradient at the previous evaluation"),
         key("]", "probe_later", "later", "gates and gradient at the next evaluation"),
@@ -248,7 +248,7 @@ class XrayTab(Tab):
             return bool(self.opened_run)
         if action == "equations":
             return self.screen.has_class("-narrow")  # in other windows they are always visible
-        if action == "next_sequence":
+        if action in ("next_sequence", "previous_sequence"):
             return self._units.is_walked
         if action == "view":
             return bool(self._units.features) and not self._units.is_series
@@ -275,27 +275,33 @@ class XrayTab(Tab):
         self._units.next_layer()
         self._draw_probes()
 
-    def action_earlier(self) -> None:
+    def action_left(self) -> None:
         """Move back in the text."""
         self._units.move_text(-1)
 
-    def action_later(self) -> None:
+    def action_right(self) -> None:
         """Move forward in the text."""
         self._units.move_text(1)
 
-    def action_next_sequence(self, by: int) -> None:
-        """Go to the next (1) or previous (-1) sequence."""
-        self._units.next_sequence(by)
+    def action_next_sequence(self) -> None:
+        """Go to the next sequence."""
+        self._units.next_sequence(1)
+
+    def action_previous_sequence(self) -> None:
+        """Go to the previous sequence."""
+        self._units.next_sequence(-1)
 
     def action_view(self) -> None:
         """Switch between map and text."""
         self._units.toggle_class("-text")
         self.call_after_refresh(self._units.draw)
+        self.refit()
 
     def action_equations(self) -> None:
         """Switch between equations, and gradient with gates."""
         self.toggle_class("-equations")
         self.call_after_refresh(self._draw_probes)
+        self.refit()
 
     def action_log(self) -> None:
         """Switch between linear and logarithmic gradient norm."""
@@ -318,6 +324,15 @@ class XrayTab(Tab):
             to = min(max(now + by, 0), len(steps) - 1)
             self._step = None if to == len(steps) - 1 else steps[to]
             self._draw_probes()
+
+    def copies(self) -> dict[str, str]:
+        """The equations of the cell, the units that follow features, and where the run is."""
+        run = next(iter(self.context.folder.named([self.opened_run])), None)
+        return {
+            "equations": self._probes.equations,
+            "units": self._units.as_text(),
+            "path": str(run.paths.root) if run else "",
+        }
 
     def action_refresh(self) -> None:
         """Open the newest checkpoint."""

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tuirnn.cells import Cell
+from tuirnn.tui.widgets.titles import entitle
 
 GAP = 3
 """Cells between two columns."""
@@ -49,9 +50,17 @@ class Equations(Widget):
             self._cell = cell
             found = equations(cell).forward if cell is not None else ()
             self._lines = tuple(map(plain, found)) if self._ascii else found
-            self.border_title = Content(f"{cell.name}, {cell.year}" if cell is not None else "")
-            self.border_subtitle = Content("equations of a step" if cell is not None else "")
+            entitle(
+                self,
+                f"{cell.name}, {cell.year}" if cell is not None else "",
+                "equations of a step" if cell is not None else "",
+            )
             self.refresh()
+
+    @property
+    def text(self) -> str:
+        """The equations, a line each; '' without a cell."""
+        return "\n".join(self._lines)
 
     def render(self) -> Content:
         """The equations, down the columns; if they do not fit, the number of lines that are left out."""

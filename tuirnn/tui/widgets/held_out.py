@@ -16,7 +16,7 @@ from tuirnn.tui.widgets.titles import entitle, fit
 
 WAITING = "nothing yet: a sample is written at each evaluation"
 NO_ANSWERS = "no predictions yet: they are recorded at each evaluation"
-ON_REQUEST = "; v requests one now"
+ON_REQUEST = "; V requests one now"
 """Of a run that trains."""
 
 
@@ -35,8 +35,7 @@ class HeldOut(Horizontal):
         yield AnswerTable(id="train-answers")
         yield StyledText(id="train-sample")
         mistakes = Mistakes(id="train-mistakes")
-        mistakes.border_title = "what it still gets wrong"
-        mistakes.border_subtitle = surprise_legend("surprise", "· below: its own guess")
+        entitle(mistakes, "what it still gets wrong", surprise_legend("surprise", "· below: its own guess"))
         yield mistakes
 
     def on_mount(self) -> None:

@@ -59,6 +59,11 @@ class ProbeView(Horizontal):
         """Switch between linear and logarithmic gradient norm; `show` has to be called after it."""
         self._log = not self._log
 
+    @property
+    def equations(self) -> str:
+        """The equations of the cell, a line each."""
+        return self.query_one(Equations).text
+
     def show(self, runs: Sequence[ProbedRun], own: str, layer: int) -> None:
         """Draw probes.
 
@@ -91,8 +96,7 @@ class ProbeView(Horizontal):
                 continue
             steps_back = Curve.of(np.arange(len(norms)) - (len(norms) - 1))
             name = f"{one.run.name} ({one.run.cell})" if roomy else one.run.name
-            style = one.style if several else "train"
-            lines.append(Series(name if several else "", steps_back, Curve.of(norms / norms[-1]), style))
+            lines.append(Series(name if several else "", steps_back, Curve.of(norms / norms[-1]), one.style))
         chart.show(lines, Options(log=self._log))
         notes = ["relative to the last step"]
         notes += ["mark runs to compare cells"] if not several and chart.size.width >= WIDE else []

@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
@@ -17,6 +16,7 @@ from tuirnn.charts.window import Window
 from tuirnn.figures import UNKNOWN, Judgement
 from tuirnn.runlog.snapshot import Curves, Snapshot
 from tuirnn.runs.reader import ELAPSED
+from tuirnn.tui.theme import FAINT
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.titles import entitle
 
@@ -39,6 +39,7 @@ class RunCurves:
         facts: what a step stands for.
         judgement: the metrics of its held-out data.
         smoothing: of the training loss; None for automatic, 0 for none.
+        style: of the run's lines, the same in every chart; '' for that of a run alone.
     """
 
     name: str = "no run"
@@ -46,6 +47,12 @@ class RunCurves:
     facts: Facts = field(default_factory=Facts)
     judgement: Judgement = UNKNOWN
     smoothing: float | None = None
+    style: str = ""
+
+    def coloured(self, lines: Iterable[Series]) -> list[Series]:
+        """Lines of the training in the colour of the run; those of held-out data stay as they are."""
+        styles = {"train": self.style, "raw": f"{self.style}{FAINT}"} if self.style else {}
+        return [dataclasses.replace(one, style=styles[one.style]) if one.style in styles else one for one in lines]
 
 
 class RunChart(Chart):
@@ -89,8 +96,9 @@ class RunChart(Chart):
             unit=measures.unit_of(measure, judged, self._unit),
         )
         smooth = self.curves.smoothing != 0
-        reading = self._values_at_cursor(measures.unit_of(LOSS, judged, self._unit))
-        self.show(measures.series_of(measure, snapshot, self._axis, facts, smooth), options, reading)
+        reading = self.values_at_cursor()
+        lines = measures.series_of(measure, snapshot, self._axis, facts, smooth)
+        self.show(self.curves.coloured(lines), options, reading)
         title = measures.title(measure, judged, self._unit, facts.counted)
         entitle(self, f"{self.curves.name} · {title}", " · ".join(self._described(options)))
 
@@ -107,11 +115,11 @@ class RunChart(Chart):
             return []
         return [f"preview, {100 * snapshot.share:.0f} % read", *words] if snapshot.share < 1 else words
 
-    def _values_at_cursor(self, unit: str) -> list[str]:
-        """The values at the cursor, a line each; `unit` is that of the loss."""
+    def values_at_cursor(self) -> list[str]:
+        """The values at the cursor, a line each; nothing without a cursor."""
         if self.cursor is None:
             return []
-        snapshot, step = self.curves.snapshot, self.cursor
+        snapshot, step, unit = self.curves.snapshot, self.cursor, self.unit
         lines = [f"step {text.count(step)}"]
         shown = [("train", snapshot.train, snapshot.smooth), ("val", snapshot.val, snapshot.val[LOSS])]
         shown += [
@@ -141,7 +149,8 @@ class RunChart(Chart):
         """The measures that this chart does not show, with their lines."""
         snapshot, facts = self.curves.snapshot, self.curves.facts
         others = [measure for measure in measures.measures(snapshot, facts) if measure != self._measure]
-        return [(one, measures.series_of(one, snapshot, self._axis, facts)) for one in others[:SMALL_CHARTS]]
+        lines = [measures.series_of(one, snapshot, self._axis, facts) for one in others[:SMALL_CHARTS]]
+        return [(one, self.curves.coloured(its)) for one, its in zip(others, lines, strict=False)]
 
     def _ends(self) -> tuple[float, float]:
         """First and last value on the axis."""
@@ -175,7 +184,7 @@ class RunChart(Chart):
         if area is None:
             return
         x, train = self._cursor_x(), self.curves.snapshot.train
-        share = 1.0 if math.isnan(x) else (area.scale.column(np.array([x]), area.W * 10)[0]) / (area.W * 10)
+        share = 1.0 if math.isnan(x) else area.scale.share(x)
         step = measures.step_at(train, self._axis, area.scale.x_at(min(max(share + cells / area.W, 0), 1)))
         if step == self.cursor:  # fewer points than cells: go to the next point
             at = train.step.before(step) + cells

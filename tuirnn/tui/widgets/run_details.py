@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tuirnn import text
+from tuirnn.tui.widgets.titles import entitle, whole_words
 
 
 class RunDetails(Vertical):
@@ -30,10 +31,11 @@ class RunDetails(Vertical):
             written: its last sample.
             table: whether the sample is a table, not a text.
         """
-        sample = Content(text.visible(written)) if table else _quoted(written)
+        room = self.query_one("#runs-sample", Static).content_size.width
+        sample = Content("\n".join(whole_words(text.visible(written), room))) if table else _quoted(written)
         if self._shown != (shown := (title, facts.markup, sample.markup)):
             self._shown = shown
-            self.border_title = Content(title)
+            entitle(self, title)
             self.query_one("#runs-facts", Static).update(facts)
             panel = self.query_one("#runs-sample", Static)
             panel.set_class(table, "-table")

@@ -102,6 +102,12 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         row = self.cursor_row
         return self._shown[row] if 0 <= row < len(self._shown) else None
 
+    def row_of(self, run: RunSummary) -> str:
+        """Every column of a run, whether there is room for it or not, with its title, a line each."""
+        row = {**self._row(run), "name": Text(run.name)}
+        wide = max(map(len, row))
+        return "\n".join(f"{title.ljust(wide)}  {cell.plain}" for title, cell in row.items() if cell.plain.strip(" –"))
+
     def show(
         self, runs: list[RunSummary], styles: Mapping[str, str], marked: frozenset[str], start: str | None = None
     ) -> None:

@@ -45,7 +45,7 @@ class UnitView(Horizontal):
     def compose(self) -> ComposeResult:
         """List, map and text; one of the last two is hidden."""
         units = Static("", id="xray-units", markup=False)
-        units.border_title, units.border_subtitle = "units that follow", "unit, correlation"
+        entitle(units, "units that follow", "unit, correlation")
         yield units
         yield HeatMap(id="xray-heat")
         yield StyledText(id="xray-text")
@@ -99,6 +99,12 @@ class UnitView(Horizontal):
     def followers(self) -> list[Follower]:
         """The units of the present feature."""
         return self._layers[self._layer][self.features[self._feature]]
+
+    def as_text(self) -> str:
+        """The features of the present layer, the unit that follows each best, and their correlation, a line each."""
+        wide = max(map(len, self.features), default=0)
+        best = {name: self._layers[self._layer][name][0] for name in self.features}
+        return "\n".join(f"{name.ljust(wide)}  unit {one.unit:>4}  {one.r:+.2f}" for name, one in best.items())
 
     # ── drawing ───────────────────────────────────────────────────────────────
 

@@ -16,7 +16,7 @@ from tuirnn.tui.keys import key
 DOORS = (
     ("play", "a trained network writes now", "4"),
     ("train", "a network on text, labels, tags or a series", "n"),
-    ("tour", "two minutes, step by step", "t"),
+    ("tour", "two minutes, step by step", "h"),
 )
 """Name, what is behind it, and the key that opens it from anywhere on the Runs tab."""
 
