@@ -122,6 +122,8 @@ def rate(value: float) -> str:
     if not math.isfinite(value) or value == 0:
         return "–"
     mantissa, exponent = f"{value:.2e}".split("e")
+    if int(exponent) >= 0:
+        return f"{value:.3g}"
     return f"{mantissa}e{int(exponent)}"
 
 

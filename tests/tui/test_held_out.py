@@ -89,7 +89,7 @@ async def test_an_evaluation_is_offered_where_a_training_can_make_one(tmp_path: 
         await until(pilot, lambda: "a sample is written at each evaluation" in screen_text(pilot.app))
         assert "requests one now" not in screen_text(pilot.app)
         pilot.app.query_one(HeldOut).show(Snapshot(), None, None, live=True)
-        await until(pilot, lambda: "v requests one now" in screen_text(pilot.app))
+        await until(pilot, lambda: "V requests one now" in screen_text(pilot.app))
 
 
 async def test_an_earlier_evaluation_is_chosen_by_key(kinds: RunPaths, opened: Opener) -> None:

@@ -19,7 +19,8 @@ from tuirnn.text import visible_line
 from tuirnn.tui.background_actions import BackgroundActions
 from tuirnn.tui.context import Context
 from tuirnn.tui.screens.estimating import Estimating
-from tuirnn.tui.screens.run_fields import NO_RECIPE, from_text, label_of, own_words, recipes_of, to_text
+from tuirnn.tui.screens.run_fields import NO_RECIPE, from_text, label_of, name_after, own_words, recipes_of, to_text
+from tuirnn.tui.widgets.completion import SourceSuggester
 from tuirnn.tui.widgets.on_off import OnOff
 from tuirnn.tui.widgets.task_choice import TaskChoice
 
@@ -46,7 +47,7 @@ FIRST_RECIPE, FIRST_MINUTES = "demo", 2.0
 HINTS = {
     "name": "Name of the run: letters, digits, '.', '_' and '-'; empty: generated from the cell.",
     "recipe": "Named configurations of this task; one of them fills in all fields below.",
-    "sources": "Files, folders or data set names (shakespeare, baby-names); empty: the embedded text.",
+    "sources": "Files, folders or data set names (shakespeare, baby-names); → completes; empty: the embedded text.",
 }
 
 SOURCE_OF = {
@@ -111,7 +112,10 @@ class NewRun(Estimating):
             return OnOff("", value, compact=True)
         if choices := spec.metadata["choices"]:
             return Select([(word, word) for word in choices], value=value, allow_blank=False, compact=True)
-        return Input(to_text(value), compact=True, placeholder=SOURCE_OF[DEFAULT] if name == "sources" else "")
+        if name == "sources":
+            hint = SOURCE_OF[DEFAULT]
+            return Input(to_text(value), compact=True, placeholder=hint, suggester=SourceSuggester())
+        return Input(to_text(value), compact=True)
 
     def _row(self, name: str, control: Widget) -> Horizontal:
         control.id = f"field-{name}"
@@ -129,8 +133,10 @@ class NewRun(Estimating):
         return next((str(select.value) for select in chosen), FIRST_RECIPE)
 
     def _default_name(self, config: RunConfig | None = None) -> str:
-        """A free name of the run: after its recipe, or after its cell."""
+        """A free name of the run: after the user's own data, its recipe, or its cell."""
         folder, recipe = self.context.folder.path, self._recipe()
+        if config and config.data.sources != self._base.data.sources and (own := name_after(config.data.sources)):
+            return free_name(folder, own)
         return default_name(config or self._base, folder) if recipe == NO_RECIPE else free_name(folder, recipe)
 
     def _hint_of(self, name: str) -> str:
@@ -279,6 +285,7 @@ class NewRun(Estimating):
             flat = self._base.flat()
             rest = [name for name in FIELDS if name not in (*MAIN, "task")]
             await rows.mount_all(self._row(name, self._control(name, flat[name])) for name in rest)
+        self.call_after_refresh(lambda: event.collapsible.scroll_visible(top=True, animate=False))
 
     # ── start ─────────────────────────────────────────────────────────────────
 

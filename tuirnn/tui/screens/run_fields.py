@@ -3,6 +3,7 @@
 import re
 import shlex
 import textwrap
+from pathlib import Path
 from typing import Any, cast
 
 from tuirnn.config import FIELDS, load_recipe, recipe_names
@@ -12,7 +13,7 @@ from tuirnn.text import visible_line
 
 NO_RECIPE = "–"
 
-NAMES, ABOUT = 20, 38
+NAMES, ABOUT = 20, 32
 """Cells of a recipe's name and of the beginning of its description in the list of recipes."""
 
 _FLAG = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
@@ -53,6 +54,11 @@ def from_text(name: str, typed: str) -> Any:
 def label_of(name: str) -> str:
     """The label of a field."""
     return {"sources": "source", "lr": "learning rate", "task": "what"}.get(name, name.replace("_", " "))
+
+
+def name_after(sources: tuple[str, ...]) -> str:
+    """A name for a run after what it is trained on, in the characters that a name may have; '' if none is left."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(sources[0]).stem).strip("._-")[:40] if sources else ""
 
 
 def own_words(message: str) -> str:

@@ -102,7 +102,8 @@ class KeyLine(Widget):
         active = list(self.screen.active_bindings.values())
         focused = self.screen.focused
         if focused is not None and focused.check_consume_key("a", "a"):  # an input field
-            own, general = [], [one for one in active if one.binding.action == "leave"]
+            own = [one for one in active if one.node is focused and one.binding.show]
+            general = [one for one in active if one.binding.action == "leave"]
         else:
             shown = [one for one in active if one.binding.show]
             own = [one for one in shown if one.node is not self.app]

@@ -15,7 +15,10 @@ NEWLINE = "↵"
 class PromptInput(Input):
     """A field for text that the network reads; ↵ represents a newline."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+j,shift+enter", "newline", "newline", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "let it write", key_display="⏎"),
+        Binding("ctrl+j,shift+enter", "newline", "newline", key_display="^j"),
+    ]
 
     def validate_value(self, value: str) -> str:
         """Replace characters that could move the terminal's cursor."""

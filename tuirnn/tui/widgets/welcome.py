@@ -14,7 +14,7 @@ from tuirnn.text import visible_line
 from tuirnn.tui.keys import key
 
 DOORS = (
-    ("play", "a trained network writes now", "4"),
+    ("play", "a trained network: space lets it write", "4"),
     ("train", "a network on text, labels, tags or a series", "n"),
     ("tour", "two minutes, step by step", "h"),
 )
@@ -65,7 +65,7 @@ class Welcome(Vertical, can_focus=True):
             mark, style = ("▸ ", "bold $accent") if here else ("  ", "bold")
             lines.append(Content.assemble((mark, "$accent"), (f"{name:<8}", style), f"{behind:<46}", (shortcut, style)))
             lines.append(Content(""))
-        where = f"Runs are stored in {visible_line(self._folder)}" if self._folder else ""
+        where = f"Runs are kept in the folder {visible_line(self._folder)}" if self._folder else ""
         lines.append(Content.styled(where, "$text-muted"))
         self.query_one("#doors", Static).update(Content("\n").join(lines))
 
