@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.widgets import Input
 
+from tuirnn.tui.completion import completed
 from tuirnn.tui.screens.run_fields import name_after
-from tuirnn.tui.widgets.completion import completed
 
 from .conftest import Opener, until
 

@@ -17,10 +17,10 @@ from tuirnn.runs.layout import check_name, free_name
 from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.text import visible_line
 from tuirnn.tui.background_actions import BackgroundActions
+from tuirnn.tui.completion import SourceSuggester
 from tuirnn.tui.context import Context
 from tuirnn.tui.screens.estimating import Estimating
 from tuirnn.tui.screens.run_fields import NO_RECIPE, from_text, label_of, name_after, own_words, recipes_of, to_text
-from tuirnn.tui.widgets.completion import SourceSuggester
 from tuirnn.tui.widgets.on_off import OnOff
 from tuirnn.tui.widgets.task_choice import TaskChoice
 
