@@ -18,8 +18,7 @@ def completed(typed: str) -> str | None:
     before, blank, word = typed.rpartition(" ")
     if not word or any(quote in typed for quote in "'\"\\"):
         return None
-    found = [name for name in sorted(datasets.DATASETS) if name.startswith(word)]
-    found += _paths(word)
+    found = _paths(word) + [name for name in sorted(datasets.DATASETS) if name.startswith(word)]
     return before + blank + found[0] if found else None
 
 
