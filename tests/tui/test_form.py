@@ -35,6 +35,7 @@ async def form_of(pilot: Pilot[None], more: bool = True) -> NewRun:
     if more:
         form.query_one(Collapsible).collapsed = False
         await until(pilot, lambda: all(form.query(f"#field-{name}") for name in FIELDS))
+        await until(pilot, lambda: form.query_one("#form-fields").scroll_y > 0)  # to the first of them
     return form
 
 
