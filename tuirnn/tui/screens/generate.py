@@ -67,7 +67,7 @@ class GenerateTab(Writing):
             "i",
             "type",
             "type",
-            "type text that the network reads as you type; in the middle, leaving the field begins a branch",
+            "type text for the network to read; in the middle, leaving the field begins a branch",
         ),
         key("t", "settings", "settings", "change temperature, top-k, top-p or seed"),
         key("b", "branch", "branch", "continue from here in a new branch (writing in the middle does so by itself)"),
