@@ -43,6 +43,9 @@ koi8_u mac_roman cp437 cp850 cp852 cp866 gb18030 big5 cp932 shift_jis euc_jp euc
 SINGLE = tuple(name for name in CANDIDATES if not name.startswith(("gb", "big", "cp93", "cp94", "shift", "euc", "tis")))
 """Those of alphabets, of a byte for each character."""
 
+LEAST_DIFFERENT = 5
+"""Different bytes outside ASCII from which words alone decide."""
+
 MOST_WORDS = 2**13
 """Characters that are looked at for odd words."""
 
@@ -208,6 +211,8 @@ def _likelier(found: str, sample: bytes) -> str:
     text = _decoded(sample, found) if found else None
     if text is not None and (found not in SINGLE or not _oddities(text)):
         return found
+    if not found and len({byte for byte in sample if byte > 127}) < LEAST_DIFFERENT:
+        return ""  # too few for a guess that statistics do not make
     counts = {other: _oddities(text) for other in SINGLE if (text := _decoded(sample, other)) is not None}
     least = min(counts, key=counts.__getitem__, default=found)
     return least if counts and not counts[least] else found
