@@ -195,7 +195,7 @@ async def test_the_cursor_stays_in_view(small_run: RunPaths, opened: Opener) -> 
         await until(pilot, lambda: not tab(pilot).view.running and panel.scroll_offset.y == panel.max_scroll_y)
         await pilot.press("home")
         await until(pilot, lambda: written(pilot) == "" and panel.scroll_offset.y == 0)
-        await pilot.press("right_square_bracket", "right_square_bracket")
+        await pilot.press("shift+right", "shift+right")
         await until(pilot, lambda: written(pilot) != "")
         await pilot.press("end")
         await until(pilot, lambda: panel.tail == 0 and panel.scroll_offset.y == panel.max_scroll_y)
