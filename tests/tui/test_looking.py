@@ -1,5 +1,6 @@
 """X-ray, Compare, marks, filters and branches: the screen shows what is in the run."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -17,7 +18,7 @@ from tuirnn.config import RunConfig
 from tuirnn.gates import SHUT_OPEN
 from tuirnn.runlog.probes import Probe
 from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.reader import Status
+from tuirnn.runs.reader import Status, read_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tui import theme
 from tuirnn.tui.app import TABS, DashboardApp
@@ -235,6 +236,18 @@ async def test_xray_fills_itself_at_the_first_checkpoint(run: RunPaths, opened: 
                 path.rename(run.root / path.name[1:])
             await until(pilot, lambda: pilot.app.query_one(XrayTab).can("feature"))
             assert "position in line" in units_of(pilot)
+
+
+async def test_xray_says_which_step_it_shows_and_that_there_is_a_better_one(run: RunPaths, opened: Opener) -> None:
+    status = read_status(run)
+    async with opened(run.root.parent, run=run.name) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: pilot.app.query_one(XrayTab).can("feature"))
+        await until(pilot, lambda: f"· step {status.best_step} ·" in screen_text(pilot.app))
+        assert "r: step" not in screen_text(pilot.app)
+        with RunWriter(run) as writer:
+            writer.status(dataclasses.replace(status, best_step=status.best_step + 1000))
+        await until(pilot, lambda: f"r: step {status.best_step + 1000:,}" in screen_text(pilot.app))
 
 
 def units_of(pilot: Pilot[None]) -> str:

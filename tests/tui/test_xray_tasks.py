@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from tuirnn.loading.cell import load_cell
 from tuirnn.runs.layout import RunPaths
+from tuirnn.runs.reader import read_status
 from tuirnn.runtime.inside import look_inside
 from tuirnn.runtime.session import CellSession
 from tuirnn.tasks.probabilities import softmax
@@ -88,7 +89,8 @@ async def test_a_classifier_is_walked_letter_by_letter(kinds: RunPaths, opened: 
 
 async def test_a_forecaster_is_drawn_unit_by_time(tmp_path: Path, opened: Opener) -> None:
     train_small(tmp_path, "waves", Path("sincos"), task="forecast", horizon=10)
-    inside, _ = find_units("waves", tmp_path)
+    inside, _, step = find_units("waves", tmp_path)
+    assert step == read_status(RunPaths(tmp_path / "waves")).best_step
     assert inside.columns == ("sin", "cos")
     assert len(inside.points) == len(inside.states) == len(inside.symbols)
     async with opened(tmp_path, (120, 40), run="waves") as pilot:

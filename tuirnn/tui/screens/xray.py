@@ -39,24 +39,27 @@ class ProbesRead(Message):
     """The probes of the runs on show have been read."""
 
 
-def find_units(name: str, folder: Path) -> tuple[Inside, tuple[Features, ...]]:
+def find_units(name: str, folder: Path) -> tuple[Inside, tuple[Features, ...], int]:
     """Let a cell read a passage, and find the units that follow its features. Slow: for a thread.
 
     Args:
         name: of a run.
         folder: of runs.
     Returns:
-        The states of the cell, and the features of each layer.
+        The states of the cell, the features of each layer, and the step of the run's checkpoint (0: unknown).
     Raises:
         TuirnnError: there is no checkpoint, or the data are gone.
     """
     from tuirnn.loading.cell import load_cell
+    from tuirnn.runs.checkpoint import pointed, step_of
     from tuirnn.runtime.inside import look_inside
     from tuirnn.units import correlated
 
+    best = pointed(RunPaths(folder / name), "best")
     inside = look_inside(load_cell(name, folder), name, folder)
     features = _features(inside)
-    return inside, tuple(correlated(inside.states[:, layer], features) for layer in range(inside.states.shape[1]))
+    layers = tuple(correlated(inside.states[:, layer], features) for layer in range(inside.states.shape[1]))
+    return inside, layers, step_of(best) if best else 0
 
 
 def _has_checkpoint(paths: RunPaths) -> bool:
@@ -155,7 +158,7 @@ class XrayTab(Tab):
         self._units.wait(name, "opening the cell …", reset=other)
         folder = self.context.folder.path
 
-        def found(units: tuple[Inside, tuple[Features, ...]]) -> None:
+        def found(units: tuple[Inside, tuple[Features, ...], int]) -> None:
             if self._is_awaited(name):
                 self._units.show(*units)
                 self._draw_probes()
@@ -229,6 +232,8 @@ class XrayTab(Tab):
         line_style = self.context.folder.line_style
         runs = [ProbedRun(run, self._probe_of(run), line_style(run.name)) for run in self._runs()]
         self._probes.show(runs, self.opened_run, self._units.layer_index)
+        if runs and runs[0].run.name == self.opened_run:
+            self._units.tell_newest(runs[0].run.status.best_step)
 
     def _probe_of(self, run: RunSummary) -> Probe | None:
         """The run's last probe up to the chosen step, or its newest."""

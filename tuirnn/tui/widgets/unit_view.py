@@ -41,6 +41,7 @@ class UnitView(Horizontal):
         self._rank = 0  # of the chosen unit in the list of its feature
         self._part = slice(0, 0)  # of the passage that the map shows
         self._at = 0  # first character of the map; in sequences the chosen one
+        self._step = self._newest = 0  # of the network that is shown, and of the best one there is
 
     def compose(self) -> ComposeResult:
         """List, map and text; one of the last two is hidden."""
@@ -66,13 +67,21 @@ class UnitView(Horizontal):
             self._layer = self._rank = self._at = 0
         self.draw()
 
-    def show(self, inside: Inside, layers: tuple[Features, ...]) -> None:
+    def tell_newest(self, step: int) -> None:
+        """Say in the titles that there is a better network than the one on show."""
+        if step != self._newest:
+            self._newest = step
+            self._draw_titles(self._inside)
+
+    def show(self, inside: Inside, layers: tuple[Features, ...], step: int) -> None:
         """Show the units of a cell.
 
         Args:
             inside: the states of the cell as it read a passage.
             layers: the features of each layer.
+            step: of the training that the cell was written at; 0 where that is not known.
         """
+        self._step = self._newest = step
         self._inside, self._layers = inside, layers
         self._layer = min(self._layer, max(0, len(layers) - 1))
         self._feature, self._rank = min(self._feature, max(0, len(self.features) - 1)), 0
@@ -189,6 +198,8 @@ class UnitView(Horizontal):
             entitle(prose, "unit over the text", "")
             return
         layer = f"layer {self._layer + 1}" if inside.states.shape[1] > 1 else ""
+        steps = [f"step {text.count(self._step)}"] if self._step else []
+        steps += [f"r: step {text.count(self._newest)}"] if self._newest > self._step > 0 else []
         name, width = text.visible_line(self._run), self.size.width - self.query_one("#xray-units").outer_size.width
         if passage.walks(inside):
             where = passage.told_at(inside, self._at)
@@ -198,10 +209,10 @@ class UnitView(Horizontal):
             part = self._part
             where = [f"{text.count(part.start + 1)}–{text.count(part.stop)} of {text.count(len(inside.symbols))}"]
         key = Content.assemble((SHADES[3:], "$warning"), " above 0 ", (DOTS[3:], "$primary"), " below")
-        entitle(heat, fit(["hidden state", name, inside.described, layer], width), fit([*where, key], width))
+        entitle(heat, fit(["hidden state", name, *steps, inside.described, layer], width), fit([*where, key], width))
         unit = f"unit {self.followers[self._rank].unit} over the text"
         shades = ((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6))
-        entitle(prose, fit([unit, name, layer], width), Content.assemble(*shades, " its activation"))
+        entitle(prose, fit([unit, name, *steps, layer], width), Content.assemble(*shades, " its activation"))
 
     # ── moving ────────────────────────────────────────────────────────────────
 
