@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Answer
+from conftest import Answer, train_small
 from waiting import wait
 
 from tuirnn.export.exporter import export_run, write_cell
@@ -116,6 +116,12 @@ def test_unknown_symbols_of_a_prime_are_named(tuirnn, cell_path: str) -> None:
     assert value["unknown"] == ["漢"]
     many = tuirnn("generate", cell_path, "--samples", "3", "--length", "5", "--greedy", "--json").stdout.splitlines()
     assert len({json.loads(line)["text"] for line in many}) == 1
+
+
+def test_a_network_worse_than_guessing_says_so(answer: Callable[..., Answer], tmp_path: Path, small_text: Path) -> None:
+    train_small(tmp_path, "poor", small_text, steps=2, eval_every=2, lr=50.0, warmup=0, clip=1e6)
+    said = answer("generate", "poor", "--runs", str(tmp_path), "--length", "5").err
+    assert re.search(r"^tuirnn: this network is worse than guessing, [\d.e+]+ against 5\.04 bits a token: ", said), said
 
 
 def test_recipes_and_data_and_doctor(tuirnn) -> None:

@@ -130,3 +130,12 @@ async def test_the_speed_is_in_the_unit_of_the_task(tmp_path: Path, opened: Open
             await until(pilot, lambda: "waves · MSE" in screen_text(pilot.app))
             assert "16.1k points/s" in screen_text(pilot.app)
             await until(pilot, lambda: "─ points/s" in screen_text(pilot.app))
+
+
+async def test_a_network_worse_than_guessing_is_marked(tmp_path: Path, opened: Opener) -> None:
+    """Of six symbols and the unknown one: log 7 = 1.946 nats."""
+    write_run(tmp_path, "poor", best_val_loss=1.95)
+    write_run(tmp_path, "fair", best_val_loss=1.94)
+    async with opened(tmp_path) as pilot:
+        await until(pilot, lambda: "▲ 1.950" in screen_text(pilot.app))
+        assert "▲ 1.94" not in screen_text(pilot.app)

@@ -1,10 +1,11 @@
 """`tuirnn generate`: text, written by a trained network."""
 
+import math
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from tuirnn.cli.importing import importing
 from tuirnn.cli.options import Checkpoint, Device, Json, Model, RunsFolder, print_json
 from tuirnn.errors import ConfigError, one_line
 from tuirnn.runs.layout import runs_folder
+
+if TYPE_CHECKING:
+    from tuirnn.cellfile.contract import CellMetadata
 
 MAX_LENGTH = 100_000_000
 
@@ -57,7 +61,7 @@ def generate(
     session = CellSession(cell, device=device, batch=samples if samples > 1 else None)
     unknown = cell.metadata.vocab.unknown(prime)
     if not as_json:
-        _tell(unknown)
+        _tell(unknown, cell.metadata)
     first = time.time_ns() % 2**32 if seed is None else seed
     seeds = range(first, first + samples)
     began = time.perf_counter()
@@ -93,8 +97,14 @@ def _check(length: int, samples: int, seed: int | None, keeps: bool) -> None:
         raise ConfigError("--state and --save-state are of one text; leave --samples out")
 
 
-def _tell(unknown: list[str]) -> None:
-    """Name the symbols that are read as unknown."""
+def _tell(unknown: list[str], meta: "CellMetadata") -> None:
+    """Say what a reader of the text should know: a network that has learned nothing, symbols read as unknown."""
+    if meta.val_bpc > (guessing := math.log2(max(len(meta.vocab), 2))):
+        print(
+            f"tuirnn: this network is worse than guessing, {meta.val_bpc:.3g} against {guessing:.3g} bits a "
+            "token: its training has failed",
+            file=sys.stderr,
+        )
     if unknown:
         shown = ", ".join(repr(symbol) for symbol in unknown[:10]) + (" …" if len(unknown) > 10 else "")
         print(f"tuirnn: not in this network's vocabulary, read as unknown: {one_line(shown)}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """All runs of a folder at a glance."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,13 @@ class RunSummary:
     def judgement(self) -> Judgement:
         """What its held-out data are judged by."""
         return judgement(self.record)
+
+    @property
+    def worse_than_guessing(self) -> bool:
+        """Whether a network that writes is surprised more than one that holds all of its symbols equally likely."""
+        if self.record is None or not self.record.config.task.writes or not self.status.best_step:
+            return False
+        return self.status.best_val_loss > math.log(max(len(self.record.vocab), 2))
 
     @property
     def cell(self) -> str:

@@ -189,6 +189,7 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         status, record, width = run.status, run.record, self.app.size.width
         best = status.best_val_loss if status.best_step else float("nan")
         unit = f" {run.judgement.loss.unit}" if self._mixed and best == best else ""
+        poor = run.worse_than_guessing
         total = f"/{text.count(status.total)}" if status.total else ""
         name, data = Text(run.name), Text(text.visible_line(str(record.data.get("name", ""))) if record else "–")
         name.truncate(24 if width >= ROOMY else 16, overflow="ellipsis")
@@ -201,7 +202,9 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
             "state": Text(text.state_label(status.state), self._state_style(status.state)),
             "step": Text(text.count(status.step) + total),
             "done": Text(f"{100 * status.progress:.0f} %" if 0 <= status.progress <= 1 else "–"),
-            "best val": Text(f"{text.held_out(best, run.leaky)}{unit}"),
+            "best val": Text(
+                f"{'▲ ' if poor else ''}{text.held_out(best, run.leaky)}{unit}", self._colour("error") if poor else ""
+            ),
             "speed": Text(text.speed(status.tokens_per_s, run.speed_in) if status.live else "–"),
             "left": Text(text.duration(status.eta) if status.live and status.eta else "–"),
             "age": Text(text.age(record.created if record else 0.0)),
@@ -214,5 +217,9 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         name = text.STATE_STYLES.get(state, "muted")
         if name == "muted":
             return "dim"
+        return self._colour(name)
+
+    def _colour(self, name: str) -> str:
+        """A colour of the theme for text, by what it means."""
         colour = Color.parse(self.app.theme_variables[f"text-{name}"])
         return "" if colour.auto else colour.rich_color.name
