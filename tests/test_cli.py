@@ -140,7 +140,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "one character": (["train", "one.txt"], "too few"),
     "short text": (["train", "short.txt"], "--seq-len"),
     "binary": (["train", "binary.bin"], "--tokens byte"),
-    "not utf-8": (["train", "latin.txt"], "--encoding cp1252"),
+    "not utf-8": (["train", "torn.txt"], "--encoding utf-8"),
     "unknown command": (["trian"], "train"),
     "unknown option": (["train", "--hiden", "3"], "--hidden"),
     "unknown cell": (["train", "--cell", "lsmt"], "lstm"),
@@ -189,7 +189,7 @@ def mistaken_files(tmp_path: Path, cell_path: str) -> None:
     (tmp_path / "one.txt").write_text("a")
     (tmp_path / "short.txt").write_text("just a few words")
     (tmp_path / "binary.bin").write_bytes(bytes(range(256)) * 20)
-    (tmp_path / "latin.txt").write_bytes("né\n".encode("latin-1") * 999)
+    (tmp_path / "torn.txt").write_bytes("né\n".encode() * 999 + b"\xff")
     (tmp_path / "text.txt").write_text("some text to learn from\n" * 200)
     (tmp_path / "empty").mkdir()
     data = Path(cell_path).read_bytes()

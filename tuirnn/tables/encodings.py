@@ -168,8 +168,10 @@ def _of_two_bytes(data: bytes, name: str, what: str) -> Encoding:
 
 
 def _is_plain(text: str | None) -> bool:
-    """Whether a text has nothing but characters that can be printed, and ends of lines."""
-    return text is not None and all(ch.isprintable() or ch in "\r\n\t" for ch in text[:SAMPLE])
+    """Whether a text has nothing but characters that can be printed, blanks among them, and ends of lines."""
+    if text is None or not any(ch in "\n\t " for ch in text[:SAMPLE]):
+        return False
+    return all(ch.isprintable() or ch in "\r\n\t" for ch in text[:SAMPLE])
 
 
 def _refuse_damaged(data: bytes, name: str, first: int) -> None:
