@@ -91,6 +91,11 @@ def run(program: Path, tokens: bytes = b"") -> float:
     return float(subprocess.run([program], input=tokens, capture_output=True, check=True).stdout)
 
 
+def network_of(hidden: int, cell: str = "gru") -> Network:
+    """A language model with random weights."""
+    return random_network(ModelConfig(cell=cell, hidden=hidden, embed=64))
+
+
 def main() -> None:
     """Measure, print a table and the loss."""
     with tempfile.TemporaryDirectory() as name:
@@ -98,7 +103,7 @@ def main() -> None:
         print("| network | tables, fp32 | int8 | " + " | ".join(f"{way}, fp32 | int8" for way in WAYS) + " |")
         print("|---" * (3 + 2 * len(WAYS)) + "|")
         for hidden in (128, 256):
-            network = random_network(ModelConfig(cell="gru", hidden=hidden, embed=64))
+            network = network_of(hidden)
             homes = {kind: home / f"{hidden}-{kind}" for kind in ("fp32", "int8")}
             bytes_of = {kind: build(network, kind, folder) for kind, folder in homes.items()}
             best = {(way, kind): 0.0 for way in WAYS for kind in homes}

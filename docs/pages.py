@@ -25,7 +25,7 @@ NAVIGATION: dict[str, list[str] | str] = {
     "Begin": ["docs/guides/tour.md", "docs/guides/play.md", "docs/features.md"],
     "Train": ["docs/guides/text.md", "docs/guides/labels.md", "docs/guides/series.md", "docs/classification.md",
               "docs/tagging.md", "docs/guides/compare.md", "docs/corpora.md", "docs/sweeps.md",
-              "docs/several-machines.md", "docs/cuda.md"],
+              "docs/several-machines.md", "docs/scaling.md", "docs/cuda.md"],
     "Embed": ["docs/guides/embed.md", "export/README.md", "export/examples/README.md"],
     "Cells": ["docs/learn/README.md", "docs/cells.md", *(f"docs/learn/{name}.md" for name in (
         *CELLS, "experiments", "your-own-cell", "your-own-task"))],

@@ -81,14 +81,14 @@ def begins_and_has_no_status_yet(scenario: Scenario) -> Expected:
 @register
 def hangs(scenario: Scenario) -> Expected:
     scenario.holder({"heartbeat": time.time() - 100})
-    return Expected("silent", "no sign for 1 m: it hangs", kill=True)
+    return Expected("silent", "no heartbeat for 1 m: it hangs", kill=True)
 
 
 @register
 def stopped_and_then_killed(scenario: Scenario) -> Expected:
     scenario.holder({}).process.send_signal(signal.SIGSTOP)
     wait(lambda: process.is_stopped(scenario.children[0].pid))
-    return Expected("silent", "stopped, no sign for", kill=True)
+    return Expected("silent", "stopped, silent for", kill=True)
 
 
 @register
@@ -205,7 +205,7 @@ def recycled_pid_of_an_older_version(scenario: Scenario) -> Expected:
 @register
 def pid_of_before_the_last_boot(scenario: Scenario) -> Expected:
     scenario.write(machine=OTHER_BOOT, heartbeat=time.time() - 7200)
-    return Expected("stale", "last sign 2 h ago", removable=True)
+    return Expected("stale", "last heartbeat 2 h ago", removable=True)
 
 
 def nobodys(pid: int, held: bool) -> Callable[[Scenario], Expected]:
@@ -237,31 +237,31 @@ def elsewhere(scenario: Scenario, ago: float, **changes: Any) -> None:
 @register
 def on_another_machine(scenario: Scenario) -> Expected:
     elsewhere(scenario, 4)
-    return Expected("running", "on gpu3, last sign 4 s ago", refusal="runs on gpu3")
+    return Expected("running", "on gpu3, last heartbeat 4 s ago", refusal="runs on gpu3")
 
 
 @register
 def on_another_machine_of_an_older_version(scenario: Scenario) -> Expected:
     elsewhere(scenario, 4, **NOT_SAID)
-    return Expected("running", "on gpu3, last sign", refusal="runs on gpu3")
+    return Expected("running", "on gpu3, last heartbeat", refusal="runs on gpu3")
 
 
 @register
 def died_on_another_machine(scenario: Scenario) -> Expected:
     elsewhere(scenario, 3700)
-    return Expected("stale", "on gpu3, last sign 1 h ago", removable=True)
+    return Expected("stale", "on gpu3, last heartbeat 1 h ago", removable=True)
 
 
 @register
 def another_machine_whose_clock_is_ahead(scenario: Scenario) -> Expected:
     elsewhere(scenario, -20)
-    return Expected("running", "on gpu3, last sign 1", refusal="runs on gpu3")
+    return Expected("running", "on gpu3, last heartbeat 1", refusal="runs on gpu3")
 
 
 @register
 def heartbeat_of_tomorrow(scenario: Scenario) -> Expected:
     elsewhere(scenario, -90_000)
-    return Expected("stale", "on gpu3, last sign 1 d in the future: the clocks disagree", removable=True)
+    return Expected("stale", "on gpu3, last heartbeat 1 d in the future: the clocks disagree", removable=True)
 
 
 @register
@@ -273,17 +273,17 @@ def no_heartbeat_from_elsewhere(scenario: Scenario) -> Expected:
 @register
 def silent_elsewhere_with_the_lock_held(scenario: Scenario) -> Expected:
     scenario.holder({"host": "gpu3", "machine": OTHER_BOOT, "heartbeat": time.time() - 300})
-    return Expected("silent", "on gpu3, no sign for 5 m", refusal="runs on gpu3")
+    return Expected("silent", "on gpu3, no heartbeat for 5 m", refusal="runs on gpu3")
 
 
 @register
 def another_machine_of_the_same_name(scenario: Scenario) -> Expected:
     elsewhere(scenario, 1, host=socket.gethostname())
-    return Expected("running", "last sign 1 s ago", refusal="runs on")
+    return Expected("running", "last heartbeat 1 s ago", refusal="runs on")
 
 
 @register
 def another_container_of_this_machine(scenario: Scenario) -> Expected:
     machine = process.machine().split()[0] + " pid:[1]"
     scenario.holder({"machine": machine, "pid": scenario.bystander.pid})
-    return Expected("running", f"on {socket.gethostname()}, last sign", refusal="runs on")
+    return Expected("running", f"on {socket.gethostname()}, last heartbeat", refusal="runs on")

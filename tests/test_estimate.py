@@ -11,7 +11,7 @@ import pytest
 from tuirnn.cells import CELLS
 from tuirnn.config import RunConfig, load_recipe
 from tuirnn.errors import DataError
-from tuirnn.estimate import earlier_run, estimate, parameters
+from tuirnn.estimate import earlier_run, estimate, pace_of, parameters
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.settings.training import DEFAULT_STEPS
@@ -112,9 +112,9 @@ def test_an_earlier_run_of_the_same_work_gives_the_time(small_text: Path, tmp_pa
     known = summarize(paths)
     assert earlier_run(config, found.sha256, [known]) is None  # too short to tell
     known = replace(known, status=replace(known.status, elapsed=30.0, step=600))
-    expected = estimate(config.replace(steps=0, minutes=2.0), found, known)
+    expected = estimate(config.replace(steps=0, minutes=2.0), found, pace_of(known))
     assert (expected.steps, expected.seconds) == (2400, 120)
-    expected = estimate(config.replace(steps=1000, minutes=2.0), found, known)
+    expected = estimate(config.replace(steps=1000, minutes=2.0), found, pace_of(known))
     assert (expected.steps, expected.seconds) == (1000, 50)
     same = config.replace(steps=0, minutes=1.0, lr=1e-3, seed=5, sources=("under", "another", "name"))
     assert earlier_run(same, found.sha256, [known]) is known

@@ -208,7 +208,7 @@ async def test_the_dashboard_says_how_a_run_is(scenario: Scenario, size: tuple[i
     app = DashboardApp(scenario.paths.root.parent, "scenario")
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: app.folder.was_read)
-        stopped = "stopped, no heartbeat for 1 m", f"'kill -CONT {holder.pid}'", *["lets it go on"][: size[0] == 80]
+        stopped = "stopped, silent for 1 m", f"'kill -CONT {holder.pid}'", *["resumes it"][: size[0] == 80]
         for run, said in (("scenario", stopped), ("foreign", ("on gpu3, last heartbeat",)), ("copied", ("a copy:",))):
             app.open_run(RunPaths(scenario.paths.root.with_name(run)))
             await until(pilot, lambda said=said: all(part in screen_text(app) for part in said))

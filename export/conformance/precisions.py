@@ -55,9 +55,9 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def text_network(hidden: int = HIDDEN) -> Network:
+def text_network(hidden: int = HIDDEN, cell: str = "gru") -> Network:
     """A language model with random weights."""
-    return random_network(ModelConfig(cell="gru", hidden=hidden, embed=64))
+    return random_network(ModelConfig(cell=cell, hidden=hidden, embed=64))
 
 
 def series_network(hidden: int, **scaling: Any) -> Network:

@@ -243,7 +243,7 @@ async def test_xray_says_which_step_it_shows_and_that_there_is_a_better_one(run:
     async with opened(run.root.parent, run=run.name) as pilot:
         await pilot.press("3")
         await until(pilot, lambda: pilot.app.query_one(XrayTab).can("feature"))
-        await until(pilot, lambda: f"· step {status.best_step} ·" in screen_text(pilot.app))
+        await until(pilot, lambda: f"· step {status.best_step}" in screen_text(pilot.app))
         assert "r: step" not in screen_text(pilot.app)
         with RunWriter(run) as writer:
             writer.status(dataclasses.replace(status, best_step=status.best_step + 1000))

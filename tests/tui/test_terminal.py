@@ -86,7 +86,7 @@ def test_a_vanished_terminal_ends_the_dashboard(small_run: RunPaths, environment
 
 def test_a_terminal_that_hangs_up_while_textual_restarts(small_run: RunPaths, environment: dict[str, str]) -> None:
     """SIGCONT comes with the hangup, as from the kernel, while something is being drawn."""
-    terminal = Terminal(small_run.root.parent, environment)
+    terminal = Terminal(small_run.root.parent, environment, "--run", small_run.name)
     terminal.wait_for(small_run.name)
     terminal.press("4")
     terminal.wait_for("CPU")
@@ -101,7 +101,8 @@ def test_the_dashboard_opens_where_torch_cannot_be_imported(
     small_run: RunPaths, environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
-    terminal = Terminal(small_run.root.parent, {**environment, "PYTHONPATH": str(tmp_path)})
+    changed = {**environment, "PYTHONPATH": str(tmp_path)}
+    terminal = Terminal(small_run.root.parent, changed, "--run", small_run.name)
     terminal.wait_for(small_run.name)
     terminal.press("4")
     terminal.wait_for("CPU")  # the provider: the cell is open

@@ -80,7 +80,7 @@ async def test_compare_has_a_chart_and_a_table_for_each_unit(unlike: Path, opene
             assert blocks[0][0].split("(")[1] == f"{title.split('(')[1][:-2]}"  # its table comes first
             for heading, names, *_ in blocks:
                 assert set(names.split()) - {"Δ"} == next(own for unit, own in GROUPS.items() if f"({unit})" in heading)
-            assert "kept apart: in" in str(chart.border_subtitle)
+            assert "kept apart: u" in str(chart.border_subtitle)
             await pilot.press("u")
         assert seen == GROUPS
         assert "accuracy (%) ↑" in table

@@ -190,8 +190,8 @@ def _why_none(paths: RunPaths, status: "Status") -> str:
 def _here(status: "Status") -> Life:
     silence = time.time() - status.heartbeat
     if process.is_stopped(status.pid):
-        on = f"'kill -CONT {status.pid}' lets it go on"
-        return Life("silent", f"stopped, no heartbeat for {span(silence)}; {on}", here=True)
+        on = f"'kill -CONT {status.pid}' resumes it"
+        return Life("silent", f"stopped, silent for {span(silence)}; {on}", here=True)
     if silence < -SKEW:
         return Life(status.state, _ahead(-silence), here=True)
     if not silence < SILENT_AFTER:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -36,7 +37,7 @@ from tuirnn.tui.screens.base import Tab
 from tuirnn.tui.screens.dialogs import Ask
 from tuirnn.tui.screens.logs import LogRead, LogReaders
 from tuirnn.tui.widgets.chart import Chart
-from tuirnn.tui.widgets.titles import entitle
+from tuirnn.tui.widgets.titles import FRAME, entitle
 
 FIRST = 4
 """Number of runs, the newest, that are compared if none are marked."""
@@ -177,13 +178,12 @@ class CompareTab(Tab):
         chart.show(lines, dataclasses.replace(options, cursor=self._cursor), reading)
         training = dataclasses.replace(group.loss, name=f"training {group.loss.kind}, smoothed")
         others = [one for one in found if one is not group]
-        kept = apart(others) if others else ""
-        entitle(
-            chart,
-            f"validation {figure.directed}" if figure else training.directed,
-            f"{BY[self._alignment]} · {'log' if self._log else 'linear'} y · "
-            + (f"{kept}: u" if kept else self._which()),
-        )
+        kept = apart(others).partition(": in")[0] if others else ""  # the tables below say which units
+        drawn = f"{BY[self._alignment]} · {'log' if self._log else 'linear'} y"
+        title = f"validation {figure.directed}" if figure else training.directed
+        if figure and chart.outer_size.width < cell_len(title) + FRAME:  # the unit matters more
+            title = figure.directed
+        entitle(chart, title, f"{kept}: u · {drawn}" if kept else f"{drawn} · {self._which()}")
 
     def _which(self) -> str:
         """Which runs are compared, in words."""

@@ -209,7 +209,7 @@ class UnitView(Horizontal):
             part = self._part
             where = [f"{text.count(part.start + 1)}–{text.count(part.stop)} of {text.count(len(inside.symbols))}"]
         key = Content.assemble((SHADES[3:], "$warning"), " above 0 ", (DOTS[3:], "$primary"), " below")
-        entitle(heat, fit(["hidden state", name, *steps, inside.described, layer], width), fit([*where, key], width))
+        entitle(heat, fit(["hidden state", name, inside.described, *steps, layer], width), fit([*where, key], width))
         unit = f"unit {self.followers[self._rank].unit} over the text"
         shades = ((f" {level // 3 - 1:+d} ", f"$background on $act-{level}") for level in (0, 3, 6))
         entitle(prose, fit([unit, name, *steps, layer], width), Content.assemble(*shades, " its activation"))
