@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuirnn.charts.columns import draw_dots, into_columns, to_braille
@@ -192,6 +192,7 @@ def test_a_robust_range_draws_anything(ys: list[float], unit: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
+@example(0.015625, 1.0, 40, 7, True)
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(40, 150), st.integers(7, 40), st.booleans())
 def test_each_axis_has_two_figures(low: float, span: float, width: int, height: int, log: bool) -> None:
     low = abs(low) + 1e-6 if log else low

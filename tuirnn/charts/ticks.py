@@ -50,11 +50,11 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     """Round figures for a logarithmic axis; where it spans less than a decade, those of a linear one."""
     if high / low < 10 if low >= 1e-300 else False:
         return linear_ticks(low, high, most)
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))  # powers of ten inside
     decades = last - first + 1
-    factors = (1, 2, 5) if 3 * decades <= most else (1, 3) if 2 * decades <= most else (1,)
+    factors = (1, 2, 5) if 3 * (decades + 1) <= most else (1, 3) if 2 * (decades + 1) <= most else (1,)
     stride = max(1, -(-decades // max(most, 1)))
-    exponents = [k for k in range(first, last + 1, stride) if -307 <= k <= 307]
+    exponents = [k for k in range(first - (len(factors) > 1), last + 1, stride) if -307 <= k <= 307]
     ticks = [factor * 10.0**k for k in exponents for factor in factors]
     inside = [tick for tick in ticks if low <= tick <= high][:MOST]
     return inside if len(inside) > 1 else linear_ticks(low, high, most)

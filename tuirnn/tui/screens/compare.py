@@ -181,7 +181,7 @@ class CompareTab(Tab):
         kept = apart(others).partition(": in")[0] if others else ""  # the tables below say which units
         drawn = f"{BY[self._alignment]} · {'log' if self._log else 'linear'} y"
         title = f"validation {figure.directed}" if figure else training.directed
-        if figure and chart.outer_size.width < cell_len(title) + FRAME:  # the unit matters more
+        if figure and 0 < chart.outer_size.width < cell_len(title) + FRAME:  # the unit matters more
             title = figure.directed
         entitle(chart, title, f"{kept}: u · {drawn}" if kept else f"{drawn} · {self._which()}")
 

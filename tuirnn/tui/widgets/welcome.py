@@ -67,7 +67,8 @@ class Welcome(Vertical, can_focus=True):
             lines.append(Content(""))
         where = f"Runs are kept in the folder {visible_line(self._folder)}" if self._folder else ""
         lines.append(Content.styled(where, "$text-muted"))
-        self.query_one("#doors", Static).update(Content("\n").join(lines))
+        for panel in self.query("#doors").results(Static):  # none before it is composed, or while it is closed
+            panel.update(Content("\n").join(lines))
 
     def action_move(self, by: int) -> None:
         """Highlight the next (1) or previous (-1) door."""
