@@ -15,7 +15,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_record
 from tuirnn.runtime.data import run_data
 from tuirnn.settings.data import DataConfig
-from tuirnn.tables.dialect import Given
+from tuirnn.tables.given import Given
 from tuirnn.tasks import texts
 from tuirnn.tasks.classify import data as classify
 from tuirnn.tasks.classify.data import LabelledData

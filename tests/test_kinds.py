@@ -14,8 +14,8 @@ from tuirnn import cli
 from tuirnn.cli import REPLACED, _replaced
 from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
-from tuirnn.tables.dialect import Given
 from tuirnn.tables.encodings import decode
+from tuirnn.tables.given import Given
 from tuirnn.tables.table import read
 from tuirnn.tasks import sources, texts
 from tuirnn.tasks.forecast import reading

@@ -15,7 +15,7 @@ from tuirnn.escaping import heading_from_csv
 from tuirnn.scaling import Scaling
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tables.dialect import Given
+from tuirnn.tables.given import Given
 from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import data as forecast
 from tuirnn.tasks.forecast import reading, report, rollout

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tuirnn.errors import DataError
 from tuirnn.escaping import split_names
 from tuirnn.tables import cells, times
-from tuirnn.tables.dialect import Dialect, Given, former
+from tuirnn.tables.dialect import Dialect, former
 from tuirnn.tables.encodings import decode
+from tuirnn.tables.given import Given
 from tuirnn.tables.table import Table, read
 
 ROWS = 40

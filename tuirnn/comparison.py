@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tuirnn import text
+from tuirnn.charts.colours import COLOURS
 from tuirnn.errors import RunError, TuirnnError, chosen, one_line
 from tuirnn.escaping import for_markdown
 from tuirnn.figures import PERCENT, Figure
@@ -364,6 +365,3 @@ def _draw_run(axes: Any, one: Compared, figure: Figure, alignment: str, colour: 
 
 MOST_NAMED = 24
 """Runs whose names fit into a legend; the tables name all of them."""
-
-COLOURS = ("#0B66B0", "#9A4F00", "#00705A", "#9C3F86", "#6B6200", "#B03A00", "#4A50B5", "#555555")
-"""Of the lines of runs on a light ground, near to Okabe and Ito's, which colour-blind eyes tell apart."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import platformdirs
 
-from tuirnn.config import FIELDS, checked
 from tuirnn.errors import ConfigError, nearest, one_line
 from tuirnn.files import atomic_write, read_bounded
 
@@ -121,6 +120,8 @@ def _checked(section: str, name: str, value: Any) -> Any:
     if section == "train":
         if name == "sources":
             raise ConfigError("'sources' is given with each training; it has no default")
+        from tuirnn.config import checked  # the settings of a training take a while to import
+
         return checked(name, value)
     if section == "keys":
         if not isinstance(value, str) or "." not in name:
@@ -158,6 +159,8 @@ def parse(key: str, word: str) -> Any:
     """
     section, _, name = key.partition(".")
     if section not in SECTIONS or not name:
+        from tuirnn.config import FIELDS
+
         known = [*(f"dashboard.{one}" for one in DASHBOARD), *(f"train.{one}" for one in FIELDS)]
         raise ConfigError(f"no preference '{one_line(key, 60)}'; {nearest(key, known)}")
     import tomllib

@@ -14,10 +14,11 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tui import start, theme
-from tuirnn.tui.app import TABS, DashboardApp
+from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.screens.dialogs import Confirm, Help
 from tuirnn.tui.screens.new_run import NewRun
 from tuirnn.tui.screens.train import TrainTab
+from tuirnn.tui.tabs import TITLES, tab_classes
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.mistakes import Mistakes
 from tuirnn.tui.widgets.styled_text import StyledText
@@ -126,7 +127,7 @@ async def test_help_names_every_key(folder: Path, opened: Opener) -> None:
     async with opened(folder, (120, 150)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(pilot.app.screen, Help)
-        helps = [key.tooltip for keys in (DashboardApp.KEYS, *(tab.KEYS for tab in TABS)) for key in keys]
+        helps = [key.tooltip for keys in (DashboardApp.KEYS, *(tab.KEYS for tab in tab_classes())) for key in keys]
         for help in helps:
             await until(pilot, lambda help=help: help in screen_text(pilot.app), 10)  # type: ignore[misc]
         await pilot.press("escape")
@@ -134,7 +135,7 @@ async def test_help_names_every_key(folder: Path, opened: Opener) -> None:
 
 
 def test_every_key_has_its_action() -> None:
-    for owner in (DashboardApp, *TABS):
+    for owner in (DashboardApp, *tab_classes()):
         for key in owner.KEYS:
             assert callable(getattr(owner, f"action_{key.action.partition('(')[0]}"))
             assert key.key_display
@@ -144,7 +145,7 @@ def test_every_key_has_its_action() -> None:
 async def test_a_tab_has_its_keys_again_after_a_window_that_is_too_small(folder: Path, opened: Opener) -> None:
     async with opened(folder) as pilot:
         app = pilot.app
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(tab_classes(), 1):
             await pilot.press(str(number))
             await pilot.resize_terminal(40, 10)
             await until(pilot, lambda: app.focused is None)
@@ -190,7 +191,7 @@ async def test_nothing_is_drawn_while_nothing_changes(
     async with opened(folder) as pilot:
         app = pilot.app
         assert isinstance(app, DashboardApp)
-        await until(pilot, lambda: all(tab.is_mounted for tab in app.tabs.values()))
+        await until(pilot, lambda: [tab.is_mounted for tab in app.tabs.values()] == [True] * len(TITLES))
         for tab in ("1", "2"):
             await pilot.press(tab)
             await pilot.pause(0.8)

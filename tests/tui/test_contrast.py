@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from tuirnn.runs.layout import RunPaths
 from tuirnn.tui import theme
-from tuirnn.tui.app import TABS
+from tuirnn.tui.tabs import tab_classes
 
 from .conftest import Opener, screen_text, until
 
@@ -64,7 +64,7 @@ async def test_texts_of_every_tab_can_be_read(
     run = trained()
     async with opened(alone(run, trained(cell="gru")), run=run.name) as pilot:
         pilot.app.theme = name
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(tab_classes(), 1):
             await pilot.press(str(number))
             if tab.NAME == "generate":
                 await until(pilot, lambda: "next character" in screen_text(pilot.app))

@@ -22,7 +22,8 @@ from textual.binding import Binding
 from tuirnn.errors import RunError
 from tuirnn.runs import detached, liveness
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.app import TABS, DashboardApp
+from tuirnn.tui.app import DashboardApp
+from tuirnn.tui.tabs import tab_classes
 
 from .conftest import Opener, trains_on, write_run
 
@@ -129,7 +130,7 @@ async def test_random_keys_and_sizes_break_nothing(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     rng = random.Random(int(os.environ.get("TUIRNN_SEED", "7")))
-    bindings = [key for owner in (DashboardApp, *TABS) for key in Binding.make_bindings(owner.KEYS)]
+    bindings = [key for owner in (DashboardApp, *tab_classes()) for key in Binding.make_bindings(owner.KEYS)]
     names = sorted({binding.key for binding in bindings if binding.key != "q"})
     names += ["tab", "shift+tab", "enter", "escape", "up", "down", "x", "é", "home", "pagedown", "ctrl+s", "y", "n"]
     for session in range(25 if LONG else 1):

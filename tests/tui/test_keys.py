@@ -11,11 +11,12 @@ from textual.pilot import Pilot
 
 from tuirnn.config import RunConfig
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.app import TABS, DashboardApp, every_key
+from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.keys import VIM, as_mapped
 from tuirnn.tui.screens.dialogs import Choose
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.xray import XrayTab
+from tuirnn.tui.tabs import tab_classes
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.runs_table import RunsTable
 
@@ -64,21 +65,21 @@ def is_one_meaning(ids: set[str]) -> bool:
 
 
 def test_a_key_means_the_same_on_every_tab() -> None:
-    for key, ids in keys_of(every_key()).items():
+    for key, ids in keys_of(DashboardApp.every_key()).items():
         assert is_one_meaning(ids), (key, ids)
 
 
 def test_an_action_has_the_same_keys_on_every_tab() -> None:
     found = defaultdict(set)
-    for one in every_key():
+    for one in DashboardApp.every_key():
         found[str(one.id).partition(".")[2]].add(one.key)
     differing = {name: keys for name, keys in found.items() if len(keys) > 1}
     assert set(differing) <= {"scroll_up", "scroll_down"}, differing  # where pages can be turned, also by these keys
-    assert set(SAME["up"] | SAME["down"]) <= {str(one.id) for one in every_key()}
+    assert set(SAME["up"] | SAME["down"]) <= {str(one.id) for one in DashboardApp.every_key()}
 
 
 def test_two_actions_of_a_tab_have_no_key_in_common() -> None:
-    for kind, mapped in itertools.product(TABS, ({}, VIM)):
+    for kind, mapped in itertools.product(tab_classes(), ({}, VIM)):
         keys = [*as_mapped([*kind.KEYS, *DashboardApp.KEYS], mapped)]
         if kind.NAME == "runs":
             keys += as_mapped([one for one in RunsTable.BINDINGS if isinstance(one, Binding)], mapped)

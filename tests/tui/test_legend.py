@@ -13,9 +13,10 @@ from tuirnn.charts.legend import GAP, lay_out
 from tuirnn.charts.plot import Series
 from tuirnn.runlog.track import Curve
 from tuirnn.runs.layout import RunPaths
-from tuirnn.tui.app import TABS, DashboardApp
+from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.screens.runs import RunsTab
 from tuirnn.tui.screens.xray import XrayTab
+from tuirnn.tui.tabs import tab_classes
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.unit_view import UnitView
 
@@ -100,7 +101,7 @@ async def test_marked_runs_are_named_wherever_they_are_drawn(
         for run in app.folder.runs:
             app.folder.toggle_mark(run.name)
         app.query_one(RunsTab).opened()
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(tab_classes(), 1):
             await pilot.press(str(number))
             await pilot.pause(0.4)
             for chart in app.query_one(tab).query(Chart):

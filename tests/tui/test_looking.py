@@ -21,11 +21,12 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import Status, read_status
 from tuirnn.runs.writer import RunWriter
 from tuirnn.tui import theme
-from tuirnn.tui.app import TABS, DashboardApp
-from tuirnn.tui.palette import Palette
+from tuirnn.tui.app import DashboardApp
+from tuirnn.tui.commands import Palette
 from tuirnn.tui.screens.dialogs import Ask, Choose
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.xray import XrayTab
+from tuirnn.tui.tabs import tab_classes
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.equations import Equations, plain
 from tuirnn.tui.widgets.gates import gate_rows
@@ -66,7 +67,7 @@ async def test_every_tab_at_every_size_in_every_kind_of_theme(
     run = trained()
     async with opened(alone(run, trained(cell="gru")), size, run=run.name) as pilot:
         pilot.app.theme = theme
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(tab_classes(), 1):
             await pilot.press(str(number))
             for part in PARTS[tab.NAME]:
                 await until(pilot, lambda part=part: part in screen_text(pilot.app))  # type: ignore[misc]

@@ -40,8 +40,8 @@ async def test_vim_keys_move(tmp_path: Path) -> None:
         write_run(tmp_path, f"run-{number}", age=float(number))
     app = DashboardApp(tmp_path, preferred=preferring(keymap="vim"))
     async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: bool(app.query(RunsTable)) and app.query_one(RunsTable).row_count == 3)
         table = app.query_one(RunsTable)
-        await until(pilot, lambda: table.row_count == 3)
         await pilot.press("j", "j")
         assert table.cursor_row == 2
         await pilot.press("k")

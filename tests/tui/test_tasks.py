@@ -4,9 +4,9 @@ from pathlib import Path
 
 from conftest import train_small
 
-from tuirnn.tui.app import TABS
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.rollout import roll_out
+from tuirnn.tui.tabs import tab_classes
 from tuirnn.tui.widgets.rollout import RollOut
 
 from .conftest import Opener, screen_text, until
@@ -25,7 +25,7 @@ async def test_every_tab_opens_a_forecaster(tmp_path: Path, opened: Opener) -> N
     for name in ("waves", "tides"):
         train_small(tmp_path, name, Path("sincos"), task="forecast", horizon=10)
     async with opened(tmp_path, (120, 40), run="waves") as pilot:
-        for number, tab in enumerate(TABS, 1):
+        for number, tab in enumerate(tab_classes(), 1):
             await pilot.press(str(number))
             await until(pilot, lambda part=PARTS[tab.NAME]: part in screen_text(pilot.app))  # type: ignore[misc]
 

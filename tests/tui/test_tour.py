@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from tuirnn.runs import control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import read_status
+from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.screens import tour as tours
 from tuirnn.tui.screens.generate import GenerateTab
 from tuirnn.tui.screens.new_run import NewRun
@@ -110,6 +111,9 @@ async def test_the_steps_look_at_what_the_keys_have_done(
     alone: Callable[..., Path], small_run: RunPaths, opened: Opener
 ) -> None:
     async with opened(alone(small_run), (80, 24), run=small_run.name) as pilot:
+        assert isinstance(pilot.app, DashboardApp)
+        pilot.app._tour = Tour(pilot.app, id="tour")
+        await pilot.app.screen.mount(pilot.app._tour, before="#keys")
         tour(pilot).run_name = small_run.name
         tour(pilot).at = 1  # a training has been started, and has learned
         tour(pilot).add_class("-on")

@@ -1,5 +1,6 @@
 """Line charts in braille: series in, a grid of characters out, with its axes. numpy only, nothing of Textual."""
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -245,10 +246,22 @@ def draw(series: Sequence[Series], width: int, height: int, options: Options | N
     gathered = [_in_unit(gather(part, scale, 2 * W, known), options.unit) for part in parts]
     area.lines(series, gathered)
     area.ends = area.find_ends(series, gathered)
+    canvas.area = area
     if math.isfinite(options.cursor):
         area.cursor(options.cursor)
-    canvas.area = area
     return canvas
+
+
+def with_cursor(canvas: Canvas, x: float) -> Canvas:
+    """A copy of a chart with the cursor at x; without one where x is not a number."""
+    copied = copy.copy(canvas)
+    copied.rows, copied.styles = [row[:] for row in canvas.rows], [row[:] for row in canvas.styles]
+    if canvas.area is not None:
+        copied.area = area = copy.copy(canvas.area)
+        area.canvas = copied
+        if math.isfinite(x):
+            area.cursor(x)
+    return copied
 
 
 class Area:

@@ -1,5 +1,6 @@
 """`tuirnn` alone: the dashboard."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def dashboard(
     folder = runs_folder(runs)
     if run is not None:
         find_run(folder, run)
+    gc.disable()  # until the dashboard has its first tab: what is imported is no garbage
     with importing():
         from tuirnn.tui import start
         from tuirnn.tui.theme import FORMER, THEMES

@@ -15,7 +15,7 @@ import typer
 from tuirnn.figures import number
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.section import flag_of
-from tuirnn.tables.dialect import Given
+from tuirnn.tables.given import Given
 
 PANELS = {
     "model": "The network",

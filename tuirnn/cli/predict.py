@@ -27,7 +27,7 @@ from tuirnn.files import read_bounded
 from tuirnn.runs.layout import runs_folder
 
 if TYPE_CHECKING:
-    from tuirnn.tables.dialect import Given
+    from tuirnn.tables.given import Given
     from tuirnn.tasks.task import OpenCell, Report, Task
 
 MAX_FILE_BYTES = 256 * 2**20

@@ -13,7 +13,7 @@ from tuirnn.cellfile.guard import read_cell
 from tuirnn.errors import DataError, one_line
 from tuirnn.runs.layout import RunPaths, find_run
 from tuirnn.runs.reader import present_record
-from tuirnn.tables.dialect import Given
+from tuirnn.tables.given import Given
 from tuirnn.tasks import datasets
 from tuirnn.tasks.lm.data import TextData
 from tuirnn.tasks.task import Held, TaskData

@@ -17,6 +17,7 @@ from typing import Any
 from tuirnn.errors import DataError, one_line
 from tuirnn.escaping import heading_from_csv
 from tuirnn.tables import cells
+from tuirnn.tables.given import Given
 from tuirnn.tables.header import are_units, has_header, titles_above
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -44,27 +45,6 @@ _QUOTED = re.compile(r'\s*"(?:[^"]|"")*"\s*')
 _KEYS = ("delimiter", "quote", "decimal", "thousands", "names", "skip")
 
 Row = list[str]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a person has said about a table; what is empty is found out.
-
-    Attributes:
-        delimiter: a character, or one of `NAMES`.
-        decimal: '.' or ','.
-        encoding: as Python calls it.
-        header: 'yes', 'no' or 'auto'.
-        missing: cells that stand for no value, beside the usual ones.
-        names: columns that the table is expected to have, which makes its first line a header if it has them.
-    """
-
-    delimiter: str = ""
-    decimal: str = ""
-    encoding: str = ""
-    header: str = "auto"
-    missing: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

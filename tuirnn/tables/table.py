@@ -13,8 +13,9 @@ import numpy.typing as npt
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.scaling import LARGEST
 from tuirnn.tables import cells, encodings, foreign
-from tuirnn.tables.dialect import BLANK, NO_DELIMITER, SAMPLE, Dialect, Given, judge
+from tuirnn.tables.dialect import BLANK, NO_DELIMITER, SAMPLE, Dialect, judge
 from tuirnn.tables.encodings import Encoding
+from tuirnn.tables.given import Given
 
 MOST_ODD = 0.05
 """Share of rows of another width from which a table is refused."""

@@ -14,8 +14,8 @@ from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.escaping import split_names
 from tuirnn.files import read_bounded
 from tuirnn.settings.data import DataConfig
-from tuirnn.tables.dialect import Given
 from tuirnn.tables.encodings import decode
+from tuirnn.tables.given import Given
 from tuirnn.tasks import datasets
 from tuirnn.tasks.builtin import DEFAULT
 

@@ -16,7 +16,7 @@ from tuirnn.errors import ConfigError, DataError, one_line
 from tuirnn.figures import Figure
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tables.dialect import Given
+from tuirnn.tables.given import Given
 
 if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to import than the rest of a command
     import numpy as np

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tuirnn.errors import DataError, one_line
-from tuirnn.tables.dialect import Given
 from tuirnn.tables.encodings import decode
+from tuirnn.tables.given import Given
 from tuirnn.vocab import Tokens, Vocabulary
 
 TABLES = (".csv", ".tsv", ".tab")

@@ -1,50 +1,48 @@
 """The dashboard: tabs over one folder of runs, the frame around them, and what they ask of it."""
 
+from __future__ import annotations
+
+import functools
+import gc
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import events
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette
 from textual.filter import LineFilter
 from textual.message import Message
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher, Input, Static
 
 from tuirnn.errors import TuirnnError
 from tuirnn.preferences import Preferences
-from tuirnn.runlog.feed import InputPriority
 from tuirnn.runlog.memory import keep_memory_small
-from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.listing import RunSummary
 from tuirnn.text import visible_line
 from tuirnn.tui import theme
-from tuirnn.tui.context import Result
-from tuirnn.tui.copying import COPY_KEYS, Copying
-from tuirnn.tui.keys import as_mapped, key, named
-from tuirnn.tui.palette import Palette
-from tuirnn.tui.run_folder import RunFolder
+from tuirnn.tui.commands import Commands
+from tuirnn.tui.copying import COPY_KEYS
+from tuirnn.tui.input_priority import InputPriority
+from tuirnn.tui.keys import key, named
 from tuirnn.tui.screens.base import Tab
-from tuirnn.tui.screens.compare import CompareTab
-from tuirnn.tui.screens.generate import GenerateTab
-from tuirnn.tui.screens.runs import RunsTab
-from tuirnn.tui.screens.sweep import SweepTab
-from tuirnn.tui.screens.tour import Tour
-from tuirnn.tui.screens.train import TrainTab
-from tuirnn.tui.screens.xray import XrayTab
+from tuirnn.tui.tabs import TITLES, tab_class
 from tuirnn.tui.terminal import exit_with_terminal
-from tuirnn.tui.widgets.frame import KeyLine, TabName, TopLine
-from tuirnn.tui.widgets.runs_table import RunsTable
+from tuirnn.tui.widgets.frame import KeyLine, TopLine
 
-TABS: tuple[type[Tab], ...] = (RunsTab, TrainTab, XrayTab, GenerateTab, CompareTab, SweepTab)
-"""In the order of their number keys."""
+if TYPE_CHECKING:
+    from tuirnn.runs.layout import RunPaths
+    from tuirnn.runs.listing import RunSummary
+    from tuirnn.tui.context import Result
+    from tuirnn.tui.run_folder import RunFolder
+    from tuirnn.tui.screens.runs import RunsTab
+    from tuirnn.tui.screens.tour import Tour
+    from tuirnn.tui.screens.train import TrainTab
 
 AnyTab = TypeVar("AnyTab", bound=Tab)
+# What takes long to import, NumPy among it, is imported after the first frame.
 
 TICK = 0.15
 """Seconds between two looks at the logs of the open tab; a look is a few calls of stat."""
@@ -63,13 +61,6 @@ SWITCH_INTERVAL = 0.001
 """Seconds after which a thread that reads a long log yields; Python's default of 5 ms delays keys noticeably."""
 
 
-def every_key() -> list[Binding]:
-    """Every key of the dashboard that a keymap can change."""
-    of_tabs = [one for kind in TABS for one in kind.KEYS]
-    of_table = [one for one in RunsTable.BINDINGS if isinstance(one, Binding)]
-    return [*DashboardApp.KEYS, *of_tabs, *of_table]
-
-
 class FolderRead(Message):
     """The folder of runs has been read."""
 
@@ -79,7 +70,7 @@ class FolderRead(Message):
         self.seconds = seconds
 
 
-class DashboardApp(Copying):
+class DashboardApp(Commands):
     """The dashboard; implements `Context` for its screens.
 
     Args:
@@ -96,8 +87,8 @@ class DashboardApp(Copying):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall"), (38, "-high")]  # noqa: RUF012
     KEYS: ClassVar[tuple[Binding, ...]] = named("app", (
         *(
-            key(str(number), f"show('{kind.NAME}')", "", f"open the {kind.TITLE} tab")
-            for number, kind in enumerate(TABS, 1)
+            key(str(number), f"show('{name}')", "", f"open the {title} tab")
+            for number, (name, title) in enumerate(TITLES.items(), 1)
         ),
         key("escape", "leave", "", "leave a field or close a dialog"),
         key("T", "theme", "", "next theme: dark, light, the terminal's own colours, …"),
@@ -115,36 +106,41 @@ class DashboardApp(Copying):
         sys.setswitchinterval(SWITCH_INTERVAL)
         keep_memory_small()
         self.ascii = ascii or bool(self.preferred.dashboard["ascii"])
-        self.use_keys(every_key())
-        self._small = False
+        self.use_keys(self.every_key)
+        self.too_small = False
         self._run = run
         self._input = InputPriority()
-        self.folder = RunFolder(folder, self._input.wait)
-        smoothing = float(self.preferred.dashboard["smoothing"])
-        self.folder.smoothing = None if smoothing < 0 else smoothing
+        self._path = folder
         self._scanning = False
         self._next_scan = 0.0
-        self.tab = RunsTab.NAME if run is None else TrainTab.NAME
-        self.tabs = {kind.NAME: kind(self) for kind in TABS}
+        self.tab = "runs" if run is None else "train"
+        self.tabs: dict[str, Tab] = {}
+        self._tour: Tour | None = None
 
     def compose(self) -> ComposeResult:
-        """The frame and the open tab; the other tabs are mounted later."""
-        yield TopLine({kind.NAME: kind.TITLE for kind in TABS}, id="top")
-        with ContentSwitcher(initial=self.tab, id="body"):
-            yield self.tabs[self.tab]
-        yield Tour(self, id="tour")
+        """The frame; the tabs are mounted later."""
+        yield TopLine(TITLES, id="top")
+        yield ContentSwitcher(id="body")
         yield KeyLine(id="keys")
         yield Static("", id="too-small", markup=False)
 
     def on_mount(self) -> None:
-        """Draw a first frame; the runs follow when they have been read."""
+        """Draw a first frame; the open tab follows, and the runs when they have been read."""
         self.query_one(TopLine).show_tab(self.tab)
-        if self._run is not None:
-            self._tab(TrainTab).open_run(RunPaths(self.folder.path / self._run))
-        self.set_interval(TICK, self._tick)
-        self.set_interval(SCAN_EVERY, self._scan_if_due)
         if not self.is_headless:
             exit_with_terminal(self)
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        await self._mount_tab(self._made(self.tab))
+        if self._run is not None:
+            self._train_tab.open_run(self.folder.paths(self._run))
+        self.query_one("#body", ContentSwitcher).current = self.tab
+        if not gc.isenabled():
+            gc.freeze()  # a collection that walks all that was imported would delay a key by some 20 ms
+            gc.enable()
+        self.set_interval(TICK, self._tick)
+        self.set_interval(SCAN_EVERY, self._scan_if_due)
         self.scan()
         self.leave_field()
         self.set_timer(MOUNT_EVERY, self._mount_next_tab)
@@ -166,8 +162,25 @@ class DashboardApp(Copying):
 
     # ── tabs ──────────────────────────────────────────────────────────────────
 
+    @property
+    def _runs_tab(self) -> RunsTab:
+        from tuirnn.tui.screens.runs import RunsTab
+
+        return self._tab(RunsTab)
+
+    @property
+    def _train_tab(self) -> TrainTab:
+        from tuirnn.tui.screens.train import TrainTab
+
+        return self._tab(TrainTab)
+
+    def _made(self, name: str) -> Tab:
+        if name not in self.tabs:
+            self.tabs[name] = tab_class(name)(self)
+        return self.tabs[name]
+
     def _tab(self, kind: type[AnyTab]) -> AnyTab:
-        tab = self.tabs[kind.NAME]
+        tab = self._made(kind.NAME)
         assert isinstance(tab, kind)
         return tab
 
@@ -183,15 +196,15 @@ class DashboardApp(Copying):
         """Mount the next tab that is not mounted, unless keys are being pressed."""
         if not self.query("#body"):  # a dialog is open, or the dashboard is closing
             pass
-        elif self._input.is_idle or not self._tab(RunsTab).is_mounted:
-            waiting = [tab for tab in self.tabs.values() if not tab.is_mounted]
+        elif self._input.is_idle or not self._runs_tab.is_mounted:
+            waiting = [name for name in TITLES if name not in self.tabs or not self.tabs[name].is_mounted]
             if not waiting:
                 return
-            await self._mount_tab(waiting[0])
+            await self._mount_tab(self._made(waiting[0]))
         self.set_timer(MOUNT_EVERY, self._mount_next_tab)
 
     def _tick(self) -> None:
-        if (tab := self.tabs[self.tab]).is_set_up:
+        if (tab := self._made(self.tab)).is_set_up:
             tab.tick()
 
     def _open(self, kind: type[AnyTab], prepare: Callable[[AnyTab], None]) -> None:
@@ -206,6 +219,14 @@ class DashboardApp(Copying):
         self.call_later(show)
 
     # ── reading the folder ────────────────────────────────────────────────────
+
+    @functools.cached_property
+    def folder(self) -> RunFolder:
+        """The runs with their marks, line styles and logs."""
+        from tuirnn.tui.run_folder import RunFolder
+
+        smoothing = float(self.preferred.dashboard["smoothing"])
+        return RunFolder(self._path, self._input.wait, None if smoothing < 0 else smoothing)
 
     def scan(self) -> None:
         """Read the folder now, in a thread."""
@@ -242,13 +263,13 @@ class DashboardApp(Copying):
     @property
     def highlighted(self) -> RunSummary | None:
         """The run under the cursor of the Runs tab."""
-        tab = self._tab(RunsTab)
+        tab = self._runs_tab
         return tab.highlighted if tab.is_set_up else next(iter(self.folder.runs), None)
 
     @property
     def current(self) -> str:
         """Name of the run on the Train tab, or else of the highlighted one; '' if there is no run."""
-        watched = self._tab(TrainTab).paths
+        watched = self._train_tab.paths
         return watched.name if watched else self.highlighted.name if self.highlighted else ""
 
     def notice(self, line: str, error: bool = False) -> None:
@@ -259,18 +280,25 @@ class DashboardApp(Copying):
 
     def leave_field(self) -> None:
         """Move the focus from an input field to the open tab."""
-        self.screen_stack[0].set_focus(self.tabs[self.tab].focus_target(), scroll_visible=False)
+        if (tab := self.tabs.get(self.tab)) is not None:
+            self.screen_stack[0].set_focus(tab.focus_target(), scroll_visible=False)
 
     def open_run(self, paths: RunPaths) -> None:
         """Open the Train tab on a run."""
+        from tuirnn.tui.screens.train import TrainTab
+
         self._open(TrainTab, lambda tab: tab.open_run(paths))
 
     def look_inside(self, name: str) -> None:
         """Open the X-ray tab on a run."""
+        from tuirnn.tui.screens.xray import XrayTab
+
         self._open(XrayTab, lambda tab: tab.look_inside(name))
 
     def generate_with(self, name: str) -> None:
         """Open the Generate tab on a run."""
+        from tuirnn.tui.screens.generate import GenerateTab
+
         self._open(GenerateTab, lambda tab: tab.open_cell(name))
 
     def new_run(self) -> None:
@@ -281,23 +309,31 @@ class DashboardApp(Copying):
 
     def start_tour(self) -> None:
         """Start the tour."""
-        self.screen_stack[0].query_one(Tour).start()
+        from tuirnn.tui.screens.tour import Tour
+
+        async def start() -> None:
+            if self._tour is None:
+                await self.screen_stack[0].mount(tour := Tour(self, id="tour"), before="#keys")
+                self._tour = tour
+            self._tour.start()
+
+        self.call_later(start)
 
     def run_started(self, name: str) -> None:
         """Open a run whose training was started from the dashboard."""
         if isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)
-        self._tab(RunsTab).await_run(name)
+        self._runs_tab.await_run(name)
         self.scan()
-        self.open_run(RunPaths(self.folder.path / name))
-        if not self.screen_stack[0].query_one(Tour).is_on:  # which says so, below the place of notices
+        self.open_run(self.folder.paths(name))
+        if self._tour is None or not self._tour.is_on:  # which says so, below the place of notices
             self.notice(f"{name} is training; it continues when the dashboard is closed")
 
     def run_removed(self, paths: RunPaths) -> None:
         """Forget a run that was deleted or renamed."""
         self.folder.forget(paths)
-        if self._tab(TrainTab).paths == paths:
-            self._tab(TrainTab).close_run()
+        if self._train_tab.paths == paths:
+            self._train_tab.close_run()
         self.scan()
 
     def in_background(
@@ -326,9 +362,9 @@ class DashboardApp(Copying):
 
     async def action_show(self, tab: str) -> None:
         """Bring a tab to the screen, as it was left."""
-        await self._mount_tab(self.tabs[tab])
+        await self._mount_tab(self._made(tab))
         if tab != self.tab:
-            self.tabs[self.tab].closed()
+            self._made(self.tab).closed()
             self.tab = tab
             self.query_one("#body", ContentSwitcher).current = tab
             self.query_one(TopLine).show_tab(tab)
@@ -338,54 +374,18 @@ class DashboardApp(Copying):
 
     def action_leave(self) -> None:
         """Leave an input field, or else the tour."""
-        if not isinstance(self.focused, Input):
-            self.screen_stack[0].query_one(Tour).leave()
-        self.tabs[self.tab].on_escape()
+        if self._tour is not None and not isinstance(self.focused, Input):
+            self._tour.leave()
+        self._made(self.tab).on_escape()
         self.leave_field()
 
-    def action_help(self) -> None:
-        """Show all keys, those of the open tab first."""
-        from tuirnn.tui.screens.dialogs import Help
-
-        kinds = sorted(TABS, key=lambda kind: self.tab != kind.NAME)
-        sections = [(f"{kind.TITLE} tab", as_mapped(kind.KEYS, self.mapped)) for kind in kinds]
-        self.push_screen(Help([sections[0], ("everywhere", as_mapped(self.KEYS, self.mapped)), *sections[1:]]))
-
-    def action_command_palette(self) -> None:
-        """Open the command palette, except in a window that is too small for it."""
-        if not self._small and not isinstance(self.screen, CommandPalette):
-            self.push_screen(Palette())
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the command palette offers: the actions of all keys, and the themes."""
-        for one in self.KEYS:
-            if one.action not in ("leave", "command_palette"):
-                yield SystemCommand(one.tooltip, f"key {one.key_display}", partial(self.run_action, one.action))
-        for kind in TABS:
-            for one in kind.KEYS:
-                if not one.action.startswith("scroll"):
-                    title = f"{kind.TITLE}: {one.tooltip}"
-                    yield SystemCommand(title, f"key {one.key_display}", partial(self._press, kind.NAME, one))
-        for name in theme.THEMES:
-            yield SystemCommand(f"theme: {name}", "colours", partial(setattr, self, "theme", name))
-
-    async def _press(self, tab: str, pressed: Binding) -> None:
-        """Do what a key of a tab does."""
-        await self.action_show(tab)
-        if not await self.run_action(pressed.action, self.tabs[tab]):
-            self.notice(f"not possible now: {pressed.tooltip}")
-
     # ── frame ─────────────────────────────────────────────────────────────────
-
-    async def on_tab_name_chosen(self, event: TabName.Chosen) -> None:
-        """Open the tab whose name was clicked."""
-        await self.action_show(event.tab)
 
     def on_resize(self, event: events.Resize) -> None:
         """Show only a message in a window that is too small; what was hidden then has lost the focus."""
         width, height = event.size
         small = width < SMALLEST[0] or height < SMALLEST[1]
-        self._small, base = small, self.screen_stack[0]
+        self.too_small, base = small, self.screen_stack[0]
         for screen in self.screen_stack:
             screen.set_class(small, "-too-small")
         if small:

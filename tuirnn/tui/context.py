@@ -1,13 +1,17 @@
 """What a screen may ask of the dashboard around it. Screens know this protocol instead of the app."""
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from __future__ import annotations
 
-from tuirnn.errors import TuirnnError
-from tuirnn.preferences import Preferences
-from tuirnn.runs.layout import RunPaths
-from tuirnn.runs.listing import RunSummary
-from tuirnn.tui.run_folder import RunFolder
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tuirnn.errors import TuirnnError
+    from tuirnn.preferences import Preferences
+    from tuirnn.runs.layout import RunPaths
+    from tuirnn.runs.listing import RunSummary
+    from tuirnn.tui.run_folder import RunFolder
+
 
 Result = TypeVar("Result")
 

@@ -21,15 +21,15 @@ class Copying(Preferring):
 
     Attributes:
         tab: name of the open tab.
-        tabs: all of them by their names.
+        tabs: those that have been made, by their names.
     """
 
     tab: str
     tabs: dict[str, Tab]
 
     def _copies(self) -> dict[str, str]:
-        tab = self.tabs[self.tab]
-        return {name: text for name, text in tab.copies().items() if text} if tab.is_set_up else {}
+        tab = self.tabs.get(self.tab)
+        return {name: text for name, text in tab.copies().items() if text} if tab and tab.is_set_up else {}
 
     def action_copy(self) -> None:
         """Copy what the open tab is about: the first text that it has."""

@@ -1,9 +1,14 @@
 """What is said when runs end while the dashboard is open."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tuirnn import text
-from tuirnn.runs.listing import RunSummary
+
+if TYPE_CHECKING:
+    from tuirnn.runs.listing import RunSummary
 
 DESKTOP = "\x1b]9;{}\x1b\\"
 """Asks the terminal for a notice of the desktop (OSC 9: iTerm2, kitty, WezTerm, Windows Terminal); others ignore it."""

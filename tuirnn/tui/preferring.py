@@ -1,20 +1,24 @@
 """An app that follows the user's preferences, and keeps what is changed in it."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 from textual.binding import Binding
 
 from tuirnn import preferences
 from tuirnn.errors import ConfigError, chosen
-from tuirnn.preferences import DASHBOARD, Preferences
-from tuirnn.runs.listing import RunSummary
+from tuirnn.preferences import DASHBOARD, KEYMAPS, Preferences
 from tuirnn.text import visible_line
 from tuirnn.tui import theme
 from tuirnn.tui.ended import DESKTOP, ended
 from tuirnn.tui.keys import keymap
+
+if TYPE_CHECKING:
+    from tuirnn.runs.listing import RunSummary
 
 DEFAULTS = Preferences({name: one.default for name, one in DASHBOARD.items()}, {}, {})
 
@@ -38,10 +42,12 @@ class Preferring(App[None]):
         self.theme = chosen("dashboard.theme", theme.FORMER.get(name, name), theme.THEMES)
         self.mapped: dict[str, str] = {}
 
-    def use_keys(self, known: Sequence[Binding]) -> None:
-        """Use the user's keys, of all the keys that there are."""
-        self.mapped = keymap(str(self.preferred.dashboard["keymap"]), self.preferred.keys, known)
-        self.set_keymap(self.mapped)
+    def use_keys(self, known: Callable[[], Sequence[Binding]]) -> None:
+        """Use the user's keys, of all the keys that there are; these are only asked for if the user has any."""
+        name, own = str(self.preferred.dashboard["keymap"]), self.preferred.keys
+        if own or name != KEYMAPS[0]:
+            self.mapped = keymap(name, own, known())
+            self.set_keymap(self.mapped)
 
     def remember(self, name: str, value: Any) -> None:
         """Keep a preference of the dashboard between sessions; a file that cannot be written is only told of."""

@@ -19,24 +19,29 @@ class RunFolder:
     Args:
         path: the folder; need not exist.
         wait: called between two pieces of a long log; may block for a moment.
+        smoothing: of the training loss, from 0 to 1; None selects it by the number of points.
 
     Attributes:
         runs: the newest first.
         was_read: whether the folder has been read at all.
         marked: names of the marked runs, in the order in which they were marked.
-        smoothing: of the training loss, from 0 to 1; None selects it by the number of points.
+        smoothing: as above; may be changed.
     """
 
-    def __init__(self, path: Path, wait: Callable[[], None]) -> None:
+    def __init__(self, path: Path, wait: Callable[[], None], smoothing: float | None = None) -> None:
         self.path = path
         self.runs: list[RunSummary] = []
         self.was_read = False
         self.marked: dict[str, None] = {}
-        self.smoothing: float | None = None
+        self.smoothing = smoothing
         self._watch = FolderWatch(path)
         self._wait = wait
         self._lines: dict[str, int] = {}
         self._feeds: OrderedDict[Path, RunFeed] = OrderedDict()
+
+    def paths(self, name: str) -> RunPaths:
+        """The run of a name."""
+        return RunPaths(self.path / name)
 
     def read(self) -> list[RunSummary]:
         """Read the folder; may run in any thread, one call at a time. `update` stores the result."""

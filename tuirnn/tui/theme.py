@@ -1,12 +1,14 @@
 """Themes, the colours of lines and shades, and ASCII output for fonts that lack other characters."""
 
+import functools
+
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 from textual.theme import Theme
 
-from tuirnn.comparison import COLOURS
+from tuirnn.charts.colours import COLOURS
 
 _PLAIN = {"block-cursor-text-style": "bold", "input-selection-background": "#8A8FA0 35%"}
 
@@ -60,13 +62,15 @@ READABLE = 4.5
 
 def contrast(one: Color, other: Color) -> float:
     """The contrast of two opaque colours, 1 to 21 (WCAG 2.2, 'contrast ratio')."""
-    luminances = []
-    for colour in (one, other):
-        parts = (part / 255 for part in (colour.r, colour.g, colour.b))
-        red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
-        luminances.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
-    dark, light = sorted(luminances)
+    dark, light = sorted((_luminance(one.rgb), _luminance(other.rgb)))
     return (light + 0.05) / (dark + 0.05)
+
+
+@functools.cache  # the same few grounds, again and again
+def _luminance(rgb: tuple[int, int, int]) -> float:
+    """Relative luminance of an opaque colour, 0 to 1 (WCAG 2.2)."""
+    red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in (c / 255 for c in rgb))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def readable(colour: Color, *grounds: Color) -> Color:

@@ -24,7 +24,8 @@ from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Series
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables import cells
 from tuirnn.tables import table as tables
-from tuirnn.tables.dialect import Dialect, Given, former
+from tuirnn.tables.dialect import Dialect, former
+from tuirnn.tables.given import Given
 from tuirnn.tables.table import Numbers, Table
 from tuirnn.tasks import rows as shapes
 from tuirnn.tasks import sources

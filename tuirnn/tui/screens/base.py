@@ -1,7 +1,9 @@
 """What all tabs have in common."""
 
+from __future__ import annotations
+
 import contextlib
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.binding import Binding
@@ -9,10 +11,12 @@ from textual.containers import Container
 from textual.css.query import NoMatches
 from textual.widget import Widget
 
-from tuirnn.runs.listing import RunSummary
-from tuirnn.tui.context import Context
 from tuirnn.tui.keys import named
 from tuirnn.tui.widgets.titles import refit
+
+if TYPE_CHECKING:
+    from tuirnn.runs.listing import RunSummary
+    from tuirnn.tui.context import Context
 
 
 class Tab(Container, can_focus=True):
@@ -24,13 +28,11 @@ class Tab(Container, can_focus=True):
         context: the dashboard around the tab.
 
     Attributes:
-        NAME: the widget's id, by which the dashboard knows the tab.
-        TITLE: what the user sees.
+        NAME: the widget's id, by which the dashboard knows the tab; in `tabs.TITLES`.
         KEYS: the key bindings, as the help shows them.
     """
 
     NAME: ClassVar[str]
-    TITLE: ClassVar[str]
     KEYS: ClassVar[tuple[Binding, ...]]
 
     def __init_subclass__(cls, **options: Any) -> None:

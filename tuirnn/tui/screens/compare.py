@@ -59,7 +59,6 @@ class CompareTab(Tab):
     """Curves of several runs, above a table of their results and of the settings that differ."""
 
     NAME = "compare"
-    TITLE = "Compare"
     KEYS = (
         key("x", "align", "align", "x axis: steps, tokens, or time of training"),
         key("u", "unit", "unit", "runs whose loss has the next unit; each unit is compared separately"),

@@ -48,7 +48,6 @@ class GenerateTab(Writing):
     """A text, what comes next, and the settings; for a forecaster its roll-out."""
 
     NAME = "generate"
-    TITLE = "Generate"
     KEYS = (
         key("space,p", "send('toggle')", "run/pause", "start or pause generation"),
         key(".", "send('step')", "step", "write a single token"),

@@ -55,7 +55,6 @@ class RunsTab(Tab):
     """Table of runs; below it chart and details of the highlighted one."""
 
     NAME = "runs"
-    TITLE = "Runs"
     KEYS = (
         key("n", "new", "new", "start a new run"),
         key("enter", "open", "open", "open the run on the Train tab"),

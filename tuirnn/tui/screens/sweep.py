@@ -44,7 +44,6 @@ class SweepTab(Tab):
     """Best loss so far, losses against a setting with their spread, importance, and the table of trials."""
 
     NAME = "sweep"
-    TITLE = "Sweep"
     KEYS = (
         key("x", "setting", "setting", "losses against the next setting that varies"),
         key("o", "next", "sweep", "next sweep of this folder"),

@@ -34,7 +34,6 @@ class TrainTab(ChartKeys, Steering):
     """Charts, status, samples and mistakes of a run."""
 
     NAME = "train"
-    TITLE = "Train"
     KEYS = (
         key("p,space", "pause", "pause/go", "pause the training after this step, or continue (also: space)"),
         key("S", "stop", "stop…", "write a checkpoint and end the training, after confirmation"),

@@ -95,7 +95,6 @@ class XrayTab(Tab):
     """Gradient and gates from the run's probes; hidden units from its checkpoint, applied to held-out text."""
 
     NAME = "xray"
-    TITLE = "X-ray"
     KEYS = (
         key("up", "unit_up", "unit", "previous unit in the list"),
         key("down", "unit_down", "", "next unit in the list"),

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from tuirnn.charts import ends
 from tuirnn.charts.columns import Scale
 from tuirnn.charts.legend import GAP, Entry, lay_out
-from tuirnn.charts.plot import Canvas, Options, Series, draw
+from tuirnn.charts.plot import Canvas, Options, Series, draw, with_cursor
 from tuirnn.tui.widgets.paint import Painted
 
 LOWEST = 4
@@ -57,6 +57,7 @@ class Chart(Painted):
         self._options = Options()
         self._note: tuple[str, ...] = ()
         self._drawn: tuple[Size, Canvas] | None = None
+        self._plain: tuple[object, Canvas] | None = None  # without the cursor, and what it was drawn from
         self._strips: list[Strip] | None = None
         self._dragging: int | None = None
 
@@ -159,7 +160,7 @@ class Chart(Painted):
         spare = size.height - LOWEST
         legend = lay_out(self._series, size.width - 1, min(spare, max(1, spare // 2)))
         high = len(legend.rows)
-        plot = draw(legend.series, size.width, size.height - high, self._options)
+        plot = self._plot(legend.series, size.width, size.height - high, self._options)
         canvas = Canvas(size.width, size.height)
         canvas.rows[high:], canvas.styles[high:] = plot.rows, plot.styles
         canvas.area = plot.area
@@ -168,10 +169,18 @@ class Chart(Painted):
         self._put_note(canvas, high)
         return canvas
 
+    def _plot(self, series: Sequence[Series], width: int, height: int, options: Options) -> Canvas:
+        """The lines, drawn again only if they are others, and the cursor on them; the caller may write into it."""
+        plain = dataclasses.replace(options, cursor=math.nan)
+        wanted = tuple(series), width, height, plain
+        if self._plain is None or self._plain[0] != wanted:
+            self._plain = (wanted, draw(*wanted))
+        return with_cursor(self._plain[1], options.cursor)
+
     def _draw_with_ends(self, labels: Mapping[str, ends.EndLabel], size: Size) -> Canvas:
         """The chart with the name of each line at its right end; lines without a point there have theirs below."""
         margin = max(len(label.name) for label in labels.values()) + 1
-        canvas = draw(self._series, size.width, size.height, dataclasses.replace(self._options, margin=margin))
+        canvas = self._plot(self._series, size.width, size.height, dataclasses.replace(self._options, margin=margin))
         area = canvas.area
         if area is None:
             return canvas

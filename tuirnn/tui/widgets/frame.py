@@ -97,7 +97,8 @@ class KeyLine(Widget):
 
     def renew(self) -> None:
         """Look up which keys work now; draw if they are different."""
-        if not self.app.app_focus:  # without it no widget has the focus; the keys work again when it returns
+        shows = self._own or self._general
+        if shows and not self.app.app_focus:  # no widget has the focus now; the keys work again when it returns
             return
         active = list(self.screen.active_bindings.values())
         focused = self.screen.focused
