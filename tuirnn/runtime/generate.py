@@ -1,7 +1,7 @@
 """Text from a cell, token by token."""
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from tuirnn.errors import ConfigError
 from tuirnn.runtime.native_sampler import chooser
 from tuirnn.runtime.samplers import Probabilities, Sampling, choose, probabilities, sample_rows, weights
 from tuirnn.runtime.session import CellSession, Snapshot
-from tuirnn.vocab import Vocabulary
+from tuirnn.vocab import UNKNOWN, Vocabulary
 
 DRAWS = 1024
 """Uniform numbers drawn at once."""
@@ -92,17 +92,18 @@ class TextWriter:
 
     def stream(self, sampling: Sampling, length: int) -> Iterator[str]:
         """Write `length` tokens, yielding the text of each as it is known."""
-        session, decode = self.session, self._decode
+        session, decode = self.session, self._decoder()
         session.logits[0] = self._logits  # the buffer has gone on if the writer went back
         choice = chooser(session.logits[0], session.token, self.vocab.unk, sampling)
-        advance = session.advance
+        steps, step = session.steps(), None
         try:
             for start in range(0, length, DRAWS):
-                for uniform in self._rng.random(min(DRAWS, length - start)).tolist():
+                for uniform, step in zip(self._rng.random(min(DRAWS, length - start)).tolist(), steps, strict=False):
                     token = choice(uniform)
-                    advance()
+                    step()
                     yield decode(token)
         finally:  # whoever stops reading goes on from there
+            session.stepped(step)
             self._take(session.logits[0])
 
     def moment(self) -> Moment:
@@ -122,6 +123,10 @@ class TextWriter:
         if self.vocab.of_bytes:
             return self._utf8.decode(self.vocab.token_bytes(token))
         return self.vocab.symbol(token)
+
+    def _decoder(self) -> Callable[[int], str]:
+        """The same as a function for a loop, where it takes a third of the time."""
+        return self._decode if self.vocab.of_bytes else (*self.vocab.symbols, UNKNOWN).__getitem__
 
 
 def write_side_by_side(

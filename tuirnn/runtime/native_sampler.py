@@ -3,17 +3,17 @@
 import ctypes
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn import compiling
+from tuirnn import compiling, processor
 from tuirnn.runtime.samplers import Sampling, sample
 
 SOURCE = Path(__file__).with_name("sampler.c")
-FLAGS = ["-std=c99", "-O2", "-ffp-contract=off"]
+FLAGS = ["-std=c99", "-O3", "-ffp-contract=off"]
 
 
 class _Settings(ctypes.Structure):
@@ -30,7 +30,7 @@ class _Settings(ctypes.Structure):
 def _library() -> ctypes.CDLL | None:
     if os.environ.get("TUIRNN_KERNELS") == "portable":
         return None
-    library, _ = compiling.load([compiling.Unit(SOURCE)], "c", FLAGS)
+    library, _ = compiling.load([compiling.Unit(SOURCE)], "c", [*FLAGS, *processor.compiler_flags()])
     if library is not None:
         library.tuirnn_choose.argtypes = [ctypes.c_void_p, ctypes.c_double]
         library.tuirnn_choose.restype = ctypes.c_int64
@@ -61,13 +61,8 @@ def chooser(
         logits.ctypes.data, token.ctypes.data, weights.ctypes.data, len(logits), -1 if banned is None else banned,
         sampling.top_k, sampling.temperature,
     )  # fmt: skip
-    address, native = ctypes.addressof(settings), library.tuirnn_choose
-
-    def choose(uniform: float, _alive: object = (settings, weights, logits, token)) -> int:
-        chosen: int = native(address, uniform)
-        return chosen
-
-    return choose
+    settings.kept = weights, logits, token  # alive as long as the function
+    return partial(library.tuirnn_choose, ctypes.byref(settings))
 
 
 def _portable(

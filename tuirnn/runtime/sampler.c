@@ -1,7 +1,7 @@
 /* Choosing the next token, as samplers.py does it, without Python between two characters. Plain C99. */
 
-#include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct {
     const float *logits; /* [vocab], of the step just done */
@@ -35,6 +35,32 @@ static double kth_largest(double *x, int64_t n, int64_t k) {
     return x[k - 1];
 }
 
+/* e^x for x <= 0, to 4e-16 of it. libm's is as exact, but a compiler can compute several of these at once. */
+static inline double exponential(double x) {
+    const double shift = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer, in the lowest bits */
+    const double shifted = x * 1.4426950408889634 + shift, k = shifted - shift;
+    const double r = x - k * 6.93147180369123816490e-01 - k * 1.90821492927058770002e-10; /* ln 2, high and low */
+    double y = 1.0 / 479001600; /* 1/12!, and so on down to 1/0! */
+    y = y * r + 1.0 / 39916800;
+    y = y * r + 1.0 / 3628800;
+    y = y * r + 1.0 / 362880;
+    y = y * r + 1.0 / 40320;
+    y = y * r + 1.0 / 5040;
+    y = y * r + 1.0 / 720;
+    y = y * r + 1.0 / 120;
+    y = y * r + 1.0 / 24;
+    y = y * r + 1.0 / 6;
+    y = y * r + 1.0 / 2;
+    y = y * r + 1;
+    y = y * r + 1;
+    uint64_t bits;
+    double power;
+    memcpy(&bits, &shifted, 8);
+    bits = (bits << 52) + 0x43f0000000000000; /* the exponent of a double; 64 more than k, which may be too small for one */
+    memcpy(&power, &bits, 8);
+    return x > -745.13 ? y * power * 0x1p-64 : 0;
+}
+
 /* Chooses by one uniform number in [0, 1), writes the choice to *token and returns it. */
 int64_t tuirnn_choose(const Sampler *s, double uniform) {
     const float *logits = s->logits;
@@ -47,7 +73,8 @@ int64_t tuirnn_choose(const Sampler *s, double uniform) {
     if (s->temperature > 0) {
         const double peak = logits[best], temperature = s->temperature;
         double total = 0, running = 0;
-        for (int64_t i = 0; i < n; i++) p[i] = i == s->banned ? 0 : exp((logits[i] - peak) / temperature);
+        for (int64_t i = 0; i < n; i++) p[i] = exponential((logits[i] - peak) / temperature);
+        if (s->banned >= 0) p[s->banned] = 0;
         if (s->top_k > 0 && s->top_k < n) {
             for (int64_t i = 0; i < n; i++) p[n + i] = p[i];
             const double least = kth_largest(p + n, n, s->top_k);

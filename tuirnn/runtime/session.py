@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle
 from typing import Any, NoReturn
 
 import numpy as np
@@ -136,6 +137,15 @@ class CellSession:
         self._runs[self._turn]()
         self._turn ^= 1
         return self.logits
+
+    def steps(self) -> "cycle[Callable[[], object]]":
+        """Functions that each do the next `advance`, in turn; `stepped` must be told the last one that was called."""
+        return cycle(self._runs[self._turn :] + self._runs[: self._turn])
+
+    def stepped(self, last: Callable[[], object] | None) -> None:
+        """Note the last function of `steps` that was called; None: none."""
+        if last is not None:
+            self._turn = 1 - self._runs.index(last)
 
     def read(self, fed: "npt.NDArray[Any]") -> Logits:
         """Feed inputs that are all known, tokens [T, batch] or points [T, batch, F]; returns the outputs [T, batch, ·].
