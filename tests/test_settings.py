@@ -98,7 +98,7 @@ FLIPS: dict[str, Flip] = {
     "dtype": Flip("float64"), "accumulate": Flip(2), "memory": Flip("recompute", {}, ROWS), "seed": Flip(1),
 }  # fmt: skip
 
-VOLATILE = {"at", "seconds", "tokens_per_s", "eta", "progress", "elapsed"}
+VOLATILE = {"at", "seconds", "tokens_per_s", "eta", "next_eval", "progress", "elapsed"}
 """What differs between two runs of the same settings."""
 
 

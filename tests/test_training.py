@@ -17,7 +17,7 @@ from tuirnn.runs import checkpoint, control
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.reader import LogTail, present_record, read_record, read_status
 from tuirnn.settings.training import TrainConfig
-from tuirnn.training import evaluation, launch
+from tuirnn.training import evaluation, events, launch
 from tuirnn.training.events import Event, Report
 from tuirnn.training.optimizers import learning_rate
 
@@ -34,6 +34,24 @@ def stop_at(paths: RunPaths, step: int) -> Report:
             control.send(paths, control.Request("stop"))
 
     return report
+
+
+@pytest.mark.parametrize(("minutes", "due"), [(0.0, {5, 10}), (60.0, {1, 5, 10})])
+def test_the_wait_for_an_evaluation_is_reported(
+    minutes: float, due: set[int], tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("recorder.LEAST_MEASURED", "recorder.HEARTBEAT", "trainer.FIRST_LOOK"):
+        monkeypatch.setattr(f"tuirnn.training.{name}", 0.0)
+    seen: list[events.Step] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, events.Step):
+            seen.append(event)
+
+    first = train_small(tmp_path, "first", small_text, steps=1)
+    launch.start(read_record(first).config.replace(steps=12, minutes=minutes, eval_every=5), tmp_path, "waits", report)
+    assert {event.step for event in seen if event.next_eval == 0} == due | {12}
+    assert all(event.next_eval <= event.eta for event in seen)
 
 
 # ── resume ───────────────────────────────────────────────────────────────────────

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from IPython.display import display, update_display
 
-from tuirnn.cli.options import duration, figure
-from tuirnn.cli.progress import PlainReport
+from tuirnn.cli.options import figure
+from tuirnn.cli.progress import PlainReport, ahead
 from tuirnn.config import RunConfig
 from tuirnn.training import events
 
@@ -44,7 +44,7 @@ class NotebookReport(PlainReport):
         if time.monotonic() >= self._next_renewal:
             numbers = (
                 f"step {e.step:,} · {100 * e.progress:.0f} % · train {figure(e.loss, 3)} · "
-                f"{e.tokens_per_s:,.0f} {self.noun}/s · {duration(e.eta)} left"
+                f"{e.tokens_per_s:,.0f} {self.noun}/s · {ahead(e)}"
             )
             self._bar = f'<progress max="1" value="{min(1.0, e.progress):.3f}"></progress> {numbers}'
             self._renew()

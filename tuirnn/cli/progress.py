@@ -21,10 +21,16 @@ from tuirnn.runs.reader import FIGURES
 from tuirnn.training import events
 
 STEADY, WORTH_TELLING = 5.0, 60.0
-"""Seconds of training after which its speed is known, and from which what is left of it is told."""
+"""Seconds of training after which its speed is known, and from which a wait is told: for the end, for an evaluation."""
 
 PLAIN_EVERY = 10.0
 """Seconds between two lines about steps in a pipe."""
+
+
+def ahead(event: events.Step) -> str:
+    """What is left of the training, and of the wait for its next evaluation where that is known and comes before."""
+    wait = f", evaluates in {duration(event.next_eval)}" if 0 < event.next_eval < event.eta else ""
+    return f"{duration(event.eta)} left{wait}"
 
 
 def leaky(event: events.Evaluation | events.End) -> str:
@@ -41,7 +47,8 @@ class PlainReport:
         self.noun = self.task.speed
         self.where = f" --runs {shlex.quote(str(runs))}" if runs else ""
         self._next = self._begun = 0.0
-        self._told_time = config.train.minutes > 0  # who has limited it knows
+        self._limited = config.train.minutes > 0  # who has limited it knows how long it takes
+        self._told = False
 
     def __enter__(self) -> "PlainReport":
         return self
@@ -86,13 +93,19 @@ class PlainReport:
         return f"{e.outputs} column{'s' * (e.outputs != 1)}{beside}"
 
     def _tell_time(self, e: events.Step) -> None:
-        """Say once how long it will take, as soon as the speed is known, and how to make it shorter."""
-        if self._told_time or not e.eta or time.monotonic() < self._begun + STEADY:
+        """Say once, as soon as the speed is known, how long it takes to the end and to an evaluation."""
+        if self._told or not e.eta or time.monotonic() < self._begun + STEADY:
             return
-        self._told_time = True
-        if e.eta >= WORTH_TELLING:
+        self._told = True
+        if e.eta >= WORTH_TELLING and not self._limited:
             self.say(
                 f"about {duration(e.eta)} to go at this speed; --minutes N limits it, Ctrl-C ends it with a checkpoint",
+                "dim",
+            )
+        if e.next_eval >= WORTH_TELLING:
+            self.say(
+                f"the next evaluation, with its best network and sample, comes in about {duration(e.next_eval)}; "
+                "--eval-every N sets how many steps lie between two",
                 "dim",
             )
 
@@ -108,7 +121,7 @@ class PlainReport:
             self._next = now + PLAIN_EVERY
             self.say(
                 f"step {e.step:,}  {100 * e.progress:.0f} %  train {figure(e.loss, 3)}  "
-                f"{e.tokens_per_s:,.0f} {self.noun}/s  {duration(e.eta)} left"
+                f"{e.tokens_per_s:,.0f} {self.noun}/s  {ahead(e)}"
             )
 
     def on_eval(self, e: events.Evaluation) -> None:
@@ -196,7 +209,7 @@ class TerminalReport(PlainReport):
             transient=True,
             refresh_per_second=5,
         )
-        self.line = self.bar.add_task("", total=1.0, visible=False, loss=0.0, rate=0.0, eta=0.0, step=0)
+        self.line = self.bar.add_task("", total=1.0, visible=False, loss=0.0, rate=0.0, ahead="", step=0)
 
     def __enter__(self) -> "TerminalReport":
         self.bar.start()
@@ -220,7 +233,7 @@ class TerminalReport(PlainReport):
             visible=True,
             loss=e.loss,
             rate=e.tokens_per_s,
-            eta=e.eta,
+            ahead=ahead(e),
             step=e.step,
         )
 
@@ -239,6 +252,6 @@ class _Numbers(ProgressColumn):
         f = task.fields
         return Text(
             f"step {f['step']:,} · train {figure(f['loss'], 3)} · {f['rate'] / 1000:,.1f}k {self.noun}/s · "
-            f"{duration(f['eta'])} left",
+            f"{f['ahead']}",
             style="dim",
         )

@@ -167,7 +167,8 @@ FIGURES = tuple(dict.fromkeys(figure.status_key for task in TASKS.values() for f
 class Status:
     """`status.json`: how a run stands. Times are seconds since the epoch, losses nats per token.
 
-    `figures` are the held-out figures beside the loss, by their keys in `FIGURES`; a task says what they are.
+    `figures` are the held-out figures beside the loss, by their keys in `FIGURES`; a task says what they are. `eta` and
+    `next_eval` are the estimated seconds to the end and to the next evaluation; 0 where neither is known.
 
     `state` is starting, running, paused, done, stopped or failed; of a run that claims to live, readers see 'silent'
     where its trainer sends no heartbeat and 'stale' where it has none. `pid`, `host`, `machine`, `process` and `folder`
@@ -190,6 +191,7 @@ class Status:
     heartbeat: float = 0.0
     tokens_per_s: float = 0.0
     eta: float = 0.0
+    next_eval: float = 0.0
     lr: float = 0.0
     grad_norm: float = 0.0
     train_loss: float = math.nan
@@ -228,7 +230,7 @@ def read_status(paths: RunPaths) -> Status:
         life = liveness.judge(paths, status)
     status.state, status.message = life.state, life.message or status.message
     if status.state == "silent":
-        status.tokens_per_s = status.eta = 0.0  # what was measured before is so no longer
+        status.tokens_per_s = status.eta = status.next_eval = 0.0  # what was measured before is so no longer
     return status
 
 

@@ -43,6 +43,7 @@ class Step(Event):
     progress: float  # share of the run that is done, from 0 to 1
     tokens_per_s: float
     eta: float  # estimated seconds to the end
+    next_eval: float = 0.0  # estimated seconds to the next evaluation; 0: not known, or it is due
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Recorder:
         progress: where the training stands; replaced by a resume.
         clock: seconds of training.
         share: what share of the run is done; set by the trainer.
+        next_evaluation: seconds to the next evaluation, 0 where they are not known; set by the trainer.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Recorder:
         self.paths = writer.paths
         self.progress, self.clock = Progress(), Stopwatch()
         self.share: Callable[[], float] = lambda: 0.0
+        self.next_evaluation: Callable[[], float] = lambda: 0.0
         self.total = 0
         self._fetch_every = fetch_every
         self._pending: list[tuple[int, float, float, float, Tensor, Tensor]] = []  # …, loss, gradient norm
@@ -158,6 +160,7 @@ class Recorder:
                 progress=status.progress,
                 tokens_per_s=status.tokens_per_s,
                 eta=status.eta,
+                next_eval=status.next_eval,
             )
         )
 
@@ -234,6 +237,7 @@ class Recorder:
         status.step, status.epoch, status.elapsed = progress.step, progress.epoch, elapsed
         status.progress = share
         status.eta = elapsed * (1 - share) / share if share > 0 else 0.0
+        status.next_eval = self.next_evaluation() if state == "running" else 0.0
         status.total = round(progress.step / share) if share > 0 else self.total
         status.val_loss = progress.val_loss
         status.figures = progress.figures

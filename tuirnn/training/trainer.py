@@ -66,6 +66,7 @@ class Trainer:
         self.arithmetic = arithmetic(self.model, self.batches.B, device)
         self.last_step = config.train.last_step(self.batches.batches_per_epoch)
         self.recorder.total, self.recorder.share = self.last_step, self.share_done
+        self.recorder.next_evaluation = self.next_evaluation
         self.channel = ControlChannel(writer.paths)
         self.evaluator = half_of(config).evaluator(config, self.model, data, writer, device, self._check)
         team.on_silence(self._abandon)
@@ -241,12 +242,32 @@ class Trainer:
         self.recorder.step(rate, loss, norm)
 
     @property
+    def _eval_every(self) -> int:
+        return self.config.train.eval_every or self.batches.batches_per_epoch
+
+    @property
+    def _first_look(self) -> float:
+        """Seconds to an evaluation that does not wait for its step; infinite where there is none.
+
+        A run that is limited by time shows its first sample early, however slow the machine is.
+        """
+        if not self.config.train.minutes or self.progress.evaluated:
+            return math.inf
+        return min(FIRST_LOOK, 60 * self.config.train.minutes / 10) - self.recorder.clock.elapsed
+
+    @property
     def _evaluation_due(self) -> bool:
-        step, train = self.progress.step, self.config.train
-        due = step % (train.eval_every or self.batches.batches_per_epoch) == 0 and self.progress.evaluated != step
-        # A run that is limited by time shows its first sample early, however slow the machine is.
-        early = min(FIRST_LOOK, 60 * train.minutes / 10)
-        return due or (train.minutes > 0 and not self.progress.evaluated and self.recorder.clock.elapsed >= early)
+        step = self.progress.step
+        return (step % self._eval_every == 0 and self.progress.evaluated != step) or self._first_look <= 0
+
+    def next_evaluation(self) -> float:
+        """Estimated seconds to the next evaluation, at most to the end; 0: it is due, or the speed is not known."""
+        progress, status = self.progress, self.recorder.status
+        if not progress.step or not status.tokens_per_s or self._evaluation_due or self.share_done() >= 1.0:
+            return 0.0
+        pace = progress.tokens / progress.step / status.tokens_per_s
+        by_steps = (self._eval_every - progress.step % self._eval_every) * pace
+        return min(by_steps, self._first_look, status.eta or math.inf)
 
     def evaluate(self) -> None:
         """Evaluate the network on held-out data, and keep it if it is the best so far."""

@@ -84,6 +84,7 @@ class StatusPanel(Widget):
             _pair("step", _steps(status), width),
             *progress,
             *([_pair("left", text.duration(status.eta) if status.eta else "–", width)] if live else []),
+            *([_pair("evaluates in", text.duration(status.next_eval), width)] if live and status.next_eval else []),
             _pair("spent", text.duration(status.elapsed), width),
             _pair("speed", text.speed(status.tokens_per_s, self._speed_in), width),
             Content(""),
@@ -117,12 +118,12 @@ class StatusPanel(Widget):
             f"{text.duration(status.eta)} left · " if status.live and status.eta else "",
             text.speed(status.tokens_per_s, self._speed_in),
         )
-        share = self._share(status)
+        share, waits = self._share(status), status.live and status.next_eval and not math.isfinite(status.val_loss)
         figures = Content.assemble(
             ("train ", "$text-muted"),
             self._loss(status.train_loss),
             ("  val ", "$text-muted"),
-            self._loss(status.val_loss, status.leaky),
+            f"in {text.duration(status.next_eval)}" if waits else self._loss(status.val_loss, status.leaky),
             ("  best ", "$text-muted"),
             (self._best(status), "bold $text-success"),
             ("  lr ", "$text-muted"),
