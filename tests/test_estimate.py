@@ -12,6 +12,7 @@ from tuirnn.cells import CELLS
 from tuirnn.config import RunConfig, load_recipe
 from tuirnn.errors import DataError
 from tuirnn.estimate import earlier_run, estimate, pace_of, parameters
+from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.settings.training import DEFAULT_STEPS
@@ -153,3 +154,14 @@ def test_what_is_not_read_for_an_estimate(tmp_path: Path, monkeypatch: pytest.Mo
     ):
         with pytest.raises(DataError, match=words):
             said(source)
+
+
+def test_the_estimate_is_of_the_settings_that_suit_the_data(tmp_path: Path) -> None:
+    table = tmp_path / "waves.csv"
+    table.write_text("y\n" + "".join(f"{(i * i) % 17}\n" for i in range(400)))
+    asked = RunConfig.of("forecast").replace(sources=(str(table),), dropout=0.0, steps=3)
+    run = detached.start(asked, tmp_path / "runs", "suited")
+    record = summarize(run).record
+    assert record is not None
+    assert survey(asked).suited(asked) == record.config
+    assert record.config.model.hidden != asked.model.hidden

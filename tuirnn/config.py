@@ -93,6 +93,12 @@ class RunConfig:
         """The settings that this cell or this task does not read; files may hold any value of them."""
         return self.model.unread | {name for name in FIELDS if not tasks.reads(self.task, name)}
 
+    @property
+    def changed(self) -> frozenset[str]:
+        """The settings that differ from those that a new run of the task begins with; but for unread ones."""
+        begun, unread = RunConfig.of(self.task.name, self.flat()).flat(), self.unread
+        return frozenset(name for name, value in self.flat().items() if value != begun[name] and name not in unread)
+
     def check_given(self, given: Mapping[str, Any]) -> None:
         """Refuse settings that were given on purpose and have no effect.
 

@@ -1,16 +1,22 @@
 """What a training will find in its data, before it starts: read and cut by the very code that trains. No torch."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tuirnn import tasks
 from tuirnn.config import RunConfig
 from tuirnn.errors import DataError
 from tuirnn.settings.data import DataConfig
+from tuirnn.settings.section import flag_of
 from tuirnn.tasks import datasets
 from tuirnn.tasks.sources import STDIN
+
+Suits = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""What suits some data: of the settings that were given, those for the others; see `Task.suited`."""
 
 LATER = "parameters, memory and steps are known when training starts"
 
@@ -29,6 +35,7 @@ class Survey:
         lanes: sequences side by side in a batch, of which the data may fill fewer than were asked for.
         longest: steps of the longest batch; 0: as many as `--seq-len` says.
         epoch: batches in one pass over the training split.
+        suits: settings that suit the data.
     """
 
     sha256: str
@@ -37,6 +44,11 @@ class Survey:
     lanes: int
     epoch: int
     longest: int = 0
+    suits: Suits = field(default=lambda _: {}, compare=False, repr=False)
+
+    def suited(self, config: RunConfig) -> RunConfig:
+        """The settings that a training of `config` will have: those that suit the data, where it has its defaults."""
+        return suiting(config, self.suits, config.changed)[0]
 
 
 def survey(config: RunConfig) -> Survey:
@@ -48,8 +60,20 @@ def survey(config: RunConfig) -> Survey:
     """
     _refuse_long_reading(config.data)
     data = tasks.load(config.data)
-    batches = data.batches(config.train)
-    return Survey(data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch, batches.longest)
+    suits = partial(config.task.suited, data)
+    batches = data.batches(suiting(config, suits, config.changed)[0].train)
+    return Survey(data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch, batches.longest, suits)
+
+
+def suiting(config: RunConfig, suits: Suits, given: Collection[str]) -> tuple[RunConfig, list[str]]:
+    """The settings with those that suit the data in place of what nobody gave, and what is to be said of it."""
+    flat = config.flat()
+    chosen = suits({name: flat[name] for name in given})
+    changed = {name: value for name, value in chosen.items() if value != flat[name]}
+    if not changed:
+        return config, []
+    words = " ".join(flag_of(name) if value is True else f"{flag_of(name)} {value}" for name, value in changed.items())
+    return config.replace(**changed), [f"chosen for these data: {words}"]
 
 
 def preview(config: DataConfig) -> tuple[str, ...]:

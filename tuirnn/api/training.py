@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -200,11 +201,11 @@ def _new(
     paths = RunPaths(folder / (check_free(folder, name) if name else detached.default_name(config, folder)))
 
     def begin(report: "Report") -> str:
-        from tuirnn.cli.train import suiting
+        from tuirnn.survey import suiting
 
         with told("use a part of the data, such as fraction=0.1"):
             data = parent.load(config) if parent else tasks.load(config.data)
-        fitted, said = suiting(config, data, given)
+        fitted, said = suiting(config, partial(config.task.suited, data), given)
         return str(prepared().start(fitted, folder, paths.name, report, data=data, parent=parent, said=said))
 
     return Training(paths, begin)

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,6 @@ from tuirnn.training.member import find_member, launch_id, under_torchrun
 
 if TYPE_CHECKING:
     from tuirnn.runs.parent import Parent
-    from tuirnn.tasks.task import TaskData
 
 
 def register(app: typer.Typer) -> None:
@@ -136,24 +136,15 @@ def _begin(
     with told("use a part of the data, such as --fraction 0.1"):
         # before torch is imported: what is wrong with a text is said at once
         data = parent.load(config) if parent else tasks.load(config.data)
-    config, said = suiting(config, data, given)
+    from tuirnn.survey import suiting
+
+    config, said = suiting(config, partial(config.task.suited, data), given)
     from tuirnn.training import launch
 
     name = name or detached.default_name(config, folder)
     with _reporter(config, as_json, runs) as report:
         outcome = launch.start(config, folder, name, report, data=data, parent=parent, said=said)
     _leave(outcome)
-
-
-def suiting(config: RunConfig, data: "TaskData", given: Collection[str]) -> tuple[RunConfig, list[str]]:
-    """The settings with those that suit the data in place of what nobody gave, and what is to be said of it."""
-    flat = config.flat()
-    chosen = config.task.suited(data, {name: flat[name] for name in given})
-    changed = {name: value for name, value in chosen.items() if value != flat[name]}
-    if not changed:
-        return config, []
-    words = " ".join(flag_of(name) if value is True else f"{flag_of(name)} {value}" for name, value in changed.items())
-    return config.replace(**changed), [f"chosen for these data: {words}"]
 
 
 def given_settings(recipe: str | None, parent: "Parent | None", settings: Mapping[str, Any]) -> frozenset[str]:

@@ -70,8 +70,9 @@ def outlook(points: Sequence[Point], folder: Path, jobs: int, trials: int | None
             found = _survey(point.config, surveys)
         except DataError as error:
             return Outlook(count, count - len(left) if trials is None else 0, 0.0, 0.0, 0, str(error))
-        like = earlier_run(point.config, found.sha256, earlier)
-        taken = estimate(point.config, found, pace_of(like) if like else 0.0)
+        config = found.suited(point.config)
+        like = earlier_run(config, found.sha256, earlier)
+        taken = estimate(config, found, pace_of(like) if like else 0.0)
         memories.append(taken.memory)
         lengths.append(taken.seconds if like or taken.limit else 0.0)
     scale = 1.0 if trials is None else trials / max(1, len(left))

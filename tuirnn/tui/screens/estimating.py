@@ -14,7 +14,7 @@ from tuirnn.config import RunConfig
 from tuirnn.errors import TuirnnError
 from tuirnn.estimate import Estimate, earlier_run, estimate, pace_of
 from tuirnn.machine import room
-from tuirnn.survey import Survey, preview, survey
+from tuirnn.survey import Survey, preview, suiting, survey
 from tuirnn.text import visible_line
 from tuirnn.trial import Trial
 from tuirnn.tui.context import Context
@@ -94,10 +94,11 @@ class Estimating(ModalScreen[None]):
             return READING
         if isinstance(known.found, str):
             return known.found
+        config, chosen = suiting(config, known.found.suits, config.changed)
         if like := earlier_run(config, known.found.sha256, self.context.folder.runs):
             found = estimate(config, known.found, pace_of(like))
-            return outlook(config.train, found, f"at the speed of run {like.name}")
-        return self._tried(config, known.found)
+            return "\n".join([outlook(config.train, found, f"at the speed of run {like.name}"), *chosen])
+        return "\n".join([self._tried(config, known.found), *chosen])
 
     def _tried(self, config: RunConfig, data: Survey) -> str:
         """The estimate by a trial, or without one while it is under way."""

@@ -41,8 +41,8 @@ MAIN = (
 )
 """The settings that are visible at first; all others are under 'more'."""
 
-FIRST_RECIPE, FIRST_MINUTES = "demo", 2.0
-"""The initial settings: a newcomer sees this network learn within minutes."""
+FIRST_RECIPE = "demo"
+"""The initial settings: a newcomer sees this network learn within a minute."""
 
 HINTS = {
     "name": "Name of the run: letters, digits, '.', '_' and '-'; empty: generated from the cell.",
@@ -59,8 +59,7 @@ SOURCE_OF = {
 
 def first_config() -> RunConfig:
     """The initial configuration of the form."""
-    base = load_recipe(FIRST_RECIPE).config if FIRST_RECIPE in recipe_names() else RunConfig()
-    return base.replace(minutes=FIRST_MINUTES)
+    return load_recipe(FIRST_RECIPE).config if FIRST_RECIPE in recipe_names() else RunConfig()
 
 
 class NewRun(Estimating):
