@@ -77,7 +77,7 @@ def test_duplicates_and_shared_sequences_are_left_out_and_counted(tmp_path: Path
     assert texts == {"one", "two", "three", "four", "five", "six", "seven", "eight"}
     assert data.notes[-4:] == (
         "2 classes: a 4, b 4",
-        "1 duplicates within a class left out",
+        "1 duplicates within a class left out, so that none is in two splits",
         "1 sequences that stand in two or more classes left out",
         "class 'tiny' left out: 1 sequences of its own",
     )

@@ -9,7 +9,7 @@ from tuirnn import tasks
 from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables import cells
-from tuirnn.tasks import sources
+from tuirnn.tasks import overlap, sources
 from tuirnn.tasks.rows import turned
 from tuirnn.tasks.texts import TABLES
 
@@ -68,7 +68,8 @@ def look_at(name: str, settings: Mapping[str, Any]) -> Seen:
     sample = sum(len(data) for _, data in files)
     size = _size(path) or sample
     notes, read = task.understand(config, files)
-    return Seen(one_line(path.name or name), task.name, size, sample, tuple(notes), read)
+    copies = overlap.foreseen(config, files, size)
+    return Seen(one_line(path.name or name), task.name, size, sample, (*notes, *copies), read)
 
 
 def _of_each(folder: Path) -> int:

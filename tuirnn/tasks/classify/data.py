@@ -221,7 +221,7 @@ def clean(groups: dict[str, list[str]], *, count_empty: bool) -> tuple[dict[str,
     if empty and count_empty:
         notes.append(f"{empty:,} sequences without text left out")
     if twice:
-        notes.append(f"{twice:,} duplicates within a class left out")
+        notes.append(f"{twice:,} duplicates within a class left out, so that none is in two splits")
     if shared:
         notes.append(f"{shared:,} sequences that stand in two or more classes left out")
     longest = max((line for lines in clean.values() for line in lines), key=len, default="")
