@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tuirnn.errors import one_line
@@ -37,6 +38,11 @@ def split_names(text: str) -> tuple[str, ...]:
     """Names with commas between; one that holds a comma itself stands in double quotes, as in a CSV file."""
     row = next(csv.reader([text.replace("\n", " ")], skipinitialspace=True), [])
     return tuple(name.strip() for name in row if name.strip())
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Names as `split_names` reads them."""
+    return ",".join(f'"{name.replace(chr(34), 2 * chr(34))}"' if "," in name or '"' in name else name for name in names)
 
 
 def heading_from_csv(text: str) -> str:

@@ -1,5 +1,6 @@
 """What training would understand of files, without training; of large ones their beginning."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from tuirnn import tasks
 from tuirnn.errors import DataError, one_line
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables import cells
+from tuirnn.tables import table as tables
 from tuirnn.tasks import overlap, sources
-from tuirnn.tasks.rows import turned
+from tuirnn.tasks.rows import samples
 from tuirnn.tasks.texts import TABLES
+from tuirnn.tasks.turned import turned
 
 MOST = 2 * 2**20
 """Bytes of a file that are looked at."""
@@ -92,8 +95,6 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
     (label, data), *_ = files
     if Path(label).suffix.lower() not in TABLES:
         return tasks.DEFAULT
-    from tuirnn.tables import table as tables
-
     try:
         table = tables.read(data, label)
     except DataError:
@@ -127,8 +128,13 @@ def suited(names: Sequence[str], task: str) -> str:
     """
     if task != tasks.DEFAULT or len(names) != 1 or Path(names[0]).suffix.lower() not in TABLES:
         return ""
-    fit = _fit(False, sources.parts(names[0], most=MOST))
+    files = sources.parts(names[0], most=MOST)
+    said = f"{one_line(Path(names[0]).name)} is a table, and is learned from as plain text, commas and all"
+    with contextlib.suppress(DataError):
+        table = tables.read(files[0][1], files[0][0])
+        if why := turned(table) or samples(table):
+            return f"{said}; {why}"
     return (
-        f"{one_line(Path(names[0]).name)} is a table, and is learned from as plain text, commas and all; to learn from "
-        f"its columns give --task {fit}; 'tuirnn data look' shows what would be understood"
+        f"{said}; to learn from its columns give --task {_fit(False, files)}; 'tuirnn data look' shows what would be "
+        "understood"
     )

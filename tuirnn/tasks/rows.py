@@ -1,11 +1,15 @@
-"""Tables whose rows are no points of a series: a sequence of numbers in each row, and its class."""
+"""Tables whose rows are no points of a series: each has a sequence of numbers, or a few measures, and their class."""
 
 import re
+import shlex
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tuirnn.errors import one_line
+from tuirnn.escaping import join_names
 from tuirnn.scaling import Series
 from tuirnn.tables import cells
 from tuirnn.tables.table import Table
@@ -17,18 +21,20 @@ SAMPLE = 400
 """Rows that are looked at."""
 
 LEAST_ALIKE = 0.2
-"""How alike neighbours in a row are at least; see `_alike`."""
+"""How alike neighbours in a row are at least; see `alike`."""
 
 LABELS = frozenset(("label", "class", "target", "y", "activity"))
 """Names of columns of classes."""
 
-LEAST_TIMES = 3
-"""Columns with times for names from which a table is taken to be turned."""
+CLASSES = LABELS | {
+    "species", "outcome", "diagnosis", "quality", "survived", "type", "variety", "category", "result", "status",
+    "churn", "exited", "default", "fraud",
+}  # fmt: skip
+"""Names of columns of classes beside a few measures."""
 
-MONTH_LENGTH = 10
-"""Letters of a month's name at most."""
+LEAST_SAMPLES, MOST_CLASSES, SHOWN = 40, 20, 8
+"""Rows, and most classes, by which measures with a class are told; and columns that a command names."""
 
-_YEAR = re.compile(r"(?:1[89]|20)\d{2}")
 _NUMBERED = re.compile(r"(.*?)[-_ .]?(\d+)")
 
 
@@ -76,38 +82,68 @@ def sequences(table: Table) -> Rows | None:
         if not 2 <= classes <= len(labels) // 2 or any(_is_decimal(label) for label in labels):
             continue
         values = _values(table, others)
-        if values is not None and _alike(values.T) > max(LEAST_ALIKE, 2 * _alike(_without_classes(values, labels))):
+        if values is not None and alike(values.T) > max(LEAST_ALIKE, 2 * alike(_without_classes(values, labels))):
             name = f"column '{one_line(table.names[at], 40)}'" if table.named else f"column {at + 1}"
             return Rows(name, classes, width - 1)
     return None
 
 
-def turned(table: Table) -> str:
-    """Why each row is a series of its own, where the names of most columns are times; empty for any other table.
+def samples(table: Table) -> str:
+    """Why each row is a sample of its own, some measures and their class, and what to do; empty for any other table.
 
-    Years alone may name columns that are series, unless words or keys name the rows.
+    One column holds a few words, or a few whole numbers under a name that classes have; two others at least hold
+    numbers, which are not more like those of the rows beside them than any two rows of the class are.
     """
-    if not table.named or len(table.names) < LEAST_TIMES:
+    width = len(table.names)
+    if len(table) < LEAST_SAMPLES or width < 3:
         return ""
-    months = [place for place, name in enumerate(table.names) if _is_month(name)]
-    dates = [place for place, name in enumerate(table.names) if cells.is_date(name) or _YEAR.fullmatch(name.strip())]
-    dates = months if len(months) == 12 else dates
-    others = [place for place in range(len(table.names)) if place not in dates]
-    whole = dates == months or any(cells.is_date(table.names[place]) for place in dates)
-    named = any(len({*(seen := table.spread(place, SAMPLE))}) == len(seen) for place in others)
-    if len(dates) < max(LEAST_TIMES, len(others)) or not (whole or (others and named)):
+    numbers = [at for at in range(width) if holds(table, at, cells.NUMBER) and _filled(table, at)]
+    numbers = [at for at in numbers if not _counts(table, at)]
+    words = [place for place in range(width) if holds(table, place, cells.TEXT)]
+    named = [at for at in range(width) if table.named and table.names[at].strip().lower() in CLASSES]
+    found = [at for at in (*named, *reversed(words)) if _is_class(table, at, number=at in numbers)]
+    measures = [place for place in numbers if not found or place != found[0]]
+    if not found or len(measures) < 2:
         return ""
-    first, last = (one_line(table.names[place], 20) for place in (dates[0], dates[-1]))
+    labels = [cell.strip() for cell in table.cells(found[0], slice(0, SAMPLE))]
+    if alike(_without_classes(deviations(table, measures), labels)) > LEAST_ALIKE:
+        return ""
+    names = [table.names[place] for place in measures if table.names[place]]
+    columns = shlex.quote(join_names(names[:SHOWN]))
+    classes = len(set(labels))
     return (
-        f"its columns are times, {first} to {last}, and each row is a series; a table needs a row for each time: turn "
-        "it round, in pandas with table.melt(id_vars=...)"
+        f"each row looks like a sample of its own, {len(measures)} numbers and their class in column "
+        f"'{one_line(table.names[found[0]], 40)}' ({classes} different), as rows side by side are not alike; no task "
+        "learns classes from single numbers (--task classify reads texts; a decision tree or a logistic regression "
+        f"suits them); if the rows are in the order of time all the same, give --task forecast --columns {columns}"
     )
 
 
-def _is_month(name: str) -> bool:
-    """Whether a name is that of a month, or its beginning."""
-    word = name.strip().lower().rstrip(".")
-    return word.isalpha() and len(word) <= MONTH_LENGTH and (word[:4] in cells.MONTHS or word[:3] in cells.MONTHS)
+def holds(table: Table, place: int, kind: str) -> bool:
+    """Whether most filled cells of a column are of a kind; see `cells.kind`."""
+    kinds = Counter(cells.kind(cell, table.missing) for cell in table.spread(place, SAMPLE))
+    del kinds[cells.NOTHING]
+    return 2 * kinds[kind] > kinds.total()
+
+
+def _filled(table: Table, place: int) -> bool:
+    """Whether no more than half of a column is missing."""
+    seen = table.spread(place, SAMPLE)
+    return 2 * sum(cell.strip().lower() in table.missing for cell in seen) <= len(seen)
+
+
+def _is_class(table: Table, place: int, *, number: bool) -> bool:
+    """Whether a column has few values, whole where they are numbers, each in several rows."""
+    seen = [cell.strip() for cell in table.spread(place, SAMPLE)]
+    filled = [cell for cell in seen if cell.lower() not in table.missing]
+    whole = not number or not any(_is_decimal(cell) for cell in filled)
+    return whole and 2 <= len(set(filled)) <= min(MOST_CLASSES, len(filled) // 4)
+
+
+def _counts(table: Table, place: int) -> bool:
+    """Whether a column counts the rows."""
+    steps = np.diff([_number(cell) for cell in table.cells(place, slice(0, SAMPLE))])
+    return bool(len(steps) and steps[0] and (steps == steps[0]).all())
 
 
 def _is_label(table: Table, place: int) -> bool:
@@ -151,6 +187,23 @@ def _values(table: Table, places: list[int]) -> Series | None:
     return np.asarray(scaled, np.float64)
 
 
+def deviations(table: Table, places: Sequence[int]) -> Series:
+    """Neighbouring rows of columns [n, columns], in deviations of each column; what is missing is its mean."""
+    values = np.array([[_number(cell) for cell in table.cells(place, slice(0, SAMPLE))] for place in places]).T
+    there = np.isfinite(values)
+    means = np.where(there, values, 0).sum(0) / np.maximum(there.sum(0), 1)
+    values = np.where(there, values, means) - means
+    deviation = values.std(0)
+    return np.asarray(np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0), np.float64)
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell.replace(",", "."))
+    except ValueError:
+        return float("nan")
+
+
 def _without_classes(values: Series, labels: list[str]) -> Series:
     """Rows without the mean of their class, which rows that are sorted by class have in common."""
     _, number = np.unique(labels, return_inverse=True)
@@ -159,7 +212,7 @@ def _without_classes(values: Series, labels: list[str]) -> Series:
     return np.asarray(values - (sums / np.bincount(number)[:, None])[number], np.float64)
 
 
-def _alike(values: Series) -> float:
+def alike(values: Series) -> float:
     """How alike neighbours along the first axis are: 1 where they are equal, 0 where they have nothing in common."""
     spread = float((values**2).mean())
     return 1 - float((np.diff(values, axis=0) ** 2).mean()) / (2 * spread) if spread else 0.0

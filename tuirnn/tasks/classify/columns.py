@@ -13,6 +13,7 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.tables import cells
 from tuirnn.tables.table import Table
 from tuirnn.tasks import rows as shapes
+from tuirnn.tasks.turned import turned
 
 TEXTS = (
     """
@@ -102,7 +103,12 @@ def choose(table: Table, text: str, label: str) -> Choice:
         )
     if not text and not label and (rows := shapes.sequences(table)) is not None:
         raise DataError(f"{table.name}: {rows.told}")
+    if not text and not label and (why := turned(table)):
+        raise DataError(f"{table.name}: {why}")
     profiles = [_profile(table, place) for place in range(len(table.names))]
+    texts = [one for one in profiles if (one.reads and not one.repeats) or one.name.strip().lower() in TEXTS[0]]
+    if not text and not texts and (why := shapes.samples(table)):
+        raise DataError(f"{table.name}: {why}")
     of, why_label = _label(table, profiles, text, label)
     at, why_text = _text(table, [profile for profile in profiles if profile.place != of], text)
     if at == of:

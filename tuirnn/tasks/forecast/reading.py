@@ -34,6 +34,7 @@ from tuirnn.tasks.forecast import clock as clocks
 from tuirnn.tasks.forecast import sentinels
 from tuirnn.tasks.forecast.axis import Order
 from tuirnn.tasks.forecast.parts import Group, joined, rows_of
+from tuirnn.tasks.turned import turned
 
 MOST_MISSING = 0.5
 """Share of missing values from which a column is left out."""
@@ -93,8 +94,10 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     table = tables.read(source.data, source.name, sources.given(config, wanted))
     if not wanted and (rows := shapes.sequences(table)) is not None:
         raise DataError(f"{table.name}: {rows.told}; to read the columns as series all the same, give --columns")
-    if not wanted and (why := shapes.turned(table)):
+    if not wanted and (why := turned(table)):
         raise DataError(f"{table.name}: {why}; to read the columns as series all the same, give --columns")
+    if not (wanted or config.time_column or config.group_column):
+        _refuse_samples(table, config)
     found, unfit = _parsed(table, wanted)
     ordered = axes.order(table, config.time_column, config.date_order, _last(table, found), config.group_column)
     of_rows = {table.names[place] for place in ordered.axis.columns} if ordered.axis is not None else set()
@@ -116,6 +119,12 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
             + one_line("; ".join(notes) or "choose some with --columns", 200)
         )
     return _points(table, ordered, columns, ranked, notes)
+
+
+def _refuse_samples(table: Table, config: DataConfig) -> None:
+    """Raise DataError where rows without times are no points of a series."""
+    if (why := shapes.samples(table)) and axes.find(table, "", config.date_order) is None:
+        raise DataError(f"{table.name}: {why}")
 
 
 def known_series(

@@ -70,7 +70,7 @@ def copied(files: Files, train: tuple[int, int], held: tuple[int, int]) -> tuple
     hits = np.bincount(np.searchsorted(wanted, found), minlength=len(wanted))
     if not hits.any():
         return 0.0, sought_bytes + bytes_
-    rate = 2 * np.count_nonzero(hits == 2) / max(1, np.count_nonzero(hits == 1))
+    rate = 2 * int((hits == 2).sum()) / max(1, int((hits == 1).sum()))
     chance = max(coverage, float(-np.expm1(-rate)))
     return min(1.0, np.count_nonzero(hits) / chance / max(1, len(kept))), sought_bytes + bytes_
 
