@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from textual.widgets import Checkbox, Collapsible, Input, Select, Static
 
-from tuirnn.config import RunConfig
+from tuirnn.config import RunConfig, load_recipe
 from tuirnn.errors import RunError
 from tuirnn.runs import detached
 from tuirnn.runs.layout import RunPaths
@@ -96,4 +96,4 @@ async def test_starting_opens_the_new_run(folder: Path, opened: Opener, monkeypa
     assert config.data.sources == ("a.txt", "b c.txt")
     assert config.model.cell == "gru"
     assert config.model.residual
-    assert config.train.minutes == 2.0
+    assert config.train == load_recipe("demo").config.train
