@@ -42,6 +42,17 @@ def evaluating(model: SequenceModel) -> Iterator[None]:
         model.train()
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread inside: a single sequence has too little work for two, which on a busy machine wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def carried_loss(
     model: SequenceModel,
     ids: Tokens,
@@ -119,6 +130,7 @@ def _nats(logits: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view(targets.shape)
 
 
+@one_thread()
 def write_sample(
     model: SequenceModel,
     vocab: Vocabulary,
@@ -149,6 +161,7 @@ def write_sample(
     return vocab.decode(tokens)
 
 
+@one_thread()
 def mistakes(
     model: SequenceModel, vocab: Vocabulary, ids: Tokens, device: torch.device, *, length: int = BLOCK
 ) -> dict[str, Any]:

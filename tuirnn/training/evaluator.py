@@ -100,6 +100,14 @@ class Evaluator(ABC, Generic[Data]):
         """What is still to be measured when the training ends after so many seconds; returns a line to say, or none."""
         return ""
 
+    def look(self, step: int, tokens: int) -> str | None:
+        """Write to the logs what the network makes after `step` steps and so many `tokens`, without a held-out loss.
+
+        Returns:
+            a text for people; None: an evaluation does not take much longer.
+        """
+        return None
+
     def evaluate(self, step: int, elapsed: float) -> Evaluation:
         """Evaluate, and write what was found to the logs.
 
@@ -110,10 +118,15 @@ class Evaluator(ABC, Generic[Data]):
         found = self.measure(step)
         values = {"loss": found.loss, **found.figures, **found.more, ELAPSED: round(elapsed, 3)}
         self.writer.append("metrics", {"step": step, "split": "val", "at": round(time.time(), 3), **values})
-        samples = ({"kind": "sample", "text": found.text}, *found.samples)
-        self.writer.append("samples", *({"step": step, **sample} for sample in samples))
-        self.writer.append("probes", {"step": step, **found.probed})
+        self.show(step, found.text, found.samples, found.probed)
         return found
+
+    def show(self, step: int, text: str, samples: Sequence[dict[str, Any]], probed: dict[str, Any]) -> None:
+        """Write what can be looked at to the logs: fields as in `Evaluation`."""
+        self.writer.append(
+            "samples", *({"step": step, **sample} for sample in ({"kind": "sample", "text": text}, *samples))
+        )
+        self.writer.append("probes", {"step": step, **probed})
 
     def probe(self, loss: Loss, x: Tensor, y: Tensor) -> dict[str, Any]:
         """What is seen inside the network on x and y [T, B, …]; see `probes.probe`."""

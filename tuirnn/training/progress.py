@@ -23,6 +23,7 @@ class Progress:
     figures: dict[str, float] = field(default_factory=dict)
     evaluations_without_best: int = 0
     evaluated: int = 0
+    looked: int = 0
     lr_scale: float = 1.0
     kept: dict[str, Any] = field(default_factory=dict)
 

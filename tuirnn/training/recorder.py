@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -172,6 +172,15 @@ class Recorder:
             f"the {what} is not finite at step {step}; {kept_checkpoint(self.paths)}; try --lr {rate:.2g} or {clip}"
         )
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Around what is no training: losses are written before, the speed is measured anew after."""
+        self.flush()
+        self.measure_rate()
+        yield
+        self.restart_rate()
+        self.heartbeat("running")
+
     # ── evaluations and checkpoints ───────────────────────────────────────────
 
     def evaluation(self, text: str, *, best: bool) -> None:
@@ -287,6 +296,15 @@ class Recorder:
                 self.note(f"goes on with {name}: {sizes}; the best loss is sought anew on these")
             else:
                 self.note(f"{flag_of(setting)} is now {value}")
+
+
+def overlap_notes(record: RunRecord) -> list[str]:
+    """What is to be said of the held-out part's copies in the training part."""
+    if record.leaky:
+        return [f"leaky: {100 * record.overlap:.0f} % of what is held out is trained on as well"]
+    if record.overlap >= 0.01:
+        return [f"{100 * record.overlap:.0f} % of the held-out text stands word for word in the training text"]
+    return []
 
 
 def kept_checkpoint(paths: RunPaths) -> str:

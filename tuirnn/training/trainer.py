@@ -2,6 +2,8 @@
 
 import math
 import time
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import torch
@@ -18,19 +20,19 @@ from tuirnn.training import channel, checkpoints
 from tuirnn.training.channel import ControlChannel
 from tuirnn.training.choosing import use_choice
 from tuirnn.training.devices import arithmetic, device_label
-from tuirnn.training.events import Report, Start
+from tuirnn.training.events import Report, Sample, Start
 from tuirnn.training.following import share_checkpoint
 from tuirnn.training.learner import Learner
 from tuirnn.training.memory_check import MemoryCheck
 from tuirnn.training.optimizers import learning_rate
 from tuirnn.training.progress import Progress
-from tuirnn.training.recorder import Recorder, memory_advice, resume_advice
+from tuirnn.training.recorder import Recorder, memory_advice, overlap_notes, resume_advice
 from tuirnn.training.signals import Interrupted
 from tuirnn.training.tasks import half_of
 from tuirnn.training.team import Alone, Order
 
 FIRST_LOOK = 15.0
-"""Seconds after which a run that is limited by time is evaluated for the first time, at the latest."""
+"""Seconds after which a run that is limited by time shows what its network writes, at the latest."""
 
 ROLLBACK_FACTOR, MOST_ROLLBACKS = 0.5, 8
 """What each rollback multiplies the learning rate by, and how often it is tried without a new checkpoint."""
@@ -71,7 +73,8 @@ class Trainer:
         self.evaluator = half_of(config).evaluator(config, self.model, data, writer, device, self._check)
         team.on_silence(self._abandon)
         self._rollbacks = 0  # since the last checkpoint
-        for note in (*filter(None, [writer.unlocked]), *data.notes, *_overlap_notes(record), *self.evaluator.notes()):
+        notes = data.notes, overlap_notes(record), self.evaluator.notes()
+        for note in chain(filter(None, [writer.unlocked]), *notes):
             self.recorder.note(note)
         if config.train.batch_size > self.batches.B:
             self.recorder.note(
@@ -206,6 +209,8 @@ class Trainer:
             recorder.flush_if_due()
             if self._evaluation_due:
                 self.evaluate()
+            elif self._first_look <= 0:
+                self.look()
             if self.progress.step % train.checkpoint_every == 0:
                 self.checkpoint()
             if self.channel.due():
@@ -247,18 +252,18 @@ class Trainer:
 
     @property
     def _first_look(self) -> float:
-        """Seconds to an evaluation that does not wait for its step; infinite where there is none.
+        """Seconds until `look`; infinite where there is none.
 
         A run that is limited by time shows its first sample early, however slow the machine is.
         """
-        if not self.config.train.minutes or self.progress.evaluated:
+        if not self.config.train.minutes or self.progress.evaluated or self.progress.looked:
             return math.inf
         return min(FIRST_LOOK, 60 * self.config.train.minutes / 10) - self.recorder.clock.elapsed
 
     @property
     def _evaluation_due(self) -> bool:
         step = self.progress.step
-        return (step % self._eval_every == 0 and self.progress.evaluated != step) or self._first_look <= 0
+        return step % self._eval_every == 0 and self.progress.evaluated != step
 
     def next_evaluation(self) -> float:
         """Estimated seconds to the next evaluation, at most to the end; 0: it is due, or the speed is not known."""
@@ -267,7 +272,20 @@ class Trainer:
             return 0.0
         pace = progress.tokens / progress.step / status.tokens_per_s
         by_steps = (self._eval_every - progress.step % self._eval_every) * pace
-        return min(by_steps, self._first_look, status.eta or math.inf)
+        return max(0.0, min(by_steps, self._first_look, status.eta or math.inf))
+
+    def look(self) -> None:
+        """Show what the network writes before an evaluation is due; evaluate, where that takes little longer."""
+        progress = self.progress
+        with self.recorder.aside(), suppress(Interrupted):  # a resume finds that it is due
+            with self.team.resting():
+                text = self.evaluator.look(progress.step, progress.tokens)
+            progress.looked = progress.step
+            if text is None:
+                self.evaluate()
+            else:
+                self.recorder.report(Sample(progress.step, text))
+                self.checkpoint()
 
     def evaluate(self) -> None:
         """Evaluate the network on held-out data, and keep it if it is the best so far."""
@@ -378,11 +396,3 @@ class Trainer:
         """Write that another process was lost while this one may hang for it; returns the line to say."""
         self.recorder.close("failed", lost)
         return f"{lost}; {resume_advice(self.paths)}"
-
-
-def _overlap_notes(record: RunRecord) -> list[str]:
-    if record.leaky:
-        return [f"leaky: {100 * record.overlap:.0f} % of what is held out is trained on as well"]
-    if record.overlap >= 0.01:
-        return [f"{100 * record.overlap:.0f} % of the held-out text stands word for word in the training text"]
-    return []

@@ -101,8 +101,12 @@ class TextData:
         if n <= EVALUATED_WHOLE or not train.eval_share:
             return n
         batches = self.batches(train)
-        steps = min(train.eval_every or batches.batches_per_epoch, train.last_step(batches.batches_per_epoch) or 10**12)
-        affordable = int(train.eval_share * steps * batches.B * train.seq_len)
+        every, last = train.eval_every or batches.batches_per_epoch, train.last_step(batches.batches_per_epoch)
+        if train.minutes or not last:  # it may end just after an evaluation, with another one
+            steps, evaluations = min(every, last or every), 2
+        else:
+            steps, evaluations = last, -(-last // every)
+        affordable = int(train.eval_share * steps * batches.B * train.seq_len / evaluations)
         return min(n, max(LEAST_EVALUATED, affordable - affordable % LEAST_EVALUATED))
 
     def passages(self, count: int) -> Tokens:

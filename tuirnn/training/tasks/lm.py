@@ -7,15 +7,15 @@ import numpy as np
 import torch
 
 from tuirnn.config import RunConfig
-from tuirnn.tasks.lm.data import PASSAGES, TextData
+from tuirnn.tasks.lm.data import LEAST_EVALUATED, PASSAGES, TextData
 from tuirnn.text import duration
 from tuirnn.training import evaluation
 from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
 from tuirnn.training.losses import CrossEntropy
 from tuirnn.training.tasks import Half
 
-LEAST_SECONDS = 10.0
-"""What the loss of a whole held-out part may take at the end of a short training."""
+LEAST_SECONDS = 1.0
+"""What the loss of a whole held-out part may take at the end, however short the training."""
 
 
 def make_loss(config: RunConfig, data: TextData, device: torch.device) -> CrossEntropy:
@@ -30,6 +30,7 @@ class LanguageEvaluator(Evaluator[TextData]):
         super().__init__(*args)
         self.held = self.data.passages(self.data.read_by_evaluations(self.config.train))
         self._pace = 0.0  # seconds a token of the carried protocol
+        self._spent = 0.0  # seconds of this session's evaluations
 
     def notes(self) -> list[str]:
         """Which part of the held-out text is read."""
@@ -42,27 +43,43 @@ class LanguageEvaluator(Evaluator[TextData]):
 
     def measure(self, step: int) -> Evaluation:
         """See `Evaluator.measure`."""
-        model, held = self.model, self.held
+        model, held, began = self.model, self.held, time.perf_counter()
         with evaluation.evaluating(model):
-            began = time.perf_counter()
             carried = evaluation.carried_loss(model, held, self.device, check=self.check)
             self._pace = (time.perf_counter() - began) / len(held)
             blocks = evaluation.blocks_loss(model, held, self.device, check=self.check)
-            seen = evaluation.mistakes(model, self.data.vocab, held, self.device)
-            text = self._sample(step)
-            probed = self.probe(CrossEntropy(), *self._probe_batch())
+            text, samples, probed = self._seen(step)
         figures = {"loss_blocks": blocks}
         if self.data.spelling is not None:
             figures["bits"] = self.data.spelling.bits(carried)
-        return Evaluation(carried, figures, text, probed, samples=({"kind": "mistakes", **seen},))
+        self._spent += time.perf_counter() - began
+        return Evaluation(carried, figures, text, probed, samples=samples)
+
+    def look(self, step: int, tokens: int) -> str | None:
+        """See `Evaluator.look`."""
+        share = self.config.train.eval_share
+        if not share or len(self.held) <= max(LEAST_EVALUATED, share * tokens):
+            return None
+        began = time.perf_counter()
+        with evaluation.evaluating(self.model):
+            text, samples, probed = self._seen(step)
+        self.show(step, text, samples, probed)
+        self._spent += time.perf_counter() - began
+        return text
+
+    def _seen(self, step: int) -> tuple[str, tuple[dict[str, Any], ...], dict[str, Any]]:
+        """A sample, the mistakes, the probes: all but the losses."""
+        seen = evaluation.mistakes(self.model, self.data.vocab, self.held, self.device)
+        return self._sample(step), ({"kind": "mistakes", **seen},), self.probe(CrossEntropy(), *self._probe_batch())
 
     def finish(self, step: int, seconds: float) -> str:
-        """The loss of the whole held-out part, where evaluations read passages and there is time for it."""
+        """The loss of the whole held-out part, where evaluations read passages and have left time for it."""
         val = self.data.val
         if len(self.held) == len(val):
             return ""
         whole = f"the whole held-out part of {len(val):,} tokens"
-        if (needed := self._pace * len(val)) > max(LEAST_SECONDS, self.config.train.eval_share * seconds):
+        left = self.config.train.eval_share * seconds - self._spent
+        if (needed := self._pace * len(val)) > max(LEAST_SECONDS, left):
             return f"{whole} would take about {duration(needed)} to evaluate; 'tuirnn eval' does it"
         with evaluation.evaluating(self.model):
             loss = evaluation.carried_loss(self.model, val, self.device, check=self.check)
