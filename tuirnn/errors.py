@@ -94,5 +94,8 @@ def chosen(what: str, given: str, known: Iterable[str]) -> str:
 
 def one_line(text: object, limit: int = 400) -> str:
     """`text` as one printable line: control characters and escapes shown, never sent raw."""
-    shown = "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in str(text)[: limit + 1])
+    text = str(text)
+    if len(text) <= limit and text.isprintable():
+        return text
+    shown = "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

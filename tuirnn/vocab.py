@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,9 @@ class Vocabulary:
         merges = value.get("merges", [])
         if not isinstance(merges, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in merges):
             raise DataError("vocabulary 'merges' must be a list of pairs")
-        return cls(value["kind"], tuple(symbols), tuple((one, two) for one, two in merges))
+        if merges:
+            return cls(value["kind"], tuple(symbols), tuple((one, two) for one, two in merges))
+        return _listed(value["kind"], tuple(symbols))
 
     def grown(self, other: "Vocabulary") -> "Vocabulary":
         """This vocabulary with the further symbols of another one of its kind after its own; of bytes it has all."""
@@ -229,6 +231,11 @@ class Vocabulary:
         if self.of_bytes:
             return self.token_bytes(token).decode("utf-8", "replace")
         return self.symbols[token] if token < len(self.symbols) else UNKNOWN
+
+
+@lru_cache(maxsize=64)  # 1,000 runs are listed within a second, and most of them have read the same text
+def _listed(kind: str, symbols: tuple[str, ...]) -> Vocabulary:
+    return Vocabulary(kind, symbols)
 
 
 def word_ranges(marked: bool = False) -> list[tuple[int, int]]:
