@@ -63,7 +63,7 @@ class PlainReport:
         try:
             self.show(event)
         except OSError as error:
-            _give_up(error)
+            give_up(error)
 
     def show(self, event: events.Event) -> None:
         """Hand the event to its `on_` method, if there is one."""
@@ -161,17 +161,18 @@ class PlainReport:
             self.say(f"to continue: tuirnn train --resume {e.run}{self.where}")
 
 
-def _give_up(error: OSError) -> None:
-    """Write nothing to standard output from now on, and say so once unless its reader has gone away."""
+def give_up(error: OSError, kept: str = "the training goes on without it, and its run has the figures") -> None:
+    """Write nothing to standard output from now on, and say so once unless its reader has gone away.
+
+    Args:
+        error: of writing it.
+        kept: what goes on, and where what was to be written is.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return
     with contextlib.suppress(OSError):
-        print(
-            f"tuirnn: cannot write the output: {error.strerror}; the training goes on without it, and its run has the "
-            "figures",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        print(f"tuirnn: cannot write the output: {error.strerror}; {kept}", file=sys.stderr, flush=True)
 
 
 class SilentReport(PlainReport):

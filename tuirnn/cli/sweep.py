@@ -137,7 +137,7 @@ def sweep(
         cpus=cpus,
         gpus=gpus,
     )
-    say: Callable[[str], None] = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
+    say: Callable[[str], None] = (lambda line: None) if as_json else _say
     say(order.heading)
     if dry_run:
         _foretell(order, as_json)
@@ -147,6 +147,16 @@ def sweep(
     _tell(order, done, output, as_json)
     if done.failed:
         raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    """Print a line; a disk that is full ends no sweep."""
+    from tuirnn.cli.progress import give_up
+
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        give_up(error, "the sweep goes on without it, and its runs have the figures")
 
 
 def _base(recipe: str | None, sources: list[str] | None, axes: dict[str, str]) -> RunConfig:

@@ -39,6 +39,14 @@ HEADS = (
     "proj", "projection", "to_logits", "h2o", "hidden2tag",
 )  # fmt: skip
 
+BEGINNINGS = (
+    (b"PK\x03\x04", "it is a file of torch.save or another archive; of the former, let its name end with .pt"),
+    (b"\x80\x02", "it is a pickle, as torch.save of old wrote it; let its name end with .pt"),
+    (b"\x89HDF", "it is an HDF5 file, as Keras writes them; save the weights by name with safetensors.numpy.save_file"),
+    (b"GGUF", "it is a GGUF file; convert it with safetensors.torch.save_file"),
+)
+"""How files of weights of other kinds begin, what they are, and what to do."""
+
 _RECURRENT = re.compile(
     r"(?:(?P<module>.+)\.)?(?P<kind>weight_ih|weight_hh|bias_ih|bias_hh|vectors)(?:_l(?P<layer>\d{1,3}))?"
 )
@@ -64,9 +72,18 @@ def read(path: Path) -> dict[str, Tensor]:
             read_bounded(path, MAX_BYTES, DataError, follow_links=True)
         )
     except (SafetensorError, ValueError) as error:
-        raise DataError(f"{name} is not a safetensors file: {one_line(error, 100)}") from None
+        why = _other_kind(path) or one_line(error, 100)
+        raise DataError(f"{name} is not a safetensors file: {why}") from None
     return {key: _numbers(info["dtype"], bytes(info["data"]), f"{name}: '{one_line(key, 60)}'").reshape(info["shape"])
             for key, info in found}  # fmt: skip
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is that is known by its beginning, and what to do; empty for others."""
+    with path.open("rb") as file:
+        head = file.read(200)
+    found = (what for begin, what in BEGINNINGS if head.startswith(begin))
+    return next(found, "it is a pointer of Git LFS; fetch the file itself with 'git lfs pull'" * (b"git-lfs" in head))
 
 
 def _numbers(dtype: str, data: bytes, where: str) -> Tensor:

@@ -1,6 +1,7 @@
 """State dicts that `torch.save` wrote, by PyTorch's weights-only loader: tensors and plain containers, never code."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -23,7 +24,8 @@ def read(path: Path) -> tuple[dict[str, npt.NDArray[np.float32]], list[str]]:
     """
     name = one_line(path.name)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # what it warns of is refused below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DataError(
             f"{name} holds more than tensors, so that reading it would run code, or is damaged; where it was trained, "
@@ -31,7 +33,14 @@ def read(path: Path) -> tuple[dict[str, npt.NDArray[np.float32]], list[str]]:
         ) from None
     except OSError as error:
         raise DataError(f"cannot read {name}: {error.strerror or one_line(error, 100)}") from None
-    except (RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
+    except RuntimeError as error:
+        if "TorchScript" in str(error):
+            raise DataError(
+                f"{name} is a TorchScript archive, which holds code; save its state dict alone: "
+                "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')"
+            ) from None
+        raise DataError(f"{name} is not a file of torch.save: {one_line(error, 100)}") from None
+    except (EOFError, BadZipFile, ValueError, KeyError) as error:
         raise DataError(f"{name} is not a file of torch.save: {one_line(error, 100)}") from None
     notes = []
     while isinstance(loaded, Mapping) and not any(isinstance(value, torch.Tensor) for value in loaded.values()):
