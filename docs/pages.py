@@ -6,6 +6,7 @@ no script has to draw them. Nothing in the site asks another server for anything
 """
 
 import json
+import logging
 import re
 import shutil
 import sys
@@ -156,6 +157,7 @@ def main() -> int:
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
+    logging.basicConfig(format="docs/pages.py: %(message)s")  # a strict build ends without saying why
     stage()
     file = STAGE.parent / "mkdocs.json"  # JSON is YAML
     file.write_text(json.dumps(configuration()))

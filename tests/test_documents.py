@@ -31,6 +31,15 @@ DOCUMENTS = [
     if str(path.relative_to(ROOT)) not in HISTORY
 ]
 
+PAGES = [
+    *DOCUMENTS,
+    *(ROOT / name for name in (*sorted(HISTORY), "CONTRIBUTING.md", "SECURITY.md", "checkpoints/README.md")),
+]
+"""All documents."""
+
+LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\((?![a-z]+:)([^)\s]+)\)")
+"""The target of a link, but not to a place outside the repository."""
+
 OTHER_PROGRAMS = {
     "--bind": "http.server", "--ignore-scripts": "npm", "--no-deps": "pip", "--head": "ray start",
     "--address": "ray start",
@@ -61,6 +70,12 @@ def invocations(path: Path) -> list[list[str]]:
             lexer.whitespace_split, lexer.commenters, lexer.quotes = True, "#", '"'
             found.append(list(lexer))
     return found
+
+
+def anchors(path: Path) -> set[str]:
+    """Those of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.strip().lower()).replace(" ", "-") for each in headings}
 
 
 def unknown(words: list[str]) -> list[str]:
@@ -106,6 +121,16 @@ def test_a_wrong_command_and_a_wrong_option_are_noticed(tmp_path: Path) -> None:
     assert [said for words in invocations(path) for said in unknown(words)] == [
         "tuirnn data fetch", "tuirnn train --hiden",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """To a file or folder, and to a heading of it where they name one; docs/cells.md is made with the site."""
+    for target in LINK.findall(path.read_text()):
+        name, _, fragment = target.partition("#")
+        there = path.parent / name if name else path
+        assert there.exists() or there.resolve() == ROOT / "docs" / "cells.md", target
+        assert not fragment or fragment in anchors(there), target
 
 
 def test_the_results_are_those_of_the_figures() -> None:
