@@ -8,7 +8,7 @@ from pathlib import Path
 from IPython.display import display, update_display
 
 from tuirnn.cli.options import figure
-from tuirnn.cli.progress import PlainReport, ahead
+from tuirnn.cli.progress import PlainReport, pace
 from tuirnn.config import RunConfig
 from tuirnn.training import events
 
@@ -42,10 +42,8 @@ class NotebookReport(PlainReport):
     def on_step(self, e: events.Step) -> None:
         """Move the bar, a few times a second."""
         if time.monotonic() >= self._next_renewal:
-            numbers = (
-                f"step {e.step:,} · {100 * e.progress:.0f} % · train {figure(e.loss, 3)} · "
-                f"{e.tokens_per_s:,.0f} {self.noun}/s · {ahead(e)}"
-            )
+            numbers = f"step {e.step:,} · {100 * e.progress:.0f} % · train {figure(e.loss, 3)}"
+            numbers += pace(e, self.noun, " · ")
             self._bar = f'<progress max="1" value="{min(1.0, e.progress):.3f}"></progress> {numbers}'
             self._renew()
 

@@ -27,10 +27,18 @@ PLAIN_EVERY = 10.0
 """Seconds between two lines about steps in a pipe."""
 
 
-def ahead(event: events.Step) -> str:
-    """What is left of the training, and of the wait for its next evaluation where that is known and comes before."""
-    wait = f", evaluates in {duration(event.next_eval)}" if 0 < event.next_eval < event.eta else ""
-    return f"{duration(event.eta)} left{wait}"
+def pace(event: events.Step, noun: str, between: str) -> str:
+    """Speed, time left, and time to the next evaluation where that comes before; nothing before the speed is known.
+
+    Args:
+        event: of a step.
+        noun: what the speed counts.
+        between: stands before each part.
+    """
+    if not event.tokens_per_s:
+        return ""
+    wait = f", evaluates in {duration(event.next_eval)}" if 1 <= event.next_eval < event.eta else ""
+    return f"{between}{event.tokens_per_s:,.0f} {noun}/s{between}{duration(event.eta)} left{wait}"
 
 
 def leaky(event: events.Evaluation | events.End) -> str:
@@ -119,10 +127,7 @@ class PlainReport:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PLAIN_EVERY
-            self.say(
-                f"step {e.step:,}  {100 * e.progress:.0f} %  train {figure(e.loss, 3)}  "
-                f"{e.tokens_per_s:,.0f} {self.noun}/s  {ahead(e)}"
-            )
+            self.say(f"step {e.step:,}  {100 * e.progress:.0f} %  train {figure(e.loss, 3)}{pace(e, self.noun, '  ')}")
 
     def on_eval(self, e: events.Evaluation) -> None:
         """Both protocols."""
@@ -155,8 +160,10 @@ class PlainReport:
                 f"best validation {figure(e.best_val_loss)} {self.unit}{bits} at step {e.best_step:,}{leaky(e)}; "
                 f"last {self.figures(e)}"
             )
-            use = "generate" if self.task.writes else "eval"
-            self.say(f"next: tuirnn {use} {e.run}{self.where}    tuirnn export {e.run}{self.where}")
+            uses = ["generate"] if self.task.writes else ["predict", "eval"]
+            given = ' "…"' * (not self.task.writes and not self.task.points)
+            commands = [f"tuirnn {use} {e.run}{given * (use == 'predict')}{self.where}" for use in (*uses, "export")]
+            self.say(f"next: {'    '.join(commands)}")
         if e.outcome != "done":
             self.say(f"to continue: tuirnn train --resume {e.run}{self.where}")
 
@@ -205,12 +212,12 @@ class TerminalReport(PlainReport):
         self.bar = Progress(
             BarColumn(bar_width=28),
             TextColumn("{task.percentage:>3.0f} %"),
-            _Numbers(self.noun),
+            _Numbers(),
             console=self.console,
             transient=True,
             refresh_per_second=5,
         )
-        self.line = self.bar.add_task("", total=1.0, visible=False, loss=0.0, rate=0.0, ahead="", step=0)
+        self.line = self.bar.add_task("", total=1.0, visible=False, loss=0.0, pace="", step=0)
 
     def __enter__(self) -> "TerminalReport":
         self.bar.start()
@@ -233,8 +240,7 @@ class TerminalReport(PlainReport):
             completed=min(1.0, e.progress),
             visible=True,
             loss=e.loss,
-            rate=e.tokens_per_s,
-            ahead=ahead(e),
+            pace=pace(e, self.noun, " · "),
             step=e.step,
         )
 
@@ -245,14 +251,6 @@ class TerminalReport(PlainReport):
 
 
 class _Numbers(ProgressColumn):
-    def __init__(self, noun: str) -> None:
-        super().__init__()
-        self.noun = noun
-
     def render(self, task: Task) -> Text:
         f = task.fields
-        return Text(
-            f"step {f['step']:,} · train {figure(f['loss'], 3)} · {f['rate'] / 1000:,.1f}k {self.noun}/s · "
-            f"{f['ahead']}",
-            style="dim",
-        )
+        return Text(f"step {f['step']:,} · train {figure(f['loss'], 3)}{f['pace']}", style="dim")
