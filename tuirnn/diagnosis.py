@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tuirnn import gates, tasks, text
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import one_line
+from tuirnn.figures import PERCENT
 from tuirnn.runlog.probes import Probe
 from tuirnn.runlog.snapshot import Snapshot
 from tuirnn.runs.listing import RunSummary
@@ -39,7 +40,7 @@ SATURATED = 0.8
 """Share of a gate's values that lie in the first or the last of the recorded bins."""
 
 STUCK = 0.97
-"""The same of a candidate, whose ends are -1 and 1, while the held-out loss still improves."""
+"""The same while the held-out loss still improves."""
 
 UP = 0.15
 """Share of what a loss has fallen by that it must have risen again."""
@@ -62,6 +63,15 @@ second."""
 
 GAP = 0.25
 """Share of the held-out loss that the training loss must lie below it."""
+
+RIGHT = 0.95
+"""Share of right held-out answers from which a network has learned its data, however few they are."""
+
+STILL_FALLS = 0.03
+"""Share of itself by which the training loss falls in the last part of a run that has ended too early."""
+
+SMALLEST_DROPOUT, SHORTEST_PATIENCE = 0.3, 5
+"""What is advised against overfitting, where a run had less of it."""
 
 ALL, ONCE = 0.995, 2
 """Share of the held-out answers that one class has where a network is said to know no other, and evaluations of a
@@ -193,7 +203,9 @@ def _overfitting(seen: _Seen) -> Finding | None:
         f"held-out loss {seen.shown(best)} → {seen.shown(float(later[-1]))}, "
         f"training loss {seen.shown(before)} → {seen.shown(now)}"
     )
-    advice = f"--checkpoint best is of step {since}; try --dropout 0.3, a smaller --hidden, more data, or --patience 5"
+    patience = seen.record.config.train.patience
+    stop = f", or --patience {SHORTEST_PATIENCE}" * (not 0 < patience <= SHORTEST_PATIENCE)
+    advice = f"--checkpoint best is of step {since}; try {_dropout(seen)}a smaller --hidden, more data{stop}"
     return Finding("overfitting", f"overfitting since step {since}", evidence, advice)
 
 
@@ -226,7 +238,7 @@ def _small_data(seen: _Seen) -> Finding | None:
     if not len(losses):
         return None
     train, val = seen.smoothed_at(float(steps[-1])), float(losses[-1])  # of the same step
-    if not (math.isfinite(train) and math.isfinite(val)):
+    if not (math.isfinite(train) and math.isfinite(val)) or _answers(seen) >= RIGHT:
         return None
     if (len(losses) < ONCE or val - train < GAP * abs(val)) and seen.record.parameters < HOPELESS * there:
         return None
@@ -236,8 +248,20 @@ def _small_data(seen: _Seen) -> Finding | None:
         f"training loss {seen.shown(train)}, held-out loss {seen.shown(val)}"
     )
     return Finding(
-        "small-data", "data too small for the network", evidence, "try more data, a smaller --hidden, --dropout 0.3"
+        "small-data", "data too small for the network", evidence, f"try more data, {_dropout(seen)}a smaller --hidden"
     )
+
+
+def _dropout(seen: _Seen) -> str:
+    """The advice to drop more, where a run has not done so."""
+    return f"--dropout {SMALLEST_DROPOUT:g}, " * (seen.record.config.model.dropout < SMALLEST_DROPOUT)
+
+
+def _answers(seen: _Seen) -> float:
+    """Share of right held-out answers in the last evaluation; NaN where a network does not answer."""
+    shares = (one for one in seen.record.config.task.figures if one.unit == PERCENT and one.higher)
+    known = [seen.snapshot.val[one.key].at(slice(None)) for one in shares]
+    return float(known[0][-1]) if known and len(known[0]) else math.nan
 
 
 def _always_clipped(seen: _Seen) -> Finding | None:
@@ -269,8 +293,8 @@ def _saturated_gates(seen: _Seen) -> Finding | None:
             if gate not in gates.visible(cell) or not gates.is_known(gates.span(cell, gate)) or len(shares) < 3:
                 continue
             share, end = shares[0] + shares[-1], "open" if shares[-1] > shares[0] else "shut"
-            if gates.span(cell, gate) != gates.SHUT_OPEN and share < STUCK and seen.improves:
-                continue  # a candidate at ±1 writes characters apart; it learns
+            if share < STUCK and seen.improves:
+                continue  # a candidate at ±1 writes characters apart, an open forget gate remembers: it learns
             at_end = end if gates.span(cell, gate) == gates.SHUT_OPEN else "at ±1"
             where = f"{cell.cell.words.get(gate, gate)} gate" + f" of layer {layer}" * (len(probe.gates) > 1)
             worst = max(worst, (share, where, at_end))
@@ -301,12 +325,35 @@ def _rate_too_low(seen: _Seen) -> Finding | None:
     return Finding("rate-low", "learning rate too low", evidence, f"try --lr {10 * lr:.2g}")
 
 
+def _too_short(seen: _Seen) -> Finding | None:
+    """A run without another finding has ended while its losses fell."""
+    if seen.run.status.live or not seen.improves or len(seen.loss) < LEAST_STEPS or any(rule(seen) for rule in FAULTS):
+        return None
+    n = len(seen.loss)
+    at, last = slice(int((0.95 - RECENT) * n), int((1 - RECENT) * n)), slice(int(0.95 * n), n)
+    before, now = float(np.median(seen.loss[at])), float(np.median(seen.loss[last]))
+    if before - now < STILL_FALLS * abs(before):
+        return None
+    evidence = (
+        f"training loss {seen.shown(before)} → {seen.shown(now)} in the last {100 * RECENT:.0f} % of the steps, "
+        "and the last evaluation is the best"
+    )
+    train = seen.record.config.train
+    limits = {"minutes": train.minutes, "epochs": train.epochs, "steps": train.steps}
+    set_ones = {name: value for name, value in limits.items() if value} or {"steps": seen.run.status.step}
+    longer = " ".join(f"--{name} {2 * value:.10g}" for name, value in set_ones.items())
+    return Finding(
+        "short", "still learning when it ended", evidence, f"go on: tuirnn train --resume {seen.run.name} {longer}"
+    )
+
+
 def _round(value: float) -> str:
     """To one digit."""
     return f"{float(f'{value:.0e}'):g}"
 
 
-RULES: tuple[Callable[[_Seen], Finding | None], ...] = (
+FAULTS: tuple[Callable[[_Seen], Finding | None], ...] = (
     _rate_too_high, _one_answer, _overfitting, _small_data, _always_clipped, _saturated_gates, _rate_too_low,
 )  # fmt: skip
+RULES = (*FAULTS, _too_short)
 """The most serious first."""

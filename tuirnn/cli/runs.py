@@ -120,12 +120,11 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
         return
     for line in _sheet(summary, record, values["checkpoints"]):
         print(line)
-    if findings:
-        print("findings")
-        for found in findings:
-            told = {found.what: f"{found.evidence}; {found.advice}"}
-            for line in _section(told, "  ", 2 + max(len(one.what) for one in findings) + 2):
-                print(line)
+    print("findings" if findings else "findings      none: its curves show no fault")
+    for found in findings:
+        told = {found.what: f"{found.evidence}; {found.advice}"}
+        for line in _section(told, "  ", 2 + max(len(one.what) for one in findings) + 2):
+            print(line)
 
 
 @group.command("note", epilog="Example: tuirnn runs note lstm-384 '#night ran on the old data'")
