@@ -135,10 +135,18 @@ def _ascii_in_words() -> npt.NDArray[np.bool_]:
     return np.array([chr(point).isalnum() or chr(point) == "_" for point in range(128)])
 
 
+@cache
+def _arrow() -> Any:
+    """PyArrow with the C library's allocator: its own keeps what was freed, out of `give_back_freed_memory`'s reach."""
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    return pyarrow
+
+
 def words(piece: bytes, marked: bool = False) -> Any:
     """The words of a piece and what stands between them, as `Vocabulary` cuts a text: an Arrow array over its bytes."""
-    import pyarrow as pa
-
+    pa = _arrow()
     points = code_points(piece)
     inside = (_ascii_in_words() if points.dtype == np.uint8 else _in_words(marked))[points]
     begins = np.ones(len(points), bool)
@@ -228,9 +236,9 @@ def encoder(vocab: Vocabulary) -> Callable[[bytes], Encoded]:
 
 def _word_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes], Encoded]:
     """As `encoder`, for words; `kind`: type of the tokens."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
+    pa = _arrow()
     known = pa.array([symbol.encode("utf-8", "surrogatepass") for symbol in vocab.symbols], pa.binary())
     unk = len(vocab.symbols)
 
@@ -263,8 +271,7 @@ _KINDS_OF_BYTES[list(b"0123456789")] = 2
 
 def _subword_encoder(vocab: Vocabulary, kind: "np.dtype[Any]") -> Callable[[bytes], Encoded]:
     """As `encoder`, for subwords; `kind`: type of the tokens."""
-    import pyarrow as pa
-
+    pa = _arrow()
     slow = Splitter(vocab.merges)
     split = FastSplitter(vocab.merges).pieces if installed() else lambda pieces: [*map(slow.piece, pieces)]
 
