@@ -108,6 +108,16 @@ def test_a_season_is_found(points: int, seed: int) -> None:
     assert found % points == 0 or season._autocorrelation(values, 4 * points)[found] > 0.7
 
 
+@settings(deadline=None, max_examples=25)
+@given(n=st.integers(4, 150), share=st.floats(0.01, 1.0), seed=st.integers(0, 1000))
+def test_the_autocorrelation_is_that_of_its_definition(n: int, share: float, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(n, 3))
+    steps = np.diff(values, axis=0) - np.diff(values, axis=0).mean(0)
+    for lag, found in enumerate(season._autocorrelation(values, max(1, int(share * (n - 2))))):
+        products = (steps[: n - 1 - lag] * steps[lag:]).sum(0) / (n - 1 - lag)
+        assert np.isclose(found, np.mean(products / steps.var(0)), atol=1e-9)
+
+
 def test_noise_has_no_season_and_the_calendar_goes_first() -> None:
     rng = np.random.default_rng(0)
     assert season.find([rng.normal(size=(500, 1)).cumsum(0)], None)[0] == 1

@@ -112,7 +112,8 @@ class SeriesData:
             x, y = self.network_rows(group, rows.stop)
             points.append(x)
             targets.append(y)
-        return batches.make(self.name, np.concatenate(points), np.concatenate(targets), list(map(len, points)), config)
+        x, y = (found[0] if len(found) == 1 else np.concatenate(found) for found in (points, targets))
+        return batches.make(self.name, x, y, list(map(len, points)), config)
 
     def network_rows(self, group: Group, last: int) -> tuple[Series, Series]:
         """What a network reads of a group up to a row [n, inputs], and what it is to say of each row [n, F]."""

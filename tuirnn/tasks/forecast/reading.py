@@ -369,6 +369,8 @@ def _filled(found: Mapping[str, Series], *, empty_is_none: bool = False) -> tupl
         return np.empty((0, 0)), np.empty((0, 0), bool), []
     values = np.stack(list(found.values()), 1)
     there = ~np.isnan(values)
+    if there.all():
+        return values, there, []
     if empty_is_none and not there.any(0).all():
         return values[:0], there[:0], []
     first = int(np.argmax(there, 0).max())

@@ -71,15 +71,16 @@ def _of_calendar(clock: Clock | None) -> list[tuple[str, int]]:
 
 
 def _autocorrelation(values: Series, most: int) -> Series:
-    """Of the differences, at lags 0 to `most`, mean over the columns."""
-    steps = np.diff(values, axis=0)
-    steps = steps - steps.mean(0)
-    size = 1 << (2 * len(steps) - 1).bit_length()
-    spectrum = np.fft.rfft(steps, size, axis=0)
-    sums = np.fft.irfft(np.abs(spectrum) ** 2, size, axis=0)[: most + 1]  # [lags, F]
-    sums /= np.maximum(sums[0], 1e-300)
-    count = (len(steps) - np.arange(most + 1))[:, None] / len(steps)
-    return np.asarray((sums / count).mean(1))
+    """Of the differences, at lags 0 to `most`, mean over the columns; one at a time, for a transform is wide."""
+    total = np.zeros(most + 1)
+    for column in values.T:
+        steps = np.diff(column)
+        steps -= steps.mean()
+        size = 1 << (len(steps) + most).bit_length()  # lags beyond `most` may overlap
+        sums = np.fft.irfft(np.abs(np.fft.rfft(steps, size)) ** 2, size)[: most + 1]
+        total += sums / max(sums[0], 1e-300)
+    count = (len(values) - 1 - np.arange(most + 1)) / (len(values) - 1)
+    return np.asarray(total / count / values.shape[1])
 
 
 def naive_mae(parts: Sequence[Series], season: int) -> Series:
