@@ -288,6 +288,7 @@ def _parse(rows: bytes, name: str, dialect: Dialect) -> tuple[tuple[Column, ...]
             convert_options=arrow.ConvertOptions(
                 column_types=dict.fromkeys(labels, pa.string()), null_values=[], strings_can_be_null=False
             ),
+            memory_pool=pa.system_memory_pool(),  # what it frees can be given back to the system
         )
 
     try:

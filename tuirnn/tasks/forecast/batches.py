@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tuirnn.errors import DataError
-from tuirnn.scaling import Series
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.windows import WINDOWS, Windows
 from tuirnn.vocab import Ids
+
+Rows = npt.NDArray[np.floating[Any]]
 
 
 class GroupWindows(Windows):
@@ -50,7 +51,7 @@ class GroupWindows(Windows):
         return lambda position: starts[position]
 
 
-def make(name: str, points: Series, targets: Series, lengths: Sequence[int], config: TrainConfig) -> Windows:
+def make(name: str, points: Rows, targets: Rows, lengths: Sequence[int], config: TrainConfig) -> Windows:
     """Batches of the training part, as `config` wants them.
 
     Args:
@@ -69,9 +70,9 @@ def make(name: str, points: Series, targets: Series, lengths: Sequence[int], con
             f"{name} has {longest:,} rows to train on, fewer than --seq-len {config.seq_len} and the next; lower "
             f"--seq-len below {longest:,} or give a longer series"
         )
-    x: Any = points.astype(np.float32)
+    x: Any = points.astype(np.float32, copy=False)
     if len(lengths) == 1:
-        return WINDOWS[config.batches](x, config, targets=targets.astype(np.float32))
+        return WINDOWS[config.batches](x, config, targets=targets.astype(np.float32, copy=False))
     if config.batches == "stream":
         raise DataError("a stream reads one series; with --group-column take --batches random or windows")
-    return GroupWindows(x, config, targets.astype(np.float32), [max(n, config.seq_len) for n in lengths])
+    return GroupWindows(x, config, targets.astype(np.float32, copy=False), [max(n, config.seq_len) for n in lengths])

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tuirnn.errors import DataError
-from tuirnn.scaling import Scaling, Series
+from tuirnn.machine import give_back_freed_memory
+from tuirnn.scaling import DIFFERENCE, Scaling, Series
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
@@ -109,17 +110,18 @@ class SeriesData:
         """
         points, targets = [], []
         for group, rows in zip(self.groups, self._rows("train"), strict=True):
-            x, y = self.network_rows(group, rows.stop)
+            x, y = (values.astype(np.float32) for values in self.network_rows(group, rows.stop))
             points.append(x)
             targets.append(y)
-        x, y = (found[0] if len(found) == 1 else np.concatenate(found) for found in (points, targets))
-        return batches.make(self.name, x, y, list(map(len, points)), config)
+        read, said = (found[0] if len(found) == 1 else np.concatenate(found) for found in (points, targets))
+        return batches.make(self.name, read, said, list(map(len, points)), config)
 
     def network_rows(self, group: Group, last: int) -> tuple[Series, Series]:
         """What a network reads of a group up to a row [n, inputs], and what it is to say of each row [n, F]."""
         values = self.values[group.first : last]
         raw = fitting.with_calendar(values, group.clock, self.scaling)
-        x = self.scaling.fed(raw, np.concatenate([raw[:1], raw[:-1]]))
+        differs = self.scaling.reads == DIFFERENCE
+        x = self.scaling.fed(raw, np.concatenate([raw[:1], raw[:-1]]) if differs else raw)
         y = self.scaling.targets(values)
         return x, y if self.real is None else np.where(self.real[group.first : last], y, np.nan)
 
@@ -194,6 +196,7 @@ def load(config: DataConfig, *, known: Mapping[str, Any] | None = None, stdin: P
     source = read_source(config.sources, stdin)
     scaling = None if known is None else Scaling.from_json(known)
     points = _read(source, config, known, scaling)
+    give_back_freed_memory()  # of the table
     groups = tuple(group.shortened(config, group.first) for group in points.groups)
     order = ORDER if known is None or known.get("order") == list(ORDER) else FORMER_ORDER
     too_short = [g for g in groups if any(b - a < 2 for w, (a, b) in g.parts(config, order).items() if w != "test")]
