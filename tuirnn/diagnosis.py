@@ -205,7 +205,7 @@ def _overfitting(seen: _Seen) -> Finding | None:
     )
     patience = seen.record.config.train.patience
     stop = f", or --patience {SHORTEST_PATIENCE}" * (not 0 < patience <= SHORTEST_PATIENCE)
-    advice = f"--checkpoint best is of step {since}; try {_dropout(seen)}a smaller --hidden, more data{stop}"
+    advice = f"the checkpoint 'best' is of step {since}; try {_dropout(seen)}a smaller --hidden, more data{stop}"
     return Finding("overfitting", f"overfitting since step {since}", evidence, advice)
 
 

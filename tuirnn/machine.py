@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ with contextlib.suppress(ImportError):  # not on Windows
     import resource
 
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+
+DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
+"""Devices of the drivers of GPUs: NVIDIA's, WSL's, AMD's."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Room:
     whole: float
     free: float
     of: str
+
+
+def has_gpu() -> bool:
+    """Whether the driver of a GPU is here, as far as can be told without PyTorch."""
+    return any(one.exists() for one in DRIVERS) or shutil.which("nvidia-smi") is not None
 
 
 def cores() -> int:

@@ -35,6 +35,8 @@ class Survey:
         lanes: sequences side by side in a batch, of which the data may fill fewer than were asked for.
         longest: steps of the longest batch; 0: as many as `--seq-len` says.
         epoch: batches in one pass over the training split.
+        train: size of the training split.
+        noun: what that is counted in.
         suits: settings that suit the data.
     """
 
@@ -44,6 +46,8 @@ class Survey:
     lanes: int
     epoch: int
     longest: int = 0
+    train: int = 0
+    noun: str = ""
     suits: Suits = field(default=lambda _: {}, compare=False, repr=False)
 
     def suited(self, config: RunConfig) -> RunConfig:
@@ -62,7 +66,10 @@ def survey(config: RunConfig) -> Survey:
     data = tasks.load(config.data)
     suits = partial(config.task.suited, data)
     batches = data.batches(suiting(config, suits, config.changed)[0].train)
-    return Survey(data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch, batches.longest, suits)
+    return Survey(
+        data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch, batches.longest,
+        int(data.summary()["train"]), config.task.counted(data.vocab.kind), suits,
+    )  # fmt: skip
 
 
 def suiting(config: RunConfig, suits: Suits, given: Collection[str]) -> tuple[RunConfig, list[str]]:

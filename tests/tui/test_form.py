@@ -9,7 +9,9 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Select, Static
 
+from tuirnn import machine
 from tuirnn.config import FIELDS, RunConfig, load_recipe
+from tuirnn.tasks import DEFAULT, TASKS, reads
 from tuirnn.tui.app import DashboardApp
 from tuirnn.tui.screens.new_run import FIRST_RECIPE, HINTS, NewRun
 from tuirnn.tui.screens.run_fields import NO_RECIPE, own_words, recipes_of
@@ -17,8 +19,11 @@ from tuirnn.tui.widgets.task_choice import ORDER, TaskChoice
 
 from .conftest import Opener, screen_text, until, write_run
 
-SWITCHES = [name for name, (_, spec) in FIELDS.items() if spec.type is bool]
-HELPS = {name: " ".join(str(spec.metadata["help"]).split()) for name, (_, spec) in FIELDS.items()} | HINTS
+READ = {name: spec for name, (_, spec) in FIELDS.items() if reads(TASKS[DEFAULT], name)}
+"""The settings of the task that the form opens with."""
+
+SWITCHES = [name for name, spec in READ.items() if spec.type is bool]
+HELPS = {name: " ".join(str(spec.metadata["help"]).split()) for name, spec in READ.items()} | HINTS
 HELPS |= {
     "recipe": load_recipe(FIRST_RECIPE).about,
     "task": "A language model learns the next token of a text.",
@@ -199,6 +204,57 @@ async def test_errors_are_in_the_words_of_the_form(tmp_path: Path, opened: Opene
         form.query_one("#field-tied", Checkbox).value = True
         await until(pilot, lambda: "‘tied’" in said(form))
         assert "--" not in said(form)
+
+
+async def test_only_settings_that_the_task_reads_are_shown(tmp_path: Path, opened: Opener) -> None:
+    async with opened(tmp_path) as pilot:
+        form = await form_of(pilot)
+        for name in ORDER:
+            form.query_one(TaskChoice).value = name
+            wanted = {setting for setting in FIELDS if reads(TASKS[name], setting)}
+            assert len(wanted) < len(FIELDS)
+            await until(pilot, lambda wanted=wanted: displayed(form) == wanted, 10)  # type: ignore[misc]
+            await until(pilot, lambda: form._check() is not None, 10)
+
+
+def displayed(form: NewRun) -> set[str]:
+    """The settings that have a row in the form."""
+    rows = [row for row in form.query(".form-row").results(Widget) if row.display]
+    return {str(row.children[1].id).removeprefix("field-") for row in rows} & set(FIELDS)
+
+
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_gpu_that_is_not_here_is_said_to_be_missing(
+    tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr("tuirnn.tui.screens.new_run.has_gpu", lambda: there)
+    async with opened(tmp_path) as pilot:
+        form = await form_of(pilot, more=False)
+        labels = [str(label) for label, _ in form.query_one("#field-device", Select)._options]
+        assert ("cuda (no GPU found here)" in labels) is not there
+        assert ("cuda" in labels) is there
+
+
+def test_the_driver_of_a_gpu_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "DRIVERS", (tmp_path / "driver",))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not machine.has_gpu()
+    (tmp_path / "driver").touch()
+    assert machine.has_gpu()
+
+
+async def test_a_hopeless_start_is_warned_of(tmp_path: Path, opened: Opener) -> None:
+    file = tmp_path / "short.txt"
+    file.write_text("to be or not to be\n" * 60)
+    async with opened(tmp_path / "runs", (80, 24)) as pilot:
+        form = await form_of(pilot, more=False)
+        form.query_one("#field-sources", Input).value = str(file)
+        form.query_one("#field-batch_size", Input).value = "4"
+        form.query_one("#field-hidden", Input).value = "512"
+        await until(pilot, lambda: "data too small for the network" in said(form))
+        assert "try a smaller ‘hidden’, or more data" in said(form)
+        form.query_one("#field-hidden", Input).value = "16"
+        await until(pilot, lambda: "parameters" in said(form) and "too small" not in said(form))
 
 
 def test_options_are_replaced_by_labels() -> None:

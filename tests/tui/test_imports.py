@@ -30,6 +30,13 @@ def test_heavy_modules_stay_out() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_first_frame_needs_neither_numpy_nor_the_settings() -> None:
+    """They take long to import: the frame is drawn before."""
+    script = "import sys, tuirnn.tui.start; print([one for one in ('numpy', 'tuirnn.config') if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def imports() -> dict[str, set[str]]:
     """The modules of the dashboard that each module imports, including imports in functions and for type checkers."""
     root = Path(tuirnn.tui.__path__[0])

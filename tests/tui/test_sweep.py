@@ -1,14 +1,18 @@
 """The Sweep tab: best so far, losses by setting, importance, and the table; and what is read of `sweep.json`."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from tuirnn.cli import app as cli
+from tuirnn.config import RunConfig
 from tuirnn.sweeping.reading import read, sweeps
 from tuirnn.sweeping.results import Trial, as_data, write_data
-from tuirnn.tui.screens.sweep import SweepTab
+from tuirnn.tui.screens.sweep import SweepTab, _lines
 from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.widgets.chart import Chart
 
@@ -38,13 +42,13 @@ async def test_the_sweep_is_on_the_screen(folder: Path, opened: Opener, size: tu
         await pilot.press("6")
         await until(pilot, lambda: "1.900" in screen_text(pilot.app))
         shown = screen_text(pilot.app)
-        for words in ("best val loss so far", "val loss by --lr", "importance", "★", "failed"):
+        for words in ("best val loss so far", "val loss by learning rate", "importance", "★", "failed"):
             assert words in shown, words
         assert shown.index("1.900") < shown.index("1.950") < shown.index("2.100"), "the best first"
         course = pilot.app.query_one("#sweep-course", Chart).series[-1]
         assert course.y.values.tolist() == pytest.approx([2.4, 2.4, 1.9, 1.9, 1.9, 1.9])
         await pilot.press("x")
-        await until(pilot, lambda: "val loss by --seed" in screen_text(pilot.app))
+        await until(pilot, lambda: "val loss by seed" in screen_text(pilot.app))
 
 
 async def test_the_best_run_is_opened(folder: Path, opened: Opener) -> None:
@@ -59,6 +63,32 @@ async def test_without_a_sweep_it_says_how_to_begin_one(tmp_path: Path, opened: 
     async with opened(tmp_path, (120, 40)) as pilot:
         await pilot.press("6")
         await until(pilot, lambda: "tuirnn sweep SOURCE" in screen_text(pilot.app))
+        assert pilot.app.query_one(SweepTab).copies() == {}
+
+
+async def test_a_command_of_a_sweep_about_a_run_is_copied(tmp_path: Path, opened: Opener) -> None:
+    config = RunConfig().replace(hidden=48, lr=0.003, seed=7, sources=("a text.txt",))
+    write_run(tmp_path, "one", config=config)
+    async with opened(tmp_path, (80, 24)) as pilot:
+        await pilot.press("6")
+        await until(pilot, lambda: "ctrl+c copies" in screen_text(pilot.app))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: bool(pilot.app.clipboard))
+        words = shlex.split(pilot.app.clipboard)
+    done = CliRunner().invoke(cli, [*words[1:-1], str(Path(__file__).resolve()), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "6 runs" in done.output
+    assert words[-1] == "a text.txt"
+
+
+@pytest.mark.parametrize("room", range(10, 120, 7))
+def test_a_table_is_cut_between_words(room: int) -> None:
+    said = "failed: the loss is not finite at step 12"
+    rows = [("", "val loss", "label smoothing", "state"), ("★", "1.500", "0.1", said)]
+    for line in _lines(rows, room):
+        assert line.cell_length <= room
+        words = {*said.split(), "★", "1.500", "0.1", "val", "loss", "label", "smoothing", "state", "…"}
+        assert set(line.plain.split()) <= words
 
 
 def test_damaged_files_are_passed_over(folder: Path) -> None:

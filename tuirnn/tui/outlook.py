@@ -1,9 +1,11 @@
 """The estimate of a run's size and duration in words."""
 
 from tuirnn import machine
+from tuirnn.diagnosis import HOPELESS
 from tuirnn.estimate import Estimate
 from tuirnn.machine import size
 from tuirnn.settings.training import TrainConfig
+from tuirnn.survey import Survey
 from tuirnn.text import count, duration, short
 
 UNKNOWN = "unknown: no run like it yet"
@@ -25,6 +27,14 @@ def outlook(train: TrainConfig, found: Estimate, source: str = "", missing: str 
     if found.pace and (found.last_step or found.limit):
         words.append(source)
     return " · ".join(words)
+
+
+def warning(found: Estimate, data: Survey) -> str:
+    """What is hopeless about a run before it starts, as its diagnosis will say; '' if nothing is known to be."""
+    if not data.train or found.parameters < HOPELESS * data.train:
+        return ""
+    ratio = f"{short(found.parameters)} parameters would learn from {short(data.train)} {data.noun}"
+    return f"▲ data too small for the network: {ratio}; try a smaller --hidden, or more data"
 
 
 def length(train: TrainConfig, found: Estimate, missing: str = UNKNOWN) -> str:

@@ -14,6 +14,7 @@ from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import run_log
 from tuirnn.tui.screens.base import Tab
+from tuirnn.tui.screens.run_fields import own_words
 from tuirnn.tui.usage import Meter, Usage
 from tuirnn.tui.widgets.styled_text import StyledText
 from tuirnn.tui.widgets.system_panel import SystemPanel
@@ -142,5 +143,7 @@ class Asides:
 
 def _line(found: "Finding") -> Content:
     return Content.assemble(
-        ("▲ ", "bold $text-warning"), (found.what, "bold $text-warning"), (f"  {found.evidence}", "$text-muted")
+        ("▲ ", "bold $text-warning"),
+        (found.what, "bold $text-warning"),
+        (f"  {own_words(found.evidence)}", "$text-muted"),
     )

@@ -128,15 +128,18 @@ class Findings(ModalScreen[None]):
         self._run_name, self._findings = name, findings
 
     def compose(self) -> ComposeResult:
-        """A paragraph for each."""
+        """A paragraph for each, with the fields of the form where the command line has options."""
+        from tuirnn.tui.screens.run_fields import own_words  # which the first frame does without
+
         with VerticalScroll(classes="dialog") as dialog:
             dialog.border_title = Content(f"findings in {visible_line(self._run_name)}")
             dialog.border_subtitle = "esc close"
             for found in self._findings:
                 yield Static(Content.styled(f"▲ {found.what}", "bold $text-warning"))
-                yield Static(Content(visible_line(found.evidence)), classes="finding")
+                yield Static(Content(own_words(visible_line(found.evidence))), classes="finding")
                 yield Static(
-                    Content.assemble(("→ ", "$text-muted"), visible_line(found.advice)), classes="finding -last"
+                    Content.assemble(("→ ", "$text-muted"), own_words(visible_line(found.advice))),
+                    classes="finding -last",
                 )
 
 

@@ -18,7 +18,7 @@ from tuirnn.survey import Survey, preview, suiting, survey
 from tuirnn.text import visible_line
 from tuirnn.trial import Trial
 from tuirnn.tui.context import Context
-from tuirnn.tui.outlook import UNKNOWN, outlook
+from tuirnn.tui.outlook import UNKNOWN, outlook, warning
 
 PREVIEWED = 6
 """Lines about a file that are shown."""
@@ -99,6 +99,13 @@ class Estimating(ModalScreen[None]):
             found = estimate(config, known.found, pace_of(like))
             return "\n".join([outlook(config.train, found, f"at the speed of run {like.name}"), *chosen])
         return "\n".join([self._tried(config, known.found), *chosen])
+
+    def _warning(self, config: RunConfig) -> str:
+        """What is hopeless about the run; '' if nothing is known to be."""
+        known = self._surveyed
+        if known is None or known.key != data_key(config) or isinstance(known.found, str):
+            return ""
+        return warning(estimate(config, known.found), known.found)
 
     def _tried(self, config: RunConfig, data: Survey) -> str:
         """The estimate by a trial, or without one while it is under way."""

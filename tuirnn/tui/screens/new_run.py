@@ -12,9 +12,10 @@ from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
 
 from tuirnn.config import FIELDS, RunConfig, load_recipe, recipe_names
 from tuirnn.errors import ConfigError, RunError, TuirnnError
+from tuirnn.machine import has_gpu
 from tuirnn.runs.detached import default_name
 from tuirnn.runs.layout import check_name, free_name
-from tuirnn.tasks import DEFAULT, TASKS
+from tuirnn.tasks import DEFAULT, TASKS, reads
 from tuirnn.text import visible_line
 from tuirnn.tui.background_actions import BackgroundActions
 from tuirnn.tui.completion import SourceSuggester
@@ -40,6 +41,9 @@ MAIN = (
     "seed",
 )
 """The settings that are visible at first; all others are under 'more'."""
+
+GPU = "cuda"
+"""The choice of a device that this machine may lack; it stays possible, as the search for a driver may be wrong."""
 
 FIRST_RECIPE = "demo"
 """The initial settings: a newcomer sees this network learn within a minute."""
@@ -110,7 +114,10 @@ class NewRun(Estimating):
         if spec.type is bool:
             return OnOff("", value, compact=True)
         if choices := spec.metadata["choices"]:
-            return Select([(word, word) for word in choices], value=value, allow_blank=False, compact=True)
+            labels = [
+                (f"{word} (no GPU found here)" if word == GPU and not has_gpu() else word, word) for word in choices
+            ]
+            return Select(labels, value=value, allow_blank=False, compact=True)
         if name == "sources":
             hint = SOURCE_OF[DEFAULT]
             return Input(to_text(value), compact=True, placeholder=hint, suggester=SourceSuggester())
@@ -123,6 +130,7 @@ class NewRun(Estimating):
 
     def on_mount(self) -> None:
         """Focus the task."""
+        self._show_read()
         self._changed()
         self.query_one(TaskChoice).focus()
 
@@ -162,10 +170,18 @@ class NewRun(Estimating):
         named = {(control.id or "").removeprefix("field-"): control for control in rows}
         return {name: control for name, control in named.items() if name in FIELDS}
 
+    def _show_read(self) -> None:
+        """Show the settings that the task reads, and no others."""
+        for name, control in self._controls().items():
+            assert control.parent is not None
+            cast(Widget, control.parent).display = reads(self._base.task, name)
+
     def _check(self) -> RunConfig | None:
         """The configuration in the form; None if it is invalid, and the first problem is displayed."""
         values, problem = {}, ""
         for name, control in self._controls().items():
+            if not reads(self._base.task, name):
+                continue  # what was typed for another task is kept for it, out of sight
             try:
                 value = cast(Any, control).value
                 values[name] = from_text(name, value) if isinstance(control, Input) else value
@@ -198,8 +214,10 @@ class NewRun(Estimating):
                 except ConfigError:
                     control.add_class("-invalid")
 
-    def _problem(self, problem: str, style: str = "$text-error") -> None:
-        self.query_one("#form-error", Static).update(Content.styled(visible_line(own_words(problem)), style))
+    def _problem(self, problem: str, style: str = "$text-error", warning: str = "") -> None:
+        lines = [(warning, "$text-warning"), (problem, style)]
+        shown = [Content.styled(visible_line(own_words(line)), colour) for line, colour in lines if line]
+        self.query_one("#form-error", Static).update(Content("\n").join(shown))
 
     def _changed(self) -> None:
         """Check soon, once for all changes made together."""
@@ -215,7 +233,7 @@ class NewRun(Estimating):
             if self._refused:
                 self._problem(self._refused)
             elif not self._starting:
-                self._problem(self._estimate(config), "$text-muted")
+                self._problem(self._estimate(config), "$text-muted", self._warning(config))
 
     # ── changes ───────────────────────────────────────────────────────────────
 
@@ -257,6 +275,7 @@ class NewRun(Estimating):
         for name, control in self._controls().items():
             with control.prevent(Input.Changed, Select.Changed, Checkbox.Changed, TaskChoice.Changed):
                 cast(Any, control).value = to_text(flat[name]) if isinstance(control, Input) else flat[name]
+        self._show_read()
         self._changed()
 
     def _fill_defaults(self, task: str) -> None:
@@ -275,6 +294,7 @@ class NewRun(Estimating):
             chosen.value = NO_RECIPE
         self.query_one("#field-sources", Input).placeholder = SOURCE_OF[task]
         self._explain("task")
+        self._show_read()
         self._changed()
 
     async def on_collapsible_expanded(self, event: Collapsible.Expanded) -> None:
@@ -284,6 +304,7 @@ class NewRun(Estimating):
             flat = self._base.flat()
             rest = [name for name in FIELDS if name not in (*MAIN, "task")]
             await rows.mount_all(self._row(name, self._control(name, flat[name])) for name in rest)
+            self._show_read()
         self.call_after_refresh(lambda: event.collapsible.scroll_visible(top=True, animate=False))
 
     # ── start ─────────────────────────────────────────────────────────────────

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -14,21 +16,29 @@ from textual.widgets import Static
 
 from tuirnn import text
 from tuirnn.charts.plot import Axis, Options, Series
+from tuirnn.config import RunConfig
 from tuirnn.runlog.track import Curve
+from tuirnn.runs.detached import arguments
 from tuirnn.runs.listing import RunSummary
-from tuirnn.settings.section import flag_of
 from tuirnn.tui.keys import key
 from tuirnn.tui.screens.base import Tab
+from tuirnn.tui.screens.run_fields import label_of
 from tuirnn.tui.widgets.bars import bar
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.run_chart import following
-from tuirnn.tui.widgets.titles import entitle, fit
+from tuirnn.tui.widgets.titles import entitle, fit, whole_words
 
 if TYPE_CHECKING:  # imported when sweeps are read: the dashboard opens sooner without
     from tuirnn.sweeping.reading import SweepView
     from tuirnn.sweeping.results import Trial
 
-NONE = "no sweep in this folder: tuirnn sweep SOURCE --lr 0.001,0.003 --hidden 64,128 --seed 0,1 begins one"
+NONE = (
+    "no sweep in this folder: tuirnn sweep SOURCE --lr 0.001,0.003 --hidden 64,128 --seed 0,1 begins one in a shell"
+    " · ctrl+c copies such a command for the run under the cursor"
+)
+
+AROUND = (1 / 3, 1.0, 3.0)
+"""Factors of a run's learning rate in the command of a sweep about it."""
 
 DECADE = 10.0
 """Factor between the ends of a setting's values from which its axis is logarithmic."""
@@ -36,8 +46,8 @@ DECADE = 10.0
 MOST_MARKS = 12
 """Runs at one value of a setting that have a mark of their own; all lie in the band."""
 
-WIDEST = 12
-"""Cells of a column of the table."""
+WIDEST, STATE = 20, 8
+"""Cells of a column of the table at most, and of the last one, which takes what is left, at least."""
 
 
 class SweepTab(Tab):
@@ -158,7 +168,7 @@ class SweepTab(Tab):
             ],
             Options(log_x=log, axis=Axis(kind="number" if numbers else "count"), robust=False),
         )
-        title = fit([f"val loss by {flag_of(self._setting)}"], chart.outer_size.width)
+        title = fit([f"val loss by {label_of(self._setting)}"], chart.outer_size.width)
         names = [] if numbers else [f"{at} {_word(value)}" for at, value in enumerate(values, 1)]
         entitle(chart, title, fit([*names, "◆ a run", "line: mean", "band: spread"], chart.outer_size.width))
 
@@ -169,9 +179,11 @@ class SweepTab(Tab):
         self.query_one("#sweep-table", Static).update(Content("\n").join(_lines(_rows(sweep), room)))
 
     def copies(self) -> dict[str, str]:
-        """The table, its cells between tabs; the name of the best run."""
+        """The table, its cells between tabs; the name of the best run. Without a sweep: a command that begins one."""
         if (sweep := self.sweep) is None:
-            return {}
+            run = self.context.highlighted
+            known = run.record if run else None
+            return {"command of a sweep": _command(known.config, self.context.folder.path)} if known else {}
         return {"table": "\n".join("\t".join(row) for row in _rows(sweep)), "name of the best run": sweep.best or ""}
 
     # ── keys ──────────────────────────────────────────────────────────────────
@@ -222,6 +234,17 @@ def _series(name: str, x: Sequence[float], y: Sequence[Any], style: str, mark: s
     return Series(name, Curve.of(list(x)), Curve.of(list(y)), style, mark, faint)
 
 
+def _command(config: RunConfig, folder: Path) -> str:
+    """The command of a sweep over learning rates and seeds, its other settings those of a run."""
+    words = arguments(config)
+    for varied in ("--lr", "--seed"):
+        if varied in words:
+            at = words.index(varied)
+            words[at : at + 2] = []
+    rates = ",".join(f"{factor * config.train.lr:.2g}" for factor in AROUND)
+    return shlex.join(["tuirnn", "sweep", "--runs", str(folder), "--lr", rates, "--seed", "0,1", *words])
+
+
 def _rows(sweep: SweepView) -> list[tuple[str, ...]]:
     """The table: titles, then the runs, the best first."""
     rows = [("", "val loss", *(name.replace("_", " ") for name in sweep.settings), "at step", "seconds", "state")]
@@ -266,22 +289,21 @@ def _importance(sweep: SweepView, width: int) -> Content:
 
 
 def _lines(rows: Sequence[Sequence[str]], room: int) -> list[Content]:
-    """Aligned rows; columns at the right that do not fit are left out whole."""
-    widths = [
-        min(max(len(row[k]) for row in rows), WIDEST if k < len(rows[0]) - 1 else 40) for k in range(len(rows[0]))
-    ]
+    """Aligned rows; columns at the right that do not fit are left out whole, the last one is cut between words."""
+    widths = [min(max(map(len, column)), WIDEST) for column in zip(*(row[:-1] for row in rows), strict=True)]
     shown, used = [], 0
     for k, width in enumerate(widths):
         if used + width + 2 > room:
             break
         shown.append(k)
         used += width + 2
+    left = room - used if len(shown) == len(widths) else 0
     lines = []
     for number, row in enumerate(rows):
         cells = "  ".join(
-            (row[k] if len(row[k]) <= widths[k] else row[k][: widths[k] - 1] + "…").rjust(widths[k])
-            if k < len(widths) - 1 else row[k][: widths[k]]
-            for k in shown
-        )  # fmt: skip
+            (row[k] if len(row[k]) <= widths[k] else row[k][: widths[k] - 1] + "…").rjust(widths[k]) for k in shown
+        )
+        if left >= STATE:
+            cells += f"  {whole_words(row[-1], left)[0]}"
         lines.append(Content.styled(cells, "$text-muted" if number == 0 else "bold $text-success" if row[0] else ""))
     return lines

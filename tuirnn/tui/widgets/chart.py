@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from rich.segment import Segment
@@ -15,6 +16,9 @@ from tuirnn.charts.columns import Scale
 from tuirnn.charts.legend import GAP, Entry, lay_out
 from tuirnn.charts.plot import Canvas, Options, Series, draw, with_cursor
 from tuirnn.tui.widgets.paint import Painted
+
+EMPTY_WIDTH = 72
+"""Cells of a line of the text in place of a chart."""
 
 LOWEST = 4
 """Least height of a plot in rows."""
@@ -150,8 +154,9 @@ class Chart(Painted):
     def _draw(self, size: Size) -> Canvas:
         if not any(len(one.x) for one in self._series):
             canvas = Canvas(size.width, size.height)
-            text = self.empty[: size.width]
-            canvas.put(size.height // 2, (size.width - len(text)) // 2, text, "label")
+            lines = textwrap.wrap(self.empty, max(1, min(size.width, EMPTY_WIDTH)))[: size.height]
+            for row, line in enumerate(lines, (size.height - len(lines)) // 2):
+                canvas.put(row, (size.width - len(line)) // 2, line, "label")
             return canvas
         if labels := ends.labels(self._series, size.width, size.height - 2):
             canvas = self._draw_with_ends(labels, size)
