@@ -91,3 +91,15 @@ async def test_without_a_run_it_says_so(tmp_path: Path, opened: Opener) -> None:
         await pilot.press("2")
         await until(pilot, lambda: "no run is open" in screen_text(pilot.app))
         assert "waiting" not in screen_text(pilot.app)
+
+
+async def test_findings_name_the_fields_of_the_form(tmp_path: Path, opened: Opener) -> None:
+    write_run(tmp_path, "one", state="failed", message="the loss is not finite")
+    async with opened(tmp_path, (80, 24), run="one") as pilot:
+        await until(pilot, lambda: "learning rate too high" in screen_text(pilot.app))
+        await pilot.press("D")
+        await until(pilot, lambda: "findings in one" in screen_text(pilot.app))
+        shown = screen_text(pilot.app)
+        for words in ("at ‘learning rate’ 0.002", "try ‘learning rate’", "‘warmup’", "‘clip’"):
+            assert words in shown
+        assert "--" not in shown
