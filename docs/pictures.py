@@ -2,11 +2,13 @@
 
     make pictures
 
-trains three small networks in a temporary folder, which takes some minutes, and writes SVG files to docs/pictures. Rows
+trains small networks in a temporary folder, which takes some minutes, and writes SVG files to docs/pictures. Rows
 that several frames of the moving picture share are in it once.
 """
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -29,6 +31,9 @@ from tuirnn.tui.screens.xray import XrayTab
 HERE = Path(__file__).parent / "pictures"
 STILL, MOVING = (120, 36), (90, 26)
 """Columns and rows."""
+
+SWEPT = ".swept"
+"""Folder of the sweep's runs, inside that of the others."""
 
 CELL = (8.4, 17)
 """Width and height of a cell."""
@@ -154,12 +159,16 @@ def svg(frames: list[list[Row]], seconds: list[float], size: tuple[int, int]) ->
 
 
 def train(folder: Path) -> None:
-    """Three small networks, one after the other."""
+    """Three small networks, one after the other; beside them, a sweep over smaller ones."""
     text = RunConfig().replace(hidden=96, minutes=0.0, steps=400, eval_every=100)
     labels = load_recipe("entities").config.replace(hidden=48, epochs=1.0, eval_every=40)
     series = load_recipe("sincos").config.replace(hidden=32, epochs=20.0, eval_every=100)
     for name, config in (("manual", text), ("entities", labels), ("sincos", series)):
         _finish(detached.start(config, folder, name))
+    axes = ["--lr", "0.001,0.003,0.01", "--hidden", "16,48", "--seed", "0,1"]
+    limits = ["--steps", "150", "--eval-every", "50", "--batch-size", "16", "--seq-len", "32", "--name", "rates"]
+    words = ["sweep", "--runs", str(folder / SWEPT), *axes, *limits]
+    subprocess.run([sys.executable, "-m", "tuirnn", *words], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 def _finish(run: RunPaths) -> None:
@@ -186,12 +195,14 @@ async def stills(folder: Path) -> None:
         ("xray", "manual", ["3"], 3.0),
         ("xray-tags", "entities", ["3", *["right"] * 9], 3.0),
         ("xray-series", "sincos", ["3"], 3.0),
+        ("generate", "manual", ["4", "space"], 3.0),
         ("generate-series", "sincos", ["4"], 3.0),
         ("compare", None, ["space", "space", "5"], 1.0),
         ("new-run", None, ["n"], 1.5),
+        ("sweep", None, ["6"], 1.5),
     ]
     for name, run, keys, seconds in shots:
-        app = DashboardApp(folder, run)
+        app = DashboardApp(folder / SWEPT if name == "sweep" else folder, run)
         async with app.run_test(size=STILL) as pilot:
             await until(pilot, lambda app=app: app.folder.was_read)  # type: ignore[misc]
             await pilot.pause(0.7)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from textual.widgets import Static
+
 from tuirnn.tui.screens.train import TrainTab
 from tuirnn.tui.widgets.chart import Chart
 
@@ -95,11 +97,11 @@ async def test_without_a_run_it_says_so(tmp_path: Path, opened: Opener) -> None:
 
 async def test_findings_name_the_fields_of_the_form(tmp_path: Path, opened: Opener) -> None:
     write_run(tmp_path, "one", state="failed", message="the loss is not finite")
-    async with opened(tmp_path, (80, 24), run="one") as pilot:
+    async with opened(tmp_path, (120, 40), run="one") as pilot:
         await until(pilot, lambda: "learning rate too high" in screen_text(pilot.app))
         await pilot.press("D")
         await until(pilot, lambda: "findings in one" in screen_text(pilot.app))
-        shown = screen_text(pilot.app)
-        for words in ("at ‘learning rate’ 0.002", "try ‘learning rate’", "‘warmup’", "‘clip’"):
+        shown = " ".join(str(one.render()) for one in pilot.app.screen.query(Static))
+        for words in ("at ‘learning rate’ 0.005", "try ‘learning rate’", "‘warmup’", "‘clip’"):
             assert words in shown
         assert "--" not in shown

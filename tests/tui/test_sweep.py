@@ -75,7 +75,9 @@ async def test_a_command_of_a_sweep_about_a_run_is_copied(tmp_path: Path, opened
         await pilot.press("ctrl+c")
         await until(pilot, lambda: bool(pilot.app.clipboard))
         words = shlex.split(pilot.app.clipboard)
-    done = CliRunner().invoke(cli, [*words[1:-1], str(Path(__file__).resolve()), "--dry-run"])
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be\n" * 200)
+    done = CliRunner().invoke(cli, ["sweep", "--dry-run", *words[2:-1], str(text)])
     assert done.exit_code == 0, done.output
     assert "6 runs" in done.output
     assert words[-1] == "a text.txt"
