@@ -105,7 +105,7 @@ class Estimating(ModalScreen[None]):
         known = self._surveyed
         if known is None or known.key != data_key(config) or isinstance(known.found, str):
             return ""
-        return warning(estimate(config, known.found), known.found)
+        return warning(estimate(known.found.suited(config), known.found), known.found)
 
     def _tried(self, config: RunConfig, data: Survey) -> str:
         """The estimate by a trial, or without one while it is under way."""

@@ -215,7 +215,7 @@ class NewRun(Estimating):
                     control.add_class("-invalid")
 
     def _problem(self, problem: str, style: str = "$text-error", warning: str = "") -> None:
-        lines = [(warning, "$text-warning"), (problem, style)]
+        lines = [(warning, "$text-warning"), *((line, style) for line in problem.split("\n"))]
         shown = [Content.styled(visible_line(own_words(line)), colour) for line, colour in lines if line]
         self.query_one("#form-error", Static).update(Content("\n").join(shown))
 
