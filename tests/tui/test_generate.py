@@ -55,6 +55,7 @@ async def test_generate_at_every_size(small_run: RunPaths, opened: Opener, size:
             "LSTM 24",
             "CPU",
             "next character",
+            "t settings",
             "temperature",
             "top-k",
             "top-p",

@@ -9,7 +9,7 @@ from conftest import train_small
 from tuirnn.config import RunConfig
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.writer import RunWriter
-from tuirnn.tui.widgets.runs_table import RunsTable
+from tuirnn.tui.widgets.runs_table import RunsTable, shortened
 
 from .conftest import Opener, screen_text, until, write_run
 
@@ -130,6 +130,13 @@ async def test_the_speed_is_in_the_unit_of_the_task(tmp_path: Path, opened: Open
             await until(pilot, lambda: "waves · MSE" in screen_text(pilot.app))
             assert "16.1k points/s" in screen_text(pilot.app)
             await until(pilot, lambda: "─ points/s" in screen_text(pilot.app))
+
+
+def test_a_cell_is_cut_between_words() -> None:
+    assert shortened("the embedded text", 14).plain == "the embedded …"
+    assert shortened("a-file-without-blanks.txt", 14).plain == "a-file-withou…"
+    assert shortened("text.txt", 14).plain == "text.txt"
+    assert shortened("#night #old-data #third", 18).plain == "#night #old-data …"
 
 
 async def test_a_network_worse_than_guessing_is_marked(tmp_path: Path, opened: Opener) -> None:

@@ -51,11 +51,11 @@ class GenerateTab(Writing):
     KEYS = (
         key("space,p", "send('toggle')", "run/pause", "start or pause generation"),
         key(".", "send('step')", "step", "write a single token"),
-        key("left,backspace", "send('back', 1)", "back", "move the cursor back by a token; the text after it stays"),
+        key("left,backspace", "send('back', 1)", "move", "move the cursor back by a token; the text after it stays"),
         key(
             "right",
             "send('forward', 1)",
-            "forward",
+            "",
             "move the cursor forward by a token (mouse: click); at the end, write",
         ),
         key("shift+left", "send('back_line')", "", "move the cursor back by a line"),

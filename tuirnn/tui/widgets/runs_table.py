@@ -13,6 +13,7 @@ from tuirnn import text
 from tuirnn.runs.listing import RunSummary
 from tuirnn.tui import theme
 from tuirnn.tui.widgets.paint import variables
+from tuirnn.tui.widgets.titles import whole_words
 
 COLUMNS = {
     "name": 18, "cell": 8, "data": 10, "state": 10, "step": 13, "done": 5, "best val": 8, "speed": 10, "left": 7,
@@ -68,6 +69,14 @@ def fitting(rows: Sequence[Mapping[str, Text]], room: int) -> dict[str, int]:
             break
         shown.append(title)
     return {title: width for title, width in widths.items() if title in shown}
+
+
+def shortened(written: str, room: int, style: str = "") -> Text:
+    """A cell of at most `room` cells: cut between words where it has several, else within the only one."""
+    words = whole_words(written, room)[0]
+    shown = Text(words if words.strip(" …") else written, style)
+    shown.truncate(room, overflow="ellipsis")
+    return shown
 
 
 def _tells(rows: Sequence[Mapping[str, Text]], title: str) -> bool:
@@ -191,9 +200,9 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
         unit = f" {run.judgement.loss.unit}" if self._mixed and best == best else ""
         poor = run.worse_than_guessing
         total = f"/{text.count(status.total)}" if status.total else ""
-        name, data = Text(run.name), Text(text.visible_line(str(record.data.get("name", ""))) if record else "–")
+        name, read = Text(run.name), text.visible_line(str(record.data.get("name", ""))) if record else "–"
         name.truncate(24 if width >= ROOMY else 16, overflow="ellipsis")
-        data.truncate(24 if width >= WIDE else 13, overflow="ellipsis")
+        data = shortened(read, 24 if width >= WIDE else 14)
         style = theme.style_of(self._styles[run.name], variables(self.app)) if run.name in self._styles else ""
         return {
             "name": Text.assemble(("● " if run.name in self._marked else "○ ", style), name),
@@ -210,7 +219,7 @@ class RunsTable(DataTable[Text], inherit_bindings=False):
             "age": Text(text.age(record.created if record else 0.0)),
             "loss": Text(text.sparkline(run.spark)),
             "task": Text(run.task.name if run.task else "–"),
-            "tags": Text(" ".join(f"#{tag}" for tag in run.notes.tags)[:24], "bold"),
+            "tags": shortened(" ".join(f"#{tag}" for tag in run.notes.tags), 24, "bold"),
         }
 
     def _state_style(self, state: str) -> str:
