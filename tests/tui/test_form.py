@@ -118,7 +118,7 @@ async def test_the_estimate_is_of_the_data_and_the_recipe(
         form = await form_of(pilot, more=False)
         recipe, sources = form.query_one("#field-recipe", Select), form.query_one("#field-sources", Input)
         minutes, steps = form.query_one("#field-minutes", Input), form.query_one("#field-steps", Input)
-        await until(pilot, lambda: "2:00, steps being measured …" in said(form))
+        await until(pilot, lambda: "0:45, steps being measured …" in said(form))
         minutes.value = "0"
         await until(pilot, lambda: "5,000 steps (no limit is set)" in said(form))
         steps.value = "300"
