@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tuirnn.errors import DataError, one_line
 
@@ -85,6 +86,7 @@ def bare(cell: str) -> str:
     return found[1] + found[2] if found else cell.strip()
 
 
+@lru_cache(maxsize=2**15)  # most cells of a sample are judged several times
 def kind(cell: str, missing: frozenset[str] = MISSING) -> str:
     """What a cell is; a number under any convention is one."""
     stripped = cell.strip()

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from tuirnn.errors import DataError, one_line
@@ -153,6 +153,7 @@ class _Reading:
         return sum(values) / max(1, len(values))
 
 
+@lru_cache(maxsize=2)  # the beginning that a task is chosen by is read again for the task
 def judge(sample: str, name: str, given: Given) -> Dialect:
     """The dialect of a table.
 
@@ -358,8 +359,8 @@ def _numbers(rows: Sequence[Row], delimiter: str) -> cells.Convention:
     chosen = rows[:: max(1, len(rows) // (10 * TYPED_ROWS))]
     numeric: list[str] = []
     for column in zip(*chosen, strict=False):
-        filled = [cell for cell in column if cells.kind(cell) != cells.NOTHING]
-        good = [cell for cell in filled if cells.kind(cell) == cells.NUMBER]
-        if len(good) >= 0.8 * max(1, len(filled)):
+        kinds = [cells.kind(cell) for cell in column]
+        good = [cell for cell, kind in zip(column, kinds, strict=True) if kind == cells.NUMBER]
+        if len(good) >= 0.8 * max(1, len(kinds) - kinds.count(cells.NOTHING)):
             numeric += good
     return cells.convention(numeric, semicolons=delimiter == ";")
