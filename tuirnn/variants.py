@@ -5,6 +5,7 @@ from typing import Any
 
 from tuirnn.cells import CELLS, Cell, find_cell
 from tuirnn.cells.initial import Setting
+from tuirnn.codegen.trace import traced
 from tuirnn.errors import ConfigError
 
 
@@ -56,11 +57,7 @@ def reads(cell: Cell, setting: str) -> bool:
         return any(other.family == cell.family for other in OPTIONS[setting].values())
     if setting in NUMBERS:
         return any(isinstance(rule, Setting) and rule.name == setting for rule in cell.initial.values())
-    if setting != OF_PRODUCT:
-        return True
-    from tuirnn.codegen.trace import traced
-
-    return traced(cell).R > 0
+    return setting != OF_PRODUCT or traced(cell).R > 0
 
 
 def readers(setting: str) -> tuple[str, ...]:

@@ -220,8 +220,9 @@ class XrayTab(Tab):
             self._draw_probes()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Draw for the new size."""
+        """Draw for the new size, and with the keys that it has."""
         self.call_after_refresh(self._draw)
+        self.call_after_refresh(self.app.refresh_bindings)
 
     def _draw(self) -> None:
         self._draw_probes()

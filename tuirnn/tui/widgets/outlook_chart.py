@@ -1,7 +1,6 @@
 """A forecast beside the truth: history, actual values, forecast and its interval, past and future divided by a line."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,17 +9,15 @@ from tuirnn.charts.plot import Axis, Options, Series
 from tuirnn.runlog.answers import Outlook
 from tuirnn.runlog.track import Curve
 from tuirnn.text import figure, visible_line
+from tuirnn.tui.views import Points
 from tuirnn.tui.widgets.chart import Chart
 from tuirnn.tui.widgets.titles import entitle
-
-if TYPE_CHECKING:
-    from tuirnn.tui.views import Points
 
 INTERVAL = f"{COVERAGE:.0%} interval".replace("%", " %")
 """Name of the band around a forecast."""
 
 
-def band(at: int, low: "Points", high: "Points") -> list[Series]:
+def band(at: int, low: Points, high: Points) -> list[Series]:
     """The area between two curves [n] that begin at x = `at`; nothing where they are unknown."""
     known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
     if not len(known):

@@ -1,7 +1,6 @@
 """Text that wraps and scrolls, each character in its own style."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -13,10 +12,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tuirnn.text import visible
+from tuirnn.tui.views import Change
 from tuirnn.tui.widgets.paint import Painted
-
-if TYPE_CHECKING:
-    from tuirnn.tui.views import Change
 
 LEVELS = 6
 """Distinguishable levels of surprise."""
@@ -173,7 +170,7 @@ class StyledText(Lines):
             self._laid_width = 0
         self.relayout()
 
-    def apply(self, changes: Sequence["Change"]) -> None:
+    def apply(self, changes: Sequence[Change]) -> None:
         """Make changes at the end, then put the cursor where the last one leaves it."""
         added: list[Piece] = []
         for change in changes:
