@@ -12,11 +12,11 @@ from tuirnn.settings.model import ModelConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.survey import Survey
 
-BASE_MEMORY = 265e6
-"""Bytes that a trainer occupies before it has a network: Python, PyTorch, a vocabulary. A text is mapped from a file,
-whose pages the system takes back when it needs them."""
+BASE_MEMORY = 300e6
+"""Bytes that a trainer occupies with a network of no size: Python, PyTorch and its threads, a vocabulary, the native
+kernels. A text is mapped from a file, whose pages the system takes back when it needs them."""
 
-OTHER_DATA = 85e6
+OTHER_DATA = 45e6
 """Bytes of ordinary data of the tasks that hold theirs in memory, and of what read them."""
 
 LOGITS, LOGITS_CPU = 3, 5
@@ -25,7 +25,15 @@ LOGITS, LOGITS_CPU = 3, 5
 EVALUATED = 64 * 64
 """Rows of held-out text that are read at once: lanes times steps."""
 
-WRITTEN = 1.0
+EVALUATION_COPIES = 2.5
+"""How often the buffers of a text's evaluation are in memory: its blocks are larger than a step's and do not fit what
+that has freed. The other tasks evaluate in batches of training's size."""
+
+NOT_REUSED = 0.25
+"""Part of the smaller of the two, training step and evaluation, that does not fit into what the larger one freed.
+Both fitted to the trainings of `benchmarks/memory.py --estimates`."""
+
+WRITTEN = 1.33
 """Copies of what lasts while a checkpoint is written: what a step has freed stays the process's, and is not enough."""
 
 SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
@@ -164,7 +172,8 @@ def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
     model, wide, cell = config.model, _bytes(config.train), traced(config.model.recurrent)
     span = spans.length(EVALUATED, 1, "none", "cpu")
     gates = wide * span * model.hidden * (cell.G + cell.extra_width + 1)
-    return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
+    once = 3 * wide * EVALUATED * model.hidden + gates + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
+    return once * (EVALUATION_COPIES if config.task.writes else 1.0)
 
 
 def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
@@ -173,7 +182,8 @@ def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") ->
     weights = _bytes(train) * parameters(config.model, inputs, outputs, auxiliary=train.auxiliary > 0)
     lasting = weights * (1 + SLOTS[train.optimizer] + (train.momentum > 0))
     gradients = weights * (2 if train.processes > 1 else 1)  # and once more on their way between processes
-    peak = gradients + max(step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs))
+    parts = step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs)
+    peak = gradients + max(parts) + NOT_REUSED * min(parts)
     if device != "cpu":
         return lasting + peak
     data = 0.0 if config.task.writes else OTHER_DATA

@@ -12,6 +12,7 @@ from torch import Tensor
 from tuirnn.errors import RunError, one_line
 from tuirnn.files import to_json
 from tuirnn.kernels.cache import State
+from tuirnn.machine import give_back_freed_memory
 from tuirnn.models import SequenceModel
 from tuirnn.runs.checkpoint import MODEL, OPTIMIZER, TRAINER, Checkpoint
 from tuirnn.training.optimizers import Optimizer
@@ -33,6 +34,7 @@ def pack(
         progress: plain values for `trainer.json`.
         device: where the trainer computes, for the RNG state of its CUDA device.
     """
+    give_back_freed_memory()  # to have room for the copies
     tensors = _optimizer_tensors(model, optimizer)
     tensors |= {f"carried.{i}.{j}": t for i, layer in enumerate(carried) for j, t in enumerate(layer)}
     tensors["rng.cpu"] = torch.get_rng_state()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tuirnn.config import RunConfig
+from tuirnn.machine import give_back_freed_memory
 from tuirnn.models import SequenceModel
 from tuirnn.runs.reader import ELAPSED, SAID, SAID_SHARE, SAID_TRUE
 from tuirnn.runs.writer import RunWriter
@@ -115,7 +116,9 @@ class Evaluator(ABC, Generic[Data]):
             step: steps taken.
             elapsed: seconds of training, pauses and interruptions left out.
         """
+        give_back_freed_memory()  # an evaluation's blocks and a step's have other sizes and would not fit one another's
         found = self.measure(step)
+        give_back_freed_memory()
         values = {"loss": found.loss, **found.figures, **found.more, ELAPSED: round(elapsed, 3)}
         self.writer.append("metrics", {"step": step, "split": "val", "at": round(time.time(), 3), **values})
         self.show(step, found.text, found.samples, found.probed)
