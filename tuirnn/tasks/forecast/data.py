@@ -17,6 +17,7 @@ from tuirnn.tasks import sources
 from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.builtin import SINCOS
 from tuirnn.tasks.forecast import batches, fitting, reading, season
+from tuirnn.tasks.forecast.batches import Rows
 from tuirnn.tasks.forecast.parts import FORMER_ORDER, ORDER, Group, joined, rows_of
 from tuirnn.tasks.forecast.reading import Real
 from tuirnn.tasks.task import History
@@ -108,13 +109,19 @@ class SeriesData:
         Raises:
             DataError: they are too short, or cannot be cut in that way.
         """
+        read, said, lengths = self._learned
+        return batches.make(self.name, read, said, lengths, config)
+
+    @cached_property
+    def _learned(self) -> tuple[Rows, Rows, list[int]]:
+        """What a network reads of the training parts [n, inputs], what it is to say [n, F], and the rows of each."""
         points, targets = [], []
         for group, rows in zip(self.groups, self._rows("train"), strict=True):
             x, y = (values.astype(np.float32) for values in self.network_rows(group, rows.stop))
             points.append(x)
             targets.append(y)
         read, said = (found[0] if len(found) == 1 else np.concatenate(found) for found in (points, targets))
-        return batches.make(self.name, read, said, list(map(len, points)), config)
+        return read, said, list(map(len, points))
 
     def network_rows(self, group: Group, last: int) -> tuple[Series, Series]:
         """What a network reads of a group up to a row [n, inputs], and what it is to say of each row [n, F]."""
