@@ -4,7 +4,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,12 @@ class Table:
         """What was understood, in a line."""
         said = [f"{len(self):,} rows", f"{len(self.names)} columns", self.dialect.told, self.encoding.told]
         return ", ".join(filter(None, said))
+
+    def without_cells(self) -> "Table":
+        """The same table, of which only what was understood can still be read, and its length."""
+        import pyarrow as pa
+
+        return replace(self, _columns=(pa.nulls(len(self)),))
 
     def position(self, column: str) -> int:
         """Where a column stands; raises DataError where there is none of that name."""

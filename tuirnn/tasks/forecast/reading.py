@@ -104,7 +104,8 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     for name in (of_rows | set(axes.group_names(table, config.group_column))) - set(wanted):
         found.pop(name, None)
         unfit.pop(name, None)
-    ranked = {name: column.values[ordered.rows] for name, column in found.items()}
+    table = table.without_cells()  # they take more memory than all numbers
+    ranked = {name: found.pop(name).values[ordered.rows] for name in list(found)}
     _judge(ranked, unfit, wanted, config, ordered)
     notes = []
     for name, reason in unfit.items():

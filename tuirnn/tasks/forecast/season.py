@@ -18,6 +18,9 @@ Rows = npt.NDArray[np.int64]
 LEAST = 0.2
 """Autocorrelation of the differences from which a season is believed."""
 
+ENOUGH = 2**20
+"""Last rows of a long training part, in which a season is looked for."""
+
 LONGEST = 1_000
 """The longest season that is sought without a column of times, in points."""
 
@@ -37,7 +40,7 @@ def find(parts: Sequence[Series], clock: Clock | None) -> tuple[int, str]:
     Returns:
         points, 1 where none was found; and how that was decided, in words.
     """
-    longest = max(parts, key=len)
+    longest = max(parts, key=len)[-ENOUGH:]
     most = min(LONGEST if clock is None else 10_000, len(longest) // ONCE_MORE)
     if most < 2:
         return 1, "no season: the training part is too short"
