@@ -172,8 +172,7 @@ def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
     model, wide, cell = config.model, _bytes(config.train), traced(config.model.recurrent)
     span = spans.length(EVALUATED, 1, "none", "cpu")
     gates = wide * span * model.hidden * (cell.G + cell.extra_width + 1)
-    once = 3 * wide * EVALUATED * model.hidden + gates + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
-    return once * (EVALUATION_COPIES if config.task.writes else 1.0)
+    return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
 
 
 def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
@@ -182,10 +181,11 @@ def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") ->
     weights = _bytes(train) * parameters(config.model, inputs, outputs, auxiliary=train.auxiliary > 0)
     lasting = weights * (1 + SLOTS[train.optimizer] + (train.momentum > 0))
     gradients = weights * (2 if train.processes > 1 else 1)  # and once more on their way between processes
-    parts = step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs)
-    peak = gradients + max(parts) + NOT_REUSED * min(parts)
-    if device != "cpu":
-        return lasting + peak
+    step, look = step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs)
+    if device != "cpu":  # PyTorch's own allocator uses again what was freed
+        return lasting + gradients + max(step, look)
+    look *= EVALUATION_COPIES if config.task.writes else 1.0
+    peak = gradients + max(step, look) + NOT_REUSED * min(step, look)
     data = 0.0 if config.task.writes else OTHER_DATA
     return BASE_MEMORY + data + lasting + peak + WRITTEN * lasting
 

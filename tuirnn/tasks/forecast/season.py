@@ -40,7 +40,9 @@ def find(parts: Sequence[Series], clock: Clock | None) -> tuple[int, str]:
     Returns:
         points, 1 where none was found; and how that was decided, in words.
     """
-    longest = max(parts, key=len)[-ENOUGH:]
+    longest = max(parts, key=len)
+    where = "the training part" if len(longest) <= ENOUGH else f"the last {ENOUGH:,} rows of the training part"
+    longest = longest[-ENOUGH:]
     most = min(LONGEST if clock is None else 10_000, len(longest) // ONCE_MORE)
     if most < 2:
         return 1, "no season: the training part is too short"
@@ -50,14 +52,14 @@ def find(parts: Sequence[Series], clock: Clock | None) -> tuple[int, str]:
         if 2 <= points <= most and seen[points] >= threshold:
             return points, f"season: {points} points, a {word} (autocorrelation of the differences {seen[points]:.2f})"
     if clock is not None and clock.calendar and clock.step:
-        return 1, "no season: neither days, weeks nor years show in the autocorrelation of the training part"
+        return 1, f"no season: neither days, weeks nor years show in the autocorrelation of {where}"
     peaks = [
         lag
         for lag in range(3, most)
         if seen[lag] >= threshold and seen[lag] > seen[lag - 1] and seen[lag] >= seen[lag + 1]
     ]
     if not peaks:
-        return 1, "no season found in the training part"
+        return 1, f"no season found in {where}"
     highest = max(seen[lag] for lag in peaks)
     lag = next(lag for lag in peaks if seen[lag] >= NEARLY * highest)
     return lag, f"season: {lag} points, by the autocorrelation of the differences ({seen[lag]:.2f})"
