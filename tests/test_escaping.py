@@ -22,7 +22,7 @@ from tuirnn.runs.export import to_csv
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runs.listing import summarize
 from tuirnn.tables import table as tables
-from tuirnn.tasks.task import Forecast, History
+from tuirnn.tasks.history import Forecast, History
 
 HOSTILE = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![a](http://x/y.png)",

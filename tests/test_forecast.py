@@ -33,7 +33,7 @@ from tuirnn.tasks.forecast import data as forecast
 from tuirnn.tasks.forecast import prediction as runtime
 from tuirnn.tasks.forecast import rollout
 from tuirnn.tasks.forecast.data import SeriesData
-from tuirnn.tasks.task import Forecast, History
+from tuirnn.tasks.history import Forecast, History
 from tuirnn.training import launch
 from tuirnn.training.events import Event
 from tuirnn.training.learner import build_model

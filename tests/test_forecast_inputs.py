@@ -25,7 +25,7 @@ from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.forecast import data as forecast
 from tuirnn.tasks.forecast import rollout
 from tuirnn.tasks.forecast.data import SeriesData
-from tuirnn.tasks.task import History
+from tuirnn.tasks.history import History
 from tuirnn.training.losses import SquaredError
 
 ROWS = 60

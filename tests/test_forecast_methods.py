@@ -143,7 +143,7 @@ def test_seasonal_naive_by_a_loop(n: int, points: int, origin: int, ahead: int) 
 # ── scales ───────────────────────────────────────────────────────────────────────
 
 
-def test_the_scale_follows_the_validation_part(tmp_path: Path) -> None:
+def test_the_scale_follows_the_validation_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trend, steady = load(tmp_path / "trend.csv", TREND), load(tmp_path / "steady.csv", STEADY)
     assert trend.scaling.reads == "difference"
     assert "lie outside the training part's range" in trend.notes[-1]
@@ -156,10 +156,15 @@ def test_the_scale_follows_the_validation_part(tmp_path: Path) -> None:
     assert load(tmp_path / "trend.csv", TREND, scale="level").scaling.steps == ()
     for data in (trend, steady, waves):
         assert Scaling.from_json(json.loads(json.dumps(data.summary()))) == data.scaling
-        x, y = data.network_rows(data.groups[0], 50)
+        x, y = data.network_rows(data.groups[0], 0, 50)
         before = np.concatenate([data.values[:1], data.values[:49]])
-        assert np.allclose(data.scaling.answered(y[1:], data.values[:49]), data.values[1:50])
+        assert np.allclose(data.scaling.answered(y[1:], data.values[:49]), data.values[1:50], rtol=1e-4, atol=1e-4)
         assert np.allclose(x[:, :1], data.scaling.fed(np.hstack([data.values[:50], x[:, 1:]]), before)[:, :1])
+        monkeypatch.setattr(forecast, "PIECE", 7)
+        for first, last in ((0, 50), (3, 24), (49, 50)):
+            for whole, part in zip((x, y), data.network_rows(data.groups[0], first, last), strict=True):
+                assert part.tobytes() == whole[first:last].tobytes()
+        monkeypatch.undo()
 
 
 @pytest.fixture(scope="module")

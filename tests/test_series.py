@@ -20,7 +20,7 @@ from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import data as forecast
 from tuirnn.tasks.forecast import reading, report, rollout
 from tuirnn.tasks.forecast.data import SeriesData
-from tuirnn.tasks.task import History
+from tuirnn.tasks.history import History
 
 
 def load(path: Path, text: str, **settings: Any) -> SeriesData:

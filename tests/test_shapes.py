@@ -242,6 +242,18 @@ def test_what_is_named_is_there_as_often_as_is_said(values: list[float], times: 
     assert sentinels.suspected(np.array(values)) == []
 
 
+@given(st.integers(0, 2**32), st.sampled_from([-9999.0, -1.0, 99.9, 700.0, 7.0]), st.integers(0, 6))
+def test_a_long_column_is_judged_as_by_all_of_its_values(seed: int, code: float, times: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([rng.normal(rng.integers(-9, 9), 5, 6_000).round(1), [code] * times])
+    rng.shuffle(values)
+    found = sentinels.suspected(values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentinels, "SAMPLE", len(values))
+        patch.setattr(sentinels, "_outer", lambda column: column)
+        assert found == sentinels.suspected(values)
+
+
 def test_numbers_are_missing_however_they_are_written(tmp_path: Path) -> None:
     text = "a;b\n" + "".join(
         f"{('1,5', '-200', '-200,0', '2,5', '-2,0e2', '3,5', '4,5')[at % 7]};{at % 7},5\n" for at in range(50)

@@ -17,7 +17,7 @@ BASE_MEMORY = 300e6
 kernels. A text is mapped from a file, whose pages the system takes back when it needs them."""
 
 OTHER_DATA = 45e6
-"""Bytes of ordinary data of the tasks that hold theirs in memory, and of what read them."""
+"""Bytes of what reads the data of the tasks that hold theirs in memory: its libraries, and what it leaves."""
 
 LOGITS, LOGITS_CPU = 3, 5
 """Buffers of a step's logits: forward, loss, gradient; on a processor also those that freed blocks do not fit."""
@@ -175,8 +175,13 @@ def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
     return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
 
 
-def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") -> float:
-    """Bytes that each process of a run takes at its peak; on a GPU, of the GPU's memory."""
+def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu", held: float = 0.0) -> float:
+    """Bytes that each process of a run takes at its peak; on a GPU, of the GPU's memory.
+
+    Args:
+        config, inputs, outputs, device: as for `step_memory`.
+        held: bytes that the data occupy.
+    """
     train = config.train
     weights = _bytes(train) * parameters(config.model, inputs, outputs, auxiliary=train.auxiliary > 0)
     lasting = weights * (1 + SLOTS[train.optimizer] + (train.momentum > 0))
@@ -187,7 +192,7 @@ def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu") ->
     look *= EVALUATION_COPIES if config.task.writes else 1.0
     peak = gradients + max(step, look) + NOT_REUSED * min(step, look)
     data = 0.0 if config.task.writes else OTHER_DATA
-    return BASE_MEMORY + data + lasting + peak + WRITTEN * lasting
+    return BASE_MEMORY + data + held + lasting + peak + WRITTEN * lasting
 
 
 def _bytes(train: TrainConfig) -> float:
@@ -204,7 +209,7 @@ def estimate(config: RunConfig, found: Survey, pace: float = 0.0) -> Estimate:
         pace: seconds a step, from `pace_of` an earlier run or from a trial; 0: not known.
     """
     config = config.replace(batch_size=found.lanes, seq_len=found.longest or config.train.seq_len)
-    train, needs = config.train, memory(config, found.inputs, found.outputs)
+    train, needs = config.train, memory(config, found.inputs, found.outputs, held=found.memory)
     return Estimate(
         parameters(config.model, found.inputs, found.outputs, auxiliary=train.auxiliary > 0),
         train.processes * needs,

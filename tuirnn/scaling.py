@@ -76,9 +76,9 @@ class Scaling:
         """Mean and deviation of values [n, F]."""
         return cls(columns, tuple(values.mean(0).tolist()), tuple(values.std(0).tolist()))
 
-    def with_steps(self, differences: Values, reads: str = LEVEL) -> "Scaling":
-        """The same for a network that answers with differences such as these [n, F], NaN where there is none."""
-        return replace(self, steps=tuple(np.nanstd(differences, 0).tolist()), reads=reads)
+    def with_steps(self, deviation: Values, reads: str = LEVEL) -> "Scaling":
+        """The same for a network that answers with differences of this deviation, [F]."""
+        return replace(self, steps=tuple(deviation.tolist()), reads=reads)
 
     @classmethod
     def from_json(cls, value: object) -> "Scaling":
@@ -136,11 +136,11 @@ class Scaling:
         """Normalised points [..., F] in the data's own units."""
         return np.asarray(values * np.array(self.std) + np.array(self.mean), np.float64)
 
-    def targets(self, values: Values) -> npt.NDArray[np.float64]:
-        """What the network is to answer when it has read the point before each of values [n, F]; 0 before the first."""
+    def targets(self, values: Values, before: Values) -> npt.NDArray[np.float64]:
+        """What the network is to answer when it has read the point before each of values, both [n, F]."""
         if not self.steps:
-            return self.normalise(values[..., : len(self)])
-        return np.asarray(np.diff(values, axis=0, prepend=values[:1]) / np.array(self.steps), np.float64)
+            return self.normalise(values)
+        return np.asarray((values - before) / np.array(self.steps), np.float64)
 
     def answered(self, outputs: Values, read: Values) -> npt.NDArray[np.float64]:
         """The next points in the data's own units, from the network's outputs [..., F] and what it read, raw."""

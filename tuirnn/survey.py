@@ -38,6 +38,7 @@ class Survey:
         train: size of the training split.
         noun: what that is counted in.
         suits: settings that suit the data.
+        memory: bytes that the data occupy.
     """
 
     sha256: str
@@ -49,6 +50,7 @@ class Survey:
     train: int = 0
     noun: str = ""
     suits: Suits = field(default=lambda _: {}, compare=False, repr=False)
+    memory: float = 0.0
 
     def suited(self, config: RunConfig) -> RunConfig:
         """The settings that a training of `config` will have: those that suit the data, where it has its defaults."""
@@ -68,7 +70,7 @@ def survey(config: RunConfig) -> Survey:
     batches = data.batches(suiting(config, suits, config.changed)[0].train)
     return Survey(
         data.sha256, data.inputs, data.outputs, batches.B, batches.batches_per_epoch, batches.longest,
-        int(data.summary()["train"]), config.task.counted(data.vocab.kind), suits,
+        int(data.summary()["train"]), config.task.counted(data.vocab.kind), suits, data.memory,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from tuirnn.errors import ConfigError
 from tuirnn.runtime.generate import Moment, TextWriter, Written
 from tuirnn.runtime.samplers import Sampling
 from tuirnn.runtime.session import CellSession
-from tuirnn.tasks.task import History, OpenCell
+from tuirnn.tasks.history import History
+from tuirnn.tasks.task import OpenCell
 
 UNDECODED = 4
 """Bytes that a character of UTF-8 has at most."""

@@ -17,7 +17,8 @@ from tuirnn.errors import ConfigError, RunError, one_line
 from tuirnn.escaping import for_csv
 from tuirnn.files import atomic_write
 from tuirnn.scaling import Series
-from tuirnn.tasks.task import Forecast, Held, History, OpenCell, Task
+from tuirnn.tasks.history import Forecast, History
+from tuirnn.tasks.task import Held, OpenCell, Task
 
 MOST_CHARTS, CHART_HEIGHT, CHART_WIDTH = 4, 12, 100
 PICTURES, MOST_DATES = (".svg", ".png", ".pdf"), 5

@@ -115,6 +115,8 @@ def find(data: bytes, name: str, given: str = "", *, what: str = "text") -> Enco
             return Encoding(encoding, len(mark), "byte order mark")
     if b"\0" in data:
         return _of_two_bytes(data, name, what)
+    if data.isascii():
+        return Encoding("utf-8")
     try:
         codecs.decode(data, "utf-8")
         return Encoding("utf-8")

@@ -127,6 +127,8 @@ class Table:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if (values := self._bare(position)) is not None:
+            return Numbers(values, len(values), None)
         kept = self.column(position)
         convention = self.dialect.numbers
         if convention.decimal != ".":
@@ -147,6 +149,20 @@ class Table:
         strange = np.flatnonzero(there & ~fits)
         first = (self.line(int(strange[0])), str(kept[int(strange[0])])) if len(strange) else None
         return Numbers(np.where(fits, values, np.nan), int(fits.sum()), first)
+
+    def _bare(self, position: int) -> Values | None:
+        """The numbers of a column in which every cell is one as programs write them; None: the column is another."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.dialect.numbers.decimal != "." or not len(self) or _numeric(self.missing):
+            return None
+        try:
+            values: Values = pc.cast(self._columns[position], pa.float64()).to_numpy()
+        except pa.ArrowInvalid:
+            return None
+        largest = max(values.max(), -values.min())  # NaN where one of them is
+        return values if largest <= LARGEST else None
 
     def line(self, row: int) -> int:
         """The line of the file that a row ends in, counted from 1."""
@@ -206,22 +222,26 @@ def read(data: bytes, name: str, given: Given | None = None, known: Dialect | No
     encoding = encodings.find(data, name, given.encoding, what="table")
     notes: list[str] = []
     if encoding.name == "utf-8" and encoding.how != "given":
-        body = data[encoding.mark :]
+        body, begin = data, encoding.mark
     else:
         text, encoding, notes = encodings.decode(data, name, given.encoding, what="table")
-        body = text.encode("utf-8")
-    if b"\0" in body:
-        raise DataError(f"{name} is binary (a zero byte at offset {body.index(0):,}); it is no table")
+        body, begin = text.encode("utf-8"), 0
+    if (zero := body.find(b"\0", begin)) >= 0:
+        raise DataError(f"{name} is binary (a zero byte at offset {zero - begin:,}); it is no table")
     if b"\r" in body and b"\n" not in body:
         body = body.replace(b"\r", b"\n")
-    body = body.rstrip(b"\r\n")
-    if known is None and (why := foreign.no_table(_sample(body[: 2**16]))):
+    end = len(body)
+    while end > begin and body[end - 1] in b"\r\n":
+        end -= 1
+    if known is None and (why := foreign.no_table(_sample(body[begin : min(end, begin + 2**16)]))):
         raise DataError(f"{name} {why}")
-    dialect = known or judge(_sample(body), name, given)
-    rows = _after(body, dialect.skip)
+    dialect = known or judge(_sample(body[begin : min(end, begin + SAMPLE + 1)]), name, given)
+    begin = _after(body, dialect.skip, begin, end)
+    quotes = bool(dialect.quote) and body.find(b'"', begin, end) >= 0
+    rows = memoryview(body)[begin:end]  # a copy would take as much memory again
     if dialect.delimiter == BLANK:
-        rows = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t\r]+", b" ", rows))
-    columns, odd = _parse(rows, name, dialect)
+        rows = memoryview(re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t\r]+", b" ", rows)))
+    columns, odd = _parse(rows, name, dialect, quotes)
     blank = _blank_lines(rows) if len(columns) > 1 else ()
     said = _told(odd, blank, name, dialect, len(columns[0]))
     names = dialect.names if dialect.header else tuple(str(place + 1) for place in range(len(dialect.names)))
@@ -229,28 +249,22 @@ def read(data: bytes, name: str, given: Given | None = None, known: Dialect | No
     table = Table(
         name, dialect, encoding, names, (*notes, *said), missing, columns, tuple(row.number for row in odd), blank
     )
-    if dialect.quote and b'"' in rows:
+    if quotes:
         _refuse_swallowed(table, columns)
     return table
 
 
 def _sample(body: bytes) -> str:
     """Whole lines from the beginning."""
-    if len(body) <= SAMPLE:
-        return codecs.decode(body, "utf-8")
-    end = body.rfind(b"\n", 0, SAMPLE)
+    end = len(body) if len(body) <= SAMPLE else body.rfind(b"\n", 0, SAMPLE)
     return codecs.decode(body[: end if end > 0 else SAMPLE], "utf-8", "ignore")
 
 
-def _after(body: bytes, lines: int) -> bytes:
-    """What follows so many lines."""
-    place = 0
+def _after(body: bytes, lines: int, begin: int, end: int) -> int:
+    """Where so many lines from `begin` on are over."""
     for _ in range(lines):
-        found = body.find(b"\n", place)
-        if found < 0:
-            return b""
-        place = found + 1
-    return body[place:]
+        begin = body.find(b"\n", begin, end) + 1 or end
+    return begin
 
 
 @dataclass(frozen=True)
@@ -262,11 +276,12 @@ class _Odd:
     blank: bool
 
 
-def _parse(rows: bytes, name: str, dialect: Dialect) -> tuple[tuple[Column, ...], list[_Odd]]:
+def _parse(rows: memoryview, name: str, dialect: Dialect, quotes: bool) -> tuple[tuple[Column, ...], list[_Odd]]:
     """Columns of strings, and the rows that do not fit; on all processors unless there are such rows."""
     import pyarrow as pa
     from pyarrow import csv as arrow
 
+    pa.set_memory_pool(pa.system_memory_pool())  # pyarrow's own keeps what was freed
     width = len(dialect.names)
     if not rows:
         return tuple(pa.chunked_array([], pa.string()) for _ in range(width)), []
@@ -287,14 +302,13 @@ def _parse(rows: bytes, name: str, dialect: Dialect) -> tuple[tuple[Column, ...]
             parse_options=arrow.ParseOptions(
                 delimiter=dialect.delimiter or NO_DELIMITER,
                 quote_char=dialect.quote or False,
-                newlines_in_values=bool(dialect.quote) and b'"' in rows,
+                newlines_in_values=quotes,
                 ignore_empty_lines=width > 1,
                 invalid_row_handler=handle,
             ),
             convert_options=arrow.ConvertOptions(
                 column_types=dict.fromkeys(labels, pa.string()), null_values=[], strings_can_be_null=False
             ),
-            memory_pool=pa.system_memory_pool(),  # what it frees can be given back to the system
         )
 
     try:
@@ -309,11 +323,11 @@ def _parse(rows: bytes, name: str, dialect: Dialect) -> tuple[tuple[Column, ...]
     return tuple(found.columns), list(odd)
 
 
-def _blank_lines(rows: bytes) -> tuple[int, ...]:
+def _blank_lines(rows: memoryview) -> tuple[int, ...]:
     """Numbers of blank lines; none where fields hold newlines, so that lines are no rows."""
-    if not re.search(rb"^\r?\n|\n\r?\n", rows) or b'"' in rows:
+    if not re.search(rb"^\r?\n|\n\r?\n", rows) or re.search(b'"', rows):
         return ()
-    return tuple(number for number, line in enumerate(rows.split(b"\n")) if line in (b"", b"\r"))
+    return tuple(number for number, line in enumerate(bytes(rows).split(b"\n")) if line in (b"", b"\r"))
 
 
 def _line(dialect: Dialect, number: int, blank: Iterable[int]) -> int:

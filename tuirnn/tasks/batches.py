@@ -13,6 +13,9 @@ from tuirnn.errors import DataError
 IGNORE = -100
 """A target that no loss looks at: PyTorch's own convention."""
 
+OBJECT = 120
+"""Bytes of an array beside its numbers, and of the pointer to it: what a list of many short sequences takes."""
+
 Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]
 """x and y, [T, B] of tokens or [T, B, F] of points; carry [B]: where it is 0, a sequence begins with a zero state."""
 

@@ -82,6 +82,11 @@ class Source:
         return self.read(encoding).text
 
 
+def read_once(source: Source, config: DataConfig) -> bytes:
+    """What a run must keep a copy of: standard input, which can be read once; nothing of files."""
+    return source.data if STDIN in config.sources else b""
+
+
 def remembered(known: Mapping[str, Any] | None, source: Source) -> dict[str, Any] | None:
     """How a run has read these data before.
 

@@ -17,13 +17,14 @@ from tuirnn.figures import Figure
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tables.given import Given
+from tuirnn.tasks.history import Forecast, History
 
 if TYPE_CHECKING:  # a task is declared without numpy, which takes longer to import than the rest of a command
     import numpy as np
     import numpy.typing as npt
 
     from tuirnn.calibration import Calibration
-    from tuirnn.scaling import Scaling, Series
+    from tuirnn.scaling import Scaling
     from tuirnn.tasks.batches import Batches
     from tuirnn.vocab import Vocabulary
 
@@ -41,7 +42,9 @@ class TaskData(Protocol):
     """What a trainer needs of any data.
 
     `vocab` is empty where numbers are read. `inputs` is the number of tokens in the vocabulary, or the width of a
-    point; `outputs` the width of the network's output at each step.
+    point; `outputs` the width of the network's output at each step. `raw` is what can be read only once, of which a
+    run keeps a copy; empty for files. `memory` are the bytes that the data occupy during a training, files that are
+    mapped apart.
     """
 
     @property
@@ -58,6 +61,8 @@ class TaskData(Protocol):
     def outputs(self) -> int: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
+    @property
+    def memory(self) -> float: ...
 
     def batches(self, config: TrainConfig) -> "Batches": ...
     def summary(self) -> dict[str, Any]: ...
@@ -145,68 +150,6 @@ class Report:
     values: dict[str, Any]
     lines: list[str]
     notes: list[str] = field(default_factory=list)
-
-
-class Clock(Protocol):
-    """The times of a series' rows."""
-
-    @property
-    def name(self) -> str:
-        """Of their column."""
-
-    def part(self, first: int, last: int) -> "Clock":
-        """The times of some of the rows."""
-
-    def following(self, count: int) -> "npt.NDArray[np.float64]":
-        """The next times after the last."""
-
-    def labels(self, before: int, after: int) -> list[str]:
-        """The last `before` times and the next `after`, for people."""
-
-
-@dataclass(frozen=True)
-class History:
-    """A series that a network reads.
-
-    Attributes:
-        what: it is, in words.
-        values: points [n, F] in the data's own units.
-        first: the point that forecasts are judged from, or n.
-        horizon: steps of a roll-out.
-        notes: what was left out or filled in.
-        real: which values are in the data [n, F]; the others are filled in and judge nothing. None: all.
-        clock: the times of the rows; None: not known.
-        calendar: what the network reads beside each point, of the time of the next one [n, ·]; None: nothing.
-        group: which of a table's series it is; empty where there is one.
-    """
-
-    what: str
-    values: "Series"
-    first: int
-    horizon: int = 200
-    notes: tuple[str, ...] = ()
-    real: "npt.NDArray[np.bool_] | None" = None
-    clock: Clock | None = None
-    calendar: "Series | None" = None
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """How a series goes on.
-
-    Attributes:
-        points: [horizon, F] in the data's own units.
-        low, high: of the intervals, the same shape; None where the network has none.
-        times: of the points, for people; empty where they are not known.
-        notes: what does not come from the network.
-    """
-
-    points: "Series"
-    low: "Series | None" = None
-    high: "Series | None" = None
-    times: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Task(ABC):

@@ -36,7 +36,7 @@ class MemoryCheck:
     def needed(self, **changes: Any) -> float:
         """Bytes at the peak, estimated, with changes to the settings: of this machine's processes, or of a GPU."""
         config = self.config.replace(**changes)
-        return self.count * memory(config, self.data.inputs, self.data.outputs, self.device.type)
+        return self.count * memory(config, self.data.inputs, self.data.outputs, self.device.type, self.data.memory)
 
     def room(self) -> Room | None:
         """What there is for it; None where the system does not say."""

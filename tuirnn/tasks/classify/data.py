@@ -16,7 +16,8 @@ from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.escaping import split_names
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tasks.batches import IGNORE, Batch, Batches
+from tuirnn.tasks import sources
+from tuirnn.tasks.batches import IGNORE, OBJECT, Batch, Batches
 from tuirnn.tasks.classify import reading
 from tuirnn.tasks.splits import divided
 from tuirnn.vocab import Ids, Vocabulary
@@ -89,6 +90,11 @@ class LabelledData:
     def outputs(self) -> int:
         """Width of the network's output: a logit for each class."""
         return len(self.classes)
+
+    @property
+    def memory(self) -> float:
+        """Bytes of the sequences."""
+        return float(sum(ids.nbytes + OBJECT for split in (self.train, self.val, self.test) for ids in split.ids))
 
     def batches(self, config: TrainConfig) -> Batches:
         """The training split, shuffled anew each epoch."""
@@ -196,8 +202,8 @@ def load(
     if vocab.kind == "char" and mean > LONG:
         notes.append(f"sequences of {mean:,.0f} characters on average; --tokens word reads a fifth as many tokens")
     told = (*read.notes, describe_counts(sequences), *notes)
-    source = read.source
-    return LabelledData(name, source.sha256, source.data, vocab, classes, train, val, test, told, read.read)
+    source, once = read.source, sources.read_once(read.source, config)
+    return LabelledData(name, source.sha256, once, vocab, classes, train, val, test, told, read.read)
 
 
 def describe_counts(groups: dict[str, list[str]]) -> str:

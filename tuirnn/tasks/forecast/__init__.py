@@ -11,7 +11,8 @@ from tuirnn.figures import Figure, number
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks.builtin import SINCOS
-from tuirnn.tasks.task import Forecast, Held, History, Interface, OpenCell, Report, Task, TaskData, Understood
+from tuirnn.tasks.history import Forecast, History
+from tuirnn.tasks.task import Held, Interface, OpenCell, Report, Task, TaskData, Understood
 
 if TYPE_CHECKING:
     from tuirnn.vocab import Vocabulary

@@ -65,6 +65,10 @@ class Order:
     group: str = ""
     groups: tuple[tuple[str, int, int], ...] = ()
 
+    def of(self, values: times.Times) -> times.Times:
+        """A column's values [n] in this order; a view where the rows stay as they are."""
+        return values[: self.last] if self.axis is None and not self.groups else values[self.rows]
+
     @property
     def series(self) -> tuple[tuple[str, int, int], ...]:
         """The groups; all rows as one where there are none."""

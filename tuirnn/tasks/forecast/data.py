@@ -10,7 +10,7 @@ import numpy as np
 
 from tuirnn.errors import DataError
 from tuirnn.machine import give_back_freed_memory
-from tuirnn.scaling import DIFFERENCE, Scaling, Series
+from tuirnn.scaling import Scaling, Series
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
@@ -18,10 +18,16 @@ from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.builtin import SINCOS
 from tuirnn.tasks.forecast import batches, fitting, reading, season
 from tuirnn.tasks.forecast.batches import Rows
-from tuirnn.tasks.forecast.parts import FORMER_ORDER, ORDER, Group, joined, rows_of
-from tuirnn.tasks.forecast.reading import Real
-from tuirnn.tasks.task import History
+from tuirnn.tasks.forecast.filling import Real
+from tuirnn.tasks.forecast.parts import FORMER_ORDER, ORDER, Group, end_to_end, joined, rows_of
+from tuirnn.tasks.history import History
 from tuirnn.vocab import Vocabulary
+
+PIECE = 2**15
+"""Rows that are normalised at a time: what it takes stays in the processor's cache."""
+
+JUDGED = 12
+"""Arrays of the validation part's size that an evaluation makes: errors by method, their squares, recent deviations."""
 
 LEAST_KNOWN = 10
 """Rows from which something can be said of a series before its training."""
@@ -103,6 +109,13 @@ class SeriesData:
         """Width of the forecast: the next point."""
         return len(self.scaling)
 
+    @property
+    def memory(self) -> float:
+        """Bytes of the points, of what is read and said of the training part, and of an evaluation's errors."""
+        train, val = len(self.train), len(self.val)
+        points = self.values.nbytes + (0 if self.real is None else self.real.nbytes)
+        return points + 4.0 * train * (self.inputs + self.outputs) + JUDGED * 8.0 * val * self.outputs
+
     def batches(self, config: TrainConfig) -> Batches:
         """The training parts, normalised, as `config` wants them: a text whose tokens are points with their calendar.
 
@@ -117,20 +130,29 @@ class SeriesData:
         """What a network reads of the training parts [n, inputs], what it is to say [n, F], and the rows of each."""
         points, targets = [], []
         for group, rows in zip(self.groups, self._rows("train"), strict=True):
-            x, y = (values.astype(np.float32) for values in self.network_rows(group, rows.stop))
+            x, y = self.network_rows(group, group.first, rows.stop)
             points.append(x)
             targets.append(y)
-        read, said = (found[0] if len(found) == 1 else np.concatenate(found) for found in (points, targets))
-        return read, said, list(map(len, points))
+        return end_to_end(points), end_to_end(targets), list(map(len, points))
 
-    def network_rows(self, group: Group, last: int) -> tuple[Series, Series]:
-        """What a network reads of a group up to a row [n, inputs], and what it is to say of each row [n, F]."""
-        values = self.values[group.first : last]
-        raw = fitting.with_calendar(values, group.clock, self.scaling)
-        differs = self.scaling.reads == DIFFERENCE
-        x = self.scaling.fed(raw, np.concatenate([raw[:1], raw[:-1]]) if differs else raw)
-        y = self.scaling.targets(values)
-        return x, y if self.real is None else np.where(self.real[group.first : last], y, np.nan)
+    def network_rows(self, group: Group, first: int, last: int) -> tuple[Rows, Rows]:
+        """What a network reads of some rows of a group [n, inputs], and what it is to say of each [n, F]: float32.
+
+        Args:
+            group: of the series.
+            first, last: rows, counted as those of `values`; `last` is not among them.
+        """
+        x, y = (np.empty((last - first, width), np.float32) for width in (self.inputs, self.outputs))
+        for at in range(first, last, PIECE):
+            rows = slice(at, min(at + PIECE, last))
+            values = self.values[rows]
+            before = self.values[np.maximum(np.arange(at, rows.stop) - 1, group.first)]
+            calendar = fitting.calendar_of(group.clock, self.scaling, len(values), at - group.first)
+            said = self.scaling.targets(values, before)
+            piece = slice(at - first, rows.stop - first)
+            x[piece] = self.scaling.fed(values if calendar is None else np.concatenate([values, calendar], 1), before)
+            y[piece] = said if self.real is None else np.where(self.real[rows], said, np.nan)
+        return x, y
 
     def summary(self) -> dict[str, Any]:
         """For the run's record: name, hash, columns with their normalisation, the parts, how the table was read."""
@@ -221,8 +243,8 @@ def load(config: DataConfig, *, known: Mapping[str, Any] | None = None, stdin: P
     elif isinstance(known, Mapping) and type(known.get("season")) is int and not config.season:
         found = max(1, known["season"])
     return SeriesData(
-        source.name, source.sha256, source.data, points.values, scaling, config, tuple(notes), points.real,
-        points.read, points.groups, found, order,
+        source.name, source.sha256, sources.read_once(source, config), points.values, scaling, config, tuple(notes),
+        points.real, points.read, points.groups, found, order,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from tuirnn.errors import DataError
 from tuirnn.scaling import DIFFERENCE, LEVEL, RESOLUTION, Scaling, Series
 from tuirnn.settings.data import DataConfig
 from tuirnn.tasks.forecast.clock import Clock
-from tuirnn.tasks.forecast.parts import Group, joined, rows_of
+from tuirnn.tasks.forecast.parts import Group, end_to_end, joined, rows_of
 from tuirnn.tasks.forecast.reading import Points
 
 RESIDUAL = "residual"
@@ -33,12 +33,13 @@ def fit(points: Points, config: DataConfig) -> tuple[Scaling, list[str]]:
     notes = [f"calendar: the network reads the {', '.join(words)} of the next point"] if words else []
     scaling = replace(scaling, periods=periods)
     scale, why = _scale(points, groups, config)
-    differences = _differences(points, train)
-    if scale != LEVEL and not _usable(differences, points.values):
-        scale, why = LEVEL, "as float32 does not tell the differences apart"
-    notes.append(f"scale: {scale}, {why}")
     if scale != LEVEL:
-        scaling = scaling.with_steps(differences, DIFFERENCE if scale == DIFFERENCE else LEVEL)
+        steps = _steps(points, train)
+        if _tells_apart(steps, points.values):
+            scaling = scaling.with_steps(steps, DIFFERENCE if scale == DIFFERENCE else LEVEL)
+        else:
+            scale, why = LEVEL, "as float32 does not tell the differences apart"
+    notes.append(f"scale: {scale}, {why}")
     return scaling, notes
 
 
@@ -70,19 +71,21 @@ def calendar_of_step(groups: tuple[Group, ...], config: DataConfig) -> tuple[tup
     return longest.clock.periods(end - begin)
 
 
-def _differences(points: Points, train: list[slice]) -> Series:
-    """Of the training parts [n, F], NaN where a value is filled in."""
-    found = []
-    for rows in train:
-        step = np.diff(points.values[rows], axis=0)
-        found.append(step if points.real is None else np.where(points.real[rows][1:], step, np.nan))
-    return np.concatenate(found)
+def _steps(points: Points, train: list[slice]) -> Series:
+    """Deviation of the differences in the training parts, [F], but for those to values that are filled in."""
+    found = end_to_end([np.diff(points.values[rows], axis=0) for rows in train])  # [n, F]
+    if not len(found):
+        return np.zeros(found.shape[1])
+    if points.real is None:
+        return np.asarray(found.std(0), np.float64)
+    found[~end_to_end([points.real[rows][1:] for rows in train])] = np.nan
+    return np.asarray(np.nan_to_num(np.nanstd(found, 0)), np.float64)
 
 
-def _usable(differences: Series, values: Series) -> bool:
-    """Whether float32 tells the differences of every column apart."""
-    deviation = np.nan_to_num(np.nanstd(differences, 0)) if len(differences) else np.zeros(values.shape[1])
-    return bool((np.abs(values).max(0) * RESOLUTION < COARSE * deviation).all())
+def _tells_apart(steps: Series, values: Series) -> bool:
+    """Whether float32 tells differences of a deviation apart, in every column."""
+    largest = np.maximum(values.max(0), -values.min(0))
+    return bool((largest * RESOLUTION < COARSE * steps).all())
 
 
 def _ratio(points: Points, groups: tuple[Group, ...], config: DataConfig) -> float:
@@ -101,8 +104,8 @@ def _ratio(points: Points, groups: tuple[Group, ...], config: DataConfig) -> flo
     return float(np.median(known)) if len(known) else 1.0
 
 
-def calendar_of(clock: Clock | None, scaling: Scaling, rows: int) -> Series | None:
-    """What a network reads beside each of the first rows: the calendar of the next point's time, [rows, ·]."""
+def calendar_of(clock: Clock | None, scaling: Scaling, rows: int, first: int = 0) -> Series | None:
+    """What a network reads beside each row from `first` on, `rows` of them: the calendar of the next, [rows, ·]."""
     if not scaling.periods:
         return None
     if clock is None or not clock.calendar:
@@ -110,11 +113,5 @@ def calendar_of(clock: Clock | None, scaling: Scaling, rows: int) -> Series | No
             "the table has no column of dates, and this network reads the calendar of the next point; name the column "
             "with --time-column, or give dates that can be read"
         )
-    times = np.concatenate([clock.values[1 : rows + 1], clock.following(1)])[:rows]
+    times = np.concatenate([clock.values[first + 1 : first + rows + 1], clock.following(1)])[:rows]
     return scaling.calendar(times)
-
-
-def with_calendar(values: Series, clock: Clock | None, scaling: Scaling) -> Series:
-    """Points [n, F] with the calendar beside them [n, inputs]."""
-    calendar = calendar_of(clock, scaling, len(values))
-    return values if calendar is None else np.concatenate([values, calendar], 1)

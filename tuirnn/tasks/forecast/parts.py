@@ -54,5 +54,10 @@ def rows_of(groups: tuple[Group, ...], which: str, config: DataConfig, order: tu
 
 
 def joined(values: Array, rows: list[slice]) -> Array:
-    """Rows of some slices, one after the other."""
-    return cast("Array", np.concatenate([values[one] for one in rows]))
+    """Rows of some slices, one after the other; of a single one a view."""
+    return end_to_end([cast("Array", values[one]) for one in rows])
+
+
+def end_to_end(parts: list[Array]) -> Array:
+    """Arrays one after the other; a single one as it is, for a copy of a long series takes time and memory."""
+    return parts[0] if len(parts) == 1 else cast("Array", np.concatenate(parts))

@@ -13,7 +13,8 @@ from tuirnn.tasks.forecast import fitting, lately, reading, report, rollout, sea
 from tuirnn.tasks.forecast.axis import group_names
 from tuirnn.tasks.forecast.data import SeriesData, read_source
 from tuirnn.tasks.forecast.figures import Figures
-from tuirnn.tasks.task import Forecast, Held, History, OpenCell, Stepper
+from tuirnn.tasks.history import Forecast, History
+from tuirnn.tasks.task import Held, OpenCell, Stepper
 
 MOST_READ = 100_000
 """Points of a history that a carried state is made of."""

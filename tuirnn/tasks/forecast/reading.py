@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.escaping import split_names
+from tuirnn.machine import give_back_freed_memory
 from tuirnn.scaling import LARGEST, MAX_COLUMNS, RESOLUTION, Series
 from tuirnn.settings.data import DataConfig
 from tuirnn.tables import cells
@@ -30,9 +30,9 @@ from tuirnn.tables.table import Numbers, Table
 from tuirnn.tasks import rows as shapes
 from tuirnn.tasks import sources
 from tuirnn.tasks.forecast import axis as axes
-from tuirnn.tasks.forecast import clock as clocks
 from tuirnn.tasks.forecast import sentinels
 from tuirnn.tasks.forecast.axis import Order
+from tuirnn.tasks.forecast.filling import Filled, Real, fill, fill_one
 from tuirnn.tasks.forecast.parts import Group, joined, rows_of
 from tuirnn.tasks.turned import turned
 
@@ -46,11 +46,6 @@ EVEN, LEAST_EVEN = 0.95, 8
 """Share of equal steps that make a column a counter, and how many values it takes to tell."""
 
 EXAMPLES, SAMPLE = 3, 200
-
-LEAST_ROWS = 10
-"""Of a series among several."""
-
-Real = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -105,8 +100,9 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
         found.pop(name, None)
         unfit.pop(name, None)
     table = table.without_cells()  # they take more memory than all numbers
-    ranked = {name: found.pop(name).values[ordered.rows] for name in list(found)}
-    _judge(ranked, unfit, wanted, config, ordered)
+    give_back_freed_memory()
+    ranked = {name: ordered.of(found.pop(name).values) for name in list(found)}
+    filled = _judge(ranked, unfit, wanted, config, ordered)
     notes = []
     for name, reason in unfit.items():
         said = f"column '{one_line(name, 60)}' {reason}"
@@ -119,7 +115,9 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
             f"{table.name} has {len(columns):,} columns to learn from, not 1 to {MAX_COLUMNS:,}: "
             + one_line("; ".join(notes) or "choose some with --columns", 200)
         )
-    return _points(table, ordered, columns, ranked, notes)
+    if columns != filled.columns:
+        filled = fill({name: ranked[name] for name in columns}, ordered)
+    return _points(table, ordered, filled, notes)
 
 
 def _refuse_samples(table: Table, config: DataConfig) -> None:
@@ -142,15 +140,15 @@ def known_series(
     """
     found = _known_columns(table, columns)
     ordered = axes.order(table, time, dates, _last(table, found), group)
-    ranked = {name: column.values[ordered.rows] for name, column in found.items()}
-    return _points(table, ordered, columns, ranked, [])
+    ranked = {name: ordered.of(found[name].values) for name in columns}
+    return _points(table, ordered, fill(ranked, ordered), [])
 
 
 def former_series(source: sources.Source, columns: tuple[str, ...]) -> Points:
     """The columns of a run that was made before rows were ordered and invented values masked."""
     table = tables.read(source.data, source.name, None, former(source.data))
     found = _known_columns(table, columns)
-    values, _, notes = _filled({name: column.values for name, column in found.items()})
+    values, _, notes = fill_one({name: column.values for name, column in found.items()})
     return Points(columns, values, None, tuple(notes), {}, (Group("", 0, len(values)),))
 
 
@@ -223,8 +221,7 @@ def _no_numbers(table: Table, place: int) -> str:
 
 def _filled_rows(table: Table, parsed: Numbers) -> int:
     """Rows up to the last number of a column: what is empty after it says nothing about the column."""
-    last = np.flatnonzero(~np.isnan(parsed.values))
-    return int(last[-1]) + 1 if len(last) else len(table)
+    return _end(~np.isnan(parsed.values))
 
 
 def _refuse_text(table: Table, name: str, parsed: Numbers) -> None:
@@ -247,29 +244,33 @@ def _last(table: Table, found: Mapping[str, Numbers]) -> int:
     there = np.zeros(len(table), bool)
     for column in found.values():
         there |= ~np.isnan(column.values)
-    return int(np.flatnonzero(there)[-1]) + 1 if there.any() else len(table)
+    return _end(there)
+
+
+def _end(there: Real) -> int:
+    """Rows up to the last that is there [n]; all of them where none is."""
+    return len(there) - int(np.argmax(there[::-1])) if len(there) else 0
 
 
 def _judge(
     ranked: dict[str, Series], unfit: dict[str, str], wanted: Sequence[str], config: DataConfig, ordered: Order
-) -> None:
-    """Note in `unfit` which columns nothing can be learned from."""
+) -> Filled:
+    """Note in `unfit` which columns nothing can be learned from; returns those that count nothing, filled."""
     _, begin, end = max(ordered.series, key=lambda one: one[2] - one[1])
     counters = [name for name, column in ranked.items() if name not in wanted and _counts(column[begin:end])]
     if len(counters) < len(ranked):  # a series that rises evenly may still be all that there is to learn
         unfit.update(dict.fromkeys(counters, "counts in even steps, as a row number or a time does"))
     rest = {name: column for name, column in ranked.items() if name not in unfit}
-    filled, real, _, groups = _filled_groups(rest, ordered)
-    if not groups:
-        return
-    groups = tuple(group.shortened(config, group.first) for group in groups)
-    for name, column, there in zip(rest, filled.T, real.T, strict=True):
+    filled = fill(rest, ordered)
+    groups = tuple(group.shortened(config, group.first) for group in filled.groups)
+    for name, column, there in zip(rest, filled.values.T, filled.real.T, strict=True):
         train = joined(column, rows_of(groups, "train", config))
         held = [joined(there, rows_of(groups, which, config)) for which in ("val", "test")]
         if reason := _useless(train):
             unfit[name] = reason
         elif any(len(part) and not part.any() for part in held):
             unfit[name] = "has no value in a held-out part"
+    return filled
 
 
 def _counts(column: Series) -> bool:
@@ -296,15 +297,13 @@ def _useless(train: Series) -> str:
 # ── values ────────────────────────────────────────────────────────────────────
 
 
-def _points(
-    table: Table, ordered: Order, columns: tuple[str, ...], ranked: Mapping[str, Series], unfit: list[str]
-) -> Points:
-    """The chosen columns, filled, with everything that is to be said."""
-    values, real, filling, groups = _filled_groups({name: ranked[name] for name in columns}, ordered)
+def _points(table: Table, ordered: Order, filled: Filled, unfit: list[str]) -> Points:
+    """The chosen columns with everything that is to be said."""
+    columns, values, real, groups = filled.columns, filled.values, filled.real, filled.groups
     notes = [f"{table.name}: {table.told}", *ordered.notes, *table.notes]
     if empty := len(table) - ordered.last:
         notes.append(f"{empty:,} empty rows at the end left out")
-    notes += [*unfit, *filling, *sentinels.notes(columns, values, real)]
+    notes += [*unfit, *filled.notes, *sentinels.notes(columns, values, real)]
     examples = []
     for row in range(min(EXAMPLES, len(values))):
         shown = ", ".join(f"{one_line(name, 24)} {v:.6g}" for name, v in zip(columns, values[row], strict=True))
@@ -323,63 +322,3 @@ def _points(
         "examples": examples,
     }
     return Points(columns, values, None if real.all() else real, tuple(notes), read, groups)
-
-
-def _filled_groups(found: Mapping[str, Series], ordered: Order) -> tuple[Series, Real, list[str], tuple[Group, ...]]:
-    """As `_filled`, each series of its own, and where each lies then; series without a row are left out."""
-    if not ordered.groups:
-        values, real, notes = _filled(found)
-        return values, real, notes, (_group_of(ordered, "", 0, len(ordered.rows), 0, len(values)),)
-    parts, groups, missing, early, short = [], [], 0, 0, 0
-    at = 0
-    for name, begin, end in ordered.groups:
-        values, real, _ = _filled({column: of[begin:end] for column, of in found.items()}, empty_is_none=True)
-        early, missing = early + end - begin - len(values), missing + int((~real).sum())
-        if len(values) < LEAST_ROWS:
-            short += 1
-            continue
-        parts.append((values, real))
-        groups.append(_group_of(ordered, name, begin, end, at, len(values)))
-        at += len(values)
-    if not groups:
-        raise DataError(f"each of the {len(ordered.groups):,} series has fewer than {LEAST_ROWS} rows with values")
-    notes = []
-    if early:
-        notes.append(f"{early:,} rows before the first value of every column of their series left out")
-    if missing:
-        notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
-    if short:
-        notes.append(f"{short:,} series of fewer than {LEAST_ROWS} rows left out")
-    return np.concatenate([v for v, _ in parts]), np.concatenate([r for _, r in parts]), notes, tuple(groups)
-
-
-def _group_of(ordered: Order, name: str, begin: int, end: int, at: int, rows: int) -> Group:
-    """A series whose last `rows` of those from `begin` to `end` are kept, and lie from `at` on."""
-    clock = None
-    if ordered.axis is not None and rows:
-        clock = clocks.of_axis(ordered.axis, ordered.axis.values[ordered.rows[end - rows : end]])
-    return Group(name, at, at + rows, clock)
-
-
-def _filled(found: Mapping[str, Series], *, empty_is_none: bool = False) -> tuple[Series, Real, list[str]]:
-    """The last value in place of each missing one, from the first row on at which every column has had one.
-
-    With `empty_is_none` no row is left where a column has no value at all.
-    """
-    if not found:
-        return np.empty((0, 0)), np.empty((0, 0), bool), []
-    values = np.stack(list(found.values()), 1)
-    there = ~np.isnan(values)
-    if there.all():
-        return values, there, []
-    if empty_is_none and not there.any(0).all():
-        return values[:0], there[:0], []
-    first = int(np.argmax(there, 0).max())
-    last = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], 0))
-    values, there = np.take_along_axis(values, last, 0)[first:], there[first:]
-    notes = []
-    if first:
-        notes.append(f"{first:,} rows before the first value of every column left out")
-    if missing := int((~there).sum()):
-        notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
-    return values, there, notes

@@ -18,7 +18,7 @@ from tuirnn.scaling import Scaling, Series
 from tuirnn.tasks.forecast import lately
 from tuirnn.tasks.forecast.figures import Figures, Part, chosen
 from tuirnn.tasks.forecast.season import seasonal
-from tuirnn.tasks.task import History
+from tuirnn.tasks.history import History
 
 ORIGINS, CALIBRATING = 32, 128
 """Places from which a roll-out is measured, spread over the held-out part; those that intervals are made of."""
@@ -26,7 +26,7 @@ ORIGINS, CALIBRATING = 32, 128
 WARM_UP = 512
 """Points before a place that a carried state is made of."""
 
-LANES, LANE, CHUNK = 64, 256, 256
+LANES, LANE, CHUNK = 64, 256, 64
 """Sequences side by side at most, the least points of one, and the points of one call."""
 
 Rows = npt.NDArray[np.int64]
@@ -212,13 +212,13 @@ def _one_step(reader: Reader, history: History, look_back: int, check: Check) ->
     length, warm = -(-count // lanes), min(WARM_UP, first - 1)
     begins = first - 1 + length * np.arange(lanes)
     reader.begin(lanes)
-    answers = []
+    answers = np.empty((warm + length, lanes, history.values.shape[1]))  # none is kept among what a call frees
     for start in range(-warm, length, CHUNK):
         check()
         steps = np.arange(start, min(start + CHUNK, length))
         places = np.minimum(begins[None, :] + steps[:, None], len(x) - 1)  # the last lane may reach beyond
-        answers.append(reader.read(x[places]))
-    lane_by_lane = np.concatenate(answers)[warm:].swapaxes(0, 1)  # [lanes, length, F]
+        answers[steps + warm] = reader.read(x[places])
+    lane_by_lane = answers[warm:].swapaxes(0, 1)  # [lanes, length, F]
     return lane_by_lane.reshape(lanes * length, -1)[:count]
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tuirnn.scaling import Series
 from tuirnn.tables.times import DAY
 from tuirnn.tasks.forecast.clock import WEEK, YEAR, Clock
+from tuirnn.tasks.forecast.parts import end_to_end
 
 Rows = npt.NDArray[np.int64]
 
@@ -91,8 +92,11 @@ def _autocorrelation(values: Series, most: int) -> Series:
 def naive_mae(parts: Sequence[Series], season: int) -> Series:
     """Mean absolute difference to the value one season before, on the training parts, [F]; what MASE divides by."""
     lag = season if any(len(part) > season for part in parts) else 1
-    off = np.concatenate([np.abs(part[lag:] - part[:-lag]) for part in parts if len(part) > lag])
-    found = np.asarray(off.mean(0), np.float64)
+    long = [part for part in parts if len(part) > lag]
+    found = np.empty(parts[0].shape[1])
+    for column in range(len(found)):  # one at a time: all together may take as much memory as the series
+        off = end_to_end([part[lag:, column] - part[:-lag, column] for part in long])
+        found[column] = np.abs(off, out=off).mean()
     return np.where(found > 0, found, np.nan)  # no scale, where the naive forecast is never wrong
 
 

@@ -20,6 +20,9 @@ _REPDIGIT = re.compile(r"-?(9{2,}(\.9+)?|([78])\3{2,})")
 LEAST, MOST = 3, 8
 """How often a suspicious number occurs at least, and how many numbers at either end of a column may be codes."""
 
+SAMPLE = 4_096
+"""Values of a long column among which its ends are sought."""
+
 SHOWN = 3
 """Columns that a note names."""
 
@@ -45,19 +48,40 @@ def suspected(values: Series) -> list[tuple[float, int]]:
     Args:
         values: that are in the table, [n].
     """
+    numbers, counts = np.unique(_outer(values), return_counts=True)
+    if not _codes(numbers, counts) and _apart(numbers, counts, len(values)) is None:
+        return []
     numbers, counts = np.unique(values, return_counts=True)
-    ends = {*range(min(MOST, len(numbers))), *range(max(0, len(numbers) - MOST), len(numbers))}
-    codes = [at for at in sorted(ends) if counts[at] >= LEAST and is_code(float(numbers[at]))]
+    codes = _codes(numbers, counts)
     others, often = np.delete(numbers, codes), np.delete(counts, codes)
     found = [(float(numbers[at]), int(counts[at])) for at in codes if _is_far(float(numbers[at]), others, often)]
-    while len(others) > 2:
-        at = 0 if others[1] - others[0] > others[-1] - others[-2] else -1
-        rest = np.delete(others, at)
-        if not (LEAST <= often[at] < len(values) / 2 and abs(others[at] - others[at - 1 if at else 1]) > np.ptp(rest)):
-            break
+    while (at := _apart(others, often, len(values))) is not None:
         found.append((float(others[at]), int(often[at])))
-        others, often = rest, np.delete(often, at)
+        others, often = np.delete(others, at), np.delete(often, at)
     return found
+
+
+def _outer(values: Series) -> Series:
+    """The lowest and the highest values, `MOST` different ones of each at least: few where there are many [n]."""
+    some = np.unique(values[:: max(1, len(values) // SAMPLE)])
+    if len(some) <= 2 * MOST:
+        return values
+    return np.asarray(values[(values <= some[MOST - 1]) | (values >= some[-MOST])])
+
+
+def _codes(numbers: Series, counts: Counts) -> list[int]:
+    """Places of usual codes among the first and the last of a column's different numbers."""
+    ends = {*range(min(MOST, len(numbers))), *range(max(0, len(numbers) - MOST), len(numbers))}
+    return [at for at in sorted(ends) if counts[at] >= LEAST and is_code(float(numbers[at]))]
+
+
+def _apart(numbers: Series, counts: Counts, rows: int) -> int | None:
+    """The end, 0 or -1, that occurs again and again farther from the other numbers than they lie from one another."""
+    if len(numbers) <= 2:
+        return None
+    low, high = numbers[1] - numbers[0], numbers[-1] - numbers[-2]
+    at, gap, rest = (0, low, numbers[-1] - numbers[1]) if low > high else (-1, high, numbers[-2] - numbers[0])
+    return at if LEAST <= counts[at] < rows / 2 and gap > rest else None
 
 
 def _is_far(code: float, others: Series, often: Counts) -> bool:
@@ -79,7 +103,7 @@ def notes(columns: Sequence[str], values: Series, real: npt.NDArray[np.bool_]) -
     """
     where: dict[float, list[tuple[str, int]]] = {}
     for name, column, there in zip(columns, values.T, real.T, strict=True):
-        for value, count in suspected(column[there]):
+        for value, count in suspected(column if there.all() else column[there]):
             where.setdefault(value, []).append((f"'{one_line(name, 60)}'", count))
     lines = []
     for value, found in where.items():

@@ -82,6 +82,11 @@ class TextData:
         """Width of the network's output: a logit for each token."""
         return len(self.vocab)
 
+    @property
+    def memory(self) -> float:
+        """None: a text is mapped from a file."""
+        return 0.0
+
     def batches(self, config: TrainConfig) -> Batches:
         """The training split as `config` wants it; raises DataError where it is too short."""
         if config.batches == "lines" and self.vocab.kind == "bpe":

@@ -14,7 +14,7 @@ from tuirnn.errors import DataError, nearest, one_line
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import sources
-from tuirnn.tasks.batches import IGNORE, Batch, Batches
+from tuirnn.tasks.batches import IGNORE, OBJECT, Batch, Batches
 from tuirnn.tasks.builtin import ENTITIES
 from tuirnn.tasks.splits import divided
 from tuirnn.tasks.tag.reading import Reading, Tagged, read
@@ -113,6 +113,12 @@ class TagData:
         """Width of the network's output: a logit for each tag."""
         return len(self.classes)
 
+    @property
+    def memory(self) -> float:
+        """Bytes of the sequences."""
+        splits = (self.train, self.val, self.test)
+        return float(sum(a.nbytes + OBJECT for one in splits for of in (one.ids, one.tags, one.ends) for a in of))
+
     def batches(self, config: TrainConfig) -> Batches:
         """The training split, shuffled anew each epoch."""
         return TagBatches(self.train, config)
@@ -192,7 +198,8 @@ def load(
         share = unknown / int(val.lengths.sum())
         notes.append(f"{share:.2%} of the validation tokens are unknown: they do not occur in the training split")
     told = (*reading.notes, *notes, *_examples(reading))
-    return TagData(name, source.sha256, source.data, vocab, classes, train, val, test, told, reading.read)
+    once = sources.read_once(source, config)
+    return TagData(name, source.sha256, once, vocab, classes, train, val, test, told, reading.read)
 
 
 def read_sources(

@@ -16,7 +16,7 @@ from tuirnn.tasks.forecast.data import SeriesData, learns_every_step, look_back
 from tuirnn.tasks.forecast.figures import Figures, calibrate
 from tuirnn.tasks.forecast.report import brief
 from tuirnn.tasks.forecast.rollout import CALIBRATING, measure
-from tuirnn.tasks.task import History
+from tuirnn.tasks.history import History
 from tuirnn.training.evaluation import evaluating
 from tuirnn.training.evaluator import PROBE_LANES, PROBE_ROWS, Evaluation, Evaluator
 from tuirnn.training.losses import SquaredError
@@ -69,11 +69,9 @@ class ForecastEvaluator(Evaluator[SeriesData]):
         lanes = max(1, min(PROBE_LANES, PROBE_ROWS // T, (n - first) // T))
         begin = max(0, min(first, n - lanes * T - 1))
         group = next(group for group in self.data.groups if group.name == history.group)
-        points, targets = self.data.network_rows(group, group.first + n)
-        x, y = (
-            torch.from_numpy(part[at : at + lanes * T].astype(np.float32)).to(self.device)
-            for part, at in ((points, begin), (targets, begin + 1))
-        )
+        at = group.first + begin
+        points, targets = self.data.network_rows(group, at, at + lanes * T + 1)
+        x, y = (torch.from_numpy(part).to(self.device) for part in (points[:-1], targets[1:]))
         return x.view(lanes, T, -1).transpose(0, 1), y.view(lanes, T, -1).transpose(0, 1)
 
 
