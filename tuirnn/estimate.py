@@ -25,13 +25,14 @@ LOGITS, LOGITS_CPU = 3, 5
 EVALUATED = 64 * 64
 """Rows of held-out text that are read at once: lanes times steps."""
 
-EVALUATION_COPIES = 2.5
+EVALUATION_COPIES = 2.3
 """How often the buffers of a text's evaluation are in memory: its blocks are larger than a step's and do not fit what
-that has freed. The other tasks evaluate in batches of training's size."""
+that has freed. The other tasks evaluate in batches of training's size, and float64 in small pieces."""
 
-NOT_REUSED = 0.25
-"""Part of the smaller of the two, training step and evaluation, that does not fit into what the larger one freed.
-Both fitted to the trainings of `benchmarks/memory.py --estimates`."""
+NOT_REUSED, SCATTERED = 0.25, 1.25
+"""Part of the smaller of the two, training step and evaluation, that does not fit into what the larger one freed; and
+so much more where a step is several passes, of each of which something stays between the blocks that it frees. All
+fitted to the trainings of `benchmarks/memory.py --estimates`."""
 
 WRITTEN = 1.33
 """Copies of what lasts while a checkpoint is written: what a step has freed stays the process's, and is not enough."""
@@ -189,8 +190,8 @@ def memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu", he
     step, look = step_memory(config, inputs, outputs, device), look_memory(config, inputs, outputs)
     if device != "cpu":  # PyTorch's own allocator uses again what was freed
         return lasting + gradients + max(step, look)
-    look *= EVALUATION_COPIES if config.task.writes else 1.0
-    peak = gradients + max(step, look) + NOT_REUSED * min(step, look)
+    look *= EVALUATION_COPIES if config.task.writes and train.dtype != "float64" else 1.0
+    peak = gradients + max(step, look) + (NOT_REUSED + SCATTERED * (train.accumulate > 1)) * min(step, look)
     data = 0.0 if config.task.writes else OTHER_DATA
     return BASE_MEMORY + data + held + lasting + peak + WRITTEN * lasting
 
