@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from conftest import train_small
 from typer.testing import CliRunner
 
+from tuirnn.api.runs import Run
 from tuirnn.cli import app
 from tuirnn.config import RunConfig
 from tuirnn.diagnosis import Finding, diagnose
@@ -150,6 +152,7 @@ def test_runs_show_says_it(folder: Path) -> None:
     assert "every gradient is clipped" in shown
     told = json.loads(CliRunner().invoke(app, ["runs", "show", name, "--json", "--runs", str(folder)]).stdout)
     assert [one["name"] for one in told["findings"]] == ["clipping"]
+    assert [asdict(one) for one in Run(name, runs=folder).findings] == told["findings"]
 
 
 def test_who_answers_rightly_is_not_told_of_small_data(tmp_path: Path) -> None:

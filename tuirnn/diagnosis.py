@@ -14,7 +14,8 @@ from tuirnn import gates, tasks, text
 from tuirnn.codegen.trace import traced
 from tuirnn.errors import one_line
 from tuirnn.figures import PERCENT
-from tuirnn.runlog.probes import Probe
+from tuirnn.runlog.feed import whole
+from tuirnn.runlog.probes import Probe, ProbeLog
 from tuirnn.runlog.snapshot import Snapshot
 from tuirnn.runs.listing import RunSummary
 from tuirnn.runs.reader import SAID, SAID_SHARE, SAID_TRUE, RunRecord
@@ -123,6 +124,15 @@ class _Seen:
     def shown(self, value: float) -> str:
         """A loss in words."""
         return self.run.judgement.loss.shown(value)
+
+
+def findings_of(run: RunSummary) -> tuple[Finding, ...]:
+    """What is found in the logs of a run, the most serious first.
+
+    Args:
+        run: with its record and status.
+    """
+    return diagnose(run, whole(run.paths), ProbeLog(run.paths.probes).read())
 
 
 def diagnose(run: RunSummary, snapshot: Snapshot, probes: Sequence[Probe] = ()) -> tuple[Finding, ...]:

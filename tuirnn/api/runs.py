@@ -20,6 +20,7 @@ from tuirnn.runs.reader import LogTail, RunRecord, Status, as_number, present_re
 if TYPE_CHECKING:
     from tuirnn.api.cells import AnyCell
     from tuirnn.api.loading import C
+    from tuirnn.diagnosis import Finding
 
 Column = npt.NDArray[Any]
 
@@ -136,6 +137,16 @@ class Run:
     def notes(self) -> list[str]:
         """What the trainings of this run had to say once, a line each."""
         return [str(event.get("message")) for event in LogTail(self.paths.events).records() if event["event"] == "note"]
+
+    @property
+    def findings(self) -> "tuple[Finding, ...]":
+        """What its logs say about how it learns, the most serious first, as `tuirnn runs show` tells it.
+
+        Each has a `name`, says `what` was found, the `evidence` for it, and an `advice` what to try.
+        """
+        from tuirnn.diagnosis import findings_of
+
+        return findings_of(summarize(self.paths))
 
     def metrics(self, split: str | None = None) -> Metrics:
         """The numbers of the training.

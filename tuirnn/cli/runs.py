@@ -20,7 +20,6 @@ from tuirnn.runs.layout import find_folder, find_run, runs_folder
 
 if TYPE_CHECKING:
     from tuirnn.config import RunConfig
-    from tuirnn.diagnosis import Finding
     from tuirnn.runs.listing import RunSummary
     from tuirnn.runs.reader import RunRecord, Status
 
@@ -94,7 +93,8 @@ def ls(
 
 @group.command("show", epilog="Example: tuirnn runs show lstm-384")
 def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
-    """Show one run: settings, status, checkpoints."""
+    """Show one run: settings, status, checkpoints, and what its logs say about how it learns."""
+    from tuirnn.diagnosis import findings_of
     from tuirnn.runs import checkpoint
     from tuirnn.runs.listing import summarize
     from tuirnn.runs.reader import present_record
@@ -113,7 +113,7 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
         "text": record.data,
         "environment": record.environment,
     }
-    findings = _findings(summary)
+    findings = findings_of(summary)
     values["findings"] = [asdict(found) for found in findings]
     if as_json:
         print_json_pretty(values)
@@ -272,15 +272,6 @@ def _parent(record: "RunRecord") -> str:
     return (
         f"run {record.parent.get('run')}, step {step:,}" if isinstance(step, int) else f"run {record.parent.get('run')}"
     )
-
-
-def _findings(run: "RunSummary") -> "tuple[Finding, ...]":
-    """What the logs of a run say about how it learns."""
-    from tuirnn.diagnosis import diagnose
-    from tuirnn.runlog.feed import whole
-    from tuirnn.runlog.probes import ProbeLog
-
-    return diagnose(run, whole(run.paths), ProbeLog(run.paths.probes).read())
 
 
 def _section(values: dict[str, Any], margin: str, wide: int = 14) -> Iterator[str]:
