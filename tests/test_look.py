@@ -15,7 +15,7 @@ from tuirnn.cli import app
 from tuirnn.errors import ConfigError, DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.tasks.lm import data as lm
-from tuirnn.tasks.look import MOST
+from tuirnn.tasks.look import MOST, looks_like_table, suited
 from tuirnn.tasks.sources import located
 
 
@@ -121,6 +121,32 @@ def test_lists_are_shuffled_in_any_encoding(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text(names, encoding="utf-16")
     one, two = (text_of(tmp_path / name, lines=True) for name in ("a.txt", "b.txt"))
     assert one.train.tolist() == two.train.tolist()
+
+
+TABLES_BY_CONTENT = {
+    "flowers.data": [f"{5 + i % 3}.{i % 10},{3 + i % 2}.1,{1 + i % 4}.4,0.{i % 7},kind-{i % 3}" for i in range(60)],
+    "power.txt": ["Date;Time;Power", *(f"{1 + i % 28}/12/2006;17:{10 + i % 50}:00;4.{i}" for i in range(60))],
+    "grades.dat": ['"name"|"mark"|"year"', *(f'"name {i}"|{i % 6}|{2000 + i}' for i in range(20))],
+    "level.dat": [f"{i / 7:.3f}  {i % 9} {i * i:.1f}" for i in range(30)],
+}
+NO_TABLES = {
+    "names.txt": ["Smith, Anna", *(f"Miller, Bert {'b' * i}" for i in range(40))],
+    "poem.txt": [f"line {i}, a word, and one more" for i in range(40)],
+    "log.txt": [f"2026-01-{1 + i % 28:02} {'warning ' * (i % 3)}request {i}" for i in range(40)],
+    "short.txt": ["1,2", "3,4"],
+}
+
+
+@pytest.mark.parametrize("name", TABLES_BY_CONTENT)
+def test_a_table_is_told_by_its_content_too(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("\n".join(TABLES_BY_CONTENT[name]) + "\n")
+    assert f"{name} looks like a table, and is learned from as plain text" in suited((str(tmp_path / name),), "lm")
+    assert "for --task lm" not in CliRunner().invoke(app, ["data", "look", str(tmp_path / name)]).output
+
+
+@pytest.mark.parametrize("name", NO_TABLES)
+def test_a_text_is_no_table(name: str) -> None:
+    assert not looks_like_table("\n".join(NO_TABLES[name]).encode() + b"\n")
 
 
 def test_a_mistyped_file_is_looked_for_beside_it(tmp_path: Path) -> None:

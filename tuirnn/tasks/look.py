@@ -22,6 +22,10 @@ MOST = 2 * 2**20
 IN_FOLDER, LEAST_OF_FILE, MOST_OF_FILE = 2**25, 2**10, 2**16
 """Bytes of a folder that are looked at, and the least and most of each of its files."""
 
+FIRST_BYTES, FIRST_LINES, LEAST_LINES, MOST_TYPED = 2**14, 50, 8, 0.8
+"""Of a file that is not named as a table: what is looked at, the least lines, and the share of a column that is numbers
+or dates; where blanks are all that separates, of every column."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -93,12 +97,13 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
     if folder and len(files) > 1:
         return "classify"
     (label, data), *_ = files
-    if Path(label).suffix.lower() not in TABLES:
+    named = Path(label).suffix.lower() in TABLES
+    if not (named or looks_like_table(data)):
         return tasks.DEFAULT
     try:
         table = tables.read(data, label)
     except DataError:
-        return "classify"
+        return "classify" if named else tasks.DEFAULT
     if turned(table):
         return "forecast"
     columns = [table.spread(place, 200) for place in range(len(table.names))]
@@ -119,6 +124,23 @@ def _fit(folder: bool, files: list[tuple[str, bytes]]) -> str:
     return "classify" if texts and numbers < len(kinds) - 1 else "forecast"
 
 
+def looks_like_table(data: bytes) -> bool:
+    """Whether the first lines of a file that is not named as a table have equally many fields, some of them numbers."""
+    lines = [line for line in data[:FIRST_BYTES].decode("utf-8", "replace").splitlines()[:-1] if line.strip()]
+    lines = lines[:FIRST_LINES]
+    for delimiter in (",", ";", "\t", "|", None):
+        rows = [[field.strip(' "') for field in line.split(delimiter)] for line in lines]
+        width = len(rows[0]) if rows else 0
+        if len(rows) < LEAST_LINES or width < 2 or any(len(row) != width for row in rows):
+            continue
+        typed = [
+            sum(cells.kind(row[place]) in (cells.NUMBER, cells.DATE) for row in rows[1:]) for place in range(width)
+        ]
+        if (min if delimiter is None else max)(typed) >= MOST_TYPED * (len(rows) - 1):
+            return True
+    return False
+
+
 def suited(names: Sequence[str], task: str) -> str:
     """A note where a table is learned from as if it were plain text; empty otherwise.
 
@@ -126,10 +148,14 @@ def suited(names: Sequence[str], task: str) -> str:
         names: of the sources.
         task: that learns from them.
     """
-    if task != tasks.DEFAULT or len(names) != 1 or Path(names[0]).suffix.lower() not in TABLES:
+    if task != tasks.DEFAULT or len(names) != 1 or not Path(names[0]).is_file():
         return ""
+    named = Path(names[0]).suffix.lower() in TABLES
     files = sources.parts(names[0], most=MOST)
-    said = f"{one_line(Path(names[0]).name)} is a table, and is learned from as plain text, commas and all"
+    if not (named or looks_like_table(files[0][1])):
+        return ""
+    what = "is" if named else "looks like"
+    said = f"{one_line(Path(names[0]).name)} {what} a table, and is learned from as plain text, commas and all"
     with contextlib.suppress(DataError):
         table = tables.read(files[0][1], files[0][0])
         if why := turned(table) or samples(table):
