@@ -3,6 +3,7 @@
     python benchmarks/series.py --json series.json          # all; needs: pip install 'tuirnn[benchmarks]'
     python benchmarks/series.py --table series.json         # the table of docs/notebook.md
     python benchmarks/series.py --coverage 0,1,2            # what 90 % intervals hold, a training for each seed
+    python benchmarks/series.py --coverage 0 --shares 0.6,0.7,0.8,0.9,1   # the same at several ends of the past
 
 The series are those that come with statsmodels (yearly sunspots, weekly CO₂ on Mauna Loa, monthly sea temperature of
 El Niño, quarterly US macroeconomic data) and two that are made here: daily sales with a week, a year and a trend, and
@@ -297,14 +298,25 @@ def measured(folder: Path, only: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def coverage(folder: Path, seeds: list[str]) -> Iterator[str]:
-    """What intervals hold of the test parts, by seed, and what chance alone makes of 90 % of so many points."""
+def coverage(folder: Path, seeds: list[str], shares: list[float], only: str) -> Iterator[str]:
+    """What intervals hold of the test parts, and what chance alone makes of 90 % of so many points.
+
+    Args:
+        folder: to train in.
+        seeds: a training for each.
+        shares: of each table, from its beginning, a training for each with a test part of its own.
+        only: part of the series' names.
+    """
     yield "| series | points | 95 % of chance | one step, mean | roll-outs, mean |"
     yield "|---|---|---|---|---|"
-    for number, (name, table, _) in enumerate((*stored(), *made())):
-        path = written(folder, f"series{number}", table)
-        runs = [ours(path, folder, f"{path.stem}-{seed}", seed) for seed in seeds]
-        n = runs[0]["points"]
+    for number, (name, (head, rows), _) in enumerate((*stored(), *made())):
+        if only not in name:
+            continue
+        runs = []
+        for share in shares:
+            path = written(folder, f"series{number}-{share:g}", (head, rows[: round(share * len(rows))]))
+            runs += [ours(path, folder, f"{path.stem}-{seed}", seed) for seed in seeds]
+        n = sum(run["points"] for run in runs) // len(seeds)
         low, high = np.percentile(np.random.default_rng(0).binomial(n, 0.9, 100_000) / n, (2.5, 97.5))
         cells = [
             f"{' / '.join(f'{100 * run[key]:.0f}' for run in runs)}, {100 * np.mean([run[key] for run in runs]):.0f} %"
@@ -369,10 +381,12 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="print the tables of figures that were written")
     parser.add_argument("--only", default="", help="series whose name contains this")
     parser.add_argument("--coverage", default="", help="seeds; what intervals hold with each")
+    parser.add_argument("--shares", default="1", help="with --coverage: of each table, a training for each")
     options = parser.parse_args()
     if options.coverage:
         with tempfile.TemporaryDirectory() as folder:
-            for line in coverage(Path(folder), options.coverage.split(",")):
+            shares = [float(share) for share in options.shares.split(",")]
+            for line in coverage(Path(folder), options.coverage.split(","), shares, options.only):
                 print(line, flush=True)
         return
     if options.table:
