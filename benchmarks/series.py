@@ -301,11 +301,7 @@ def measured(folder: Path, only: str) -> dict[str, Any]:
 def coverage(folder: Path, seeds: list[str], shares: list[float], only: str) -> Iterator[str]:
     """What intervals hold of the test parts, and what chance alone makes of 90 % of so many points.
 
-    Args:
-        folder: to train in.
-        seeds: a training for each.
-        shares: of each table, from its beginning, a training for each with a test part of its own.
-        only: part of the series' names.
+    A training for each seed and each share of a table, counted from its beginning, has a test part of its own.
     """
     yield "| series | points | 95 % of chance | one step, mean | roll-outs, mean |"
     yield "|---|---|---|---|---|"

@@ -1,9 +1,11 @@
 """Vocabularies, sources, splits and batches."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
 import io
+import json
 import sys
 import threading
 import zipfile
@@ -13,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Answer, train_small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuirnn.errors import DataError
+from tuirnn.errors import ConfigError, DataError
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
 from tuirnn.tasks import datasets, sources, windows
@@ -186,6 +189,48 @@ def test_an_archive_of_one_file_is_downloaded_checked_and_split(
         assert found.spelling.bits(1.0) == pytest.approx(1 / np.log(2))
 
 
+def test_a_text_in_parts_is_downloaded_checked_and_cut_as_published(
+    served: Callable[[str, bytes], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `ptb-char` is: three files, each with its hash, a blank before each line that is no character of it."""
+    monkeypatch.setenv("TUIRNN_DATA", str(tmp_path / "cache"))
+    bodies = {name: b"".join(b" %s line %d \n" % (name[:1].encode(), i) for i in range(n)) for name, n in
+              (("train.txt", 300), ("valid.txt", 30), ("test.txt", 20))}  # fmt: skip
+    for name, body in bodies.items():
+        address = served(name, body)
+    texts = {name: body.replace(b"\n ", b"\n")[1:].decode() for name, body in bodies.items()}
+    parts = tuple((name, datasets.git_hash(body)) for name, body in bodies.items())
+    held = (len(texts["valid.txt"]), len(texts["test.txt"]))
+    good = datasets.Dataset(
+        "t", address.removesuffix("test.txt"), "", sum(map(len, bodies.values())), "", parts=parts, published=held,
+        tokens=("char",),
+    )  # fmt: skip
+    monkeypatch.setitem(datasets.DATASETS, "t", dataclasses.replace(good, parts=(("train.txt", "0" * 40), *parts[1:])))
+    with pytest.raises(DataError, match=r"another train\.txt"):
+        datasets.fetch("t")
+    assert not (tmp_path / "cache" / "t").exists()
+    monkeypatch.setitem(datasets.DATASETS, "t", good)
+    for _ in range(2):  # downloaded, then from the cache
+        found = lm.load(DataConfig(sources=("t",), split="published"))
+        read = [found.vocab.decode(part) for part in (found.train, found.val, found.test)]
+        assert read == list(texts.values())
+    assert {file.name: file.read_bytes() for file in (tmp_path / "cache" / "t").iterdir()} == bodies
+    (tmp_path / "cache" / "t" / "valid.txt").write_bytes(b"forged")
+    with pytest.raises(DataError, match=r"another valid\.txt"):
+        datasets.fetch("t")
+
+
+def test_the_published_cut_is_of_certain_data_sets_alone(small_text: Path) -> None:
+    with pytest.raises(DataError, match="--split published is for one of enwik8, text8, ptb-char"):
+        lm.load(DataConfig(sources=(str(small_text),), split="published"))
+    with pytest.raises(DataError, match="cuts enwik8 in bytes; give --tokens byte"):
+        datasets.published(("enwik8",), "char")
+    with pytest.raises(ConfigError, match="leave out --val-fraction, --fraction"):
+        DataConfig(split="published", val_fraction=0.05, fraction=0.5)
+    for name in ("enwik8", "text8", "ptb-char"):
+        assert sum(datasets.published((name,), datasets.DATASETS[name].tokens[0])) < datasets.DATASETS[name].bytes / 5
+
+
 # ── splits ───────────────────────────────────────────────────────────────────────
 
 
@@ -252,3 +297,18 @@ def test_windows_visit_every_start_once_an_epoch() -> None:
 def test_a_text_shorter_than_a_sequence_is_refused() -> None:
     with pytest.raises(DataError, match="--seq-len"):
         windows.StreamBatches(np.arange(10, dtype=np.int64), TrainConfig(seq_len=10))
+
+
+def test_eval_measures_the_test_part_beside_the_validation_part(
+    small_text: Path, answer: Callable[..., Answer], tmp_path: Path
+) -> None:
+    text = small_text.read_text()
+    train_small(tmp_path / "runs", "cut", small_text, test_fraction=0.2)
+    said = answer("eval", "cut", "--runs", "runs").out
+    assert said.index("on its validation split") < said.index("on its test split")
+    found = json.loads(answer("eval", "cut", "--runs", "runs", "--json").out)
+    n = len(text)
+    (tmp_path / "part.txt").write_text(text[n - round(0.1 * n) - round(0.2 * n) : n - round(0.1 * n)])
+    alone = json.loads(answer("eval", "cut", "--runs", "runs", "--text", "part.txt", "--json").out)
+    assert found["test"] == {key: alone[key] for key in found["test"]}
+    assert found["nats"] != alone["nats"]

@@ -53,7 +53,8 @@ class Settings(TypedDict, total=False):
     lines: bool
     """The text is a list of lines in no order: drop its duplicates, shuffle it, cut it between lines."""
     split: str
-    """end: held out is the end of the text; within: it is trained on as well, as in some published systems."""
+    """end: held out is the end of the text; within: it is trained on as well, as in some published systems; published:
+    enwik8, text8 and ptb-char are cut as in the literature."""
     dedupe: bool
     """Leave out of the training part what stands word for word in the held-out part, 127 tokens or more."""
     allow_leak: bool

@@ -32,8 +32,9 @@ class DataConfig(Section):
     )
     split: str = option(
         "end",
-        "end: held out is the end of the text; within: it is trained on as well, as in some published systems.",
-        choices=("end", "within"),
+        "end: held out is the end of the text; within: it is trained on as well, as in some published systems; "
+        "published: enwik8, text8 and ptb-char are cut as in the literature.",
+        choices=("end", "within", "published"),
     )
     dedupe: bool = option(
         False, "Leave out of the training part what stands word for word in the held-out part, 127 tokens or more."
@@ -95,6 +96,11 @@ class DataConfig(Section):
             raise ConfigError("--lines cuts between lines, and subwords of --tokens bpe reach across; use char or byte")
         if self.dedupe and self.split == "within":
             raise ConfigError("--dedupe leaves the held-out part out, which --split within trains on; drop one of them")
+        shares = (("val_fraction", 0.1), ("test_fraction", 0.0), ("fraction", 1.0), ("lines", False), ("dedupe", False))
+        changed = [name for name, usual in shares if getattr(self, name) != usual]
+        if self.split == "published" and changed:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            raise ConfigError(f"--split published cuts the text where the literature does; leave out {flags}")
         if self.val_fraction + self.test_fraction > 0.95:
             raise ConfigError(
                 "--val-fraction and --test-fraction leave less than 5 % of the data to train on; lower one"

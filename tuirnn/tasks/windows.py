@@ -28,14 +28,21 @@ def places(ids: Tokens, token: int) -> Ids:
     return np.concatenate([np.zeros(0, np.int64), *pieces])
 
 
-def split(ids: Tokens, config: DataConfig, *, at: int | None = None) -> tuple[Tokens, Tokens, Tokens]:
+def split(
+    ids: Tokens, config: DataConfig, *, at: int | None = None, published: tuple[int, int] | None = None
+) -> tuple[Tokens, Tokens, Tokens]:
     """Cut ids [n] into contiguous (train, test, val); nothing is in two of them, unless `--split within` says so.
 
     Args:
         ids: the text.
         config: the shares.
         at: token that a part may begin with, such as a list's newline; None: any.
+        published: tokens of the validation and of the test part, which end the text in this order; None: the shares.
     """
+    if published is not None:
+        second = max(0, len(ids) - published[1])
+        first = max(0, second - published[0])
+        return ids[:first], ids[second:], ids[first:second]
     val = max(2, round(len(ids) * config.val_fraction))
     test = round(len(ids) * config.test_fraction)
     first, second = max(0, len(ids) - val - test), max(0, len(ids) - val)

@@ -13,6 +13,7 @@ from tuirnn.tasks.builtin import DEFAULT
 from tuirnn.tasks.task import OF_TOKENS, Held, Interface, OpenCell, Report, Task, TaskData
 
 if TYPE_CHECKING:
+    from tuirnn.tasks.lm.prediction import Loss
     from tuirnn.tasks.lm.spelling import Spelling
     from tuirnn.vocab import Vocabulary
 
@@ -104,13 +105,15 @@ class LanguageModelling(Task):
         return loss.nats, loss.tokens
 
     def evaluate(self, cell: OpenCell, held: Held) -> Report:
-        """Loss under both protocols, on a given text or on the validation split."""
+        """Loss under both protocols, on a given text, or on the validation split and the test split if there is one."""
         from tuirnn.tasks.lm.corpus.parts import locate
         from tuirnn.tasks.lm.data import TextData, spelled, text_corpus
         from tuirnn.tasks.lm.prediction import BLOCK, WARM_UP, evaluate
         from tuirnn.tasks.texts import unknown_note
 
+        kind = self.counted(cell.metadata.vocab.kind)
         notes: tuple[str, ...] = ()
+        test = None
         spelling: Spelling | None
         if held.given is not None:
             parts = locate((held.given,))  # once: it may be a pipe
@@ -123,24 +126,22 @@ class LanguageModelling(Task):
             assert isinstance(data, TextData)
             ids, what = data.val, "its validation split" + " (leaky: trained on as well)" * held.leaky
             spelling = data.spelling
+            test = data.test if len(data.test) > 1 else None
         loss = evaluate(cell, ids)
-        values: dict[str, float] = loss.to_json()
-        lines = [
-            f"{cell.name} on {what}, {loss.tokens:,} {self.counted(cell.metadata.vocab.kind)}",
-            f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}",
-        ]
-        carried = "carried (one pass)" if loss.lanes == 1 else f"carried ({loss.lanes} lanes)"
+        values: dict[str, Any] = loss.to_json()
+        lines = [f"{cell.name} on {what}, {loss.tokens:,} {kind}", *_protocols(loss)]
         if loss.lanes > 1:
             notes = (*notes, f"carried: {loss.lanes} lanes, each after the {WARM_UP} tokens before its own")
         if loss.tokens_blocks < loss.tokens - BLOCK:
             notes = (*notes, f"blocks: {loss.tokens_blocks:,} tokens, in blocks spread evenly over the text")
-        for label, suffix in ((carried, ""), ("blocks (256, from zero state)", "_blocks")):
-            nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
-            lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
         if spelling is not None:
             values |= {"bits_per_character": spelling.bits(loss.carried), "unknown_share": spelling.share}
             lines.append(f"{'bits per character, carried':<34} {'':>8} {number(values['bits_per_character'], 4):>8}")
             lines += [spelling.told] * bool(spelling.told)
+        if test is not None:
+            loss = evaluate(cell, test)
+            values["test"] = loss.to_json()
+            lines += [f"on its test split, {loss.tokens:,} {kind}", *_protocols(loss)]
         told = {"text": held.given or "validation split", **values, "leaky": held.leaky}
         return Report(told, lines, list(notes))
 
@@ -149,6 +150,17 @@ class LanguageModelling(Task):
         raise ConfigError(
             f"{cell.name} is a {self.noun}, not a classifier; let it write with 'tuirnn generate {cell.name}'"
         )
+
+
+def _protocols(loss: "Loss") -> list[str]:
+    """A table of a text's loss under both protocols."""
+    values = loss.to_json()
+    carried = "carried (one pass)" if loss.lanes == 1 else f"carried ({loss.lanes} lanes)"
+    lines = [f"{'protocol':<34} {'nats':>8} {'bits':>8} {'perplexity':>11}"]
+    for label, suffix in ((carried, ""), ("blocks (256, from zero state)", "_blocks")):
+        nats, bits, perplexity = (number(values[key + suffix], 4) for key in ("nats", "bits", "perplexity"))
+        lines.append(f"{label:<34} {nats:>8} {bits:>8} {perplexity:>11}")
+    return lines
 
 
 TASK = LanguageModelling()

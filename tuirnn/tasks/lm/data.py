@@ -12,7 +12,7 @@ from tuirnn.errors import DataError, one_line
 from tuirnn.piecework import Progress
 from tuirnn.settings.data import DataConfig
 from tuirnn.settings.training import TrainConfig
-from tuirnn.tasks import sources
+from tuirnn.tasks import datasets, sources
 from tuirnn.tasks.batches import Batches
 from tuirnn.tasks.lm.corpus import Corpus, kept, less_copies, open_corpus
 from tuirnn.tasks.lm.corpus.lines import shuffled_lines
@@ -173,7 +173,8 @@ def load(
     share = config.fraction * (1 - held) if kind == "bpe" and not vocab else 1.0
     corpus = open_corpus(parts, Wanted(kind, limit, vocab, config.encoding, shuffled, share))
     ids = corpus.ids[: max(1, round(len(corpus.ids) * config.fraction))]
-    train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None)
+    published = datasets.published(config.sources, corpus.vocab.kind) if config.split == "published" else None
+    train, test, val = split(ids, config, at=int(ids[0]) if config.lines else None, published=published)
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"{name} has {len(ids):,} tokens, too few to split into training and validation; give a longer text"
