@@ -43,7 +43,7 @@ def ls(as_json: Json = False) -> None:
         print_json([dict(zip(("name", "state", "about"), row, strict=True)) for row in rows])
         return
     for name, state, about in rows:
-        print(f"{name:<14} {state:<28} {about}")
+        print(f"{name:<14} {state:<30} {about}")
 
 
 @group.command("get", epilog="Example: tuirnn data get shakespeare")
