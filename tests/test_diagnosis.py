@@ -199,3 +199,20 @@ def test_a_run_that_ends_while_it_learns_is_told_how_to_go_on(
         writer.status(Status(state="done", step=200, val_loss=2.0, best_val_loss=2.0, best_step=best))
     found = found_in(RunPaths(tmp_path / "one"))
     assert [one.advice for one in found.values()] == [f"go on: tuirnn train --resume one {advice}"] * bool(advice)
+
+
+@pytest.mark.parametrize(("right", "told"), [(0.97, True), (1.0, False)])
+def test_who_answers_all_rightly_is_not_told_to_go_on(right: float, told: bool, tmp_path: Path) -> None:
+    record = RunRecord(
+        config=RunConfig.of("classify").replace(steps=200), vocab=Vocabulary.build("ab", "char"),
+        data={"train": 10**6, "classes": ["a", "b"]}, environment={}, created=0.0, parameters=5_000,
+    )  # fmt: skip
+    with RunWriter.create(tmp_path, "one", record) as writer:
+        losses = [1.0] * 20 + [0.02] * 140 + [0.01] * 40
+        writer.append(
+            "metrics", *({"step": k, "split": "train", "at": k, "loss": loss} for k, loss in enumerate(losses, 1))
+        )
+        for step in (100, 200):
+            writer.append("metrics", {"step": step, "split": "val", "at": step, "loss": 0.02, "accuracy": right})
+        writer.status(Status(state="done", step=200, val_loss=0.02, best_val_loss=0.02, best_step=200))
+    assert ("short" in found_in(RunPaths(tmp_path / "one"))) == told

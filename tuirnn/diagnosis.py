@@ -65,8 +65,9 @@ second."""
 GAP = 0.25
 """Share of the held-out loss that the training loss must lie below it."""
 
-RIGHT = 0.95
-"""Share of right held-out answers from which a network has learned its data, however few they are."""
+RIGHT, NEARLY_ALL = 0.95, 0.99
+"""Shares of right held-out answers from which a network has learned its data, however few they are, and from which there
+is nothing left to go on for."""
 
 STILL_FALLS = 0.03
 """Share of itself by which the training loss falls in the last part of a run that has ended too early."""
@@ -338,6 +339,8 @@ def _rate_too_low(seen: _Seen) -> Finding | None:
 def _too_short(seen: _Seen) -> Finding | None:
     """A run without another finding has ended while its losses fell."""
     if seen.run.status.live or not seen.improves or len(seen.loss) < LEAST_STEPS or any(rule(seen) for rule in FAULTS):
+        return None
+    if _answers(seen) >= NEARLY_ALL:
         return None
     n = len(seen.loss)
     at, last = slice(int((0.95 - RECENT) * n), int((1 - RECENT) * n)), slice(int(0.95 * n), n)
