@@ -66,8 +66,8 @@ GAP = 0.25
 """Share of the held-out loss that the training loss must lie below it."""
 
 RIGHT, NEARLY_ALL = 0.95, 0.99
-"""Shares of right held-out answers from which a network has learned its data, however few they are, and from which there
-is nothing left to go on for."""
+"""Shares of right held-out answers from which a network has learned its data, however few they are, and from which
+there is nothing left to go on for."""
 
 STILL_FALLS = 0.03
 """Share of itself by which the training loss falls in the last part of a run that has ended too early."""
