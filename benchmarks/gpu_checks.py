@@ -91,7 +91,7 @@ def disagreement(made: Any, dtype: Any, T: int, B: int, H: int, forward: Any, ba
         trace = there(made, cast(gx), weights, tuple(map(cast, state)))
         trace.observed = True
         kept = [trace.gates.clone()] if made.keeps_gates else []
-        kept += [trace.extra.clone()] if made.extra_width else []
+        kept += [trace.extra.clone()] if made.extra else []
         d = back(made, trace, weights, cast(dh_all), tuple(map(cast, dlast)))
         recurrent = zip(made.gates, d.gates.chunk(made.G, -1), strict=True)
         kept += [rows for gate, rows in recurrent if gate in made.recurrent]

@@ -65,6 +65,12 @@ def of_the_loss(made: Traced) -> dict[str, np.ndarray]:
     return {name: rng.normal(size=(B, H)) for name in made.state}
 
 
+def backward_results(made: Traced) -> list[Expr]:
+    """All gradients of a backward step."""
+    d = made.gradients
+    return [*d.x.values(), *made.gate_gradients.values(), *d.before.values(), *made.vector_gradients.values()]
+
+
 def gradients(made: Traced, change: "dict[Expr, Expr] | None" = None) -> dict[str, np.ndarray]:
     """What the backward step gives for each of `SEEDS`, each expression with some of its parts replaced."""
     return {f"{seed} {name}": value for seed in SEEDS for name, value in _gradients(made, seed, change or {}).items()}
@@ -75,7 +81,7 @@ def _gradients(made: Traced, seed: int, change: dict[Expr, Expr]) -> dict[str, n
     found = forward(made, leaves, weights)
     found |= {leaf("d", name): d for name, d in of_the_loss(made).items()}
     found |= {leaf("Wt", product.name): np.full((B, H), 0.5) for product in made.products}  # a mutant may ask too early
-    numbers = [node for node in walk(*made.backward_results) if node.op == CONSTANT]
+    numbers = [node for node in walk(*backward_results(made)) if node.op == CONSTANT]
     found |= {node: np.full((1, 1), node.value) for node in numbers}  # a mutant may apply a function to one
 
     def value(node: Expr) -> np.ndarray:
@@ -132,7 +138,7 @@ def test_the_backward_step_is_the_derivative_of_the_forward_step(cell: str) -> N
 
 def mutations(made: Traced) -> Iterator[dict[Expr, Expr]]:
     """Every operation and every leaf of the backward step, replaced by another."""
-    nodes = [node for node in walk(*made.backward_results) if node.op != CONSTANT]
+    nodes = [node for node in walk(*backward_results(made)) if node.op != CONSTANT]
     for node in nodes:
         if node.op in ("add", "sub"):
             yield {node: make("sub" if node.op == "add" else "add", *node.args)}

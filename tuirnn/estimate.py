@@ -143,7 +143,7 @@ def step_memory(config: RunConfig, inputs: int, outputs: int, device: str = "cpu
     T, H, L, wide = train.seq_len, model.hidden, model.layers, _bytes(train)
     lanes = max(1, -(-train.batch_size // (train.accumulate * train.processes)))
     cell = traced(model.recurrent)
-    G, extra, states = cell.G, cell.extra_width, len(cell.state)  # buffers of H that a step keeps
+    G, extra, states = cell.G, len(cell.extra), len(cell.state)  # buffers of H that a step keeps
     unit = wide * T * lanes * H  # a buffer of all steps
     steps = spans.length(T, lanes, train.memory, device)
     span, count = unit * steps / T, -(-T // steps)  # a buffer of one span, and how many there are
@@ -172,7 +172,7 @@ def look_memory(config: RunConfig, inputs: int, outputs: int) -> float:
     """Bytes that an evaluation takes at its peak, roughly."""
     model, wide, cell = config.model, _bytes(config.train), traced(config.model.recurrent)
     span = spans.length(EVALUATED, 1, "none", "cpu")
-    gates = wide * span * model.hidden * (cell.G + cell.extra_width + 1)
+    gates = wide * span * model.hidden * (cell.G + len(cell.extra) + 1)
     return float(3 * wide * EVALUATED * model.hidden + gates) + 3 * 4 * min(EVALUATED * outputs, 1 << 22)
 
 

@@ -88,8 +88,7 @@ def _equations(cell: "Cell") -> dict[str, Any]:
     from tuirnn.codegen.equations import equations
 
     made = equations(cell)
-    latex = {"forward": made.latex.forward, "backward": made.latex.backward}
-    return {"forward": list(made.forward), "backward": list(made.backward), "latex": latex}
+    return {"forward": list(made.forward), "backward": list(made.backward), "latex": vars(made.latex)}
 
 
 def _print_list(facts: list[dict[str, Any]]) -> None:

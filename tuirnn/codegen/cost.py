@@ -27,13 +27,7 @@ class Cost:
 
 
 def cost(cell: Cell, inputs: int, hidden: int) -> Cost:
-    """Count the sizes and operations of a layer.
-
-    Args:
-        cell: the definition.
-        inputs: input width I.
-        hidden: hidden width H.
-    """
+    """Count the sizes and operations of a layer of I inputs and H hidden units."""
     made = traced(cell)
     of_input, of_state = made.G * hidden * inputs, made.R * hidden * hidden
     forward = walk(*made.after.values(), *(stage.operand for stage in made.stages))

@@ -6,7 +6,6 @@ tangents of a phase that do not depend on one another share one division.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from tuirnn.codegen.expression import CONSTANT, SIGNS, Expr
 from tuirnn.codegen.schedule import Phase, Place, Product, Schedule, backward_schedule, forward_schedule
@@ -24,7 +23,7 @@ def header(cell: Traced) -> str:
     """Generate the C++ source of `struct Cell`."""
     there, back = forward_schedule(cell), backward_schedule(cell)
     sizes = {
-        "GATES": cell.G, "ROWS": cell.R, "STATES": len(cell.state), "EXTRAS": cell.extra_width,
+        "GATES": cell.G, "ROWS": cell.R, "STATES": len(cell.state), "EXTRAS": len(cell.extra),
         "VECTORS": len(cell.vectors), "OPERANDS": there.operands, "CARRIES": max(there.carries, back.carries),
         "ONCE": max(len(there.once.writes), len(back.once.writes)),
     }  # fmt: skip
@@ -88,14 +87,9 @@ class _Body:
     made: list[str] = field(default_factory=list)
     shared: dict[tuple[str, Expr], str] = field(default_factory=dict)
 
-    @cached_property
-    def order(self) -> list[Expr]:
-        """The values that the phase reads or computes."""
-        return self.phase.needed
-
     def lines(self) -> list[str]:
         """Return the statements: loads and values, then stores."""
-        for node in self.order:
+        for node in self.phase.needed:
             self._define(node)
         stores = [self._store(place, self._text(node)) for place, node in self.phase.writes]
         return [*self.made, *stores]
@@ -152,8 +146,8 @@ class _Body:
     def _exponent(self, node: Expr) -> Expr | None:
         """Return y of e^y and of e^2y − 1 if both are needed: with m = e^y − 1 they are m + 1 and m (m + 2)."""
         y = node.args[0] if node.op == "exp" else _half(node)
-        both = y is not None and any(each.op == "exp" and each.args[0] is y for each in self.order)
-        return y if both and any(_half(each) is y for each in self.order) else None
+        both = y is not None and any(each.op == "exp" and each.args[0] is y for each in self.phase.needed)
+        return y if both and any(_half(each) is y for each in self.phase.needed) else None
 
     def _shared(self, letter: str, x: Expr, text: str) -> str:
         """Return the name of an intermediate value that several functions use; it is computed at the first use."""
@@ -168,7 +162,7 @@ class _Body:
     def _independent(self, first: Expr) -> list[Expr]:
         """List the other sigmoids and tangents whose arguments do not depend on another of them."""
         given = {first, *self.names, *self.arrives, *self.phase.reads}
-        found = (node for node in self.order if node.op in SHARING and node not in given and _odds(node) is None)
+        found = (node for node in self.phase.needed if node.op in SHARING and node not in given and _odds(node) is None)
         return [node for node in found if not any(map(self._waits, node.args))]
 
     def _waits(self, node: Expr) -> bool:
@@ -190,9 +184,10 @@ class _Body:
 
     def _define_together(self, nodes: list[Expr]) -> None:
         """Define sigmoids and tangents with one division for all."""
+        of_size = [each.args for each in self.phase.needed if each.op in OF_SIZE]
         for node in nodes:
             self._define(node.args[0])
-            if node.op == "sigmoid" and any(each.op in OF_SIZE and each.args == node.args for each in self.order):
+            if node.op == "sigmoid" and node.args in of_size:
                 self._exp_of_size(node.args[0])
         if len(nodes) == 1 and ("e", nodes[0].args[0]) not in self.shared:
             self._name(nodes[0], f"{nodes[0].op}_({self._text(nodes[0].args[0])})")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tuirnn.cells import Cell
-from tuirnn.codegen.expression import CONSTANT, Expr, leaf, make
+from tuirnn.codegen.expression import CONSTANT, Expr, leaf
 from tuirnn.codegen.notation import GREEK, LATEX, TILDE, UNICODE, Style, Symbols, Writer
-from tuirnn.codegen.trace import Traced, traced
+from tuirnn.codegen.trace import Traced, sum_of_halves, traced
 
 LETTERS = "αβγεζηθκλμνξρτφψω"
 """Names for quantities that have none; δ is a gradient."""
@@ -80,19 +80,18 @@ def _forward(cell: Traced) -> _System:
         symbols.sums[leaf("x", gate)] = (f"W_x{gate} x", bias)
     for stage in cell.stages:
         for gate in stage.gates:
-            W, both = leaf("W", gate), make("add", leaf("x", gate), leaf("W", gate))
             product = f"W_h{gate}", stage.operand
-            symbols.sums[W] = (product, f"b_h{gate}")
+            symbols.sums[leaf("W", gate)] = (product, f"b_h{gate}")
             if gate in cell.additive:
-                symbols.sums[both] = (f"W_x{gate} x", product, f"b_{gate}")
+                symbols.sums[sum_of_halves(gate)] = (f"W_x{gate} x", product, f"b_{gate}")
     named = {node: _greek(name) for name, node in cell.kept.items()}
     named |= {node: f"{name}'" for name, node in cell.after.items()}
-    whole = {make("add", leaf("x", gate), leaf("W", gate)): gate for gate in cell.additive}
+    whole = {sum_of_halves(gate): gate for gate in cell.additive}
     whole |= {leaf("x", gate): gate for gate in cell.gates}
     for node, uses in _uses(symbols, named).items():
         if node in whole and node not in named and uses > 1:
             named[node] = whole[node] + TILDE
-    return _System(symbols, _with_letters(symbols, named), {})
+    return _System(symbols, _with_letters(symbols, named, {}), {})
 
 
 def _backward(cell: Traced) -> _System:
@@ -138,16 +137,16 @@ def _uses(symbols: Symbols, named: dict[Expr, str]) -> Counter[Expr]:
     return Counter(operand for node in symbols.walk(*named) for operand in symbols.below(node))
 
 
-def _with_letters(symbols: Symbols, named: dict[Expr, str], results: dict[Expr, str] | None = None) -> dict[Expr, str]:
+def _with_letters(symbols: Symbols, named: dict[Expr, str], results: dict[Expr, str]) -> dict[Expr, str]:
     """Add letters for expressions without a name that occur twice and take two operations or more."""
-    roots = {**named, **(results or {})}
+    roots = {**named, **results}
     uses, sizes, letters, found = _uses(symbols, roots), dict[Expr, int](), iter(LETTERS), dict(named)
     for node in symbols.walk(*roots):
         if node in found or node in symbols.names or node.op == CONSTANT:
             sizes[node] = 0
             continue
         sizes[node] = len(symbols.sums.get(node, ())) or 1 + sum(sizes[operand] for operand in symbols.below(node))
-        plain = node.of not in ("x", "W") and not (results and node in results)
+        plain = node.of not in ("x", "W") and node not in results
         if plain and uses[node] > 1 and sizes[node] > 1:
             found[node], sizes[node] = next(letters), 0
     return found

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from tuirnn.cells import functions
-from tuirnn.cells.functions import V
-from tuirnn.codegen.expression import ARITHMETIC, CONSTANT, Expr
+from tuirnn.cells.functions import FUNCTIONS, V, apply
+from tuirnn.codegen.expression import ARITHMETIC, CONSTANT, Expr, walk
 
 
 def evaluate(node: Expr, leaves: Mapping[Expr, V]) -> V:
@@ -16,24 +15,15 @@ def evaluate(node: Expr, leaves: Mapping[Expr, V]) -> V:
     Returns:
         The value, of the type and the broadcast shape of the leaves' values.
     """
-    return _value(node, dict(leaves))
-
-
-def _value(node: Expr, done: dict[Expr, V]) -> V:
-    """Compute a value unless `done` contains it.
-
-    Not a closure inside `evaluate`: a recursive closure refers to itself, so the values, as large as the activations of
-    a sequence, would stay until Python collects cycles.
-    """
-    if node not in done:
-        done[node] = _applied(node, done)
-    return done[node]
-
-
-def _applied(node: Expr, done: dict[Expr, V]) -> V:
-    if node.op == CONSTANT:
-        return node.value  # type: ignore[return-value]  # numbers mix with all values
-    operands = [_value(operand, done) for operand in node.args]
-    if node.op in functions.FUNCTIONS:
-        return functions.apply(node.op, *operands)
-    return ARITHMETIC[node.op](*operands)  # type: ignore[return-value]
+    values: dict[Expr, V] = dict(leaves)
+    for each in walk(node):
+        if each in values:
+            continue
+        operands = [values[operand] for operand in each.args]
+        if each.op == CONSTANT:
+            values[each] = each.value  # type: ignore[assignment]  # numbers mix with all values
+        elif each.op in FUNCTIONS:
+            values[each] = apply(each.op, *operands)
+        else:
+            values[each] = ARITHMETIC[each.op](*operands)  # type: ignore[assignment]
+    return values[node]

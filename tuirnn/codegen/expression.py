@@ -4,7 +4,6 @@ import operator
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Union
 
 from tuirnn.cells.functions import FUNCTIONS, register
@@ -96,11 +95,7 @@ def _product(x: Expr, y: Expr) -> Expr:
     return ZERO if ZERO in (x, y) else make("mul", x, y)
 
 
-def _function(name: str, *arguments: Operand) -> Expr:
-    return make(name, *map(lift, arguments))
-
-
-register(Expr, {name: partial(_function, name) for name in FUNCTIONS})
+register(Expr, {name: lambda *arguments, name=name: make(name, *map(lift, arguments)) for name in FUNCTIONS})
 
 
 def walk(*roots: Expr, operands: Callable[[Expr], Iterable[Expr]] = operator.attrgetter("args")) -> Iterator[Expr]:

@@ -116,12 +116,7 @@ class Symbols:
 
 
 class Writer:
-    """Writes expressions in a style.
-
-    Args:
-        style: the notation.
-        symbols: the text of expressions that are not written out.
-    """
+    """Writes expressions in a style."""
 
     def __init__(self, style: Style, symbols: Symbols) -> None:
         self._style, self._symbols = style, symbols

@@ -14,12 +14,12 @@ import numpy as np
 
 from tuirnn.cells import Cell
 from tuirnn.codegen.arrays import Array
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, leaf, make, walk
-from tuirnn.codegen.fixed import fixed_parts, fixed_values
+from tuirnn.codegen.evaluate import evaluate
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, is_steady, leaf, make, outermost, walk
 from tuirnn.codegen.onnx_builder import GraphBuilder
 from tuirnn.codegen.onnx_functions import CONDITIONAL, WRITE, condition, number
 from tuirnn.codegen.ranges import largest
-from tuirnn.codegen.trace import Traced, traced
+from tuirnn.codegen.trace import Traced, sum_of_halves, traced
 
 Gates = tuple[str, ...]
 Product = Callable[[str, Gates, str, float | None], str]
@@ -32,16 +32,15 @@ class OnnxCell:
 
     Attributes:
         order: all gates, in the graph's order: that of weight rows, biases and the input half in the graph.
-        sums_up: whether all gates are additive and have the same product with h, so that one product may compute both
-            halves.
+        results: states after the step, and operands of the products.
     """
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.traced: Traced = traced(cell)
         self.additive = self.traced.additive
-        self._results = (*self.traced.after.values(), *(stage.operand for stage in self.traced.stages))
-        self._nodes = list(walk(*self._results))
+        self.results = (*self.traced.after.values(), *(stage.operand for stage in self.traced.stages))
+        self._nodes = list(walk(*self.results))
         functions = list(dict.fromkeys(map(self.function, cell.gates)))
 
         def place(gate: str) -> tuple[int, bool, int]:
@@ -52,7 +51,7 @@ class OnnxCell:
 
     @cached_property
     def sums_up(self) -> bool:
-        """Whether one product may compute both halves of all gates."""
+        """Whether one product may compute both halves: all gates are additive and have the same product with h."""
         operands, state = [stage.operand for stage in self.traced.stages], leaf("state", self.cell.state[0])
         return operands == [state] and self.traced.additive == set(self.cell.gates)
 
@@ -72,25 +71,20 @@ class OnnxCell:
 
     def argument(self, gate: str) -> Expr:
         """Return the sum of a gate's halves; the input half if the gate is not additive."""
-        x = leaf("x", gate)
-        return make("add", x, leaf("W", gate)) if gate in self.additive else x
+        return sum_of_halves(gate) if gate in self.additive else leaf("x", gate)
 
     def function(self, gate: str) -> str:
         """Return the only function of a gate's argument; '' if it is used in any other way."""
         argument = self.argument(gate)
         users = [node for node in self._nodes if argument in node.args]
-        alone = len(users) == 1 and len(users[0].args) == 1 and argument not in self._results
+        alone = len(users) == 1 and len(users[0].args) == 1 and argument not in self.results
         return users[0].op if alone else ""
 
     def has_layer_axis(self, node: Expr) -> bool:
-        """Return whether a value is [1, B, H] if the input half is [B, G·H]."""
-        for each in walk(node):
-            if each.op == LEAF and each.of == "W":
-                if self.has_layer_axis(self.traced.stages[self.stage_of(each.name)].operand):
-                    return True
-            elif each.op == LEAF and each.of == "state":
-                return True
-        return False
+        """Return whether a value is [1, B, H] if the input half is [B, G·H]: whether it depends on a state."""
+        stages = self.traced.stages
+        products = (stages[self.stage_of(each.name)].operand for each in walk(node) if each.of == "W")
+        return depends(node, "state") or any(map(self.has_layer_axis, products))
 
     def add_step(
         self, b: GraphBuilder, prefix: str, gx: "str | Sequence[str]", before: Sequence[str], after: Sequence[str],
@@ -140,7 +134,9 @@ class _Step:
         self.cell, self.b, self.p, self.H, self.first, self.names = cell, b, prefix, vectors.shape[1], first, names
         self._wanted = {node: out for node, out in wanted.items() if not first or cell.has_layer_axis(node)}
         self._conditions: dict[Expr, str] = {}
-        self._fixed = dict(zip(fixed_parts(cell.traced), fixed_values(cell.traced, vectors), strict=True))
+        p = {leaf("p", name): row for name, row in zip(cell.cell.vectors, vectors, strict=True)}
+        steady = outermost(cell.results, lambda node: node.op != CONSTANT and is_steady(node))
+        self._fixed = {node: evaluate(node, p) for node in steady}  # of vectors alone: values that the file contains
 
     def add_gates(self, gx: str | Sequence[str], product: Product, bias: Callable[[Gates], str]) -> None:
         """Add each stage's product and the gates' arguments and functions."""

@@ -40,13 +40,8 @@ class GraphBuilder:
                 dtype = np.float32
             with np.errstate(over="ignore"):  # the guard refuses values that are not finite
                 stored = np.asarray(array, dtype, order="C")
-            self.tensor(numpy_helper.from_array(stored, name))
+            self.constants[name] = numpy_helper.from_array(stored, name)
         return name
-
-    def tensor(self, tensor: onnx.TensorProto) -> str:
-        """Add a constant, unless one of its name exists, and return its name."""
-        self.constants.setdefault(tensor.name, tensor)
-        return str(tensor.name)
 
     def prefixed(self, *names: str) -> list[str]:
         """Return names with the current prefix."""

@@ -24,18 +24,8 @@ def condition(b: GraphBuilder, name: str, x: str) -> str:
     return b.op("Greater", x, number(b, 0.0), name=name)
 
 
-def select(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """Add the choice between two values by a truth value; returns its name."""
-    return b.op("Where", *operands, name=name)
-
-
-def _plain(kind: str) -> Write:
-    return lambda b, name, operands: b.op(kind, *operands, name=name)
-
-
-def _is_positive(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
-    """Add 1 or 0 for a truth value."""
-    return b.op("Cast", *operands, name=name, to=TensorProto.FLOAT)
+def _plain(kind: str, **attributes: int) -> Write:
+    return lambda b, name, operands: b.op(kind, *operands, name=name, **attributes)
 
 
 def _log_of_one_more(b: GraphBuilder, name: str, x: str, factor: float) -> str:
@@ -80,9 +70,9 @@ WRITE: Mapping[str, Write] = {
     "softplus": _softplus,
     "sqrt": _plain("Sqrt"),
     "relu": _plain("Relu"),
-    "is_positive": _is_positive,
+    "is_positive": _plain("Cast", to=TensorProto.FLOAT),
     "maximum": _plain("Max"),
-    "select": select,
+    "select": _plain("Where"),
 }
 """Operation -> the function that adds its nodes; `select` and `is_positive` take a truth value as first operand."""
 

@@ -6,12 +6,12 @@ product, states, or gradients. A value that a later phase needs and could not co
 its own, a carry. A gradient that replaces an activation overwrites its place.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
-from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, is_steady, leaf, make, outermost, walk
-from tuirnn.codegen.trace import Traced
+from tuirnn.codegen.expression import CONSTANT, LEAF, Expr, depends, is_steady, leaf, outermost, walk
+from tuirnn.codegen.trace import Traced, sum_of_halves
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Phase:
     reads: Mapping[Expr, Place]
     writes: tuple[tuple[Place, Expr], ...]
 
-    @property
+    @cached_property
     def needed(self) -> list[Expr]:
         """The values that are read or computed, operands first."""
         known, roots = {*self.arrives, *self.reads}, (value for _, value in self.writes)
@@ -89,6 +89,13 @@ class Schedule:
     operands: int
 
 
+def _kept(cell: Traced) -> dict[str, Place]:
+    """Return the place of each kept value."""
+    places = {name: Place("gate", i) for i, name in enumerate(cell.gates)}
+    places |= {name: Place("extra", i) for i, name in enumerate(cell.extra)}
+    return {name: places[name] for name in cell.kept}
+
+
 @cache
 def forward_schedule(cell: Traced) -> Schedule:
     """Schedule a forward step."""
@@ -105,34 +112,20 @@ def forward_schedule(cell: Traced) -> Schedule:
         first, from_input = gates.index(stage.gates[0]), tuple(gate in cell.additive for gate in stage.gates)
         weight_row = cell.recurrent.index(stage.gates[0])
         products.append(Product(first, len(stage.gates), weight_row, place, from_input))
-    writes = [*operands]
-    writes += [
-        (Place("gate", gates.index(name)) if name in gates else Place("extra", cell.extra.index(name)), node)
-        for name, node in cell.kept.items()
-    ]
+    writes = [*operands, *((place, cell.kept[name]) for name, place in _kept(cell).items())]
     last = [(Place("after", i), cell.after[name]) for i, name in enumerate(cell.state)]
     arrivals: list[dict[Expr, int]] = [{}]
     for stage in cell.stages:
-        arrivals.append({_arrival(cell, gate): row for row, gate in enumerate(stage.gates)})
+        sums = (sum_of_halves(gate) if gate in cell.additive else leaf("W", gate) for gate in stage.gates)
+        arrivals.append({node: row for row, node in enumerate(sums)})
     return _scheduled(arrivals, memory, writes, products, len(operands), last=last)
-
-
-def _arrival(cell: Traced, gate: str) -> Expr:
-    """Return what a forward product yields for a gate: the sum of both halves, or the recurrent product alone."""
-    W = leaf("W", gate)
-    return make("add", leaf("x", gate), W) if gate in cell.additive else W
 
 
 @cache
 def backward_schedule(cell: Traced) -> Schedule:
     """Schedule a backward step."""
     gates, made = cell.gates, cell.gradients
-    memory = {
-        leaf("kept", name): Place("gate", gates.index(name))
-        if name in gates
-        else Place("extra", cell.extra.index(name))
-        for name in cell.kept
-    }
+    memory = {leaf("kept", name): place for name, place in _kept(cell).items()}
     for i, name in enumerate(cell.state):
         memory |= {leaf("state", name): Place("before", i), leaf("after", name): Place("after", i)}
     memory |= {leaf("p", name): Place("vector", i) for i, name in enumerate(cell.vectors)}
@@ -191,7 +184,7 @@ def _scheduled(
         memory |= {value: place for place, value in ready if place.of in ("gate", "extra") and value.op != CONSTANT}
         if not is_last:
             roots = [value for _, value in [*waiting, *last]]
-            for node in _frontier(roots, known, memory, _depends_on([*arrives, *(set(reads) - set(memory))])):
+            for node in _frontier(roots, known, memory, {*arrives, *(set(reads) - set(memory))}):
                 place = _home(node, waiting, {place for place, _ in ready}) or Place("carry", carries)
                 carries += place.of == "carry"
                 ready.append((place, node))
@@ -204,17 +197,10 @@ def _can_be_made(node: Expr, known: set[Expr]) -> bool:
     return node in known or (node.op != LEAF and all(_can_be_made(operand, known) for operand in node.args))
 
 
-def _depends_on(leaves: Iterable[Expr]) -> Callable[[Expr], bool]:
-    some = set(leaves)
-    return lambda node: any(each in some for each in walk(node))
-
-
-def _frontier(
-    roots: Iterable[Expr], known: set[Expr], memory: Mapping[Expr, Place], perishes: Callable[[Expr], bool]
-) -> list[Expr]:
-    """List the largest parts of later results that can be computed now but not in a later phase."""
+def _frontier(roots: Iterable[Expr], known: set[Expr], memory: Mapping[Expr, Place], lost: set[Expr]) -> list[Expr]:
+    """List the largest parts of later results that need a lost value: they can be computed now, but not later."""
     found = outermost(roots, lambda node: node in memory or _can_be_made(node, known))
-    return [node for node in found if node not in memory and perishes(node)]
+    return [node for node in found if node not in memory and not lost.isdisjoint(walk(node))]
 
 
 def _home(node: Expr, waiting: list[tuple[Place, Expr]], taken: set[Place]) -> Place | None:

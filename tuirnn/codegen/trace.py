@@ -90,11 +90,6 @@ class Traced:
         """Names of the state's parts, h first."""
         return self.cell.state
 
-    @property
-    def extra_width(self) -> int:
-        """Number of kept values that are not stored in the place of a gate."""
-        return len(self.extra)
-
     @cached_property
     def non_additive(self) -> tuple[str, ...]:
         """The gates with a recurrent product that are not additive: bias_hh is added to the product."""
@@ -131,25 +126,17 @@ class Traced:
         """The results of a forward step: states, kept values, operands."""
         return (*self.after.values(), *self.kept.values(), *(stage.operand for stage in self.stages))
 
-    @property
-    def backward_results(self) -> tuple[Expr, ...]:
-        """The results of a backward step: all gradients."""
-        d = self.gradients
-        return (*d.x.values(), *self.gate_gradients.values(), *d.before.values(), *self.vector_gradients.values())
-
     @cached_property
     def additive(self) -> frozenset[str]:
         """The gates whose halves are used only as their sum: bias_hh may be added to the input half."""
-        nodes = list(walk(*self.results))
-        found = set()
-        for gate in self.cell.gates:
-            x, W = leaf("x", gate), leaf("W", gate)
-            both = make("add", x, W)
-            users = [node for node in nodes if node is not both and (x in node.args or W in node.args)]
-            results = {*self.after.values(), *self.kept.values()}
-            if both in nodes and not users and x not in results and W not in results:
-                found.add(gate)
-        return frozenset(found)
+        nodes, results = list(walk(*self.results)), {*self.after.values(), *self.kept.values()}
+
+        def is_additive(gate: str) -> bool:
+            both = sum_of_halves(gate)
+            users = {node for node in nodes if not set(both.args).isdisjoint(node.args)}
+            return users == {both} and results.isdisjoint(both.args)
+
+        return frozenset(filter(is_additive, self.cell.gates))
 
     @cached_property
     def operands(self) -> tuple[Expr, ...]:
@@ -164,6 +151,11 @@ class Traced:
             if depends(node, "x", "W"):
                 raise CellError(f"cell '{self.name}': `step` must keep what the operands of its products depend on")
         return found
+
+
+def sum_of_halves(gate: str) -> Expr:
+    """Return the sum of a gate's halves."""
+    return make("add", leaf("x", gate), leaf("W", gate))
 
 
 @cache

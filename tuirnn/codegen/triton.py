@@ -21,8 +21,7 @@ MOST_GATES = 8
 
 BLOCKS = (
     "apart1", "apart2", "apart4", "apart8", "arrive", "expm1", "is_positive", "log_sigmoid", "maximum", "part_of_W",
-    "product", "relu", "select", "softplus", "tanh", "wait",
-    "where_more",
+    "product", "relu", "select", "softplus", "tanh", "wait", "where_more",
 )  # fmt: skip
 """The functions of `kernels.triton_blocks` that a kernel may call."""
 

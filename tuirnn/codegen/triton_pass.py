@@ -61,7 +61,7 @@ class Pass:
             f"own_gates = b[:, None] * ({self.cell.G} * H) + u[None, :]",
         ]
         if self.cell.extra:
-            lines.append(f"own_extras = b[:, None] * ({self.cell.extra_width} * H) + u[None, :]")
+            lines.append(f"own_extras = b[:, None] * ({len(self.cell.extra)} * H) + u[None, :]")
         for i in range(len(self.cell.vectors)):
             lines.append(f"vector{i} = tl.load(vectors + {i} * H + u, u < H, 0.0)[None, :]")
         vectors = {node: name for node, name in self.known.items() if not node.args}

@@ -63,7 +63,7 @@ class Buffers:
             case "dgate" | "dx":
                 return f"{'dgh' if place.of == 'dgate' else 'dgx'} + {gates} + own_gates + {i} * H"
             case "extra":
-                return f"extras + {moment.rows(f'{self.cell.extra_width} * H')} + own_extras + {i} * H"
+                return f"extras + {moment.rows(f'{len(self.cell.extra)} * H')} + own_extras + {i} * H"
             case "before" | "after":
                 return f"s{i} + {moment.rows('H', later=int(place.of == 'after'))} + own"
             case "d":

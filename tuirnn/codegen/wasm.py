@@ -14,17 +14,18 @@ PAGE = 65_536
 """Bytes of a page of memory."""
 
 PLAIN = {
-    "block": 0x02, "loop": 0x03, "end": 0x0B, "br_if": 0x0D, "local.get": 0x20, "local.set": 0x21, "i32.const": 0x41,
-    "i32.lt_u": 0x49, "i32.ge_u": 0x4F, "i32.add": 0x6A, "i32.mul": 0x6C, "call": 0x10, "return": 0x0F,
+    "loop": 0x03, "end": 0x0B, "br_if": 0x0D, "call": 0x10, "local.get": 0x20, "local.set": 0x21, "i32.const": 0x41,
+    "i32.lt_u": 0x49, "i32.add": 0x6A, "i32.mul": 0x6C,
 }  # fmt: skip
 BULK = {"memory.copy": 10}
 VECTOR = {
-    "v128.load": 0, "v128.load32_splat": 9, "v128.store": 11, "v128.const": 12, "v128.store32_lane": 90, "f32x4.ne": 66,
-    "f32x4.gt": 68, "v128.and": 78, "v128.bitselect": 82, "i32x4.shl": 171, "i32x4.add": 174, "f32x4.abs": 224,
+    "v128.load": 0, "v128.load32_splat": 9, "v128.store": 11, "v128.const": 12, "f32x4.ne": 66, "f32x4.gt": 68,
+    "v128.and": 78, "v128.bitselect": 82, "i32x4.shl": 171, "i32x4.add": 174, "f32x4.abs": 224,
     "f32x4.neg": 225, "f32x4.sqrt": 227, "f32x4.add": 228, "f32x4.sub": 229, "f32x4.mul": 230, "f32x4.div": 231,
     "f32x4.min": 232, "f32x4.max": 233, "i32x4.trunc_sat_f32x4_s": 248, "f32x4.nearest": 106,
 }  # fmt: skip
 EMPTY_BLOCK = 0x40
+"""Type of a loop that takes and leaves no values."""
 
 
 def unsigned(value: int) -> bytes:
@@ -51,15 +52,9 @@ def _vector(items: Sequence[bytes]) -> bytes:
 
 @dataclass
 class Function:
-    """The instructions of a function of i32 parameters; the parameters are its first locals.
-
-    Attributes:
-        parameters: their number.
-        results: its number of i32 results, 0 or 1.
-    """
+    """The instructions of a function of so many i32 parameters, its first locals, that returns nothing."""
 
     parameters: int
-    results: int = 0
     _locals: list[int] = field(default_factory=list)
     _body: bytearray = field(default_factory=bytearray)
 
@@ -69,7 +64,7 @@ class Function:
         return self.parameters + len(self._locals) - 1
 
     def op(self, name: str, *immediates: int) -> None:
-        """Append an instruction; addresses of memory take an offset, local instructions a number."""
+        """Append an instruction; addresses of memory take an offset, local instructions a number, loops their type."""
         if name == "i32.const":
             self._body += bytes([PLAIN[name]]) + signed(immediates[0])
         elif name in PLAIN:
@@ -80,7 +75,6 @@ class Function:
             self._body += b"\xfd" + unsigned(VECTOR[name])
             if "load" in name or "store" in name:
                 self._body += unsigned(2) + unsigned(immediates[0])  # aligned to 4 bytes
-                self._body += bytes(immediates[1:])
 
     def number(self, value: float) -> int:
         """A local vector of four times a float32."""
@@ -154,8 +148,7 @@ class Module:
             size: of the memory in bytes, at least.
         """
         pages = unsigned(-(-max(size, 1) // PAGE))
-        types = [b"\x60" + _vector([bytes([I32])] * f.parameters) + _vector([bytes([I32])] * f.results)
-                 for f in self.functions]  # fmt: skip
+        types = [b"\x60" + _vector([bytes([I32])] * each.parameters) + _vector([]) for each in self.functions]
         globals_ = [bytes([I32, 0, PLAIN["i32.const"]]) + signed(value) + b"\x0b" for value in numbers.values()]
         named = [("memory", 2, 0), *((name, 0, i) for name, i in exports.items())]
         named += [(name, 3, i) for i, name in enumerate(numbers)]

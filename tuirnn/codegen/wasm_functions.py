@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from tuirnn.codegen.wasm import I32, V128, Function
+from tuirnn.codegen.wasm import EMPTY_BLOCK, I32, V128, Function
 
 WIDEST = 32
 """Columns of a panel: eight vectors of sums stay in registers."""
@@ -68,35 +68,23 @@ def _atanh(f: Function, x: int) -> int:
     return f.do("f32x4.mul", x, _polynomial(f, square, tuple(1 / n for n in range(17, 0, -2))))
 
 
-def _relu(f: Function, x: int) -> int:
-    return f.do("f32x4.max", x, f.number(0.0))
-
-
-def _greater(f: Function, x: int, y: int) -> int:
-    return f.do("v128.and", f.do("f32x4.gt", x, y), f.number(1.0))
-
-
-def _where(f: Function, chosen: int, x: int, y: int) -> int:
-    return f.do("v128.bitselect", x, y, f.do("f32x4.ne", chosen, f.number(0.0)))
-
-
 WRITE: Mapping[str, Write] = {
     "Abs": _plain("f32x4.abs"),
     "Add": _plain("f32x4.add"),
     "Atanh": _atanh,
     "Div": _plain("f32x4.div"),
     "Exp": _exp,
-    "Greater": _greater,
+    "Greater": lambda f, x, y: f.do("v128.and", f.do("f32x4.gt", x, y), f.number(1.0)),
     "Max": _plain("f32x4.max"),
     "Min": _plain("f32x4.min"),
     "Mul": _plain("f32x4.mul"),
     "Neg": _plain("f32x4.neg"),
-    "Relu": _relu,
+    "Relu": lambda f, x: f.do("f32x4.max", x, f.number(0.0)),
     "Sigmoid": _sigmoid,
     "Sqrt": _plain("f32x4.sqrt"),
     "Sub": _plain("f32x4.sub"),
     "Tanh": _tanh,
-    "Where": _where,
+    "Where": lambda f, chosen, x, y: f.do("v128.bitselect", x, y, f.do("f32x4.ne", chosen, f.number(0.0))),
 }
 """ONNX operator -> its instructions; truth values are 1 and 0."""
 
@@ -110,14 +98,14 @@ def product(columns: int) -> Function:
     W, x, x_end, y, y_end = range(5)
     k = f.local(I32)
     sums = [f.local(V128) for _ in range(columns // 4)]
-    f.op("loop", 0x40)
+    f.op("loop", EMPTY_BLOCK)
     zero = f.number(0.0)
     for total in sums:
         f.op("local.get", zero)
         f.op("local.set", total)
     f.op("local.get", x)
     f.op("local.set", k)
-    f.op("loop", 0x40)
+    f.op("loop", EMPTY_BLOCK)
     factor = f.load(k, 0, "v128.load32_splat")
     for i, total in enumerate(sums):
         term = f.do("f32x4.mul", factor, f.load(W, 16 * i))

@@ -58,7 +58,7 @@ class ForwardCache:
     Attributes:
         gates: kept values in the places of gates, [T, B, G·H]; undefined if the cell keeps none there.
         states: every state from the first on, each [T+1, B, H].
-        extra: the other kept values, [T, B, extra_width·H].
+        extra: the E other kept values, [T, B, E·H].
         observed: whether the backward pass must compute `dh_norm`.
         dh_norm: after a backward pass, the norm of the gradient of h at each step, [T].
     """
@@ -70,22 +70,16 @@ class ForwardCache:
     dh_norm: Tensor | None = None
 
     def with_states(self, cell: Traced, states: Sequence[Tensor], steps: slice) -> "ForwardCache":
-        """Return this cache with views of a whole sequence's states, which contain the same values.
+        """Return this cache of some steps with views of the whole sequence's states, each [T+1, B, H].
 
-        Args:
-            cell: the traced cell.
-            states: of the whole sequence, each [T+1, B, H].
-            steps: of this cache.
+        They contain the same values.
         """
         part = tuple(s[steps.start : steps.stop + 1] for s in states)
         return ForwardCache(self.gates if cell.keeps_gates else part[0][1:], part, self.extra)
 
     def operands(self, cell: Traced, vectors: Tensor) -> list[tuple[slice, Tensor]]:
-        """Compute the operands of the recurrent products for all steps.
+        """Compute the operands of the recurrent products for all steps from the vectors [P, H].
 
-        Args:
-            cell: the traced cell.
-            vectors: [P, H].
         Returns:
             (columns of the product's gates, operand [T, B, H]) pairs, in the order of the columns.
         """

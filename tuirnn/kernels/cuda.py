@@ -85,13 +85,7 @@ def unavailable_reason() -> str:
 
 
 def runs(cell: Traced, weight_hh: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether the kernels can run a cell.
-
-    Args:
-        cell: the traced cell.
-        weight_hh: [R·H, H], on the device in question.
-        dtype: of the products' operands.
-    """
+    """Return whether the kernels can run a cell on the device of its weights, with operands of this dtype."""
     return weight_hh.is_cuda and dtype in OPERANDS and kernels(cell)[0] is not None
 
 
@@ -106,14 +100,7 @@ def plan_of(cell: Traced, case: Case) -> Plan | None:
 
 
 def case_of(forward: bool, cell: Traced, weight_hh: Tensor, B: int) -> Case:
-    """Return the case of a pass.
-
-    Args:
-        forward: whether it is a forward pass.
-        cell: the traced cell.
-        weight_hh: [R·H, H], in the operands' dtype.
-        B: sequences.
-    """
+    """Return the case of a pass over B sequences; weight_hh [R·H, H] has the operands' dtype."""
     return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
 
 
@@ -180,7 +167,7 @@ def forward_by(
     (T, B, _), H = gx.shape, matrix.shape[1]
     a, schedule, operands = gx.contiguous(), forward_schedule(cell), ring(cell)
     states = allocate_states(tuple(s.float() for s in state), T, into)
-    extra = a.new_empty(T, B, cell.extra_width * H)
+    extra = a.new_empty(T, B, len(cell.extra) * H)
     exchanged = matrix.new_empty(len(operands), 2, B, H)
     for buffer, place in zip(exchanged, operands, strict=True):
         if place.of == "before":
@@ -281,11 +268,6 @@ class _Launch:
 def measure(cell: Traced, batch: int, hidden: int, dtype: torch.dtype) -> dict[Case, dict[Plan, float]]:
     """Time every candidate on this device, unless that was done before, and use the fastest from now on.
 
-    Args:
-        cell: the traced cell.
-        batch: sequences B.
-        hidden: width H.
-        dtype: of the products' operands.
     Returns:
         Seconds per step of each plan that runs; empty if the choice was known.
     """

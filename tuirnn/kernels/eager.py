@@ -22,10 +22,6 @@ def _maximum(x: Tensor | float, y: Tensor | float) -> Tensor:
     return torch.maximum(_as(like, x), _as(like, y))
 
 
-def _select(condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
-    return torch.where(condition > 0, _as(condition, x), _as(condition, y))
-
-
 register(
     Tensor,
     {
@@ -39,7 +35,7 @@ register(
         "relu": torch.relu,
         "is_positive": lambda x: (x > 0).to(x.dtype),
         "maximum": _maximum,
-        "select": _select,
+        "select": lambda condition, x, y: torch.where(condition > 0, _as(condition, x), _as(condition, y)),
     },
 )
 
@@ -55,7 +51,7 @@ def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Se
     weight, bias = _named(cell.recurrent, weights.matrix, 0), _named(cell.recurrent, weights.bias)  # [H, H], [H]
     p = Parts(zip(cell.vectors, weights.vectors, strict=True))  # each [H]
     states = allocate_states(state, len(gx), into)
-    extra = gx.new_zeros(*gx.shape[:2], cell.extra_width * state[0].shape[-1])  # [T, B, ·]
+    extra = gx.new_zeros(*gx.shape[:2], len(cell.extra) * state[0].shape[-1])  # [T, B, ·]
 
     def W(operand: Tensor, gates: str) -> Parts[Tensor]:
         """Return products [B, H], with bias_hh unless gx includes it."""

@@ -5,6 +5,7 @@ of `table = embedding weight_ihᵀ + bias` [V, G·H], gathered in the forward pa
 batch has fewer tokens than the vocabulary, its rows of the embedding are used as vectors instead.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -16,10 +17,11 @@ ONE_HOT_PAYS = 1024
 """Largest vocabulary whose gradient a GPU sums by a product with one-hot rows."""
 
 
+@dataclass(eq=False)
 class InputProjection:
     """Computes input halves gx = x weight_ihᵀ + bias.
 
-    Args:
+    Attributes:
         source: vectors [T, B, I], or int64 tokens [T, B].
         embedding: [V, I] for tokens; None with tokens means one-hot vectors (I = V).
         weight_ih: [G·H, I].
@@ -28,18 +30,18 @@ class InputProjection:
         stored: dtype of gx.
     """
 
-    def __init__(
-        self,
-        source: Tensor,
-        embedding: Tensor | None,
-        weight_ih: Tensor,
-        bias: Tensor,
-        operand: torch.dtype,
-        stored: torch.dtype,
-    ) -> None:
-        self.source, self.embedding, self.weight_ih, self.bias = source, embedding, weight_ih, bias
-        self.operand, self.stored = operand, stored
-        self.tabular = not source.is_floating_point() and (embedding is None or len(embedding) <= source.numel())
+    source: Tensor
+    embedding: Tensor | None
+    weight_ih: Tensor
+    bias: Tensor
+    operand: torch.dtype
+    stored: torch.dtype
+
+    @cached_property
+    def tabular(self) -> bool:
+        """Whether input halves are rows of `table`."""
+        rows = 0 if self.embedding is None else len(self.embedding)
+        return not self.source.is_floating_point() and rows <= self.source.numel()
 
     @cached_property
     def table(self) -> Tensor:
@@ -68,12 +70,7 @@ class InputProjection:
 
 
 class InputGradients:
-    """Sums the gradients of source, embedding, weight_ih and bias over spans of steps.
-
-    Args:
-        half: the projection.
-        needs_source: whether the gradient of vectors is required.
-    """
+    """Sums the gradients of source (if `needs_source`), embedding, weight_ih and bias over spans of steps."""
 
     def __init__(self, half: InputProjection, needs_source: bool) -> None:
         self.half = half
@@ -108,8 +105,7 @@ class InputGradients:
             if self._source is not dx:
                 self._source[steps] = dx
         if self._embedding is not None:
-            dx = multiply(d, half.weight_ih, dtype=half.operand)
-            _add_by_token(self._embedding, read.flatten(), dx)
+            _add_by_token(self._embedding, read.flatten(), multiply(d, half.weight_ih, dtype=half.operand))
 
     def total(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
         """Return the gradients of (source, embedding, weight_ih, bias); None for a missing or unneeded one."""

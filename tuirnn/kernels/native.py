@@ -163,13 +163,7 @@ def multiplies(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 def runs(cell: Traced, weight: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether a cell runs here.
-
-    Args:
-        cell: the traced cell.
-        weight: any of its parameters.
-        dtype: of the products' operands.
-    """
+    """Return whether a cell runs on the device of its weights, with operands of this dtype."""
     return multiplies(dtype, weight.device) and _load(cell)[0] is not None
 
 
@@ -178,7 +172,7 @@ def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Se
     T, B, H = *gx.shape[:2], state[0].shape[-1]
     run = _Pass(cell, B, H, weights)
     gx, states = gx.contiguous(), allocate_states(state, T, into)
-    extras = gx.new_empty(T, B, cell.extra_width * H)
+    extras = gx.new_empty(T, B, len(cell.extra) * H)
     matrix, bias, vectors = (tensor.float().contiguous() for tensor in weights[:3])
     assert (len(matrix), len(vectors)) == (cell.R * H, len(cell.vectors)), "parameters of another cell"
     run.function("forward")(

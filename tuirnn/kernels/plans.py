@@ -99,12 +99,7 @@ def candidates(cell: Traced, case: Case, processors: int) -> list[Plan]:
     """List the plans to try, the most promising first.
 
     A step takes as long as a program needs to read its rows of h (or dgh) and of W. The best tile reads the least and
-    needs no more programs than the device runs at once; among equals, fewer programs synchronise faster.
-
-    Args:
-        cell: the traced cell.
-        case: the pass and its size.
-        processors: multiprocessors of the device.
+    needs no more programs than the device has multiprocessors; among equals, fewer programs synchronise faster.
     """
     if not forward_schedule(cell).products:
         return list(ELEMENTWISE)

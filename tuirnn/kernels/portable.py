@@ -69,7 +69,7 @@ def forward(cell: Traced, gx: Tensor, weights: Recurrent, state: State, into: Se
     weight_hh, bias_hh, *_ = weights.rounded()
     T, B, H = *gx.shape[:2], state[0].shape[-1]
     made = forward_program(cell)
-    cache = ForwardCache(gx, allocate_states(state, T, into), gx.new_empty(T, B, cell.extra_width * H))
+    cache = ForwardCache(gx, allocate_states(state, T, into), gx.new_empty(T, B, len(cell.extra) * H))
     bias = bias_hh.clone()
     for gate in cell.additive:  # gx includes it
         bias[cell.recurrent.index(gate) * H :][:H] = 0

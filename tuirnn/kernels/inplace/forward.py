@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tuirnn.codegen.expression import Expr, depends, leaf, make, walk
-from tuirnn.codegen.trace import Stage, Traced
+from tuirnn.codegen.trace import Stage, Traced, sum_of_halves
 from tuirnn.kernels.inplace.calls import Phases, column
 from tuirnn.kernels.inplace.emitter import MINUS_TWO, ONE, Emitter
 
@@ -90,7 +90,7 @@ def _add_halves(e: Emitter, cell: Traced, made: str, first: int, last: int) -> N
         i, j = first + i, first + j
         if gates[i] in cell.additive:
             e.add(torch.add, column(i, j), part, into=column(i, j))
-            e.places |= {_argument(gates[at]): column(at, at + 1) for at in range(i, j)}
+            e.places |= {sum_of_halves(gates[at]): column(at, at + 1) for at in range(i, j)}
         else:
             for at in range(i, j):
                 e.places[leaf("W", gates[at])] = (
@@ -104,9 +104,9 @@ def _apply_functions(e: Emitter, cell: Traced, first: int, last: int) -> None:
 
     def result(gate: str) -> Expr | None:
         """Return the only function of a gate's argument, if its result is required in the gate's place."""
-        found = [f for f in (make("sigmoid", _argument(gate)), make("tanh", _argument(gate)))
+        found = [f for f in (make("sigmoid", sum_of_halves(gate)), make("tanh", sum_of_halves(gate)))
                  if e.homes.get(f) == column(gates.index(gate), gates.index(gate) + 1)]  # fmt: skip
-        return found[0] if gate in cell.additive and found and e.uses[_argument(gate)] == 1 else None
+        return found[0] if gate in cell.additive and found and e.uses[sum_of_halves(gate)] == 1 else None
 
     results = [result(gate) for gate in gates[first:last]]
     for i, j in _runs([node is not None for node in results]):
@@ -121,10 +121,6 @@ def _apply_functions(e: Emitter, cell: Traced, first: int, last: int) -> None:
         for place in scaled:
             e.add(torch.add, e.value(ONE), place, into=place, alpha=-2)
         e.places |= {node: column(i + at, i + at + 1) for at, node in enumerate(nodes)}
-
-
-def _argument(gate: str) -> Expr:
-    return make("add", leaf("x", gate), leaf("W", gate))
 
 
 def _runs(keys: list[bool]) -> list[tuple[int, int]]:
