@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from tuirnn.cellfile.contract import CellMetadata
 
@@ -13,6 +14,12 @@ METADATA = 14
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """How the wire format of protobuf writes a field."""
+
+
+class Bytes(Protocol):
+    """Bytes by index."""
+
+    def __getitem__(self, at: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -58,24 +65,31 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Number and content of each field of a message that has a length."""
     at = 0
     while at < len(data):
-        key, at = _varint(data, at)
+        key, at = varint(data, at, len(data))
         wire, start = key & 7, at
         if wire == VARINT:
-            _, at = _varint(data, at)
+            _, at = varint(data, at, len(data))
         elif wire == LENGTH:
-            length, start = _varint(data, at)
+            length, start = varint(data, at, len(data))
             at = start + length
             yield key >> 3, data[start:at]
         else:
             at += {FIXED32: 4, FIXED64: 8}[wire]
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends."""
+def varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Read the number at `at`; returns it and the index after it.
+
+    Raises:
+        ValueError: it is truncated, or longer than necessary: readers may interpret such a number differently.
+    """
     value = shift = 0
-    while True:
+    while at < end and shift < 70:
         byte = data[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
+            if value >= 1 << 64 or (not byte and shift > 7):
+                raise ValueError("it encodes a number with more bytes than necessary")
             return value, at
+    raise ValueError("it is truncated")

@@ -19,20 +19,8 @@ from tuirnn.vocab import Vocabulary, opening
 
 SCHEMA = "1"
 PREFIX = "tuirnn."
-KEYS = (
-    "schema",
-    "version",
-    "task",
-    "cell",
-    "variant",
-    "layers",
-    "hidden",
-    "state_map",
-    "state_init",
-    "precision",
-    "data",
-    "test_vector",
-)
+KEYS = ("schema", "version", "task", "cell", "variant", "layers", "hidden", "state_map", "state_init", "precision",
+        "data", "test_vector")  # fmt: skip
 TOKEN_KEYS = ("vocab", "unk", "val_bpc")
 POINT_KEYS = ("normalisation", "look_back", "val_mse")
 """Keys of every file, of those that read tokens, and of those that read points."""
@@ -42,10 +30,6 @@ FINGERPRINT = PREFIX + "sha256"
 
 OPENING = PREFIX + "opening"
 """Key of the token that a text begins after; files of earlier versions lack it."""
-
-OPTIONAL_KEYS = ("loss", "sampler", "unroll", "block", "classes", "test_lanes", "test_text", "calibration",
-                 "opening", "prime", "card")  # fmt: skip
-"""Keys that only some files have; a reader that does not know them reads the others as before."""
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 
@@ -242,29 +226,20 @@ class CellMetadata:
             values["vocab"] = json.dumps(self.vocab.to_json(), ensure_ascii=False)
             values["unk"] = "" if self.vocab.unk is None else str(self.vocab.unk)
             values["val_bpc"] = f"{self.val_bpc:.4f}"
-        if self.learned.writes:
-            values["opening"] = str(self.opening)
-        if self.card:
-            values["card"] = json.dumps(self.card, ensure_ascii=False)
-        if self.primed:
-            values["prime"] = self.primed.text
-        if self.calibration:
-            values["calibration"] = json.dumps(self.calibration.to_json())
-        if self.classes:
-            values["classes"] = json.dumps(self.classes, ensure_ascii=False)
-        if self.loss:
-            values["loss"] = json.dumps(vars(self.loss))
-        if self.sampler:
-            values["sampler"] = json.dumps(SAMPLER)
-        if self.lanes:
-            values["test_lanes"] = json.dumps([lane.to_json() for lane in self.lanes])
-        if self.text:
-            values["test_text"] = json.dumps(vars(self.text), ensure_ascii=False)
-        if self.unroll > 1:
-            values["unroll"] = str(self.unroll)
-        if self.block:
-            values["block"] = str(self.block)
-        return {PREFIX + key: value for key, value in values.items()}
+        further = {  # only some files have these; a reader that does not know them reads the others as before
+            "opening": str(self.opening) if self.learned.writes else None,
+            "card": json.dumps(self.card, ensure_ascii=False) if self.card else None,
+            "prime": self.primed.text if self.primed else None,
+            "calibration": json.dumps(self.calibration.to_json()) if self.calibration else None,
+            "classes": json.dumps(self.classes, ensure_ascii=False) if self.classes else None,
+            "loss": json.dumps(vars(self.loss)) if self.loss else None,
+            "sampler": json.dumps(SAMPLER) if self.sampler else None,
+            "test_lanes": json.dumps([lane.to_json() for lane in self.lanes]) if self.lanes else None,
+            "test_text": json.dumps(vars(self.text), ensure_ascii=False) if self.text else None,
+            "unroll": str(self.unroll) if self.unroll > 1 else None,
+            "block": str(self.block) if self.block else None,
+        }
+        return {PREFIX + key: value for key, value in (values | further).items() if value is not None}
 
     @classmethod
     def from_strings(cls, props: dict[str, str]) -> "CellMetadata":
@@ -281,10 +256,7 @@ class CellMetadata:
         if states not in known:
             raise CellFileError(f"its state_map is not that of a {text['cell']} cell")
         layers, hidden = count(text, "layers", 256), count(text, "hidden", 65_536)
-        primed = read_primed(
-            text["state_init"], props.get(PREFIX + "opening"), props.get(PREFIX + "prime"), list(states.values()),
-            (layers, hidden), len(vocab),
-        )  # fmt: skip
+        primed = read_primed(text, list(states.values()), (layers, hidden), len(vocab))
         if not task.writes and primed:
             raise CellFileError("its state_init is not zeros, and it is no language model")
         return cls(
@@ -293,49 +265,48 @@ class CellMetadata:
             layers=layers,
             hidden=hidden,
             primed=primed,
-            card=read_card(props.get(PREFIX + "card")),
+            card=read_card(text.get("card")),
             vocab=vocab,
             test=read_vector(text["test_vector"], "test_vector", vocab, scaling),
-            lanes=read_lanes(props.get(PREFIX + "test_lanes"), vocab, scaling),
-            text=read_text(props.get(PREFIX + "test_text")) if task.writes else None,
-            val_bpc=number(text.get("val_bpc", "nan")),
+            lanes=read_lanes(text.get("test_lanes"), vocab, scaling),
+            text=read_text(text.get("test_text")) if task.writes else None,
+            val_bpc=math.nan if scaling else number(text["val_bpc"]),
             val_mse=number(text["val_mse"]) if scaling else None,
             scaling=scaling,
             look_back=count(text, "look_back", MAX_LOOK_BACK, least=0) if scaling else 0,
-            calibration=read_calibration(props.get(PREFIX + "calibration"), scaling),
+            calibration=read_calibration(text.get("calibration"), scaling),
             data=one_line(text["data"], 60),
             version=one_line(text["version"], 20),
             precision=text["precision"],
             state_map=states,
-            loss=read_loss(props.get(PREFIX + "loss")),
-            sampler=props.get(PREFIX + "sampler") is not None,
+            loss=read_loss(text.get("loss")),
+            sampler="sampler" in text,
             task=text["task"],
-            classes=read_classes(props.get(PREFIX + "classes")) if task.labelled else (),
-            unroll=count({"unroll": props.get(PREFIX + "unroll", "1")}, "unroll", 256),
-            block=count({"block": props.get(PREFIX + "block", "0")}, "block", 256, least=0),
+            classes=read_classes(text.get("classes")) if task.labelled else (),
+            unroll=count({"unroll": "1", **text}, "unroll", 256),
+            block=count({"block": "0", **text}, "block", 256, least=0),
         )
 
 
 def _checked(props: dict[str, str]) -> tuple[Task, dict[str, str]]:
-    """The task, and every key that a cell of it must have, without the prefix.
+    """The task, and the values by their keys without the prefix: all that a cell of the task must have are there.
 
     Raises:
         CellFileError: as `CellMetadata.from_strings`.
     """
-    task = TASKS.get(props.get(PREFIX + "task", ""))
-    points = task is not None and task.points
-    values = {key: props.get(PREFIX + key) for key in (*KEYS, *(POINT_KEYS if points else TOKEN_KEYS))}
-    if values["schema"] is None:
+    text = {key.removeprefix(PREFIX): value for key, value in props.items() if key.startswith(PREFIX)}
+    task = TASKS.get(text.get("task", ""))
+    if "schema" not in text:
         raise CellFileError(
             "it is not a tuirnn cell (no tuirnn.schema in its metadata); make one with 'tuirnn export RUN'"
         )
-    if values["schema"] != SCHEMA:
+    if text["schema"] != SCHEMA:
         raise CellFileError(
-            f"it has cell schema {one_line(values['schema'], 20)}, this tuirnn reads {SCHEMA}; update tuirnn"
+            f"it has cell schema {one_line(text['schema'], 20)}, this tuirnn reads {SCHEMA}; update tuirnn"
         )
-    if missing := [PREFIX + key for key, value in values.items() if value is None]:
+    keys = KEYS + (POINT_KEYS if task is not None and task.points else TOKEN_KEYS)
+    if missing := [PREFIX + key for key in keys if key not in text]:
         raise CellFileError(f"its metadata lack {', '.join(missing)}")
-    text: dict[str, str] = {key: value or "" for key, value in values.items()}
     if task is None or text["cell"] not in FAMILIES:
         raise CellFileError(
             f"it holds task '{one_line(text['task'], 20)}' with cell '{one_line(text['cell'], 20)}'; known: "

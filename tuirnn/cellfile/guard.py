@@ -57,7 +57,7 @@ def read_file(path: Path) -> bytes:
 
     def glance(file: BinaryIO, size: int) -> None:
         if size > GLANCE_FROM:
-            with _refusals(name):
+            with refusals(name):
                 check_parts(Pages(file), size)
 
     return read_bounded(path, MAX_BYTES, CellFileError, follow_links=True, glance=glance)
@@ -71,13 +71,10 @@ def fixed_batch(cell: InspectedCell) -> int | None:
 def inspect(data: bytes, name: str) -> InspectedCell:
     """Inspect a cell file in memory.
 
-    Args:
-        data: the file's bytes.
-        name: for errors.
     Raises:
-        CellFileError: the first reason to refuse it.
+        CellFileError: the first reason to refuse it, with `name`.
     """
-    with _refusals(name):
+    with refusals(name):
         check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
         _check_strings(model)
@@ -93,7 +90,7 @@ def inspect(data: bytes, name: str) -> InspectedCell:
 
 
 @contextmanager
-def _refusals(name: str) -> Iterator[None]:
+def refusals(name: str) -> Iterator[None]:
     """Add the file's name to errors, and raise a parser's errors as CellFileError."""
     try:
         yield

@@ -229,18 +229,15 @@ def top_k(use: Use) -> list[Value]:
     return [Value(F32, kept), Value(I64, kept)]
 
 
-FIRST, LAST = (0, 1), (-1, 2**31 - 1)
-"""Start and end of a Slice of one column."""
+COLUMNS = (((0,), (1,), (1,)), ((-1,), (2**31 - 1,), (1,)))
+"""Start, end and axis of a Slice of the first or last column."""
 
 
 def slice(use: Use) -> list[Value]:
     """Infer the first or last column."""
     shape = use.shape()
-    bounds = (use.numbers(1), use.numbers(2), use.numbers(3))
-    need(
-        len(shape) == 2 and bounds[2] == (1,) and bounds[:2] in [((a,), (b,)) for a, b in (FIRST, LAST)],
-        "must take the first or last column",
-    )
+    is_column = len(shape) == 2 and tuple(map(use.numbers, (1, 2, 3))) in COLUMNS
+    need(is_column, "must take the first or last column")
     return [Value(use.inputs[0].dtype, (shape[0], 1))]
 
 

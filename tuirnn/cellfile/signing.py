@@ -4,46 +4,34 @@ A language model's file of an earlier version also gets the key `opening`, which
 """
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from tuirnn.cellfile.cell import InspectedCell
 from tuirnn.cellfile.contract import FINGERPRINT, OPENING
-from tuirnn.cellfile.guard import fingerprint, inspect
+from tuirnn.cellfile.guard import fingerprint, inspect, refusals
 from tuirnn.cellfile.wire import check_parts
-from tuirnn.errors import CellFileError, one_line
 
 
 def signed(data: bytes, name: str) -> tuple[bytes, bool]:
-    """The file with the hash of its content.
+    """The file with the hash of its content; `name` is for errors.
 
-    Args:
-        data: its bytes.
-        name: for errors.
     Returns:
         The bytes, to be inspected like a stranger's; whether the hash in `data` was another one, or missing.
     Raises:
         CellFileError: it is no ONNX file, or has fields that no cell has.
     """
-    try:
+    with refusals(name):
         check_parts(data, len(data))
         model = onnx.ModelProto.FromString(data)
         said = [prop.value for prop in model.metadata_props if prop.key == FINGERPRINT]
         made = fingerprint(model)
-    except (DecodeError, ValueError, RecursionError) as error:
-        raise CellFileError(f"{name} is not an ONNX file, or a damaged one: {one_line(error, 80)}") from None
-    except CellFileError as error:
-        raise CellFileError(f"{name} is refused: {error}") from None
     if said == [made]:
         return data, False
     return _serialized(model), True
 
 
 def completed(cell: InspectedCell, name: str) -> tuple[InspectedCell, bool]:
-    """The file with the key `opening`, if it is a language model's and lacks it.
+    """The file with the key `opening`, if it is a language model's and lacks it; `name` is for errors.
 
-    Args:
-        cell: after inspection.
-        name: for errors.
     Returns:
         The file, inspected; whether the key was missing.
     """

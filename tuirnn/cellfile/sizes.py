@@ -37,7 +37,7 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
     """Check every node; refuse operators in forms that no cell has, and costs far above those of a cell.
 
     Args:
-        graph: a graph whose weights have the declared sizes.
+        graph: its weights have the declared sizes.
         metadata: defines the inputs and outputs.
         batch: size of the batch axis, or `values.FREE`.
     Raises:
@@ -60,7 +60,8 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
         makes.update(node.output)
         size += sum(value.size for value in results)
         if node.op_type in ("MatMul", "MatMulInteger", "Gemm"):
-            work += results[0].size * max(1, values[node.input[1]].size // max(1, _last(results[0])))
+            inner, _ = values[node.input[1]].shape  # a product has none of a free size
+            work += results[0].size * int(inner)
     for name, one in outputs.items():
         found, expected = values.get(name), _declared(one)
         need(found is not None and name in makes, "no node computes its output '{}'", name)
@@ -81,11 +82,6 @@ def _bound(size: int, work: int, weights: int, metadata: CellMetadata, batch: in
     need(work <= most, "one call would need {:,} multiplications for {:,} weights", work, weights)
     calls = -(-metadata.test_steps // metadata.steps)
     need((work + size) * calls <= MAX_WORK, "its verification would need {:,} operations", (work + size) * calls)
-
-
-def _last(value: Value) -> int:
-    dim = value.shape[-1]
-    return dim if isinstance(dim, int) else 1
 
 
 def _add(values: dict[str, Value], named: Iterable[tuple[str, Value]]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tuirnn.cellfile.vectors import FLOAT32_MAX
+from tuirnn.cellfile.vectors import is_point
 from tuirnn.errors import CellFileError
 from tuirnn.files import parse_json
 
@@ -28,13 +28,11 @@ class Primed:
     state: State
 
 
-def read_primed(
-    state_init: str, token: str | None, text: str | None, names: list[str], shape: tuple[int, int], vocab: int
-) -> Primed | None:
+def read_primed(values: dict[str, str], names: list[str], shape: tuple[int, int], vocab: int) -> Primed | None:
     """Read the keys `state_init`, `opening` and `prime`.
 
     Args:
-        state_init, token, text: their values; None where the file lacks them.
+        values: by their keys; a file may lack the last two.
         names: of the state's inputs.
         shape: layers, hidden.
         vocab: number of tokens.
@@ -43,6 +41,7 @@ def read_primed(
     Raises:
         CellFileError: they are damaged.
     """
+    state_init, token, text = values["state_init"], values.get("opening"), values.get("prime")
     known = token is None or (token.isascii() and token.isdecimal() and len(token) < 9 and int(token) < vocab)
     if not known:
         raise CellFileError("its opening is not one of its tokens")
@@ -51,11 +50,7 @@ def read_primed(
     value = parse_json(state_init.encode(), "state_init", CellFileError)
     layers, hidden = shape
     fits = isinstance(value, dict) and list(value) == names and all(
-        isinstance(rows, list) and len(rows) == layers and all(
-            isinstance(row, list) and len(row) == hidden
-            and all(type(number) in (int, float) and abs(number) <= FLOAT32_MAX for number in row)
-            for row in rows
-        )
+        isinstance(rows, list) and len(rows) == layers and all(is_point(row, hidden) for row in rows)
         for rows in value.values()
     )  # fmt: skip
     if not fits or token is None or text is None or len(text) > MAX_PRIME:

@@ -119,9 +119,9 @@ def _vector(value: Any, vocab: Vocabulary, scaling: Scaling | None) -> TestVecto
         and isinstance(largest, list)
         and 1 <= len(inputs) <= MAX_STEPS
         and (len(outputs) == len(scaling) if scaling else 1 <= len(outputs) <= len(vocab))
-        and all(_is_point(one, scaling.inputs) if scaling else _is_token(one, len(vocab)) for one in inputs)
-        and _is_point(outputs, len(outputs))
-        and _is_point(largest, 0 if scaling or not largest else len(inputs))
+        and all(is_point(one, scaling.inputs) if scaling else _is_token(one, len(vocab)) for one in inputs)
+        and is_point(outputs, len(outputs))
+        and is_point(largest, 0 if scaling or not largest else len(inputs))
         and type(atol := value.get("atol", TEST_TOLERANCE)) in (int, float)
         and 0 < atol <= LARGEST_TOLERANCE
     ):
@@ -134,7 +134,7 @@ def _is_token(value: object, vocab: int) -> bool:
     return type(value) is int and 0 <= value < vocab
 
 
-def _is_point(value: object, width: int) -> bool:
+def is_point(value: object, width: int) -> bool:
     """Whether a JSON value is a list of so many numbers that float32 holds."""
     return (
         isinstance(value, list)

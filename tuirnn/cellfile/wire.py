@@ -7,12 +7,12 @@ packed, and there are no fields that some readers do not know.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import onnx
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import DecodeError
 
+from tuirnn.cellfile.cell import FIXED32, LENGTH, VARINT, Bytes, varint
 from tuirnn.errors import CellFileError
 
 MAX_PARTS = 300_000
@@ -45,14 +45,6 @@ MOST = {"ModelProto": 300, "GraphProto": 50_000, "NodeProto": 600, "TensorProto"
 
 PAGE = 4096
 
-VARINT, LENGTH, FIXED32 = 0, 2, 5
-
-
-class Bytes(Protocol):
-    """Bytes by index."""
-
-    def __getitem__(self, at: int, /) -> int: ...
-
 
 class Pages:
     """The bytes of a file, read page by page."""
@@ -67,7 +59,7 @@ class Pages:
             self._file.seek(at)
             self._page = self._file.read(PAGE)
             if not self._page:
-                raise DecodeError("it is truncated")
+                raise ValueError("it is truncated")
         return self._page[at - self._start]
 
 
@@ -89,14 +81,11 @@ class _Message:
 
 
 def check_parts(data: Bytes, size: int) -> None:
-    """Check the wire format of a model.
+    """Check the wire format of a model, a file of `size` bytes.
 
-    Args:
-        data: the file's bytes.
-        size: number of bytes.
     Raises:
         CellFileError: a field that no cell has, or too many fields.
-        DecodeError: the bytes are not protobuf.
+        ValueError: the bytes are not protobuf.
     """
     _walk(data, 0, size, _message("ModelProto"), MAX_PARTS)
 
@@ -126,32 +115,15 @@ def _walk(data: Bytes, at: int, end: int, message: _Message, budget: int) -> int
         else:
             length, at = varint(data, at, end)
             if length > end - at:
-                raise DecodeError("it is truncated")
+                raise ValueError("it is truncated")
             if field.message is not None:
                 budget = _walk(data, at, at + length, field.message, budget)
             elif length > field.most:
                 raise CellFileError(f"its {message.name} has a '{field.name}' of {length:,} bytes")
             at += length
     if at > end:
-        raise DecodeError("it is truncated")
+        raise ValueError("it is truncated")
     return budget
-
-
-def varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
-    """Read the number at `at`; returns it and the index after it.
-
-    Numbers longer than necessary are refused: readers may interpret them differently.
-    """
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            if value >= 1 << 64 or (not byte and shift > 7):
-                raise DecodeError("it encodes a number with more bytes than necessary")
-            return value, at
-    raise DecodeError("it is truncated")
 
 
 def _called(message: str, number: int) -> str:
