@@ -8,52 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuirnn.cellfile.contract import BEFORE, LAST
+from tuirnn.cellfile.contract import LAST
 from tuirnn.export.step import Step
-from tuirnn.scaling import DIFFERENCE
 
 
 @dataclass(frozen=True)
 class Block(Step):
-    """Adds the nodes of so many steps at once."""
+    """Adds the nodes of all steps at once: reads tokens [N, B] or points [N, B, F], and the outputs are [N, B, ·]."""
 
-    def take(self, token: str, before: list[str]) -> tuple[str, list[str]]:
-        """Add all steps; reads tokens [N, B] or points [N, B, F], returns the outputs [N, B, ·] and the new states."""
-        b, config, L = self.b, self.config, self.config.layers
-        letters = self.cell.cell.state
-        last = before[-1] if self.scaling and self.scaling.reads == DIFFERENCE else ""
-        old = [
-            b.split(name, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [name]
-            for letter, name in zip(letters, before[: len(letters)], strict=True)
-        ]
-        new: list[list[str]] = []  # for each layer its parts after the last step, [1, B, H] each
-        point, calendar = self._parts(token)
-        bound = self.cell.cell.bounds.get(letters[0])
-        x, x_bound = self._read(point, calendar, last), bound  # [N, B, G·H]
-        for i in range(L):
-            gx = self._input_half(i, x, x_bound) if i else x
-            h, after = self._sequence(i, gx, [pieces[i] for pieces in old])
-            new.append(after)
-            if config.residual and i:
-                x, x_bound = b.add(h, x, f"l{i}_residual"), x_bound and bound and x_bound + bound
-            else:
-                x, x_bound = h, bound
-        columns = zip(letters, zip(*new, strict=True), strict=True)
-        states = [self._stacked(f"{letter}_out", list(column)) for letter, column in columns]
-        if config.pools:
-            x, pooled = self._pooled(x, before[-1])
-            states.append(pooled)
-        if self.weights.projection:
-            weight, bias = self.weights.projection
-            x = self.precision.product(b, x, weight.T, "projection_xw", x_bound)
-            x, x_bound = b.add(x, b.constant("projection_bias", bias), "projection"), None
-        if last:
-            at = b.op("Squeeze", self._at_last(point, "last_point"), b.constant("axis0", [0]), name="last_row")
-            states.append(b.op("Concat", at, "known", name=BEFORE + "_out", axis=-1))
-        return self._answer(point, x, x_bound), states
-
-    def _sequence(self, i: int, gx: str, before: list[str]) -> tuple[str, list[str]]:
+    def _layer(self, i: int, x: str, x_bound: float | None, before: list[str]) -> tuple[str, list[str]]:
         """Add layer i, one step after the other; returns its h [N, B, H] and its parts after the step `last`."""
+        gx = self._input_half(i, x, x_bound) if i else x
         b, N, letters = self.b, self.steps, self.cell.cell.state
         sizes, H = [len(part) for part in self.cell.blocks], self.config.hidden
         names = [f"l{i}_gx_{self.cell.label(part)}" for part in self.cell.blocks]
@@ -76,21 +41,22 @@ class Block(Step):
         """Add what values [N, B, ·] are at the step `last`, [1, B, ·]."""
         return self.b.op("Gather", values, LAST, name=name, axis=0)
 
-    def _stacked(self, out: str, layers: list[str]) -> str:
-        """Add a state [L, B, H] of the given name."""
-        return layers[0] if len(layers) == 1 else self.b.op("Concat", *layers, name=out, axis=0)
-
     def _pooled(self, x: str, before: str) -> tuple[str, str]:
         """Add the largest values so far beside x, [N, B, 2H], and the pooled state after the step `last`."""
         b, N, L = self.b, self.steps, self.config.layers
-        most = b.split(before, [f"pooled{i}" for i in range(L)], [1] * L, axis=0)[0] if L > 1 else before
-        seen = []
+        most, seen = self._layers_of(before, "pooled")[0], []
         for t, row in enumerate(b.split(x, [f"top_{t}" for t in range(N)], [1] * N, axis=0)):
             most = b.op("Max", most, row, name=f"pooled_{t}")
             seen.append(most)
         whole = b.op("Concat", *seen, name="pooled_all", axis=0)
         end = self._at_last(whole, "pooled_out" if L == 1 else "pooled_last")
         return b.op("Concat", x, whole, name="both", axis=-1), self._stacked("pooled_out", [end] * L)
+
+    def _top(self, x: str) -> str:
+        return x
+
+    def _newest(self, point: str) -> str:
+        return self.b.op("Squeeze", self._at_last(point, "last_point"), self.b.constant("axis0", [0]), name="last_row")
 
     def _difference(self, point: str, state: str) -> str:
         """Add the differences of points to the ones before [N, B, F], 0 for the first; and 1 for the state [B, 1]."""

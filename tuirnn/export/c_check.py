@@ -23,10 +23,8 @@ NO_MEMORY = ("Killed", "out of memory", "memory exhausted", "Cannot allocate mem
 
 
 def verify(files: Mapping[str, str]) -> str:
-    """Compile the sources of a network and run the example, which checks the network's test vector.
+    """Compile the sources that `c_source.c_files` returned, and run the example, which checks the test vector.
 
-    Args:
-        files: returned by `c_source.c_files`.
     Returns:
         '' if the test vector was reproduced; otherwise why it could not be checked.
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuirnn.export.program import CODES, WORK, Constant, Copy, Loop, Operand, Place, Product, Program, Quantize
+from tuirnn.export.program import CODES, WORK, Constant, Copy, Loop, Operand, Place, Product, Program, Quantize, cut
 
 OPERATIONS = {
     "Abs": "fabsf({})",
@@ -85,7 +85,7 @@ def tables(program: Program) -> Iterator[Table]:
             rows = ["{" + _elements(row) + "}" for row in value] if value.ndim == 2 else [_elements(value)]
             yield _table(f"cell_{name}{shape}", value, ",\n".join(rows))
         elif value.dtype == np.int8:
-            flat, sums = groups(value), _padded(value.astype(np.int64).sum(0)[None])[0].astype(np.int32)
+            flat, sums = groups(value), np.pad(value.sum(0, np.int32), (0, -value.shape[1] % NARROW))
             yield _table(f"cell_{name}[{flat.size}]", flat, _elements(flat))
             yield _table(f"cell_{name}_sums[{sums.size}]", sums, _elements(sums))
         else:
@@ -100,27 +100,16 @@ def _table(name: str, value: Constant, elements: str) -> Table:
 
 def panels(W: Constant) -> Constant:
     """W [K, N] as cell.c reads it: N padded to 16, cut into panels of 64 columns and then of 16; flat."""
-    padded = _padded(W)
-    wide = padded.shape[1] // WIDE * WIDE
-    starts = [(n, n + WIDE) for n in range(0, wide, WIDE)]
-    starts += [(n, n + NARROW) for n in range(wide, padded.shape[1], NARROW)]
-    return np.concatenate([padded[:, first:last].ravel() for first, last in starts])
+    wide, narrow = divmod(-(-W.shape[1] // NARROW), WIDE // NARROW)
+    return cut(W, [WIDE] * wide + [NARROW] * narrow)
 
 
 def groups(W: Constant) -> Constant:
     """W [K, N] of integers: panels of 16 columns, in each of which four rows of a column are neighbours; flat."""
-    K = W.shape[0]
-    padded = np.zeros((-(-K // GROUP) * GROUP, _padded(W).shape[1]), W.dtype)
-    padded[:K, : W.shape[1]] = W
-    cut = padded.reshape(-1, GROUP, padded.shape[1] // NARROW, NARROW)
-    return np.ascontiguousarray(cut.transpose(2, 0, 3, 1)).ravel()
-
-
-def _padded(W: Constant) -> Constant:
     K, N = W.shape
-    padded = np.zeros((K, -(-N // NARROW) * NARROW), W.dtype)
-    padded[:, :N] = W
-    return padded
+    padded = np.pad(W, ((0, -K % GROUP), (0, -N % NARROW)))
+    blocks = padded.reshape(-1, GROUP, padded.shape[1] // NARROW, NARROW)
+    return np.ascontiguousarray(blocks.transpose(2, 0, 3, 1)).ravel()
 
 
 def _elements(values: Constant) -> str:
@@ -142,11 +131,11 @@ def _member(name: str) -> str:
     return name.removesuffix("_in")
 
 
+@dataclass(frozen=True)
 class _Function:
     """Writes `network`."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    program: Program
 
     def lines(self) -> list[str]:
         """The whole function."""

@@ -9,12 +9,11 @@ import numpy as np
 
 from tuirnn.cellfile.start import Primed
 from tuirnn.cellfile.vectors import RELATIVE_TOLERANCE, TestVector
-from tuirnn.errors import CellFileError, ConfigError, one_line
+from tuirnn.errors import ConfigError, one_line
 from tuirnn.export.c_program import Table, network_function, number, sizes, state_members, tables
 from tuirnn.export.lowering import program_of
 from tuirnn.export.network import Network
 from tuirnn.export.program import Program
-from tuirnn.files import atomic_write_all
 from tuirnn.vocab import UNKNOWN, opening, word_ranges
 
 PREFIX = "cell"
@@ -40,12 +39,8 @@ TAKEN = (
 
 
 def need_writable(network: Network, precision: str = "fp32", prefix: str = PREFIX) -> None:
-    """Refuse what the sources in `c/` do not compute.
+    """Refuse what the sources in `c/` do not compute: another precision, prefix, or symbols.
 
-    Args:
-        network: what is to be written; any can be.
-        precision: of the weights.
-        prefix: of all names.
     Raises:
         ConfigError: with the reason.
     """
@@ -103,26 +98,12 @@ def c_files(
     return named | {f"{prefix}_weights.c": f'#include "{prefix}_weights.h"\n\n{defined}'}
 
 
-def write_c(
-    network: Network, test: TestVector, folder: Path, prefix: str = PREFIX, precision: str = "fp32"
-) -> list[Path]:
-    """Write `c_files` into a folder, which is made where it is missing; nothing is compiled.
-
-    Returns:
-        The files.
-    Raises:
-        ConfigError: see `need_writable`.
-        CellFileError: the folder cannot be written.
-    """
-    files = {folder / name: text.encode() for name, text in c_files(network, test, prefix, precision).items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write_all(files, durable=False)
-    except OSError as error:
-        raise CellFileError(
-            f"cannot write {one_line(folder)}: {error.strerror}; choose another place with -o"
-        ) from None
-    return list(files)
+def write_c(network: Network, test: TestVector, folder: Path, prefix: str = PREFIX, precision: str = "fp32") -> None:
+    """Write `c_files` into a folder, which is made where it is missing; nothing is compiled."""
+    files = c_files(network, test, prefix, precision)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_bytes(text.encode())
 
 
 def _renamed(text: str, prefix: str) -> str:

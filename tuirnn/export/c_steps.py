@@ -17,11 +17,8 @@ from tuirnn.export.network import Network
 
 @contextmanager
 def compiled(network: Network, test: TestVector) -> Iterator[Callable[[int], None] | None]:
-    """Compile the C source of a network for this processor.
+    """Compile the C source of a language model for this processor.
 
-    Args:
-        network: a language model.
-        test: its test vector.
     Returns:
         A context manager with a function that runs a number of steps; None without a compiler.
     """

@@ -1,7 +1,7 @@
 """From a run to a cell file that has been checked, run, and found to be right."""
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -10,7 +10,7 @@ from tuirnn import __version__
 from tuirnn.cellfile import guard, sidecar
 from tuirnn.cellfile.card import FIGURES, Card
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.cellfile.contract import FINGERPRINT, CellMetadata, state_map
+from tuirnn.cellfile.contract import FINGERPRINT
 from tuirnn.cellfile.reading import HeldOutLoss
 from tuirnn.cellfile.start import Primed
 from tuirnn.errors import CellFileError, ConfigError, VerificationError, one_line
@@ -31,22 +31,13 @@ def export_run(
     options: CellOptions | None = None,
     *,
     max_loss_increase: float = MAX_LOSS_INCREASE,
-    proofs: bool = True,
 ) -> TrustedCell:
-    """Make the cell file of a run in memory.
+    """As `export_network`, from a checkpoint of a run: 'best', 'last' or a step.
 
-    Args:
-        paths: the run.
-        which: 'best', 'last' or a step.
-        options: the file's form.
-        max_loss_increase: what a lossy precision may cost on held-out text, nats a token.
-        proofs: whether it brings test lanes and a test text, for others to check it by.
     Raises:
         RunError: no such checkpoint, or a damaged one.
-        ConfigError: a precision that costs more.
-        DataError: the held-out text that a precision is weighed on has changed or is gone.
     """
-    return export_network(read_network(paths, which), options, max_loss_increase=max_loss_increase, proofs=proofs)
+    return export_network(read_network(paths, which), options, max_loss_increase=max_loss_increase)
 
 
 def export_network(
@@ -56,7 +47,17 @@ def export_network(
     max_loss_increase: float = MAX_LOSS_INCREASE,
     proofs: bool = True,
 ) -> TrustedCell:
-    """As `export_run`, from a network in memory."""
+    """Make the cell file of a network in memory.
+
+    Args:
+        network: what is exported.
+        options: the file's form.
+        max_loss_increase: what a lossy precision may cost on held-out text, nats a token.
+        proofs: whether it brings test lanes and a test text, for others to check it by.
+    Raises:
+        ConfigError: a precision that costs more.
+        DataError: the held-out text that a precision is weighed on has changed or is gone.
+    """
     options = options or CellOptions()
     if options.samples and not network.task.writes:
         raise ConfigError(f"{network.name} is no language model: its cell has no sampler and chooses no next token")
@@ -70,7 +71,7 @@ def export_network(
                 f"--precision {options.precision} raises the held-out loss from {loss.nats_fp32:.4f} to "
                 f"{loss.nats:.4f} nats, more than {max_loss_increase:g}; take another or raise --max-loss-increase"
             )
-    return _make(network, options, loss, proofs, _primed(network, options))
+    return _make(network, options, loss=loss, proofs=proofs, primed=_primed(network, options))
 
 
 def _primed(network: Network, options: CellOptions) -> Primed | None:
@@ -79,7 +80,7 @@ def _primed(network: Network, options: CellOptions) -> Primed | None:
         return None
     from tuirnn.runtime.session import CellSession
 
-    cell = _make(network, CellOptions(precision=options.precision), None, False)
+    cell = _make(network, CellOptions(precision=options.precision))
     session = CellSession(cell, device="cpu", threads=1)
     *tokens, last = network.vocab.encode(options.prime).tolist()
     session.begin()
@@ -99,41 +100,28 @@ def _primed(network: Network, options: CellOptions) -> Primed | None:
 def weigh(network: Network, precision: str) -> HeldOutLoss:
     """Measure a precision against float32 on the network's held-out text, through ONNX Runtime."""
     assert network.measure is not None
-    (lossy, _), (exact, tokens) = (
-        network.measure(_make(network, CellOptions(precision=name), None, False)) for name in (precision, "fp32")
-    )
+    cells = (_make(network, CellOptions(precision=name)) for name in (precision, "fp32"))
+    (lossy, _), (exact, tokens) = map(network.measure, cells)
     return HeldOutLoss(round(lossy, 6), round(exact, 6), tokens)
 
 
 def _make(
-    network: Network, options: CellOptions, loss: HeldOutLoss | None, proofs: bool, primed: Primed | None = None
-) -> TrustedCell:
-    metadata = CellMetadata(
-        cell=network.config.cell,
-        variant=network.variant,
-        layers=network.config.layers,
-        hidden=network.config.hidden,
-        vocab=network.vocab,
+    network: Network, options: CellOptions, *, loss: HeldOutLoss | None = None, proofs: bool = False,
+    primed: Primed | None = None,
+) -> TrustedCell:  # fmt: skip
+    metadata = replace(
+        network.metadata,
         test=vectors.test_vector(network, options),
         lanes=vectors.test_lanes(network, options) if proofs else (),
         text=vectors.test_text(network, options, primed) if proofs and not options.block else None,
-        val_bpc=math.nan if network.scaling else round(network.val_loss / math.log(2), 4),
-        val_mse=float(f"{network.val_loss:.6g}") if network.scaling else None,
-        data=network.data,
         primed=primed,
         card=_card(network, options),
         version=__version__,
         precision=options.precision,
-        state_map=state_map(network.config.recurrent, network.scaling, pools=network.config.pools),
         loss=loss,
         sampler=options.samples,
         unroll=options.unroll,
         block=options.block or 0,
-        task=network.task.name,
-        classes=network.classes,
-        scaling=network.scaling,
-        look_back=network.look_back,
-        calibration=network.calibration,
     )
     model = build(network.config, network.weights, metadata, options)
     if options.precision == "int4" and not any(t.data_type == onnx.TensorProto.INT4 for t in model.graph.initializer):
@@ -159,9 +147,8 @@ def _card(network: Network, options: CellOptions) -> Card:
     figures: dict[str, float | str] = {"parameters": int(counted), "step": network.step}
     if network.val_loss == network.val_loss:
         figures |= {"held-out loss": float(f"{network.val_loss:.6g}"), "unit": network.task.loss_in[0]}
-    return (
-        {"data": network.data, **options.card, FIGURES: figures} if network.data else {**options.card, FIGURES: figures}
-    )
+    data = {"data": network.data} if network.data else {}
+    return {**data, **options.card, FIGURES: figures}
 
 
 def write_cell(cell: TrustedCell, path: Path, further: Mapping[Path, bytes] | None = None) -> Path:

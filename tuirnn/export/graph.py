@@ -24,14 +24,7 @@ from tuirnn.settings.model import ModelConfig
 
 
 def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, options: CellOptions) -> onnx.ModelProto:
-    """Build the ONNX model of a cell file.
-
-    Args:
-        config: the architecture.
-        weights: float64.
-        metadata: becomes metadata_props.
-        options: the form of the file.
-    """
+    """Build the ONNX model of a cell file, whose metadata_props are `metadata`."""
     b = GraphBuilder()
     kind = Block if options.block else Step
     step = kind(b, config, weights, PRECISIONS[options.precision], metadata.scaling, metadata.names[1],
@@ -49,8 +42,13 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
             b.op("Identity", value, name=name)
         rows = [b.op("Unsqueeze", token, b.constant("axis0", [0]), name=token + "_row") for token in chosen]
         b.op("Concat", *rows, name=TOKENS, axis=0)
+    kinds = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, kinds[dtype], shape) for name, (dtype, shape) in side.items()]
+        for side in metadata.interface(options.static_batch or "batch")
+    )
     model = helper.make_model(
-        helper.make_graph(b.nodes, "tuirnn_cell", *_interface(metadata, options), list(b.constants.values())),
+        helper.make_graph(b.nodes, "tuirnn_cell", inputs, outputs, list(b.constants.values())),
         opset_imports=[helper.make_opsetid("", options.opset_version)],
         producer_name="tuirnn",
         producer_version=metadata.version,
@@ -58,17 +56,3 @@ def build(config: ModelConfig, weights: ModelWeights, metadata: CellMetadata, op
     model.ir_version = options.ir_version
     helper.set_model_props(model, metadata.to_strings())
     return model
-
-
-def _interface(
-    metadata: CellMetadata, options: CellOptions
-) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-    """Return the graph's inputs and outputs, with the shapes of `CellMetadata.interface`."""
-    batch = options.static_batch or "batch"
-    sides = metadata.interface(batch)
-    kinds = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, kinds[dtype], shape) for name, (dtype, shape) in side.items()]
-        for side in sides
-    )
-    return inputs, outputs

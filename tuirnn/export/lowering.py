@@ -5,16 +5,15 @@ cost nothing; neighbouring elementwise nodes of the same size become one loop; p
 used again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from tuirnn.cellfile.contract import CellMetadata, state_map
-from tuirnn.cellfile.vectors import TestVector
+from tuirnn.codegen.wasm_functions import WRITE
 from tuirnn.export.graph import build
 from tuirnn.export.network import Network
 from tuirnn.export.options import CellOptions
@@ -35,27 +34,13 @@ from tuirnn.export.program import (
 ALIGNED = 16
 """Elements that a place in the scratch arrays is a multiple of: 64 bytes of float32."""
 
-ELEMENTWISE = frozenset({
-    "Abs", "Add", "Atanh", "Div", "Exp", "Greater", "Max", "Min", "Mul", "Neg", "Relu", "Sigmoid", "Sqrt", "Sub",
-    "Tanh", "Where",
-})  # fmt: skip
+ELEMENTWISE = WRITE.keys()
 """Operators that compute each element from the same elements of their operands; truth values are 1 and 0."""
 
 
 def program_of(network: Network, precision: str = "fp32") -> Program:
-    """The program of a network's single step.
-
-    Args:
-        network: any.
-        precision: fp32 or int8.
-    """
-    config = network.config
-    metadata = CellMetadata(
-        config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
-        state_map=state_map(config.recurrent, network.scaling, pools=config.pools), task=network.task.name,
-        classes=network.classes, scaling=network.scaling,
-    )  # fmt: skip
-    return lower(build(config, network.weights, metadata, CellOptions(precision=precision)))
+    """The program of a network's single step, in fp32 or int8."""
+    return lower(build(network.config, network.weights, network.metadata, CellOptions(precision=precision)))
 
 
 def lower(model: onnx.ModelProto) -> Program:
@@ -248,25 +233,20 @@ class _Reader:
         self.operations.append(Quantize(out, x, scale, zero))
 
 
-def _reads(operation: Operation) -> Iterator[Place]:
+def _reads(operation: Operation) -> list[Place]:
     """The places that an operation reads."""
     if isinstance(operation, Loop):
-        operands = [operand for _, _, each in operation.values for operand in each]
-    elif isinstance(operation, Product):
-        operands = [operation.x, operation.zero or 0.0]
-    else:
-        operands = [operation.x]
-    yield from (operand for operand in operands if isinstance(operand, Place))
+        return operation.read
+    zero = operation.zero if isinstance(operation, Product) else None
+    return [operation.x, *([zero] if isinstance(zero, Place) else [])]
 
 
-def _writes(operation: Operation) -> Iterator[Place]:
+def _writes(operation: Operation) -> list[Place]:
     """The places that an operation writes."""
     if isinstance(operation, Loop):
-        yield from (place for place, _ in operation.stores)
-        return
-    yield operation.out
-    if isinstance(operation, Quantize):
-        yield from (place for place in (operation.scale, operation.zero) if isinstance(place, Place))
+        return [place for place, _ in operation.stores]
+    further = (operation.scale, operation.zero) if isinstance(operation, Quantize) else ()
+    return [operation.out, *(place for place in further if isinstance(place, Place))]
 
 
 def _placed(
@@ -299,21 +279,16 @@ def _placed(
 
 def _rebased(operation: Operation, kept: Mapping[str, int], moved: Callable[[Place], Place]) -> Operation:
     """An operation on places in the scratch arrays; a loop keeps only what is read after it."""
+    if not isinstance(operation, Loop):
+        places = {name: moved(each) for name, each in vars(operation).items() if isinstance(each, Place)}
+        return replace(operation, **places)
 
     def operand(each: Operand) -> Operand:
         return moved(each) if isinstance(each, Place) else each
 
-    if isinstance(operation, Loop):
-        values = tuple((name, kind, tuple(map(operand, each))) for name, kind, each in operation.values)
-        stores = tuple((moved(place), name) for place, name in operation.stores if place.base in kept)
-        return Loop(operation.size, values, stores)
-    if isinstance(operation, Product):
-        zero = None if operation.zero is None else operand(operation.zero)
-        return Product(moved(operation.out), moved(operation.x), operation.weight, zero)
-    if isinstance(operation, Quantize):
-        scale, zero = (moved(each) if isinstance(each, Place) else each for each in (operation.scale, operation.zero))
-        return Quantize(moved(operation.out), moved(operation.x), scale, zero)
-    return Copy(moved(operation.out), moved(operation.x))
+    values = tuple((name, kind, tuple(map(operand, each))) for name, kind, each in operation.values)
+    stores = tuple((moved(place), name) for place, name in operation.stores if place.base in kept)
+    return Loop(operation.size, values, stores)
 
 
 class _Room:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tuirnn.calibration import Calibration
 from tuirnn.cellfile.cell import TrustedCell
+from tuirnn.cellfile.contract import CellMetadata, state_map
+from tuirnn.cellfile.vectors import TestVector
 from tuirnn.errors import DataError, RunError, one_line
 from tuirnn.export.weights import ModelWeights, read_weights
 from tuirnn.runs import checkpoint
@@ -56,10 +58,26 @@ class Network:
     calibration: Calibration | None = None
 
     @property
-    def variant(self) -> str:
-        """The value of the option that chooses among a family of cells; empty where there is none."""
-        option = self.config.recurrent.option
-        return option[1] if option else ""
+    def metadata(self) -> CellMetadata:
+        """The metadata of its plain cell file, a step in fp32; the test vector is an empty one."""
+        cell, points = self.config.recurrent, self.scaling is not None
+        return CellMetadata(
+            cell=self.config.cell,
+            variant=cell.option[1] if cell.option else "",
+            layers=self.config.layers,
+            hidden=self.config.hidden,
+            vocab=self.vocab,
+            test=TestVector((0,), (0.0,)),
+            val_bpc=math.nan if points else round(self.val_loss / math.log(2), 4),
+            val_mse=float(f"{self.val_loss:.6g}") if points else None,
+            data=self.data,
+            state_map=state_map(cell, self.scaling, pools=self.config.pools),
+            task=self.task.name,
+            classes=self.classes,
+            scaling=self.scaling,
+            look_back=self.look_back,
+            calibration=self.calibration,
+        )
 
 
 def read_network(paths: RunPaths, which: str = "best") -> Network:
@@ -73,12 +91,8 @@ def read_network(paths: RunPaths, which: str = "best") -> Network:
 
 
 def network_of(paths: RunPaths, record: RunRecord, saved: Checkpoint) -> Network:
-    """The network of a checkpoint that has been read.
+    """The network of a run's checkpoint that has been read.
 
-    Args:
-        paths: its run.
-        record: of the run.
-        saved: the checkpoint.
     Raises:
         RunError: the record or the checkpoint does not say what a network needs.
     """

@@ -77,7 +77,7 @@ class CellOptions:
 
     @property
     def steps(self) -> int:
-        """precision, versions, batch axis, sampler, steps per call per call."""
+        """Steps in one call."""
         return self.block or self.unroll
 
     @property

@@ -11,8 +11,7 @@ same. All arithmetic between products is float32.
 - int4: matrices in 4 bits with a scale for each 16 rows of a column, activations in float32; needs opset 21.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 import numpy.typing as npt
@@ -28,22 +27,18 @@ BLOCK = 16
 """Rows of a column that share a scale in int4."""
 
 
-class Precision(Protocol):
+class Precision(ABC):
     """A way to store weights.
 
     Attributes:
-        name: as on the command line.
         opset: the first that has its operators.
-        exact: whether splitting the head's sum improves accuracy, see `graph`.
+        exact: whether splitting the head's sum improves accuracy, see `Step`.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def opset(self) -> int: ...
-    @property
-    def exact(self) -> bool: ...
+    opset = 13
+    exact = False
 
+    @abstractmethod
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
         """Add the product of x [..., K] and W [K, N]; returns its name.
 
@@ -55,18 +50,18 @@ class Precision(Protocol):
             bound: largest absolute value of x; None if unknown.
         """
 
+    @abstractmethod
     def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
         """Add the rows [B, N] of `table` [V, N] for the tokens [B]; returns their name."""
 
 
-@dataclass(frozen=True)
-class Float:
+class Float(Precision):
     """Weights in float32 or float16."""
 
-    name: str
-    stored: npt.DTypeLike
-    opset: int = 13
-    exact: bool = True
+    exact = True
+
+    def __init__(self, stored: npt.DTypeLike) -> None:
+        self.stored = stored
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
         """Add a MatMul."""
@@ -84,13 +79,8 @@ class Float:
         return b.op("Gather", stored, token, name=name)
 
 
-@dataclass(frozen=True)
-class Int8:
+class Int8(Precision):
     """Weights in eight bits, with a scale for each column."""
-
-    name: str = "int8"
-    opset: int = 13
-    exact: bool = False
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
         """Add the quantization of x, an integer product, and its scaling."""
@@ -118,13 +108,10 @@ class Int8:
         return b.op("Mul", wide, b.constant("table_scale", scale), name=name)
 
 
-@dataclass(frozen=True)
-class Int4:
-    """Weights in four bits, with a scale for each 16 rows of a column; the table in eight bits."""
+class Int4(Int8):
+    """Weights in four bits, with a scale for each 16 rows of a column; the table in eight: Gather has no four."""
 
-    name: str = "int4"
-    opset: int = 21
-    exact: bool = False
+    opset = 21
 
     def product(self, b: GraphBuilder, x: str, W: Array, name: str, bound: float | None) -> str:
         """Add a blocked DequantizeLinear and a MatMul, which runtimes fuse.
@@ -134,29 +121,23 @@ class Int4:
         """
         K, N = W.shape
         if K % BLOCK or N < MATRIX_FROM:  # blocks are whole; the head is small, and affects the loss most
-            return Int8().product(b, x, W, name, bound)
+            return super().product(b, x, W, name, bound)
         blocks = W.reshape(K // BLOCK, BLOCK, N)
         codes, scale = quantize(blocks.transpose(1, 0, 2).reshape(BLOCK, -1), 7, CLIPPINGS)
         codes = codes.reshape(BLOCK, K // BLOCK, N).transpose(1, 0, 2).reshape(K, N)
-        weight = b.tensor(
-            helper.make_tensor(name + "_weight", TensorProto.INT4, [K, N], pack4(codes).tobytes(), raw=True)
-        )
+        weight = b.constant(name + "_weight", codes, helper.tensor_dtype_to_np_dtype(TensorProto.INT4))
         scales = b.constant(name + "_scale", scale.reshape(K // BLOCK, N))
         wide = b.once("DequantizeLinear", weight, scales, name=weight + "_wide", axis=0, block_size=BLOCK)
         if b.prefix:  # one of several steps
             wide = b.once("Split", wide, b.constant(f"whole_{K}", [K]), name=weight + "_once", axis=0)
         return b.op("MatMul", x, wide, name=name)
 
-    def rows(self, b: GraphBuilder, table: Array, token: str, name: str) -> str:
-        """Add rows in eight bits: Gather does not support four."""
-        return Int8().rows(b, table, token, name)
-
 
 CLIPPINGS = tuple(share / 20 for share in range(13, 21))
 
 PRECISIONS: dict[str, Precision] = {
-    "fp32": Float("fp32", np.float32),
-    "fp16": Float("fp16", np.float16),
+    "fp32": Float(np.float32),
+    "fp16": Float(np.float16),
     "int8": Int8(),
     "int4": Int4(),
 }
@@ -183,11 +164,3 @@ def quantize(
         error = ((np.clip(np.rint(W / tried), -most, most) * tried - W) ** 2).sum(0)
         scale, least = np.where(error < least, tried, scale), np.minimum(error, least)
     return np.clip(np.rint(W / scale), -most, most).astype(np.int64), scale
-
-
-def pack4(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Pack two 4-bit codes into each byte, the first in the low half."""
-    flat = (codes.ravel() & 15).astype(np.uint8)
-    if flat.size % 2:
-        flat = np.append(flat, np.uint8(0))
-    return np.asarray(flat[0::2] | flat[1::2] << 4, np.uint8)

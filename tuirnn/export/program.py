@@ -3,7 +3,7 @@
 `lowering` makes it from the graph of the cell file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,11 @@ class Loop:
     values: tuple[tuple[str, str, tuple[Operand, ...]], ...]
     stores: tuple[tuple[Place, str], ...]
 
+    @property
+    def read(self) -> list[Place]:
+        """The places that it reads."""
+        return [each for _, _, operands in self.values for each in operands if isinstance(each, Place)]
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -115,7 +120,8 @@ class Program:
         """The constants that are matrices of products."""
         return frozenset(each.weight for each in self.operations if isinstance(each, Product))
 
-    @property
-    def flash(self) -> int:
-        """Bytes of the constants."""
-        return sum(value.nbytes for value in self.constants.values())
+
+def cut(W: Constant, widths: Sequence[int]) -> Constant:
+    """Pad W [K, N] with columns of zeros, and cut it into panels of these widths with contiguous rows; flat."""
+    padded = np.pad(W, ((0, 0), (0, sum(widths) - W.shape[1])))
+    return np.concatenate([panel.ravel() for panel in np.split(padded, np.cumsum(widths)[:-1], axis=1)])

@@ -34,40 +34,55 @@ class Step:
 
     def take(self, token: str, before: list[str]) -> tuple[str, list[str]]:
         """Add a step that reads a token or point; returns the names of the output [B, N] and of the new states."""
-        b, config, L = self.b, self.config, self.config.layers
-        cell, letters = self.cell.cell, self.cell.cell.state
+        b, config, letters = self.b, self.config, self.cell.cell.state
         last = before[-1] if self.scaling and self.scaling.reads == DIFFERENCE else ""
-        old = [
-            b.split(name, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [name]
-            for letter, name in zip(letters, before[: len(letters)], strict=True)
-        ]
-        new: list[list[str]] = []
-        bound = cell.bounds.get(letters[0])
+        old = [self._layers_of(state, letter) for letter, state in zip(letters, before, strict=False)]
+        new: list[list[str]] = []  # for each layer its parts
+        bound = self.cell.cell.bounds.get(letters[0])
         point, calendar = self._parts(token)
-        x, x_bound = self._read(point, calendar, last), bound  # [B, G·H]
-        for i in range(L):
-            names = [f"{letter}_out" if L == 1 else f"{letter}{i}_out" for letter in letters]
-            new.append(self._layer(i, x, x_bound, [pieces[i] for pieces in old], names))
+        x, x_bound = self._read(point, calendar, last), bound  # [·, B, G·H]
+        for i in range(config.layers):
+            h, after = self._layer(i, x, x_bound, [layers[i] for layers in old])
+            new.append(after)
             if config.residual and i:
-                x, x_bound = b.add(new[i][0], x, f"l{i}_residual"), x_bound and bound and x_bound + bound
+                x, x_bound = b.add(h, x, f"l{i}_residual"), x_bound and bound and x_bound + bound
             else:
-                x, x_bound = new[i][0], bound
-        after = [column[0] for column in zip(*new, strict=True)]
-        if L > 1:
-            columns = zip(letters, zip(*new, strict=True), strict=True)
-            after = [b.op("Concat", *names, name=f"{letter}_out", axis=0) for letter, names in columns]
+                x, x_bound = h, bound
+        columns = zip(letters, zip(*new, strict=True), strict=True)
+        states = [self._stacked(f"{letter}_out", layers) for letter, layers in columns]
         if config.pools:
-            after.append(b.op("Max", before[-1], x, name="pooled_out"))  # [L, B, H], the same for each layer
-            most = b.split(after[-1], [f"pooled{i}" for i in range(L)], [1] * L, axis=0)[0] if L > 1 else after[-1]
-            x = b.op("Concat", x, most, name="both", axis=-1)  # [1, B, 2H]
-        x = b.op("Squeeze", x, b.constant("axis0", [0]), name="top")  # [B, H], or [B, 2H]
+            x, pooled = self._pooled(x, before[-1])
+            states.append(pooled)
+        x = self._top(x)
         if self.weights.projection:
             weight, bias = self.weights.projection
             x = self.precision.product(b, x, weight.T, "projection_xw", x_bound)
             x, x_bound = b.add(x, b.constant("projection_bias", bias), "projection"), None
         if last:
-            after.append(b.op("Concat", point, "known", name=BEFORE + "_out", axis=-1))
-        return self._answer(point, x, x_bound), after
+            states.append(b.op("Concat", self._newest(point), "known", name=BEFORE + "_out", axis=-1))
+        return self._answer(point, x, x_bound), states
+
+    def _layers_of(self, state: str, letter: str) -> list[str]:
+        """Add the layers of a state [L, B, H], each [1, B, H]."""
+        L = self.config.layers
+        return self.b.split(state, [f"{letter}{i}" for i in range(L)], [1] * L, axis=0) if L > 1 else [state]
+
+    def _stacked(self, out: str, layers: Sequence[str]) -> str:
+        """Add a state [L, B, H] of the given name; a single layer has that name."""
+        return layers[0] if len(layers) == 1 else self.b.op("Concat", *layers, name=out, axis=0)
+
+    def _pooled(self, x: str, before: str) -> tuple[str, str]:
+        """Add the largest values so far beside x, [1, B, 2H], and the pooled state."""
+        after = self.b.op("Max", before, x, name="pooled_out")  # [L, B, H], the same for each layer
+        return self.b.op("Concat", x, self._layers_of(after, "pooled")[0], name="both", axis=-1), after
+
+    def _top(self, x: str) -> str:
+        """Add what the head reads, [B, H], or [B, 2H]."""
+        return self.b.op("Squeeze", x, self.b.constant("axis0", [0]), name="top")
+
+    def _newest(self, point: str) -> str:
+        """Add the point that the next step needs, [B, F]."""
+        return point
 
     def _read(self, fed: str, calendar: str, last: str) -> str:
         """Add the first layer's input half [B, G·H] with its biases: a table row of a token, a product of a point."""
@@ -105,13 +120,16 @@ class Step:
         point, calendar = self.b.split(fed, ["point", "calendar"], [F, self.scaling.inputs - F])
         return point, calendar
 
-    def _layer(self, i: int, x: str, x_bound: float | None, before: list[str], after: list[str]) -> list[str]:
-        """Add layer i, whose `x` is its input half (i = 0) or the layer's input; returns the names of its state."""
-        if not i:
-            return self._cell_step(i, x, before, after, first=True)
-        if self.cell.sums_up and not self.precision.exact:
-            return self._cell_step(i, x, before, after, whole=self._both(i, x, x_bound, before[0]))
-        return self._cell_step(i, self._input_half(i, x, x_bound), before, after)
+    def _layer(self, i: int, x: str, x_bound: float | None, before: list[str]) -> tuple[str, list[str]]:
+        """Add layer i, whose `x` is its input half (i = 0) or the layer's input; returns its h and its new parts."""
+        after = [f"{letter}{'' if self.config.layers == 1 else i}_out" for letter in self.cell.cell.state]
+        gx, whole = x, ""
+        if i and self.cell.sums_up and not self.precision.exact:
+            whole = self._both(i, x, x_bound, before[0])
+        elif i:
+            gx = self._input_half(i, x, x_bound)
+        after = self._cell_step(i, gx, before, after, whole=whole, first=not i)
+        return after[0], after
 
     def _input_half(self, i: int, x: str, x_bound: float | None) -> str:
         """Add the input half of layer i > 0 with its biases, [·, B, G·H]."""

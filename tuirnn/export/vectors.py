@@ -5,11 +5,10 @@ the rounded weights.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tuirnn.cellfile.contract import CellMetadata, Shape, state_map
 from tuirnn.cellfile.start import Primed, State
 from tuirnn.cellfile.vectors import Fed, TestText, TestVector
 from tuirnn.export import reference
@@ -36,18 +35,11 @@ WEIGHINGS = 4 * 10**8
 TEXT_LENGTH = 50
 
 
-class _Oracle(Protocol):
-    def step(self, fed: Sequence[Fed]) -> Array:
-        """Feed one token or point to each lane; returns the outputs [B, ·]."""
-
-    def restore(self, state: State) -> None:
-        """Go to a state."""
-
-
 def test_vector(network: Network, options: CellOptions) -> TestVector:
     """Tokens spread over the vocabulary, or points that swing about the mean, and what comes out after them."""
     count = _whole(TEST_TOKENS, options)
-    inputs = points(network.scaling, count, 0) if network.scaling else _tokens(len(network.vocab), count)
+    spread = ((7 * i + 1) % len(network.vocab) for i in range(count))
+    inputs = points(network.scaling, count, 0) if network.scaling else tuple(spread)
     return _answered(network, options, [inputs], trace=False)[0]
 
 
@@ -128,7 +120,7 @@ def _answered(
     )
 
 
-def _oracle(network: Network, precision: str, lanes: int) -> _Oracle:
+def _oracle(network: Network, precision: str, lanes: int) -> "_Float64 | _Evaluated":
     return _Float64(network, lanes) if precision == "fp32" else _Evaluated(network, precision, lanes)
 
 
@@ -141,12 +133,12 @@ class _Float64:
         self._before: Sequence[Fed] = ()
 
     def restore(self, state: State) -> None:
-        """See `_Oracle.restore`."""
+        """Go to a state."""
         rows = [np.array(part) for part in state.values()]  # [L, H] each
         self._states = [[tuple(part[i] for part in rows) for i in range(len(rows[0]))] for _ in self._states]
 
     def step(self, fed: Sequence[Fed]) -> Array:
-        """See `_Oracle.step`."""
+        """Feed one token or point to each lane; returns the outputs [B, ·]."""
         network, rows = self._network, []
         for i, one in enumerate(fed):
             scaling = network.scaling
@@ -164,38 +156,25 @@ class _Evaluated:
     def __init__(self, network: Network, precision: str, lanes: int) -> None:
         from onnx.reference import ReferenceEvaluator
 
-        config = network.config
-        self._state_map = state_map(config.recurrent, network.scaling, pools=config.pools)
-        metadata = CellMetadata(
-            config.cell, "", config.layers, config.hidden, network.vocab, TestVector((0,), (0.0,)),
-            state_map=dict(self._state_map), task=network.task.name, classes=network.classes, scaling=network.scaling,
-        )  # fmt: skip
-        self._evaluator = ReferenceEvaluator(build(config, network.weights, metadata, CellOptions(precision=precision)))
+        metadata, options = network.metadata, CellOptions(precision=precision)
+        self._evaluator = ReferenceEvaluator(build(network.config, network.weights, metadata, options))
         self._read, self._out = metadata.names
+        self._state_map = metadata.state_map
         self._dtype = np.float32 if network.scaling else np.int64
-        shapes = metadata.interface(lanes)[0]
-        self._state = {name: np.zeros(_sizes(shapes[name]), np.float32) for name in self._state_map.values()}
+        sizes = {name: tuple(map(int, shape)) for name, (_, shape) in metadata.interface(lanes)[0].items()}
+        self._state = {name: np.zeros(sizes[name], np.float32) for name in self._state_map.values()}
 
     def restore(self, state: State) -> None:
-        """See `_Oracle.restore`."""
+        """Go to a state."""
         for name, rows in state.items():
             self._state[name] = self._state[name] * 0 + np.array(rows, np.float32)[:, None]
 
     def step(self, fed: Sequence[Fed]) -> Array:
-        """See `_Oracle.step`."""
+        """Feed one token or point to each lane; returns the outputs [B, ·]."""
         feeds = {self._read: np.array(fed, self._dtype), **self._state}
         outputs = dict(zip(self._evaluator.output_names, self._evaluator.run(None, feeds), strict=True))
         self._state = {into: outputs[name] for name, into in self._state_map.items()}
         return np.array(outputs[self._out], np.float64)
-
-
-def _sizes(shape: Shape) -> tuple[int, ...]:
-    """The dimensions of an input whose batch is fixed."""
-    return tuple(int(size) for size in shape[1])
-
-
-def _tokens(vocab: int, count: int) -> tuple[int, ...]:
-    return tuple((7 * i + 1) % vocab for i in range(count))
 
 
 def points(scaling: Scaling, count: int, lane: int) -> tuple[tuple[float, ...], ...]:

@@ -5,14 +5,13 @@ the next point) and `state_0`, `state_1` … (of the state's parts, in the order
 begins with zeros, and `step` replaces it.
 """
 
-from collections.abc import Iterator
 from math import prod
 
 import numpy as np
 
-from tuirnn.codegen.wasm import I32, Function, Module
+from tuirnn.codegen.wasm import EMPTY_BLOCK, I32, Function, Module
 from tuirnn.codegen.wasm_functions import WIDEST, WRITE, product
-from tuirnn.export.program import WORK, Constant, Copy, Loop, Operand, Place, Product, Program
+from tuirnn.export.program import WORK, Constant, Copy, Loop, Operand, Place, Product, Program, cut
 
 FIRST = 1024
 """Address of the first constant."""
@@ -29,17 +28,10 @@ def wasm_module(program: Program) -> bytes:
 
 
 def panels(W: Constant) -> tuple[Constant, list[int]]:
-    """W [K, N] cut into panels whose rows are contiguous, flat; and the panels' widths, each a multiple of 4.
-
-    All are `WIDEST` columns wide but the last, which is padded with zeros.
-    """
-    K, N = W.shape
+    """W [K, N] cut into panels; and their widths: all `WIDEST` but the last, which is a multiple of 4."""
+    N = W.shape[1]
     widths = [WIDEST] * (N // WIDEST) + ([-(-(N % WIDEST) // 4) * 4] if N % WIDEST else [])
-    padded = np.zeros((K, sum(widths)), np.float32)
-    padded[:, :N] = W
-    starts = [sum(widths[:i]) for i in range(len(widths))]
-    cut = [padded[:, at : at + width].ravel() for at, width in zip(starts, widths, strict=True)]
-    return np.concatenate(cut), widths
+    return cut(W, widths), widths
 
 
 class _Writer:
@@ -110,7 +102,8 @@ class _Writer:
 
     def _product(self, f: Function, operation: Product) -> None:
         W, y = self._at[operation.weight], self._address(operation.out)
-        for width, count in self._runs(self._widths[operation.weight]):
+        widths = self._widths[operation.weight]
+        for width, count in ((width, widths.count(width)) for width in dict.fromkeys(widths)):
             if width not in self._products:
                 self._products[width] = self.built.add(product(width))
             f.op("i32.const", W)
@@ -124,16 +117,10 @@ class _Writer:
             W += 4 * width * count * operation.x.size
             y += 4 * width * count
 
-    @staticmethod
-    def _runs(widths: list[int]) -> Iterator[tuple[int, int]]:
-        """(width, number) of panels with the same width."""
-        for width in dict.fromkeys(widths):
-            yield width, widths.count(width)
-
     def _loop(self, f: Function, operation: Loop) -> None:
         """Four elements at a time; the last four may go beyond the end, into what belongs to the same value."""
         j, end = f.local(I32), f.local(I32)
-        rows = {place.base: f.local(I32) for place in self._operands(operation) if place.row}
+        rows = {place.base: f.local(I32) for place in operation.read if place.row}
         for base, local in rows.items():
             self._pointer(f, Place(base, 0, 0, row=True))
             f.op("local.set", local)
@@ -141,7 +128,7 @@ class _Writer:
         f.op("local.set", j)
         f.op("i32.const", 4 * operation.size)
         f.op("local.set", end)
-        f.op("loop", 0x40)
+        f.op("loop", EMPTY_BLOCK)
         named: dict[str, int] = {}
         for name, kind, operands in operation.values:
             named[name] = WRITE[kind](f, *(self._operand(f, each, named, j, rows) for each in operands))
@@ -149,10 +136,6 @@ class _Writer:
             f.store(j, self._address(place), named[name])
         f.advance(j, 16)
         f.repeat_below(j, end)
-
-    @staticmethod
-    def _operands(operation: Loop) -> Iterator[Place]:
-        yield from (each for _, _, operands in operation.values for each in operands if isinstance(each, Place))
 
     def _operand(self, f: Function, each: Operand, named: dict[str, int], j: int, rows: dict[str, int]) -> int:
         """The local with an operand's four elements."""

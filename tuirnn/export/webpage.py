@@ -106,13 +106,7 @@ def check(files: Mapping[str, bytes]) -> str:
 
 
 def web_page(network: Network, cell: TrustedCell, text: str = "") -> bytes:
-    """The page of a network, one HTML file.
-
-    Args:
-        network: what is shown.
-        cell: its cell file in fp32, a single step.
-        text: with which the page begins.
-    """
+    """The page of a network, one HTML file that begins with a text; `cell` is in fp32, a single step."""
     view = "text" if network.task.writes else "series" if network.task.points else "labels"
     style, script = _source("page.css"), _bundle("cell.mjs", "page.mjs", f"{view}.mjs")
     unit = KINDS[network.vocab.kind].removesuffix("s")

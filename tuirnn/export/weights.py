@@ -45,15 +45,7 @@ class ModelWeights:
 
 
 def layer_shapes(cell: Traced, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a layer's tensors.
-
-    Args:
-        cell: the traced cell.
-        inputs: input width I.
-        hidden: hidden width H.
-    Returns:
-        Shape by the names of `LayerWeights`; a tensor of 0 rows does not exist.
-    """
+    """Return the shapes of a layer's tensors by the names of `LayerWeights`; a tensor of 0 rows does not exist."""
     rows, recurrent = cell.G * hidden, cell.R * hidden
     return {
         "weight_ih": (rows, inputs), "weight_hh": (recurrent, hidden), "bias_ih": (rows,), "bias_hh": (recurrent,),
@@ -62,12 +54,8 @@ def layer_shapes(cell: Traced, inputs: int, hidden: int) -> dict[str, tuple[int,
 
 
 def read_weights(data: bytes, config: ModelConfig, where: str) -> ModelWeights:
-    """Parse `model.safetensors`.
+    """Parse a `model.safetensors` of an architecture; `where` names the checkpoint in errors.
 
-    Args:
-        data: content of the file.
-        config: the architecture.
-        where: name of the checkpoint, for errors.
     Raises:
         RunError: a tensor is missing, has another shape, or contains numbers that are not finite in float32.
     """
