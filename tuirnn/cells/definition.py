@@ -27,12 +27,10 @@ of letters, digits and underscores; a gate, a vector and a part of the state may
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Protocol
 
-from tuirnn.cells.functions import V, Value
+from tuirnn.cells.functions import V
 from tuirnn.cells.initial import Rule
-
-V_co = TypeVar("V_co", bound=Value, covariant=True)
 
 
 class Parts(dict[str, V], Generic[V]):

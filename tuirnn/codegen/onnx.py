@@ -171,7 +171,7 @@ class _Step:
             name = self._wanted.get(results[0]) if len(run) == 1 else None
             name = name or self.p + self.cell.label(run)
             operand = condition(self.b, name + "_above", part) if function in CONDITIONAL else part
-            self._name(results, WRITE[function](self.b, name, (operand,)), "", run)
+            self._name(results, WRITE[function](self.b, name, operand), "", run)
 
     def name_of(self, node: Expr) -> str:
         """Return the name of an expression's value; adds its nodes at the first call."""
@@ -187,10 +187,10 @@ class _Step:
             return self.b.constant(f"{self.p}fixed{number_of}", self._fixed[node])
         assert node.op != LEAF, f"{node.of}.{node.name} has no value yet"
         asked = node.op in CONDITIONAL
-        operands = tuple(
+        operands = [
             self._condition(each) if asked and not place else self.name_of(each) for place, each in enumerate(node.args)
-        )
-        return WRITE[node.op](self.b, self._wanted.get(node) or f"{self.p}v{len(self.names)}", operands)
+        ]
+        return WRITE[node.op](self.b, self._wanted.get(node) or f"{self.p}v{len(self.names)}", *operands)
 
     def _condition(self, node: Expr) -> str:
         """Return the name of the truth value node > 0; is_positive(x) > 0 is the same as x > 0."""

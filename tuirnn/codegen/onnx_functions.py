@@ -10,8 +10,8 @@ from onnx import TensorProto
 
 from tuirnn.codegen.onnx_builder import GraphBuilder
 
-Write = Callable[[GraphBuilder, str, tuple[str, ...]], str]
-"""(graph, name of the result without prefix, names of the operands) -> name of the result."""
+Write = Callable[..., str]
+"""(graph, name of the result without prefix, name of each operand) -> name of the result."""
 
 
 def number(b: GraphBuilder, value: float) -> str:
@@ -25,7 +25,7 @@ def condition(b: GraphBuilder, name: str, x: str) -> str:
 
 
 def _plain(kind: str, **attributes: int) -> Write:
-    return lambda b, name, operands: b.op(kind, *operands, name=name, **attributes)
+    return lambda b, name, *operands: b.op(kind, *operands, name=name, **attributes)
 
 
 def _log_of_one_more(b: GraphBuilder, name: str, x: str, factor: float) -> str:
@@ -35,22 +35,19 @@ def _log_of_one_more(b: GraphBuilder, name: str, x: str, factor: float) -> str:
     return b.op("Mul", b.op("Atanh", share, name=name + "_atanh"), number(b, 2.0 * factor), name=name + "_log")
 
 
-def _softplus(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
+def _softplus(b: GraphBuilder, name: str, x: str) -> str:
     """Add max(0, x) + log(1 + e^−|x|)."""
-    (x,) = operands
     return b.op("Add", b.op("Relu", x, name=name + "_relu"), _log_of_one_more(b, name, x, 1.0), name=name)
 
 
-def _log_sigmoid(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
+def _log_sigmoid(b: GraphBuilder, name: str, x: str) -> str:
     """Add min(0, x) − log(1 + e^−|x|)."""
-    (x,) = operands
     least = b.op("Sub", x, b.op("Relu", x, name=name + "_relu"), name=name + "_least")
     return b.op("Add", least, _log_of_one_more(b, name, x, -1.0), name=name)
 
 
-def _expm1(b: GraphBuilder, name: str, operands: tuple[str, ...]) -> str:
+def _expm1(b: GraphBuilder, name: str, x: str) -> str:
     """Add e^x − 1 as tanh(x / 2) (e^x + 1), which subtracts nothing."""
-    (x,) = operands
     half = b.op("Tanh", b.op("Mul", x, number(b, 0.5), name=name + "_half"), name=name + "_tanh")
     more = b.op("Add", b.op("Exp", x, name=name + "_exp"), number(b, 1.0), name=name + "_more")
     return b.op("Mul", half, more, name=name)

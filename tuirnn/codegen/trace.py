@@ -184,10 +184,11 @@ def traced(cell: Cell) -> Traced:
     state, vectors = leaves("state", names), leaves("p", cell.vectors)
     with _errors_of(cell, "step"):
         after, kept = cell.step(leaves("x", gates), state, W, vectors)
-        kept = Parts({name: lift(value) for name, value in kept.items()})
+        kept = _lifted(kept)
     d, k, s = leaves("d", names), leaves("kept", tuple(kept)), leaves("after", names)
     with _errors_of(cell, "step_backward"):
-        gradients = _lifted(cell.step_backward(d, k, state, s, Wt, vectors))
+        before, x, *optional = cell.step_backward(d, k, state, s, Wt, vectors)
+        gradients = Gradients(_lifted(before), _lifted(x), *(parts and _lifted(parts) for parts in optional))
     made = Traced(cell, tuple(stages), after, kept, tuple(products), gradients)
     _check(made)
     return made
@@ -207,14 +208,9 @@ def _errors_of(cell: Cell, function: str) -> Iterator[None]:
         ) from error
 
 
-def _lifted(gradients: Gradients[Expr]) -> Gradients[Expr]:
-    """Return gradients as expressions; a definition may write the number 0."""
-
-    def lifted(parts: Parts[Expr]) -> Parts[Expr]:
-        return Parts({name: lift(value) for name, value in parts.items()})
-
-    before, x, *optional = gradients
-    return Gradients(lifted(before), lifted(x), *(None if parts is None else lifted(parts) for parts in optional))
+def _lifted(parts: Parts[Expr]) -> Parts[Expr]:
+    """Return values as expressions; a definition may write the number 0."""
+    return Parts({name: lift(value) for name, value in parts.items()})
 
 
 def _check(made: Traced) -> None:

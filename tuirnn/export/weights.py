@@ -73,14 +73,11 @@ def weights_of(tensors: Mapping[str, Array], config: ModelConfig, where: str) ->
     def take(name: str, *shape: int) -> Array:
         """Return a tensor of this shape (0: any size) with numbers that are finite in float32."""
         array = tensors.get(name)
-        fits = (
-            array is not None
-            and array.ndim == len(shape)
-            and all(want in (0, got) for want, got in zip(shape, array.shape, strict=True))
-        )
+        sizes = () if array is None else array.shape
+        fits = len(sizes) == len(shape) and all(want in (0, got) for want, got in zip(shape, sizes, strict=True))
         if array is None or not fits:
             expected = ", ".join(str(size or "any") for size in shape)
-            found = "is missing" if array is None else f"has shape {array.shape}"
+            found = "is missing" if array is None else f"has shape {sizes}"
             raise RunError(f"{where}: '{name}' {found}; expected shape ({expected})")
         if not np.abs(array).max(initial=0.0) <= np.finfo(np.float32).max:
             raise RunError(f"{where}: '{name}' contains numbers that are not finite in float32")

@@ -101,13 +101,9 @@ def plan_of(cell: Traced, case: Case) -> Plan | None:
 
 def case_of(forward: bool, cell: Traced, weight_hh: Tensor, B: int) -> Case:
     """Return the case of a pass over B sequences; weight_hh [R·H, H] has the operands' dtype."""
-    return Case(forward, cell.name, B, weight_hh.shape[1], _operands(weight_hh.dtype))
-
-
-def _operands(dtype: torch.dtype) -> str:
-    if dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
-        return "tf32"
-    return str(dtype).removeprefix("torch.")
+    rounds = weight_hh.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+    operands = "tf32" if rounds else str(weight_hh.dtype).removeprefix("torch.")
+    return Case(forward, cell.name, B, weight_hh.shape[1], operands)
 
 
 @cache

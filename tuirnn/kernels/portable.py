@@ -114,18 +114,8 @@ def backward(cell: Traced, cache: ForwardCache, weights: Recurrent, dh_all: Tens
             if place is not None:
                 total += block[place].sum((0, 1))  # [t, B, H] -> [H]
     cache.dh_norm = norms
-    dgx = _input_gradients(made.split, own, cache, dgh, H)
-    return SequenceGradients(dgx, dgh, tuple(d.values()), dvectors)
-
-
-def _input_gradients(
-    places: Sequence[tuple[int, str]], own: Values, cache: ForwardCache, dgh: Tensor, H: int
-) -> Tensor:
-    """Return the gradients of the input halves [T, B, G·H]: those of the products, except for split gates."""
-    if not places:
-        return dgh
-    dgx = dgh.clone()
-    for slot, (gate, place) in enumerate(places):
+    dgx = dgh.clone() if made.split else dgh  # of the input halves: those of the products, except for split gates
+    for slot, (gate, place) in enumerate(made.split):
         part = own[place] if place in own else cache.extra[..., slot * H : (slot + 1) * H]
         dgx[..., gate * H : (gate + 1) * H] = part
-    return dgx
+    return SequenceGradients(dgx, dgh, tuple(d.values()), dvectors)
