@@ -53,20 +53,14 @@ def _expm1(b: GraphBuilder, name: str, x: str) -> str:
     return b.op("Mul", half, more, name=name)
 
 
+PLAIN = ("add", "sub", "mul", "div", "neg", "sigmoid", "tanh", "exp", "sqrt", "relu")
+"""The operations that ONNX has under the same name."""
+
 WRITE: Mapping[str, Write] = {
-    "add": _plain("Add"),
-    "sub": _plain("Sub"),
-    "mul": _plain("Mul"),
-    "div": _plain("Div"),
-    "neg": _plain("Neg"),
-    "sigmoid": _plain("Sigmoid"),
+    **{name: _plain(name.capitalize()) for name in PLAIN},
     "log_sigmoid": _log_sigmoid,
-    "tanh": _plain("Tanh"),
-    "exp": _plain("Exp"),
     "expm1": _expm1,
     "softplus": _softplus,
-    "sqrt": _plain("Sqrt"),
-    "relu": _plain("Relu"),
     "is_positive": _plain("Cast", to=TensorProto.FLOAT),
     "maximum": _plain("Max"),
     "select": _plain("Where"),

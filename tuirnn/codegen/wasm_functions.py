@@ -68,21 +68,16 @@ def _atanh(f: Function, x: int) -> int:
     return f.do("f32x4.mul", x, _polynomial(f, square, tuple(1 / n for n in range(17, 0, -2))))
 
 
+PLAIN = ("Abs", "Add", "Div", "Max", "Min", "Mul", "Neg", "Sqrt", "Sub")
+"""The ONNX operators that are an instruction of the same name."""
+
 WRITE: Mapping[str, Write] = {
-    "Abs": _plain("f32x4.abs"),
-    "Add": _plain("f32x4.add"),
+    **{name: _plain(f"f32x4.{name.lower()}") for name in PLAIN},
     "Atanh": _atanh,
-    "Div": _plain("f32x4.div"),
     "Exp": _exp,
     "Greater": lambda f, x, y: f.do("v128.and", f.do("f32x4.gt", x, y), f.number(1.0)),
-    "Max": _plain("f32x4.max"),
-    "Min": _plain("f32x4.min"),
-    "Mul": _plain("f32x4.mul"),
-    "Neg": _plain("f32x4.neg"),
     "Relu": lambda f, x: f.do("f32x4.max", x, f.number(0.0)),
     "Sigmoid": _sigmoid,
-    "Sqrt": _plain("f32x4.sqrt"),
-    "Sub": _plain("f32x4.sub"),
     "Tanh": _tanh,
     "Where": lambda f, chosen, x, y: f.do("v128.bitselect", x, y, f.do("f32x4.ne", chosen, f.number(0.0))),
 }
