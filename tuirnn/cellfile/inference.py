@@ -161,12 +161,10 @@ def concat(use: Use) -> list[Value]:
     """Infer a Concat of values that differ only in the size of its axis."""
     shapes = [value.shape for value in use.inputs]
     axis = use.axis(use.attributes["axis"], len(shapes[0]))
-    rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes if len(shape) == len(shapes[0])}
-    sizes = [shape[axis] for shape in shapes if len(shape) == len(shapes[0])]
-    fits = len(sizes) == len(shapes) and len(rests) == 1 and len({value.dtype for value in use.inputs}) == 1
-    need(fits and all(isinstance(size, int) for size in sizes), "cannot join the shapes {}", tuple(shapes))
-    total = sum(size for size in sizes if isinstance(size, int))
-    return [Value(use.inputs[0].dtype, (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))]
+    rests = {(value.dtype, len(value.shape), *value.shape[:axis], *value.shape[axis + 1 :]) for value in use.inputs}
+    sizes = [size for shape in shapes for size in shape[axis : axis + 1]]
+    need(len(rests) == 1 and all(isinstance(size, int) for size in sizes), "cannot join the shapes {}", tuple(shapes))
+    return [Value(use.inputs[0].dtype, (*shapes[0][:axis], sum(map(int, sizes)), *shapes[0][axis + 1 :]))]
 
 
 def squeeze(use: Use) -> list[Value]:
