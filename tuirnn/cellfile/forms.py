@@ -6,7 +6,7 @@ batch axis and the number of candidates that TopK keeps, which only a Slice of o
 not in the table, or has another form, is refused: runtimes have crashed on forms that no exporter writes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from onnx import AttributeProto, NodeProto
@@ -57,31 +57,14 @@ STEP = "that operator in its equations"
 """Parts that not every cell has; `STEP`: the definition of the cell needs the operator."""
 
 
-@dataclass(frozen=True)
-class Has:
-    """The parts of a cell according to its metadata.
-
-    Attributes:
-        parts: `SAMPLER`, `FEWER_BITS` and `POOLING`, if present.
-        step: the operators that its definition needs.
-    """
-
-    parts: tuple[str, ...]
-    step: frozenset[str]
-
-    def needs(self, kind: str, form: Form) -> bool:
-        """Return whether the cell may use an operator."""
-        own = STEP in form.parts and kind in self.step
-        return not form.parts or own or any(part in form.parts for part in self.parts)
-
-
-def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[Value]:
+def outputs_of(node: NodeProto, values: Mapping[str, Value], parts: Set[str], step: frozenset[str]) -> list[Value]:
     """Infer the outputs of a node after checking it against the table.
 
     Args:
         node: one operator.
         values: the values so far, by name.
-        has: the parts of the cell.
+        parts: those of `SAMPLER`, `FEWER_BITS` and `POOLING` that the cell has according to its metadata.
+        step: the operators that its definition needs.
     Raises:
         CellFileError: the form is not in the table, or the inputs do not fit together.
     """
@@ -92,8 +75,10 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
             f"it uses the operator '{one_line(node.domain + ':' + node.op_type, 60)}', which no cell has"
         )
     try:
-        need(has.needs(node.op_type, form), "is only for a cell with {}", " or ".join(form.parts))
-        made = form.infer(_use(node, form, values, has))
+        own = STEP in form.parts and node.op_type in step
+        allowed = own or not form.parts or not parts.isdisjoint(form.parts)
+        need(allowed, "is only for a cell with {}", " or ".join(form.parts))
+        made = form.infer(_use(node, form, values, step))
     except CellFileError as error:
         raise CellFileError(f"its {kind} '{one_line(node.output[0] if node.output else '', 40)}' {error}") from None
     for value in made:
@@ -107,7 +92,7 @@ def outputs_of(node: NodeProto, values: Mapping[str, Value], has: Has) -> list[V
     return made
 
 
-def _use(node: NodeProto, form: Form, values: Mapping[str, Value], has: Has) -> Use:
+def _use(node: NodeProto, form: Form, values: Mapping[str, Value], step: frozenset[str]) -> Use:
     least, most = form.inputs or (len(form.types), len(form.types))
     need(least <= len(node.input) <= most, "has {} inputs, expected {} to {}", len(node.input), least, most)
     least, most = form.outputs
@@ -126,7 +111,7 @@ def _use(node: NodeProto, form: Form, values: Mapping[str, Value], has: Has) -> 
         stands = value.stands
         need(stands is None or node.op_type in READERS[stands.what], "reads codes as numbers")
     need(node.op_type != "TopK" or node.input[1] == TOP_K, "must take its k from '{}'", TOP_K)
-    return Use(inputs, _attributes(node, form), len(node.output), has.step)
+    return Use(inputs, _attributes(node, form), len(node.output), step)
 
 
 def _attributes(node: NodeProto, form: Form) -> dict[str, int]:

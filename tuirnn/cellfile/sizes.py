@@ -51,11 +51,11 @@ def check_graph(graph: onnx.GraphProto, metadata: CellMetadata, batch: int | str
     own = {
         forms.SAMPLER: metadata.sampler, forms.FEWER_BITS: metadata.precision != "fp32", forms.POOLING: metadata.pools
     }  # fmt: skip
-    has = forms.Has(tuple(part for part, there in own.items() if there), operators(metadata.definition))
+    parts, step = {part for part, there in own.items() if there}, operators(metadata.definition)
     size = work = 0
     makes: set[str] = set()
     for node in graph.node:
-        results = forms.outputs_of(node, values, has)
+        results = forms.outputs_of(node, values, parts, step)
         _add(values, zip(node.output, results, strict=True))
         makes.update(node.output)
         size += sum(value.size for value in results)
