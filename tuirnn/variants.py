@@ -31,7 +31,7 @@ OF_PRODUCT = "weight_dropout"
 
 
 def cell_of(family: str, variant: str) -> Cell:
-    """The cell that a cell file names.
+    """The cell that a cell file names; of a variant that is not known the family's own.
 
     Args:
         family: its metadata 'cell'.

@@ -9,12 +9,13 @@ from tuirnn.cellfile.card import Card, read_card
 from tuirnn.cellfile.reading import HeldOutLoss, count, number, read_calibration, read_classes, read_loss, reads
 from tuirnn.cellfile.start import Primed, read_primed
 from tuirnn.cellfile.vectors import TestText, TestVector, read_lanes, read_text, read_vector
-from tuirnn.cells import CELLS, FAMILIES, Cell
+from tuirnn.cells import FAMILIES, Cell
 from tuirnn.errors import CellFileError, one_line
 from tuirnn.files import parse_json
 from tuirnn.scaling import DIFFERENCE, Scaling
 from tuirnn.tasks import DEFAULT, TASKS
 from tuirnn.tasks.task import Task
+from tuirnn.variants import cell_of
 from tuirnn.vocab import Vocabulary, opening
 
 SCHEMA = "1"
@@ -75,12 +76,6 @@ def state_map(cell: Cell, scaling: Scaling | None = None, *, pools: bool = False
     """
     further = (BEFORE,) if scaling is not None and scaling.reads == DIFFERENCE else ()
     return {f"{part}_out": f"{part}_in" for part in (*cell.state, *further)} | (POOLED if pools else {})
-
-
-def definition(family: str, variant: str) -> Cell:
-    """The cell that a file names; of a variant that is not known the first of the family."""
-    members = [cell for cell in CELLS.values() if cell.family == family]
-    return next((cell for cell in members if cell.option and cell.option[1] == variant), members[0])
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ class CellMetadata:
     @property
     def definition(self) -> Cell:
         """The cell that is computed."""
-        return definition(self.cell, self.variant)
+        return cell_of(self.cell, self.variant)
 
     @property
     def pools(self) -> bool:
@@ -251,7 +246,7 @@ class CellMetadata:
         task, text = _checked(props)
         vocab, scaling = reads(text, task.points)
         states = parse_json(text["state_map"].encode(), "state_map", CellFileError)
-        cell = definition(text["cell"], text["variant"])
+        cell = cell_of(text["cell"], text["variant"])
         known = (state_map(cell, scaling), state_map(cell, scaling, pools=True))
         if states not in known:
             raise CellFileError(f"its state_map is not that of a {text['cell']} cell")

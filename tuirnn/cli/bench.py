@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuirnn import processor, variants
+from tuirnn import processor
 from tuirnn.cells import CELLS
 from tuirnn.cli.options import Checkpoint, Json, RunsFolder, print_json
 from tuirnn.cli.parsing import App, Group
@@ -263,7 +263,7 @@ def _time_cells(
         try:
             from tuirnn.training import eager, torch_layers
 
-            definition = variants.cell_of(meta.cell, meta.variant)
+            definition = meta.definition
             kind = "" if definition.in_torch else f" ({torch_layers.AUTOGRAD}, torch.nn has none)"
             contenders[f"PyTorch eager{kind}: characters"] = eager.characters(
                 definition, meta.hidden, meta.layers, len(meta.vocab)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuirnn import variants
 from tuirnn.cellfile.cell import TrustedCell
 from tuirnn.errors import DataError
 from tuirnn.runs.layout import find_run
@@ -77,7 +76,7 @@ def look_inside(cell: TrustedCell, name: str, folder: Path) -> Inside:
         TuirnnError: no such run, or its data are gone.
     """
     meta = cell.metadata
-    cell_name = variants.cell_of(meta.cell, meta.variant).name.upper()
+    cell_name = meta.definition.name.upper()
     described = f"{cell_name} {meta.hidden}" + (f"×{meta.layers}" if meta.layers > 1 else "")
     session = CellSession(cell)
     if meta.learned.points:
