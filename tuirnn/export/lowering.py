@@ -281,7 +281,7 @@ def _rebased(operation: Operation, kept: Mapping[str, int], moved: Callable[[Pla
     """An operation on places in the scratch arrays; a loop keeps only what is read after it."""
     if not isinstance(operation, Loop):
         places = {name: moved(each) for name, each in vars(operation).items() if isinstance(each, Place)}
-        return replace(operation, **places)
+        return replace(operation, **places)  # type: ignore[arg-type]  # each is a place already
 
     def operand(each: Operand) -> Operand:
         return moved(each) if isinstance(each, Place) else each
