@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from tuirnn.cellfile import forms, guard
 from tuirnn.cellfile.cell import TrustedCell
-from tuirnn.cellfile.contract import CellMetadata, definition, state_map
+from tuirnn.cellfile.contract import CellMetadata, state_map
 from tuirnn.cellfile.values import BOOL, F32, FREE, I64, Value
 from tuirnn.cells import CELLS, Cell
 from tuirnn.errors import CellFileError, ConfigError, RunError, VerificationError
@@ -25,6 +25,7 @@ from tuirnn.export.options import IR_VERSIONS, CellOptions
 from tuirnn.runs import checkpoint
 from tuirnn.runs.layout import RunPaths
 from tuirnn.runtime.session import CellSession
+from tuirnn.variants import cell_of
 
 VARIANTS: list[dict[str, Any]] = [
     {"cell": "rnn"},
@@ -271,6 +272,6 @@ def test_a_foreign_onnx_file_says_how_to_make_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_a_file_names_its_cell_and_its_states(cell: Cell) -> None:
     option = cell.option[1] if cell.option else ""
-    assert definition(cell.family, option) is cell
-    assert definition(cell.family, "unheard of").family == cell.family
+    assert cell_of(cell.family, option) is cell
+    assert cell_of(cell.family, "unheard of").family == cell.family
     assert list(state_map(cell).items()) == [(f"{name}_out", f"{name}_in") for name in cell.state]
