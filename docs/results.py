@@ -28,13 +28,13 @@ PROCESSORS = {
 
 HEAD = """# Results
 
-What holds now, by processor; each table names its date, its commit and the command that produced it. Written by
-`python docs/results.py` from `docs/results/*.json`; a test compares the two. What was tried, what failed and how
-figures were before stands in the [notebook](notebook.md).
+Current results, by processor; each table names its date, its commit and the command that produced it. Written by
+`python docs/results.py` from `docs/results/*.json`; a test compares the two. The [notebook](notebook.md) has earlier
+figures, and what was tried and failed.
 
 *Carried*: one pass over the held-out text, the hidden state carried through all of it. *Blocks*: independent blocks of
 256 characters, each from the zero state. *nats*: cross-entropy with natural logarithm; 1 nat is 1.443 bits. No GPU was
-available: what CUDA is to reach, and the command that measures it, stand in the [notebook](notebook.md#open).
+available: the targets for CUDA, and the command that measures them, are in the [notebook](notebook.md#open).
 """
 
 

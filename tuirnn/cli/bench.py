@@ -70,7 +70,7 @@ def train(
 ) -> None:
     """Time the hand-written cells against PyTorch and against what the machine's products allow, interleaved.
 
-    PyTorch's side is torch.nn's layer; of a cell that torch.nn lacks, the same definition in a Python loop under
+    PyTorch's side is torch.nn's layer; for a cell that torch.nn lacks, it is the same definition in a Python loop under
     autograd, which is slow: such a ratio measures the cost of a loop in Python, not the quality of a library.
     """
     need_room(TO_TRAIN)
