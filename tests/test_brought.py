@@ -38,7 +38,10 @@ UNDERSTOOD: dict[str, tuple[str, list[str]]] = {
     "reviews.csv": ("classify", ["60 rows, 2 columns", "text: column 'review'", "label: column 'sentiment'"]),
     "air.csv": ("forecast", ["decimal ','", "column 'Date Time'", "step 11 hours", "4 empty rows", "--missing=-200"]),
     "power.csv": ("forecast", ["'Date Time'", "step 7 hours", "10 missing values", "Global_reactive_power, Voltage"]),
-    "stocks.csv": ("forecast", ["newest first: turned round", "1 working day", "to learn: Close/Last, Volume, Open"]),
+    "stocks.csv": (
+        "forecast",
+        ["newest row first: order reversed", "1 working day", "to learn: Close/Last, Volume, Open"],
+    ),
     "weather.csv": ("forecast", ["step 1 day", "1 missing values", "--missing=-9999", "to learn: tmax, tmin"]),
     "umsatz.csv": ("forecast", ["cp1252", "decimal ','", "'.' between thousands", "to learn: Erlös in €, Stück"]),
     "ventes.csv": ("forecast", ["byte order mark", "decimal ','", "to learn: Chiffre d'affaires"]),
@@ -285,9 +288,9 @@ def test_an_hour_that_stands_twice_stays_in_order(tmp_path: Path, minutes: int) 
     zone, first = ZoneInfo("Europe/Berlin"), datetime(2021, 10, 30, 20, tzinfo=UTC)
     moments = [first + at * timedelta(minutes=minutes) for at in range(100)]
     said = clocked(tmp_path / "t.csv", [f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" for moment in moments])
-    assert "an hour stands twice, 1 times, as where summer time ends: rows kept in their order" in said
+    assert "an hour occurs twice, 1 times, as when summer time ends: the order of rows is kept" in said
     shuffled = [f"{moment:%Y-%m-%d %H:%M}" for moment in (*moments[:40], *moments[60:], *moments[40:60])]
-    assert any("stood before older ones: sorted" in note for note in clocked(tmp_path / "s.csv", shuffled))
+    assert any("came before older ones: sorted" in note for note in clocked(tmp_path / "s.csv", shuffled))
 
 
 def test_zones_are_read_and_not_mixed_with_none(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_duplicates_and_shared_sequences_are_left_out_and_counted(tmp_path: Path
     assert data.notes[-4:] == (
         "2 classes: a 4, b 4",
         "1 duplicates within a class left out, so that none is in two splits",
-        "1 sequences that stand in two or more classes left out",
+        "1 sequences that occur in two or more classes left out",
         "class 'tiny' left out: 1 sequences of its own",
     )
 

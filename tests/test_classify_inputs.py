@@ -196,11 +196,11 @@ FOLDERS: dict[str, tuple[dict[str, str], dict[str, int], str]] = {
     # files, sequences of each class, what is told
     "few files of lines in folders": (
         {f"{c}/part{p}.txt": lines_of(c, 10 * p) for c in ("neg", "pos") for p in (1, 2)},
-        {"neg": 16, "pos": 16}, "a class a folder, a sequence a line",
+        {"neg": 16, "pos": 16}, "one class per folder, one sequence per line",
     ),
     "a document a file": (
         {f"{c}/{i}_7.txt": f"{c} {i}\nand more" for c in ("neg", "pos") for i in range(12)},
-        {"neg": 12, "pos": 12}, "a sequence a file",
+        {"neg": 12, "pos": 12}, "one sequence per file",
     ),
     "train and test with the same classes": (
         {f"{s}/{c}/{i}.txt": f"{s} {c} {i}" for s in ("train", "test") for c in ("a", "b") for i in range(6)},

@@ -138,7 +138,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b\.bin is binary.*--tokens byte"):
         lm.load(DataConfig(sources=(str(tmp_path / "b.bin"),)))
     (tmp_path / "d.txt").write_bytes("größer und größer\n".encode() * 2000 + b"\xff and more\n")
-    with pytest.raises(DataError, match="UTF-8 but for 1 places"):
+    with pytest.raises(DataError, match="UTF-8 except for 1 places"):
         lm.load(DataConfig(sources=(str(tmp_path / "d.txt"),)))
     for name in ("utf-32", "punycode", "idna", "no such"):
         with pytest.raises(DataError):

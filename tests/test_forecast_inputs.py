@@ -57,10 +57,10 @@ EXPECTED = [[round(wave(i), 2)] for i in range(ROWS)]
 IN_ORDER: dict[str, tuple[list[str], str]] = {
     # rows, what is told
     "in order": (dated("%Y-%m-%d"), "2021-01-01 to 2021-03-01, step 1 day"),
-    "newest first": (dated("%Y-%m-%d")[::-1], "newest first: turned round"),
-    "newest first, German": (dated("%d.%m.%Y")[::-1], "newest first: turned round"),
+    "newest first": (dated("%Y-%m-%d")[::-1], "newest row first: order reversed"),
+    "newest first, German": (dated("%d.%m.%Y")[::-1], "newest row first: order reversed"),
     "newest first, American": (dated("%m/%d/%Y")[::-1], "2021-01-01 to 2021-03-01, step 1 day"),
-    "shuffled": ([dated("%Y-%m-%d")[7 * i % ROWS] for i in range(ROWS)], "rows stood before older ones: sorted"),
+    "shuffled": ([dated("%Y-%m-%d")[7 * i % ROWS] for i in range(ROWS)], "rows came before older ones: sorted by time"),
     "hours": (dated("%Y-%m-%dT%H:%M:%SZ", hours=1), "step 1 hour"),
     "seconds since 1970": (dated("%s", hours=1), "step 1 hour"),
     "days as numbers": (dated("%Y%m%d"), "step 1 day"),
@@ -98,8 +98,8 @@ def test_steps_of_the_calendar(tmp_path: Path) -> None:
 def test_gaps_and_doubles_are_told(tmp_path: Path) -> None:
     rows = dated("%Y-%m-%d")
     data = load(tmp_path / "t.csv", ["date,x", *rows[:10], *rows[13:20], rows[19], *rows[20:]])
-    assert "1 gaps, taken for one step: after 2021-01-10" in said(data)
-    assert "1 rows have the time of the one before" in said(data)
+    assert "1 gaps, treated as one step: after 2021-01-10" in said(data)
+    assert "1 rows have the same time as the row before" in said(data)
     assert len(data.values) == ROWS - 2
     clock = dated("%d.%m.%Y %H:%M", hours=1)
     data = load(
@@ -224,7 +224,7 @@ def test_invented_values_are_neither_learned_nor_judged(tmp_path: Path) -> None:
     data = load(tmp_path / "t.csv", text, val_fraction=0.2, scale="level")
     assert data.real is not None
     assert data.real[:, 0].tolist() == [i % 4 != 1 for i in range(ROWS)]
-    assert "15 missing values taken to be the last one before, and counted in no loss or error" in said(data)
+    assert "15 missing values replaced by the last value before, and excluded from losses and errors" in said(data)
     batches = data.batches(TrainConfig(batches="windows", seq_len=5, batch_size=4))
     for _ in range(20):
         x, y, _ = batches.next()
@@ -348,5 +348,5 @@ def test_predict_and_eval_read_as_training_does(power: RunPaths, tmp_path: Path)
     (tmp_path / "pipes.csv").write_text(german)
     assert asked("predict", "power", str(tmp_path / "pipes.csv"), "--json") == up
     done = asked("eval", "power", "--text", str(tmp_path / "down.csv"))
-    assert "newest first: turned round" in done.stderr
+    assert "newest row first: order reversed" in done.stderr
     assert asked("eval", "power", "--json")["mse"] > 0

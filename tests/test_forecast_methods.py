@@ -217,7 +217,7 @@ def test_a_trend_goes_on(trend: RunPaths, answer: Callable[..., Answer]) -> None
     assert eval_["mase"] == pytest.approx(eval_["columns"]["x"]["mae"] / 1.0 / run_naive_mae(trend), rel=1e-6)
     text = answer("eval", "trend", "--runs", str(trend.root.parent)).out
     assert "MASE" in text
-    assert "90% intervals hold" in text
+    assert "90% intervals contain" in text
 
 
 def run_naive_mae(paths: RunPaths) -> float:

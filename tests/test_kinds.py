@@ -175,7 +175,7 @@ SERIES: dict[str, tuple[str, list[str]]] = {
     ),
     "shares beside sizes": (
         table('"Date","Price","Vol.","Change %"', lambda i: f'"{at(i, "%b %d, %Y")}","1,1{i % 89 + 10}.25","{i % 9}.25M","0.{i % 7}1%"'),
-        ["'Vol.' holds numbers with units, such as '0.25M', which must be bare numbers: left out",
+        ["'Vol.' holds numbers with units, such as '0.25M', which must be plain numbers: left out",
          "to learn: Price, Change %"],
     ),
 }  # fmt: skip
@@ -216,7 +216,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "flags behind some numbers": (
         table("date,value", lambda i: f"{at(i, '%Y-%m-%d')},{wave(i):.1f}{' e' if i % 9 == 3 else ''}"),
-        "line 5: '.* e' in column 'value' is not a finite number .* say what is missing with --missing",
+        "line 5: '.* e' in column 'value' is not a finite number .* declare it as missing with --missing",
     ),
     "below what can be measured": (
         table("date,no2", lambda i: f"{at(i, '%Y-%m-%d')},{'<2.0' if i % 9 == 3 else f'{wave(i):.1f}'}"),
@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "units behind every number": (
         table("date,temp,wind", lambda i: f"{at(i, '%Y-%m-%d')},{wave(i):.1f} °C,{i % 20} km/h"),
-        "column 'temp' holds numbers with units, such as '20.0 °C', which must be bare numbers",
+        "column 'temp' holds numbers with units, such as '20.0 °C', which must be plain numbers",
     ),
 }  # fmt: skip
 

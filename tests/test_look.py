@@ -36,14 +36,14 @@ def test_it_tells_what_training_would(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("\n".join(["date,x", *dated("%Y-%m-%d")[::-1]]))
     said = looked(tmp_path / "s.csv")
     assert said.startswith("s.csv for --task forecast: ")
-    assert "newest first: turned round" in said
+    assert "newest row first: order reversed" in said
     assert "to learn: x" in said
     (tmp_path / "t.txt").write_bytes((LINE + "für\n").encode("cp1252"))
     said = looked(tmp_path / "t.txt")
     assert said.startswith("t.txt for --task lm: ")
     assert "cp1252 (detected" in said
     folder = fill(tmp_path / "f", {f"{c}/{i}.txt": f"{c} {i}" for c in ("a", "b") for i in range(12)})
-    assert "24 files in 2 folders, a class a folder, a sequence a file" in looked(folder)
+    assert "24 files in 2 folders, one class per folder, one sequence per file" in looked(folder)
 
 
 def test_json_is_an_object_for_each_file(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_bad_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^bad\.txt is binary .* --tokens byte"):
         text_of(good, bad, good)
     bad.write_bytes(("è" * 30 + LINE).encode() + b"\xff")
-    with pytest.raises(DataError, match=r"^bad\.txt is UTF-8 but for 1 places"):
+    with pytest.raises(DataError, match=r"^bad\.txt is UTF-8 except for 1 places"):
         text_of(good, bad)
     assert "\N{REPLACEMENT CHARACTER}" in text_of(good, bad, encoding="utf-8").vocab.symbols
     assert len(text_of(good, bad, tokens="byte").vocab) == 256

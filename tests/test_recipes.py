@@ -197,7 +197,7 @@ def test_evaluations_once_an_epoch(tmp_path: Path, small_text: Path) -> None:
 def test_a_text_given_twice_is_refused_or_called_leaky(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(datasets.default_text()[:20_000])
-    with pytest.raises(DataError, match=r"stands word for word.*--allow-leak"):
+    with pytest.raises(DataError, match=r"occurs word for word.*--allow-leak"):
         train_small(tmp_path, "twice", text, sources=(str(text), str(text)))
     assert not (tmp_path / "twice").exists()
     train_small(tmp_path, "once", text)

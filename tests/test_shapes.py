@@ -76,7 +76,7 @@ KINDS = ("UCR", "UCR of 2015", "UCR of 2002", "classes -1 and 1", "words last", 
 def test_sequences_in_rows_are_no_series_and_no_texts(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_text(shaped(kind))
-    further = "; to read the columns as series all the same, give --columns"
+    further = "; to read the columns as series nevertheless, give --columns"
     for settings, end in (({}, further), ({"task": "forecast"}, further), ({"task": "classify"}, "")):
         with pytest.raises(DataError, match=r"sequence of 24 numbers .* write its numbers as letters") as caught:
             look_at(str(path), settings)

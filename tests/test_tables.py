@@ -69,7 +69,7 @@ def test_encodings_that_do_not_fit_are_refused() -> None:
         (b"ab\0\1\2cd\xff", "", "is binary"),
         (GERMAN.encode("utf-16-le"), "utf-8", "is not in the encoding utf-8"),
         (b"\xff\xfea", "", "begins with the mark of utf-16-le"),
-        (GERMAN.encode() * 20 + b"caf\xe9\n", "", "but for 1 places, the first in line 21"),
+        (GERMAN.encode() * 20 + b"caf\xe9\n", "", "except for 1 places, the first in line 21"),
         (b"x", "utf-9", "'utf-9' is unknown"),
     ):
         with pytest.raises(DataError, match=said):
@@ -162,7 +162,7 @@ def test_odd_rows_are_counted_or_refused() -> None:
     assert len(found) == ROWS
     assert found.line(8) == 10
     assert found.line(9) == 12, "the row after the one that was left out"
-    with pytest.raises(DataError, match="line 11: 1 fields where the header has 2; 5 of 45 rows are so"):
+    with pytest.raises(DataError, match="line 11: 1 fields where the header has 2; 5 of 45 rows have this fault"):
         table("\n".join([*lines[:10], *["7"] * 5, *lines[10:]]))
 
 

@@ -145,8 +145,8 @@ def _check(data: bytes, encoding: str, name: str) -> None:
         str(data, encoding)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name} begins with the mark of {encoding} and is not in it at byte offset {error.start:,}; convert it, "
-            "or name another one with --encoding"
+            f"{name} begins with the byte order mark of {encoding}, but is not valid at byte offset "
+            f"{error.start:,}; convert it, or name another encoding with --encoding"
         ) from None
 
 
@@ -183,8 +183,8 @@ def _refuse_damaged(data: bytes, name: str, first: int) -> None:
     if characters > 10 * wrong:
         line = data.count(b"\n", 0, first) + 1
         raise DataError(
-            f"{name} is UTF-8 but for {wrong:,} places, the first in line {line:,}, at byte offset {first:,}; correct "
-            "it, or read each as � with --encoding utf-8"
+            f"{name} is UTF-8 except for {wrong:,} places, the first in line {line:,}, at byte offset {first:,}; "
+            "correct it, or read each as � with --encoding utf-8"
         )
 
 
@@ -203,7 +203,7 @@ def _of_one_byte(data: bytes, name: str, first: int) -> Encoding:
         found = "cp1252"
     if not found or _decoded(data, found) is None:
         raise DataError(
-            f"{name} is not UTF-8 (at byte offset {first:,}) and in no encoding that can be told; name it, "
+            f"{name} is not UTF-8 (at byte offset {first:,}), and its encoding cannot be detected; name it, "
             "such as with --encoding cp1252"
         )
     return Encoding(codecs.lookup(found).name, how="detected")

@@ -343,7 +343,7 @@ def _told(odd: list[_Odd], blank: Iterable[int], name: str, dialect: Dialect, ro
     lines = [_line(dialect, row.number, blank) for row in wrong]
     if len(wrong) > MOST_ODD * (rows + len(wrong)):
         has = f"{wrong[0].fields} fields where the {'header' if dialect.header else 'table'} has {len(dialect.names)}"
-        raise DataError(f"{name}, line {lines[0]}: {has}; {len(wrong):,} of {rows + len(wrong):,} rows are so")
+        raise DataError(f"{name}, line {lines[0]}: {has}; {len(wrong):,} of {rows + len(wrong):,} rows have this fault")
     said = []
     if wrong:
         shown = ", ".join(map(str, lines[:SHOWN])) + (", …" if len(lines) > SHOWN else "")

@@ -265,9 +265,7 @@ def _order(a: Times, b: Times, year: Times, of_day: Times, what: str) -> str:
         even = [order for order, times in steps.items() if _is_even(times)]
         if len(even) == 1:
             return even[0]
-    raise DataError(
-        f"{what}: day and month can be told apart in no date; say which comes first with --date-order dmy or mdy"
-    )
+    raise DataError(f"{what}: no date shows whether day or month comes first; say so with --date-order dmy or mdy")
 
 
 def _is_even(times: Times) -> bool:

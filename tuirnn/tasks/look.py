@@ -155,12 +155,12 @@ def suited(names: Sequence[str], task: str) -> str:
     if not (named or looks_like_table(files[0][1])):
         return ""
     what = "is" if named else "looks like"
-    said = f"{one_line(Path(names[0]).name)} {what} a table, and is learned from as plain text, commas and all"
+    said = f"{one_line(Path(names[0]).name)} {what} a table, but is learned from as plain text, commas and all"
     with contextlib.suppress(DataError):
         table = tables.read(files[0][1], files[0][0])
         if why := turned(table) or samples(table):
             return f"{said}; {why}"
     return (
-        f"{said}; to learn from its columns give --task {_fit(False, files)}; 'tuirnn data look' shows what would be "
-        "understood"
+        f"{said}; to learn from its columns give --task {_fit(False, files)}; 'tuirnn data look' shows how it would "
+        "be read"
     )

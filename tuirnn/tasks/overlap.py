@@ -94,8 +94,8 @@ def _as_training_does(config: DataConfig) -> list[str]:
 
 def _told(share: float, how: str) -> str:
     if share < TOLD:
-        return f"copies: next to nothing of the held-out part stands in the training part, {how}"
-    what = f"copies: {100 * share:.0f} % of the held-out part stands in the training part, {how}"
+        return f"copies: hardly any of the held-out part occurs in the training part, {how}"
+    what = f"copies: {100 * share:.0f} % of the held-out part occurs in the training part, {how}"
     if share < LIMIT:
         return f"{what}; --dedupe leaves it out of the training part"
     return f"{what}: a leak, which training refuses; leave it out of the training part with --dedupe"

@@ -113,9 +113,9 @@ def samples(table: Table) -> str:
     classes = len(set(labels))
     return (
         f"each row looks like a sample of its own, {len(measures)} numbers and their class in column "
-        f"'{one_line(table.names[found[0]], 40)}' ({classes} different), as rows side by side are not alike; no task "
+        f"'{one_line(table.names[found[0]], 40)}' ({classes} different), for neighbouring rows are not alike; no task "
         "learns classes from single numbers (--task classify reads texts; a decision tree or a logistic regression "
-        f"suits them); if the rows are in the order of time all the same, give --task forecast --columns {columns}"
+        f"suits them); if the rows are in time order nevertheless, give --task forecast --columns {columns}"
     )
 
 

@@ -238,7 +238,7 @@ class Task(ABC):
 
     def named(self, metadata: Interface) -> TaskData:
         """The data set of the name that a cell file gives; raises DataError where its name does not tell the split."""
-        raise DataError(f"it has learned from {self.source}, which are not in a cell file; name its run")
+        raise DataError(f"it was trained on {self.source}, which a cell file does not contain; give its run instead")
 
     def counted(self, kind: str) -> str:
         """What the splits are counted in, for a vocabulary of this kind."""

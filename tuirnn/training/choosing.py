@@ -93,7 +93,7 @@ def choose(times: Times, remark: str = "") -> Choice:
     shown = ", ".join(
         f"{name} {_shown(1e3 * value)} ms" for name, value in sorted(times.items(), key=lambda one: one[1])
     )
-    line = f"{dtype} by {quickest[dtype]} kernels: bfloat16 is {ratio:.2f}× as quick as float32 here ({shown}"
+    line = f"{dtype} by {quickest[dtype]} kernels: bfloat16 is {ratio:.2f}× as fast as float32 here ({shown}"
     return Choice(dtype, quickest[dtype], f"{line}{remark})")
 
 

@@ -171,9 +171,9 @@ def _described(config: RunConfig, data: TaskData, parent: Parent | None = None) 
             remedy = "hold out another part, such as that run's own"
     if share >= LIMIT and not config.data.allow_leak and tasks.reads(config.task, "allow_leak"):
         raise DataError(
-            f"{100 * share:.0f} % of what {data.name} holds out stands word for word in what {trained}, so its "
-            f"loss would say nothing; {remedy}, leave copies out with --dedupe, or go on with --allow-leak and have "
-            "every figure called leaky"
+            f"{100 * share:.0f} % of what {data.name} holds out occurs word for word in what {trained}, so its "
+            f"loss would be meaningless; {remedy}, remove copies with --dedupe, or train with --allow-leak, which "
+            "marks every figure as leaky"
         )
     plan = config.task.plan(config.train, data)
     return {**data.summary(), **plan, "overlap": round(share, 4), "leaky": share >= LIMIT}, notes

@@ -293,7 +293,7 @@ class Recorder:
         for setting, value in settings.items():
             if setting == "sources":
                 sizes = f"{data['train']:,} to train on, {data['val']:,} held out"
-                self.note(f"goes on with {name}: {sizes}; the best loss is sought anew on these")
+                self.note(f"continues with {name}: {sizes}; the best loss is that on these data from now on")
             else:
                 self.note(f"{flag_of(setting)} is now {value}")
 
@@ -301,9 +301,9 @@ class Recorder:
 def overlap_notes(record: RunRecord) -> list[str]:
     """What is to be said of the held-out part's copies in the training part."""
     if record.leaky:
-        return [f"leaky: {100 * record.overlap:.0f} % of what is held out is trained on as well"]
+        return [f"leaky: {100 * record.overlap:.0f} % of the held-out part is trained on as well"]
     if record.overlap >= 0.01:
-        return [f"{100 * record.overlap:.0f} % of the held-out text stands word for word in the training text"]
+        return [f"{100 * record.overlap:.0f} % of the held-out text occurs word for word in the training text"]
     return []
 
 

@@ -113,8 +113,8 @@ def choose(table: Table, text: str, label: str) -> Choice:
     at, why_text = _text(table, [profile for profile in profiles if profile.place != of], text)
     if at == of:
         raise DataError(
-            f"{table.name}: column '{one_line(table.names[at], 60)}' cannot be text and label; give --text-column and "
-            "--label-column"
+            f"{table.name}: column '{one_line(table.names[at], 60)}' cannot be both text and label; give "
+            "--text-column and --label-column"
         )
     why = f"text: {_shown(table, at)} ({why_text}); label: {_shown(table, of)} ({why_label})"
     return Choice(at, of, why)
@@ -225,8 +225,8 @@ def _refuse_sets(table: Table, profile: Profile) -> None:
     if sets := _sets(table, profile):
         raise DataError(
             f"{table.name}: column '{one_line(profile.name, 60)}' holds several labels in a cell, such as "
-            f"'{one_line(sets[0], 40)}'; a classifier learns one label a text: keep one, or make a column of yes and "
-            "no for each label, and choose it with --label-column"
+            f"'{one_line(sets[0], 40)}'; a classifier learns one label per text: keep one, or make a yes/no "
+            "column for each label, and choose one with --label-column"
         )
 
 

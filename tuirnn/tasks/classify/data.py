@@ -185,7 +185,7 @@ def load(
     if len(sequences) < 2:
         said = one_line("; ".join((*read.notes, *notes)), 300)
         raise DataError(
-            f"{name} has {len(sequences)} class after cleaning; a classifier needs at least two. Understood was: {said}"
+            f"{name} has {len(sequences)} class after cleaning; a classifier needs at least two; read as: {said}"
         )
     classes = tuple(sequences)
     if vocab is None:
@@ -229,10 +229,10 @@ def clean(groups: dict[str, list[str]], *, count_empty: bool) -> tuple[dict[str,
     if twice:
         notes.append(f"{twice:,} duplicates within a class left out, so that none is in two splits")
     if shared:
-        notes.append(f"{shared:,} sequences that stand in two or more classes left out")
+        notes.append(f"{shared:,} sequences that occur in two or more classes left out")
     longest = max((line for lines in clean.values() for line in lines), key=len, default="")
     if len(longest) > MAX_LENGTH:
-        raise DataError(f"a sequence of {len(longest):,} characters is more than the {MAX_LENGTH:,} that fit")
+        raise DataError(f"a sequence of {len(longest):,} characters is longer than the limit of {MAX_LENGTH:,}")
     return clean, notes
 
 

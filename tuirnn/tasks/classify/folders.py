@@ -50,7 +50,7 @@ def read(files: Sequence[tuple[str, bytes]], name: str, encoding: str, example: 
     deep = [(label, data) for label, data in kept if len(PurePath(label).parts) > 1]
     if deep and len(deep) < len(kept):
         outside = [label for label, _ in kept if len(PurePath(label).parts) == 1]
-        notes.append(f"{_few(outside)} left out: beside the folders of the classes")
+        notes.append(f"{_few(outside)} left out: not in the folder of a class")
         kept = deep
     texts = []
     for label, data in kept:
@@ -86,7 +86,7 @@ def _of_files(texts: Sequence[tuple[str, str]], name: str, notes: list[str]) -> 
         for stem, count in stems.items()
         if count > 1
     ]
-    told = f"{name}: {len(texts):,} files, a class a file, a sequence a line"
+    told = f"{name}: {len(texts):,} files, one class per file, one sequence per line"
     return Groups(groups, (told, *joined, *notes), "line")
 
 
@@ -101,10 +101,10 @@ def _of_folders(texts: Sequence[tuple[str, str]], name: str, notes: list[str], e
     if each == "line":
         by_class = {label: [line for text in found for line in text.splitlines()] for label, found in by_class.items()}
     folders = {str(PurePath(label).parent) for label, _ in texts}
-    told = f"{name}: {len(texts):,} files in {len(folders):,} folders, a class a folder, a sequence a {each}"
+    told = f"{name}: {len(texts):,} files in {len(folders):,} folders, one class per folder, one sequence per {each}"
     if example == "auto":
         told += (
-            f" ({lines / len(texts):.3g} lines a file; --example {'file' if each == 'line' else 'line'} reads it so)"
+            f" ({lines / len(texts):.3g} lines per file; --example {'file' if each == 'line' else 'line'} reads it so)"
         )
     joined = []
     for label in by_class:

@@ -53,7 +53,7 @@ def read(config: DataConfig, known: Mapping[str, Any] | None, stdin: Path | None
     """
     if len(config.sources) != 1:
         raise DataError(
-            f"a classifier learns from one folder (a file or folder a class) or one table, not from "
+            f"a classifier learns from one folder (a file or folder per class) or one table, not from "
             f"{len(config.sources)} sources"
         )
     return understand(config, sources.parts(config.sources[0], stdin, empty=True), known)

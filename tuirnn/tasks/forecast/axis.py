@@ -92,7 +92,7 @@ def order(table: Table, named: str, dates: str, last: int, group: str = "") -> O
     if group:
         return _grouped(table, axis, group, last)
     if axis is None:
-        return Order(rows, None, ("no column of times: the rows are taken to be in order, the oldest first",), last)
+        return Order(rows, None, ("no column of times: the rows are assumed to be in order, oldest first",), last)
     missing = np.isnan(axis.values[:last])
     notes = []
     if missing.any():
@@ -114,9 +114,9 @@ def order(table: Table, named: str, dates: str, last: int, group: str = "") -> O
     if len(steps.gaps):
         shown = ", ".join(inside.shown(int(gap)) for gap in steps.gaps[:SHOWN])
         more = ", …" if len(steps.gaps) > SHOWN else ""
-        notes.append(f"{len(steps.gaps):,} gaps, taken for one step: after {shown}{more}")
+        notes.append(f"{len(steps.gaps):,} gaps, treated as one step: after {shown}{more}")
     if steps.doubles:
-        notes.append(f"{steps.doubles:,} rows have the time of the one before")
+        notes.append(f"{steps.doubles:,} rows have the same time as the row before")
     return Order(rows, axis, tuple(notes), last, steps.told)
 
 
@@ -143,7 +143,7 @@ def _grouped(table: Table, axis: Axis | None, group: str, last: int) -> Order:
     if gone := int((~there).sum()):
         notes.append(f"{gone:,} rows without a time left out")
     if axis is None:
-        notes.append("no column of times: the rows of each series are taken to be in order, the oldest first")
+        notes.append("no column of times: the rows of each series are assumed to be in order, oldest first")
         return Order(rows, None, tuple(notes), last, group=group, groups=groups)
     _, begin, end = max(groups, key=lambda one: one[2] - one[1])
     longest = Axis(axis.name, axis.columns, axis.values[rows[begin:end]], axis.calendar)
@@ -154,7 +154,7 @@ def _grouped(table: Table, axis: Axis | None, group: str, last: int) -> Order:
         f"time: column '{axis.name}', {longest.shown(0)} to {longest.shown(end - begin - 1)}, step {steps.told}"
     )
     if steps.doubles:
-        notes.append(f"{steps.doubles:,} rows of the longest series have the time of the one before")
+        notes.append(f"{steps.doubles:,} rows of the longest series have the same time as the row before")
     return Order(rows, axis, tuple(notes), last, steps.told, group, groups)
 
 
@@ -173,10 +173,12 @@ def _sorted(table: Table, axis: Axis, rows: Rows) -> tuple[Rows, list[str]]:
     if rising:
         return rows, []
     if falling:
-        return rows[::-1], ["newest first: turned round"]
+        return rows[::-1], ["newest row first: order reversed"]
     if axis.calendar and (back := times.set_back(values)):
-        return rows, [f"an hour stands twice, {back} times, as where summer time ends: rows kept in their order"]
-    return rows[np.argsort(values, kind="stable")], [f"{int((step < 0).sum()):,} rows stood before older ones: sorted"]
+        return rows, [f"an hour occurs twice, {back} times, as when summer time ends: the order of rows is kept"]
+    return rows[np.argsort(values, kind="stable")], [
+        f"{int((step < 0).sum()):,} rows came before older ones: sorted by time"
+    ]
 
 
 def _refuse_long(table: Table, axis: Axis, rows: Rows, each: float, *, in_order: bool) -> None:

@@ -63,7 +63,7 @@ def make(name: str, points: Rows, targets: Rows, lengths: Sequence[int], config:
         DataError: every series is too short, or they cannot be cut in that way.
     """
     if config.batches not in WINDOWS:
-        raise DataError(f"a series is cut by --batches {', '.join(WINDOWS)}, not {config.batches}")
+        raise DataError(f"a series takes --batches {', '.join(WINDOWS)}, not {config.batches}")
     longest = max(lengths)
     if longest <= config.seq_len:
         raise DataError(
@@ -74,5 +74,5 @@ def make(name: str, points: Rows, targets: Rows, lengths: Sequence[int], config:
     if len(lengths) == 1:
         return WINDOWS[config.batches](x, config, targets=targets.astype(np.float32, copy=False))
     if config.batches == "stream":
-        raise DataError("a stream reads one series; with --group-column take --batches random or windows")
+        raise DataError("a stream reads one series; with --group-column use --batches random or windows")
     return GroupWindows(x, config, targets.astype(np.float32, copy=False), [max(n, config.seq_len) for n in lengths])

@@ -67,7 +67,9 @@ def fill(found: Mapping[str, Series], ordered: Order) -> Filled:
     if early:
         notes.append(f"{early:,} rows before the first value of every column of their series left out")
     if missing:
-        notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
+        notes.append(
+            f"{missing:,} missing values replaced by the last value before, and excluded from losses and errors"
+        )
     if short:
         notes.append(f"{short:,} series of fewer than {LEAST_ROWS} rows left out")
     values, real = end_to_end([v for v, _ in parts]), end_to_end([r for _, r in parts])
@@ -102,5 +104,7 @@ def fill_one(found: Mapping[str, Series], *, empty_is_none: bool = False) -> tup
     if first:
         notes.append(f"{first:,} rows before the first value of every column left out")
     if missing := int((~there).sum()):
-        notes.append(f"{missing:,} missing values taken to be the last one before, and counted in no loss or error")
+        notes.append(
+            f"{missing:,} missing values replaced by the last value before, and excluded from losses and errors"
+        )
     return values, there, notes

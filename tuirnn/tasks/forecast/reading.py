@@ -88,9 +88,9 @@ def new_series(source: sources.Source, config: DataConfig) -> Points:
     wanted = split_names(config.columns)
     table = tables.read(source.data, source.name, sources.given(config, wanted))
     if not wanted and (rows := shapes.sequences(table)) is not None:
-        raise DataError(f"{table.name}: {rows.told}; to read the columns as series all the same, give --columns")
+        raise DataError(f"{table.name}: {rows.told}; to read the columns as series nevertheless, give --columns")
     if not wanted and (why := turned(table)):
-        raise DataError(f"{table.name}: {why}; to read the columns as series all the same, give --columns")
+        raise DataError(f"{table.name}: {why}; to read the columns as series nevertheless, give --columns")
     if not (wanted or config.time_column or config.group_column):
         _refuse_samples(table, config)
     found, unfit = _parsed(table, wanted)
@@ -215,7 +215,7 @@ def _no_numbers(table: Table, place: int) -> str:
     """Why a column without numbers has none."""
     seen = [cell for cell in table.spread(place, SAMPLE) if cells.kind(cell, table.missing) != cells.NOTHING]
     if seen and sum(map(cells.is_measure, seen)) >= MOST_MISSING * len(seen):
-        return f"holds numbers with units, such as '{one_line(seen[0], 20)}', which must be bare numbers"
+        return f"holds numbers with units, such as '{one_line(seen[0], 20)}', which must be plain numbers"
     return "holds no numbers"
 
 
@@ -230,7 +230,7 @@ def _refuse_text(table: Table, name: str, parsed: Numbers) -> None:
         line, cell = parsed.strange
         raise DataError(
             f"{table.name}, line {line}: '{one_line(cell, 40)}' in column '{one_line(name, 60)}' is not a finite "
-            "number such as -1.5; correct it, say what is missing with --missing, or choose other columns with "
+            "number such as -1.5; correct it, declare it as missing with --missing, or choose other columns with "
             "--columns"
         )
     if not parsed.count:
@@ -290,7 +290,7 @@ def _useless(train: Series) -> str:
     if train.min() == train.max():
         return "does not change in the training part"
     if largest * RESOLUTION > COARSE * std or std * LARGEST < 1:
-        return f"varies by {std:.3g} around {float(train.mean()):.3g}, less than float32 tells apart"
+        return f"varies by {std:.3g} around {float(train.mean()):.3g}, less than float32 can resolve"
     return ""
 
 

@@ -55,7 +55,7 @@ def remarks(figures: Figures) -> list[str]:
     if (covered := figures.covered()) is not None:
         one, ahead = (f"{100 * float(np.nanmean(part)):.0f} %" for part in covered)
         lines.append(
-            f"{COVERAGE:.0%} intervals hold {one} of the true values one step ahead, {ahead} of the roll-outs'"
+            f"{COVERAGE:.0%} intervals contain {one} of the true values one step ahead, {ahead} in roll-outs"
         )
     if figures.calibration is not None:
         lines += fallbacks(figures.calibration, figures.scaling.columns)

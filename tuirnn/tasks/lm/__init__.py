@@ -64,10 +64,10 @@ class LanguageModelling(Task):
         from tuirnn.tasks.lm import data
 
         if not metadata.data:
-            raise DataError("it does not name the text it was trained on; give one with --text FILE")
+            raise DataError("the cell file does not name the text that it was trained on; give one with --text FILE")
         if metadata.data not in (known := datasets.dataset_names()):
             raise DataError(
-                f"it names '{one_line(metadata.data, 60)}' as its text, no data set: {nearest(metadata.data, known)}"
+                f"it names '{one_line(metadata.data, 60)}', which is no data set; {nearest(metadata.data, known)}"
             )
         config = DataConfig(sources=(metadata.data,), tokens=metadata.vocab.kind)
         return data.load(config, vocab=metadata.vocab, named=True)

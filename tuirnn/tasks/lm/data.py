@@ -90,7 +90,9 @@ class TextData:
     def batches(self, config: TrainConfig) -> Batches:
         """The training split as `config` wants it; raises DataError where it is too short."""
         if config.batches == "lines" and self.vocab.kind == "bpe":
-            raise DataError("--batches lines begins where lines do, and subwords of --tokens bpe do not; use char")
+            raise DataError(
+                "--batches lines begins at line starts, which subwords (--tokens bpe) may cross; use --tokens char"
+            )
         (newline,) = self.vocab.encode("\n").tolist()
         return BATCHES[config.batches](self.train, config, newline=newline)
 
@@ -183,9 +185,12 @@ def load(
     if config.dedupe:
         whole, train = len(train), less_copies(corpus, train, val)
         share = 100 * (whole - len(train)) / whole
-        notes = (*notes, f"--dedupe leaves out {share:.3g} % of the training part, which stands in the held-out part")
+        notes = (
+            *notes,
+            f"--dedupe leaves out {share:.3g} % of the training part, which also occurs in the held-out part",
+        )
         if len(train) < 2:
-            raise DataError(f"all that {name} trains on stands in its held-out part; leave --dedupe out")
+            raise DataError(f"all that {name} trains on also occurs in its held-out part; leave --dedupe out")
     same = known is not None and known.get("sha256") == corpus.sha256
     spelling = Spelling.from_json(known.get("val_spelling")) if same and known else None
     cut = len(ids) if config.fraction < 1 else None
@@ -270,7 +275,7 @@ class LineBatches(Windows):
         """The lines that a whole window fits after."""
         self._lines = places(self.ids[: len(self.ids) - self.T], self.newline)
         if not len(self._lines):
-            raise DataError("--batches lines needs a text of several lines, longer than --seq-len after the first")
+            raise DataError("--batches lines needs several lines, and more than --seq-len tokens after the first")
         return len(self._lines)
 
     @property

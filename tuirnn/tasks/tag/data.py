@@ -186,7 +186,7 @@ def load(
         vocab = _vocabulary(splits[0], config)
     classes = tuple(known["classes"]) if known else tags_of(reading)
     if len(classes) < 2:
-        raise DataError(f"{name} has {len(classes)} tag; there is nothing to learn with less than two")
+        raise DataError(f"{name} has {len(classes)} tag; there is nothing to learn with fewer than two")
     words = sum(len(one.words) for one in texts)
     if len(classes) > FEW_TAGS and TIMES_SEEN * len(classes) > words:
         raise DataError(

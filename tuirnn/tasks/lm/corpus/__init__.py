@@ -107,7 +107,7 @@ def _mapped(parts: Sequence[Part], wanted: Wanted) -> Corpus:
             found = kept.find(having.key(reading.sha256)) or _build(reading)
         name = having.key(reading.sha256)
     if [part.identity() for part in parts] != before:
-        raise DataError(f"{parts[0].label} has changed while it was read; try again when nothing writes to it")
+        raise DataError(f"{parts[0].label} has changed while it was being read; try again when nothing writes to it")
     changed = max(part.changed() for part in parts)
     kept.note(listing, changed, {"name": name, "notes": reading.notes})
     kept.note(having.key(before), changed, {"name": name})

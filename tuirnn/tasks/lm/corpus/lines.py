@@ -16,6 +16,6 @@ def shuffled_lines(data: bytes, seed: int) -> bytes:
     stripped = (line.strip() for line in data.removeprefix(codecs.BOM_UTF8).splitlines())
     lines = list(dict.fromkeys(line for line in stripped if line))
     if len(lines) < 2:
-        raise DataError(f"--lines shuffles a list with one thing a line; here are {len(lines)} different lines")
+        raise DataError(f"--lines needs a list with one item per line; this text has {len(lines)} different lines")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(lines))
     return b"\n" + b"\n".join(lines[i] for i in order) + b"\n"

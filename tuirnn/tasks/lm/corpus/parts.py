@@ -124,7 +124,7 @@ class Part:
         try:
             decoder = codecs.getincrementaldecoder(name)("replace" if given else "strict")
         except LookupError:
-            raise DataError(f"--encoding {name} reads no long texts; convert {self.label} to UTF-8") from None
+            raise DataError(f"--encoding {name} cannot be used for long texts; convert {self.label} to UTF-8") from None
         lost = characters = zeros = read = 0
         for piece in self.raw():
             sha.update(piece)
@@ -237,7 +237,9 @@ def with_encodings_settled(parts: Sequence[Part], work: Callable[[], T]) -> T:
         except UnicodeDecodeError:
             wrong = next((part for part in parts if part.encoding is None and not part.is_plain()), None)
             if wrong is None:
-                raise DataError("the text has changed while it was read; try again when nothing writes to it") from None
+                raise DataError(
+                    "the text has changed while it was being read; try again when nothing writes to it"
+                ) from None
             wrong.settle()
 
 

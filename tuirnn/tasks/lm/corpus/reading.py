@@ -125,7 +125,9 @@ class Reading:
 
         self._read(use, raw=self.vocab.kind == "byte")
         if before and self.sha256 != before:
-            raise DataError(f"{self.parts[0].label} has changed while it was read; try again when nothing writes to it")
+            raise DataError(
+                f"{self.parts[0].label} has changed while it was being read; try again when nothing writes to it"
+            )
 
     def _read(self, use: Callable[[Iterator[bytes]], T], *, raw: bool = False) -> T:
         """What `use` makes of the text in pieces, read anew for each file in another encoding than was thought."""
