@@ -54,9 +54,7 @@ def remarks(figures: Figures) -> list[str]:
         lines.append(f"MASE {float(mase.mean()):.3g} over all columns{over}; 1: as good as naive in training ({what})")
     if (covered := figures.covered()) is not None:
         one, ahead = (f"{100 * float(np.nanmean(part)):.0f} %" for part in covered)
-        lines.append(
-            f"{COVERAGE:.0%} intervals contain {one} of the true values one step ahead, {ahead} in roll-outs"
-        )
+        lines.append(f"{COVERAGE:.0%} intervals contain {one} of the true values one step ahead, {ahead} in roll-outs")
     if figures.calibration is not None:
         lines += fallbacks(figures.calibration, figures.scaling.columns)
     return [*lines, *worse(figures)]

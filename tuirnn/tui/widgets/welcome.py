@@ -27,9 +27,9 @@ class Welcome(Vertical, can_focus=True):
     """Three doors, one of which is highlighted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("up,left", "move(-1)", "move", "previous door"),
-        key("down,right", "move(1)", "", "next door"),
-        key("enter", "choose", "open", "open the door"),
+        key("up,left", "move(-1)", "move", "previous choice"),
+        key("down,right", "move(1)", "", "next choice"),
+        key("enter", "choose", "open", "open the choice"),
     ]
 
     class Chosen(Message):
