@@ -215,7 +215,7 @@ def cell(
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Time a cell file on one CPU thread, sampling included, beside simpler code and the limit of memory bandwidth."""
+    """Time a cell file on one CPU thread, with sampling, against simpler code and the limit of memory bandwidth."""
     from tuirnn.export.exporter import export_network
     from tuirnn.export.options import CellOptions
     from tuirnn.export.random_network import random_network

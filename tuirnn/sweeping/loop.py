@@ -130,7 +130,7 @@ class Sweep:
             return
         pruned = run.status.state != "done"
         self.plan.tell(point, run.status.best_val_loss, pruned=pruned)
-        how = f"is hopeless and was stopped at step {run.status.step:,}" if pruned else "is done"
+        how = f"was pruned at step {run.status.step:,}" if pruned else "is done"
         self.say(f"{name} {how}: {figure(run)} after {run.status.elapsed:,.0f} s")
         self._changed(point)
 
