@@ -99,7 +99,7 @@ def test_places_that_go_together_are_read_and_others_refused(monkeypatch: pytest
     ("changes", "said"),
     [
         ({"processes": 3, "batch_size": 2}, "3 processes cannot share a batch of 2"),
-        ({"processes": 4_000, "batch_size": 4_000}, "--processes 4000 are more than twice the"),
+        ({"processes": 4_000, "batch_size": 4_000}, "--processes 4000 is more than twice the"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_before_anything_is_there(
@@ -127,7 +127,7 @@ def test_another_number_than_torchrun_has_started_is_refused(
 def test_what_the_command_refuses_is_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
     """Too many processes before any is started, missing data by the first of them."""
     for words, said in (
-        (["--processes", "4000"], "tuirnn: --processes 4000 are more than twice the"),
+        (["--processes", "4000"], "tuirnn: --processes 4000 is more than twice the"),
         (["--processes", "2", "no-such-file"], "tuirnn: no file, folder or data set 'no-such-file'"),
     ):
         done = subprocess.run(

@@ -141,9 +141,9 @@ def test_a_resume_by_other_kernels_says_so(tmp_path: Path, small_text: Path, mon
     finally:
         native.forget()
     notes = [event["message"] for event in LogTail(paths.events).read() if event["event"] == "note"]
-    said = [note for note in notes if "goes on by portable on float32" in note]
+    said = [note for note in notes if "continues with portable on float32" in note]
     assert len(said) == 1
-    assert said[0].startswith("the run was computed by native kernels on float32")
+    assert said[0].startswith("the run was computed with native kernels on float32")
 
 
 def test_time_that_ran_out_right_after_a_checkpoint_is_seen_by_a_resume(tmp_path: Path, small_text: Path) -> None:

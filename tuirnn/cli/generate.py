@@ -96,7 +96,7 @@ def _check(length: int, samples: int, seed: int | None, keeps: bool) -> None:
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
     if samples > 1 and keeps:
-        raise ConfigError("--state and --save-state are of one text; leave --samples out")
+        raise ConfigError("--state and --save-state take a single text; leave --samples out")
 
 
 def _tell(unknown: list[str], meta: "CellMetadata") -> None:

@@ -32,7 +32,7 @@ def disk_of(paths: RunPaths, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"cannot {doing} of run '{paths.name}': {error.strerror}; what was saved before is untouched: mend the "
+            f"cannot {doing} of run '{paths.name}': {error.strerror}; what was saved before is untouched: fix the "
             f"disk, then 'tuirnn train --resume {paths.name}'"
         ) from None
 

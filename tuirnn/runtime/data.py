@@ -88,7 +88,7 @@ def run_text(paths: RunPaths) -> TextData:
     """As `run_data`, of a language model; raises DataError for a run of another task."""
     task = present_record(paths).config.task
     if not task.writes:
-        raise DataError(f"run '{paths.name}' has learned from {task.source}, not from a text")
+        raise DataError(f"run '{paths.name}' was trained on {task.source}, not on a text")
     data = run_data(paths)
     assert isinstance(data, TextData)
     return data

@@ -161,4 +161,4 @@ def write_side_by_side(
 def need_writer(metadata: CellMetadata) -> None:
     """Raise ConfigError for a network that was not made to write."""
     if not metadata.learned.writes:
-        raise ConfigError(f"this network {metadata.learned.does} and writes nothing; ask it with 'tuirnn predict'")
+        raise ConfigError(f"this network {metadata.learned.does} and writes nothing; use 'tuirnn predict'")

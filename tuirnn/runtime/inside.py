@@ -163,7 +163,7 @@ def _in_series(session: CellSession, described: str, cell: TrustedCell, name: st
 def _last_mistakes(name: str, folder: Path, vocab: Vocabulary) -> Ids:
     """The held-out text that the newest evaluation of a run has left in its samples."""
     if name.endswith(".onnx"):
-        raise DataError("this cell file does not name the text it was trained on; look inside its run instead")
+        raise DataError("this cell file does not name the text it was trained on; open its run instead")
     index = {symbol: i for i, symbol in enumerate(vocab.symbols)}
     newest: list[int] = []
     for record in LogTail(find_run(folder, name).samples).records():

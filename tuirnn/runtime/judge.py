@@ -45,7 +45,7 @@ class TextJudge:
 
     def write(self, sampling: Sampling) -> Written:
         """Raises ConfigError: it chooses no tokens."""
-        raise ConfigError("this network names classes and writes nothing: type something and it says what that is")
+        raise ConfigError("this network names classes and writes nothing: type a text to see its class")
 
     def seek(self, seed: int, lot: int) -> None:
         """Nothing is drawn by lot."""

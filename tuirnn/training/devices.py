@@ -54,7 +54,7 @@ def device_type(wanted: str, processes: int) -> str:
         )
     if wanted == "cpu" and processes > max(FEW_PROCESSES, 2 * (os.cpu_count() or 1)):
         raise ConfigError(
-            f"--processes {processes} are more than twice the {os.cpu_count()} cores of this machine; lower it"
+            f"--processes {processes} is more than twice the {os.cpu_count()} cores of this machine; lower it"
         )
     return wanted
 

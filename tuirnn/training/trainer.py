@@ -111,8 +111,8 @@ class Trainer:
         self.recorder.rewind(progress, lengths)
         if arithmetic != self.arithmetic:
             self.recorder.note(
-                f"the run was computed by {one_line(arithmetic, 200)} and goes on by {self.arithmetic}: its numbers "
-                "will differ in the last digits from those of a run that was never stopped"
+                f"the run was computed with {one_line(arithmetic, 200)} and continues with {self.arithmetic}: its "
+                "numbers will differ in the last digits from those of a run that was never stopped"
             )
         with disk_of(self.paths, "put the checkpoints in order"):
             if progress.best_step in checkpoint.steps(self.paths):  # a kill may have come before the pointer was moved
