@@ -71,7 +71,7 @@ def test_it_is_trained_on_kept_and_used_again(name: str, folder: Path, answer: C
     task, said = UNDERSTOOD[name]
     plain = answer("train", name, *SMALL, "--name", "text")
     assert plain.code == 0
-    assert f"{name} is a table, and is learned from as plain text" in plain.err
+    assert f"{name} is a table, but is learned from as plain text" in plain.err
     assert f"--task {task}" in plain.err
     done = answer("train", name, "--task", task, *(SMALL if task == "forecast" else TINY), "--name", "a")
     assert done.code == 0, done.err

@@ -140,7 +140,7 @@ NO_TABLES = {
 @pytest.mark.parametrize("name", TABLES_BY_CONTENT)
 def test_a_table_is_told_by_its_content_too(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("\n".join(TABLES_BY_CONTENT[name]) + "\n")
-    assert f"{name} looks like a table, and is learned from as plain text" in suited((str(tmp_path / name),), "lm")
+    assert f"{name} looks like a table, but is learned from as plain text" in suited((str(tmp_path / name),), "lm")
     assert "for --task lm" not in CliRunner().invoke(app, ["data", "look", str(tmp_path / name)]).output
 
 

@@ -68,7 +68,7 @@ def test_encodings_that_do_not_fit_are_refused() -> None:
     for data, encoding, said in (
         (b"ab\0\1\2cd\xff", "", "is binary"),
         (GERMAN.encode("utf-16-le"), "utf-8", "is not in the encoding utf-8"),
-        (b"\xff\xfea", "", "begins with the mark of utf-16-le"),
+        (b"\xff\xfea", "", "begins with the byte order mark of utf-16-le"),
         (GERMAN.encode() * 20 + b"caf\xe9\n", "", "except for 1 places, the first in line 21"),
         (b"x", "utf-9", "'utf-9' is unknown"),
     ):
