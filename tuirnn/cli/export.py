@@ -30,8 +30,7 @@ def export(
     ] = None,
     checkpoint: Checkpoint = "best",
     precision: Annotated[
-        str,
-        typer.Option(metavar="fp32|fp16|int8|int4", help="How weights are stored; see the table in export/README.md."),
+        str, typer.Option(metavar="fp32|fp16|int8|int4", help="How weights are stored; see export/README.md.")
     ] = "fp32",
     max_loss_increase: Annotated[
         float, typer.Option(metavar="NATS", help="Largest increase of the held-out loss; more is refused.")
