@@ -87,7 +87,7 @@ def test_times_are_measured_once_and_the_run_stays_with_the_choice(
     assert "measured before" not in line
     pretend(here, portable_float32=2.0, portable_bfloat16=1.0)
     quick = train_small(tmp_path, "quick", small_text, dtype="auto", steps=2)
-    assert "bfloat16 is 2.00× as quick" in said(quick)[0]
+    assert "bfloat16 is 2.00× as fast" in said(quick)[0]
     assert "measured before" in said(quick)[0]
     pretend(here, portable_float32=1.0, portable_bfloat16=1.0)
     launch.resume(quick, {"steps": 4}, lambda event: None)

@@ -216,7 +216,7 @@ FOLDERS: dict[str, tuple[dict[str, str], dict[str, int], str]] = {
     ),
     "files beside folders": (
         {"a/1.txt": lines_of("a", 0), "b/1.txt": lines_of("b", 0), "urls.txt": "http"},
-        {"a": 8, "b": 8}, "urls.txt left out: beside the folders",
+        {"a": 8, "b": 8}, "urls.txt left out: not in the folder",
     ),
 }  # fmt: skip
 

@@ -105,7 +105,7 @@ def test_gaps_and_doubles_are_told(tmp_path: Path) -> None:
     data = load(
         tmp_path / "t.csv", ["date,x", *clock[:20], clock[19], *clock[21:]]
     )  # an hour twice, the next one missing
-    assert "1 rows have the time" in said(data)
+    assert "1 rows have the same time" in said(data)
     assert len(data.values) == ROWS
 
 
