@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SEARCH, _WORK = "Which runs", "Where and how they are trained"
 
-Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="The same as for 'tuirnn train'.")]
+Sources = Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="As of 'tuirnn train'.")]
 RecipeName = Annotated[
     str | None, typer.Option(metavar="NAME|FILE.toml", help="Begin with a recipe's settings ('tuirnn recipes').")
 ]
@@ -47,7 +47,7 @@ Trials = Annotated[
     int | None, typer.Option(metavar="N", help="Number of runs of a random or TPE search.", rich_help_panel=_SEARCH)
 ]
 Budget = Annotated[
-    float, typer.Option(metavar="MINUTES", help="Start no run after this time; 0: no limit.", rich_help_panel=_SEARCH)
+    float, typer.Option(metavar="MINUTES", help="Begin no run later than this; 0: no limit.", rich_help_panel=_SEARCH)
 ]
 SearchSeed = Annotated[
     int | None,
@@ -62,14 +62,12 @@ Prune = Annotated[
         rich_help_panel=_SEARCH,
     ),
 ]
-Retry = Annotated[
-    int, typer.Option(metavar="N", help="Number of times a failed run is tried again.", rich_help_panel=_WORK)
-]
+Retry = Annotated[int, typer.Option(metavar="N", help="Further tries of a run that fails.", rich_help_panel=_WORK)]
 FailFast = Annotated[
-    bool, typer.Option("--fail-fast", help="End the sweep at the first run that fails.", rich_help_panel=_WORK)
+    bool, typer.Option("--fail-fast", help="End the sweep with the first run that fails.", rich_help_panel=_WORK)
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print runs, memory and time without training.", rich_help_panel=_WORK)
+    bool, typer.Option("--dry-run", help="Print runs, memory and time, and train nothing.", rich_help_panel=_WORK)
 ]
 On = Annotated[
     str,
