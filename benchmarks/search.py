@@ -1,7 +1,8 @@
 """Optuna with pruning against a grid: `OMP_NUM_THREADS=1 python benchmarks/search.py`.
 
-Trains a grid of learning rates and widths on a small text (the documents of this repository), then lets the TPE sampler
-and successive halving search the same box. Prints when the search had found a loss as good as the grid's best.
+Trains a grid of learning rates and widths on a small text (the documents of this repository), then lets a Gaussian
+process, or TPE, and successive halving search the same box. Prints when the search had found a loss as good as the
+grid's best.
 
 Times are processor seconds of the trainings, which other work on the machine does not lengthen as much as it does the
 clock's. Runs are forked from a process that has imported PyTorch, so that its start, two seconds of each run whatever
@@ -25,6 +26,9 @@ from tuirnn.sweeping.space import parse
 from tuirnn.training import launch
 
 ROOT = Path(__file__).parent.parent
+
+GRID, RANGE = "1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1", "log:1e-4..3e-1"
+"""Learning rates from far too low to far too high: the best one lies between them, where a search can come to it."""
 
 
 class Forked:
@@ -91,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=360)
     parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--search", default="gp", choices=("gp", "tpe"))
     parser.add_argument("--search-seeds", type=int, default=2, help="searches, each with a seed of its own")
     parser.add_argument("--processes", action="store_true", help="start each run as the command does")
     asked = parser.parse_args()
@@ -101,22 +106,22 @@ def main() -> None:
             sources=(str(text),), steps=asked.steps, eval_every=asked.steps // 12, embed=16, batch_size=16, seq_len=32,
             sample_length=0, device="cpu", checkpoint_every=100_000, fraction=0.25,
         )  # fmt: skip
-        lr, hidden = "1e-4,3e-4,1e-3,3e-3,1e-2,3e-2", "32,64,128"
-        axes = {"lr": parse("lr", lr), "hidden": parse("hidden", hidden)}
+        axes = {"lr": parse("lr", GRID), "hidden": parse("hidden", "32,64,128")}
         grid = Ordered(base=base, axes=axes, stem="grid", folder=Path(scratch) / "runs", jobs=1)
         course, whole = measured(grid, asked.processes)
         best = course[-1][1]
         print(f"grid: {len(course)} runs, best loss {best:.4f}, {whole:.0f} s", flush=True)
-        axes["lr"] = parse("lr", "log:1e-4..3e-2")
+        axes["lr"] = parse("lr", RANGE)
         for seed in range(asked.search_seeds):
+            stem, runs = f"{asked.search}{seed}", Path(scratch) / "runs"
             search = Ordered(
-                base=base, axes=axes, stem=f"tpe{seed}", folder=Path(scratch) / "runs", search="tpe", seed=seed,
-                trials=asked.trials, prune="halving", jobs=1,
+                base=base, axes=axes, stem=stem, folder=runs, search=asked.search, seed=seed, trials=asked.trials,
+                prune="halving", jobs=1,
             )  # fmt: skip
             found, took = measured(search, asked.processes)
             good = next((seconds for seconds, loss in found if loss <= best), math.nan)
             print(
-                f"tpe and halving, seed {seed}: {len(found)} runs, best loss {found[-1][1]:.4f}, {took:.0f} s "
+                f"{stem}, with halving: {len(found)} runs, best loss {found[-1][1]:.4f}, {took:.0f} s "
                 f"({100 * took / whole:.0f} % of the grid); as good as the grid after {good:.0f} s "
                 f"({100 * good / whole:.0f} %)",
                 flush=True,

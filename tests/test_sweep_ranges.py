@@ -122,8 +122,8 @@ def test_draws_are_reproducible_and_no_two_are_alike() -> None:
     [
         ("--lr 1e-4..1e-2", "range without steps, which a grid cannot list"),
         ("--lr 1e-4..1e-2 --search tpe", "--search tpe needs an end: --trials N or --time-budget MINUTES"),
-        ("--seed 0..3 --trials 3 --search grid", "--trials is for --search random or tpe"),
-        ("--seed 0..3 --search-seed 3", "--search-seed is for --search random or tpe"),
+        ("--seed 0..3 --trials 3 --search grid", "--trials is for --search random, tpe or gp"),
+        ("--seed 0..3 --search-seed 3", "--search-seed is for --search random, tpe or gp"),
         ("--seed 0..3 --trials 0", "--trials must be from 1 to 1,000, not 0"),
         ("--seed 0..3 --retry -1", "--retry must be from 0 to 1,000, not -1"),
         ("--seed 0..3 --time-budget -1", "--time-budget must be a number of minutes from 0 on, not -1"),

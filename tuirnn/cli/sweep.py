@@ -37,28 +37,28 @@ Output = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        metavar="grid|random|tpe",
-        help="Every combination, values drawn at random, or values chosen by Optuna's TPE sampler \\[default: grid; "
-        "with --trials random].",
+        metavar="grid|random|tpe|gp",
+        help="Every combination, values drawn at random, or values chosen by Optuna from the losses so far: with its "
+        "TPE sampler, or with a Gaussian process \\[default: grid; with --trials random].",
         rich_help_panel=_SEARCH,
     ),
 ]
 Trials = Annotated[
-    int | None, typer.Option(metavar="N", help="Number of runs of a random or TPE search.", rich_help_panel=_SEARCH)
+    int | None, typer.Option(metavar="N", help="Number of runs of a random, TPE or GP search.", rich_help_panel=_SEARCH)
 ]
 Budget = Annotated[
     float, typer.Option(metavar="MINUTES", help="Begin no run later than this; 0: no limit.", rich_help_panel=_SEARCH)
 ]
 SearchSeed = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Seed of a random or TPE search \\[default: 0].", rich_help_panel=_SEARCH),
+    typer.Option(metavar="N", help="Seed of a random, TPE or GP search \\[default: 0].", rich_help_panel=_SEARCH),
 ]
 Prune = Annotated[
     str,
     typer.Option(
         metavar="none|halving|median",
-        help="Stop runs early by their evaluations, as Optuna's pruners decide: go on with the best third at "
-        "evaluation 1, 3, 9, …, or with those better than the median.",
+        help="Stop runs early by their evaluations, as Optuna's pruners decide: go on with the better half "
+        "at evaluation 2, 4, 8, …, or with those better than the median.",
         rich_help_panel=_SEARCH,
     ),
 ]
@@ -86,7 +86,7 @@ Gpus = Annotated[
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
     example = "Example: tuirnn sweep shakespeare --cell rnn,lstm,gru --seed 0,1,2 --steps 2000 -o report/"
-    search = "tuirnn sweep shakespeare --lr log:1e-4..1e-2 --hidden 64..512:64 --trials 30 --search tpe --prune halving"
+    search = "tuirnn sweep shakespeare --lr log:1e-4..1e-2 --hidden 64..512:64 --trials 30 --search gp --prune halving"
     app.command(epilog=f"{example.replace('Example', 'Examples')}    {search}")(_with_axes(sweep))
 
 

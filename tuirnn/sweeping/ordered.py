@@ -20,10 +20,10 @@ from tuirnn.sweeping.plans import Listed, Plan
 from tuirnn.sweeping.points import MOST, Point, check_count, drawn, grid
 from tuirnn.sweeping.results import Record
 from tuirnn.sweeping.space import Axis, listed
-from tuirnn.sweeping.study import PRUNERS, Study
+from tuirnn.sweeping.study import CHOOSERS, PRUNERS, Study
 
 MOST_JOBS = 1024
-SEARCHES = ("grid", "random", "tpe")
+SEARCHES = ("grid", "random", *CHOOSERS)
 
 SAMPLE = 64
 """Runs drawn to foresee a search whose values are chosen while it runs."""
@@ -106,14 +106,14 @@ class Ordered:
         if self.method == "grid":
             for option, value in (("--trials", self.trials), ("--search-seed", self.seed)):
                 if value is not None:
-                    raise ConfigError(f"{option} is for --search random or tpe: a grid has its own number of runs")
+                    raise ConfigError(f"{option} is for --search random, tpe or gp: a grid has its own number of runs")
             return
         if self.trials is None and not self.minutes:
             raise ConfigError(f"--search {self.method} needs an end: --trials N or --time-budget MINUTES")
         if self.trials is not None:
             check_count(self.trials)
         data = [flag_of(name) for name in self.varied if FIELDS[name][0] == "data"]
-        if data and (self.method == "tpe" or self.prune != "none"):
+        if data and (self.method in CHOOSERS or self.prune != "none"):
             raise ConfigError(
                 f"{data[0]} changes the data, and losses on different data cannot be compared; vary it with --search "
                 "grid or random, and without --prune"
@@ -224,8 +224,8 @@ class Ordered:
         trials = self.trials or len(self.listed) or MOST
         points = self.listed or None
         return Study(
-            self.settled, self.varied, self.folder, self.own, self.stem, points=points, trials=trials,
-            seed=self.seed or 0, pruner=self.prune,
+            self.settled, self.varied, self.folder, self.own, self.stem, points=points, chooser=self.method,
+            trials=trials, seed=self.seed or 0, pruner=self.prune,
         )  # fmt: skip
 
     def engine(self, say: Callable[[str], None]) -> tuple[Engine, int]:

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 PRUNERS = ("none", "halving", "median")
 
-KEPT = 3
-"""Successive halving goes on with a third of the runs at evaluation 1, 3, 9, 27, …"""
+FIRST, KEPT = 2, 2
+"""Successive halving goes on with half of the runs at evaluation 2, 4, 8, …: a high learning rate, which may be the
+best one in the end, is often behind at the very first."""
+
+CHOOSERS = ("tpe", "gp")
+"""Searches whose values Optuna chooses by the losses so far: by its TPE sampler, or by a Gaussian process."""
 
 
 STARTUP, CANDIDATES = 5, 64
@@ -60,7 +64,8 @@ class Study:
         folder: of runs.
         own: the sweep's folder, for the journal.
         stem: what the runs' names begin with.
-        points: the runs, where they are known before; None: Optuna's TPE sampler chooses their values.
+        points: the runs, where they are known before; None: Optuna chooses their values.
+        chooser: how, one of `CHOOSERS`.
         trials: runs at most.
         seed: of the sampler.
         pruner: one of `PRUNERS`.
@@ -75,6 +80,7 @@ class Study:
         stem: str,
         *,
         points: Sequence[Point] | None = None,
+        chooser: str = "tpe",
         trials: int,
         seed: int = 0,
         pruner: str = "none",
@@ -83,7 +89,7 @@ class Study:
         self.base, self.axes, self.folder, self.own, self.stem = base, axes, folder, own, stem
         self.points: list[Point] = []
         self.pruned: frozenset[str] = frozenset()
-        self._listed, self._trials, self._seed, self._pruner = points, trials, seed, pruner
+        self._listed, self._chooser, self._trials, self._seed, self._pruner = points, chooser, trials, seed, pruner
         self._waiting: list[Point] = []
         self._numbers: dict[str, int] = {}
         self._losses: dict[tuple[Any, ...], tuple[str, float]] = {}
@@ -122,12 +128,12 @@ class Study:
     def _make_pruner(self) -> Any:
         pruners = _optuna().pruners
         if self._pruner == "halving":
-            return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=KEPT)
+            return pruners.SuccessiveHalvingPruner(min_resource=FIRST, reduction_factor=KEPT)
         return pruners.MedianPruner() if self._pruner == "median" else pruners.NopPruner()
 
     def _check_same(self) -> None:
         axes = json.loads(json.dumps({name: asdict(axis) for name, axis in self.axes.items()}))
-        now = {"axes": axes, "by": "list" if self._listed is not None else "tpe", "prune": self._pruner}
+        now = {"axes": axes, "by": "list" if self._listed is not None else self._chooser, "prune": self._pruner}
         known = self._study.user_attrs
         if not known:
             self._study.set_user_attr("sweep", now)
@@ -181,8 +187,11 @@ class Study:
         most = self._trials if self._listed is None else min(self._trials, len(self._listed))
         states = _optuna().trial.TrialState
         while (count := len(self._study.get_trials(deepcopy=False, states=_begun(states)))) < most:
-            if self._listed is not None and not self._study.get_trials(deepcopy=False, states=(states.WAITING,)):
-                self._study.enqueue_trial(dict(self._listed[count].at))
+            if not self._study.get_trials(deepcopy=False, states=(states.WAITING,)):
+                if self._listed is not None:
+                    self._study.enqueue_trial(dict(self._listed[count].at))
+                elif self._chooser == "gp":
+                    self._study.enqueue_trial(self._by_process(count))
             trial = self._study.ask(self._distributions)
             point = self._point(trial.number, trial.params)
             if twin := self._losses.get(tuple(point.at.values())):
@@ -192,6 +201,23 @@ class Study:
             self._know(point, trial.number)
             return point
         return None
+
+    def _by_process(self, count: int) -> dict[str, Any]:
+        """The values that a Gaussian process expects most of, after so many runs.
+
+        Optuna's own study keeps from the process what runs have shown that were stopped early, and that others are at
+        work: here, the former have reached their last loss, and the latter the worst one so far.
+        """
+        optuna = _optuna()
+        trials = [trial for trial in self._study.get_trials(deepcopy=False) if trial.params]
+        reached = [trial.value if trial.value is not None else _last(trial) for trial in trials]
+        known = [loss for loss in reached if math.isfinite(loss)]
+        seen = optuna.create_study(sampler=optuna.samplers.GPSampler(seed=self._seed + count, n_startup_trials=STARTUP))
+        for trial, loss in zip(trials, reached, strict=True):
+            if known:
+                value = loss if math.isfinite(loss) else max(known)
+                seen.add_trial(optuna.create_trial(params=trial.params, distributions=self._distributions, value=value))
+        return dict(seen.ask(self._distributions).params)
 
     def is_hopeless(self, point: Point) -> bool:
         """Report new evaluations of a run at work; returns whether the pruner would stop it."""
@@ -235,6 +261,12 @@ class Study:
             self._lock.release()
 
 
+def _last(trial: "optuna.trial.FrozenTrial") -> float:
+    """The loss of a trial's last evaluation; NaN before the first one."""
+    known = trial.intermediate_values
+    return float(known[max(known)]) if known else math.nan
+
+
 def _begun(states: Any) -> tuple[Any, ...]:
     return (states.RUNNING, states.COMPLETE, states.PRUNED, states.FAIL)
 
@@ -247,7 +279,7 @@ def _optuna() -> Any:
             "this search needs Optuna; install it with: pip install 'tuirnn[optuna]', or use --search random without "
             "--prune"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # one warning asks for a library that we do well without
     return optuna
 
 
