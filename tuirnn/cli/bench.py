@@ -70,7 +70,7 @@ def train(
 ) -> None:
     """Time the hand-written cells against PyTorch and against what the machine's products allow, interleaved.
 
-    PyTorch's side is torch.nn's layer; of a cell that torch.nn lacks, the same definition in a Python loop under
+    PyTorch's side is torch.nn's layer; for a cell that torch.nn lacks, it is the same definition in a Python loop under
     autograd, which is slow: such a ratio measures the cost of a loop in Python, not the quality of a library.
     """
     need_room(TO_TRAIN)
@@ -215,7 +215,7 @@ def cell(
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Time a cell file on one CPU thread, sampling included, beside simpler code and the limit of memory bandwidth."""
+    """Time a cell file on one CPU thread, with sampling, against simpler code and the limit of memory bandwidth."""
     from tuirnn.export.exporter import export_network
     from tuirnn.export.options import CellOptions
     from tuirnn.export.random_network import random_network

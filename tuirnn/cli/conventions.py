@@ -8,7 +8,7 @@ from collections.abc import Mapping
 EXITS = {
     "0": "done",
     "1": "a fault of tuirnn; a check, or a run of a sweep, that failed",
-    "2": "something to correct in the command, a file or the machine; it says what",
+    "2": "something to correct in the command, a file or the machine; the message says what",
     "75": "SIGTERM or SIGUSR1 has ended a training after a checkpoint: --resume it",
     "76": "another process of a shared training was lost",
     "130": "ctrl+c; a training has written a checkpoint",
@@ -27,7 +27,7 @@ ENVIRONMENT = {
     "CXX": "C++ compiler, in place of g++, clang++ or c++",
     "OMP_NUM_THREADS": "threads of a training",
     "NO_COLOR": "no colours",
-    "FORCE_COLOR": "colours, also where the output is no terminal",
+    "FORCE_COLOR": "colours, even if the output is no terminal",
 }
 """Environment variables -> meaning."""
 

@@ -27,7 +27,7 @@ def dashboard(
     ascii: Annotated[
         bool, typer.Option("--ascii", help="Draw with plain characters, for fonts without braille and boxes.")
     ] = False,
-    theme: Annotated[str | None, typer.Option("--theme", metavar="NAME", help="Its colours, as T names them.")] = None,
+    theme: Annotated[str | None, typer.Option("--theme", metavar="NAME", help="Colour theme, as T names them.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Open the dashboard: watch runs, start them, play with what they have learned."""

@@ -69,9 +69,9 @@ def look(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Print what training would understand of files: encoding, columns, times, classes, and what it would leave out.
+    """Print how training would read files: encoding, columns, times, classes, and what it would leave out.
 
-    Large files are judged by their beginning, which is said; training reads all of them.
+    Of large files only the beginning is read, as the output says; training reads all of them.
     """
     from tuirnn.tasks.look import look_at
 

@@ -51,7 +51,9 @@ def evaluate(
     encoding: Encoding = "",
     origins: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Points that roll-outs of a forecaster begin from, at most \\[default: 32]."),
+        typer.Option(
+            metavar="N", help="Number of points from which a forecaster's roll-outs begin, at most \\[default: 32]."
+        ),
     ] = None,
     device: Device = "auto",
     checkpoint: Checkpoint = "best",
@@ -84,7 +86,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A cell file.")],
     as_json: Json = False,
 ) -> None:
-    """Print what a cell file promises, and verify it against its own test vectors and the JSON beside it."""
+    """Print a cell file's metadata, and verify the file against its own test vectors and the JSON beside it."""
     import onnx
 
     from tuirnn.cellfile import guard, sidecar

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def examples(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of an example; without: the list.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of an example; without it, list them.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="A new folder for it \\[default: ./NAME].")
     ] = None,

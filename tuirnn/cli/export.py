@@ -30,21 +30,21 @@ def export(
     ] = None,
     checkpoint: Checkpoint = "best",
     precision: Annotated[
-        str, typer.Option(metavar="fp32|fp16|int8|int4", help="How weights are stored; int8 is also the fastest.")
+        str, typer.Option(metavar="fp32|fp16|int8|int4", help="How weights are stored; see export/README.md.")
     ] = "fp32",
     max_loss_increase: Annotated[
-        float, typer.Option(metavar="NATS", help="What a precision may cost on the held-out text; more is refused.")
+        float, typer.Option(metavar="NATS", help="Largest increase of the held-out loss; more is refused.")
     ] = 0.005,
     sampler: Annotated[
         bool, typer.Option("--with-sampler", help="The graph also chooses the next token: temperature, top-k, uniform.")
     ] = False,
-    unroll: Annotated[int, typer.Option(metavar="N", help="N steps in one call, the sampler inside.")] = 1,
+    unroll: Annotated[int, typer.Option(metavar="N", help="N steps per call, with the sampler in the graph.")] = 1,
     block: Annotated[
-        int | None, typer.Option(metavar="N", help="N inputs that are known in one call, the outputs of each.")
+        int | None, typer.Option(metavar="N", help="Read N known inputs per call and return the outputs of each.")
     ] = None,
     prime: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="What the network has read where its texts begin; kept in the file."),
+        typer.Option(metavar="TEXT", help="Start every text from the state after TEXT, which is kept in the file."),
     ] = None,
     card: Annotated[
         list[str] | None,

@@ -31,7 +31,7 @@ def generate(
     length: Annotated[int, typer.Option("--length", "-n", metavar="N", help="Tokens to write.")] = 500,
     temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 safer, above 1 wilder; 0: greedy.")] = 0.8,
     top_k: Annotated[int, typer.Option(metavar="N", help="Choose among the N likeliest; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option(metavar="X", help="Choose among the likeliest that reach X.")] = 1.0,
+    top_p: Annotated[float, typer.Option(metavar="X", help="Choose among the likeliest whose sum reaches X.")] = 1.0,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")] = False,
     samples: Annotated[int, typer.Option(metavar="N", help="Texts to write.")] = 1,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.")] = None,
@@ -94,7 +94,7 @@ def _check(length: int, samples: int, seed: int | None, keeps: bool) -> None:
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {seed}")
     if samples > 1 and keeps:
-        raise ConfigError("--state and --save-state are of one text; leave --samples out")
+        raise ConfigError("--state and --save-state take a single text; leave --samples out")
 
 
 def _tell(unknown: list[str], meta: "CellMetadata") -> None:

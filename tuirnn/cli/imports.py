@@ -39,12 +39,13 @@ Specials = Annotated[
     int, typer.Option(metavar="N", help="Tokens before the characters, such as <pad>; the last is the unknown one.")
 ]
 CellName = Annotated[
-    str | None, typer.Option(metavar="CELL", help="Of 'tuirnn cells' \\[default: torch.nn's with so many gates].")
+    str | None,
+    typer.Option(metavar="CELL", help="A cell of 'tuirnn cells' \\[default: torch.nn's with this number of gates]."),
 ]
 Gates = Annotated[
     str, typer.Option(metavar="A,B,…", help="Order of the gates in the file \\[default: that of 'tuirnn cells'].")
 ]
-Nonlinearity = Annotated[str, typer.Option(metavar="tanh|relu", help="Of a vanilla RNN.")]
+Nonlinearity = Annotated[str, typer.Option(metavar="tanh|relu", help="Activation of a vanilla RNN.")]
 Name = Annotated[str | None, typer.Option(metavar="RUN", help="The run's name \\[default: the file's].")]
 
 
@@ -68,7 +69,7 @@ def import_weights(
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Make a run of a language model trained elsewhere, as with torch.nn: to export, generate and evaluate.
+    """Turn a language model trained elsewhere, such as with torch.nn, into a run, to export, generate and evaluate.
 
     With --text the model is measured, and refused if it does not fit.
     """

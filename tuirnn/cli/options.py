@@ -39,9 +39,7 @@ Model = Annotated[
     str,
     typer.Argument(metavar="RUN|FILE.onnx", help="A run, or a cell file; shakespeare.onnx comes with tuirnn."),
 ]
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Which of the run's checkpoints.")
-]
+Checkpoint = Annotated[str, typer.Option("--checkpoint", metavar="best|last|STEP", help="Which checkpoint of the run.")]
 
 TextColumn = Annotated[
     str, typer.Option("--text-column", metavar="NAME", help="The table's column of texts.", rich_help_panel=_DATA)
@@ -49,21 +47,22 @@ TextColumn = Annotated[
 Delimiter = Annotated[
     str,
     typer.Option(
-        "--delimiter", metavar="CHAR", help="Between a table's fields, or 'tab', 'space'.", rich_help_panel=_DATA
+        "--delimiter", metavar="CHAR", help="Separator of a table's fields, or 'tab', 'space'.", rich_help_panel=_DATA
     ),
 ]
 Decimal = Annotated[
     str, typer.Option("--decimal", metavar="auto|.|,", help="The decimal sign of a table.", rich_help_panel=_DATA)
 ]
 Encoding = Annotated[
-    str, typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1252.", rich_help_panel=_DATA)
+    str, typer.Option("--encoding", metavar="NAME", help="Encoding of the file, such as cp1252.", rich_help_panel=_DATA)
 ]
 NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="As --header no: a table's first line holds values.", rich_help_panel=_DATA)
+    bool,
+    typer.Option("--no-header", help="Same as --header no: a table's first line holds values.", rich_help_panel=_DATA),
 ]
 Missing = Annotated[
     str,
-    typer.Option("--missing", metavar="CELLS", help="Cells of a table without a value.", rich_help_panel=_DATA),
+    typer.Option("--missing", metavar="CELLS", help="Cells of a table that mean no value.", rich_help_panel=_DATA),
 ]
 
 

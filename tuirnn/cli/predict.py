@@ -84,7 +84,7 @@ def predict(
     runs: RunsFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a text, or each line of a file, by a network's task: its class, its tags; or forecast a series."""
+    """Predict the class or tags of a text, or of each line of a file, or forecast a series."""
     from tuirnn.loading.cell import load_cell
     from tuirnn.runtime.data import read_before
     from tuirnn.runtime.opened import opened

@@ -26,8 +26,8 @@ def config(
 ) -> None:
     """Show or change preferences: looks and keys of the dashboard, and defaults of 'tuirnn train'.
 
-    They stand in one TOML file, which may be edited by hand. Defaults of trainings hold where neither an option nor a
-    recipe says otherwise.
+    They are kept in one TOML file, which you may edit by hand. Defaults for training apply unless an option or a
+    recipe sets something else.
     """
     from tuirnn import preferences
 

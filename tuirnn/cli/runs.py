@@ -59,7 +59,9 @@ def register(app: typer.Typer) -> None:
 def ls(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORD", help="Only runs with these: parts of names, #tags, conditions as 'lr>0.001'."),
+        typer.Argument(
+            metavar="WORD", help="Only runs that match: parts of names, #tags, conditions such as 'lr>0.001'."
+        ),
     ] = None,
     runs: RunsFolder = None,
     as_json: Json = False,
@@ -131,7 +133,8 @@ def show(run: Run, runs: RunsFolder = None, as_json: Json = False) -> None:
 def note(
     run: Run,
     words: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="#tags and a note; '' takes both away; nothing shows them.")
+        str | None,
+        typer.Argument(metavar="TEXT", help="#tags and a note; '' removes both; without TEXT, they are shown."),
     ] = None,
     runs: RunsFolder = None,
 ) -> None:

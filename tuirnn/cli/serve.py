@@ -27,7 +27,7 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME[:PORT]", help="A further name to answer to, as a browser or proxy gives it; repeatable."
+            metavar="NAME[:PORT]", help="A further host name to accept, as a browser or proxy sends it; repeatable."
         ),
     ] = None,
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Open the dashboard on this run.")] = None,

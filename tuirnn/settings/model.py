@@ -37,19 +37,19 @@ class ModelConfig(Section):
     )
     pooling: str = option(
         "last",
-        "What the head reads: last, the hidden state of the last step; last+max, beside it each unit's largest value "
-        "over all steps so far, so that the beginning of a long sequence is not forgotten.",
+        "What the head reads: last, the hidden state of the last step; last+max, also each unit's largest value over "
+        "all steps so far, so that the beginning of a long sequence is not forgotten.",
         choices=("last", "last+max"),
     )
     dropout: float = option(0.2, "Dropout between layers and before the head.", low=0.0, high=0.95)
     weight_dropout: float = option(
-        0.0, "Dropout of the recurrent weights in training, one mask a batch.", low=0.0, high=0.95
+        0.0, "Dropout of the recurrent weights in training, one mask per batch.", low=0.0, high=0.95
     )
     forget_bias: float = option(
-        1.0, f"Initial bias of the forget gate, of {', '.join(variants.readers('forget_bias'))}.", low=-10.0, high=10.0
+        1.0, f"Initial bias of the forget gate of {', '.join(variants.readers('forget_bias'))}.", low=-10.0, high=10.0
     )
     init_std: float = option(
-        0.0, "Standard deviation of the first weights; 0: uniform within 1/√hidden, as torch.nn.", low=0.0, high=10.0
+        0.0, "Standard deviation of initial weights; 0: uniform within ±1/√hidden, like torch.nn.", low=0.0, high=10.0
     )
 
     @property

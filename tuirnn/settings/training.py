@@ -19,9 +19,7 @@ class TrainConfig(Section):
         choices=("stream", "random", "windows", "lines"),
     )
     batch_size: int = option(32, "Sequences trained side by side.", low=1, high=1_000_000)
-    seq_len: int = option(
-        64, "Tokens from one end of backpropagation through time to the other.", low=1, high=1_000_000
-    )
+    seq_len: int = option(64, "Length of truncated backpropagation through time, in tokens.", low=1, high=1_000_000)
     optimizer: str = option("adamw", "Update rule.", choices=("sgd", "adam", "adamw", "rmsprop"))
     lr: float = option(5e-3, "Peak learning rate.", low=1e-12, high=1e6)
     momentum: float = option(0.0, "Momentum of sgd and rmsprop.", low=0.0, high=0.9999)
@@ -29,13 +27,13 @@ class TrainConfig(Section):
     schedule: str = option("cosine", "Learning rate over the run.", choices=("constant", "step", "cosine"))
     warmup: int = option(50, "Steps of linear warm-up.", low=0, high=10_000_000)
     lr_floor: float = option(0.02, "Cosine ends at this share of the peak rate.", low=0.0, high=1.0)
-    lr_step: int = option(1_000, "Steps between two falls of the step schedule.", low=1, high=1_000_000_000)
-    lr_factor: float = option(0.5, "What each fall of the step schedule multiplies by.", low=1e-6, high=1.0)
-    summed: bool = option(False, "Follow the loss summed over a batch's tokens, not their mean.")
+    lr_step: int = option(1_000, "Steps between two drops of the step schedule.", low=1, high=1_000_000_000)
+    lr_factor: float = option(0.5, "Factor by which each drop multiplies the rate.", low=1e-6, high=1.0)
+    summed: bool = option(False, "Minimise the sum of the loss over a batch's tokens, not the mean.")
     clip: float = option(1.0, "Largest gradient norm; 0: no clipping.", low=0.0, high=1e9)
     steps: int = option(
         0,
-        f"Stop after this many steps; 0: no such limit, but {DEFAULT_STEPS:,} steps where steps, epochs, minutes and "
+        f"Stop after this many steps; 0: no such limit, but {DEFAULT_STEPS:,} steps if steps, epochs, minutes and "
         "patience are all 0.",
         low=0,
         high=10**12,
@@ -44,70 +42,72 @@ class TrainConfig(Section):
         0.0, "Stop after this many passes over the training split; 0: no such limit.", low=0.0, high=1e9
     )
     minutes: float = option(
-        0.0, "Stop after this much wall time, earlier sessions counted; 0: no such limit.", low=0.0, high=1e7
+        0.0, "Stop after this much wall time, earlier sessions included; 0: no such limit.", low=0.0, high=1e7
     )
     on_nan: str = option(
         "stop",
-        "When the loss is not finite: stop, or rollback to the last checkpoint and go on at half the rate.",
+        "If the loss is not finite: stop; or rollback, return to the last checkpoint and continue at half the rate.",
         choices=("stop", "rollback"),
     )
     patience: int = option(0, "Stop after this many evaluations without a new best; 0: never.", low=0, high=1_000_000)
     eval_every: int = option(500, "Steps between two evaluations; 0: one after each epoch.", low=0, high=10**9)
     eval_share: float = option(
         0.05,
-        "Share of the training time that evaluations of a text may take: of a long held-out part they read passages, "
-        "the same ones throughout the run; 0: all of it.",
+        "Share of the training time that evaluations of a text may take: from a long held-out part they read passages, "
+        "the same ones throughout the run; 0: they read all of it.",
         low=0.0,
         high=1.0,
     )
     checkpoint_every: int = option(500, "Steps between two checkpoints.", low=1, high=10**9)
-    keep: int = option(3, "Newest checkpoints kept, beside the best.", low=1, high=1_000_000)
+    keep: int = option(3, "Number of newest checkpoints kept, besides the best.", low=1, high=1_000_000)
     token_dropout: float = option(
-        0.0, "Share of the tokens that training reads as unknown ones; not for bytes.", low=0.0, high=0.9
+        0.0, "Share of the tokens that training replaces by the unknown one; not for bytes.", low=0.0, high=0.9
     )
     every_step: bool = option(
         False,
-        "Learn from every step, not only from a sequence's last. A stream always does, and is then used with its state "
-        "carried; else a forecast reads the last --seq-len points from a zero state.",
+        "Take the loss at every step, not only at a sequence's last. Streams always do, and then forecast with carried "
+        "state; otherwise a forecast reads the last --seq-len points from the zero state.",
     )
     class_weights: bool = option(False, "Let every class count the same, however many sequences it has.")
     label_smoothing: float = option(
         0.0,
-        "Share of a target's probability that goes to all classes alike, so that the network is less sure of itself.",
+        "Share of a target's probability that is spread evenly over all classes, against overconfidence.",
         low=0.0,
         high=0.9,
     )
     auxiliary: float = option(
         0.0,
-        "Weight of an auxiliary loss in training, the nats of predicting the next symbol, from which a network learns "
-        "more of few sequences.",
+        "Weight of an auxiliary loss in training, the nats of predicting the next symbol; it helps if there are few "
+        "sequences.",
         low=0.0,
         high=100.0,
     )
-    horizon: int = option(200, "Points that each evaluation forecasts from its own forecasts.", low=1, high=100_000)
+    horizon: int = option(
+        200, "Points that each evaluation forecasts, each forecast fed back as input.", low=1, high=100_000
+    )
     device: str = option("auto", "Where to compute.", choices=("auto", "cpu", "cuda"))
     processes: int = option(
         1,
-        "Processes that share each batch, on a GPU each or on a part of the processor's cores; results do not depend "
-        "on how many.",
+        "Processes that share each batch, each on its own GPU or on a part of the CPU's cores; results do not depend "
+        "on their number.",
         low=1,
         high=4_096,
     )
     dtype: str = option(
         "float32",
         "Arithmetic of the recurrent layers; tf32: float32 whose products a GPU rounds to 10 bits; auto: bfloat16 if "
-        "it is 1.05 times as quick as float32, measured once for these sizes on this machine, else float32.",
+        "it is 1.05 times as fast as float32, measured once for these sizes on this machine, else float32.",
         choices=("float32", "tf32", "float64", "bfloat16", "auto"),
     )
     accumulate: int = option(
         1,
-        "Parts in which a step goes through its batch, for less memory; the result is the same.",
+        "Number of parts in which a step processes its batch, to save memory; the result is the same.",
         low=1,
         high=1_000_000,
     )
     memory: str = option(
         "save",
-        "What stays of a step for its backward pass: save, all gates; recompute, the states alone, for about "
+        "What a step keeps for its backward pass: save, all gates; recompute, only the states, which takes about "
         "three fifths of the memory and up to a third more arithmetic. The result is the same.",
         choices=("save", "recompute"),
     )
