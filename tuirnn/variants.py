@@ -5,7 +5,6 @@ from typing import Any
 
 from tuirnn.cells import CELLS, Cell, find_cell
 from tuirnn.cells.initial import Setting
-from tuirnn.codegen.trace import traced
 from tuirnn.errors import ConfigError
 
 
@@ -57,6 +56,8 @@ def reads(cell: Cell, setting: str) -> bool:
         return any(other.family == cell.family for other in OPTIONS[setting].values())
     if setting in NUMBERS:
         return any(isinstance(rule, Setting) and rule.name == setting for rule in cell.initial.values())
+    from tuirnn.codegen.trace import traced  # a network that plays needs no tracer
+
     return setting != OF_PRODUCT or traced(cell).R > 0
 
 

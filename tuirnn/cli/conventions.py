@@ -8,7 +8,7 @@ from collections.abc import Mapping
 EXITS = {
     "0": "done",
     "1": "a fault of tuirnn; a check, or a run of a sweep, that failed",
-    "2": "something to correct in the command, a file or the machine; the message says what",
+    "2": "an error in the command, a file or the machine, which the message names",
     "75": "SIGTERM or SIGUSR1 has ended a training after a checkpoint: --resume it",
     "76": "another process of a shared training was lost",
     "130": "ctrl+c; a training has written a checkpoint",
