@@ -203,10 +203,10 @@ class Study:
         return None
 
     def _by_process(self, count: int) -> dict[str, Any]:
-        """The values that a Gaussian process expects most of, after so many runs.
+        """The values that a Gaussian process chooses after `count` runs.
 
-        Optuna's own study keeps from the process what runs have shown that were stopped early, and that others are at
-        work: here, the former have reached their last loss, and the latter the worst one so far.
+        Optuna's sampler ignores runs that were stopped early or still train. Here, a stopped run has its last loss, and
+        one that has no evaluation yet the worst loss of all, so that its neighbourhood is not chosen twice.
         """
         optuna = _optuna()
         trials = [trial for trial in self._study.get_trials(deepcopy=False) if trial.params]
